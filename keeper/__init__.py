@@ -1,0 +1,1 @@
+"""A liquidation keeper for on-chain lending protocols."""

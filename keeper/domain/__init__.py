@@ -1,0 +1,1 @@
+"""Frozen facts and the words for them: pure, standard library only."""

@@ -1,0 +1,73 @@
+"""The answer to "what shall we do with this account?": always a value, with its reason."""
+
+import enum
+from dataclasses import dataclass
+
+from keeper.domain.plan import Plan
+from keeper.domain.units import Address, MarketKey, Wei
+
+
+class SkipReason(enum.StrEnum):
+    """Why an unhealthy account was left alone; stable, since people count them."""
+
+    DUST = "dust"
+    BELOW_MIN_PROFIT = "below_min_profit"
+    NO_EXIT_ROUTE = "no_exit_route"
+    EXIT_TOO_SHALLOW = "exit_too_shallow"
+    NO_FUNDING = "no_funding"
+    FLASH_LOAN_DISABLED = "flash_loan_disabled"
+    RESERVE_ILLIQUID = "reserve_illiquid"
+    POOL_LOCKED = "pool_locked"
+    RESERVE_PAUSED = "reserve_paused"
+    RESERVE_INACTIVE = "reserve_inactive"
+    GRACE_PERIOD = "grace_period"
+    SENTINEL = "sentinel"
+    NOT_COLLATERAL = "not_collateral"
+    NO_COLLATERAL = "no_collateral"
+    PRICE_UNAVAILABLE = "price_unavailable"
+    MUST_NOT_LEAVE_DUST = "must_not_leave_dust"
+    UNCERTAIN_THRESHOLD = "uncertain_threshold"
+    UNSUPPORTED_REVISION = "unsupported_revision"
+    SIMULATION_FAILED = "simulation_failed"
+    NO_LONGER_LIQUIDATABLE = "no_longer_liquidatable"
+    IN_FLIGHT = "in_flight"
+    GAS_TOO_EXPENSIVE = "gas_too_expensive"
+    TOO_LATE_IN_BLOCK = "too_late_in_block"
+    NOT_SENT = "not_sent"
+    MARKET_QUARANTINED = "market_quarantined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liquidate:
+    """Worth sending: the plan says what, how and for how much."""
+
+    plan: Plan
+
+    @property
+    def market(self) -> MarketKey:
+        """The market."""
+        return self.plan.market
+
+    @property
+    def account(self) -> Address:
+        """The borrower."""
+        return self.plan.account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """
+    Not worth sending, for this reason.
+
+    ``detail`` holds the numbers in words, ``net_profit`` the best that was found
+    (negative where it would lose money; None where nothing could be priced).
+    """
+
+    market: MarketKey
+    account: Address
+    reason: SkipReason
+    detail: str = ""
+    net_profit: Wei | None = None
+
+
+Decision = Liquidate | Skip

@@ -1,0 +1,144 @@
+"""
+Everything the keeper raises.
+
+KeeperError
+├── ConfigError            wrong or missing setting, bad usage            exit 2
+├── EnvironmentFault       the machine, a contract or a file is not fit   exit 3
+│   └── ChainError         an adapter could not read the chain
+│       ├── RpcUnavailable     retry the read
+│       ├── RpcRefused         the node answered with an error: do not repeat as it is
+│       ├── RpcMalformed       the node's answer is not what was asked for
+│       ├── SnapshotReorged    drop this block's work, wait for the next head
+│       └── MarketUnreadable   one market's own contracts misbehave: quarantine it
+├── JournalError           no journal, no signing                         exit 4
+├── ForeignKeyUse          somebody else signs with this key              exit 5
+├── BreakerOpen            a limit stopped the keeper                     exit 6
+└── SubmissionError        a transaction did not reach a final receipt
+    ├── NotBroadcast       nothing left this process; safe to plan again
+    └── OutcomeUnknown     signed bytes may be in a mempool; keep the nonce
+
+Every error is one line that says what and where; ``hint`` says how to fix it.
+No message holds a secret or an endpoint's address.
+"""
+
+from typing import ClassVar
+
+
+class KeeperError(Exception):
+    """Base class for every error the keeper expects; ``code`` is stable for scripts."""
+
+    code: ClassVar[str] = "keeper_error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(KeeperError):
+    """A setting is missing, unknown or out of range, or a command was misused."""
+
+    code = "config"
+    exit_code = 2
+
+
+class EnvironmentFault(KeeperError):
+    """The machine, a file or a contract is not fit for the task."""
+
+    code = "environment"
+    exit_code = 3
+
+
+class ChainError(EnvironmentFault):
+    """The chain could not be read."""
+
+    code = "chain"
+
+
+class RpcUnavailable(ChainError):
+    """The endpoint did not answer in time; a read may be repeated."""
+
+    code = "rpc_unavailable"
+
+
+class RpcRefused(ChainError):
+    """
+    The node answered with a JSON-RPC error.
+
+    ``number`` is the JSON-RPC code, ``text`` the node's own message with
+    anything that looks like an address of an endpoint removed, ``data`` the revert data.
+    """
+
+    code = "rpc_refused"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        number: int = 0,
+        text: str = "",
+        data: bytes = b"",
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.number = number
+        self.text = text
+        self.data = data
+
+
+class RpcMalformed(ChainError):
+    """The node's answer has the wrong id, type, length or range."""
+
+    code = "rpc_malformed"
+
+
+class SnapshotReorged(ChainError):
+    """The block that a snapshot was read at is no longer canonical."""
+
+    code = "snapshot_reorged"
+
+
+class MarketUnreadable(ChainError):
+    """One market's contracts did not answer as the protocol's do; the others go on."""
+
+    code = "market_unreadable"
+
+
+class JournalError(KeeperError):
+    """The journal cannot be opened, locked or written: nothing is signed."""
+
+    code = "journal"
+    exit_code = 4
+
+
+class ForeignKeyUse(KeeperError):
+    """A transaction of our key is not in our journal."""
+
+    code = "foreign_key_use"
+    exit_code = 5
+
+
+class BreakerOpen(KeeperError):
+    """A spending limit or a run of failures stopped the keeper."""
+
+    code = "breaker_open"
+    exit_code = 6
+
+
+class SubmissionError(KeeperError):
+    """A transaction did not reach a final receipt."""
+
+    code = "submission"
+    exit_code = 3
+
+
+class NotBroadcast(SubmissionError):
+    """Nothing was sent, so the same plan may be tried again."""
+
+    code = "not_broadcast"
+
+
+class OutcomeUnknown(SubmissionError):
+    """A signed transaction may still be mined; its nonce is taken."""
+
+    code = "outcome_unknown"

@@ -1,0 +1,40 @@
+"""A block at the tip of the chain, and what a decision was read at."""
+
+from dataclasses import dataclass
+
+from keeper.domain.units import Address, BlockHash, Gas, Timestamp, Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """One block's header, as far as the keeper needs it."""
+
+    number: int
+    hash: BlockHash
+    parent_hash: BlockHash
+    timestamp: Timestamp
+    base_fee: Wei
+    gas_limit: Gas
+    gas_used: Gas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeOverride:
+    """State that a read assumes and the chain does not have (yet): a contract's code."""
+
+    address: Address
+    code: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """
+    What every read of one decision is pinned to: a block hash and an overlay.
+
+    The overlay is empty for a mined block. A pending oracle update is an overlay
+    on the block before it, so that acting early is another trigger of the same
+    pipeline and not another pipeline.
+    """
+
+    block_hash: BlockHash
+    overlay: tuple[CodeOverride, ...] = ()

@@ -1,0 +1,94 @@
+"""A liquidation that is worth sending: amounts, way out, funding, what it should earn."""
+
+import enum
+from dataclasses import dataclass
+
+from keeper.domain.curve import Route
+from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
+
+
+class FundingKind(enum.StrEnum):
+    """Where the spend token comes from until the collateral is sold."""
+
+    FLASH_LOAN = "flash_loan"  # a lender of the spend token; its kind and address say which
+    FLASH_SWAP = "flash_swap"  # the route's own last pool pays first and is paid in collateral
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funding:
+    """
+    How the spend token is had.
+
+    ``source`` is the executor's number for it, ``name`` the word for people,
+    ``lender`` the contract that lends (the flash swap's pool, or the flash lender),
+    ``amount`` what is borrowed (enough at the deadline), ``fee`` what that costs.
+    """
+
+    kind: FundingKind
+    source: int
+    name: str
+    lender: Address
+    amount: TokenUnits
+    fee: TokenUnits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    One liquidation, sized and priced.
+
+    The profit is in the spend token: what the sale brings, less what is spent and
+    the funding's fee. ``gross_profit`` is the expectation at the earliest landing,
+    ``net_profit`` its worth less ``gas`` at ``gas_price``; ``min_profit`` is what
+    the executor enforces on chain, in units of the spend token.
+    """
+
+    market: MarketKey
+    account: Address
+    spend_token: Address
+    receive_token: Address
+    amount: TokenUnits
+    spend: TokenUnits
+    receive: TokenUnits
+    route: Route
+    funding: Funding
+    module: int
+    step_data: bytes
+    gross_profit: TokenUnits
+    gross_profit_wei: Wei
+    gas: Gas
+    gas_price: Wei
+    net_profit: Wei
+    min_profit: TokenUnits
+    health_factor: int
+    deadline: Timestamp
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Plans that share one transaction, ready to be signed but for nonce and fees."""
+
+    plans: tuple[Plan, ...]
+    executor: Address
+    calldata: bytes
+    gas_limit: Gas
+    deadline: Timestamp
+    net_profit: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedPlan:
+    """What one plan of a simulated batch did; ``failure`` is empty when it worked."""
+
+    profit: TokenUnits
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedBatch:
+    """What the executor reported for a batch, run on the pinned block and not sent."""
+
+    plans: tuple[SimulatedPlan, ...]
+    gas_used: Gas
+    failure: str = ""

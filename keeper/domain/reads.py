@@ -1,0 +1,48 @@
+"""What is asked of a node and what it answers, as plain data."""
+
+from dataclasses import dataclass
+
+from keeper.domain.units import Address, BlockHash, TransactionHash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One read of a contract."""
+
+    target: Address
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    """What a read returned; ``data`` is the revert data where it failed."""
+
+    success: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFilter:
+    """
+    Which logs are wanted.
+
+    ``topics`` is one tuple of alternatives per position; an empty tuple at a
+    position takes anything.
+    """
+
+    addresses: tuple[Address, ...]
+    topics: tuple[tuple[bytes, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """One log of a mined transaction."""
+
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    block_hash: BlockHash
+    transaction_hash: TransactionHash
+    index: int
+    removed: bool = False

@@ -1,0 +1,270 @@
+"""What the pipeline and the adapters need from each other and from the outside world."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from keeper.domain.account import AccountHealth, Balance
+from keeper.domain.curve import Route
+from keeper.domain.decision import Decision
+from keeper.domain.exits import Exits, Pair
+from keeper.domain.head import Basis, Head
+from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
+from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.units import Address, BaseCurrency, BlockHash, Gas, MarketKey, TokenUnits, Wei
+from keeper.domain.value import TokenPrice
+
+
+class HeadSource(Protocol):
+    """Canonical heads, newest last."""
+
+    def heads(self) -> AsyncIterator[Head]:
+        """Yield each new head once; the newest only, when the reader is slower than the chain."""
+        ...
+
+
+class ChainReader(Protocol):
+    """
+    Reads of the chain, each pinned to a block.
+
+    Every method raises ``RpcUnavailable`` (no answer within its bound, after
+    bounded retries), ``RpcRefused`` (the node said no), ``RpcMalformed`` (the answer
+    is not one) or ``SnapshotReorged`` (the node does not know the pinned block).
+    """
+
+    async def head(self, block: int | BlockHash | None = None) -> Head:
+        """Return a block's header: by number, by hash, or the newest."""
+        ...
+
+    async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
+        """Read all the calls at one block, in few requests; a failed call fails alone."""
+        ...
+
+    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
+        """Read one call; a revert raises ``RpcRefused`` with its data."""
+        ...
+
+    async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
+        """Run code that is deployed nowhere and return what it returns (a read)."""
+        ...
+
+    async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
+        """Return the logs of one block, by hash."""
+        ...
+
+    async def logs_between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
+        """Return the logs of a range, both ends included, in windows that the node accepts."""
+        ...
+
+    async def code(self, address: Address, basis: Basis) -> bytes:
+        """Return a contract's code; empty where there is none."""
+        ...
+
+    async def balance(self, address: Address, basis: Basis) -> Wei:
+        """Return an account's native balance."""
+        ...
+
+    async def transaction_count(self, address: Address, block: str = "latest") -> int:
+        """Return the account's nonce at ``latest`` or ``pending``."""
+        ...
+
+    async def fee_history(self, blocks: int, percentile: int) -> tuple[list[Wei], list[Wei]]:
+        """Return base fees (the next block's last) and the percentile's rewards per block."""
+        ...
+
+
+class MarketSnapshot(Protocol):
+    """One market at one block: frozen, exact, and pure from here on."""
+
+    @property
+    def market(self) -> MarketKey:
+        """The market."""
+        ...
+
+    @property
+    def head(self) -> Head:
+        """The block."""
+        ...
+
+    @property
+    def prices(self) -> Mapping[Address, TokenPrice]:
+        """The market's own prices; a token whose source failed is missing."""
+        ...
+
+    @property
+    def base_unit(self) -> BaseCurrency:
+        """One whole unit of the base currency."""
+        ...
+
+    @property
+    def liquidity(self) -> Mapping[LiquidityKey, TokenUnits]:
+        """What the protocol can pay out, by holder and token."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is wrong with parts of the market (a failing price source), one line each."""
+        ...
+
+    def accounts(self) -> Sequence[AccountHealth]:
+        """Return every account with debt, exact, worst first (ties by address)."""
+        ...
+
+    def account(self, account: Address) -> AccountHealth | None:
+        """Return one account's health; None if the market does not know it or it has no debt."""
+        ...
+
+    def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
+        """Return the account's collateral and its debts."""
+        ...
+
+    def opportunities(
+        self, account: Address, window: Window
+    ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
+        """Return what can be done with an unhealthy account, and why not the rest."""
+        ...
+
+    def flash_lenders(self, token: Address) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
+        """Return who in this market lends ``token`` for a transaction, and why not."""
+        ...
+
+
+class LendingMarket(Protocol):
+    """
+    One market of a lending protocol: who owes, and what the contract says of them.
+
+    The order of calls: ``discover`` once, ``load`` once with every account that
+    ever borrowed, then per head ``note`` (any number of times), ``refresh`` (does
+    nothing in a quiet block), ``calls``, and ``apply`` with their results. What was
+    noted stays noted until an ``apply`` that read it succeeded.
+    """
+
+    @property
+    def key(self) -> MarketKey:
+        """The market."""
+        ...
+
+    @property
+    def from_block(self) -> int:
+        """Where the market's first log may be."""
+        ...
+
+    async def discover(self, head: Head) -> None:
+        """
+        Read what the market consists of, from nothing but its configured address.
+
+        Raises:
+            ConfigError: there is no such market at the address.
+            MarketUnreadable: its contracts do not answer as the protocol's do.
+        """
+        ...
+
+    @property
+    def history_filter(self) -> LogFilter:
+        """The logs that name every account that ever owed anything."""
+        ...
+
+    def borrowers(self, logs: Sequence[Log]) -> frozenset[Address]:
+        """Return the accounts that those logs name."""
+        ...
+
+    async def load(self, head: Head, accounts: Collection[Address]) -> None:
+        """Read all of these accounts at one block."""
+        ...
+
+    @property
+    def log_filter(self) -> LogFilter:
+        """The logs of a block that say who or what changed."""
+        ...
+
+    def note(self, logs: Sequence[Log]) -> None:
+        """Remember what these logs touched; orphaned logs are noted just the same."""
+        ...
+
+    async def refresh(self, head: Head) -> None:
+        """Read again what the market consists of, if a noted log says that it changed."""
+        ...
+
+    def calls(self, head: Head) -> Sequence[Call]:
+        """Return the reads that bring the market to ``head``."""
+        ...
+
+    def apply(self, head: Head, results: Sequence[CallResult]) -> MarketSnapshot:
+        """
+        Return the market at ``head`` from the answers to ``calls(head)``, in their order.
+
+        Raises:
+            MarketUnreadable: the contracts do not answer as the protocol's do.
+        """
+        ...
+
+
+class ExitVenue(Protocol):
+    """One kind of exchange."""
+
+    @property
+    def kind(self) -> str:
+        """The venue's name in the settings."""
+        ...
+
+    async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
+        """Return every route for the pairs, over exact curves of that block."""
+        ...
+
+    async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
+        """Return what the venue's own quoter says the sale brings."""
+        ...
+
+
+class Simulator(Protocol):
+    """Runs transactions without sending them."""
+
+    def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
+        """Return the executor's transaction for these plans."""
+        ...
+
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        """Run the batches one after the other on top of ``head`` and return what they did."""
+        ...
+
+
+class FeeSource(Protocol):
+    """What gas will cost."""
+
+    async def gas_price(self, head: Head) -> Wei:
+        """Return the expected price of one unit of gas in the next block, tip included."""
+        ...
+
+
+class Submitter(Protocol):
+    """Sends batches and follows them; a dry run has a ledger here instead."""
+
+    def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
+        """Return the accounts that a live transaction of ours is about."""
+        ...
+
+    async def submit(self, batches: Sequence[Batch], head: Head) -> None:
+        """
+        Take the batches over; returns when their bytes have left, not when they are mined.
+
+        Raises:
+            JournalError: nothing was signed, since it could not be recorded.
+            NotBroadcast: nothing left this process.
+        """
+        ...
+
+    async def follow(
+        self, head: Head, still_unhealthy: Callable[[MarketKey, Address], bool]
+    ) -> None:
+        """Look after what is in flight: receipts, replacement, cancellation."""
+        ...
+
+
+class DecisionLog(Protocol):
+    """What was decided and why, kept."""
+
+    async def record(
+        self, head: Head, decisions: Sequence[Decision], health: Mapping[Address, AccountHealth]
+    ) -> None:
+        """Store what changed since the last block, and the block's digest."""
+        ...

@@ -1,0 +1,1 @@
+"""Package: pure rules over health: screens and tiers."""
