@@ -228,8 +228,33 @@ class Simulator(Protocol):
         ...
 
 
+class MarketBook(Protocol):
+    """Every followed market, moved forward block by block."""
+
+    @property
+    def quarantined(self) -> Mapping[MarketKey, str]:
+        """The markets that could not be read, and why."""
+        ...
+
+    async def advance(self, head: Head) -> Sequence[MarketSnapshot]:
+        """
+        Return every readable market at ``head``.
+
+        A failure leaves the book such that the next advance covers what this one missed.
+
+        Raises:
+            SnapshotReorged: the block is no longer canonical.
+            RpcUnavailable: the endpoint did not answer in time.
+        """
+        ...
+
+
 class FeeSource(Protocol):
     """What gas will cost."""
+
+    def floor(self, head: Head) -> Wei:
+        """Return the least that a unit of gas can cost in the next block, without asking."""
+        ...
 
     async def gas_price(self, head: Head) -> Wei:
         """Return the expected price of one unit of gas in the next block, tip included."""
