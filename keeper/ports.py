@@ -12,7 +12,7 @@ from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Re
 from keeper.domain.plan import Batch, Plan, SimulatedBatch
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
 from keeper.domain.units import Address, BaseCurrency, BlockHash, Gas, MarketKey, TokenUnits, Wei
-from keeper.domain.value import TokenPrice
+from keeper.domain.value import TokenPrice, Valuation
 
 
 class HeadSource(Protocol):
@@ -246,6 +246,14 @@ class MarketBook(Protocol):
             SnapshotReorged: the block is no longer canonical.
             RpcUnavailable: the endpoint did not answer in time.
         """
+        ...
+
+
+class Valuer(Protocol):
+    """Knows what the native coin is worth in a market's own currency."""
+
+    async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
+        """Return the market's prices with the native coin's, or None if nobody states it."""
         ...
 
 

@@ -1,0 +1,71 @@
+"""What `keeper run --json` prints: one event, one object, amounts as decimal strings."""
+
+from collections.abc import Sequence
+
+from keeper.domain.decision import Decision, Liquidate
+from keeper.domain.head import Head
+from keeper.domain.plan import Plan
+
+Event = dict[str, object]
+
+
+def decision_event(decision: Decision, head: Head) -> Event:
+    """Return the event of one decision at one block."""
+    if isinstance(decision, Liquidate):
+        return _liquidate(decision.plan, head)
+    profit = decision.net_profit
+    return {
+        "event": "decision",
+        "action": "skip",
+        "reason": str(decision.reason),
+        "detail": decision.detail,
+        "market": decision.market,
+        "account": decision.account,
+        "spend": [],
+        "receive": [],
+        "net_profit_wei": None if profit is None else str(profit),
+        **_block(head),
+    }
+
+
+def head_event(head: Head, *, markets: int, accounts: int, unhealthy: int) -> Event:
+    """Return the event of a block that was read to the end."""
+    return {
+        "event": "block",
+        "markets": markets,
+        "accounts": accounts,
+        "unhealthy": unhealthy,
+        **_block(head),
+    }
+
+
+def quarantine_event(market: str, reason: str, head: Head) -> Event:
+    """Return the event of a market that cannot be read; the others go on."""
+    return {"event": "quarantine", "market": market, "reason": reason, **_block(head)}
+
+
+def warning_event(market: str, warnings: Sequence[str], head: Head) -> Event:
+    """Return the event of parts of a market that misbehave (a failing price source)."""
+    return {"event": "warning", "market": market, "warnings": list(warnings), **_block(head)}
+
+
+def _liquidate(plan: Plan, head: Head) -> Event:
+    return {
+        "event": "decision",
+        "action": "liquidate",
+        "reason": "profitable",
+        "market": plan.market,
+        "account": plan.account,
+        "health_factor": str(plan.health_factor),
+        "spend": [{"token": plan.spend_token, "amount": str(plan.spend)}],
+        "receive": [{"token": plan.receive_token, "amount": str(plan.receive)}],
+        "route": list(plan.route.pools),
+        "funding": plan.funding.name,
+        "gross_profit": {"token": plan.spend_token, "amount": str(plan.gross_profit)},
+        "net_profit_wei": str(plan.net_profit),
+        **_block(head),
+    }
+
+
+def _block(head: Head) -> Event:
+    return {"block_number": head.number, "block_hash": head.hash}

@@ -1,0 +1,90 @@
+"""The native coin's price in each market's own currency: what gas and profit are weighed in."""
+
+from typing import Final
+
+from keeper.domain.errors import MarketUnreadable, RpcRefused
+from keeper.domain.head import Basis, Head
+from keeper.domain.reads import Call
+from keeper.domain.units import Address, BaseCurrency, BlockHash, mul_div_floor
+from keeper.domain.value import Valuation
+from keeper.ports import ChainReader, MarketSnapshot
+
+USD_UNIT: Final = 10**8
+"""US dollars are counted in 1e-8."""
+
+_LATEST_ANSWER: Final = bytes.fromhex("50d25bcd")
+_DECIMALS: Final = bytes.fromhex("313ce567")
+_WORD: Final = 32
+
+
+class NativeCoin:
+    """
+    Where the native coin's price comes from.
+
+    The market's own price of ``wrapped`` is used where it lists it; otherwise the
+    price source ``feed`` (``latestAnswer`` in US dollars, as Chainlink's), read at
+    most once a block. A market whose base currency is the native coin needs the
+    feed only to know what a dollar is.
+    """
+
+    def __init__(
+        self, reader: ChainReader, *, wrapped: Address | None, feed: Address | None
+    ) -> None:
+        self._reader = reader
+        self._wrapped = wrapped
+        self._feed = feed
+        self._quoted: tuple[BlockHash, int] | None = None
+
+    async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
+        """Return the market's prices with the native coin's, or None if nobody states it."""
+        listed = snapshot.prices.get(self._wrapped) if self._wrapped is not None else None
+        if snapshot.base_unit == USD_UNIT:
+            native = listed.price if listed else await self._usd(snapshot.head)
+            usd_per_base = (1, 1)
+        else:
+            native = listed.price if listed else snapshot.base_unit
+            usd = await self._usd(snapshot.head)
+            if not usd:
+                return None
+            usd_per_base = (usd, native)
+        if not native:
+            return None
+        return Valuation(
+            prices=snapshot.prices,
+            base_unit=snapshot.base_unit,
+            native_price=BaseCurrency(native),
+            usd_per_base=usd_per_base,
+        )
+
+    async def _usd(self, head: Head) -> int:
+        """Return dollars (1e-8) per native coin by the feed; 0 where there is none."""
+        if self._feed is None:
+            return 0
+        if self._quoted is None or self._quoted[0] != head.hash:
+            self._quoted = (head.hash, await self._read(self._feed, head))
+        return self._quoted[1]
+
+    async def _read(self, feed: Address, head: Head) -> int:
+        basis = Basis(block_hash=head.hash)
+        answers = await self._reader.aggregate(
+            [Call(target=feed, data=_LATEST_ANSWER), Call(target=feed, data=_DECIMALS)], basis
+        )
+        if any(not answer.success or len(answer.data) != _WORD for answer in answers):
+            raise MarketUnreadable(
+                f"the native coin's price feed {feed} does not answer latestAnswer() and decimals()",
+                hint="set chain.native_price_feed to a Chainlink-shaped feed in US dollars",
+            )
+        price = int.from_bytes(answers[0].data, "big", signed=True)
+        decimals = int.from_bytes(answers[1].data, "big")
+        return max(mul_div_floor(price, USD_UNIT, 10 ** min(decimals, 77)), 0)
+
+
+async def wrapped_native_of(reader: ChainReader, periphery: Address, head: Head) -> Address | None:
+    """Return what a Uniswap-shaped periphery contract calls ``WETH9()``; None if it does not."""
+    try:
+        answer = await reader.call(
+            Call(target=periphery, data=bytes.fromhex("4aa4a4fc")), Basis(block_hash=head.hash)
+        )
+    except RpcRefused:
+        return None
+    return Address("0x" + answer[12:32].hex()) if len(answer) == _WORD else None
