@@ -1,0 +1,138 @@
+"""Commands by name, their modules loaded when one is invoked and not before."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from keeper.domain.errors import EnvironmentFault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSpec:
+    """Where a command lives: ``module:attribute``, and its line in the list of commands."""
+
+    target: str
+    help: str
+
+
+COMMANDS: Final[Mapping[str, CommandSpec]] = {
+    "init": CommandSpec(
+        target="keeper.cli.init:command", help="Write a commented keeper.toml and .env."
+    ),
+    "doctor": CommandSpec(
+        target="keeper.cli.doctor:command",
+        help="Check everything that can be wrong before the first block.",
+    ),
+    "run": CommandSpec(target="keeper.cli.run:command", help="Watch the chain and liquidate."),
+    "scan": CommandSpec(
+        target="keeper.cli.scan:command", help="List accounts near or past the line, worst first."
+    ),
+    "explain": CommandSpec(
+        target="keeper.cli.explain:command",
+        help="Say why an account was, or was not, liquidated.",
+    ),
+    "tx": CommandSpec(target="keeper.cli.tx:app", help="The journal's intents and attempts."),
+    "executor": CommandSpec(
+        target="keeper.cli.executor:app", help="The on-chain executor: deploy, check, sweep."
+    ),
+    "key": CommandSpec(target="keeper.cli.key:app", help="The hot key: new, import, check."),
+    "config": CommandSpec(
+        target="keeper.cli.settings:app", help="Effective settings: show, check."
+    ),
+    "devnet": CommandSpec(
+        target="keeper.cli.devnet:app", help="A local chain of real contracts to try things on."
+    ),
+}
+"""Every command, in the order of the help text."""
+
+
+def loaded(target: str) -> Any:  # noqa: ANN401 (any attribute of any module)
+    """
+    Return ``module:attribute``, importing the module now.
+
+    Raises:
+        EnvironmentFault: this installation has no such module.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault(
+            f"this installation lacks the module {error.name}", hint="run scripts/setup again"
+        ) from error
+
+
+class LazyGroup(TyperGroup):
+    """A group that lists its commands from ``COMMANDS`` and imports the invoked one only."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 (handed on unchanged)
+        super().__init__(**attributes)
+        for name, spec in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=spec.help, rich_markup_mode=None))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 (typer's own types are private)
+        """Return the named command, imported; the base class words an unknown name's error."""
+        name, placeholder, rest = super().resolve_command(ctx, args)
+        if name is None or placeholder is None:
+            return name, placeholder, rest
+        return name, command_named(name), rest
+
+
+def command_named(name: str) -> TyperCommand | TyperGroup:
+    """Return the real command: a function, or a ``typer.Typer`` with subcommands."""
+    spec = COMMANDS[name]
+    target = loaded(spec.target)
+    if not isinstance(target, typer.Typer):
+        single = typer.Typer()
+        single.command()(target)
+        target = single
+    elif not target.registered_callback:
+        target.callback()(_group)
+    target._add_completion = False  # noqa: SLF001 (the root has it; typer offers no setter)
+    target.rich_markup_mode = None
+    command = typer.main.get_command(target)
+    if not isinstance(command, TyperCommand | TyperGroup):
+        raise EnvironmentFault(f"{spec.target} is not a command")
+    command.name = name
+    command.help = command.help or spec.help
+    _accept_debug(command)
+    return command
+
+
+def _group() -> None:
+    """Keep a group of one command a group."""
+
+
+def _accept_debug(command: TyperCommand | TyperGroup) -> None:
+    """Give every command of the tree ``--debug``; ``keeper.__main__`` reads it."""
+    if isinstance(command, TyperGroup):
+        for child in command.commands.values():
+            if isinstance(child, TyperCommand | TyperGroup):
+                _accept_debug(child)
+        return
+    command.params.extend(_debug_command().params)
+
+
+def _debug_command() -> TyperCommand:
+    """Return a command whose only parameter is ``--debug``."""
+    carrier = typer.Typer(add_completion=False)
+    carrier.command()(_debug_carrier)
+    command = typer.main.get_command(carrier)
+    if not isinstance(command, TyperCommand):
+        raise TypeError(type(command).__name__)
+    return command
+
+
+def _debug_carrier(
+    *,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error.", expose_value=False),
+    ] = False,
+) -> None:
+    """Carry the declaration of the option; never called."""
+    del debug

@@ -1,0 +1,32 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The settings file; default $KEEPER_CONFIG, else ./keeper.toml.",
+        show_default=False,
+    ),
+]
+"""``--config FILE``; hand it to ``keeper.config.load``."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+"""``--json``."""
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting, as in --set policy.min_profit_usd=10 (repeatable).",
+        show_default=False,
+    ),
+]
+"""``--set KEY=VALUE``; turn it into overrides with ``keeper.config.overrides``."""
