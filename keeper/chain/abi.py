@@ -1,0 +1,132 @@
+"""Contract interfaces: addresses, selectors, topics, and codecs that fail in our own words."""
+
+import functools
+import json
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import eth_abi.abi
+from eth_abi.exceptions import DecodingError, EncodingError, ParseError
+from eth_hash.auto import keccak
+
+from keeper.domain.errors import EnvironmentFault, RpcMalformed
+from keeper.domain.units import Address
+
+WORD: Final = 32
+SELECTOR: Final = 4
+ABI_FOLDER: Final = pathlib.Path(__file__).resolve().parents[2] / "contracts" / "abi"
+
+_HEX_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_ADDRESS_BITS: Final = 160
+_UPPER_FROM: Final = 8
+
+
+@functools.lru_cache(maxsize=65536)
+def checksum(address: str | bytes) -> Address:
+    """
+    Return the EIP-55 form of an address given as hex or as twenty bytes.
+
+    Raises:
+        ValueError: not an address, or mixed case whose checksum is wrong.
+    """
+    given = "0x" + address.hex() if isinstance(address, bytes) else address
+    if not _HEX_ADDRESS.fullmatch(given):
+        raise ValueError("an address is 0x and 40 hex digits")
+    lower = given[2:].lower()
+    digest = keccak(lower.encode()).hex()
+    made = "0x" + "".join(
+        letter.upper() if int(digit, 16) >= _UPPER_FROM else letter
+        for letter, digit in zip(lower, digest, strict=False)
+    )
+    if given[2:] not in (lower, lower.upper(), made[2:]):
+        raise ValueError(f"the address {given} has a wrong checksum; is it {made}?")
+    return Address(made)
+
+
+@functools.cache
+def selector(signature: str) -> bytes:
+    """Return the four bytes of a function or custom error, ``name(type,..)``."""
+    return keccak(signature.encode())[:SELECTOR]
+
+
+@functools.cache
+def topic(signature: str) -> bytes:
+    """Return the first topic of an event, ``Name(type,..)``."""
+    return keccak(signature.encode())
+
+
+@functools.cache
+def load_abi(name: str) -> list[dict[str, Any]]:
+    """
+    Return the ABI kept as ``contracts/abi/<name>.json``; the file names its source.
+
+    Raises:
+        EnvironmentFault: there is no such file, or it holds no ABI.
+    """
+    try:
+        entries = json.loads((ABI_FOLDER / f"{name}.json").read_text(encoding="utf-8"))["abi"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EnvironmentFault(f"the ABI of {name} is missing or broken") from None
+    return list(entries)
+
+
+def encoded(types: Sequence[str], values: Sequence[object]) -> bytes:
+    """Return the ABI encoding of ``values``; ValueError where one does not fit its type."""
+    try:
+        return eth_abi.abi.encode(list(types), list(values))
+    except (EncodingError, ParseError, TypeError, OverflowError) as error:
+        raise ValueError(f"cannot encode ({','.join(types)}): {type(error).__name__}") from None
+
+
+def calldata(signature: str, *values: object) -> bytes:
+    """Return the calldata of ``name(type,..)``; tuples are written as ``(type,..)``."""
+    return selector(signature) + encoded(_split(signature[signature.index("(") + 1 : -1]), values)
+
+
+def decoded(types: Sequence[str], raw: bytes, what: str = "the answer") -> tuple[Any, ...]:
+    """
+    Return the values that ``raw`` encodes.
+
+    Raises:
+        RpcMalformed: too short, out of range, not text where text is due.
+    """
+    try:
+        return eth_abi.abi.decode(list(types), raw)
+    except (DecodingError, ParseError, OverflowError, ValueError, TypeError) as error:
+        kind = type(error).__name__
+        raise RpcMalformed(f"{what} is not ({','.join(types)}): {kind}") from None
+
+
+def word(raw: bytes, index: int) -> int:
+    """Return the unsigned 32-byte word at ``index``; RpcMalformed where there is none."""
+    end = (index + 1) * WORD
+    if index < 0 or end > len(raw):
+        raise RpcMalformed(f"the answer has no word {index}")
+    return int.from_bytes(raw[end - WORD : end])
+
+
+def signed_word(raw: bytes, index: int) -> int:
+    """Return the two's complement word at ``index``; RpcMalformed where there is none."""
+    value = word(raw, index)
+    return value - 2**256 if value >> 255 else value
+
+
+def address_at(raw: bytes, index: int) -> Address:
+    """Return the address in the word at ``index``; RpcMalformed where there is none."""
+    value = word(raw, index)
+    if value >> _ADDRESS_BITS:
+        raise RpcMalformed(f"word {index} of the answer is not an address")
+    return checksum(value.to_bytes(20))
+
+
+def _split(types: str) -> list[str]:
+    """Split a list of types at the commas outside of tuples."""
+    parts, depth, start = list[str](), 0, 0
+    for at, letter in enumerate(types):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append(types[start:at])
+            start = at + 1
+    return [*parts, types[start:]] if types else []
