@@ -1,0 +1,142 @@
+"""What a node's error object means: translated once, here, to our own errors."""
+
+import re
+from typing import Final
+
+from keeper.chain.abi import SELECTOR, WORD
+from keeper.chain.endpoint import sanitised
+from keeper.chain.fields import Json
+from keeper.domain.errors import (
+    ChainError,
+    RpcMalformed,
+    RpcRefused,
+    RpcUnavailable,
+    SnapshotReorged,
+)
+
+PINNED_METHODS: Final = frozenset(
+    {
+        "eth_call",
+        "eth_estimateGas",
+        "eth_getBalance",
+        "eth_getCode",
+        "eth_getLogs",
+        "eth_getStorageAt",
+        "eth_getTransactionCount",
+        "eth_simulateV1",
+    }
+)
+"""Methods whose answer depends on a block that the caller named."""
+
+UNKNOWN_BLOCK: Final = (
+    "header not found",
+    "header for hash not found",
+    "header for block not found",
+    "hash is not currently canonical",
+    "unknown block",
+    "block not found",
+    "block does not exist",
+    "block is not canonical",
+    "no block with hash",
+    "blockhash not found",
+    "block hash not found",
+    "resource not found",
+    "could not find block",
+    "cannot find block",
+    "could not be found",
+)
+"""How nodes say that they do not know a block (geth, erigon, nethermind, besu, reth, anvil)."""
+
+BUSY: Final = (
+    "rate limit",
+    "ratelimit",
+    "too many requests",
+    "exceeded the quota",
+    "compute units per second",
+    "request rate exceeded",
+    "server is busy",
+    "service unavailable",
+    "temporarily unavailable",
+)
+"""How hosted nodes ask for patience."""
+
+REVERTED: Final = 3
+"""The error code of a revert."""
+
+IN_EVM: Final = (
+    "revert",
+    "out of gas",
+    "outofgas",
+    "invalid opcode",
+    "opcode",
+    "invalid jump",
+    "stack underflow",
+    "stack overflow",
+    "evm error",
+    "vm execution error",
+    "gas uint64 overflow",
+)
+"""How nodes say that execution failed."""
+
+TOO_MUCH: Final = (
+    "too large",
+    "too big",
+    "too long",
+    "timeout",
+    "timed out",
+    "time out",
+    "limit",
+    "gas cap",
+    "intrinsic gas",
+    "exceed",
+    "deadline",
+)
+"""How nodes say that a smaller question may be answered."""
+
+_REVERT: Final = ("execution reverted", "reverted", "vm execution error")
+_HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})+")
+
+
+def refusal(method: str, error: Json) -> ChainError:
+    """Return the error that a node's error object stands for."""
+    if not isinstance(error, dict):
+        return RpcMalformed(f"the error of {method} is not an object")
+    number, text = error.get("code"), error.get("message")
+    if isinstance(number, bool) or not isinstance(number, int) or not isinstance(text, str):
+        return RpcMalformed(f"the error of {method} has no code or no message")
+    shown, said = sanitised(text), text.lower()
+    reverted = number == REVERTED or said.startswith(_REVERT)
+    if not reverted and method in PINNED_METHODS and any(sign in said for sign in UNKNOWN_BLOCK):
+        return SnapshotReorged(f"the node does not know the block of {method}")
+    if not reverted and any(sign in said for sign in BUSY):
+        return RpcUnavailable(f"the node is busy: {shown}")
+    return RpcRefused(
+        f"the node refused {method}: {shown}",
+        number=number,
+        text=shown,
+        data=_revert_data(error.get("data"), text),
+    )
+
+
+def _revert_data(given: Json, text: str) -> bytes:
+    """Return the revert data, wherever this kind of node puts it."""
+    if isinstance(given, dict):
+        given = given.get("data", given.get("result"))
+    found = _HEX.search(given) if isinstance(given, str) else None
+    if found is not None:
+        return bytes.fromhex(found.group()[2:])
+    spelled = _HEX.search(text) if "revert" in text.lower() else None
+    raw = bytes.fromhex(spelled.group()[2:]) if spelled is not None else b""
+    return raw if len(raw) % WORD == SELECTOR else b""
+
+
+def failed_in_evm(error: RpcRefused) -> bool:
+    """Whether the call itself failed: reverted, ran out of gas, hit an invalid opcode."""
+    said = error.text.lower()
+    return error.number == REVERTED or any(sign in said for sign in IN_EVM)
+
+
+def is_too_much(error: RpcRefused) -> bool:
+    """Whether less may be answered: too long, too slow or too expensive for this node."""
+    said = error.text.lower()
+    return any(sign in said for sign in TOO_MUCH)
