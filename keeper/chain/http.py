@@ -1,0 +1,97 @@
+"""JSON-RPC over http: one session, connections kept alive, bounded answers."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Final
+
+import aiohttp
+
+from keeper.chain.endpoint import Endpoint
+from keeper.chain.fields import Json
+from keeper.chain.transport import MAX_ANSWER_BYTES, Notifications, Timeouts, decoded_json
+from keeper.domain.errors import RpcMalformed, RpcRefused, RpcUnavailable
+
+MAX_CONNECTIONS: Final = 16
+KEEPALIVE_SECONDS: Final = 60.0
+
+_OK: Final = 200
+_TRANSIENT: Final = frozenset({408, 425, 429})
+_SERVER_ERROR: Final = 500
+_TOO_LARGE: Final = 413
+
+
+class HttpTransport:
+    """A node behind an http or https address."""
+
+    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+        self.endpoint = endpoint
+        self.streams = False
+        self._timeouts = timeouts
+        self._session: aiohttp.ClientSession | None = None
+
+    async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ARG002, ASYNC109 - http pairs by connection; aiohttp bounds the steps
+        """Send a request or batch; see ``Transport``."""
+        try:
+            async with self._connected().post(
+                self.endpoint.address,
+                data=body,
+                headers={"Content-Type": "application/json"},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=self._timeouts.connect),
+            ) as response:
+                raw = await _bounded(response)
+                status = response.status
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            kind = type(error).__name__
+            raise RpcUnavailable(f"{self.endpoint} did not answer: {kind}") from None
+        return decoded_json(raw) if status == _OK else self._other(status, raw)
+
+    def notifications(self, subscription: str) -> Notifications:  # noqa: ARG002 - the protocol's
+        """There are none over http."""
+        raise RpcRefused("http has no subscriptions")
+
+    async def close(self) -> None:
+        """Close the session; letting the event loop finish what aiohttp started."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+            await asyncio.sleep(0)
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS
+                ),
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=True,
+            )
+        return self._session
+
+    def _other(self, status: int, raw: bytes) -> Json:
+        """Return the JSON-RPC answer that came under an error status, if it is one."""
+        if status in _TRANSIENT:
+            raise RpcUnavailable(f"{self.endpoint} answered with status {status}")
+        try:
+            answer = decoded_json(raw)
+        except RpcMalformed:
+            answer = None
+        if isinstance(answer, list) or (isinstance(answer, dict) and "jsonrpc" in answer):
+            return answer
+        if status >= _SERVER_ERROR:
+            raise RpcUnavailable(f"{self.endpoint} answered with status {status}")
+        text = "request too large" if status == _TOO_LARGE else f"status {status}"
+        raise RpcRefused(f"{self.endpoint} refused: {text}", number=-status, text=text)
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body, no further than the bound."""
+    parts, size = list[bytes](), 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MAX_ANSWER_BYTES:
+            response.close()
+            raise RpcMalformed("the node's answer is too large")
+        parts.append(part)
+    return b"".join(parts)

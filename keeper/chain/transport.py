@@ -1,0 +1,91 @@
+"""What a way to a node must offer, and what all of them share."""
+
+import asyncio
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, NoReturn, Protocol
+
+from keeper.chain.endpoint import Endpoint
+from keeper.chain.fields import Json
+from keeper.domain.errors import RpcMalformed
+
+MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
+"""No answer is read further than this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait, in seconds."""
+
+    connect: float = 5.0
+    request: float = 10.0
+    reads: float = 8.0
+    """After this long a read is not repeated any more."""
+
+
+class Notifications:
+    """What one subscription said and nobody has read yet; the oldest give way."""
+
+    DEPTH: Final = 1024
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Json | Exception] = asyncio.Queue(self.DEPTH)
+
+    def put(self, item: Json | Exception) -> None:
+        """Add a notification, or the error that ended the subscription."""
+        if self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(item)
+
+    async def get(self) -> Json:
+        """Wait for the next notification; raises what ended the subscription."""
+        item = await self._queue.get()
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+
+class Transport(Protocol):
+    """
+    One way to one node. Connects when first used and again after a loss.
+
+    Every method raises ``RpcUnavailable`` where the node cannot be reached or does not
+    answer in time, and ``RpcMalformed`` for what is not JSON. Messages never name the endpoint's
+    address.
+    """
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the node is."""
+        ...
+
+    @property
+    def streams(self) -> bool:
+        """Whether the node can speak unasked, so that subscriptions work."""
+        ...
+
+    async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - each transport bounds its own steps
+        """Send one request or batch with these ids and return the node's answer, decoded."""
+        ...
+
+    def notifications(self, subscription: str) -> Notifications:
+        """Return what arrives for a subscription of this connection."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+def decoded_json(raw: bytes | str) -> Json:
+    """Return the JSON document; RpcMalformed where it is none."""
+    try:
+        document: Json = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise RpcMalformed("the node's answer is not JSON") from None
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)

@@ -1,0 +1,86 @@
+"""JSON-RPC over a websocket."""
+
+import contextlib
+import socket
+from typing import Final
+
+import aiohttp
+
+from keeper.chain.endpoint import Endpoint
+from keeper.chain.stream import StreamTransport
+from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts
+from keeper.domain.errors import RpcMalformed, RpcUnavailable
+
+PING_SECONDS: Final = 15.0
+"""A node that answers no ping for half of this is gone."""
+
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+
+
+class WebSocketTransport(StreamTransport):
+    """
+    A node behind a ws or wss address.
+
+    Some nodes hold small answers back until the one before is acknowledged, which the
+    kernel delays by 40 ms: quick acknowledgement is asked for again after each message.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+        super().__init__(endpoint, timeouts)
+        self._session: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+
+    async def _open(self) -> None:
+        self._session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+        try:
+            self._socket = await self._session.ws_connect(
+                self.endpoint.address,
+                max_msg_size=MAX_ANSWER_BYTES,
+                heartbeat=PING_SECONDS,
+                compress=0,
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            await self._shut()
+            kind = type(error).__name__
+            raise RpcUnavailable(f"{self.endpoint} cannot be reached: {kind}") from None
+        self._acknowledge_quickly()
+
+    async def _write(self, body: bytes) -> None:
+        if self._socket is None:
+            raise ConnectionResetError
+        self._acknowledge_quickly()
+        try:
+            await self._socket.send_str(body.decode())
+        except aiohttp.ClientError as error:
+            raise ConnectionResetError(type(error).__name__) from None
+
+    async def _next(self) -> bytes | str | None:
+        if self._socket is None:
+            return None
+        message = await self._socket.receive()
+        self._acknowledge_quickly()
+        if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            payload: bytes | str = message.data
+            return payload
+        if message.type is aiohttp.WSMsgType.ERROR and isinstance(
+            message.data, aiohttp.WebSocketError
+        ):
+            raise RpcMalformed("the node's message is not a websocket message")
+        return None
+
+    async def _shut(self) -> None:
+        open_socket, self._socket = self._socket, None
+        session, self._session = self._session, None
+        if open_socket is not None:
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                await open_socket.close()
+        if session is not None:
+            await session.close()
+
+    def _acknowledge_quickly(self) -> None:
+        if self._socket is None or _QUICKACK is None:
+            return
+        raw = self._socket.get_extra_info("socket")
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
