@@ -1,0 +1,121 @@
+"""
+Multicall3's ``aggregate3``, packed and cut by hand: many reads in one.
+
+Source: mds1/multicall ``Multicall3.aggregate3((address,bool,bytes)[])``, where a failed call
+fails alone (``allowFailure``). Encoding with eth-abi would cost more than the call itself.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.abi import SELECTOR, WORD, selector, word
+from keeper.domain.errors import RpcMalformed
+from keeper.domain.reads import Call, CallResult
+from keeper.domain.units import Address, Gas
+
+AGGREGATE3: Final = selector("aggregate3((address,bool,bytes)[])")
+MULTICALL3: Final = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
+"""The address it has on nearly every chain."""
+
+_TUPLE_HEAD: Final = (1).to_bytes(WORD) + (3 * WORD).to_bytes(WORD)
+_KEPT_PAYLOADS: Final = 64
+
+
+READ_GAS: Final = Gas(45_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one aggregate may hold; more is cut into several."""
+
+    calls: int = 500
+    calldata: int = 128 * 1024
+    gas: Gas = READ_GAS
+    """The gas that a read is given; common nodes cap it at 50 million."""
+    in_flight: int = 4
+
+
+class Packer:
+    """Packs calls, and keeps what it packed: a quiet block asks the same again."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Call, ...], str] = OrderedDict()
+
+    def packed(self, calls: tuple[Call, ...]) -> str:
+        """Return the calldata of one aggregate as 0x hex."""
+        known = self._kept.get(calls)
+        if known is None:
+            known = "0x" + packed(calls).hex()
+            self._kept[calls] = known
+            if len(self._kept) > _KEPT_PAYLOADS:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(calls)
+        return known
+
+
+def packed(calls: Sequence[Call]) -> bytes:
+    """Return the calldata of ``aggregate3(calls)``, each allowed to fail."""
+    offset = WORD * len(calls)
+    offsets, bodies = list[bytes](), list[bytes]()
+    for call in calls:
+        size = len(call.data)
+        body = b"".join(
+            (
+                bytes(12),
+                bytes.fromhex(call.target[2:]),
+                _TUPLE_HEAD,
+                size.to_bytes(WORD),
+                call.data,
+                bytes(-size % WORD),
+            )
+        )
+        offsets.append(offset.to_bytes(WORD))
+        bodies.append(body)
+        offset += len(body)
+    start = AGGREGATE3 + WORD.to_bytes(WORD) + len(calls).to_bytes(WORD)
+    return b"".join((start, *offsets, *bodies))
+
+
+def unpacked(raw: bytes, count: int) -> list[CallResult]:
+    """
+    Return the ``count`` results that ``aggregate3`` returned.
+
+    Raises:
+        RpcMalformed: another number, or something points outside of the answer.
+    """
+    base = word(raw, 0) + WORD
+    if word(raw, 0) != WORD or word(raw, 1) != count:
+        raise RpcMalformed("an aggregate returned another number of results")
+    return [_result(raw, base + _word_at(raw, base + WORD * index)) for index in range(count)]
+
+
+def chunks(calls: Sequence[Call], limits: Limits) -> Iterator[tuple[Call, ...]]:
+    """Cut the calls so that no part exceeds the limits; one call alone always fits."""
+    chunk, size = list[Call](), 0
+    for call in calls:
+        added = 5 * WORD + len(call.data) + SELECTOR
+        if chunk and (len(chunk) >= limits.calls or size + added > limits.calldata):
+            yield tuple(chunk)
+            chunk, size = [], 0
+        chunk.append(call)
+        size += added
+    if chunk:
+        yield tuple(chunk)
+
+
+def _result(raw: bytes, at: int) -> CallResult:
+    success, start = _word_at(raw, at), at + _word_at(raw, at + WORD)
+    size = _word_at(raw, start)
+    end = start + WORD + size
+    if success > 1 or end > len(raw):
+        raise RpcMalformed("an aggregate's result points outside of the answer")
+    return CallResult(success=bool(success), data=raw[start + WORD : end])
+
+
+def _word_at(raw: bytes, at: int) -> int:
+    if at + WORD > len(raw):
+        raise RpcMalformed("an aggregate's result points outside of the answer")
+    return int.from_bytes(raw[at : at + WORD])

@@ -1,0 +1,77 @@
+"""Reads that all see one block, on nodes that pin by hash and on those that cannot."""
+
+import enum
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from keeper.chain.fields import head_of
+from keeper.chain.rpc import Rpc
+from keeper.domain.errors import RpcRefused, SnapshotReorged
+from keeper.domain.units import BlockHash
+
+T = TypeVar("T")
+BlockParameter = str | dict[str, object]
+
+INVALID_REQUEST: Final = frozenset({-32600, -32602})
+_SIGNS: Final = ("invalid argument", "cannot unmarshal", "unknown field", "unsupported block")
+
+
+class PinMode(enum.IntEnum):
+    """How this node is told the block, best first."""
+
+    CANONICAL = 0
+    HASH = 1
+    NUMBER = 2
+
+
+class Pinning:
+    """Finds out once how the node takes a block's hash."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self.mode = PinMode.CANONICAL
+        self._rpc = rpc
+        self._proven = False
+
+    async def at(self, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]) -> T:
+        """
+        Return what ``ask`` returns when told the block.
+
+        Raises:
+            SnapshotReorged: the block is not canonical, or was not when the answer came.
+        """
+        while self.mode is not PinMode.NUMBER:
+            mode = self.mode
+            try:
+                answer = await ask(_parameter(block_hash, mode))
+            except RpcRefused as error:
+                if self._proven or not _concerns_the_block(error):
+                    raise
+                self.mode = max(self.mode, PinMode(mode + 1))
+            else:
+                self._proven = True
+                return answer
+        number = await self._canonical_number(block_hash)
+        answer = await ask(hex(number))
+        await self._canonical_number(block_hash)
+        return answer
+
+    async def _canonical_number(self, block_hash: BlockHash) -> int:
+        block = await self._rpc.read("eth_getBlockByHash", block_hash, False)  # noqa: FBT003 - JSON-RPC: hashes only
+        if block is None:
+            raise SnapshotReorged("the node does not know the pinned block")
+        number = head_of(block).number
+        canonical = await self._rpc.read("eth_getBlockByNumber", hex(number), False)  # noqa: FBT003 - as above
+        if canonical is None or head_of(canonical).hash != block_hash:
+            raise SnapshotReorged("the pinned block is no longer canonical")
+        return number
+
+
+def _parameter(block_hash: BlockHash, mode: PinMode) -> BlockParameter:
+    if mode is PinMode.CANONICAL:
+        return {"blockHash": block_hash, "requireCanonical": True}
+    return {"blockHash": block_hash}
+
+
+def _concerns_the_block(error: RpcRefused) -> bool:
+    said = error.text.lower()
+    return error.number in INVALID_REQUEST or any(sign in said for sign in _SIGNS)

@@ -1,0 +1,333 @@
+"""The chain as the keeper's rooms see it: checked reads, each pinned to one block."""
+
+import contextlib
+import dataclasses
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Final
+
+from keeper.chain import fields
+from keeper.chain.concurrent import each
+from keeper.chain.endpoint import Endpoint, endpoint, sanitised
+from keeper.chain.fields import Json
+from keeper.chain.http import HttpTransport
+from keeper.chain.ipc import IpcTransport
+from keeper.chain.logs import LogSource, Windows
+from keeper.chain.multicall import MULTICALL3, Limits, Packer, chunks, unpacked
+from keeper.chain.pinning import BlockParameter, Pinning
+from keeper.chain.records import Receipt, SeenTransaction, receipt_of, transaction_of
+from keeper.chain.refusal import failed_in_evm, is_too_much
+from keeper.chain.rpc import Rpc
+from keeper.chain.transport import Timeouts, Transport
+from keeper.chain.websocket import WebSocketTransport
+from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused, SnapshotReorged
+from keeper.domain.head import Basis, Head
+from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.units import Address, BlockHash, Gas, TransactionHash, Wei
+
+BATCH: Final = 100
+"""Requests in one message."""
+SMALLEST_CHUNK: Final = 8
+KNOWN_FAILURES: Final = 4096
+
+_EMPTY_FAILURE: Final = CallResult(success=False, data=b"")
+
+
+class NodeReader:
+    """
+    ``ChainReader`` over JSON-RPC.
+
+    ``warnings`` says, once each, what this node cannot do. ``requests`` counts by method.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        *,
+        multicall: Address | None = MULTICALL3,
+        limits: Limits | None = None,
+        windows: Windows | None = None,
+    ) -> None:
+        self.rpc = rpc
+        self.warnings: list[str] = []
+        self._multicall = multicall
+        self._limits = limits or Limits()
+        self._pinning = Pinning(rpc)
+        self._logs = LogSource(rpc, windows)
+        self._packer = Packer()
+        self._fail_alone: set[Call] = set()
+
+    @property
+    def requests(self) -> Counter[str]:
+        """How often each method was asked."""
+        return self.rpc.requests
+
+    async def head(self, block: int | BlockHash | None = None) -> Head:
+        """Return a block's header; SnapshotReorged where the node has no such block."""
+        if isinstance(block, str):
+            answer = await self.rpc.read("eth_getBlockByHash", block, False)  # noqa: FBT003 - JSON-RPC: hashes only
+        else:
+            tag = "latest" if block is None else hex(block)
+            answer = await self.rpc.read("eth_getBlockByNumber", tag, False)  # noqa: FBT003 - as above
+        if answer is None:
+            raise SnapshotReorged("the node does not know the block")
+        head = fields.head_of(answer)
+        if block is not None and block not in (head.number, head.hash):
+            raise RpcMalformed("the node returned another block")
+        return head
+
+    async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
+        """Read all the calls at one block, in few requests; a failed call fails alone."""
+        if not calls:
+            return []
+        parts = await each(
+            list(chunks(calls, self._limits)),
+            lambda chunk: self._aggregated(chunk, basis),
+            in_flight=self._limits.in_flight,
+        )
+        return await self._starved_again(calls, [each_ for part in parts for each_ in part], basis)
+
+    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
+        """Read one call; a revert raises ``RpcRefused`` with its data."""
+        transaction = self._transaction(call)
+        if sender is not None:
+            transaction["from"] = sender
+        return await self._eth_call(transaction, basis)
+
+    async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
+        """Run code that is deployed nowhere and return what it returns (a read)."""
+        transaction = {"data": "0x" + initcode.hex(), "gas": hex(self._limits.gas)}
+        return await self._eth_call(transaction, basis)
+
+    async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
+        """Return the logs of one block, by hash."""
+        return await self._logs.in_block(wanted, block_hash)
+
+    async def logs_between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
+        """Return the logs of a range, both ends included, in windows that the node accepts."""
+        return await self._logs.between(wanted, first, last)
+
+    async def code(self, address: Address, basis: Basis) -> bytes:
+        """Return a contract's code; empty where there is none."""
+        for override in basis.overlay:
+            if override.address == address:
+                return override.code
+        return fields.data(await self._at("eth_getCode", address, basis), "the code")
+
+    async def balance(self, address: Address, basis: Basis) -> Wei:
+        """Return an account's native balance."""
+        return Wei(fields.quantity(await self._at("eth_getBalance", address, basis), "the balance"))
+
+    async def transaction_count(self, address: Address, block: str = "latest") -> int:
+        """Return the account's nonce at ``latest``, ``pending`` or another tag."""
+        answer = await self.rpc.read("eth_getTransactionCount", address, block)
+        return fields.quantity(answer, "the nonce", most=fields.UINT64_MAX)
+
+    async def fee_history(self, blocks: int, percentile: int) -> tuple[list[Wei], list[Wei]]:
+        """Return base fees (the next block's last) and the percentile's rewards per block."""
+        answer = fields.document(
+            await self.rpc.read("eth_feeHistory", hex(blocks), "latest", [percentile]),
+            "the fee history",
+        )
+        base = [
+            Wei(fields.quantity(fee, "a base fee"))
+            for fee in fields.sequence(answer.get("baseFeePerGas"), "the base fees")
+        ]
+        rewards = [
+            Wei(fields.quantity(fee, "a reward"))
+            for block in fields.sequence(answer.get("reward") or [], "the rewards")
+            for fee in fields.sequence(block, "a block's rewards")
+        ]
+        if not base or len(base) > blocks + 1 or len(rewards) not in (0, len(base) - 1):
+            raise RpcMalformed("the fee history has another length")
+        return base, rewards
+
+    async def chain_id(self) -> int:
+        """Return the chain's id."""
+        return fields.quantity(await self.rpc.read("eth_chainId"), "the chain id")
+
+    async def client_version(self) -> str:
+        """Return what the node calls itself."""
+        return sanitised(await self.rpc.read("web3_clientVersion"))
+
+    async def receipt(self, transaction: TransactionHash) -> Receipt | None:
+        """Return a mined transaction's receipt; None where the node has none."""
+        answer = await self.rpc.read("eth_getTransactionReceipt", transaction)
+        return None if answer is None else receipt_of(answer, transaction, self._logs.logs_of)
+
+    async def transaction(self, transaction: TransactionHash) -> SeenTransaction | None:
+        """Return a transaction that the node knows, mined or waiting; None if it does not."""
+        answer = await self.rpc.read("eth_getTransactionByHash", transaction)
+        return None if answer is None else transaction_of(answer, transaction)
+
+    async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
+        """Return the gas that the transaction needs; a revert raises ``RpcRefused``."""
+        answer = await self._pinning.at(
+            basis.block_hash,
+            lambda block: self.rpc.read("eth_estimateGas", transaction, block, *_overrides(basis)),
+        )
+        return Gas(fields.quantity(answer, "the gas", most=fields.UINT64_MAX))
+
+    async def simulate_v1(
+        self, payload: Mapping[str, object], basis: Basis
+    ) -> list[Mapping[str, Json]]:
+        """
+        Run blocks of calls on top of the pinned block and return the node's blocks.
+
+        ``payload`` is the method's first parameter; the overlay is the caller's to put there.
+        """
+        answer = await self._pinning.at(
+            basis.block_hash, lambda block: self.rpc.read("eth_simulateV1", payload, block)
+        )
+        blocks = [
+            fields.document(block, "a simulated block")
+            for block in fields.sequence(answer, "the simulated blocks")
+        ]
+        for block in blocks:
+            for call in fields.sequence(block.get("calls"), "the simulated calls"):
+                fields.document(call, "a simulated call")
+        return blocks
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.rpc.close()
+
+    def _transaction(self, call: Call) -> dict[str, object]:
+        return {
+            "to": call.target,
+            "data": "0x" + call.data.hex(),
+            "gas": hex(self._limits.gas),
+        }
+
+    async def _eth_call(self, transaction: Mapping[str, object], basis: Basis) -> bytes:
+        async def ask(block: BlockParameter) -> Json:
+            return await self.rpc.read("eth_call", transaction, block, *_overrides(basis))
+
+        return fields.data(await self._pinning.at(basis.block_hash, ask), "the returned data")
+
+    async def _at(self, method: str, address: Address, basis: Basis) -> Json:
+        return await self._pinning.at(
+            basis.block_hash, lambda block: self.rpc.read(method, address, block)
+        )
+
+    async def _aggregated(self, chunk: tuple[Call, ...], basis: Basis) -> list[CallResult]:
+        """Read one chunk; halve it where it is too much for the node."""
+        if self._multicall is None:
+            return await self._one_by_one(chunk, basis)
+        transaction = {
+            "to": self._multicall,
+            "data": self._packer.packed(chunk),
+            "gas": hex(self._limits.gas),
+        }
+        try:
+            raw = await self._eth_call(transaction, basis)
+        except RpcRefused as error:
+            if not (failed_in_evm(error) or is_too_much(error)):
+                raise
+            return await self._halved(chunk, basis)
+        if not raw and not await self.code(self._multicall, basis):
+            self.warnings.append(f"no Multicall3 at {self._multicall}: reading call by call")
+            self._multicall = None
+            return await self._one_by_one(chunk, basis)
+        return unpacked(raw, len(chunk))
+
+    async def _halved(self, chunk: tuple[Call, ...], basis: Basis) -> list[CallResult]:
+        if len(chunk) == 1:
+            return await self._one_by_one(chunk, basis)
+        middle = len(chunk) // 2
+        self._limits = dataclasses.replace(
+            self._limits, calls=min(self._limits.calls, max(middle, SMALLEST_CHUNK))
+        )
+        return [
+            *await self._aggregated(chunk[:middle], basis),
+            *await self._aggregated(chunk[middle:], basis),
+        ]
+
+    async def _one_by_one(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
+        """Read each call as a request of its own, many in one message."""
+
+        async def ask(part: Sequence[Call]) -> list[CallResult]:
+            async def batch(block: BlockParameter) -> list[CallResult]:
+                tail = (block, *_overrides(basis))
+                requests = [("eth_call", (self._transaction(call), *tail)) for call in part]
+                return [_result(answer) for answer in await self.rpc.read_batch(requests)]
+
+            return await self._pinning.at(basis.block_hash, batch)
+
+        parts = [calls[at : at + BATCH] for at in range(0, len(calls), BATCH)]
+        return [result for part in parts for result in await ask(part)]
+
+    async def _starved_again(
+        self, calls: Sequence[Call], results: list[CallResult], basis: Basis
+    ) -> list[CallResult]:
+        """
+        Read again, alone, what failed without a word.
+
+        A call in an aggregate may fail only because one before it burnt the gas. Those that
+        fail alone too are remembered and not asked for twice.
+        """
+        if len(calls) == 1 or self._multicall is None:
+            return results
+        starved = [
+            at
+            for at, result in enumerate(results)
+            if result == _EMPTY_FAILURE and calls[at] not in self._fail_alone
+        ]
+        again = await self._one_by_one([calls[at] for at in starved], basis)
+        for at, result in zip(starved, again, strict=True):
+            results[at] = result
+            if not result.success and len(self._fail_alone) < KNOWN_FAILURES:
+                self._fail_alone.add(calls[at])
+        return results
+
+
+def transport(place: Endpoint, timeouts: Timeouts) -> Transport:
+    """Return the way to an endpoint; nothing is opened yet."""
+    if place.scheme == "ipc":
+        return IpcTransport(place, timeouts)
+    if place.scheme in ("ws", "wss"):
+        return WebSocketTransport(place, timeouts)
+    return HttpTransport(place, timeouts)
+
+
+@contextlib.asynccontextmanager
+async def connect(
+    endpoints: Iterable[str],
+    *,
+    multicall: Address | None = MULTICALL3,
+    timeouts: Timeouts | None = None,
+    chain_id: int | None = None,
+    limits: Limits | None = None,
+) -> AsyncIterator[NodeReader]:
+    """
+    Connect to the first endpoint that serves the chain; the others take over when it fails.
+
+    Raises:
+        ConfigError: no endpoint, or they serve another chain than ``chain_id``.
+        RpcUnavailable: none answers.
+    """
+    times = timeouts or Timeouts()
+    ways = [transport(endpoint(address), times) for address in endpoints]
+    if not ways:
+        raise ConfigError("no endpoint is configured", hint="set [chain] endpoints")
+    rpc = Rpc(ways, timeouts=times, chain_id=chain_id)
+    try:
+        await rpc.connect()
+        yield NodeReader(rpc, multicall=multicall, limits=limits)
+    finally:
+        await rpc.close()
+
+
+def _overrides(basis: Basis) -> tuple[Mapping[str, object], ...]:
+    """Return the state overrides parameter, where there is an overlay."""
+    if not basis.overlay:
+        return ()
+    return ({each_.address: {"code": "0x" + each_.code.hex()} for each_ in basis.overlay},)
+
+
+def _result(answer: Json | ChainError) -> CallResult:
+    if isinstance(answer, RpcRefused) and failed_in_evm(answer):
+        return CallResult(success=False, data=answer.data)
+    if isinstance(answer, ChainError):
+        raise answer
+    return CallResult(success=True, data=fields.data(answer, "the returned data"))
