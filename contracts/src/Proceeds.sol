@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.27;
+
+import {Flow, Job} from "./Flow.sol";
+import {IWrappedNative} from "./interfaces/IERC20.sol";
+import {SafeToken} from "./libraries/SafeToken.sol";
+
+/// Where the profit of a step goes: a share to the block's builder, the rest to the receiver.
+abstract contract Proceeds is Flow {
+    uint256 internal constant BPS = 10_000;
+    uint256 private constant BUILDER_GAS = 30_000;
+
+    address public immutable wrappedNative;
+
+    /// The receiver got less than the step has to bring.
+    error BelowMinProfit(uint256 profit, uint256 minProfit);
+    error NotWrappedNative(address sender);
+
+    constructor(address wrapped) {
+        wrappedNative = wrapped;
+    }
+
+    /// Only unwrapping brings the native coin here.
+    receive() external payable {
+        if (msg.sender != wrappedNative) revert NotWrappedNative(msg.sender);
+    }
+
+    /// Send away everything that the step gained; returns what the receiver got of the spend token.
+    function _distribute(Job memory job, uint16 builderShareBps) internal returns (uint256 profit) {
+        address token = job.step.spendToken;
+        address collateral = job.step.receiveToken;
+        if (collateral != token) {
+            uint256 rest = _gained(collateral, job.receiveBefore);
+            if (rest != 0) SafeToken.transfer(collateral, receiver, rest);
+        }
+        uint256 gained = _gained(token, job.spendBefore);
+        if (builderShareBps != 0 && gained != 0 && token == wrappedNative) {
+            _payBuilder(gained * builderShareBps / BPS);
+            gained = _gained(token, job.spendBefore);
+        }
+        if (gained != 0) {
+            uint256 before = SafeToken.balanceOf(token, receiver);
+            SafeToken.transfer(token, receiver, gained);
+            uint256 balance = SafeToken.balanceOf(token, receiver);
+            profit = balance > before ? balance - before : 0;
+        }
+        if (profit < job.step.minProfit) revert BelowMinProfit(profit, job.step.minProfit);
+    }
+
+    /// A builder that does not take its share blocks nothing: the share is wrapped again.
+    function _payBuilder(uint256 share) private {
+        if (share == 0) return;
+        IWrappedNative(wrappedNative).withdraw(share);
+        bool paid;
+        assembly ("memory-safe") {
+            paid := call(BUILDER_GAS, coinbase(), share, 0, 0, 0, 0)
+        }
+        if (!paid) IWrappedNative(wrappedNative).deposit{value: share}();
+    }
+}
