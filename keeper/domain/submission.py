@@ -1,0 +1,131 @@
+"""What was signed and sent, and what became of it: one nonce, its attempts, its receipt."""
+
+import enum
+from dataclasses import dataclass
+
+from keeper.domain.plan import Batch
+from keeper.domain.reads import Log
+from keeper.domain.units import Address, BlockHash, Gas, MarketKey, TokenUnits, TransactionHash, Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fees:
+    """The two EIP-1559 bids, in wei per unit of gas: ceiling and tip."""
+
+    max_fee: Wei
+    priority_fee: Wei
+
+
+class AttemptKind(enum.StrEnum):
+    """Why a transaction was signed for a nonce."""
+
+    SEND = "send"
+    BUMP = "bump"
+    CANCEL = "cancel"
+
+
+class AttemptState(enum.StrEnum):
+    """What is known about the bytes; only a receipt says more."""
+
+    RECORDED = "recorded"  # committed to the journal, perhaps never sent
+    SENT = "sent"  # a node took them, or had them already
+    UNKNOWN = "unknown"  # no clear answer: they may be in a mempool
+    REFUSED = "refused"  # the node said why it will not take them
+
+
+class NonceState(enum.StrEnum):
+    """How far the chain is with a nonce."""
+
+    BOUND = "bound"  # belongs to its intents until a block consumes it
+    INCLUDED = "included"  # a block has one of its attempts; a reorg re-opens it
+    FINAL = "final"  # deep enough, and the block was still canonical
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One signed transaction; all of a nonce's attempts exclude each other on chain."""
+
+    nonce: int
+    kind: AttemptKind
+    hash: TransactionHash
+    raw: bytes
+    fees: Fees
+    gas_limit: Gas
+    to: Address
+    calldata: bytes
+    block_number: int  # the head when it was signed
+    state: AttemptState = AttemptState.RECORDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionReceipt:
+    """What the chain did with a transaction, as a node tells it."""
+
+    hash: TransactionHash
+    block_number: int
+    block_hash: BlockHash
+    success: bool
+    gas_used: Gas
+    effective_gas_price: Wei
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOutcome:
+    """What one plan brought on chain; ``failure`` is empty when it worked."""
+
+    market: MarketKey
+    account: Address
+    token: Address
+    profit: TokenUnits
+    profit_wei: Wei
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inclusion:
+    """The receipt of a nonce, as it was booked."""
+
+    hash: TransactionHash
+    block_number: int
+    block_hash: BlockHash
+    success: bool
+    gas_used: Gas
+    effective_gas_price: Wei
+    plans: tuple[PlanOutcome, ...] = ()
+
+    @property
+    def gas_cost(self) -> Wei:
+        """What the gas cost."""
+        return Wei(self.gas_used * self.effective_gas_price)
+
+    @property
+    def net_profit(self) -> Wei:
+        """The plans' profits at the plans' prices, less gas; negative when it was a loss."""
+        return Wei(sum(one.profit_wei for one in self.plans) - self.gas_cost)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """
+    One nonce and everything about it; ``attempts`` in the order of signing.
+
+    ``batch`` is None where the nonce only filled a gap.
+    """
+
+    nonce: int
+    batch: Batch | None
+    attempts: tuple[Attempt, ...]
+    state: NonceState = NonceState.BOUND
+    inclusion: Inclusion | None = None
+
+    @property
+    def newest(self) -> Attempt:
+        """The attempt with the highest fees: the one to keep alive."""
+        return self.attempts[-1]
+
+    @property
+    def accounts(self) -> tuple[tuple[MarketKey, Address], ...]:
+        """Whom it is about."""
+        plans = self.batch.plans if self.batch is not None else ()
+        return tuple((plan.market, plan.account) for plan in plans)
