@@ -1,0 +1,123 @@
+"""One unhealthy account with all that its market says, and the prices to judge it by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from keeper.domain.decision import Skip, SkipReason
+from keeper.domain.opportunity import FlashLender, Opportunity, Refusal
+from keeper.domain.units import (
+    BPS,
+    WAD,
+    Address,
+    BaseCurrency,
+    Gas,
+    MarketKey,
+    Timestamp,
+    TokenUnits,
+    Wad,
+    Wei,
+    mul_div_ceil,
+)
+from keeper.domain.value import Valuation
+from keeper.strategy.gas import GasModel
+from keeper.strategy.policy import Costs, Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """
+    One account past the line: what can be done with it, and why not the rest.
+
+    ``lenders`` are the flash lenders of any market by token, ``lender_refusals``
+    why others do not lend it. Lenders of the venues come with the exits.
+    """
+
+    market: MarketKey
+    account: Address
+    health_factor: Wad
+    deadline: Timestamp
+    valuation: Valuation
+    opportunities: Sequence[Opportunity]
+    refusals: Sequence[Refusal] = ()
+    lenders: Mapping[Address, Sequence[FlashLender]] = field(default_factory=dict)
+    lender_refusals: Mapping[Address, Sequence[Refusal]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a profit is judged by: one market's prices, the cost of gas, the policy."""
+
+    valuation: Valuation
+    costs: Costs
+    policy: Policy
+    gas_model: GasModel
+
+    @property
+    def min_profit(self) -> Wei:
+        """The least net profit of a plan, rounded up to a wei."""
+        return self.valuation.wei_of_usd_ceil(self.policy.min_profit_usd_e8)
+
+    def gas_cost(self, gas: Gas) -> Wei:
+        """Return what ``gas`` costs."""
+        return Wei(gas * self.costs.gas_price)
+
+    def worth(self, token: Address, profit: TokenUnits) -> Wei:
+        """Return a profit's worth after the builder's share, rounded down; may be negative."""
+        gross = self.valuation.wei_floor(token, profit)
+        share = mul_div_ceil(max(gross, 0), self.policy.builder_share_bps, BPS)
+        return Wei(gross - share)
+
+    def net(self, token: Address, profit: TokenUnits, gas: Gas) -> Wei:
+        """Return what is left of a profit after the builder's share and the gas."""
+        return Wei(self.worth(token, profit) - self.gas_cost(gas))
+
+    def symbol(self, token: Address) -> str:
+        """Return the token's symbol, or its address where the market does not price it."""
+        quoted = self.valuation.prices.get(token)
+        return str(token) if quoted is None else quoted.symbol
+
+
+def dust(opportunity: Opportunity, terms: Terms) -> Skip | None:
+    """
+    Return why ``opportunity`` is not worth a quote; None if it may be.
+
+    ``DUST`` where the whole bonus does not pay the gas of the cheapest plan there
+    could be, ``BELOW_MIN_PROFIT`` where it pays that and less than the minimum on top.
+    The net profit given is an upper bound at the market's own prices.
+    """
+    bonus = bonus_wei(opportunity.bonus_at_most, terms.valuation)
+    cost = terms.gas_cost(terms.gas_model.at_least(opportunity))
+    net = Wei(bonus - cost)
+    if net >= terms.min_profit:
+        return None
+    pair = f"{terms.symbol(opportunity.receive_token)} for {terms.symbol(opportunity.spend_token)}"
+    if net < 0:
+        reason = SkipReason.DUST
+        detail = f"{pair}: bonus of {bonus} wei at most, gas of {cost} wei at least"
+    else:
+        reason = SkipReason.BELOW_MIN_PROFIT
+        detail = f"{pair}: nets {net} wei at most, the minimum is {terms.min_profit} wei"
+    return Skip(
+        market=opportunity.market,
+        account=opportunity.account,
+        reason=reason,
+        detail=detail,
+        net_profit=net,
+    )
+
+
+def quotable(
+    candidate: Candidate, costs: Costs, policy: Policy, gas_model: GasModel
+) -> tuple[Opportunity, ...]:
+    """
+    Return the opportunities that are worth a quote, so that only their pairs are asked for.
+
+    An account without any needs no venue: ``sequenced`` says why for it.
+    """
+    terms = Terms(valuation=candidate.valuation, costs=costs, policy=policy, gas_model=gas_model)
+    return tuple(one for one in candidate.opportunities if dust(one, terms) is None)
+
+
+def bonus_wei(bonus: BaseCurrency, valuation: Valuation) -> Wei:
+    """Return what ``bonus`` in base currency is worth in wei, rounded up."""
+    return Wei(mul_div_ceil(bonus, WAD, valuation.native_price))
