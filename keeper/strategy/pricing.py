@@ -1,0 +1,175 @@
+"""One amount along one way out: what it earns, exactly, on given curves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keeper.domain.curve import ExitCurve, Route, bought_along, sold_along
+from keeper.domain.decision import SkipReason
+from keeper.domain.opportunity import FlashLender, Opportunity, Outcome
+from keeper.domain.units import Address, Gas, TokenUnits, Wei
+from keeper.strategy.candidate import Terms
+from keeper.strategy.remaining import Remaining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """Why nothing can be sent this way; ``net_profit`` where a profit could be priced."""
+
+    reason: SkipReason
+    detail: str
+    net_profit: Wei | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funded:
+    """A pair, a route for it, and who pays first: a lender, or (None) the route's last pool."""
+
+    opportunity: Opportunity
+    route: Route
+    lender: FlashLender | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proceeds:
+    """
+    What a sale leaves in hand, in the spend token, before what was spent is taken off.
+
+    ``amount`` is less the funding's fee. ``sold`` is what left the route's last pool,
+    ``hops`` and ``ticks`` count every swap of every pool.
+    """
+
+    amount: int
+    fee: TokenUnits
+    sold: TokenUnits
+    hops: int
+    ticks: int
+    after: Mapping[Address, ExitCurve]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """An outcome with its expected profit: in the spend token, and net in wei."""
+
+    outcome: Outcome
+    proceeds: Proceeds
+    profit: TokenUnits
+    gas: Gas
+    net: Wei
+
+
+def priced(funded: Funded, outcome: Outcome, remaining: Remaining, terms: Terms) -> Priced | Miss:
+    """Return what ``outcome`` earns at its earliest landing, or why it cannot be had."""
+    short = _shortage(funded, outcome, remaining, terms)
+    if short is not None:
+        return short
+    found = proceeds(funded, outcome.receive, outcome.spend_at_most, remaining)
+    if found is None:
+        return Miss(
+            reason=SkipReason.EXIT_TOO_SHALLOW,
+            detail=f"the pools do not take {outcome.receive} units of"
+            f" {terms.symbol(funded.opportunity.receive_token)}",
+        )
+    profit = TokenUnits(found.amount - outcome.spend)
+    opportunity = funded.opportunity
+    gas = terms.gas_model.alone(opportunity, funded.lender, found.hops, found.ticks)
+    net = terms.net(opportunity.spend_token, profit, gas)
+    return Priced(outcome=outcome, proceeds=found, profit=profit, gas=gas, net=net)
+
+
+def worst_profit(funded: Funded, found: Priced, remaining: Remaining) -> TokenUnits | None:
+    """
+    Return the least profit of any landing inside the window; None if it may not even fund.
+
+    As much as possible is spent and as little as possible received, at once: never
+    more than what any single timestamp of the window would bring.
+    """
+    outcome = found.outcome
+    if (outcome.spend, outcome.receive) == (outcome.spend_at_most, outcome.receive_at_least):
+        return found.profit
+    worst = proceeds(funded, outcome.receive_at_least, outcome.spend_at_most, remaining)
+    return None if worst is None else TokenUnits(worst.amount - outcome.spend_at_most)
+
+
+def proceeds(
+    funded: Funded, receive: TokenUnits, borrowed: TokenUnits, remaining: Remaining
+) -> Proceeds | None:
+    """
+    Return what selling ``receive`` brings where ``borrowed`` was had first.
+
+    A flash loan is paid back with its fee after everything is sold. A flash swap buys
+    ``borrowed`` from the route's end, is paid with part of what is received, and the
+    rest is sold on the curves that the purchase left; there is no fee beyond the
+    pools'. None where the depth does not reach or does not pay the purchase.
+    """
+    if funded.lender is None:
+        return _by_flash_swap(funded.route, receive, borrowed, remaining)
+    sale = sold_along(funded.route, receive, remaining.curves)
+    if sale is None:
+        return None
+    fee = funded.lender.fee(borrowed)
+    return Proceeds(
+        amount=sale.amount_out - fee,
+        fee=fee,
+        sold=sale.amount_out,
+        hops=len(funded.route.hops),
+        ticks=sale.ticks_crossed,
+        after=sale.after,
+    )
+
+
+def _by_flash_swap(
+    route: Route, receive: TokenUnits, borrowed: TokenUnits, remaining: Remaining
+) -> Proceeds | None:
+    purchase = bought_along(route, borrowed, remaining.curves)
+    if purchase is None or purchase.amount_in > receive:
+        return None
+    rest = TokenUnits(receive - purchase.amount_in)
+    if rest == 0:
+        return Proceeds(
+            amount=borrowed,
+            fee=TokenUnits(0),
+            sold=borrowed,
+            hops=len(route.hops),
+            ticks=purchase.ticks_crossed,
+            after=purchase.after,
+        )
+    sale = sold_along(route, rest, purchase.after)
+    if sale is None:
+        return None
+    total = TokenUnits(borrowed + sale.amount_out)
+    return Proceeds(
+        amount=total,
+        fee=TokenUnits(0),
+        sold=total,
+        hops=2 * len(route.hops),
+        ticks=purchase.ticks_crossed + sale.ticks_crossed,
+        after=sale.after,
+    )
+
+
+def _shortage(funded: Funded, outcome: Outcome, remaining: Remaining, terms: Terms) -> Miss | None:
+    """
+    Return who lacks the tokens to lend or to pay out.
+
+    What the repayment puts in does not count for its own payout, since a protocol
+    may pay out first; a loan from the same holder is missing there meanwhile.
+    """
+    lender = funded.lender
+    lent = outcome.spend_at_most
+    if lender is not None and lent > remaining.lendable(lender):
+        return Miss(
+            reason=SkipReason.NO_FUNDING,
+            detail=f"{lender.kind} of {lender.lender} lends"
+            f" {max(0, remaining.lendable(lender))} of {lent} units of"
+            f" {terms.symbol(lender.token)}",
+        )
+    for key, drawn in outcome.drawn:
+        payable = remaining.payable(key)
+        borrowed = lent if lender is not None and lender.liquidity == key else 0
+        if payable is not None and drawn + borrowed > payable:
+            return Miss(
+                reason=SkipReason.RESERVE_ILLIQUID,
+                detail=f"{key.holder} holds {payable} of {drawn + borrowed} units of"
+                f" {terms.symbol(key.token)}",
+            )
+    return None

@@ -1,0 +1,254 @@
+"""
+The sequence: which liquidations, in which order, each on what the earlier ones leave.
+
+Greedy by net profit, with lazy re-evaluation: every way of every account is sized on
+the curves as they are, and one whose pools or holders were used since is sized
+again only when it comes to the top. An account is liquidated at most once per round.
+"""
+
+import heapq
+from collections.abc import Mapping, Sequence
+
+from keeper.domain.decision import Decision, Liquidate, SkipReason
+from keeper.domain.exits import Exits
+from keeper.domain.opportunity import FlashLender, LiquidityKey, Outcome
+from keeper.domain.plan import Funding, FundingKind, Plan
+from keeper.domain.units import Address, MarketKey, TokenUnits, Wei
+from keeper.strategy.candidate import Candidate, Terms
+from keeper.strategy.gas import GasModel
+from keeper.strategy.policy import Costs, Policy
+from keeper.strategy.pricing import Miss
+from keeper.strategy.reasons import skipped
+from keeper.strategy.remaining import Depth, Remaining
+from keeper.strategy.sizing import COARSE, FINE, Sized, Way, sized
+from keeper.strategy.ways import described, ways_of
+
+_ALTERNATIVES = 3
+
+_Key = tuple[Address, MarketKey, int]
+"""One way of one account: the order in which equal profits are taken."""
+
+
+def sequenced(
+    candidates: Sequence[Candidate],
+    exits: Exits,
+    liquidity: Mapping[LiquidityKey, TokenUnits],
+    *,
+    costs: Costs,
+    policy: Policy,
+    gas_model: GasModel,
+) -> list[Decision]:
+    """
+    Return one decision per candidate: liquidations in execution order, then the skips.
+
+    The liquidations are priced one after the other, each on the curves and the
+    ``liquidity`` that the earlier ones leave. Equal profits go by account, and the
+    order of ``candidates`` changes nothing. Skips are ordered by account too.
+    """
+    ordered = sorted(candidates, key=lambda one: (one.account, one.market))
+    contenders = [
+        _Contender(
+            candidate,
+            exits,
+            Terms(valuation=candidate.valuation, costs=costs, policy=policy, gas_model=gas_model),
+        )
+        for candidate in ordered
+    ]
+    start = Remaining(curves=exits.curves, liquidity=liquidity)
+    plans = _Sequence(contenders, start).run()
+    taken = {(plan.account, plan.market) for plan in plans}
+    left = [one for one in contenders if one.key not in taken]
+    return [*(Liquidate(plan=plan) for plan in plans), *(one.skip() for one in left)]
+
+
+class _Contender:
+    """One account in the round: its ways, and what each was last found to earn."""
+
+    def __init__(self, candidate: Candidate, exits: Exits, terms: Terms) -> None:
+        self.candidate = candidate
+        self.key = (candidate.account, candidate.market)
+        self.terms = terms
+        found = ways_of(candidate, exits, terms)
+        self.ways = found.ways
+        self._refused = found.misses
+        self.results: dict[int, Sized | Miss] = {}
+        self.seen: dict[int, int] = {}
+        self._paid: dict[int, Wei] = {}
+
+    def size(self, number: int, remaining: Remaining, turn: int, rounds: int) -> Sized | Miss:
+        """Size one way on what remains, and remember it and whether it ever paid."""
+        result = sized(self.ways[number], remaining, self.terms, rounds)
+        if isinstance(result, Sized):
+            self._paid[number] = max(result.net, self._paid.get(number, result.net))
+        elif number in self._paid:
+            result = _outpaced(result, self._paid[number])
+        self.results[number] = result
+        self.seen[number] = turn
+        return result
+
+    def alternatives(self, chosen: int) -> tuple[str, ...]:
+        """Return the best of the other ways, with what each would net, for people."""
+        nets = [
+            (_net(result), described(self.ways[number], _lender_of(result), self.terms))
+            for number, result in self.results.items()
+            if number != chosen
+        ]
+        known = sorted((net, text) for net, text in nets if net is not None)
+        return tuple(f"{text}: {net} wei" for net, text in reversed(known[-_ALTERNATIVES:]))
+
+    def skip(self) -> Decision:
+        """Return why nothing was sent; ways that paid until others went first come first."""
+        numbers = self._paid or self.results
+        results = [self.results[number] for number in numbers]
+        misses = [result for result in results if isinstance(result, Miss)]
+        return skipped(self.candidate, misses, self._refused)
+
+
+class _Sequence:
+    """The greedy loop's state: what remains, and when each depth was last used."""
+
+    def __init__(self, contenders: Sequence[_Contender], remaining: Remaining) -> None:
+        self._open = {contender.key: contender for contender in contenders}
+        self._remaining = remaining
+        self._turn = 0
+        self._used: dict[Depth, int] = {}
+        self._heap: list[tuple[int, _Key]] = []
+        self._plans: list[Plan] = []
+
+    def run(self) -> list[Plan]:
+        """Return the plans in execution order."""
+        for contender in self._open.values():
+            for number in range(len(contender.ways)):
+                self._offer(contender, number)
+        while self._heap:
+            self._take()
+            if not self._heap:
+                self._retry()
+        return self._plans
+
+    def _offer(self, contender: _Contender, number: int) -> None:
+        result = contender.size(number, self._remaining, self._turn, COARSE)
+        if isinstance(result, Sized):
+            heapq.heappush(self._heap, (-result.net, (*contender.key, number)))
+
+    def _take(self) -> None:
+        """Settle the way on top: dropped, sized again, or made a plan."""
+        account, market, number = heapq.heappop(self._heap)[1]
+        contender = self._open.get((account, market))
+        if contender is None:
+            return
+        result = contender.results[number]
+        if isinstance(result, Miss):  # pushed twice, and settled since
+            return
+        if self._is_stale(result.uses, contender.seen[number]):
+            self._offer(contender, number)
+            return
+        final = contender.size(number, self._remaining, self._turn, FINE)
+        if isinstance(final, Sized):
+            self._commit(contender, number, final)
+
+    def _commit(self, contender: _Contender, number: int, chosen: Sized) -> None:
+        del self._open[contender.key]
+        self._plans.append(_plan(contender, number, chosen))
+        self._turn += 1
+        found = chosen.priced
+        sold = None
+        uses = set(chosen.uses)
+        if chosen.way.route.hops:
+            holder = LiquidityKey(
+                holder=chosen.way.route.pools[-1], token=chosen.way.opportunity.spend_token
+            )
+            sold = (holder, found.proceeds.sold)
+            uses.add(holder)
+        self._remaining = self._remaining.less(found.outcome, found.proceeds.after, sold)
+        self._used.update(dict.fromkeys(uses, self._turn))
+
+    def _retry(self) -> None:
+        """
+        Try once more what missed before the last plans.
+
+        They may have moved a price the other way, or repaid what a payout lacked.
+        """
+        for contender in self._open.values():
+            for number, result in list(contender.results.items()):
+                uses = _uses(contender.ways[number])
+                if isinstance(result, Miss) and self._is_stale(uses, contender.seen[number]):
+                    self._offer(contender, number)
+
+    def _is_stale(self, uses: frozenset[Depth], seen: int) -> bool:
+        return any(self._used.get(depth, 0) > seen for depth in uses)
+
+
+def _uses(way: Way) -> frozenset[Depth]:
+    """Return the depths that any amount along ``way`` rests on."""
+    holders = [lender.liquidity for lender in way.lenders or ()]
+    for answer in way.outcomes.values():
+        if isinstance(answer, Outcome):
+            holders.extend(key for key, _ in answer.drawn)
+    return frozenset[Depth]((*way.route.pools, *holders))
+
+
+def _outpaced(now: Miss, before: Wei) -> Miss:
+    """Return the miss of a way that paid until earlier plans took its depth."""
+    detail = f"{now.detail}; netted {before} wei before the earlier plans"
+    shallow = now.reason in (SkipReason.BELOW_MIN_PROFIT, SkipReason.EXIT_TOO_SHALLOW)
+    reason = SkipReason.EXIT_TOO_SHALLOW if shallow else now.reason
+    return Miss(reason=reason, detail=detail, net_profit=now.net_profit)
+
+
+def _net(result: Sized | Miss) -> Wei | None:
+    return result.net if isinstance(result, Sized) else result.net_profit
+
+
+def _lender_of(result: Sized | Miss) -> FlashLender | None:
+    return result.funded.lender if isinstance(result, Sized) else None
+
+
+def _funding(chosen: Sized, policy: Policy) -> Funding:
+    lender, outcome = chosen.funded.lender, chosen.priced.outcome
+    if lender is not None:
+        return Funding(
+            kind=FundingKind.FLASH_LOAN,
+            source=lender.source,
+            name=lender.kind,
+            lender=lender.lender,
+            amount=outcome.spend_at_most,
+            fee=chosen.priced.proceeds.fee,
+        )
+    route = chosen.way.route
+    return Funding(
+        kind=FundingKind.FLASH_SWAP,
+        source=policy.flash_swap_sources[route.venue],
+        name=f"{route.venue}_flash_swap",
+        lender=route.pools[-1],
+        amount=outcome.spend_at_most,
+        fee=TokenUnits(0),
+    )
+
+
+def _plan(contender: _Contender, number: int, chosen: Sized) -> Plan:
+    candidate, terms = contender.candidate, contender.terms
+    opportunity, found = chosen.way.opportunity, chosen.priced
+    step = opportunity.step(found.outcome.amount)
+    return Plan(
+        market=candidate.market,
+        account=candidate.account,
+        spend_token=opportunity.spend_token,
+        receive_token=opportunity.receive_token,
+        amount=found.outcome.amount,
+        spend=found.outcome.spend,
+        receive=found.outcome.receive,
+        route=chosen.way.route,
+        funding=_funding(chosen, terms.policy),
+        module=step.module,
+        step_data=step.data,
+        gross_profit=found.profit,
+        gross_profit_wei=terms.valuation.wei_floor(opportunity.spend_token, found.profit),
+        gas=found.gas,
+        gas_price=terms.costs.gas_price,
+        net_profit=found.net,
+        min_profit=chosen.min_profit,
+        health_factor=candidate.health_factor,
+        deadline=candidate.deadline,
+        alternatives=contender.alternatives(number),
+    )

@@ -1,0 +1,60 @@
+"""Which of many reasons to give: the one that was nearest to being sent."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from keeper.domain.decision import Skip, SkipReason
+from keeper.strategy.candidate import Candidate
+from keeper.strategy.pricing import Miss
+
+_NEAREST: Final = (
+    SkipReason.BELOW_MIN_PROFIT,
+    SkipReason.EXIT_TOO_SHALLOW,
+    SkipReason.GAS_TOO_EXPENSIVE,
+    SkipReason.RESERVE_ILLIQUID,
+    SkipReason.POOL_LOCKED,
+    SkipReason.NO_FUNDING,
+    SkipReason.FLASH_LOAN_DISABLED,
+    SkipReason.NO_EXIT_ROUTE,
+    SkipReason.MUST_NOT_LEAVE_DUST,
+    SkipReason.DUST,
+    SkipReason.UNCERTAIN_THRESHOLD,
+    SkipReason.PRICE_UNAVAILABLE,
+    SkipReason.GRACE_PERIOD,
+    SkipReason.SENTINEL,
+    SkipReason.RESERVE_PAUSED,
+    SkipReason.RESERVE_INACTIVE,
+    SkipReason.NOT_COLLATERAL,
+    SkipReason.NO_COLLATERAL,
+)
+_PLACES: Final = {reason: place for place, reason in enumerate(_NEAREST)}
+
+
+def skipped(candidate: Candidate, priced: Iterable[Miss], refused: Iterable[Miss]) -> Skip:
+    """
+    Return why nothing was sent for ``candidate``.
+
+    ``priced`` are the ways that were sized on curves: those with a profit come first,
+    the best of them before the others. ``refused`` are pairs that never got so far.
+    """
+    numbered = [miss for miss in priced if miss.net_profit is not None]
+    unpriced = [miss for miss in priced if miss.net_profit is None]
+    others = sorted([*unpriced, *refused], key=_place)
+    best = max(numbered, key=_net, default=None) or next(iter(others), None)
+    if best is None:
+        best = Miss(reason=SkipReason.NO_COLLATERAL, detail="the market offers nothing to take")
+    return Skip(
+        market=candidate.market,
+        account=candidate.account,
+        reason=best.reason,
+        detail=best.detail,
+        net_profit=best.net_profit,
+    )
+
+
+def _place(miss: Miss) -> int:
+    return _PLACES.get(miss.reason, len(_PLACES))
+
+
+def _net(miss: Miss) -> int:
+    return 0 if miss.net_profit is None else miss.net_profit

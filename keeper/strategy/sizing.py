@@ -1,0 +1,266 @@
+"""The amount that earns the most along one way: an integer search over exact outcomes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from keeper.domain.curve import Route, sold_along
+from keeper.domain.decision import SkipReason
+from keeper.domain.opportunity import FlashLender, Opportunity, Outcome, Refusal
+from keeper.domain.units import BPS, UINT256_MAX, Gas, TokenUnits, Wei, mul_div_ceil
+from keeper.strategy.candidate import Terms
+from keeper.strategy.pricing import Funded, Miss, Priced, priced, worst_profit
+from keeper.strategy.remaining import Depth, Remaining
+
+EVERYTHING: Final = TokenUnits(UINT256_MAX)
+COARSE: Final = 6
+"""Rounds that suffice to rank: the amount to within a tenth, the profit far closer."""
+FINE: Final = 26
+"""Rounds for what is sent: the amount to within a few millionths."""
+_HALVINGS: Final = 16
+_GOLDEN: Final = (6_180_339_887, 10_000_000_000)
+_SPOT: Final = 1_024
+
+_Quote = Callable[[TokenUnits], Priced | Miss]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """
+    A pair with one route and one kind of funding: what is sized.
+
+    ``lenders`` are those of the spend token whose pools are not on the route; None
+    means a flash swap. ``outcomes`` remembers what the pair answered, shared by all its ways.
+    """
+
+    opportunity: Opportunity
+    route: Route
+    lenders: tuple[FlashLender, ...] | None
+    outcomes: dict[TokenUnits, Outcome | Refusal] = field(default_factory=dict, compare=False)
+
+    def outcome(self, amount: TokenUnits) -> Outcome | Refusal:
+        """Return what the pair answers for ``amount``, asked once."""
+        known = self.outcomes.get(amount)
+        if known is None:
+            known = self.outcomes[amount] = self.opportunity.outcome(amount)
+        return known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized:
+    """
+    A way with its best amount, worth sending.
+
+    ``min_profit`` is what the executor enforces, in the spend token: the worth of the
+    gas and the policy's minimum, but no more than the worst case less the tolerance.
+    """
+
+    way: Way
+    funded: Funded
+    priced: Priced
+    min_profit: TokenUnits
+
+    @property
+    def net(self) -> Wei:
+        """The expected net profit."""
+        return self.priced.net
+
+    @property
+    def uses(self) -> frozenset[Depth]:
+        """The pools and holders whose depth the figures rest on."""
+        lender = self.funded.lender
+        outcome = self.priced.outcome
+        held = [key for key, _ in (*outcome.drawn, *outcome.repaid)]
+        lent = [] if lender is None else [lender.liquidity]
+        return frozenset[Depth]((*self.way.route.pools, *held, *lent))
+
+
+def sized(way: Way, remaining: Remaining, terms: Terms, rounds: int = COARSE) -> Sized | Miss:
+    """
+    Return the way with the amount that maximises its expected net profit.
+
+    The profit is concave in the amount, since pools only get worse, so the ends are
+    tried first and a golden-section search runs only where the best lies between them.
+    Refused where the expectation is below the policy's minimum, or where the worst
+    case of the window, less the tolerance, does not pay the gas.
+    """
+    reference = _reference(way)
+    if isinstance(reference, Refusal):
+        return Miss(reason=reference.reason, detail=reference.detail)
+    lender = None if way.lenders is None else _lender(way.lenders, reference, remaining, terms)
+    funded = Funded(opportunity=way.opportunity, route=way.route, lender=lender)
+
+    def quote(amount: TokenUnits) -> Priced | Miss:
+        answer = way.outcome(amount)
+        if isinstance(answer, Refusal):
+            return Miss(reason=answer.reason, detail=answer.detail)
+        return priced(funded, answer, remaining, terms)
+
+    best = _best(quote, _partial(way.opportunity, lender, remaining), rounds)
+    if isinstance(best, Miss):
+        return best
+    return _accepted(way, funded, best, remaining, terms) or _too_little(
+        funded, best, reference, remaining, terms
+    )
+
+
+def _accepted(
+    way: Way, funded: Funded, best: Priced, remaining: Remaining, terms: Terms
+) -> Sized | None:
+    if best.net < terms.min_profit or not _fits(best.gas, terms):
+        return None
+    worst = worst_profit(funded, best, remaining)
+    if worst is None or worst <= 0:
+        return None
+    token = way.opportunity.spend_token
+    sure = TokenUnits(worst - mul_div_ceil(worst, terms.policy.tolerance_bps, BPS))
+    if terms.net(token, sure, best.gas) < 0:
+        return None
+    kept = max(1, BPS - terms.policy.builder_share_bps)
+    wanted = mul_div_ceil(terms.gas_cost(best.gas) + terms.min_profit, BPS, kept)
+    min_profit = min(terms.valuation.units_ceil(token, Wei(wanted)), sure)
+    return Sized(way=way, funded=funded, priced=best, min_profit=TokenUnits(min_profit))
+
+
+def _fits(gas: Gas, terms: Terms) -> bool:
+    limit = Gas(terms.gas_model.transaction + terms.gas_model.step_limit(gas, terms.policy))
+    return terms.gas_model.fits(limit, terms.policy, terms.costs)
+
+
+def _too_little(
+    funded: Funded, best: Priced, reference: Outcome, remaining: Remaining, terms: Terms
+) -> Miss:
+    """Return why the best amount is not sent: gas limit, depth, or simply too little."""
+    if not _fits(best.gas, terms):
+        return Miss(
+            reason=SkipReason.GAS_TOO_EXPENSIVE,
+            detail=f"takes {best.gas} gas, more than one transaction may carry",
+            net_profit=best.net,
+        )
+    if best.net >= terms.min_profit:
+        return Miss(
+            reason=SkipReason.BELOW_MIN_PROFIT,
+            detail=f"nets {best.net} wei now, but at the deadline it may not pay its gas",
+            net_profit=best.net,
+        )
+    symbol = terms.symbol(funded.opportunity.spend_token)
+    figures = (
+        f"at best {best.profit} units of {symbol} before gas of"
+        f" {terms.gas_cost(best.gas)} wei, net {best.net} wei of {terms.min_profit} wei at least"
+    )
+    shallow = _pays_at_spot(funded, reference, best.gas, remaining, terms)
+    reason = SkipReason.EXIT_TOO_SHALLOW if shallow else SkipReason.BELOW_MIN_PROFIT
+    return Miss(reason=reason, detail=figures, net_profit=best.net)
+
+
+def _pays_at_spot(
+    funded: Funded, reference: Outcome, gas: Gas, remaining: Remaining, terms: Terms
+) -> bool:
+    """Whether the whole amount would pay at the pools' first price: then only depth lacks."""
+    sample = TokenUnits(reference.receive // _SPOT)
+    sale = sold_along(funded.route, sample, remaining.curves) if sample else None
+    if sale is None or not funded.route.hops:
+        return False
+    fee = 0 if funded.lender is None else funded.lender.fee(reference.spend_at_most)
+    profit = TokenUnits(sale.amount_out * _SPOT - reference.spend - fee)
+    return terms.net(funded.opportunity.spend_token, profit, gas) >= terms.min_profit
+
+
+def _reference(way: Way) -> Outcome | Refusal:
+    """Return the largest amount's outcome."""
+    answer = way.outcome(EVERYTHING)
+    partial = way.opportunity.partial
+    if isinstance(answer, Refusal) and partial is not None:
+        return way.outcome(partial[1])
+    return answer
+
+
+def _lender(
+    lenders: tuple[FlashLender, ...], reference: Outcome, remaining: Remaining, terms: Terms
+) -> FlashLender:
+    """Return the cheapest lender of the largest amount, else the one that lends the most."""
+    needed = reference.spend_at_most
+
+    def cost(lender: FlashLender) -> tuple[int, int, str]:
+        lack = max(0, needed - remaining.lendable(lender))
+        fee = terms.valuation.wei_floor(lender.token, lender.fee(needed))
+        return lack, fee + terms.gas_cost(lender.gas), lender.lender
+
+    return min(lenders, key=cost)
+
+
+def _partial(
+    opportunity: Opportunity, lender: FlashLender | None, remaining: Remaining
+) -> tuple[TokenUnits, TokenUnits] | None:
+    """Return the range of partial amounts, no larger than what the lender lends."""
+    if opportunity.partial is None:
+        return None
+    low, high = opportunity.partial
+    if lender is not None:
+        high = TokenUnits(min(high, remaining.lendable(lender)))
+    return (low, high) if low <= high else None
+
+
+def _best(
+    quote: _Quote, partial: tuple[TokenUnits, TokenUnits] | None, rounds: int
+) -> Priced | Miss:
+    full = quote(EVERYTHING)
+    if partial is None:
+        return full
+    top = quote(partial[1])
+    if isinstance(full, Priced) and _value(full) >= _value(top):
+        return full
+    return _better(full, _peak(quote, partial, top, rounds))
+
+
+def _peak(
+    quote: _Quote, partial: tuple[TokenUnits, TokenUnits], top: Priced | Miss, rounds: int
+) -> Priced | Miss:
+    """Return the best partial amount: halve until it gets worse, then close in."""
+    low, high = partial
+    floor = TokenUnits(max(low, high >> _HALVINGS))
+    least = quote(floor)
+    if not isinstance(least, Priced) or least.profit <= 0:
+        return _better(top, least)
+    upper, amount, best = high, high, top
+    while amount > floor:
+        half = TokenUnits(max(floor, amount // 2))
+        trial = quote(half)
+        if _value(trial) < _value(best):
+            return _closed_in(quote, (half, upper), best, rounds)
+        upper, amount, best = amount, half, trial
+    return _closed_in(quote, (floor, upper), best, rounds)
+
+
+def _closed_in(
+    quote: _Quote, bracket: tuple[TokenUnits, TokenUnits], best: Priced | Miss, rounds: int
+) -> Priced | Miss:
+    low, high = bracket
+    left, right = _probes(low, high)
+    at_left, at_right = quote(left), quote(right)
+    for _ in range(rounds):
+        best = _better(_better(best, at_left), at_right)
+        if _value(at_left) >= _value(at_right):
+            high, right, at_right = right, left, at_left
+            left = _probes(low, high)[0]
+            at_left = quote(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = _probes(low, high)[1]
+            at_right = quote(right)
+    return _better(_better(best, at_left), at_right)
+
+
+def _probes(low: TokenUnits, high: TokenUnits) -> tuple[TokenUnits, TokenUnits]:
+    numerator, denominator = _GOLDEN
+    step = (high - low) * numerator // denominator
+    return TokenUnits(high - step), TokenUnits(low + step)
+
+
+def _value(result: Priced | Miss) -> tuple[bool, int]:
+    """Return what the search maximises; anything that cannot be had is worth less than all."""
+    return (True, result.net) if isinstance(result, Priced) else (False, 0)
+
+
+def _better(one: Priced | Miss, other: Priced | Miss) -> Priced | Miss:
+    return other if _value(other) > _value(one) else one

@@ -1,0 +1,117 @@
+"""All the ways of one account: pairs, routes and fundings, and why some are none."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.curve import Route
+from keeper.domain.decision import SkipReason
+from keeper.domain.exits import Exits
+from keeper.domain.opportunity import FlashLender, Opportunity, Outcome, Refusal
+from keeper.domain.units import Address, TokenUnits
+from keeper.strategy.candidate import Candidate, Terms, dust
+from keeper.strategy.pricing import Miss
+from keeper.strategy.sizing import Way
+
+NO_SWAP: Final = Route(venue="", factory=Address("0x" + "0" * 40), hops=())
+"""The route of a pair whose two tokens are the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What can be sized for one account, in a stable order, and what cannot, with reasons."""
+
+    ways: tuple[Way, ...]
+    misses: tuple[Miss, ...]
+
+
+def ways_of(candidate: Candidate, exits: Exits, terms: Terms) -> Ways:
+    """
+    Return every pair of ``candidate`` with every route and kind of funding.
+
+    Pairs whose bonus cannot pay are refused without a look at the exits.
+    """
+    ways: list[Way] = []
+    misses = [Miss(reason=one.reason, detail=one.detail) for one in candidate.refusals]
+    for opportunity in candidate.opportunities:
+        refused = _refused(opportunity, terms)
+        if refused is not None:
+            misses.append(refused)
+            continue
+        found = _of_pair(candidate, opportunity, exits, terms)
+        ways.extend(found.ways)
+        misses.extend(found.misses)
+    return Ways(ways=tuple(ways), misses=tuple(misses))
+
+
+def described(way: Way, lender: FlashLender | None, terms: Terms) -> str:
+    """Return a way in a few words: pair, the fees of its pools, funding."""
+    receive = terms.symbol(way.opportunity.receive_token)
+    spend = terms.symbol(way.opportunity.spend_token)
+    fees = "/".join(str(hop.fee) for hop in way.route.hops)
+    sale = f"over {way.route.venue} {fees}" if fees else "without a sale"
+    funding = "flash swap" if lender is None else lender.kind
+    return f"{receive} for {spend} {sale}, {funding}"
+
+
+def _refused(opportunity: Opportunity, terms: Terms) -> Miss | None:
+    if opportunity.spend_token not in terms.valuation.prices:
+        return Miss(
+            reason=SkipReason.PRICE_UNAVAILABLE,
+            detail=f"the market has no price of {opportunity.spend_token}",
+        )
+    skip = dust(opportunity, terms)
+    if skip is None:
+        return None
+    return Miss(reason=skip.reason, detail=skip.detail, net_profit=skip.net_profit)
+
+
+def _routes(opportunity: Opportunity, exits: Exits) -> tuple[Route, ...]:
+    pair = (opportunity.receive_token, opportunity.spend_token)
+    return (NO_SWAP,) if pair[0] == pair[1] else exits.routes.get(pair, ())
+
+
+def _of_pair(candidate: Candidate, opportunity: Opportunity, exits: Exits, terms: Terms) -> Ways:
+    """Return the ways of one pair: per route a flash loan and a flash swap, or why neither."""
+    token = opportunity.spend_token
+    routes = _routes(opportunity, exits)
+    if not routes:
+        pair = f"{terms.symbol(opportunity.receive_token)} to {terms.symbol(token)}"
+        return Ways(ways=(), misses=(_miss(SkipReason.NO_EXIT_ROUTE, f"no pool from {pair}"),))
+    lenders = (*candidate.lenders.get(token, ()), *exits.lenders.get(token, ()))
+    outcomes: dict[TokenUnits, Outcome | Refusal] = {}
+    ways: list[Way] = []
+    misses: list[Miss] = []
+    for route in routes:
+        free = tuple(lender for lender in lenders if lender.lender not in route.pools)
+        kinds: list[tuple[FlashLender, ...] | None] = [free] if free else []
+        if _can_flash_swap(route, terms):
+            kinds.append(None)
+        if not kinds:
+            misses.append(_no_lender(candidate, opportunity, len(lenders), terms))
+        ways.extend(
+            Way(opportunity=opportunity, route=route, lenders=kind, outcomes=outcomes)
+            for kind in kinds
+        )
+    return Ways(ways=tuple(ways), misses=tuple(misses))
+
+
+def _can_flash_swap(route: Route, terms: Terms) -> bool:
+    """Whether the last pool may pay first; a pool that the route passes twice would be locked."""
+    known = route.venue in terms.policy.flash_swap_sources
+    return bool(route.hops) and known and len(set(route.pools)) == len(route.pools)
+
+
+def _no_lender(candidate: Candidate, opportunity: Opportunity, locked: int, terms: Terms) -> Miss:
+    token = opportunity.spend_token
+    if locked:
+        return _miss(
+            SkipReason.POOL_LOCKED,
+            f"every lender of {terms.symbol(token)} is a pool of the route, locked meanwhile",
+        )
+    for refusal in candidate.lender_refusals.get(token, ()):
+        return _miss(refusal.reason, refusal.detail)
+    return _miss(SkipReason.NO_FUNDING, f"nobody lends {terms.symbol(token)}")
+
+
+def _miss(reason: SkipReason, detail: str) -> Miss:
+    return Miss(reason=reason, detail=detail)
