@@ -33,6 +33,15 @@ class LogFilter:
     addresses: tuple[Address, ...]
     topics: tuple[tuple[bytes, ...], ...] = ()
 
+    def accepts(self, log: "Log") -> bool:
+        """Whether the filter takes this log."""
+        if self.addresses and log.address not in self.addresses:
+            return False
+        return all(
+            not alternatives or (at < len(log.topics) and log.topics[at] in alternatives)
+            for at, alternatives in enumerate(self.topics)
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
