@@ -1,0 +1,89 @@
+"""From the blocks that were followed to a new head: which headers and logs lie between."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.book.trail import DEPTH, Footprint, Trail
+from keeper.domain.errors import SnapshotReorged
+from keeper.domain.head import Head
+from keeper.domain.reads import Log, LogFilter
+from keeper.ports import ChainReader
+
+BY_HASH: Final = 8
+"""Up to so many blocks are asked for their logs by hash, each exactly; more as a range."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """
+    The way from ``fork`` to a head, oldest header first.
+
+    ``fork`` is None where the way does not meet a followed block. ``gap_from`` is the first
+    block to ask for logs: the headers may start later when the gap is long.
+    """
+
+    fork: Footprint | None
+    headers: tuple[Head, ...]
+    gap_from: int
+
+
+async def branch_to(head: Head, trail: Trail, reader: ChainReader) -> Branch:
+    """
+    Return the way from the followed blocks to ``head``.
+
+    Raises:
+        SnapshotReorged: the node changed its mind while it was asked.
+    """
+    known, tip = trail.find(head.hash), trail.tip
+    if known is not None:
+        return Branch(fork=known, headers=(), gap_from=head.number + 1)
+    headers = [head]
+    if tip is not None and head.number - tip.number > 1:
+        first = max(tip.number + 1, head.number - DEPTH)
+        headers = [*await _linked(first, head, reader), head]
+        if first > tip.number + 1:
+            return await _after_long_gap(tip, headers, reader)
+    while tip is not None and headers[0].number > trail.oldest:
+        fork = trail.find(headers[0].parent_hash)
+        if fork is not None:
+            return Branch(fork=fork, headers=tuple(headers), gap_from=fork.number + 1)
+        headers.insert(0, await reader.head(headers[0].parent_hash))
+    return Branch(fork=None, headers=(head,), gap_from=head.number)
+
+
+async def logs_of(branch: Branch, wanted: LogFilter, reader: ChainReader) -> list[Log]:
+    """
+    Return the wanted logs of the branch.
+
+    Raises:
+        SnapshotReorged: the node answered from another branch.
+    """
+    headers = branch.headers
+    if not headers:
+        return []
+    if headers[0].number == branch.gap_from and len(headers) <= BY_HASH:
+        parts = [await reader.block_logs(wanted, header.hash) for header in headers]
+        return [log for part in parts for log in part]
+    logs = await reader.logs_between(wanted, branch.gap_from, headers[-1].number)
+    hashes = {header.number: header.hash for header in headers}
+    if any(log.block_hash != hashes.get(log.block_number, log.block_hash) for log in logs):
+        raise SnapshotReorged("the logs of a gap come from another branch")
+    return logs
+
+
+async def _after_long_gap(tip: Footprint, headers: Sequence[Head], reader: ChainReader) -> Branch:
+    """Return the branch over a gap whose headers are not all read; the tip must still stand."""
+    standing = await reader.head(tip.number)
+    if standing.hash != tip.hash:
+        return Branch(fork=None, headers=tuple(headers[-1:]), gap_from=headers[-1].number)
+    return Branch(fork=tip, headers=tuple(headers), gap_from=tip.number + 1)
+
+
+async def _linked(first: int, head: Head, reader: ChainReader) -> list[Head]:
+    """Return the headers from ``first`` to the head's parent, each the parent of the next."""
+    headers = [await reader.head(number) for number in range(first, head.number)]
+    for parent, child in zip(headers, [*headers[1:], head], strict=True):
+        if child.parent_hash != parent.hash:
+            raise SnapshotReorged("the headers of a gap come from another branch")
+    return headers

@@ -1,0 +1,60 @@
+"""The last blocks that were followed, and the logs that mattered in each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.head import Head
+from keeper.domain.reads import Log
+from keeper.domain.units import BlockHash
+
+DEPTH: Final = 128
+"""How many blocks a reorganisation may take back before everything is read anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """One followed block."""
+
+    number: int
+    hash: BlockHash
+    logs: tuple[Log, ...]
+
+
+class Trail:
+    """Followed blocks, oldest first, each the parent of the next as far as was known."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Footprint] = []
+
+    @property
+    def tip(self) -> Footprint | None:
+        """The block followed last; None before the first."""
+        return self._blocks[-1] if self._blocks else None
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest block that is remembered."""
+        return self._blocks[0].number
+
+    def find(self, block_hash: BlockHash) -> Footprint | None:
+        """Return the followed block with this hash; None where it was never followed."""
+        return next((at for at in reversed(self._blocks) if at.hash == block_hash), None)
+
+    def after(self, fork: Footprint | None) -> Sequence[Footprint]:
+        """Return the blocks followed after ``fork``; all of them for None."""
+        if fork is None:
+            return tuple(self._blocks)
+        return tuple(at for at in self._blocks if at.number > fork.number)
+
+    def rebased(self, fork: Footprint | None, branch: Sequence[Head], logs: Sequence[Log]) -> None:
+        """Forget what came after ``fork`` and go on with ``branch`` and its logs."""
+        kept = [] if fork is None else [at for at in self._blocks if at.number <= fork.number]
+        by_block: dict[BlockHash, list[Log]] = {head.hash: [] for head in branch}
+        for log in logs:
+            by_block.setdefault(log.block_hash, []).append(log)
+        kept += [
+            Footprint(number=head.number, hash=head.hash, logs=tuple(by_block[head.hash]))
+            for head in branch
+        ]
+        self._blocks = kept[-DEPTH:]
