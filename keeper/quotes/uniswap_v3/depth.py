@@ -1,0 +1,207 @@
+"""
+A pool's initialised ticks, and what each stretch between two of them takes and pays.
+
+A swap does not run from one initialised tick to the next: the pool looks for them in
+words of 256 bits, stops at every word's end, and rounds there. The stops of a
+direction are the same wherever a swap starts, so the amounts between them are
+summed once per pool and block, as far as they are asked for; a swap then is a
+search in the sums and two partial steps.
+
+Source: Uniswap/v3-core ``UniswapV3Pool.swap`` and ``libraries/TickBitmap.sol``.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.quotes.uniswap_v3.swap_math import whole_step
+from keeper.quotes.uniswap_v3.tick_math import (
+    HIGHEST_PRICE,
+    LOWEST_PRICE,
+    MAX_TICK,
+    MIN_TICK,
+    sqrt_ratio_at_tick,
+    tick_at_sqrt_ratio,
+)
+
+WORD_BITS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """
+    A pool's price, and on which side of a tick it stands that it is exactly at.
+
+    ``below`` says that the price came down through the tick and the pool counts
+    itself below it; elsewhere the price alone says which tick the pool is in.
+    """
+
+    price: int
+    below: bool
+
+    @property
+    def tick(self) -> int:
+        """The pool's ``slot0.tick``."""
+        return tick_at_sqrt_ratio(self.price) - self.below
+
+
+class Depth:
+    """
+    The liquidity of one pool over the ticks from ``lowest`` to ``highest``, frozen.
+
+    Nothing is known beyond these two ticks, so every swap ends there; the whole
+    range is ``MIN_TICK`` to ``MAX_TICK``.
+    """
+
+    __slots__ = ("_active", "_ticks", "down", "fee", "highest", "lowest", "spacing", "up")
+
+    def __init__(
+        self,
+        *,
+        ticks: Iterable[tuple[int, int]],
+        tick: int,
+        liquidity: int,
+        spacing: int,
+        fee: int,
+        lowest: int = MIN_TICK,
+        highest: int = MAX_TICK,
+    ) -> None:
+        """Take the ticks with their net liquidity, and the liquidity active at ``tick``."""
+        known = sorted(ticks)
+        self._ticks = [at for at, _ in known]
+        self.spacing, self.fee = spacing, fee
+        self.lowest, self.highest = max(lowest, MIN_TICK), min(highest, MAX_TICK)
+        here = bisect_right(self._ticks, tick)
+        running = liquidity - sum(net for _, net in known[:here])
+        self._active = [running]
+        for _, net in known:
+            running += net
+            self._active.append(running)
+        self.down, self.up = Ladder(self, zero_for_one=True), Ladder(self, zero_for_one=False)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no liquidity is known anywhere."""
+        return not any(self._active)
+
+    def active(self, tick: int) -> int:
+        """Return the liquidity active at a tick."""
+        return self._active[bisect_right(self._ticks, tick)]
+
+    def initialised(self, tick: int) -> bool:
+        """Return whether a swap that crosses the tick changes the liquidity's bookkeeping."""
+        at = bisect_left(self._ticks, tick)
+        return at < len(self._ticks) and self._ticks[at] == tick
+
+    def stop_below(self, tick: int) -> int | None:
+        """Return the stop of a falling price that is at or below ``tick``; None past the known."""
+        at = bisect_right(self._ticks, tick)
+        stop = self._ticks[at - 1] if at else None
+        if self._active[at]:
+            word = max((tick // self.spacing & -WORD_BITS) * self.spacing, MIN_TICK)
+            stop = word if stop is None else max(stop, word)
+        return stop if stop is not None and stop >= self.lowest else None
+
+    def stop_above(self, tick: int) -> int | None:
+        """Return the stop of a rising price that is above ``tick``; None past the known."""
+        at = bisect_right(self._ticks, tick)
+        stop = self._ticks[at] if at < len(self._ticks) else None
+        if self._active[at]:
+            last = (tick // self.spacing + 1 | WORD_BITS - 1) * self.spacing
+            stop = min(last, MAX_TICK) if stop is None else min(stop, last)
+        return stop if stop is not None and stop <= self.highest else None
+
+
+class Ladder:
+    """
+    The stops of one direction from some place on, and the sums of the steps between them.
+
+    Grows on demand at its far end, and starts anew when asked from before its first
+    stop. ``keys`` rise in the direction of the swap: prices, negated for a falling one.
+    """
+
+    _next: int
+    _start: tuple[float, bool]
+    _ended: bool
+    keys: list[int]
+    prices: list[int]
+    liquidity: list[int]
+    sum_in: list[int]
+    sum_out: list[int]
+    crossed: list[int]
+
+    def __init__(self, depth: Depth, *, zero_for_one: bool) -> None:
+        """Begin without stops."""
+        self._depth, self.zero_for_one = depth, zero_for_one
+        self._clear(0, (math.inf, True))
+
+    def first_stop(self, position: Position) -> int | None:
+        """Return the index of the first stop ahead of a position; None past what is known."""
+        key = -position.price if self.zero_for_one else position.price
+        passed = position.below == self.zero_for_one
+        if (key, passed) < self._start:
+            self._clear(position.tick, (key, passed))
+        find = bisect_right if passed else bisect_left
+        while (index := find(self.keys, key)) == len(self.keys):
+            if not self.grow():
+                return None
+        return index
+
+    def grow(self) -> bool:
+        """Add one stop; return False when there is none known."""
+        here, stop = self._next, None if self._ended else self._stop(self._next)
+        if stop is None:
+            return False
+        price = self._price(stop)
+        liquidity = self._depth.active(here)
+        if self.prices:
+            taken, paid = whole_step(
+                self.prices[-1],
+                price,
+                liquidity,
+                self._depth.fee,
+                zero_for_one=self.zero_for_one,
+            )
+            crossed = self.crossed[-1]
+        else:
+            taken = paid = crossed = 0
+        self._ended = stop in (MIN_TICK, MAX_TICK)
+        crossed += self._depth.initialised(stop) and not self._ended
+        self._append(price, liquidity, taken, paid, crossed)
+        self._next = stop - 1 if self.zero_for_one else stop
+        return True
+
+    def position_at(self, index: int) -> Position:
+        """Return where a swap stands that ended exactly at a stop: it has crossed it."""
+        price = self.prices[index]
+        return Position(price, below=self.zero_for_one and price != LOWEST_PRICE)
+
+    def crosses(self, index: int) -> int:
+        """Return 1 where the stop is an initialised tick, else 0."""
+        return self.crossed[index] - (self.crossed[index - 1] if index else 0)
+
+    def _append(self, price: int, liquidity: int, taken: int, paid: int, crossed: int) -> None:
+        """Add a stop at ``price`` that ``liquidity`` leads to."""
+        self.sum_in.append((self.sum_in[-1] if self.sum_in else 0) + taken)
+        self.sum_out.append((self.sum_out[-1] if self.sum_out else 0) + paid)
+        self.keys.append(-price if self.zero_for_one else price)
+        self.prices.append(price)
+        self.liquidity.append(liquidity)
+        self.crossed.append(crossed)
+
+    def _clear(self, tick: int, start: tuple[float, bool]) -> None:
+        """Forget every stop; the next one is the one ahead of ``tick``, where ``start`` is."""
+        self._next, self._start = tick, start
+        self._ended = False
+        self.keys, self.prices, self.liquidity = [], [], []
+        self.sum_in, self.sum_out, self.crossed = [], [], []
+
+    def _stop(self, tick: int) -> int | None:
+        """Return the next stop of this direction."""
+        return (self._depth.stop_below if self.zero_for_one else self._depth.stop_above)(tick)
+
+    def _price(self, stop: int) -> int:
+        """Return the price of a stop; the range's two ends are one step inside."""
+        return min(max(sqrt_ratio_at_tick(stop), LOWEST_PRICE), HIGHEST_PRICE)

@@ -1,0 +1,232 @@
+"""
+Whole pools read at one block: price, liquidity, balances and initialised ticks.
+
+All pools come in one request where the node runs our lens, a contract that is
+deployed nowhere (``contracts/src/lens/UniswapV3Lens.sol``), and their answer
+fits into a contract's greatest size; several requests otherwise. A node that refuses
+such a request is asked by plain calls.
+"""
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.abi import ABI_FOLDER, WORD, calldata, encoded, signed_word, word
+from keeper.domain.errors import EnvironmentFault, RpcMalformed, RpcRefused
+from keeper.domain.head import Basis
+from keeper.domain.reads import Call, CallResult
+from keeper.domain.units import Address, TokenUnits
+from keeper.ports import ChainReader
+from keeper.quotes.uniswap_v3.depth import WORD_BITS
+from keeper.quotes.uniswap_v3.pools import Pool
+from keeper.quotes.uniswap_v3.tick_math import MAX_TICK
+
+RADIUS: Final = 128
+"""How many words of the tick bitmap are read to either side of the current one, at most."""
+
+ENOUGH: Final = 128
+"""How many initialised ticks to either side end the reading before that."""
+
+HEADER: Final = 8 * WORD
+PER_TICK: Final = 19
+_TICK_BYTES: Final = 3
+
+_MOST_BYTES: Final = 22_000  # an answer is at most as long as a contract's code, 24,576
+_MOST_POOLS: Final = 24  # bounds the gas of one request
+_UNKNOWN_SIZE: Final = HEADER + 40 * PER_TICK  # expected of a pool that was never read
+_PLAIN_READS: Final = 100  # reads by plain calls until the lens is tried again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolState:
+    """One pool at one block; ``ticks`` packed as the lens returns them, sorted or not."""
+
+    price: int
+    tick: int
+    liquidity: int
+    balances: tuple[TokenUnits, TokenUnits]
+    words: tuple[int, int]
+    ticks: bytes
+
+    def net_liquidity(self) -> list[tuple[int, int]]:
+        """Return the initialised ticks with their net liquidity."""
+        raw, middle = self.ticks, _TICK_BYTES
+        return [
+            (
+                int.from_bytes(raw[at : at + middle], signed=True),
+                int.from_bytes(raw[at + middle : at + PER_TICK], signed=True),
+            )
+            for at in range(0, len(raw), PER_TICK)
+        ]
+
+
+class Lens:
+    """Reads pools; remembers how long their answers were, to ask for as many as fit."""
+
+    def __init__(self, reader: ChainReader) -> None:
+        """Ask nothing yet."""
+        self._reader = reader
+        self._sizes = dict[Address, int]()
+        self._plain_reads = 0
+
+    async def states(self, pools: Sequence[Pool], basis: Basis) -> Mapping[Address, PoolState]:
+        """Return the pools' states; one that has no code or no price at the block is missing."""
+        states = dict[Address, PoolState]()
+        for chunk in self._chunks(pools):
+            states.update(await self._read(chunk, basis))
+        return states
+
+    def _chunks(self, pools: Sequence[Pool]) -> list[list[Pool]]:
+        """Return the pools in groups whose answers should fit."""
+        chunks, size = list[list[Pool]](), 0
+        for pool in pools:
+            expected = self._sizes.get(pool.address, _UNKNOWN_SIZE)
+            size += expected
+            if not chunks or size > _MOST_BYTES or len(chunks[-1]) == _MOST_POOLS:
+                chunks.append([])
+                size = expected
+            chunks[-1].append(pool)
+        return chunks
+
+    async def _read(self, pools: Sequence[Pool], basis: Basis) -> dict[Address, PoolState]:
+        """Read some pools by the lens; in halves, and in the end by plain calls, where refused."""
+        if self._plain_reads:
+            self._plain_reads -= 1
+            return await plain_states(self._reader, pools, basis)
+        try:
+            raw = await self._reader.deployless(lens_code(pools), basis)
+        except RpcRefused:
+            if len(pools) > 1:
+                half = len(pools) // 2
+                first = await self._read(pools[:half], basis)
+                return first | await self._read(pools[half:], basis)
+            self._plain_reads = _PLAIN_READS
+            return await plain_states(self._reader, pools, basis)
+        return self._decoded(pools, raw)
+
+    def _decoded(self, pools: Sequence[Pool], raw: bytes) -> dict[Address, PoolState]:
+        """Return the states of a lens's answer."""
+        states, at = dict[Address, PoolState](), 0
+        for pool in pools:
+            header = raw[at : at + HEADER]
+            end = at + HEADER + PER_TICK * word(header, 7)
+            if end > len(raw):
+                raise RpcMalformed("the lens's answer is cut short")
+            self._sizes[pool.address] = end - at
+            if word(header, 0):
+                states[pool.address] = PoolState(
+                    price=word(header, 0),
+                    tick=signed_word(header, 1),
+                    liquidity=word(header, 2),
+                    balances=(TokenUnits(word(header, 3)), TokenUnits(word(header, 4))),
+                    words=(signed_word(header, 5), signed_word(header, 6)),
+                    ticks=raw[at + HEADER : end],
+                )
+            at = end
+        if at != len(raw):
+            raise RpcMalformed("the lens's answer is too long")
+        return states
+
+
+def lens_code(pools: Sequence[Pool]) -> bytes:
+    """Return the lens's creation code with these pools as its arguments."""
+    wanted = [(pool.address, *pool.tokens, pool.spacing) for pool in pools]
+    types = ("(address,address,address,int24)[]", "int256", "uint256")
+    return _creation_code() + encoded(types, (wanted, RADIUS, ENOUGH))
+
+
+@functools.cache
+def _creation_code() -> bytes:
+    """Return the committed bytecode of the lens."""
+    try:
+        artifact = json.loads((ABI_FOLDER / "UniswapV3Lens.json").read_text(encoding="utf-8"))
+        return bytes.fromhex(artifact["bytecode"][2:])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EnvironmentFault("the bytecode of UniswapV3Lens is missing or broken") from None
+
+
+def words_around(tick: int, spacing: int) -> tuple[int, int]:
+    """Return the first and the last word of the tick bitmap that are read around a tick."""
+    here, last = tick // spacing // WORD_BITS, MAX_TICK // spacing
+    return max(here - RADIUS, -last // WORD_BITS), min(here + RADIUS, last // WORD_BITS)
+
+
+async def plain_states(
+    reader: ChainReader, pools: Sequence[Pool], basis: Basis
+) -> dict[Address, PoolState]:
+    """Return the pools' states by plain calls, in three rounds whatever the number of pools."""
+    heads = await reader.aggregate([call for pool in pools for call in _head_calls(pool)], basis)
+    per = len(_head_calls(pools[0])) if pools else 0
+    states = dict[Address, PoolState]()
+    for at, pool in enumerate(pools):
+        state = _headed(pool, heads[at * per : (at + 1) * per])
+        if state is not None:
+            states[pool.address] = state
+    live = [pool for pool in pools if pool.address in states]
+    places = [
+        (pool, index)
+        for pool in live
+        for index in range(states[pool.address].words[0], states[pool.address].words[1] + 1)
+    ]
+    calls = [_call(pool.address, "tickBitmap(int16)", index) for pool, index in places]
+    ticks = list[tuple[Pool, int]]()
+    for (pool, index), answer in zip(places, await reader.aggregate(calls, basis), strict=True):
+        bits = _word_of(answer, 0)
+        ticks += [
+            (pool, (index * WORD_BITS + bit) * pool.spacing)
+            for bit in range(WORD_BITS)
+            if bits >> bit & 1
+        ]
+    calls = [_call(pool.address, "ticks(int24)", tick) for pool, tick in ticks]
+    packed: dict[Address, bytearray] = {pool.address: bytearray() for pool in live}
+    for (pool, tick), answer in zip(ticks, await reader.aggregate(calls, basis), strict=True):
+        packed[pool.address] += tick.to_bytes(_TICK_BYTES, signed=True)
+        packed[pool.address] += _word_of(answer, 1).to_bytes(WORD)[_TICK_BYTES - PER_TICK :]
+    return {
+        address: PoolState(
+            price=state.price,
+            tick=state.tick,
+            liquidity=state.liquidity,
+            balances=state.balances,
+            words=state.words,
+            ticks=bytes(packed[address]),
+        )
+        for address, state in states.items()
+    }
+
+
+def _head_calls(pool: Pool) -> list[Call]:
+    """Return the calls for everything of a pool but its ticks."""
+    balances = [_call(token, "balanceOf(address)", pool.address) for token in pool.tokens]
+    return [_call(pool.address, "slot0()"), _call(pool.address, "liquidity()"), *balances]
+
+
+def _headed(pool: Pool, answers: Sequence[CallResult]) -> PoolState | None:
+    """Return a pool's state without its ticks; None where there is no pool yet."""
+    slot0, liquidity, *balances = answers
+    if not slot0.success or not slot0.data or not word(slot0.data, 0):
+        return None
+    lent = [TokenUnits(word(each.data, 0)) if each.success else TokenUnits(0) for each in balances]
+    tick = signed_word(slot0.data, 1)
+    return PoolState(
+        price=word(slot0.data, 0),
+        tick=tick,
+        liquidity=_word_of(liquidity, 0),
+        balances=(lent[0], lent[1]),
+        words=words_around(tick, pool.spacing),
+        ticks=b"",
+    )
+
+
+def _call(target: Address, signature: str, *values: object) -> Call:
+    """Return a call."""
+    return Call(target=target, data=calldata(signature, *values))
+
+
+def _word_of(answer: CallResult, index: int) -> int:
+    """Return a word of an answer that has to be there."""
+    if not answer.success:
+        raise RpcMalformed("a pool does not answer as Uniswap v3's do")
+    return word(answer.data, index)

@@ -1,0 +1,127 @@
+"""Which pools exist: the factory's fee tiers, and its pools for pairs of tokens."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.abi import WORD, address_at, calldata, signed_word, topic, word
+from keeper.domain.errors import RpcMalformed
+from keeper.domain.head import Basis
+from keeper.domain.reads import Call, CallResult, LogFilter
+from keeper.domain.units import Address, Pips
+from keeper.ports import ChainReader
+
+TokenPair = tuple[Address, Address]
+"""Two tokens in the pools' order: by the number that the address is."""
+
+COMMON_FEES: Final = (100, 200, 300, 400, 500, 1000, 2500, 3000, 5000, 10000)
+"""Fees that deployments are known to enable; the factory says which of them it has."""
+
+_YOUNG_CHAIN: Final = 20_000  # blocks: the factory's logs are read without being told from where
+_RECHECK: Final = 100  # blocks until a pair with pools is asked for new ones
+_RECHECK_EMPTY: Final = 10  # blocks until a pair without pools is asked again
+_NO_POOL: Final = bytes(WORD)
+_FEE_ENABLED: Final = "FeeAmountEnabled(uint24,int24)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """One pool: what about it never changes."""
+
+    address: Address
+    tokens: TokenPair
+    fee: Pips
+    spacing: int
+
+
+def ordered(a: Address, b: Address) -> TokenPair:
+    """Return two tokens in the pools' order."""
+    return (a, b) if int(a, 16) < int(b, 16) else (b, a)
+
+
+class PoolDirectory:
+    """The factory's pools for pairs of tokens, remembered, and asked for again now and then."""
+
+    def __init__(self, reader: ChainReader, factory: Address, from_block: int | None) -> None:
+        """Ask nothing yet; ``from_block`` is where the factory's logs begin."""
+        self._reader, self._factory, self._from_block = reader, factory, from_block
+        self._spacings = dict[int, int]()
+        self._pools = dict[TokenPair, tuple[Pool, ...]]()
+        self._asked = dict[TokenPair, int]()
+        self._blocks, self._newest, self._tiers_asked = 0, "", -_RECHECK
+
+    async def pools(
+        self, pairs: Collection[TokenPair], basis: Basis
+    ) -> Mapping[TokenPair, tuple[Pool, ...]]:
+        """
+        Return the pools of the pairs, by fee.
+
+        A pair that was asked for before costs nothing, but for a look every so many
+        blocks at what was created since.
+        """
+        if basis.block_hash != self._newest:
+            self._blocks, self._newest = self._blocks + 1, basis.block_hash
+        due = sorted(pair for pair in set(pairs) if self._is_due(pair))
+        if due:
+            await self._find(due, basis)
+        return {pair: self._pools[pair] for pair in pairs}
+
+    def _is_due(self, pair: TokenPair) -> bool:
+        """Return whether the factory should be asked about the pair."""
+        patience = _RECHECK if self._pools.get(pair) else _RECHECK_EMPTY
+        return pair not in self._asked or self._blocks - self._asked[pair] >= patience
+
+    async def _find(self, pairs: Collection[TokenPair], basis: Basis) -> None:
+        """Ask the factory for every tier of every pair, in one request."""
+        spacings = await self._tiers(basis)
+        wanted = [(pair, fee) for pair in pairs for fee in sorted(spacings)]
+        calls = [self._call("getPool(address,address,uint24)", *pair, fee) for pair, fee in wanted]
+        answers = await self._reader.aggregate(calls, basis)
+        found: dict[TokenPair, list[Pool]] = {pair: [] for pair in pairs}
+        for (pair, fee), answer in zip(wanted, answers, strict=True):
+            raw = self._checked(answer)
+            if raw != _NO_POOL:
+                address, spacing = address_at(raw, 0), spacings[fee]
+                found[pair].append(
+                    Pool(address=address, tokens=pair, fee=Pips(fee), spacing=spacing)
+                )
+        for pair, pools in found.items():
+            self._pools[pair], self._asked[pair] = tuple(pools), self._blocks
+
+    async def _tiers(self, basis: Basis) -> Mapping[int, int]:
+        """Return the tick spacing of every fee that the factory is found to have enabled."""
+        if self._blocks - self._tiers_asked < _RECHECK:
+            return self._spacings
+        fees = sorted({*COMMON_FEES, *self._spacings, *await self._fees_in_logs(basis)})
+        calls = [self._call("feeAmountTickSpacing(uint24)", fee) for fee in fees]
+        answers = await self._reader.aggregate(calls, basis)
+        spacings = {
+            fee: signed_word(self._checked(answer), 0)
+            for fee, answer in zip(fees, answers, strict=True)
+        }
+        self._spacings = {fee: spacing for fee, spacing in spacings.items() if spacing > 0}
+        self._tiers_asked = self._blocks
+        return self._spacings
+
+    async def _fees_in_logs(self, basis: Basis) -> set[int]:
+        """Return the fees of the factory's logs, where these can be read at a fair price."""
+        head = await self._reader.head(basis.block_hash)
+        first = self._from_block
+        if first is None:
+            if head.number > _YOUNG_CHAIN:
+                return set()
+            first = 0
+        self._from_block = head.number
+        wanted = LogFilter(addresses=(self._factory,), topics=((topic(_FEE_ENABLED),),))
+        logs = await self._reader.logs_between(wanted, first, head.number)
+        return {word(log.topics[1], 0) for log in logs if len(log.topics) > 1}
+
+    def _call(self, signature: str, *values: object) -> Call:
+        """Return a call of the factory."""
+        return Call(target=self._factory, data=calldata(signature, *values))
+
+    def _checked(self, answer: CallResult) -> bytes:
+        """Return the answer's one word."""
+        if not answer.success or len(answer.data) != WORD:
+            raise RpcMalformed(f"{self._factory} does not answer as a Uniswap v3 factory does")
+        return answer.data

@@ -1,0 +1,145 @@
+"""Uniswap v3 as an exit venue."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from keeper.chain.abi import address_at, calldata, word
+from keeper.domain.curve import Route
+from keeper.domain.exits import Exits, Pair
+from keeper.domain.head import Basis
+from keeper.domain.opportunity import FlashLender
+from keeper.domain.reads import Call
+from keeper.domain.units import Address, TokenUnits
+from keeper.ports import ChainReader
+from keeper.quotes.uniswap_v3.curve import UniswapV3Curve
+from keeper.quotes.uniswap_v3.depth import WORD_BITS, Depth, Position
+from keeper.quotes.uniswap_v3.lenders import PoolLender
+from keeper.quotes.uniswap_v3.lens import Lens, PoolState
+from keeper.quotes.uniswap_v3.pools import Pool, PoolDirectory, TokenPair
+from keeper.quotes.uniswap_v3.routes import pairs_of_pools, routes_between
+from keeper.quotes.uniswap_v3.tick_math import tick_at_sqrt_ratio
+
+KIND: Final = "uniswap_v3"
+
+
+class UniswapV3Venue:
+    """The pools of one factory; one request per block once the pools are known."""
+
+    def __init__(
+        self,
+        reader: ChainReader,
+        *,
+        factory: Address,
+        quoter: Address,
+        via: Sequence[Address] = (),
+        from_block: int | None = None,
+    ) -> None:
+        """Ask nothing yet; ``from_block`` is where the factory's logs begin."""
+        self._reader, self._factory, self._quoter = reader, factory, quoter
+        self._via = tuple(via)
+        self._directory = PoolDirectory(reader, factory, from_block)
+        self._lens = Lens(reader)
+        self._depths = dict[Address, tuple[tuple[bytes, tuple[int, int]], Depth]]()
+
+    @property
+    def kind(self) -> str:
+        """The venue's name in the settings."""
+        return KIND
+
+    async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
+        """
+        Return every route for the pairs, direct or through one token, over exact curves.
+
+        Pools without liquidity are left out, and a pair of the same token has no
+        route. Raises what the reader raises.
+        """
+        found = await self._directory.pools(pairs_of_pools(pairs, self._via), basis)
+        pools = [pool for each in found.values() for pool in each]
+        states = await self._lens.states(pools, basis)
+        curves = dict[Address, UniswapV3Curve]()
+        for pool in pools:
+            if pool.address in states:
+                curve = self._curve(pool, states[pool.address])
+                if not curve.depth.empty:
+                    curves[pool.address] = curve
+        live: dict[TokenPair, list[Pool]] = {
+            pair: [pool for pool in each if pool.address in curves] for pair, each in found.items()
+        }
+        routes = {
+            pair: routes_between(KIND, self._factory, pair, self._via, live) for pair in pairs
+        }
+        return Exits(routes=routes, curves=curves, lenders=_lenders(pools, states))
+
+    async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
+        """
+        Return what QuoterV2 says the sale brings.
+
+        Raises:
+            RpcRefused: the sale reverts (a pool without depth), or as the reader says.
+        """
+        if not route.hops:
+            return amount_in
+        path = bytes.fromhex(route.hops[0].token_in[2:])
+        for hop in route.hops:
+            path += hop.fee.to_bytes(3) + bytes.fromhex(hop.token_out[2:])
+        data = calldata("quoteExactInput(bytes,uint256)", path, amount_in)
+        return TokenUnits(
+            word(await self._reader.call(Call(target=self._quoter, data=data), basis), 0)
+        )
+
+    async def wrapped_native(self) -> Address:
+        """Return the wrapped native coin that the venue's quoter was made for."""
+        basis = Basis(block_hash=(await self._reader.head()).hash)
+        answer = await self._reader.call(Call(target=self._quoter, data=calldata("WETH9()")), basis)
+        return address_at(answer, 0)
+
+    def _curve(self, pool: Pool, state: PoolState) -> UniswapV3Curve:
+        """Return the pool's curve; its sums survive from block to block while its ticks do."""
+        key = (state.ticks, state.words)
+        known = self._depths.get(pool.address)
+        if known is not None and known[0] == key and known[1].active(state.tick) == state.liquidity:
+            depth = known[1]
+        else:
+            per_word = WORD_BITS * pool.spacing
+            depth = Depth(
+                ticks=state.net_liquidity(),
+                tick=state.tick,
+                liquidity=state.liquidity,
+                spacing=pool.spacing,
+                fee=pool.fee,
+                lowest=state.words[0] * per_word,
+                highest=(state.words[1] + 1) * per_word - pool.spacing,
+            )
+            self._depths[pool.address] = (key, depth)
+        below = state.tick < tick_at_sqrt_ratio(state.price)
+        return UniswapV3Curve(
+            pool=pool.address,
+            tokens=pool.tokens,
+            fee=pool.fee,
+            depth=depth,
+            position=Position(state.price, below=below),
+        )
+
+
+def _lenders(
+    pools: Iterable[Pool], states: Mapping[Address, PoolState]
+) -> dict[Address, tuple[FlashLender, ...]]:
+    """Return the pools that lend each token, cheapest first; only those in range lend at all."""
+    by_token = dict[Address, list[PoolLender]]()
+    for pool in pools:
+        state = states.get(pool.address)
+        if state is None or not state.liquidity:
+            continue
+        for token, available in zip(pool.tokens, state.balances, strict=True):
+            if available:
+                by_token.setdefault(token, []).append(
+                    PoolLender(
+                        lender=pool.address, token=token, pool_fee=pool.fee, available=available
+                    )
+                )
+    return {token: tuple(sorted(each, key=_cost)) for token, each in by_token.items()}
+
+
+def _cost(lender: PoolLender) -> tuple[int, int]:
+    """Return the order of preference: the cheapest, then the richest."""
+    return lender.pool_fee, -lender.available
