@@ -1,0 +1,170 @@
+"""Settings from their layers: flag > environment > ``.env`` > file > default."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from keeper.config.models import NOT_IN_FILE, Settings
+from keeper.config.problems import validated
+from keeper.config.sources import (
+    Value,
+    env_file_values,
+    environment_values,
+    override_values,
+    read_text,
+    toml_tree,
+    variable_name,
+)
+from keeper.domain.errors import ConfigError
+
+DEFAULT_FILE: Final = Path("keeper.toml")
+
+_SINGLE: Final = ("wallet", "policy", "journal", "run", "log")
+_LISTS_OF_TEXT: Final = {("chain", "endpoints")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """
+    Valid settings, the file they came from, and where each value was written.
+
+    ``origins`` is by dotted path (``market.0.from_block``); a setting that is not
+    in it has its default.
+    """
+
+    settings: Settings
+    path: Path
+    origins: Mapping[str, str]
+
+
+def settings_path(given: Path | None, environ: Mapping[str, str] | None = None) -> Path:
+    """Return the settings file: the one given, else ``$KEEPER_CONFIG``, else ``keeper.toml``."""
+    named = (os.environ if environ is None else environ).get("KEEPER_CONFIG")
+    return given or (Path(named) if named else DEFAULT_FILE)
+
+
+def overrides(pairs: Sequence[str] | None) -> dict[str, str]:
+    """
+    Return ``KEY=VALUE`` flags as a mapping.
+
+    Raises:
+        ConfigError: one is not of that form.
+    """
+    result = {}
+    for pair in pairs or ():
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise ConfigError("--set takes KEY=VALUE", hint="--set policy.min_profit_usd=10")
+        result[key.strip()] = value
+    return result
+
+
+def load(
+    path: Path | None = None,
+    overrides: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """
+    Return the settings in effect.
+
+    ``environ`` is the process's environment unless given; ``.env`` is looked for
+    beside the settings file. Relative paths in the settings start there, too.
+
+    Raises:
+        ConfigError: a file is missing or unreadable, a variable is not a setting.
+        SettingsInvalid: values are wrong; all problems at once.
+    """
+    environ = os.environ if environ is None else environ
+    file = settings_path(path, environ)
+    text = read_text(file, what="the settings file", hint="run `keeper init` or name one: --config")
+    tree, origins = toml_tree(text, file.name)
+    _refuse_secrets(tree, origins)
+    layers = [
+        *env_file_values(file.parent / ".env"),
+        *environment_values(environ),
+        *override_values(overrides or {}),
+    ]
+    for value in layers:
+        _put(tree, value)
+        _note(origins, value)
+    settings = validated(
+        Settings,
+        _completed(tree, origins),
+        where="",
+        origins=origins,
+        context={"base": file.parent.absolute()},
+    )
+    return Loaded(settings=settings, path=file, origins=origins)
+
+
+def _refuse_secrets(tree: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    """Refuse what must not stand in a file that is shared and committed."""
+    for name in sorted(NOT_IN_FILE):
+        section, _, key = name.partition(".")
+        table = tree.get(section)
+        if isinstance(table, Mapping) and key in table:
+            raise ConfigError(
+                f"{name}: may not stand in the settings file ({origins.get(name, origins[''])})",
+                hint=f"move it to .env as {variable_name(name)}, and replace it: it was exposed",
+            )
+
+
+def _put(tree: dict[str, Any], value: Value) -> None:
+    """Put a value at its path, making the sections and the last item of a list on the way."""
+    *parents, last = value.path
+    raw = value.raw
+    if value.path in _LISTS_OF_TEXT and isinstance(raw, str):
+        raw = [raw]
+    here: Any = tree
+    for part, following in zip(parents, [*parents[1:], last], strict=True):
+        here = _child(here, part, value.origin, [] if isinstance(following, int) else {})
+    _child(here, last, value.origin, raw)
+    here[last] = raw
+
+
+def _child(here: Any, part: str | int, origin: str, fresh: Any) -> Any:  # noqa: ANN401 (a tree of anything)
+    """Return what is at ``part``, or ``fresh`` put there."""
+    if isinstance(part, int) and isinstance(here, list):
+        if part > len(here):
+            raise ConfigError(f"{origin} leaves out items of the list", hint=f"next: {len(here)}")
+        if part == len(here):
+            here.append(fresh)
+        return here[part]
+    if isinstance(part, str) and isinstance(here, dict):
+        return here.setdefault(part, fresh)
+    raise ConfigError(f"{origin} does not fit the settings file's structure")
+
+
+def _note(origins: dict[str, str], value: Value) -> None:
+    """Remember where a value came from; what it replaced is forgotten."""
+    name = ".".join(map(str, value.path))
+    for below in [one for one in origins if one.startswith(f"{name}.")]:
+        del origins[below]
+    origins[name] = value.origin
+
+
+def _completed(tree: dict[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
+    """Return the tree with empty sections filled in and each plug's origins handed to it."""
+    full = {section: {} for section in _SINGLE} | tree
+    for section in ("market", "venue"):
+        items = full.get(section)
+        if isinstance(items, list):
+            full[section] = [
+                _with_origins(item, f"{section}.{index}", origins)
+                for index, item in enumerate(items)
+            ]
+    return full
+
+
+def _with_origins(item: Any, prefix: str, origins: Mapping[str, str]) -> Any:  # noqa: ANN401 (a tree of anything)
+    if not isinstance(item, Mapping):
+        return item
+    section, _, index = prefix.partition(".")
+    own = {
+        name.removeprefix(prefix).lstrip("."): origin
+        for name, origin in origins.items()
+        if name == prefix or name.startswith(f"{prefix}.")
+    }
+    return {**item, "where": f"{section}[{index}]", "origins": own}

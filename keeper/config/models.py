@@ -1,0 +1,258 @@
+"""The settings: one frozen model per section, with defaults, units and bounds."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from keeper.config.types import (
+    AddressText,
+    EndpointText,
+    Exact,
+    FilePath,
+    PrivateKey,
+    SecretText,
+    Text,
+    Whole,
+    refuse,
+)
+from keeper.domain.units import BPS, MAX_TRANSACTION_GAS, Address
+
+MULTICALL3: Final = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
+"""Where Multicall3 stands on nearly every chain."""
+
+MAX_BLOCK: Final = 2**63 - 1
+YEAR_SECONDS: Final = 31_536_000
+MAX_FEE_GWEI: Final = 10_000
+MIN_BUMP_BPS: Final = 1_000
+"""Nodes refuse a replacement that raises either fee by less than this."""
+
+SECRETS: Final = frozenset({"wallet.private_key", "wallet.password", "chain.endpoints"})
+"""Settings that are never shown as they are."""
+
+NOT_IN_FILE: Final = frozenset({"wallet.private_key", "wallet.password"})
+"""Settings that come from the environment or from ``.env`` only."""
+
+
+class Section(BaseModel):
+    """One section: frozen, strict about its keys, silent about its values."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+    )
+
+
+class Plugged(Section):
+    """A section whose other keys belong to an adapter, which validates them itself."""
+
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    origins: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    where: str = ""
+
+    own: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _set_aside(cls, raw: object) -> object:
+        """Put the adapter's keys into ``options``."""
+        if not isinstance(raw, Mapping):
+            return raw
+        kept = cls.own | {"origins", "where"}
+        options = {key: value for key, value in raw.items() if key not in kept}
+        return {key: raw[key] for key in raw if key in kept} | {"options": options}
+
+
+class Chain(Section):
+    """The chain and how to reach it."""
+
+    id: Whole = Field(ge=1, le=2**53 - 1)
+    endpoints: tuple[EndpointText, ...] = Field(min_length=1, repr=False)
+    multicall: AddressText = MULTICALL3
+    wrapped_native: AddressText | None = None
+    native_price_feed: AddressText | None = None
+    poll_interval_ms: Whole = Field(default=500, ge=50, le=60_000)
+    block_time_ms: Whole = Field(default=12_000, ge=50, le=3_600_000)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        plain = [one.get_secret_value().rstrip("/").lower() for one in self.endpoints]
+        if len(set(plain)) < len(plain):
+            refuse("two endpoints are the same", hint="list each node once")
+        return self
+
+    @property
+    def endpoint_addresses(self) -> tuple[str, ...]:
+        """The endpoints' addresses, in order; secret."""
+        return tuple(one.get_secret_value() for one in self.endpoints)
+
+
+class Market(Plugged):
+    """One lending market; ``options`` are its protocol adapter's."""
+
+    own: ClassVar[frozenset[str]] = frozenset({"protocol", "from_block", "name", "executor"})
+
+    protocol: Text
+    from_block: Whole = Field(ge=0, le=MAX_BLOCK)
+    name: Text | None = None
+    executor: Text | None = None
+
+
+class Venue(Plugged):
+    """One exchange; ``options`` are its adapter's."""
+
+    own: ClassVar[frozenset[str]] = frozenset({"kind"})
+
+    kind: Text
+
+
+class Executor(Section):
+    """One deployed executor contract."""
+
+    name: Text = "main"
+    address: AddressText
+
+
+class Wallet(Section):
+    """Where the hot key is. One of keystore and private key, or none: then nothing is signed."""
+
+    keystore: FilePath | None = None
+    password_file: FilePath | None = None
+    password: SecretText | None = None
+    private_key: PrivateKey | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.keystore is not None and self.private_key is not None:
+            refuse("both a keystore and a private key are set", hint="keep one of them")
+        if self.password is not None and self.password_file is not None:
+            refuse("both a password and a password file are set", hint="keep one of them")
+        if self.keystore is None and (self.password or self.password_file) is not None:
+            refuse("a password is set but no keystore", hint="set wallet.keystore")
+        return self
+
+
+class Tiers(Section):
+    """Health factors below which an account is watched, called, urgent; 1 is the line."""
+
+    watch: Exact = Field(default=Decimal("1.25"), gt=1, le=10)
+    call: Exact = Field(default=Decimal("1.10"), gt=1, le=10)
+    urgent: Exact = Field(default=Decimal("1.03"), gt=1, le=10)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.watch > self.call > self.urgent:
+            refuse("the tiers are not in order", hint="watch > call > urgent > 1")
+        return self
+
+
+BpsField = Annotated[Whole, Field(ge=0, le=BPS)]
+"""A share in basis points; 10,000 is all of it."""
+
+
+class Policy(Section):
+    """What pays, what may be spent on it, and how transactions are followed."""
+
+    min_profit_usd: Exact = Field(default=Decimal(5), ge=0, le=10**9)
+    tolerance_bps: BpsField = 100
+    max_fee_gwei: Exact = Field(default=Decimal(500), gt=0, le=MAX_FEE_GWEI)
+    priority_percentile: Whole = Field(default=50, ge=0, le=100)
+    profit_bid_bps: BpsField = 0
+    builder_share_bps: BpsField = 0
+    deadline_seconds: Whole = Field(default=180, ge=1, le=YEAR_SECONDS)
+    bump_after_blocks: Whole = Field(default=2, ge=1, le=10_000)
+    bump_bps: Whole = Field(default=1_250, ge=MIN_BUMP_BPS, le=BPS)
+    confirmations: Whole = Field(default=12, ge=1, le=10_000)
+    max_transaction_gas: Whole = Field(
+        default=MAX_TRANSACTION_GAS, ge=500_000, le=MAX_TRANSACTION_GAS
+    )
+    max_plans_per_transaction: Whole = Field(default=12, ge=1, le=64)
+    tiers: Tiers = Tiers()
+
+    @model_validator(mode="after")
+    def _leaves_a_profit(self) -> Self:
+        if self.profit_bid_bps + self.builder_share_bps > BPS:
+            refuse("profit_bid_bps and builder_share_bps together are more than the profit")
+        return self
+
+
+class Journal(Section):
+    """The record of what was decided, signed and sent."""
+
+    path: FilePath = Field(default=Path("keeper.sqlite"))
+
+
+class Run(Section):
+    """The running node."""
+
+    max_blocks_behind: Whole = Field(default=3, ge=1, le=10_000)
+    drain_seconds: Whole = Field(default=60, ge=0, le=3_600)
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+class Log(Section):
+    """What is logged, on stderr."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
+
+
+class Settings(Section):
+    """Everything an operator can set."""
+
+    chain: Chain
+    market: tuple[Market, ...] = Field(min_length=1)
+    venue: tuple[Venue, ...] = ()
+    executor: tuple[Executor, ...] = ()
+    wallet: Wallet = Wallet()
+    policy: Policy = Policy()
+    journal: Journal = Journal()
+    run: Run = Run()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        known = [one.name for one in self.executor]
+        if len(set(known)) < len(known):
+            refuse("two executors have the same name", hint="name each [[executor]] differently")
+        for market in self.market:
+            if market.executor is not None and market.executor not in known:
+                listed = ", ".join(known) or "none"
+                refuse(
+                    f"market {market.protocol} names the unknown executor {market.executor!r}",
+                    hint=f"executors: {listed}",
+                )
+        return self
+
+    def executor_of(self, market: Market) -> Executor | None:
+        """Return the executor that a market uses: the one it names, else the first."""
+        named = [one for one in self.executor if market.executor in (None, one.name)]
+        return named[0] if named else None
+
+
+def leaves(model: type[Section], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of every setting; a list's items are under ``name.0``."""
+    for name, field in model.model_fields.items():
+        if name in Plugged.model_fields:
+            continue
+        inner = _section_of(field.annotation)
+        dotted = f"{prefix}{name}"
+        if inner is None:
+            yield dotted
+        elif isinstance(field.annotation, type):
+            yield from leaves(inner, f"{dotted}.")
+        else:
+            yield from leaves(inner, f"{dotted}.0.")
+
+
+def _section_of(annotation: object) -> type[Section] | None:
+    """Return the section that a field holds, alone or in a tuple."""
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+    return None

@@ -1,0 +1,153 @@
+"""What is wrong with the settings, one line each: what, where, what is allowed."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from keeper.config.types import shown
+from keeper.domain.errors import ConfigError
+
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+}
+
+_SENTENCES = {
+    "missing": ("is missing", "set it"),
+    "too_short": ("is empty", "list at least one"),
+    "model_type": ("is not a section", "write it as a [section]"),
+    "tuple_type": ("is not a list", "write it in brackets, or as [[...]] if it is a section"),
+}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One mistake: the setting, where it was written, what is wrong, what would be right."""
+
+    setting: str
+    origin: str
+    reason: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f" ({self.origin})" if self.origin else ""
+        return f"{self.setting}: {self.reason}{where}"
+
+
+class SettingsInvalid(ConfigError):
+    """The settings have at least one problem; the message is the first, ``problems`` are all."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first, more = problems[0], len(problems) - 1
+        text = str(first) + (f" (and {more} more: keeper config check)" if more else "")
+        super().__init__(text, hint=first.hint)
+        self.problems = tuple(problems)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word most like ``word``; empty when none is."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), "")
+
+
+def unknown_key_hint(key: str, known: Sequence[str]) -> str:
+    """Return the advice for an unknown key: the nearest one, else all of them."""
+    match = nearest(key, known)
+    return f"did you mean {match}?" if match else f"allowed: {', '.join(sorted(known))}"
+
+
+def dotted(path: Sequence[int | str]) -> str:
+    """Return a setting's name for people: ``market[0].from_block``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "settings"
+
+
+def validated(
+    model: type[Model],
+    raw: Mapping[str, Any],
+    *,
+    where: str,
+    origins: Mapping[str, str] | None = None,
+    context: Mapping[str, Any] | None = None,
+) -> Model:
+    """
+    Return ``model`` made from ``raw``; ``where`` names the section in messages.
+
+    ``origins`` says where each value was written, by dotted path inside ``raw``.
+
+    Raises:
+        SettingsInvalid: one line per problem, without secrets.
+    """
+    try:
+        return model.model_validate(raw, context=context)
+    except ValidationError as error:
+        found = [_problem(model, one, where, origins or {}) for one in error.errors()]
+        raise SettingsInvalid(found) from None
+
+
+def _problem(
+    model: type[BaseModel], error: Mapping[str, Any], where: str, origins: Mapping[str, str]
+) -> Problem:
+    path: tuple[int | str, ...] = tuple(error["loc"])
+    reason, hint = _sentence(model, error, path)
+    setting = dotted(path)
+    if where:
+        setting = f"{where}.{setting}" if path else where
+    return Problem(setting=setting, origin=_origin(path, origins), reason=reason, hint=hint)
+
+
+def _origin(path: Sequence[int | str], origins: Mapping[str, str]) -> str:
+    """Return where the value, or else the nearest section around it, was written."""
+    for end in range(len(path), -1, -1):
+        found = origins.get(".".join(str(part) for part in path[:end]))
+        if found:
+            return found
+    return origins.get("", "")
+
+
+def _sentence(
+    model: type[BaseModel], error: Mapping[str, Any], path: Sequence[int | str]
+) -> tuple[str, str]:
+    """Return what is wrong and what is allowed."""
+    kind, context = str(error["type"]), error.get("ctx", {})
+    if kind == "keeper":
+        return str(context["reason"]), str(context["hint"])
+    if kind == "extra_forbidden":
+        return "is not a setting", unknown_key_hint(str(path[-1]), _keys(model, path[:-1]))
+    if kind in _BOUNDS:
+        word, bound = _BOUNDS[kind]
+        return f"is {shown(error['input'])} but must be {word} {context[bound]}", ""
+    if kind == "literal_error":
+        return f"is {shown(error['input'])}", f"allowed: {context['expected']}"
+    fallback = str(error["msg"]).removeprefix("Value error, ").lower()
+    return _SENTENCES.get(kind, (fallback, ""))
+
+
+def _keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """Return the keys that the model has at ``path``."""
+    current: type[BaseModel] = model
+    for part in path:
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(part)
+        inner = None if field is None else _inner(field.annotation)
+        if inner is None:
+            return []
+        current = inner
+    return list(current.model_fields)
+
+
+def _inner(annotation: object) -> type[BaseModel] | None:
+    """Return the model that a field holds, alone or in a tuple."""
+    for candidate in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

@@ -1,0 +1,191 @@
+"""
+The kinds of values in the settings, each with one clear sentence for what it refuses.
+
+A number from the file has a type; from the environment everything is text, which is
+marked as ``EnvText`` so that digits may become a number there and only there.
+"""
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+from urllib.parse import urlsplit
+
+from eth_utils.address import to_checksum_address
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from keeper.domain.units import Address
+
+ENDPOINT_SCHEMES: Final = ("ws", "wss", "http", "https")
+CURVE_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""A private key is at least 1 and less than this (secp256k1)."""
+
+SHOWN_LENGTH: Final = 60
+"""How much of a wrong value a message repeats."""
+
+_DIGITS: Final = re.compile(r"0|[1-9][0-9]*")
+_DECIMAL: Final = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+_LINK_LOCAL: Final = "169.254."
+
+
+class EnvText(str):
+    """Text from the environment, from ``.env`` or from a flag: not typed yet."""
+
+    __slots__ = ()
+
+
+class OddNumber(str):
+    """A number in the file that is not written out in digits: ``1e3``, ``nan``, ``inf``."""
+
+    __slots__ = ()
+
+
+def file_float(text: str) -> Decimal | OddNumber:
+    """Return a TOML float exactly, or as ``OddNumber``; for ``tomllib``'s ``parse_float``."""
+    return Decimal(text) if _DECIMAL.fullmatch(text.lstrip("-")) else OddNumber(text)
+
+
+def refuse(reason: str, *, hint: str = "") -> NoReturn:
+    """Refuse the value under validation, with what is wrong and what is allowed."""
+    raise PydanticCustomError("keeper", "{reason}", {"reason": reason, "hint": hint})
+
+
+def shown(value: object) -> str:
+    """Return a value for a message: short, and never an endpoint's address."""
+    text = repr(str(value) if isinstance(value, str | Decimal) else value)
+    if "://" in text:
+        return "the value"
+    return text if len(text) <= SHOWN_LENGTH else text[:SHOWN_LENGTH] + "...'"
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, EnvText) and _DIGITS.fullmatch(value):
+        return int(value)
+    refuse(f"{shown(value)} is not a whole number", hint="write digits only, as in 1000")
+
+
+def _exact(value: object) -> Decimal:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, str) and not isinstance(value, OddNumber) and _DECIMAL.fullmatch(value):
+        return Decimal(value)
+    refuse(f"{shown(value)} is not a decimal number", hint='write it out, as in "1.25"')
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, EnvText) and value in {"true", "false"}:
+        return value == "true"
+    refuse(f"{shown(value)} is neither true nor false", hint="write true or false")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or isinstance(value, OddNumber):
+        refuse(f"{shown(value)} is not text", hint="put it in quotes")
+    if not value.strip():
+        refuse("is empty")
+    if value != value.strip() or any(ord(one) < ord(" ") for one in value):
+        refuse(f"{shown(value)} has blanks or control characters around or in it")
+    return str(value)
+
+
+def _address(value: object) -> Address:
+    hint = "write 0x and 40 hexadecimal digits, with a valid checksum or all in lower case"
+    text = _text(value)
+    if not _ADDRESS.fullmatch(text):
+        digits = len(text.removeprefix("0x"))
+        counted = f" ({digits} digits)" if text.startswith("0x") else ""
+        refuse(f"{shown(text)} is not an address{counted}", hint=hint)
+    if int(text, 16) == 0:
+        refuse("the zero address is nobody's", hint=hint)
+    checksummed = str(to_checksum_address(text))
+    if text not in (checksummed, text.lower()):
+        refuse(f"{shown(text)} has a wrong checksum: one digit may be mistyped", hint=hint)
+    return Address(checksummed)
+
+
+def _endpoint(value: object) -> SecretStr:
+    hint = "write ws://, wss://, http:// or https:// with a host, or /path/to/node.ipc"
+    if not isinstance(value, str) or isinstance(value, OddNumber):
+        refuse("an endpoint must be text", hint=hint)
+    if value != value.strip() or not value.isascii() or not value.isprintable() or not value:
+        refuse("an endpoint is empty or has blanks or foreign characters in it", hint=hint)
+    if value.startswith(("/", "ipc:")):
+        return SecretStr(str(value))
+    _check_url(value, hint)
+    return SecretStr(str(value))
+
+
+def _check_url(value: str, hint: str) -> None:
+    scheme, separator, _ = value.partition("://")
+    if not separator:
+        refuse("an endpoint has no scheme", hint=hint)
+    if scheme not in ENDPOINT_SCHEMES:
+        refuse(f"an endpoint has the unknown scheme {shown(scheme)}", hint=hint)
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or " " in value:
+        refuse("an endpoint has no valid host and port", hint=hint)
+    if host.startswith(_LINK_LOCAL):
+        refuse("an endpoint is a link-local address, where no node is", hint=hint)
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    text = (value if isinstance(value, Path) else Path(_text(value))).expanduser()
+    base = (info.context or {}).get("base")
+    return text if base is None else Path(base) / text
+
+
+def _private_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    hint = "64 hexadecimal digits, with or without 0x"
+    if not _KEY.fullmatch(text):
+        refuse("is not a private key", hint=hint)
+    if not 0 < int(text, 16) < CURVE_ORDER:
+        refuse("is out of the range of private keys", hint=hint)
+    return value
+
+
+def _not_empty(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        refuse("is empty")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number, digits only; bounds come from ``Field``."""
+
+Exact = Annotated[Decimal, BeforeValidator(_exact)]
+"""An exact decimal number: text, or written out in the file; never a float."""
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""true or false, nothing else."""
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""Text without blanks around it; not empty."""
+
+AddressText = Annotated[Address, BeforeValidator(_address)]
+"""An address that is not zero; becomes EIP-55 checksummed."""
+
+EndpointText = Annotated[SecretStr, BeforeValidator(_endpoint)]
+"""A node's address; secret, since it holds a key more often than not."""
+
+FilePath = Annotated[Path, BeforeValidator(_path)]
+"""A path; a relative one starts at the settings file's folder."""
+
+SecretText = Annotated[SecretStr, AfterValidator(_not_empty)]
+"""A password: never shown, not empty."""
+
+PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
+"""A private key: never shown, in the curve's range."""
