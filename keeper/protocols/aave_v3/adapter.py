@@ -1,0 +1,236 @@
+"""An Aave v3 market as ``keeper.ports.LendingMarket``."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from keeper.chain.abi import checksum
+from keeper.domain.errors import MarketUnreadable, RpcMalformed
+from keeper.domain.head import Basis, Head
+from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.units import Address, MarketKey
+from keeper.ports import ChainReader, LendingMarket
+from keeper.protocols.aave_v3 import discovery, events, reader
+from keeper.protocols.aave_v3.asking import Answers
+from keeper.protocols.aave_v3.model import Account, PoolState, Structure
+from keeper.protocols.aave_v3.snapshot import AaveSnapshot
+
+NAME = "aave_v3"
+
+
+def _address(value: object) -> Address:
+    if not isinstance(value, str):
+        raise ValueError("an address is text: 0x and 40 hex digits")  # noqa: TRY004 - pydantic's
+    return checksum(value)
+
+
+class Options(BaseModel):
+    """What the settings say of a market: nothing but its PoolAddressesProvider."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    addresses_provider: Annotated[str, BeforeValidator(_address)]
+
+
+def build(options: Options, *, from_block: int, reader: ChainReader) -> LendingMarket:
+    """Return the market of these options; it reads nothing until ``discover``."""
+    return AaveMarket(Address(options.addresses_provider), from_block, reader)
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """An account to read again: these contracts (None: all of them), noted at this turn."""
+
+    contracts: frozenset[Address] | None
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the latest ``calls`` asked for, so that ``apply`` can read the answers."""
+
+    block_hash: str
+    turn: int
+    structure: Structure
+    accounts: Mapping[Address, frozenset[int]]
+
+
+class AaveMarket:
+    """See ``keeper.ports.LendingMarket``."""
+
+    def __init__(self, provider: Address, from_block: int, chain: ChainReader) -> None:
+        self._provider = provider
+        self._from_block = from_block
+        self._chain = chain
+        self._structure: Structure | None = None
+        self._accounts: dict[Address, Account] = {}
+        self._noted: dict[Address, _Noted] = {}
+        self._structure_noted = False
+        self._turn = 0
+        self._asked: _Asked | None = None
+
+    @property
+    def key(self) -> MarketKey:
+        """``aave_v3:`` and the PoolAddressesProvider."""
+        return MarketKey(f"{NAME}:{self._provider}")
+
+    @property
+    def from_block(self) -> int:
+        """Where the market's first log may be."""
+        return self._from_block
+
+    @property
+    def structure(self) -> Structure:
+        """What the market consists of; MarketUnreadable before ``discover``."""
+        if self._structure is None:
+            raise MarketUnreadable(f"{self.key} has not been discovered")
+        return self._structure
+
+    async def discover(self, head: Head) -> None:
+        """
+        Read what the market consists of.
+
+        Raises:
+            ConfigError: there is no such market at the address.
+            MarketUnreadable: its contracts do not answer as Aave's do.
+        """
+        basis = Basis(block_hash=head.hash)
+        try:
+            self._structure = await discovery.discovered(
+                self._chain, self._provider, self.key, basis
+            )
+        except RpcMalformed as error:
+            raise MarketUnreadable(f"{self.key}: {error}") from error
+
+    @property
+    def history_filter(self) -> LogFilter:
+        """The ``Borrow`` logs of the pool."""
+        return events.history_filter(self.structure)
+
+    def borrowers(self, logs: Sequence[Log]) -> frozenset[Address]:
+        """Return whom these ``Borrow`` logs name as the debtor."""
+        return events.borrowers(logs)
+
+    async def load(self, head: Head, accounts: Collection[Address]) -> None:
+        """Read all of these accounts at one block: flags first, then what they flag."""
+        structure, basis = self.structure, Basis(block_hash=head.hash)
+        ordered = sorted(accounts)
+        calls = [c for a in ordered for c in reader.account_calls(structure, a)]
+        answers = Answers(await self._chain.aggregate(calls, basis))
+        flags = {account: reader.flags_of(answers) for account in ordered}
+        used = {a: frozenset(Account(*flags[a], {}).flagged()) for a in ordered}
+        calls = [c for a in ordered for c in reader.holding_calls(structure, a, used[a])]
+        answers = Answers(await self._chain.aggregate(calls, basis))
+        for account in ordered:
+            holdings = reader.holdings_of(structure, used[account], answers)
+            self._accounts[account], _ = reader.account_of(flags[account], holdings, structure)
+            self._noted.pop(account, None)
+
+    @property
+    def log_filter(self) -> LogFilter:
+        """The logs of tokens, pool, oracle, configurator and provider that change anything."""
+        return events.block_filter(self.structure)
+
+    def note(self, logs: Sequence[Log]) -> None:
+        """Remember what these logs touched; orphaned logs are noted just the same."""
+        self._turn += 1
+        found = events.touched(logs)
+        self._structure_noted = self._structure_noted or found.structure
+        for account in events.borrowers(logs):
+            if account not in self._accounts:
+                self._noted[account] = _Noted(None, self._turn)
+        for account, contracts in found.accounts.items():
+            if account in self._accounts or account in self._noted:
+                self._noted[account] = self._merged(account, contracts)
+
+    def _merged(self, account: Address, contracts: frozenset[Address]) -> _Noted:
+        before = self._noted.get(account)
+        if before is None:
+            return _Noted(contracts, self._turn)
+        if before.contracts is None:
+            return _Noted(None, self._turn)
+        return _Noted(before.contracts | contracts, self._turn)
+
+    async def refresh(self, head: Head) -> None:
+        """Discover the market again if a noted log says that it changed."""
+        if self._structure_noted:
+            await self.discover(head)
+            self._structure_noted = False
+
+    def calls(self, head: Head) -> Sequence[Call]:
+        """Return the reads that bring the market to ``head``: constant but for noted accounts."""
+        structure = self.structure
+        accounts = {a: self._to_read(a, noted) for a, noted in sorted(self._noted.items())}
+        self._asked = _Asked(head.hash, self._turn, structure, accounts)
+        calls = reader.pool_calls(structure)
+        for account, reserves in accounts.items():
+            calls += reader.account_calls(structure, account)
+            calls += reader.holding_calls(structure, account, reserves)
+        return calls
+
+    def _to_read(self, account: Address, noted: _Noted) -> frozenset[int]:
+        """Return the reserves that a noted account is read in."""
+        known = self._accounts.get(account)
+        if known is None or noted.contracts is None:
+            return frozenset(reserve.identity for reserve in self.structure.reserves)
+        named = {
+            reserve.identity
+            for reserve in self.structure.reserves
+            if noted.contracts
+            & {reserve.token, reserve.a_token, reserve.variable_token, reserve.stable_token}
+        }
+        return frozenset(named | set(known.flagged()))
+
+    def apply(self, head: Head, results: Sequence[CallResult]) -> AaveSnapshot:
+        """
+        Return the market at ``head`` from the answers to ``calls(head)``, in their order.
+
+        Raises:
+            MarketUnreadable: the contracts do not answer as Aave's do.
+        """
+        asked = self._asked
+        if asked is None or asked.block_hash != head.hash:
+            raise MarketUnreadable(f"{self.key}: these are answers to another block's calls")
+        try:
+            pool, read = _read(asked, Answers(results))
+        except RpcMalformed as error:
+            raise MarketUnreadable(f"{self.key}: {error}") from error
+        for account, (kept, complete) in read.items():
+            self._accounts[account] = kept
+            noted = self._noted.get(account)
+            if noted is not None and noted.turn <= asked.turn:
+                del self._noted[account]
+            if not complete:
+                self._noted[account] = _Noted(None, self._turn)
+        return AaveSnapshot(
+            head=head, pool=pool, borrowers=dict(self._accounts), warnings=_warnings(pool)
+        )
+
+
+def _read(asked: _Asked, answers: Answers) -> tuple[PoolState, dict[Address, tuple[Account, bool]]]:
+    pool = reader.pool_state(asked.structure, answers)
+    read = dict[Address, tuple[Account, bool]]()
+    for account, reserves in asked.accounts.items():
+        flags = reader.flags_of(answers)
+        holdings = reader.holdings_of(asked.structure, reserves, answers)
+        read[account] = reader.account_of(flags, holdings, asked.structure)
+    return pool, read
+
+
+def _warnings(pool: PoolState) -> tuple[str, ...]:
+    """Return what is wrong with parts of the market, one line each."""
+    found = [
+        f"the price source of {state.reserve.symbol} ({state.reserve.token}) fails"
+        for state in pool.reserves.values()
+        if state.price is None
+    ]
+    found += [
+        f"the price source of eMode {category.identity} fails"
+        for category in pool.categories.values()
+        if category.has_price and category.price is None
+    ]
+    if not pool.structure.supported:
+        found.append(f"pool revision {pool.structure.revision} is unknown: observed only")
+    return tuple(found)

@@ -1,0 +1,128 @@
+"""Which logs matter to a market, and what they say was touched; no I/O."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.abi import checksum, topic
+from keeper.domain.reads import Log, LogFilter
+from keeper.domain.units import Address
+from keeper.protocols.aave_v3.model import ZERO_ADDRESS, Structure
+
+BORROW: Final = topic("Borrow(address,address,address,uint256,uint8,uint256,uint16)")
+TRANSFER: Final = topic("Transfer(address,address,uint256)")
+COLLATERAL_ENABLED: Final = topic("ReserveUsedAsCollateralEnabled(address,address)")
+COLLATERAL_DISABLED: Final = topic("ReserveUsedAsCollateralDisabled(address,address)")
+EMODE_SET: Final = topic("UserEModeSet(address,uint8)")
+
+STRUCTURE: Final = frozenset(
+    topic(signature)
+    for signature in (
+        # PoolAddressesProvider, core-v3 1.19.3 and aave-v3-origin fd1fbd91
+        "PoolUpdated(address,address)",
+        "PoolConfiguratorUpdated(address,address)",
+        "PriceOracleUpdated(address,address)",
+        "PriceOracleSentinelUpdated(address,address)",
+        "PoolDataProviderUpdated(address,address)",
+        "AddressSet(bytes32,address,address)",
+        "AddressSetAsProxy(bytes32,address,address,address)",
+        # AaveOracle
+        "AssetSourceUpdated(address,address)",
+        "FallbackOracleUpdated(address)",
+        # PoolConfigurator
+        "ReserveInitialized(address,address,address,address,address)",
+        "ReserveDropped(address)",
+        "ATokenUpgraded(address,address,address)",
+        "StableDebtTokenUpgraded(address,address,address)",
+        "VariableDebtTokenUpgraded(address,address,address)",
+        "EModeAssetCategoryChanged(address,uint8,uint8)",
+        "EModeCategoryAdded(uint8,uint256,uint256,uint256,address,string)",
+        "AssetCollateralInEModeChanged(address,uint8,bool)",
+        "AssetBorrowableInEModeChanged(address,uint8,bool)",
+        "AssetLtvzeroInEModeChanged(address,uint8,bool)",
+        # the proxies of pool and tokens
+        "Upgraded(address)",
+    )
+)
+"""Logs after which the market is discovered again. What every block reads anyway is not here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touched:
+    """
+    What logs touched.
+
+    ``accounts`` maps each account to the contracts (underlying or token) that the logs
+    name with it; ``structure`` says that the market must be discovered again.
+    """
+
+    accounts: Mapping[Address, frozenset[Address]]
+    structure: bool
+
+
+def history_filter(structure: Structure) -> LogFilter:
+    """Return the logs that name every account that ever borrowed."""
+    return LogFilter(addresses=(structure.pool,), topics=((BORROW,),))
+
+
+def block_filter(structure: Structure) -> LogFilter:
+    """Return the logs of a block that say who or what changed."""
+    contracts = {
+        structure.pool,
+        structure.provider,
+        structure.oracle,
+        structure.configurator,
+        *structure.tokens(),
+    }
+    wanted = (
+        BORROW,
+        TRANSFER,
+        COLLATERAL_ENABLED,
+        COLLATERAL_DISABLED,
+        EMODE_SET,
+        *sorted(STRUCTURE),
+    )
+    return LogFilter(addresses=tuple(sorted(contracts)), topics=(wanted,))
+
+
+def borrowers(logs: Iterable[Log]) -> frozenset[Address]:
+    """
+    Return who the ``Borrow`` logs say owes: ``onBehalfOf``, the second indexed argument.
+
+    Source: ``IPool.Borrow``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
+    """
+    return frozenset(
+        _address(log.topics[2])
+        for log in logs
+        if len(log.topics) > 2 and log.topics[0] == BORROW  # noqa: PLR2004 - topic 2
+    )
+
+
+def touched(logs: Iterable[Log]) -> Touched:
+    """Return who and what these logs touched, removed ones too."""
+    accounts = defaultdict[Address, set[Address]](set)
+    structure = False
+    for log in logs:
+        if not log.topics:
+            continue
+        kind, indexed = log.topics[0], [*log.topics[1:]]
+        structure = structure or kind in STRUCTURE
+        if kind == TRANSFER:
+            for party in indexed[:2]:
+                accounts[_address(party)].add(log.address)
+        elif kind in (BORROW, COLLATERAL_ENABLED, COLLATERAL_DISABLED):
+            for party in indexed[1:2]:
+                accounts[_address(party)].add(_address(indexed[0]))
+        elif kind == EMODE_SET:
+            for party in indexed[:1]:
+                accounts[_address(party)] |= set()
+    accounts.pop(ZERO_ADDRESS, None)
+    return Touched(
+        accounts={account: frozenset(tokens) for account, tokens in accounts.items()},
+        structure=structure,
+    )
+
+
+def _address(word: bytes) -> Address:
+    return checksum(word[-20:])

@@ -1,0 +1,253 @@
+"""What a market consists of and what its contracts said at one block: frozen facts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.units import Address, BaseCurrency, Bps, MarketKey, Ray, Timestamp, TokenUnits
+from keeper.protocols.aave_v3.rulebook import Rules
+
+ZERO_ADDRESS: Final = Address("0x" + "0" * 40)
+
+_SIXTEEN_BITS: Final = 0xFFFF
+_EIGHT_BITS: Final = 0xFF
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """
+    A reserve's configuration word.
+
+    Source: ``ReserveConfiguration`` of core-v3 1.19.3 and of aave-v3-origin at fd1fbd91;
+    bits 168-175 (the eMode category) are used up to 3.1 only.
+    """
+
+    word: int
+
+    def _bit(self, at: int) -> bool:
+        return bool(self.word >> at & 1)
+
+    @property
+    def ltv(self) -> Bps:
+        """The most that may be borrowed against it."""
+        return Bps(self.word & _SIXTEEN_BITS)
+
+    @property
+    def liquidation_threshold(self) -> Bps:
+        """Its weight in the health factor."""
+        return Bps(self.word >> 16 & _SIXTEEN_BITS)
+
+    @property
+    def liquidation_bonus(self) -> Bps:
+        """What is seized for each unit of value repaid, principal included."""
+        return Bps(self.word >> 32 & _SIXTEEN_BITS)
+
+    @property
+    def decimals(self) -> int:
+        """The decimals that the pool reckons with."""
+        return self.word >> 48 & _EIGHT_BITS
+
+    @property
+    def active(self) -> bool:
+        """Whether anything at all can be done with it."""
+        return self._bit(56)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether supplying and borrowing are stopped (liquidations are not)."""
+        return self._bit(57)
+
+    @property
+    def borrowing_enabled(self) -> bool:
+        """Whether it can be borrowed."""
+        return self._bit(58)
+
+    @property
+    def paused(self) -> bool:
+        """Whether everything, liquidations too, is stopped."""
+        return self._bit(60)
+
+    @property
+    def borrowable_in_isolation(self) -> bool:
+        """Whether it can be borrowed against isolated collateral."""
+        return self._bit(61)
+
+    @property
+    def siloed(self) -> bool:
+        """Whether whoever borrows it may borrow nothing else."""
+        return self._bit(62)
+
+    @property
+    def flash_loans_enabled(self) -> bool:
+        """Whether it can be borrowed for one transaction."""
+        return self._bit(63)
+
+    @property
+    def protocol_fee(self) -> Bps:
+        """The protocol's share of the bonus."""
+        return Bps(self.word >> 152 & _SIXTEEN_BITS)
+
+    @property
+    def emode_category(self) -> int:
+        """The one eMode category of the asset (3.0 and 3.1)."""
+        return self.word >> 168 & _EIGHT_BITS
+
+    @property
+    def debt_ceiling(self) -> int:
+        """The most that may be owed against it in isolation, two decimals; 0 = not isolated."""
+        return self.word >> 212 & (2**40 - 1)
+
+    @property
+    def virtual_accounting(self) -> bool:
+        """Whether the pool keeps count of the underlying (3.1 to 3.3; always from 3.4)."""
+        return self._bit(252)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSource:
+    """
+    Where a price comes from.
+
+    ``feed`` is the contract whose ``latestRoundData`` states the age of the answer, after
+    unwrapping adapters; None means that the age is unknown. ``aggregator`` is behind it.
+    """
+
+    source: Address
+    feed: Address | None = None
+    aggregator: Address | None = None
+    decimals: int | None = None
+
+    @property
+    def age(self) -> str:
+        """Say whether the age of the price can be known."""
+        return "age unknown" if self.feed is None else f"feed {self.feed}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """One asset of the pool and its tokens; ``identity`` is its place in the bitmaps."""
+
+    identity: int
+    token: Address
+    symbol: str
+    a_token: Address
+    variable_token: Address
+    stable_token: Address | None
+    price_source: PriceSource
+    foreign_debt_token: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """Everything about a market that only its administrators change."""
+
+    key: MarketKey
+    provider: Address
+    pool: Address
+    oracle: Address
+    configurator: Address
+    data_provider: Address
+    sentinel: Address | None
+    revision: int
+    rules: Rules
+    supported: bool
+    base_unit: BaseCurrency
+    reserves: tuple[Reserve, ...]
+    categories: tuple[int, ...]
+    category_sources: Mapping[int, Address]
+    flash_flag: bool
+
+    def tokens(self) -> tuple[Address, ...]:
+        """Return every token contract that holds balances."""
+        return tuple(
+            token
+            for reserve in self.reserves
+            for token in (reserve.a_token, reserve.variable_token, reserve.stable_token)
+            if token is not None
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveState:
+    """What the pool says of a reserve at one block; ``price`` is None if its source failed."""
+
+    reserve: Reserve
+    configuration: Configuration
+    liquidity_index: Ray
+    liquidity_rate: Ray
+    variable_index: Ray
+    variable_rate: Ray
+    last_update: Timestamp
+    price: BaseCurrency | None
+    grace_until: Timestamp
+    available: TokenUnits
+    answered_at: Timestamp | None = None
+
+    @property
+    def unit(self) -> int:
+        """One whole token."""
+        return int(10**self.configuration.decimals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Category:
+    """
+    One eMode.
+
+    ``collateral`` is the bitmap of reserves that its parameters apply to (from 3.2),
+    ``has_price`` and ``price`` its own price source and that source's answer (to 3.1).
+    ``borrowable`` and ``ltv_zero`` do not matter to a liquidation.
+    """
+
+    identity: int
+    ltv: Bps
+    liquidation_threshold: Bps
+    liquidation_bonus: Bps
+    collateral: int = 0
+    borrowable: int = 0
+    ltv_zero: int = 0
+    has_price: bool = False
+    price: BaseCurrency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What an account has in one reserve, before interest."""
+
+    scaled_supply: int = 0
+    scaled_debt: int = 0
+    stable_principal: int = 0
+    stable_rate: int = 0
+    stable_since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as the contracts keep it: two bits per reserve, an eMode, its holdings."""
+
+    flags: int
+    category: int
+    holdings: Mapping[int, Holding]
+
+    def is_collateral(self, identity: int) -> bool:
+        """Whether the reserve backs the account's debt."""
+        return bool(self.flags >> (2 * identity + 1) & 1)
+
+    def is_borrowing(self, identity: int) -> bool:
+        """Whether the account owes the reserve."""
+        return bool(self.flags >> (2 * identity) & 1)
+
+    def flagged(self) -> list[int]:
+        """Return the reserves that the account uses at all, in the pool's order."""
+        return [at for at in range(128) if self.flags >> (2 * at) & 3]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolState:
+    """A market at one block, but for its accounts."""
+
+    structure: Structure
+    reserves: Mapping[int, ReserveState]
+    categories: Mapping[int, Category]
+    liquidations_allowed: bool
+    flash_premium: Bps

@@ -1,0 +1,170 @@
+"""One account at one timestamp: balances, values and health, as the pool reckons them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.units import BaseCurrency, Bps, Timestamp, TokenUnits, mul_div_floor
+from keeper.protocols.aave_v3 import interest, rules
+from keeper.protocols.aave_v3.model import Account, Category, Holding, PoolState, ReserveState
+from keeper.protocols.aave_v3.rules import AccountData, Pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One reserve that an account uses: amounts and values; zero where it is not used so."""
+
+    state: ReserveState
+    price: BaseCurrency
+    collateral: TokenUnits
+    collateral_value: BaseCurrency
+    threshold: Bps
+    bonus: Bps
+    debt: TokenUnits
+    debt_value: BaseCurrency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """An account's legs at ``now``, by reserve, and its totals."""
+
+    now: Timestamp
+    legs: dict[int, Leg]
+    data: AccountData
+
+
+class Unpriced(Exception):
+    """An account that cannot be valued: the message says which price is missing."""
+
+
+class Unread(Exception):
+    """An account whose balances are not known at this block; they are read with the next."""
+
+
+class Clock:
+    """The indices of a pool's reserves at one timestamp, each reckoned once."""
+
+    def __init__(self, pool: PoolState, now: Timestamp) -> None:
+        self.pool = pool
+        self.now = now
+        polynomial = pool.structure.rules.polynomial_interest
+        self._supply = {at: interest.supply_index(r, now) for at, r in pool.reserves.items()}
+        self._debt = {
+            at: interest.debt_index(r, now, polynomial=polynomial)
+            for at, r in pool.reserves.items()
+        }
+
+    def position(self, account: Account) -> Position:
+        """
+        Return the account at this clock's timestamp.
+
+        A flagged reserve that the pool dropped is passed over, as the pool does.
+
+        Raises:
+            Unpriced: a price that the pool would ask for failed.
+            Unread: a balance has not been read.
+        """
+        legs = {at: self._leg(at, account) for at in account.flagged() if at in self.pool.reserves}
+        data = rules.account_data(
+            ((leg.collateral_value, leg.threshold) for leg in legs.values()),
+            (leg.debt_value for leg in legs.values()),
+            self.pool.structure.rules,
+        )
+        return Position(now=self.now, legs=legs, data=data)
+
+    def _leg(self, at: int, account: Account) -> Leg:
+        rulebook, state = self.pool.structure.rules, self.pool.reserves[at]
+        category = self._category_of(at, account)
+        price = _price(state, category, account)
+        holding = account.holdings.get(at)
+        if holding is None:
+            raise Unread(f"the balance of {state.reserve.symbol}")
+        threshold = _threshold(state, category)
+        counts = account.is_collateral(at) and (
+            state.configuration.liquidation_threshold != 0 or not rulebook.needs_reserve_threshold
+        )
+        collateral = self._collateral(at, holding) if counts else TokenUnits(0)
+        debt = self._owed(at, holding) if account.is_borrowing(at) else TokenUnits(0)
+        return Leg(
+            state=state,
+            price=price,
+            collateral=collateral,
+            collateral_value=BaseCurrency(mul_div_floor(collateral, price, state.unit)),
+            threshold=threshold,
+            bonus=category.liquidation_bonus if category else state.configuration.liquidation_bonus,
+            debt=debt,
+            debt_value=rules.debt_value(debt, price, state.unit, rulebook),
+        )
+
+    def _collateral(self, at: int, holding: Holding) -> TokenUnits:
+        return rules.supply_balance(
+            holding.scaled_supply, self._supply[at], self.pool.structure.rules
+        )
+
+    def _owed(self, at: int, holding: Holding) -> TokenUnits:
+        variable = rules.debt_balance(
+            holding.scaled_debt, self._debt[at], self.pool.structure.rules
+        )
+        return TokenUnits(variable + interest.stable_debt(holding, self.now))
+
+    def _category_of(self, at: int, account: Account) -> Category | None:
+        """Return the eMode that applies to this reserve for this account."""
+        if account.category == 0:
+            return None
+        category = self.pool.categories.get(account.category, _UNSET)
+        if self.pool.structure.rules.emode_bitmaps:
+            return category if category.collateral >> at & 1 else None
+        same = self.pool.reserves[at].configuration.emode_category == account.category
+        return category if same else None
+
+    def pair(self, account: Account, position: Position, debt: int, collateral: int) -> Pair:
+        """
+        Return what a liquidation of this pair is reckoned with.
+
+        Up to 3.1 an eMode's own price is also the debt's, whatever the debt's category.
+        Source: ``LiquidationLogic._getConfigurationData``, core-v3 1.19.3.
+        """
+        owed, backing = position.legs[debt], position.legs[collateral]
+        category = self.pool.categories.get(account.category) if account.category else None
+        price = owed.price
+        if category is not None and category.has_price and category.price is not None:
+            price = category.price
+        return Pair(
+            data=position.data,
+            debt=owed.debt,
+            debt_price=price,
+            debt_unit=owed.state.unit,
+            collateral=backing.collateral,
+            collateral_price=backing.price,
+            collateral_unit=backing.state.unit,
+            bonus=backing.bonus,
+            protocol_fee=backing.state.configuration.protocol_fee,
+        )
+
+
+_UNSET: Final = Category(
+    identity=0, ltv=Bps(0), liquidation_threshold=Bps(0), liquidation_bonus=Bps(0)
+)
+"""An eMode that is not set up: all its parameters are zero in the pool's storage."""
+
+
+def _threshold(state: ReserveState, category: Category | None) -> Bps:
+    if category is not None:
+        return category.liquidation_threshold
+    return state.configuration.liquidation_threshold
+
+
+def _price(state: ReserveState, category: Category | None, account: Account) -> BaseCurrency:
+    """
+    Return the price that the pool values this reserve with, for this account.
+
+    Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 (the eMode's own
+    price, unless it is zero, replaces the asset's) and aave-v3-origin fd1fbd91.
+    """
+    if category is not None and category.has_price:
+        if category.price is None:
+            raise Unpriced(f"the price source of eMode {account.category} fails")
+        if category.price:
+            return category.price
+    if state.price is None:
+        raise Unpriced(f"the price source of {state.reserve.symbol} fails")
+    return state.price

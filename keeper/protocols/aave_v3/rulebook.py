@@ -1,0 +1,99 @@
+"""
+Which rules a pool of which revision follows.
+
+The revision is ``Pool.POOL_REVISION()``. Sources: ``@aave/core-v3`` 1.19.3 for
+revisions 1 to 3 and aave-dao/aave-v3-origin for the later ones, at the commits in
+``RULEBOOK``. Revisions 1 and 10 are proved against the deployed contracts by the
+chain tests; the others follow from reading their sources.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """
+    What differs between the revisions of the pool, as facts.
+
+    ``stable_debt``: debts at a fixed rate count. ``emode_bitmaps``: a category lists its
+    assets (else each asset names one category, which may have its own price).
+    ``needs_reserve_threshold``: collateral whose reserve has no liquidation threshold
+    does not count, not even in an eMode. ``polynomial_interest``: how the variable index
+    compounds. ``directed_rounding``: debts round up and collateral down (else to
+    nearest, and down in base currency), the health factor is divided once, the flash fee
+    and the debt needed round up. ``value_thresholds``: close factor and leftovers depend
+    on values. ``floored_seizure``: 3.7's rounding of what is seized.
+    """
+
+    version: str
+    commit: str
+    stable_debt: bool = False
+    emode_bitmaps: bool = True
+    needs_reserve_threshold: bool = True
+    polynomial_interest: bool = True
+    directed_rounding: bool = True
+    value_thresholds: bool = True
+    floored_seizure: bool = False
+    grace_periods: bool = True
+    virtual_balance: bool = True
+    sentinel: bool = True
+
+
+_CORE: Final = "core-v3 1.19.3"
+
+_V30: Final = Rules(
+    version="3.0",
+    commit=_CORE,
+    stable_debt=True,
+    emode_bitmaps=False,
+    polynomial_interest=False,
+    directed_rounding=False,
+    value_thresholds=False,
+    grace_periods=False,
+    virtual_balance=False,
+)
+_V31: Final = Rules(
+    version="3.1",
+    commit="e627c742",
+    stable_debt=True,
+    emode_bitmaps=False,
+    polynomial_interest=False,
+    directed_rounding=False,
+    value_thresholds=False,
+)
+
+
+def _v32(commit: str) -> Rules:
+    return Rules(
+        version="3.2",
+        commit=commit,
+        polynomial_interest=False,
+        directed_rounding=False,
+        value_thresholds=False,
+    )
+
+
+RULEBOOK: Final[dict[int, Rules]] = {
+    1: _V30,
+    2: _V30,
+    3: _V30,
+    4: _V31,
+    5: _v32("7c6023e6"),
+    6: _v32("58e60a24"),
+    7: Rules(version="3.3", commit="5431379f", polynomial_interest=False, directed_rounding=False),
+    8: Rules(version="3.4", commit="d7a64127", directed_rounding=False),
+    9: Rules(version="3.5", commit="6138e1fd"),
+    10: Rules(version="3.6", commit="5a230ec8", needs_reserve_threshold=False),
+    11: Rules(
+        version="3.7",
+        commit="fd1fbd91",
+        needs_reserve_threshold=False,
+        floored_seizure=True,
+        sentinel=False,
+    ),
+}
+"""The rules by pool revision; a revision that is not here is observed only."""
+
+NEWEST: Final = RULEBOOK[max(RULEBOOK)]
+"""What an unknown revision is observed with: a guess, never acted upon."""

@@ -1,0 +1,268 @@
+"""Exact integer rules of a pool: an account's data, and what a liquidation call does."""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
+from keeper.domain.units import (
+    BPS,
+    RAY,
+    WAD,
+    BaseCurrency,
+    Bps,
+    TokenUnits,
+    Wad,
+    mul_div_ceil,
+    mul_div_floor,
+    mul_div_half_up,
+)
+from keeper.protocols.aave_v3.rulebook import Rules
+
+LIQUIDATION_THRESHOLD: Final = Wad(WAD)
+"""Below it an account may be liquidated. Source: ``ValidationLogic``, all versions."""
+
+CLOSE_FACTOR_THRESHOLD: Final = Wad(95 * WAD // 100)
+"""At or below it everything may be repaid, and the sentinel does not count."""
+
+DEFAULT_CLOSE_FACTOR: Final = Bps(5_000)
+
+BASE_8: Final = 10**8
+MIN_FULL_CLOSE_VALUE: Final = BaseCurrency(2_000 * BASE_8)
+"""``MIN_BASE_MAX_CLOSE_FACTOR_THRESHOLD`` since 3.3, fixed in units of 1e-8 there."""
+
+MIN_LEFTOVER_VALUE: Final = BaseCurrency(MIN_FULL_CLOSE_VALUE // 2)
+"""``MIN_LEFTOVER_BASE`` since 3.3."""
+
+
+def percent_mul(value: int, percentage: int) -> int:
+    """Return a share in bps, halves up; source: ``PercentageMath.percentMul``."""
+    return mul_div_half_up(value, percentage, BPS)
+
+
+def percent_div(value: int, percentage: int) -> int:
+    """Return ``value`` before a share was taken, halves up; ``PercentageMath.percentDiv``."""
+    return mul_div_half_up(value, BPS, percentage)
+
+
+def supply_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
+    """
+    Return what was supplied, interest included.
+
+    Rounds to nearest up to 3.4 (``rayMul``), down from 3.5 (``TokenMath.getATokenBalance``).
+    """
+    multiply = mul_div_floor if rules.directed_rounding else mul_div_half_up
+    return TokenUnits(multiply(scaled, index, RAY))
+
+
+def debt_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
+    """
+    Return what is owed at the variable rate, interest included.
+
+    Rounds to nearest up to 3.4 (``rayMul``), up from 3.5 (``TokenMath.getVTokenBalance``).
+    """
+    multiply = mul_div_ceil if rules.directed_rounding else mul_div_half_up
+    return TokenUnits(multiply(scaled, index, RAY))
+
+
+def debt_value(amount: int, price: int, unit: int, rules: Rules) -> BaseCurrency:
+    """Return a debt in base currency: rounded down up to 3.4, up (``mulDivCeil``) from 3.5."""
+    multiply = mul_div_ceil if rules.directed_rounding else mul_div_floor
+    return BaseCurrency(multiply(amount, price, unit))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountData:
+    """What ``Pool.getUserAccountData`` says, as far as a liquidation needs it."""
+
+    collateral: BaseCurrency
+    debt: BaseCurrency
+    health_factor: Wad
+
+
+def account_data(
+    collateral: Iterable[tuple[int, int]], debts: Iterable[int], rules: Rules
+) -> AccountData:
+    """
+    Return totals and health factor from (value, threshold in bps) pairs and debt values.
+
+    Up to 3.4 the threshold is averaged (down), applied (halves up) and divided (halves
+    up); from 3.5 the weighted sum is divided by the debt (halves up), then by 10 000 (down).
+
+    Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 and aave-v3-origin
+    at 6138e1fd (unchanged at fd1fbd91).
+    """
+    legs = list(collateral)
+    total = sum(value for value, _ in legs)
+    weighted = sum(value * threshold for value, threshold in legs)
+    debt = sum(debts)
+    if debt == 0:
+        health = HEALTH_FACTOR_NO_DEBT
+    elif rules.directed_rounding:
+        health = Wad(mul_div_half_up(weighted, WAD, debt) // BPS)
+    else:
+        average = weighted // total if total else 0
+        health = Wad(mul_div_half_up(percent_mul(total, average), WAD, debt))
+    return AccountData(
+        collateral=BaseCurrency(total), debt=BaseCurrency(debt), health_factor=health
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One debt and one collateral of an account at one timestamp, and the account's data."""
+
+    data: AccountData
+    debt: TokenUnits
+    debt_price: BaseCurrency
+    debt_unit: int
+    collateral: TokenUnits
+    collateral_price: BaseCurrency
+    collateral_unit: int
+    bonus: Bps
+    protocol_fee: Bps
+
+    def collateral_value(self, amount: int) -> BaseCurrency:
+        """Return collateral in base currency, rounded down."""
+        return BaseCurrency(mul_div_floor(amount, self.collateral_price, self.collateral_unit))
+
+
+class Close(enum.StrEnum):
+    """How much of the pair's debt one call may repay."""
+
+    HEALTHY_HALF = "half"  # the default close factor applies
+    ALL_UNHEALTHY = "all: health factor"
+    ALL_SMALL = "all: small value"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liquidation:
+    """What one call would do: ``seized`` is before, ``received`` after the protocol's fee."""
+
+    close: Close
+    repaid: TokenUnits
+    seized: TokenUnits
+    received: TokenUnits
+    capped: bool
+    all_collateral: bool
+    all_debt: bool
+    debt_left: BaseCurrency
+    collateral_left: BaseCurrency
+
+    @property
+    def leaves_both(self) -> bool:
+        """Whether debt and collateral of the pair both remain."""
+        return not (self.all_debt or self.all_collateral)
+
+
+def close_of(pair: Pair, rules: Rules) -> Close:
+    """
+    Return which close factor applies.
+
+    Source: ``LiquidationLogic._calculateDebt`` (core-v3 1.19.3) and
+    ``executeLiquidationCall`` (aave-v3-origin 5431379f, rounding from 6138e1fd).
+    """
+    if pair.data.health_factor <= CLOSE_FACTOR_THRESHOLD:
+        return Close.ALL_UNHEALTHY
+    if rules.value_thresholds and (
+        pair.collateral_value(pair.collateral) < MIN_FULL_CLOSE_VALUE
+        or debt_value(pair.debt, pair.debt_price, pair.debt_unit, rules) < MIN_FULL_CLOSE_VALUE
+    ):
+        return Close.ALL_SMALL
+    return Close.HEALTHY_HALF
+
+
+def most_repayable(pair: Pair, rules: Rules) -> TokenUnits:
+    """Return the most that one call may repay of the pair's debt."""
+    if close_of(pair, rules) is not Close.HEALTHY_HALF:
+        return pair.debt
+    return half_repayable(pair, rules)
+
+
+def half_repayable(pair: Pair, rules: Rules) -> TokenUnits:
+    """
+    Return what the default close factor lets one call repay.
+
+    Up to 3.2 half of the pair's debt (halves up); from 3.3 half of the account's whole
+    debt (halves up in base currency, then down in token units) where the pair's is more.
+
+    Source: ``LiquidationLogic._calculateDebt`` (core-v3 1.19.3) and
+    ``executeLiquidationCall`` (aave-v3-origin 5431379f).
+    """
+    if not rules.value_thresholds:
+        return TokenUnits(percent_mul(pair.debt, DEFAULT_CLOSE_FACTOR))
+    half = percent_mul(pair.data.debt, DEFAULT_CLOSE_FACTOR)
+    if debt_value(pair.debt, pair.debt_price, pair.debt_unit, rules) <= half:
+        return pair.debt
+    return TokenUnits(mul_div_floor(half, pair.debt_unit, pair.debt_price))
+
+
+def liquidation(pair: Pair, debt_to_cover: int, rules: Rules) -> Liquidation:
+    """
+    Return what ``liquidationCall`` does with ``debt_to_cover``, the leftover rule aside.
+
+    Source: ``LiquidationLogic._calculateAvailableCollateralToLiquidate``, core-v3 1.19.3;
+    the debt needed rounds up from 6138e1fd (3.5), the seizure down and the fee up from
+    fd1fbd91 (3.7).
+    """
+    most = most_repayable(pair, rules)
+    repaid = min(debt_to_cover, most)
+    base = pair.debt_price * repaid * pair.collateral_unit
+    base //= pair.collateral_price * pair.debt_unit
+    seized = (
+        mul_div_floor(base, pair.bonus, BPS)
+        if rules.floored_seizure
+        else percent_mul(base, pair.bonus)
+    )
+    if seized > pair.collateral:
+        seized = pair.collateral
+        value = pair.collateral_price * seized * pair.debt_unit
+        value //= pair.debt_price * pair.collateral_unit
+        divide = mul_div_ceil if rules.directed_rounding else mul_div_half_up
+        repaid = divide(value, BPS, pair.bonus)
+    received = seized - _fee(seized, pair, rules)
+    return Liquidation(
+        close=close_of(pair, rules),
+        repaid=TokenUnits(repaid),
+        seized=TokenUnits(seized),
+        received=TokenUnits(received),
+        capped=debt_to_cover > most,
+        all_collateral=seized >= pair.collateral,
+        all_debt=repaid >= pair.debt,
+        debt_left=debt_value(pair.debt - repaid, pair.debt_price, pair.debt_unit, rules),
+        collateral_left=pair.collateral_value(pair.collateral - seized),
+    )
+
+
+def _fee(seized: int, pair: Pair, rules: Rules) -> int:
+    """Return the protocol's share of the bonus, in collateral."""
+    if pair.protocol_fee == 0:
+        return 0
+    if rules.floored_seizure:
+        bonus = seized - mul_div_floor(seized, BPS, pair.bonus)
+        return mul_div_ceil(bonus, pair.protocol_fee, BPS)
+    return percent_mul(seized - percent_div(seized, pair.bonus), pair.protocol_fee)
+
+
+def leaves_dust(done: Liquidation, rules: Rules, margin: int = 0) -> bool:
+    """
+    Whether the pool refuses since too little would be left of both debt and collateral.
+
+    ``margin`` (base currency) is added to what must be left.
+
+    Source: ``LiquidationLogic.executeLiquidationCall``, aave-v3-origin 5431379f (3.3).
+    """
+    if not rules.value_thresholds or not done.leaves_both:
+        return False
+    return min(done.debt_left, done.collateral_left) < MIN_LEFTOVER_VALUE + margin
+
+
+def flash_fee(amount: int, premium: Bps, rules: Rules) -> TokenUnits:
+    """
+    Return the fee of ``flashLoanSimple``: halves up to 3.4, up from 3.5.
+
+    Source: ``FlashLoanLogic.executeFlashLoanSimple``, core-v3 1.19.3 and 6138e1fd.
+    """
+    multiply = mul_div_ceil if rules.directed_rounding else mul_div_half_up
+    return TokenUnits(multiply(amount, premium, BPS))

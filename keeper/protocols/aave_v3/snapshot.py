@@ -1,0 +1,271 @@
+"""One market at one block: every account exact, and what can be done with each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from keeper.domain.account import AccountHealth, Balance
+from keeper.domain.decision import SkipReason
+from keeper.domain.head import Head
+from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
+from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, TokenUnits, Wad
+from keeper.domain.value import TokenPrice
+from keeper.protocols.aave_v3 import rules
+from keeper.protocols.aave_v3.lenders import flash_lender
+from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
+from keeper.protocols.aave_v3.opportunity import PairOpportunity
+from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
+
+LIQUIDATION_GAS: Final = Gas(420_000)
+"""Gas of ``liquidationCall`` for one collateral and one debt, paid by the executor."""
+
+GAS_PER_FURTHER_LEG: Final = Gas(90_000)
+"""Gas of each further reserve that the account uses (valued, or its bad debt written off)."""
+
+
+@dataclass(frozen=True)
+class AaveSnapshot:
+    """See ``keeper.ports.MarketSnapshot``; ``pool`` holds everything the contracts said."""
+
+    head: Head
+    pool: PoolState
+    borrowers: Mapping[Address, Account]
+    warnings: Sequence[str]
+
+    @property
+    def market(self) -> MarketKey:
+        """The market."""
+        return self.pool.structure.key
+
+    @property
+    def base_unit(self) -> BaseCurrency:
+        """One whole unit of the oracle's base currency."""
+        return self.pool.structure.base_unit
+
+    @cached_property
+    def prices(self) -> Mapping[Address, TokenPrice]:
+        """The oracle's prices by token; a token whose source failed is missing."""
+        return {
+            state.reserve.token: TokenPrice(
+                token=state.reserve.token,
+                symbol=state.reserve.symbol,
+                decimals=state.configuration.decimals,
+                price=state.price,
+            )
+            for state in self.pool.reserves.values()
+            if state.price is not None
+        }
+
+    @cached_property
+    def price_sources(self) -> Mapping[Address, PriceSource]:
+        """Where each token's price comes from, unwrapped as far as known."""
+        return {r.token: r.price_source for r in self.pool.structure.reserves}
+
+    @cached_property
+    def liquidity(self) -> Mapping[LiquidityKey, TokenUnits]:
+        """What each reserve can pay out."""
+        return {
+            LiquidityKey(holder=state.reserve.a_token, token=state.reserve.token): state.available
+            for state in self.pool.reserves.values()
+        }
+
+    @cached_property
+    def _clock(self) -> Clock:
+        return Clock(self.pool, self.head.timestamp)
+
+    @cached_property
+    def _healths(self) -> tuple[AccountHealth, ...]:
+        found = (self.account(account) for account in self.borrowers)
+        owing = [health for health in found if health is not None]
+        return tuple(sorted(owing, key=lambda h: (h.health_factor, h.account)))
+
+    def accounts(self) -> Sequence[AccountHealth]:
+        """Return every account with debt, exact, worst first; the unpriced come first."""
+        return self._healths
+
+    def account(self, account: Address) -> AccountHealth | None:
+        """Return one account's health; None without debt, or if it never borrowed."""
+        kept = self.borrowers.get(account)
+        if kept is None or not _owes(kept):
+            return None
+        try:
+            data = self._clock.position(kept).data
+        except (Unpriced, Unread) as reason:
+            return self._unpriced(account, str(reason))
+        return AccountHealth(
+            market=self.market,
+            account=account,
+            health_factor=data.health_factor,
+            collateral_base=data.collateral,
+            debt_base=data.debt,
+            liquidatable=data.health_factor < rules.LIQUIDATION_THRESHOLD,
+        )
+
+    def _unpriced(self, account: Address, reason: str) -> AccountHealth:
+        return AccountHealth(
+            market=self.market,
+            account=account,
+            health_factor=Wad(0),
+            collateral_base=BaseCurrency(0),
+            debt_base=BaseCurrency(0),
+            liquidatable=False,
+            unpriced=reason,
+        )
+
+    def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
+        """Return the account's collateral and its debts; nothing where it is unpriced."""
+        kept = self.borrowers.get(account)
+        if kept is None:
+            return (), ()
+        try:
+            legs = self._clock.position(kept).legs.values()
+        except (Unpriced, Unread):
+            return (), ()
+        collateral = (_balance(leg, leg.collateral, leg.collateral_value) for leg in legs)
+        debts = (_balance(leg, leg.debt, leg.debt_value) for leg in legs)
+        return (
+            tuple(balance for balance in collateral if balance.amount),
+            tuple(balance for balance in debts if balance.amount),
+        )
+
+    def flash_lenders(self, token: Address) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
+        """Return the pool's flash loan of ``token``, or why there is none."""
+        lender = flash_lender(self.pool, token)
+        return ((), (lender,)) if isinstance(lender, Refusal) else ((lender,), ())
+
+    def opportunities(
+        self, account: Address, window: Window
+    ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
+        """Return the pairs that can be liquidated within ``window``, and why not the others."""
+        kept = self.borrowers.get(account)
+        if kept is None:
+            return (), (_no(SkipReason.NO_LONGER_LIQUIDATABLE, "the market does not know it"),)
+        if not self.pool.structure.supported:
+            revision = self.pool.structure.revision
+            detail = f"pool revision {revision} is observed only"
+            return (), (_no(SkipReason.UNSUPPORTED_REVISION, detail),)
+        try:
+            ends = tuple(
+                Clock(self.pool, moment).position(kept)
+                for moment in (window.earliest, window.deadline)
+            )
+        except (Unpriced, Unread) as reason:
+            return (), (_no(SkipReason.PRICE_UNAVAILABLE, str(reason)),)
+        refusal = self._account_refusal(ends[0])
+        if refusal is not None:
+            return (), (refusal,)
+        return self._pairs(account, kept, window, (ends[0], ends[1]))
+
+    def _account_refusal(self, position: Position) -> Refusal | None:
+        health = position.data.health_factor
+        if health >= rules.LIQUIDATION_THRESHOLD:
+            return _no(SkipReason.NO_LONGER_LIQUIDATABLE, f"health factor {health}")
+        if not any(leg.collateral for leg in position.legs.values()):
+            return _no(SkipReason.NO_COLLATERAL, "nothing is left to seize")
+        if not self.pool.liquidations_allowed and health >= rules.CLOSE_FACTOR_THRESHOLD:
+            return _no(SkipReason.SENTINEL, "the price oracle sentinel forbids liquidations")
+        return None
+
+    def _pairs(
+        self, account: Address, kept: Account, window: Window, ends: tuple[Position, Position]
+    ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
+        found, refusals = list[Opportunity](), list[Refusal]()
+        legs = ends[0].legs
+        debts = [at for at, leg in legs.items() if leg.debt]
+        backing = [at for at in legs if kept.is_collateral(at)]
+        for debt in debts:
+            for collateral in backing:
+                refusal = self._pair_refusal(legs[debt], legs[collateral], window)
+                made = refusal or self._pair(account, kept, window, ends, (debt, collateral))
+                if isinstance(made, Refusal):
+                    refusals.append(made)
+                else:
+                    found.append(made)
+        return tuple(found), tuple(refusals)
+
+    def _pair(
+        self,
+        account: Address,
+        kept: Account,
+        window: Window,
+        ends: tuple[Position, Position],
+        pair: tuple[int, int],
+    ) -> PairOpportunity | Refusal:
+        debt, collateral = pair
+        first, last = (self._clock.pair(kept, end, debt, collateral) for end in ends)
+        symbols = (
+            f"{ends[0].legs[debt].state.reserve.symbol} / "
+            f"{ends[0].legs[collateral].state.reserve.symbol}"
+        )
+        if min(first.debt_price, first.collateral_price) == 0:
+            return _no(SkipReason.PRICE_UNAVAILABLE, f"{symbols}: a price is zero")
+        if first.bonus == 0:
+            return _no(SkipReason.NOT_COLLATERAL, f"{symbols}: no liquidation bonus is set")
+        return PairOpportunity(
+            market=self.market,
+            account=account,
+            pool=self.pool.structure.pool,
+            rules=self.pool.structure.rules,
+            debt=self.pool.reserves[debt].reserve,
+            collateral=self.pool.reserves[collateral].reserve,
+            window=window,
+            first=first,
+            last=last,
+            payable=self.pool.reserves[collateral].available,
+            gas=_gas(len(ends[0].legs)),
+        )
+
+    def _pair_refusal(self, debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
+        """Source: ``ValidationLogic.validateLiquidationCall``, all versions."""
+        for leg in (collateral, debt):
+            refusal = _reserve_refusal(leg, window)
+            if refusal is not None:
+                return refusal
+        symbol = collateral.state.reserve.symbol
+        if collateral.collateral == 0:
+            return _no(SkipReason.NOT_COLLATERAL, f"{symbol} backs nothing")
+        if debt.state.reserve.foreign_debt_token:
+            detail = f"the debt token of {debt.state.reserve.symbol} is not Aave's own"
+            return _no(SkipReason.UNSUPPORTED_REVISION, detail)
+        if collateral.state.available == 0:
+            return _no(SkipReason.RESERVE_ILLIQUID, f"the pool holds no {symbol}")
+        return None
+
+
+def _reserve_refusal(leg: Leg, window: Window) -> Refusal | None:
+    symbol, configuration = leg.state.reserve.symbol, leg.state.configuration
+    if not configuration.active:
+        return _no(SkipReason.RESERVE_INACTIVE, f"{symbol} is inactive")
+    if configuration.paused:
+        return _no(SkipReason.RESERVE_PAUSED, f"{symbol} is paused")
+    if leg.state.grace_until >= window.earliest:
+        return _no(SkipReason.GRACE_PERIOD, f"{symbol}: until {leg.state.grace_until}")
+    return None
+
+
+def _owes(kept: Account) -> bool:
+    """Whether the account owes anything, as far as its flags and balances say."""
+    return any(
+        kept.is_borrowing(at)
+        and ((h := kept.holdings.get(at)) is None or h.scaled_debt > 0 or h.stable_principal > 0)
+        for at in kept.flagged()
+    )
+
+
+def _balance(leg: Leg, amount: TokenUnits, value: BaseCurrency) -> Balance:
+    return Balance(
+        token=leg.state.reserve.token,
+        symbol=leg.state.reserve.symbol,
+        decimals=leg.state.configuration.decimals,
+        amount=amount,
+        value=value,
+    )
+
+
+def _gas(legs: int) -> Gas:
+    return Gas(LIQUIDATION_GAS + GAS_PER_FURTHER_LEG * max(0, legs - 2))
+
+
+def _no(reason: SkipReason, detail: str) -> Refusal:
+    return Refusal(reason=reason, detail=detail)

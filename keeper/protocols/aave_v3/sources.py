@@ -1,0 +1,78 @@
+"""Price sources, unwrapped to the feed that knows how old its answer is."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from keeper.chain.abi import word
+from keeper.domain.head import Basis
+from keeper.domain.reads import Call, CallResult
+from keeper.domain.units import Address
+from keeper.ports import ChainReader
+from keeper.protocols.aave_v3.asking import Answers, ask
+from keeper.protocols.aave_v3.model import ZERO_ADDRESS, PriceSource
+
+ADAPTER_GETTERS: Final = (
+    "BASE_TO_USD_AGGREGATOR()",
+    "ASSET_TO_USD_AGGREGATOR()",
+    "ASSET_TO_PEG()",
+    "PEG_TO_BASE()",
+    "baseAggregator()",
+    "feed()",
+)
+"""How adapters name the feed below them: bgd-labs' price caps and ratio adapters, and kin."""
+
+MOST_LAYERS: Final = 4
+LEAST_ROUND_DATA: Final = 5 * 32
+
+
+async def price_sources(
+    reader: ChainReader, sources: Sequence[Address], basis: Basis
+) -> list[PriceSource]:
+    """Return each source with its feed; a source that cannot be unwrapped has none."""
+    below: list[Address | None] = list(sources)
+    found: list[PriceSource | None] = [None] * len(sources)
+    for _ in range(MOST_LAYERS):
+        open_ = [at for at, at_source in enumerate(below) if at_source and found[at] is None]
+        open_ = [at for at in open_ if below[at] != ZERO_ADDRESS]
+        if not open_:
+            break
+        questions = [question for at in open_ for question in _questions(below[at])]
+        answers = Answers(await reader.aggregate(questions, basis))
+        for at in open_:
+            feed, next_below = _unwrapped(below[at], answers)
+            if feed is not None:
+                found[at] = PriceSource(
+                    source=sources[at],
+                    feed=feed.feed,
+                    aggregator=feed.aggregator,
+                    decimals=feed.decimals,
+                )
+            below[at] = next_below
+    return [
+        kept if kept is not None else PriceSource(source=source)
+        for kept, source in zip(found, sources, strict=True)
+    ]
+
+
+def _questions(source: Address | None) -> list[Call]:
+    target = source or ZERO_ADDRESS
+    names = ("latestRoundData()", "aggregator()", "decimals()", *ADAPTER_GETTERS)
+    return [ask(target, name) for name in names]
+
+
+def _unwrapped(
+    source: Address | None, answers: Answers
+) -> tuple[PriceSource | None, Address | None]:
+    """Return the feed if this is one, else the layer below."""
+    rounds = answers.next()
+    aggregator, decimals = answers.maybe_address(), answers.maybe_integer()
+    below = [answers.maybe_address() for _ in ADAPTER_GETTERS]
+    next_below = next((address for address in below if address is not None), None)
+    if source is not None and _is_round(rounds):
+        feed = PriceSource(source=source, feed=source, aggregator=aggregator, decimals=decimals)
+        return feed, None
+    return None, next_below
+
+
+def _is_round(answer: CallResult) -> bool:
+    return answer.success and len(answer.data) >= LEAST_ROUND_DATA and word(answer.data, 3) > 0
