@@ -71,7 +71,7 @@ class NativeCoin:
         )
         if any(not answer.success or len(answer.data) != _WORD for answer in answers):
             raise MarketUnreadable(
-                f"the native coin's price feed {feed} does not answer latestAnswer() and decimals()",
+                f"the price feed {feed} does not answer latestAnswer() and decimals()",
                 hint="set chain.native_price_feed to a Chainlink-shaped feed in US dollars",
             )
         price = int.from_bytes(answers[0].data, "big", signed=True)

@@ -1,7 +1,5 @@
 """What `keeper run --json` prints: one event, one object, amounts as decimal strings."""
 
-from collections.abc import Sequence
-
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
 from keeper.domain.plan import Plan
@@ -39,14 +37,15 @@ def head_event(head: Head, *, markets: int, accounts: int, unhealthy: int) -> Ev
     }
 
 
-def quarantine_event(market: str, reason: str, head: Head) -> Event:
-    """Return the event of a market that cannot be read; the others go on."""
-    return {"event": "quarantine", "market": market, "reason": reason, **_block(head)}
+def trouble_event(kind: str, market: str, reason: object, head: Head) -> Event:
+    """
+    Return the event of a market in trouble.
 
-
-def warning_event(market: str, warnings: Sequence[str], head: Head) -> Event:
-    """Return the event of parts of a market that misbehave (a failing price source)."""
-    return {"event": "warning", "market": market, "warnings": list(warnings), **_block(head)}
+    ``quarantine``: it cannot be read at all, ``reason`` says why. ``warning``: parts
+    of it misbehave (a failing price source), ``reason`` has a line for each.
+    """
+    told = list(reason) if isinstance(reason, tuple) else reason
+    return {"event": kind, "market": market, "reason": told, **_block(head)}
 
 
 def _liquidate(plan: Plan, head: Head) -> Event:

@@ -1,0 +1,270 @@
+"""One head in, decisions out: the order of things, and nothing of how they are done."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from keeper.domain.account import AccountHealth
+from keeper.domain.curve import ExitCurve, Route
+from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
+from keeper.domain.exits import Exits, Pair
+from keeper.domain.head import Basis, Head
+from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
+from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits
+from keeper.ports import ExitVenue, FeeSource, MarketSnapshot, Simulator, Valuer
+from keeper.strategy.batches import batch_net_profit, packed
+from keeper.strategy.candidate import Candidate, quotable
+from keeper.strategy.gas import GasModel
+from keeper.strategy.policy import Costs, Policy
+from keeper.strategy.ranking import sequenced
+
+log = logging.getLogger(__name__)
+
+InFlight = frozenset[tuple[MarketKey, Address]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    """What deciding needs from outside: where to sell, what gas costs, a dry run of the plan."""
+
+    venues: Sequence[ExitVenue]
+    simulators: Mapping[MarketKey, Simulator]
+    fees: FeeSource
+    valuer: Valuer
+    policy: Policy
+    gas_model: GasModel
+    deadline_seconds: int
+    next_timestamp: Callable[[Head], Awaitable[Timestamp]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Decided:
+    """Everything decided at one head; the batches hold the plans in the order of sending."""
+
+    head: Head
+    decisions: list[Decision] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    health: dict[Address, AccountHealth] = field(default_factory=dict)
+
+
+async def decided(
+    planner: Planner,
+    head: Head,
+    snapshots: Sequence[MarketSnapshot],
+    in_flight: InFlight = frozenset(),
+    *,
+    only: Address | None = None,
+) -> Decided:
+    """
+    Decide about every unhealthy account (or ``only`` one) at one head.
+
+    The plans are sized in sequence on frozen curves, then the very transactions
+    are simulated on the pinned block; a plan that fails there is skipped and the
+    others are sized again without it.
+    """
+    result = Decided(head=head)
+    window = Window(
+        earliest=Timestamp(head.timestamp + 1),
+        deadline=Timestamp(await planner.next_timestamp(head) + planner.deadline_seconds),
+    )
+    candidates: list[Candidate] = []
+    for snapshot in snapshots:
+        unhealthy = [
+            one
+            for one in snapshot.accounts()
+            if one.liquidatable and (only is None or one.account == only)
+        ]
+        if not unhealthy:
+            continue
+        result.health.update((one.account, one) for one in unhealthy)
+        for answer in await _considered(planner, snapshot, unhealthy, window, in_flight):
+            if isinstance(answer, Skip):
+                result.decisions.append(answer)
+            else:
+                candidates.append(answer)
+    if candidates:
+        await _plan(planner, result, candidates, snapshots)
+    return result
+
+
+async def _considered(
+    planner: Planner,
+    snapshot: MarketSnapshot,
+    unhealthy: Sequence[AccountHealth],
+    window: Window,
+    in_flight: InFlight,
+) -> list[Candidate | Skip]:
+    """Return a candidate for every account that can be liquidated, a skip for every other."""
+    valuation = await planner.valuer.valuation(snapshot)
+    answers: list[Candidate | Skip] = []
+    lenders: dict[Address, tuple[Sequence[FlashLender], Sequence[Refusal]]] = {}
+    for health in unhealthy:
+        if (health.market, health.account) in in_flight:
+            answers.append(
+                _skip(health, SkipReason.IN_FLIGHT, "a transaction of ours is on its way")
+            )
+            continue
+        if valuation is None:
+            answers.append(
+                _skip(
+                    health,
+                    SkipReason.PRICE_UNAVAILABLE,
+                    "the native coin has no price here: set chain.native_price_feed",
+                )
+            )
+            continue
+        opportunities, refusals = snapshot.opportunities(health.account, window)
+        if not opportunities:
+            first = refusals[0] if refusals else None
+            reason = first.reason if first else SkipReason.NO_COLLATERAL
+            answers.append(_skip(health, reason, "; ".join(one.detail for one in refusals)))
+            continue
+        for token in {one.spend_token for one in opportunities} - lenders.keys():
+            lenders[token] = snapshot.flash_lenders(token)
+        answers.append(
+            Candidate(
+                market=health.market,
+                account=health.account,
+                health_factor=health.health_factor,
+                deadline=window.deadline,
+                valuation=valuation,
+                opportunities=tuple(opportunities),
+                refusals=tuple(refusals),
+                lenders={token: tuple(found[0]) for token, found in lenders.items()},
+                lender_refusals={token: tuple(found[1]) for token, found in lenders.items()},
+            )
+        )
+    return answers
+
+
+async def _plan(
+    planner: Planner,
+    result: Decided,
+    candidates: list[Candidate],
+    snapshots: Sequence[MarketSnapshot],
+) -> None:
+    """Size, rank, pack and simulate the candidates; leave decisions and batches in ``result``."""
+    costs, exits = await _priced(planner, candidates, result.head)
+    liquidity: dict[LiquidityKey, TokenUnits] = {}
+    for snapshot in snapshots:
+        liquidity.update(snapshot.liquidity)
+    failed: list[Skip] = []
+    while True:
+        decisions = sequenced(
+            candidates,
+            exits,
+            liquidity,
+            costs=costs,
+            policy=planner.policy,
+            gas_model=planner.gas_model,
+        )
+        plans = [one.plan for one in decisions if isinstance(one, Liquidate)]
+        batches = _batches(planner, plans, costs)
+        refused = await _refused_in_simulation(planner, batches, result.head)
+        if not refused:
+            break
+        failed.extend(refused)
+        gone = {(one.market, one.account) for one in refused}
+        candidates = [one for one in candidates if (one.market, one.account) not in gone]
+        if not candidates:
+            decisions, batches = [], []
+            break
+    result.batches = batches
+    result.decisions = [*decisions, *failed, *result.decisions]
+
+
+async def _priced(
+    planner: Planner, candidates: Sequence[Candidate], head: Head
+) -> tuple[Costs, Exits]:
+    """
+    Return what gas costs and where the collateral can be sold.
+
+    The node is asked only when a bonus would pay the least that gas can cost:
+    accounts that are not worth their gas cost no request, however many there are.
+    """
+    floor = Costs(gas_price=planner.fees.floor(head), block_gas_limit=head.gas_limit)
+    pairs = {
+        (one.receive_token, one.spend_token)
+        for candidate in candidates
+        for one in quotable(candidate, floor, planner.policy, planner.gas_model)
+    }
+    if not pairs:
+        return floor, Exits(routes={}, curves={}, lenders={})
+    gas_price, exits = await asyncio.gather(
+        planner.fees.gas_price(head),
+        _exits(planner.venues, pairs, Basis(block_hash=head.hash)),
+    )
+    return Costs(gas_price=gas_price, block_gas_limit=head.gas_limit), exits
+
+
+async def _exits(venues: Sequence[ExitVenue], pairs: set[Pair], basis: Basis) -> Exits:
+    """Return all venues' routes, curves and lenders as one."""
+    found = await asyncio.gather(*(venue.exits(pairs, basis) for venue in venues))
+    routes: dict[Pair, tuple[Route, ...]] = {}
+    curves: dict[Address, ExitCurve] = {}
+    lenders: dict[Address, tuple[FlashLender, ...]] = {}
+    for one in found:
+        curves.update(one.curves)
+        for pair, ways in one.routes.items():
+            routes[pair] = routes.get(pair, ()) + ways
+        for token, pools in one.lenders.items():
+            lenders[token] = lenders.get(token, ()) + pools
+    return Exits(routes=routes, curves=curves, lenders=lenders)
+
+
+def _batches(planner: Planner, plans: Sequence[Plan], costs: Costs) -> list[Batch]:
+    """Return the transactions, in order; plans of different executors never share one."""
+    batches: list[Batch] = []
+    for executor in _in_order(planner.simulators[plan.market] for plan in plans):
+        own = [plan for plan in plans if planner.simulators[plan.market] is executor]
+        batches.extend(
+            executor.batch(
+                group,
+                net_profit=batch_net_profit(group, planner.gas_model),
+                gas_limit=planner.gas_model.batch_limit(group, planner.policy),
+            )
+            for group in packed(own, planner.policy, costs, planner.gas_model)
+        )
+    return batches
+
+
+async def _refused_in_simulation(
+    planner: Planner, batches: Sequence[Batch], head: Head
+) -> list[Skip]:
+    """Return a skip for every plan that fails when its transaction is simulated."""
+    refused: list[Skip] = []
+    for executor in _in_order(planner.simulators[batch.plans[0].market] for batch in batches):
+        own = [one for one in batches if planner.simulators[one.plans[0].market] is executor]
+        for batch, answer in zip(own, await executor.simulated(own, head), strict=True):
+            refused.extend(_failures(batch, answer))
+    return refused
+
+
+def _failures(batch: Batch, answer: SimulatedBatch) -> list[Skip]:
+    """Return why plans of a batch would fail; all of them when the transaction as a whole does."""
+    outcomes = answer.plans or ((None,) * len(batch.plans))
+    return [
+        Skip(
+            market=plan.market,
+            account=plan.account,
+            reason=SkipReason.SIMULATION_FAILED,
+            detail=(outcome.failure if outcome else "") or answer.failure,
+            net_profit=plan.net_profit,
+        )
+        for plan, outcome in zip(batch.plans, outcomes, strict=True)
+        if outcome is None or outcome.failure
+    ]
+
+
+def _in_order(simulators: Iterable[Simulator]) -> list[Simulator]:
+    unique: list[Simulator] = []
+    for one in simulators:
+        if all(one is not known for known in unique):
+            unique.append(one)
+    return unique
+
+
+def _skip(health: AccountHealth, reason: SkipReason, detail: str) -> Skip:
+    return Skip(market=health.market, account=health.account, reason=reason, detail=detail)

@@ -1,0 +1,182 @@
+"""The node over scripted ports: what it does when a block, a market or a send goes wrong."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from keeper.domain.account import AccountHealth
+from keeper.domain.decision import Liquidate, Skip, SkipReason
+from keeper.domain.errors import JournalError, NotBroadcast, SnapshotReorged
+from keeper.domain.head import Head
+from keeper.node import Node
+from keeper.pipeline import Decided
+
+ALICE = "0x00000000000000000000000000000000000A11cE"
+
+
+def a_head(number):
+    return Head(
+        number=number,
+        hash=f"0x{number:064x}",
+        parent_hash=f"0x{number - 1:064x}",
+        timestamp=12 * number,
+        base_fee=1,
+        gas_limit=30_000_000,
+        gas_used=0,
+    )
+
+
+def an_account(*, liquidatable=True):
+    return AccountHealth(
+        market="m:1",
+        account=ALICE,
+        health_factor=1,
+        collateral_base=1,
+        debt_base=1,
+        liquidatable=liquidatable,
+    )
+
+
+class ScriptedHeads:
+    def __init__(self, *numbers):
+        self._numbers = numbers
+
+    async def heads(self):
+        for number in self._numbers:
+            yield a_head(number)
+            await asyncio.sleep(0.005)
+        await asyncio.Event().wait()
+
+
+class ScriptedBook:
+    def __init__(self, by_block, quarantined=None):
+        self._by_block = by_block
+        self.quarantined = quarantined or {}
+
+    async def advance(self, head):
+        answer = self._by_block.get(head.number, [an_account()])
+        if isinstance(answer, Exception):
+            raise answer
+        return [SimpleNamespace(market="m:1", head=head, warnings=(), accounts=lambda: answer)]
+
+
+class RecordingSubmitter:
+    def __init__(self, error=None, flights=()):
+        self.submitted, self.followed, self._error = [], [], error
+        self._flights = list(flights)
+
+    def in_flight(self):
+        return self._flights[0] if self._flights else frozenset()
+
+    async def submit(self, batches, head):
+        if self._error:
+            raise self._error
+        self.submitted.append((head.number, batches))
+
+    async def follow(self, head, still_unhealthy):
+        self.followed.append((head.number, still_unhealthy("m:1", ALICE)))
+        self._flights = self._flights[1:]
+
+
+class ListLog(list):
+    async def record(self, head, decisions, health):
+        self.append((head.number, [one.reason for one in decisions if isinstance(one, Skip)]))
+
+
+def a_plan():
+    funding = SimpleNamespace(name="flash")
+    route = SimpleNamespace(pools=())
+    return SimpleNamespace(
+        market="m:1", account=ALICE, net_profit=5, health_factor=1, spend_token="0xd", spend=1,
+        receive_token="0xc", receive=2, route=route, funding=funding, gross_profit=1,
+    )  # fmt: skip
+
+
+def a_node(heads, book, submitter=None, decide=None, **more):
+    events = []
+
+    async def skips(head, snapshots, in_flight):
+        return Decided(
+            head=head, decisions=[Skip(market="m:1", account=ALICE, reason=SkipReason.DUST)]
+        )
+
+    node = Node(
+        heads=heads,
+        book=book,
+        decide=decide or skips,
+        submitter=submitter or RecordingSubmitter(),
+        decisions=ListLog(),
+        emit=events.append,
+        **more,
+    )
+    return node, events
+
+
+async def test_a_reorged_block_costs_one_block_and_not_the_keeper():
+    """The block is skipped, the next one acted on, and only handled blocks are counted."""
+    node, events = a_node(ScriptedHeads(1, 2, 3), ScriptedBook({1: SnapshotReorged("gone")}))
+
+    await node.run(blocks=2)
+
+    assert [one["block_number"] for one in events if one["event"] == "block"] == [2, 3]
+
+
+async def test_a_reason_is_told_once_and_recorded_every_time():
+    """Permanent dust must not fill the operator's screen."""
+    node, events = a_node(ScriptedHeads(1, 2, 3), ScriptedBook({}))
+
+    await node.run(blocks=3)
+
+    assert [one["reason"] for one in events if one["event"] == "decision"] == ["dust"]
+    assert [number for number, _ in node.decisions] == [1, 2, 3]
+
+
+async def test_a_plan_that_never_left_is_told_as_a_skip():
+    """The record must not say that something was sent which was not."""
+
+    async def plans(head, snapshots, in_flight):
+        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=["batch"])
+
+    node, events = a_node(
+        ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(NotBroadcast("no fee fits")), plans
+    )
+
+    await node.run(blocks=1)
+
+    told = [one for one in events if one["event"] == "decision"]
+    assert [(one["action"], one["reason"]) for one in told] == [("skip", "not_sent")]
+
+
+async def test_no_journal_stops_the_node():
+    """Nothing may be signed that cannot be recorded; a supervisor restarts the node."""
+
+    async def plans(head, snapshots, in_flight):
+        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=["batch"])
+
+    node, _ = a_node(
+        ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(JournalError("disk full")), plans
+    )
+
+    with pytest.raises(JournalError, match="disk full"):
+        await node.run(blocks=1)
+
+
+async def test_a_bounded_run_sees_through_what_it_sent():
+    """`--once` ends when the receipt is there, not when the bytes have left."""
+    submitter = RecordingSubmitter(flights=[frozenset({("m:1", ALICE)})] * 2)
+    node, _ = a_node(ScriptedHeads(1, 2, 3, 4), ScriptedBook({}), submitter)
+
+    await node.run(blocks=1)
+
+    assert [number for number, _ in submitter.followed] == [1, 2]
+
+
+async def test_a_quarantined_market_is_told_once():
+    """One market that cannot be read is an event, not a flood and not an end."""
+    node, events = a_node(ScriptedHeads(1, 2), ScriptedBook({}, {"m:2": "oracle reverts"}))
+
+    await node.run(blocks=2)
+
+    told = [one for one in events if one["event"] == "quarantine"]
+    assert [(one["market"], one["reason"]) for one in told] == [("m:2", "oracle reverts")]
