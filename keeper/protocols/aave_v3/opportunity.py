@@ -79,9 +79,12 @@ class PairOpportunity:
 
     @cached_property
     def bonus_at_most(self) -> BaseCurrency:
-        """Received minus spent for everything the pool allows, at the better end, plus 1."""
-        gains = [self._gain(pair) for pair in (self.first, self.last)]
-        return BaseCurrency(max(0, *gains) + 1)
+        """Received minus spent for everything the pool allows, plus two units of each token."""
+        pair = self.first
+        gain = max(0, *(self._gain(pair) for pair in (self.first, self.last)))
+        units = mul_div_ceil(2, pair.debt_price, pair.debt_unit)
+        units += mul_div_ceil(2, pair.collateral_price, pair.collateral_unit)
+        return BaseCurrency(gain + units)
 
     def outcome(self, amount: TokenUnits) -> Outcome | Refusal:
         """Return what ``amount`` does at every timestamp of the window, or why not to try."""
