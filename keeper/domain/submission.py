@@ -4,7 +4,6 @@ import enum
 from dataclasses import dataclass
 
 from keeper.domain.plan import Batch
-from keeper.domain.reads import Log
 from keeper.domain.units import Address, BlockHash, Gas, MarketKey, TokenUnits, TransactionHash, Wei
 
 
@@ -55,19 +54,6 @@ class Attempt:
     calldata: bytes
     block_number: int  # the head when it was signed
     state: AttemptState = AttemptState.RECORDED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionReceipt:
-    """What the chain did with a transaction, as a node tells it."""
-
-    hash: TransactionHash
-    block_number: int
-    block_hash: BlockHash
-    success: bool
-    gas_used: Gas
-    effective_gas_price: Wei
-    logs: tuple[Log, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
