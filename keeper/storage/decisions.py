@@ -1,0 +1,100 @@
+"""What was decided and why: stored when it changes, with a digest of every block."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, insert
+
+from keeper.domain.account import AccountHealth
+from keeper.domain.decision import Decision, Liquidate
+from keeper.domain.head import Head
+from keeper.domain.units import Address, Wei
+from keeper.storage.database import Database
+from keeper.storage.documents import canonical
+from keeper.storage.schema import decisions as decisions_table
+from keeper.storage.schema import digests
+
+Verdict = tuple[str, str, int | None]
+"""Action, reason, profit band: what has to change before a decision is stored again."""
+
+
+def profit_band(net_profit: Wei | None) -> int | None:
+    """
+    Return the power of two that the profit lies under, signed as the profit is.
+
+    A band holds the profits from half of its power up to it; zero is its own.
+    """
+    if net_profit is None:
+        return None
+    return -abs(net_profit).bit_length() if net_profit < 0 else net_profit.bit_length()
+
+
+class DecisionJournal:
+    """The journal's decisions; permanent dust is one row, not one a block."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._last: dict[tuple[str, str], Verdict] = {}
+
+    async def record(
+        self, head: Head, decisions: Sequence[Decision], health: Mapping[Address, AccountHealth]
+    ) -> None:
+        """Store what changed since the last block, and the block's digest."""
+        ordered = sorted(decisions, key=lambda one: (one.market, one.account))
+        verdicts = {(str(one.market), str(one.account)): _verdict(one) for one in ordered}
+        changed = [
+            one for one in ordered if self._last.get((one.market, one.account)) != _verdict(one)
+        ]
+        rows = [_row(one, head, health.get(one.account)) for one in changed]
+        await self._database.write(_stored, rows, _digest(head, ordered))
+        self._last = verdicts
+
+
+def _stored(
+    connection: Connection, rows: Sequence[dict[str, object]], digest: dict[str, object]
+) -> None:
+    if rows:
+        connection.execute(insert(decisions_table), rows)
+    connection.execute(insert(digests).values(**digest))
+
+
+def _verdict(decision: Decision) -> Verdict:
+    action = "liquidate" if isinstance(decision, Liquidate) else "skip"
+    return action, _reason(decision), profit_band(_net_profit(decision))
+
+
+def _reason(decision: Decision) -> str:
+    return "profitable" if isinstance(decision, Liquidate) else str(decision.reason)
+
+
+def _net_profit(decision: Decision) -> Wei | None:
+    return decision.plan.net_profit if isinstance(decision, Liquidate) else decision.net_profit
+
+
+def _row(decision: Decision, head: Head, health: AccountHealth | None) -> dict[str, object]:
+    action, reason, band = _verdict(decision)
+    return {
+        "block_number": head.number,
+        "block_hash": head.hash,
+        "market": decision.market,
+        "account": decision.account,
+        "action": action,
+        "reason": reason,
+        "detail": "" if isinstance(decision, Liquidate) else decision.detail,
+        "net_profit": _net_profit(decision),
+        "profit_band": band,
+        "health_factor": None if health is None else health.health_factor,
+        "document": canonical(decision),
+    }
+
+
+def _digest(head: Head, ordered: Sequence[Decision]) -> dict[str, object]:
+    counts = Counter(_reason(one) for one in ordered)
+    document = canonical([[_verdict(one)[0], one] for one in ordered])
+    return {
+        "block_number": head.number,
+        "block_hash": head.hash,
+        "counts": canonical(counts),
+        "sha256": hashlib.sha256(document.encode()).hexdigest(),
+    }

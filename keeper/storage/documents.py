@@ -1,0 +1,88 @@
+"""Plans as JSON and back: every integer a decimal string, so that no reader rounds it."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keeper.domain.curve import Hop, Route
+from keeper.domain.plan import Funding, FundingKind, Plan
+from keeper.domain.submission import PlanOutcome
+from keeper.domain.units import Pips
+
+_PLAN_NUMBERS = frozenset(
+    field.name
+    for field in dataclasses.fields(Plan)
+    if field.name
+    in {
+        "amount", "spend", "receive", "module", "gross_profit", "gross_profit_wei", "gas",
+        "gas_price", "net_profit", "min_profit", "health_factor", "deadline",
+    }
+)  # fmt: skip
+
+
+def canonical(value: object) -> str:
+    """Return JSON with sorted keys and no spaces; integers as strings, bytes as hex."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def plan_document(plan: Plan) -> str:
+    """Return a plan as canonical JSON."""
+    return canonical(plan)
+
+
+def plan_from(document: str) -> Plan:
+    """Return the plan that ``plan_document`` wrote."""
+    raw: dict[str, Any] = json.loads(document)
+    numbers = {name: int(raw[name]) for name in _PLAN_NUMBERS}
+    return Plan(
+        **{
+            **raw,
+            **numbers,
+            "step_data": bytes.fromhex(raw["step_data"][2:]),
+            "route": _route(raw["route"]),
+            "funding": _funding(raw["funding"]),
+            "alternatives": tuple(raw["alternatives"]),
+        }
+    )
+
+
+def outcomes_document(plans: Sequence[PlanOutcome]) -> str:
+    """Return what plans brought as canonical JSON."""
+    return canonical(list(plans))
+
+
+def outcomes_from(document: str) -> tuple[PlanOutcome, ...]:
+    """Return what ``outcomes_document`` wrote."""
+    return tuple(
+        PlanOutcome(**{**one, "profit": int(one["profit"]), "profit_wei": int(one["profit_wei"])})
+        for one in json.loads(document)
+    )
+
+
+def _route(raw: Mapping[str, Any]) -> Route:
+    hops = tuple(Hop(**{**hop, "fee": Pips(int(hop["fee"]))}) for hop in raw["hops"])
+    return Route(venue=raw["venue"], factory=raw["factory"], hops=hops)
+
+
+def _funding(raw: Mapping[str, Any]) -> Funding:
+    numbers = {name: int(raw[name]) for name in ("source", "amount", "fee")}
+    return Funding(**{**raw, **numbers, "kind": FundingKind(raw["kind"])})
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    raise TypeError(f"no canonical form for {type(value).__name__}")

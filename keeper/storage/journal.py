@@ -1,0 +1,159 @@
+"""The journal of one key on one chain: no journal, no signing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Connection, insert, select
+
+from keeper.domain.errors import JournalError
+from keeper.domain.submission import Attempt, Inclusion, NonceState, Submission
+from keeper.domain.units import Address
+from keeper.storage import submissions
+from keeper.storage.database import Database, opened
+from keeper.storage.lock import SigningLock
+from keeper.storage.schema import control_actions, identity
+
+LEASE_EPOCH = 0
+"""One process signs, and the flock says which: the epoch of leases is not used yet."""
+
+
+class Journal:
+    """
+    Every nonce that was bound, every byte that was signed, and what became of it.
+
+    Each method returns when its transaction is on the disk, or raises
+    ``JournalError``; then nothing may be sent.
+    """
+
+    def __init__(
+        self, path: Path, database: Database, lock: SigningLock, chain_id: int, first_nonce: int
+    ) -> None:
+        self.path = path
+        self.database = database
+        self.first_nonce = first_nonce
+        self._lock = lock
+        self._chain_id = chain_id
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        chain_id: int,
+        sender: Address | None,
+        chain_nonce: int = 0,
+        init: bool = False,
+    ) -> Self:
+        """
+        Take the journal for this process, for life.
+
+        ``sender`` is None where nothing is ever signed (dry run). ``chain_nonce`` is
+        the key's transaction count; a journal is only made where that is 0 or ``init`` says so.
+
+        Raises:
+            JournalError: another process has it, it belongs to another chain or key,
+                it is missing although the key was used, or the file is not sound.
+        """
+        lock = SigningLock(path)
+        try:
+            _refuse_missing(path, chain_nonce, init=init)
+            database = opened(path)
+        except JournalError:
+            lock.release()
+            raise
+        try:
+            first = database.write_now(_identified, chain_id, sender or "", chain_nonce)
+        except JournalError:
+            database.close()
+            lock.release()
+            raise
+        return cls(path, database, lock, chain_id, first)
+
+    def close(self) -> None:
+        """Give the journal back."""
+        self.database.close()
+        self._lock.release()
+
+    async def open_submissions(self) -> list[Submission]:
+        """Return every nonce that is not final, lowest first."""
+        states = (NonceState.BOUND, NonceState.INCLUDED)
+        return await self.database.write(submissions.submissions_in, states)
+
+    async def high_water(self) -> int | None:
+        """Return the highest nonce that was ever bound; None when there is none."""
+        return await self.database.write(submissions.high_water)
+
+    async def record(self, bound: Sequence[Submission]) -> None:
+        """Bind nonces to intents and keep the signed bytes, all in one transaction."""
+        await self.database.write(submissions.record, bound, self._chain_id, LEASE_EPOCH)
+
+    async def add_attempt(self, attempt: Attempt) -> None:
+        """Keep the bytes of a replacement."""
+        await self.database.write(submissions.add_attempt, attempt, LEASE_EPOCH)
+
+    async def mark_sent(self, sent: Sequence[Attempt], results: Sequence[str]) -> None:
+        """Note what the node answered to each send."""
+        await self.database.write(submissions.mark_sent, sent, results)
+
+    async def include(self, nonce: int, inclusion: Inclusion) -> None:
+        """Note the receipt of a nonce; an earlier one of the same nonce is orphaned."""
+        await self.database.write(submissions.include, nonce, inclusion)
+
+    async def reopen(self, nonce: int) -> None:
+        """Take a receipt back after a reorg."""
+        await self.database.write(submissions.reopen, nonce)
+
+    async def finalise(self, nonce: int) -> None:
+        """Note that a receipt is deep enough."""
+        await self.database.write(submissions.finalise, nonce)
+
+    async def record_control(self, action: str, argument: str, result: str) -> None:
+        """Note a command that an operator gave to the running node, and what it did."""
+        await self.database.write(_record_control, action, argument, result)
+
+
+def _refuse_missing(path: Path, chain_nonce: int, *, init: bool) -> None:
+    missing = not path.exists() or path.stat().st_size == 0
+    if missing and chain_nonce > 0 and not init:
+        raise JournalError(
+            f"there is no journal at {path}, but the key has sent {chain_nonce} transactions",
+            hint="point journal.path at the key's journal; if there is none and nothing of"
+            " this key is pending, start once with --init-journal",
+        )
+
+
+def _identified(connection: Connection, chain_id: int, sender: str, chain_nonce: int) -> int:
+    """Check whose journal it is, or make it ours; return the first nonce it answers for."""
+    row = connection.execute(select(identity)).first()
+    if row is None:
+        connection.execute(
+            insert(identity).values(
+                id=1,
+                chain_id=chain_id,
+                sender=sender,
+                first_nonce=chain_nonce,
+                created_at=submissions.now(),
+            )
+        )
+        return chain_nonce
+    if row.chain_id != chain_id:
+        raise JournalError(
+            f"the journal belongs to chain {row.chain_id}, not to chain {chain_id}",
+            hint="give every chain a journal of its own (journal.path)",
+        )
+    if row.sender != sender:
+        owner = row.sender or "a dry run"
+        raise JournalError(
+            f"the journal belongs to {owner}, not to {sender or 'a dry run'}",
+            hint="give every key a journal of its own (journal.path)",
+        )
+    return int(row.first_nonce)
+
+
+def _record_control(connection: Connection, action: str, argument: str, result: str) -> None:
+    connection.execute(
+        insert(control_actions).values(
+            at=submissions.now(), action=action, argument=argument, result=result
+        )
+    )

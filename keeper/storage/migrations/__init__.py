@@ -1,0 +1,1 @@
+"""How the journal's schema grows; run when a journal is opened for writing."""

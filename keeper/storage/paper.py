@@ -1,0 +1,63 @@
+"""The paper ledger's rows: what a dry run would have earned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select
+
+from keeper.domain.head import Head
+from keeper.domain.plan import Plan
+from keeper.domain.units import Wei
+from keeper.storage.database import Database
+from keeper.storage.documents import plan_document
+from keeper.storage.schema import paper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperTotals:
+    """Everything the ledger holds, summed: liquidations, net profit and gas in wei."""
+
+    liquidations: int
+    net_profit: Wei
+    gas_cost: Wei
+
+
+class PaperLedger:
+    """What would have been earned, one row per plan and episode."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, plans: Sequence[Plan], head: Head) -> None:
+        """Keep the plans as if they had been executed."""
+        await self._database.write(_added, plans, head)
+
+    async def totals(self) -> PaperTotals:
+        """Return the sums."""
+        return await self._database.write(paper_totals)
+
+
+def paper_totals(connection: Connection) -> PaperTotals:
+    """Return the sums, exact."""
+    rows = connection.execute(select(paper.c.net_profit, paper.c.gas, paper.c.gas_price)).all()
+    return PaperTotals(
+        liquidations=len(rows),
+        net_profit=Wei(sum(row.net_profit for row in rows)),
+        gas_cost=Wei(sum(row.gas * row.gas_price for row in rows)),
+    )
+
+
+def _added(connection: Connection, plans: Sequence[Plan], head: Head) -> None:
+    for plan in plans:
+        connection.execute(
+            insert(paper).values(
+                block_number=head.number,
+                block_hash=head.hash,
+                market=plan.market,
+                account=plan.account,
+                net_profit=plan.net_profit,
+                gas=plan.gas,
+                gas_price=plan.gas_price,
+                plan=plan_document(plan),
+            )
+        )

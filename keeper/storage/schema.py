@@ -1,0 +1,188 @@
+"""
+The journal's tables, in SQLAlchemy Core: the same on SQLite and PostgreSQL.
+
+Amounts are decimal strings (no database integer holds 256 bits), hashes and
+addresses text as the domain writes them, documents canonical JSON.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+
+metadata: Final = MetaData()
+
+LANE: Final = "main"
+"""The only lane (one key, one sequence of nonces) so far."""
+
+ROUTE: Final = "public"
+"""The only way out so far: the node's mempool."""
+
+
+class Amount(TypeDecorator[int]):
+    """An exact integer of any size, kept as a decimal string."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Write the integer as decimal digits."""
+        return None if value is None else str(int(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Read the integer back."""
+        return None if value is None else int(value)
+
+
+identity: Final = Table(
+    "identity",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("chain_id", Amount, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("first_nonce", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+)
+
+transactions: Final = Table(
+    "transactions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("lane", Text, nullable=False),
+    Column("nonce", Integer, nullable=False),
+    Column("lease_epoch", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("executor", Text),
+    Column("calldata", LargeBinary, nullable=False),
+    Column("gas_limit", Amount, nullable=False),
+    Column("deadline", Amount),
+    Column("net_profit", Amount),
+    Column("block_number", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+    UniqueConstraint("lane", "nonce", name="one_owner_per_nonce"),
+    Index("transactions_by_state", "state"),
+)
+
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("transaction_id", Integer, ForeignKey("transactions.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("raw", LargeBinary, nullable=False),
+    Column("max_fee", Amount, nullable=False),
+    Column("priority_fee", Amount, nullable=False),
+    Column("gas_limit", Amount, nullable=False),
+    Column("to_address", Text, nullable=False),
+    Column("calldata", LargeBinary, nullable=False),
+    Column("block_number", Integer, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("lease_epoch", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("sent_at", Text),
+    Column("send_result", Text),
+    Index("attempts_of_transaction", "transaction_id"),
+)
+
+intents: Final = Table(
+    "intents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("transaction_id", Integer, ForeignKey("transactions.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("chain_id", Amount, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("borrower", Text, nullable=False),
+    Column("spent", Text, nullable=False),
+    Column("received", Text, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    UniqueConstraint(
+        "chain_id", "market", "borrower", "spent", "received", "round", name="one_intent_per_round"
+    ),
+    Index("intents_of_transaction", "transaction_id"),
+)
+
+outcomes: Final = Table(
+    "outcomes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("transaction_id", Integer, ForeignKey("transactions.id"), nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("success", Integer, nullable=False),
+    Column("block_number", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("gas_used", Amount, nullable=False),
+    Column("effective_gas_price", Amount, nullable=False),
+    Column("plans", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Index("outcomes_of_transaction", "transaction_id"),
+)
+
+decisions: Final = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("block_number", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("net_profit", Amount),
+    Column("profit_band", Integer),
+    Column("health_factor", Amount),
+    Column("document", Text, nullable=False),
+    Index("decisions_of_account", "account", "block_number"),
+)
+
+digests: Final = Table(
+    "digests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("block_number", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Index("digests_of_block", "block_number"),
+)
+
+control_actions: Final = Table(
+    "control_actions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("argument", Text, nullable=False),
+    Column("result", Text, nullable=False),
+)
+
+paper: Final = Table(
+    "paper",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("block_number", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("net_profit", Amount, nullable=False),
+    Column("gas", Amount, nullable=False),
+    Column("gas_price", Amount, nullable=False),
+    Column("plan", Text, nullable=False),
+)

@@ -1,0 +1,253 @@
+"""Nonces, attempts and outcomes as rows: statements only, each inside the caller's transaction."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from keeper.domain.plan import Batch
+from keeper.domain.submission import (
+    Attempt,
+    AttemptKind,
+    AttemptState,
+    Fees,
+    Inclusion,
+    NonceState,
+    Submission,
+)
+from keeper.storage.documents import outcomes_document, outcomes_from, plan_document, plan_from
+from keeper.storage.schema import LANE, ROUTE, attempts, intents, outcomes, transactions
+
+
+def now() -> str:
+    """Return the time for people: UTC, ISO 8601."""
+    return datetime.now(tz=UTC).isoformat(timespec="milliseconds")
+
+
+def record(
+    connection: Connection, submissions: Sequence[Submission], chain_id: int, lease_epoch: int
+) -> None:
+    """Bind nonces to their intents, with the signed bytes."""
+    for one in submissions:
+        batch = one.batch
+        made = connection.execute(
+            insert(transactions).values(
+                lane=LANE,
+                nonce=one.nonce,
+                lease_epoch=lease_epoch,
+                state=one.state,
+                executor=batch.executor if batch else None,
+                calldata=batch.calldata if batch else b"",
+                gas_limit=batch.gas_limit if batch else one.newest.gas_limit,
+                deadline=batch.deadline if batch else None,
+                net_profit=batch.net_profit if batch else None,
+                block_number=one.newest.block_number,
+                created_at=now(),
+            )
+        )
+        owner = made.inserted_primary_key[0] if made.inserted_primary_key else None
+        if batch is not None:
+            _record_intents(connection, int(owner or 0), batch, chain_id)
+        for attempt in one.attempts:
+            _insert_attempt(connection, int(owner or 0), attempt, lease_epoch)
+
+
+def _record_intents(connection: Connection, owner: int, batch: Batch, chain_id: int) -> None:
+    for position, plan in enumerate(batch.plans):
+        key = {
+            "chain_id": chain_id,
+            "market": plan.market,
+            "borrower": plan.account,
+            "spent": plan.spend_token,
+            "received": plan.receive_token,
+        }
+        newest = connection.execute(
+            select(func.max(intents.c.round)).where(
+                *(intents.c[name] == value for name, value in key.items())
+            )
+        ).scalar()
+        connection.execute(
+            insert(intents).values(
+                transaction_id=owner,
+                position=position,
+                **key,
+                round=0 if newest is None else newest + 1,
+                state=NonceState.BOUND,
+                plan=plan_document(plan),
+            )
+        )
+
+
+def add_attempt(connection: Connection, attempt: Attempt, lease_epoch: int) -> None:
+    """Add a replacement to a bound nonce."""
+    _insert_attempt(connection, _owner(connection, attempt.nonce), attempt, lease_epoch)
+
+
+def mark_sent(connection: Connection, sent: Sequence[Attempt], results: Sequence[str]) -> None:
+    """Note what the node answered to a send."""
+    for attempt, result in zip(sent, results, strict=True):
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.hash == attempt.hash)
+            .values(state=attempt.state, send_result=result[:500], sent_at=now())
+        )
+
+
+def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
+    """Note that a block consumed the nonce."""
+    owner = _owner(connection, nonce)
+    _orphan(connection, owner)
+    connection.execute(
+        insert(outcomes).values(
+            transaction_id=owner,
+            hash=inclusion.hash,
+            state=NonceState.INCLUDED,
+            success=int(inclusion.success),
+            block_number=inclusion.block_number,
+            block_hash=inclusion.block_hash,
+            gas_used=inclusion.gas_used,
+            effective_gas_price=inclusion.effective_gas_price,
+            plans=outcomes_document(inclusion.plans),
+            created_at=now(),
+        )
+    )
+    _move(connection, owner, NonceState.INCLUDED)
+
+
+def reopen(connection: Connection, nonce: int) -> None:
+    """Take an inclusion back: its block is no longer canonical."""
+    owner = _owner(connection, nonce)
+    _orphan(connection, owner)
+    _move(connection, owner, NonceState.BOUND)
+
+
+def finalise(connection: Connection, nonce: int) -> None:
+    """Note that the inclusion is deep enough."""
+    owner = _owner(connection, nonce)
+    connection.execute(
+        update(outcomes)
+        .where(outcomes.c.transaction_id == owner, outcomes.c.state == NonceState.INCLUDED)
+        .values(state=NonceState.FINAL)
+    )
+    _move(connection, owner, NonceState.FINAL)
+
+
+def high_water(connection: Connection) -> int | None:
+    """Return the highest nonce that was ever bound; None when there is none."""
+    return connection.execute(
+        select(func.max(transactions.c.nonce)).where(transactions.c.lane == LANE)
+    ).scalar()
+
+
+def submissions_in(
+    connection: Connection, states: Sequence[NonceState], *, newest: int | None = None
+) -> list[Submission]:
+    """Return nonces in these states, lowest first (or the ``newest`` ones, highest first)."""
+    query = select(transactions).where(
+        transactions.c.lane == LANE, transactions.c.state.in_(list(states))
+    )
+    query = (
+        query.order_by(transactions.c.nonce)
+        if newest is None
+        else query.order_by(transactions.c.nonce.desc()).limit(newest)
+    )
+    return [_submission(connection, row) for row in connection.execute(query)]
+
+
+def _submission(connection: Connection, row: Row[Any]) -> Submission:
+    plans = connection.execute(
+        select(intents.c.plan)
+        .where(intents.c.transaction_id == row.id)
+        .order_by(intents.c.position)
+    ).scalars()
+    tries = connection.execute(
+        select(attempts).where(attempts.c.transaction_id == row.id).order_by(attempts.c.id)
+    )
+    seen = connection.execute(
+        select(outcomes).where(outcomes.c.transaction_id == row.id, outcomes.c.state != "orphaned")
+    ).first()
+    return Submission(
+        nonce=row.nonce,
+        batch=None if row.executor is None else _batch(row, [plan_from(one) for one in plans]),
+        attempts=tuple(_attempt(row.nonce, one) for one in tries),
+        state=NonceState(row.state),
+        inclusion=None if seen is None else _inclusion(seen),
+    )
+
+
+def _batch(row: Row[Any], plans: Sequence[Any]) -> Batch:
+    return Batch(
+        plans=tuple(plans),
+        executor=row.executor,
+        calldata=row.calldata,
+        gas_limit=row.gas_limit,
+        deadline=row.deadline,
+        net_profit=row.net_profit,
+    )
+
+
+def _attempt(nonce: int, row: Row[Any]) -> Attempt:
+    return Attempt(
+        nonce=nonce,
+        kind=AttemptKind(row.kind),
+        hash=row.hash,
+        raw=row.raw,
+        fees=Fees(max_fee=row.max_fee, priority_fee=row.priority_fee),
+        gas_limit=row.gas_limit,
+        to=row.to_address,
+        calldata=row.calldata,
+        block_number=row.block_number,
+        state=AttemptState(row.state),
+    )
+
+
+def _inclusion(row: Row[Any]) -> Inclusion:
+    return Inclusion(
+        hash=row.hash,
+        block_number=row.block_number,
+        block_hash=row.block_hash,
+        success=bool(row.success),
+        gas_used=row.gas_used,
+        effective_gas_price=row.effective_gas_price,
+        plans=outcomes_from(row.plans),
+    )
+
+
+def _insert_attempt(connection: Connection, owner: int, attempt: Attempt, lease_epoch: int) -> None:
+    connection.execute(
+        insert(attempts).values(
+            transaction_id=owner,
+            kind=attempt.kind,
+            hash=attempt.hash,
+            raw=attempt.raw,
+            max_fee=attempt.fees.max_fee,
+            priority_fee=attempt.fees.priority_fee,
+            gas_limit=attempt.gas_limit,
+            to_address=attempt.to,
+            calldata=attempt.calldata,
+            block_number=attempt.block_number,
+            route=ROUTE,
+            lease_epoch=lease_epoch,
+            state=attempt.state,
+            created_at=now(),
+        )
+    )
+
+
+def _owner(connection: Connection, nonce: int) -> int:
+    owner: int = connection.execute(
+        select(transactions.c.id).where(transactions.c.lane == LANE, transactions.c.nonce == nonce)
+    ).scalar_one()
+    return owner
+
+
+def _orphan(connection: Connection, owner: int) -> None:
+    connection.execute(
+        update(outcomes).where(outcomes.c.transaction_id == owner).values(state="orphaned")
+    )
+
+
+def _move(connection: Connection, owner: int, state: NonceState) -> None:
+    connection.execute(update(transactions).where(transactions.c.id == owner).values(state=state))
+    connection.execute(update(intents).where(intents.c.transaction_id == owner).values(state=state))
