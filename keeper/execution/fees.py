@@ -1,0 +1,187 @@
+"""EIP-1559 fees: what the next block will charge, what to bid, and how to outbid ourselves."""
+
+import logging
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch, Plan
+from keeper.domain.submission import Fees
+from keeper.domain.units import BPS, GWEI, Bps, Gas, Wei, mul_div_ceil, mul_div_floor
+
+log = logging.getLogger(__name__)
+
+ELASTICITY_MULTIPLIER: Final = 2
+BASE_FEE_MAX_CHANGE_DENOMINATOR: Final = 8
+
+NODE_REPLACEMENT_BPS: Final = Bps(1_000)
+"""The least rise of both fees that nodes accept for a nonce (reth ``DEFAULT_PRICE_BUMP``)."""
+
+STANDARD_CHAINS: Final = frozenset({1, 1337, 17_000, 31_337, 560_048, 11_155_111})
+"""Chains whose base fee follows EIP-1559's own parameters."""
+
+_HEADROOM: Final = Bps(20_000)
+_BUMP: Final = Bps(1_250)
+_NO_BID: Final = Bps(0)
+_MAX_FEE: Final = Wei(500 * GWEI)
+_LEAST_TIP: Final = Wei(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeePolicy:
+    """
+    How to bid.
+
+    ``max_fee`` is the most per unit of gas, ever. ``headroom_bps`` of the next base fee
+    may be charged before a transaction is too cheap. ``percentile`` of the last
+    ``history_blocks`` blocks' tips is what others pay; ``profit_bid_bps`` is the share
+    of the expected profit that is offered as tip. ``bump_bps`` is a replacement's rise.
+    """
+
+    max_fee: Wei = _MAX_FEE
+    headroom_bps: Bps = _HEADROOM
+    min_priority_fee: Wei = _LEAST_TIP
+    percentile: int = 50
+    history_blocks: int = 5
+    profit_bid_bps: Bps = _NO_BID
+    bump_bps: Bps = _BUMP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeeMarket:
+    """What the next block charges, and what others tip, per unit of gas."""
+
+    base_fee: Wei
+    priority_fee: Wei
+
+
+class FeeHistory(Protocol):
+    """The one read that fees need."""
+
+    async def fee_history(self, blocks: int, percentile: int) -> tuple[list[Wei], list[Wei]]:
+        """Return base fees (the next block's last) and the percentile's rewards per block."""
+        ...
+
+
+def next_base_fee(*, base_fee: Wei, gas_used: Gas, gas_limit: Gas) -> Wei:
+    """
+    Return the base fee of the child of a block.
+
+    Source: ethereum/execution-specs ``calculate_base_fee_per_gas`` (london and later).
+    """
+    target = gas_limit // ELASTICITY_MULTIPLIER
+    if target in {0, gas_used}:
+        return base_fee
+    delta = base_fee * abs(gas_used - target) // target // BASE_FEE_MAX_CHANGE_DENOMINATOR
+    return Wei(base_fee + max(delta, 1)) if gas_used > target else Wei(base_fee - delta)
+
+
+def least_next_base_fee(head: Head, chain_id: int) -> Wei:
+    """Return the least the next base fee can be: the formula's, or an eighth off elsewhere."""
+    if chain_id in STANDARD_CHAINS:
+        return next_base_fee(
+            base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit
+        )
+    return Wei(head.base_fee - head.base_fee // BASE_FEE_MAX_CHANGE_DENOMINATOR)
+
+
+def plan_surplus(plan: Plan) -> Wei:
+    """
+    Return what of a plan's profit may go into gas, in wei, rounded down.
+
+    The executor's minimum covers the gas at the plan's price and the least net
+    profit; what it holds beyond the gas is the profit that has to stay.
+    """
+    if plan.gross_profit <= 0:
+        return Wei(0)
+    enforced = mul_div_ceil(plan.min_profit, plan.gross_profit_wei, plan.gross_profit)
+    kept = max(0, enforced - plan.gas * plan.gas_price)
+    return Wei(max(0, plan.gross_profit_wei - kept))
+
+
+def fee_cap(batch: Batch, policy: FeePolicy) -> Wei:
+    """Return the most per unit of gas that leaves the batch its minimum profit."""
+    gas = sum(plan.gas for plan in batch.plans)
+    surplus = sum(plan_surplus(plan) for plan in batch.plans)
+    return Wei(min(policy.max_fee, surplus // gas if gas else 0))
+
+
+def opening_fees(batch: Batch, market: FeeMarket, policy: FeePolicy) -> Fees | None:
+    """
+    Return the first bid for a batch; None when it cannot pay the next block's base fee.
+
+    The tip is what history asks or the bid share of the profit, whichever is more;
+    the ceiling leaves the minimum profit.
+    """
+    gas = sum(plan.gas for plan in batch.plans)
+    cap = fee_cap(batch, policy)
+    offered = mul_div_floor(max(0, batch.net_profit), policy.profit_bid_bps, BPS * max(gas, 1))
+    priority = max(market.priority_fee, policy.min_priority_fee, offered)
+    ceiling = mul_div_ceil(market.base_fee, policy.headroom_bps, BPS) + priority
+    max_fee = min(ceiling, cap)
+    if max_fee <= market.base_fee:
+        return None
+    return Fees(max_fee=Wei(max_fee), priority_fee=Wei(min(priority, max_fee)))
+
+
+def bumped(fees: Fees, cap: Wei, policy: FeePolicy) -> Fees | None:
+    """
+    Return fees that replace a pending transaction, both risen and rounded up.
+
+    A rise that ``cap`` cuts short is taken if nodes still accept it; otherwise None:
+    the same bytes stay the best offer.
+    """
+    wanted, least = _risen(fees, policy.bump_bps), _risen(fees, NODE_REPLACEMENT_BPS)
+    if least.max_fee > cap:
+        return None
+    max_fee = min(wanted.max_fee, cap)
+    return Fees(max_fee=Wei(max_fee), priority_fee=Wei(min(wanted.priority_fee, max_fee)))
+
+
+def _risen(fees: Fees, rise: int) -> Fees:
+    return Fees(
+        max_fee=Wei(mul_div_ceil(fees.max_fee, BPS + rise, BPS)),
+        priority_fee=Wei(mul_div_ceil(fees.priority_fee, BPS + rise, BPS)),
+    )
+
+
+class FeeOracle:
+    """What gas will cost, asked once per block at most."""
+
+    def __init__(self, reader: FeeHistory, chain_id: int, policy: FeePolicy) -> None:
+        self._reader = reader
+        self._chain_id = chain_id
+        self.policy = policy
+        self._known: tuple[str, FeeMarket] | None = None
+
+    def floor(self, head: Head) -> Wei:
+        """Return the least that a unit of gas can cost in the next block, without asking."""
+        return Wei(least_next_base_fee(head, self._chain_id) + self.policy.min_priority_fee)
+
+    async def gas_price(self, head: Head) -> Wei:
+        """Return the expected price of one unit of gas in the next block, tip included."""
+        market = await self.market(head)
+        return Wei(market.base_fee + market.priority_fee)
+
+    async def market(self, head: Head) -> FeeMarket:
+        """Return the next block's base fee, the node's word before the formula's, and the tip."""
+        if self._known is not None and self._known[0] == head.hash:
+            return self._known[1]
+        base_fees, rewards = await self._reader.fee_history(
+            self.policy.history_blocks, self.policy.percentile
+        )
+        expected = next_base_fee(
+            base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit
+        )
+        told = base_fees[-1] if base_fees else expected
+        if told != expected and self._chain_id in STANDARD_CHAINS:
+            log.warning("base_fee_differs block=%d node=%d formula=%d", head.number, told, expected)
+        tip = max(_median(rewards), self.policy.min_priority_fee)
+        found = FeeMarket(base_fee=told, priority_fee=Wei(tip))
+        self._known = (head.hash, found)
+        return found
+
+
+def _median(rewards: list[Wei]) -> int:
+    paid = sorted(one for one in rewards if one > 0)
+    return paid[len(paid) // 2] if paid else 0
