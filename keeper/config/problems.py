@@ -127,7 +127,7 @@ def _sentence(
         return f"is {shown(error['input'])} but must be {word} {context[bound]}", ""
     if kind == "literal_error":
         return f"is {shown(error['input'])}", f"allowed: {context['expected']}"
-    fallback = str(error["msg"]).removeprefix("Value error, ").lower()
+    fallback = str(error["msg"]).removeprefix("Value error, ")
     return _SENTENCES.get(kind, (fallback, ""))
 
 

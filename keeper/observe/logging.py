@@ -1,0 +1,96 @@
+"""Logs: one event a line on stderr, as text or JSON, without a secret in any of them."""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Final, Literal, TextIO
+
+from keeper.observe.redaction import one_line
+
+OURS: Final = "keeper"
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def configure(
+    *,
+    level: str = "info",
+    form: Literal["text", "json"] = "text",
+    stream: TextIO | None = None,
+) -> None:
+    """
+    Send every log line of this process to ``stream`` (stderr), redacted.
+
+    Other libraries are heard from ``warning`` on: below that they log the addresses
+    of endpoints and the bodies of requests.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger(OURS).setLevel(level.upper())
+    logging.captureWarnings(capture=True)
+
+
+class TextFormatter(logging.Formatter):
+    """``2026-01-31T12:00:00.000Z INFO keeper.pipeline event key=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record on one line; a traceback follows the event, line ends as bars."""
+        parts = [_moment(record), record.levelname, record.name, _message(record)]
+        parts += [f"{key}={one_line(str(value))}" for key, value in _extra(record).items()]
+        parts += [part for part in (_trace(record),) if part]
+        return " ".join(parts)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON document a line: time, level, logger, event, and the record's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one JSON document; integers beyond 53 bits as text."""
+        document = {
+            "time": _moment(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": _message(record),
+            **{key: _plain(value) for key, value in _extra(record).items()},
+        }
+        trace = _trace(record)
+        if trace:
+            document["error"] = trace
+        return json.dumps(document, ensure_ascii=False)
+
+
+def _moment(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, tz=UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the event's text; a log call with wrong arguments is logged as it is."""
+    try:
+        return one_line(record.getMessage())
+    except (TypeError, ValueError):
+        return one_line(str(record.msg))
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int) and abs(value) < 2**53:
+        return value
+    return one_line(str(value))
+
+
+def _trace(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[1] is None:
+        return ""
+    text = "".join(traceback.format_exception(record.exc_info[1]))
+    return one_line(text.rstrip().replace("\n", " | "))

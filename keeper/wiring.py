@@ -1,0 +1,82 @@
+"""
+Adapters by the name that the settings use: a folder is all a new one needs.
+
+A protocol is ``keeper/protocols/<protocol>/adapter.py``, a venue
+``keeper/quotes/<kind>/adapter.py``; each has ``Options`` (a pydantic model of its
+settings) and ``build``.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+import keeper.protocols
+import keeper.quotes
+from keeper.config import Market, Plugged, SettingsInvalid, Venue, nearest, validated
+from keeper.config.problems import Problem
+from keeper.ports import ChainReader, ExitVenue, LendingMarket
+
+
+def load_market(settings: Market, reader: ChainReader) -> LendingMarket:
+    """
+    Return the market that a ``[[market]]`` section describes; nothing is read yet.
+
+    Raises:
+        SettingsInvalid: there is no such protocol, or its options are wrong.
+    """
+    adapter = _adapter(keeper.protocols, settings.protocol, settings, "protocol")
+    market: LendingMarket = adapter.build(
+        _options(adapter, settings), from_block=settings.from_block, reader=reader
+    )
+    return market
+
+
+def load_venue(settings: Venue, reader: ChainReader) -> ExitVenue:
+    """
+    Return the venue that a ``[[venue]]`` section describes; nothing is read yet.
+
+    Raises:
+        SettingsInvalid: there is no such kind, or its options are wrong.
+    """
+    adapter = _adapter(keeper.quotes, settings.kind, settings, "kind")
+    venue: ExitVenue = adapter.build(_options(adapter, settings), reader=reader)
+    return venue
+
+
+def check_options(settings: Market | Venue) -> None:
+    """Check a section's options without building anything; SettingsInvalid if they are wrong."""
+    if isinstance(settings, Market):
+        _options(_adapter(keeper.protocols, settings.protocol, settings, "protocol"), settings)
+    else:
+        _options(_adapter(keeper.quotes, settings.kind, settings, "kind"), settings)
+
+
+def adapters(package: ModuleType) -> list[str]:
+    """Return the names of a package's adapters, sorted."""
+    return sorted(
+        found.name
+        for found in pkgutil.iter_modules(package.__path__)
+        if found.ispkg and importlib.util.find_spec(f"{package.__name__}.{found.name}.adapter")
+    )
+
+
+def _adapter(package: ModuleType, name: str, settings: Plugged, key: str) -> ModuleType:
+    known = adapters(package)
+    if name not in known:
+        match = nearest(name, known)
+        problem = Problem(
+            setting=f"{settings.where}.{key}",
+            origin=settings.origins.get(key, settings.origins.get("", "")),
+            reason=f"{name!r} is not one this keeper knows",
+            hint=f"did you mean {match}?" if match else f"allowed: {', '.join(known)}",
+        )
+        raise SettingsInvalid([problem])
+    return importlib.import_module(f"{package.__name__}.{name}.adapter")
+
+
+def _options(adapter: ModuleType, settings: Plugged) -> Any:  # noqa: ANN401 (the adapter's own model)
+    return validated(
+        adapter.Options, settings.options, where=settings.where, origins=settings.origins
+    )
