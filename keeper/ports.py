@@ -1,7 +1,8 @@
 """What the pipeline and the adapters need from each other and from the outside world."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.curve import Route
@@ -213,6 +214,23 @@ class ExitVenue(Protocol):
 
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
         """Return what the venue's own quoter says the sale brings."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorTargets:
+    """Contracts that the executor must have on its allow-lists to serve an adapter."""
+
+    lenders: tuple[Address, ...] = ()
+    factories: tuple[Address, ...] = ()
+
+
+@runtime_checkable
+class TargetsExecutor(Protocol):
+    """A market (after ``discover``) or a venue that the executor must be allowed to use."""
+
+    def executor_targets(self) -> ExecutorTargets:
+        """Return what goes on the executor's allow-lists."""
         ...
 
 
