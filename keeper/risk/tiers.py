@@ -23,12 +23,14 @@ class Tier(enum.StrEnum):
 class Thresholds:
     """Health factors (wad) below which an account enters a tier; ``urgent < call < watch``."""
 
-    watch: Wad = Wad(125 * WAD // 100)
-    call: Wad = Wad(110 * WAD // 100)
-    urgent: Wad = Wad(103 * WAD // 100)
+    watch: Wad
+    call: Wad
+    urgent: Wad
 
 
-DEFAULT: Final = Thresholds()
+DEFAULT: Final = Thresholds(
+    watch=Wad(125 * WAD // 100), call=Wad(110 * WAD // 100), urgent=Wad(103 * WAD // 100)
+)
 
 
 def tier_of(health: AccountHealth, thresholds: Thresholds = DEFAULT) -> Tier:
