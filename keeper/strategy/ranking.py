@@ -1,9 +1,9 @@
 """
 The sequence: which liquidations, in which order, each on what the earlier ones leave.
 
-Greedy by net profit, with lazy re-evaluation: every way of every account is sized on
-the curves as they are, and one whose pools or holders were used since is sized
-again only when it comes to the top. An account is liquidated at most once per round.
+Greedy by net profit, with lazy evaluation: every way of every account is queued by the
+most that it can net, sized when it comes to the top, and sized again there if its
+pools or holders were used since. An account is liquidated at most once per round.
 """
 
 import heapq
@@ -20,7 +20,7 @@ from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.pricing import Miss
 from keeper.strategy.reasons import skipped
 from keeper.strategy.remaining import Depth, Remaining
-from keeper.strategy.sizing import COARSE, FINE, Sized, Way, sized
+from keeper.strategy.sizing import COARSE, FINE, Sized, Way, ceiling, sized
 from keeper.strategy.ways import described, ways_of
 
 _ALTERNATIVES = 3
@@ -73,32 +73,47 @@ class _Contender:
         self._refused = found.misses
         self.results: dict[int, Sized | Miss] = {}
         self.seen: dict[int, int] = {}
-        self._paid: dict[int, Wei] = {}
+        self.ceilings: dict[int, Wei] = {}
+
+    def ceiling(self, number: int, remaining: Remaining, turn: int) -> Wei | None:
+        """Return what one way nets at most, and remember that it might; None if unknown."""
+        found = ceiling(self.ways[number], remaining, self.terms)
+        self.seen[number] = turn
+        if found is None or found >= self.terms.min_profit:
+            if found is not None:
+                self.ceilings[number] = found
+            return found
+        detail = f"nets {found} wei at most, at the pools' first prices"
+        reason = SkipReason.BELOW_MIN_PROFIT
+        self.results[number] = Miss(reason=reason, detail=detail, net_profit=found)
+        return found
 
     def size(self, number: int, remaining: Remaining, turn: int, rounds: int) -> Sized | Miss:
-        """Size one way on what remains, and remember it and whether it ever paid."""
+        """Size one way on what remains; it lacks depth if it paid at the first prices."""
         result = sized(self.ways[number], remaining, self.terms, rounds)
-        if isinstance(result, Sized):
-            self._paid[number] = max(result.net, self._paid.get(number, result.net))
-        elif number in self._paid:
-            result = _outpaced(result, self._paid[number])
+        if isinstance(result, Miss) and number in self.ceilings:
+            result = _outpaced(result, self.ceilings[number])
         self.results[number] = result
         self.seen[number] = turn
         return result
 
     def alternatives(self, chosen: int) -> tuple[str, ...]:
         """Return the best of the other ways, with what each would net, for people."""
-        nets = [
-            (_net(result), described(self.ways[number], _lender_of(result), self.terms))
-            for number, result in self.results.items()
-            if number != chosen
-        ]
-        known = sorted((net, text) for net, text in nets if net is not None)
-        return tuple(f"{text}: {net} wei" for net, text in reversed(known[-_ALTERNATIVES:]))
+        found: list[tuple[Wei, str]] = []
+        for other, way in enumerate(self.ways):
+            result = self.results.get(other)
+            net = self.ceilings.get(other) if result is None else _net(result)
+            if other != chosen and net is not None:
+                at_most = " at most" if result is None else ""
+                lender = result.funded.lender if isinstance(result, Sized) else _first(way)
+                text = described(way, lender, self.terms)
+                found.append((net, f"{text}: {net} wei{at_most}"))
+        best = sorted(found, key=lambda one: (-one[0], one[1]))
+        return tuple(text for _, text in best[:_ALTERNATIVES])
 
     def skip(self) -> Decision:
-        """Return why nothing was sent; ways that paid until others went first come first."""
-        numbers = self._paid or self.results
+        """Return why nothing was sent; ways that pay but for depth come before the others."""
+        numbers = self.ceilings or self.results
         results = [self.results[number] for number in numbers]
         misses = [result for result in results if isinstance(result, Miss)]
         return skipped(self.candidate, misses, self._refused)
@@ -112,7 +127,7 @@ class _Sequence:
         self._remaining = remaining
         self._turn = 0
         self._used: dict[Depth, int] = {}
-        self._heap: list[tuple[int, _Key]] = []
+        self._heap: list[tuple[int, _Key, Sized | None]] = []
         self._plans: list[Plan] = []
 
     def run(self) -> list[Plan]:
@@ -127,21 +142,26 @@ class _Sequence:
         return self._plans
 
     def _offer(self, contender: _Contender, number: int) -> None:
+        """Queue a way by the most it can net; it is sized when it comes to the top."""
+        most = contender.ceiling(number, self._remaining, self._turn)
+        if most is None:
+            self._size(contender, number)
+        elif most >= contender.terms.min_profit:
+            heapq.heappush(self._heap, (-most, (*contender.key, number), None))
+
+    def _size(self, contender: _Contender, number: int) -> None:
         result = contender.size(number, self._remaining, self._turn, COARSE)
         if isinstance(result, Sized):
-            heapq.heappush(self._heap, (-result.net, (*contender.key, number)))
+            heapq.heappush(self._heap, (-result.net, (*contender.key, number), result))
 
     def _take(self) -> None:
-        """Settle the way on top: dropped, sized again, or made a plan."""
-        account, market, number = heapq.heappop(self._heap)[1]
+        """Settle the way on top: dropped, sized, sized again, or made a plan."""
+        _, (account, market, number), result = heapq.heappop(self._heap)
         contender = self._open.get((account, market))
         if contender is None:
             return
-        result = contender.results[number]
-        if isinstance(result, Miss):  # pushed twice, and settled since
-            return
-        if self._is_stale(result.uses, contender.seen[number]):
-            self._offer(contender, number)
+        if result is None or self._is_stale(result.uses, contender.seen[number]):
+            self._size(contender, number)
             return
         final = contender.size(number, self._remaining, self._turn, FINE)
         if isinstance(final, Sized):
@@ -189,8 +209,8 @@ def _uses(way: Way) -> frozenset[Depth]:
 
 
 def _outpaced(now: Miss, before: Wei) -> Miss:
-    """Return the miss of a way that paid until earlier plans took its depth."""
-    detail = f"{now.detail}; netted {before} wei before the earlier plans"
+    """Return the miss of a way that would pay at the first prices: depth lacks, or was taken."""
+    detail = f"{now.detail}; {before} wei at the first prices"
     shallow = now.reason in (SkipReason.BELOW_MIN_PROFIT, SkipReason.EXIT_TOO_SHALLOW)
     reason = SkipReason.EXIT_TOO_SHALLOW if shallow else now.reason
     return Miss(reason=reason, detail=detail, net_profit=now.net_profit)
@@ -200,8 +220,8 @@ def _net(result: Sized | Miss) -> Wei | None:
     return result.net if isinstance(result, Sized) else result.net_profit
 
 
-def _lender_of(result: Sized | Miss) -> FlashLender | None:
-    return result.funded.lender if isinstance(result, Sized) else None
+def _first(way: Way) -> FlashLender | None:
+    return way.lenders[0] if way.lenders else None
 
 
 def _funding(chosen: Sized, policy: Policy) -> Funding:

@@ -100,8 +100,19 @@ def sized(way: Way, remaining: Remaining, terms: Terms, rounds: int = COARSE) ->
     if isinstance(best, Miss):
         return best
     return _accepted(way, funded, best, remaining, terms) or _too_little(
-        funded, best, reference, remaining, terms
+        way, funded, best, remaining, terms
     )
+
+
+def ceiling(way: Way, remaining: Remaining, terms: Terms) -> Wei | None:
+    """
+    Return what no amount along ``way`` nets more than: everything, at the first prices.
+
+    Pools only get worse, so a sample's price bounds the whole sale's. None where a
+    sample says nothing; then only sizing can tell.
+    """
+    gas = terms.gas_model.at_least(way.opportunity)
+    return _net_at_spot(way, way.lenders or (), gas, remaining, terms)
 
 
 def _accepted(
@@ -127,9 +138,7 @@ def _fits(gas: Gas, terms: Terms) -> bool:
     return terms.gas_model.fits(limit, terms.policy, terms.costs)
 
 
-def _too_little(
-    funded: Funded, best: Priced, reference: Outcome, remaining: Remaining, terms: Terms
-) -> Miss:
+def _too_little(way: Way, funded: Funded, best: Priced, remaining: Remaining, terms: Terms) -> Miss:
     """Return why the best amount is not sent: gas limit, depth, or simply too little."""
     if not _fits(best.gas, terms):
         return Miss(
@@ -148,22 +157,28 @@ def _too_little(
         f"at best {best.profit} units of {symbol} before gas of"
         f" {terms.gas_cost(best.gas)} wei, net {best.net} wei of {terms.min_profit} wei at least"
     )
-    shallow = _pays_at_spot(funded, reference, best.gas, remaining, terms)
+    lenders = () if funded.lender is None else (funded.lender,)
+    spot = _net_at_spot(way, lenders, best.gas, remaining, terms)
+    shallow = spot is not None and spot >= terms.min_profit
     reason = SkipReason.EXIT_TOO_SHALLOW if shallow else SkipReason.BELOW_MIN_PROFIT
     return Miss(reason=reason, detail=figures, net_profit=best.net)
 
 
-def _pays_at_spot(
-    funded: Funded, reference: Outcome, gas: Gas, remaining: Remaining, terms: Terms
-) -> bool:
-    """Whether the whole amount would pay at the pools' first price: then only depth lacks."""
+def _net_at_spot(
+    way: Way, lenders: tuple[FlashLender, ...], gas: Gas, remaining: Remaining, terms: Terms
+) -> Wei | None:
+    """Return the whole amount's net profit, were it sold at the price of a small sample."""
+    reference = _reference(way)
+    if isinstance(reference, Refusal) or not way.route.hops:
+        return None
     sample = TokenUnits(reference.receive // _SPOT)
-    sale = sold_along(funded.route, sample, remaining.curves) if sample else None
-    if sale is None or not funded.route.hops:
-        return False
-    fee = 0 if funded.lender is None else funded.lender.fee(reference.spend_at_most)
-    profit = TokenUnits(sale.amount_out * _SPOT - reference.spend - fee)
-    return terms.net(funded.opportunity.spend_token, profit, gas) >= terms.min_profit
+    sale = sold_along(way.route, sample, remaining.curves) if sample else None
+    if sale is None:
+        return None
+    fee = min((lender.fee(reference.spend_at_most) for lender in lenders), default=0)
+    received = (sale.amount_out + 2) * _SPOT  # both roundings of the sample, made good
+    profit = TokenUnits(received - reference.spend - fee)
+    return terms.net(way.opportunity.spend_token, profit, gas)
 
 
 def _reference(way: Way) -> Outcome | Refusal:
