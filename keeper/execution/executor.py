@@ -1,0 +1,218 @@
+"""
+The executor's language: calldata of a batch, what it reports, what its logs say.
+
+Pure. Source: ``contracts/src/LiquidationExecutor.sol``.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.abi import (
+    ABI_FOLDER,
+    WORD,
+    address_at,
+    decoded,
+    encoded,
+    selector,
+    topic,
+    word,
+)
+from keeper.domain.curve import Route
+from keeper.domain.errors import EnvironmentFault, RpcMalformed
+from keeper.domain.plan import Plan, SimulatedPlan
+from keeper.domain.reads import Log
+from keeper.domain.units import Address, TokenUnits
+from keeper.execution.reverts import failure_reason
+
+FUNDING_AAVE_V3_FLASH_LOAN: Final = 1
+FUNDING_FLASH_SWAP: Final = 2
+FUNDING_UNISWAP_V3_FLASH: Final = 3
+
+ARTIFACT: Final = "LiquidationExecutor"
+"""The build for chains with transient storage."""
+ARTIFACT_STORAGE: Final = "LiquidationExecutorStorage"
+"""The build for chains without it."""
+
+STEP_TYPE: Final = (
+    "(uint8,bytes,address,address,uint8,address,uint256,address,bytes,uint256,uint256)"
+)
+LIQUIDATE_SIGNATURE: Final = f"liquidate({STEP_TYPE}[],uint256,uint16)"
+LIQUIDATED_TOPIC: Final = topic("Liquidated(uint256,address,address,uint256,uint256,uint256)")
+STEP_FAILED_TOPIC: Final = topic("StepFailed(uint256,bytes)")
+
+_NOTHING: Final = TokenUnits(0)
+_LIQUIDATE: Final = selector(LIQUIDATE_SIGNATURE)
+_STEP_WORDS: Final = 11
+_FEE_BYTES: Final = 3
+_INDEXED_ADDRESS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """
+    What one step of a mined batch did, by its logs; ``index`` is its place in the batch.
+
+    The amounts are differences of the executor's balances, ``profit`` is what the receiver
+    got of the spend token. ``failure`` is empty when the step worked; otherwise all
+    else is zero or None.
+    """
+
+    index: int
+    spend_token: Address | None = None
+    receive_token: Address | None = None
+    spent: TokenUnits = _NOTHING
+    received: TokenUnits = _NOTHING
+    profit: TokenUnits = _NOTHING
+    failure: str = ""
+
+
+def encode_path(route: Route) -> bytes:
+    """Return the route as the executor reads it: token, fee, token, ..; empty without hops."""
+    if not route.hops:
+        return b""
+    packed = b"".join(_address(hop.token_in) + hop.fee.to_bytes(_FEE_BYTES) for hop in route.hops)
+    return packed + _address(route.hops[-1].token_out)
+
+
+def liquidate_calldata(
+    plans: Sequence[Plan], step_gas: Sequence[int], deadline: int, builder_share_bps: int
+) -> bytes:
+    """
+    Return the transaction's data; ``step_gas`` is each step's gas limit, in the plans' order.
+
+    The route's factory vouches for the pools of the route and, where a Uniswap v3 pool
+    lends, for that pool too, even where the route has no hops.
+
+    Raises:
+        ValueError: not one gas limit per plan.
+        OverflowError: a number does not fit its word.
+    """
+    if len(plans) != len(step_gas):
+        raise ValueError(f"{len(plans)} plans but {len(step_gas)} gas limits")
+    steps = [_step(plan, gas) for plan, gas in zip(plans, step_gas, strict=True)]
+    offsets, at = list[bytes](), len(steps) * WORD
+    for step in steps:
+        offsets.append(_uint(at))
+        at += len(step)
+    head = _uint(3 * WORD) + _uint(deadline) + _uint(builder_share_bps)
+    return b"".join([_LIQUIDATE, head, _uint(len(steps)), *offsets, *steps])
+
+
+def decode_results(data: bytes) -> tuple[SimulatedPlan, ...]:
+    """
+    Return what ``liquidate`` returned, one per plan, in order.
+
+    Raises:
+        RpcMalformed: it is not what the executor returns.
+    """
+    (results,) = decoded(("(bool,uint256,bytes)[]",), data, "the executor's result")
+    return tuple(
+        SimulatedPlan(
+            profit=TokenUnits(profit if ok else 0), failure="" if ok else failure_reason(failure)
+        )
+        for ok, profit, failure in results
+    )
+
+
+def decode_logs(logs: Sequence[Log], executor: Address) -> tuple[StepReport, ...]:
+    """
+    Return what each step of the executor's transactions did, in the order of the logs.
+
+    Logs of other contracts are passed over, whatever their topics say.
+
+    Raises:
+        RpcMalformed: a log of the executor is not one of its own.
+    """
+    reports = list[StepReport]()
+    for log in logs:
+        if log.address != executor or not log.topics:
+            continue
+        if log.topics[0] == LIQUIDATED_TOPIC:
+            reports.append(_liquidated(log))
+        elif log.topics[0] == STEP_FAILED_TOPIC:
+            (reason,) = decoded(("bytes",), log.data, "the executor's log")
+            index = word(b"".join(log.topics), 1)
+            reports.append(StepReport(index=index, failure=failure_reason(reason)))
+    return tuple(reports)
+
+
+def creation_code(
+    *,
+    owner: Address,
+    receiver: Address,
+    operators: Sequence[Address],
+    lending_pools: Sequence[Address],
+    factories: Sequence[Address],
+    wrapped_native: Address,
+    artifact: str = ARTIFACT,
+) -> bytes:
+    """
+    Return the data of the transaction that deploys the executor.
+
+    Raises:
+        EnvironmentFault: the artifact is missing or broken.
+    """
+    try:
+        text = (ABI_FOLDER / f"{artifact}.json").read_text(encoding="utf-8")
+        code = bytes.fromhex(str(json.loads(text)["bytecode"]).removeprefix("0x"))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EnvironmentFault(f"the artifact of {artifact} is missing or broken") from None
+    types = ("address", "address", "address[]", "address[]", "address[]", "address")
+    return code + encoded(
+        types,
+        (owner, receiver, list(operators), list(lending_pools), list(factories), wrapped_native),
+    )
+
+
+def _step(plan: Plan, gas_limit: int) -> bytes:
+    """Return one Step, encoded: eleven words, of which two point to the bytes behind them."""
+    data, path = _tail(plan.step_data), _tail(encode_path(plan.route))
+    return b"".join(
+        [
+            _uint(plan.module),
+            _uint(_STEP_WORDS * WORD),
+            _address_word(plan.spend_token),
+            _address_word(plan.receive_token),
+            _uint(plan.funding.source),
+            _address_word(plan.funding.lender),
+            _uint(plan.funding.amount),
+            _address_word(plan.route.factory),
+            _uint(_STEP_WORDS * WORD + len(data)),
+            _uint(plan.min_profit),
+            _uint(gas_limit),
+            data,
+            path,
+        ]
+    )
+
+
+def _liquidated(log: Log) -> StepReport:
+    if len(log.topics) != _INDEXED_ADDRESS:
+        raise RpcMalformed("the executor's log has the wrong number of topics")
+    topics = b"".join(log.topics)
+    return StepReport(
+        index=word(topics, 1),
+        spend_token=address_at(topics, 2),
+        receive_token=address_at(topics, 3),
+        spent=TokenUnits(word(log.data, 0)),
+        received=TokenUnits(word(log.data, 1)),
+        profit=TokenUnits(word(log.data, 2)),
+    )
+
+
+def _uint(value: int) -> bytes:
+    return value.to_bytes(WORD)
+
+
+def _address(address: Address) -> bytes:
+    return bytes.fromhex(address[2:])
+
+
+def _address_word(address: Address) -> bytes:
+    return _address(address).rjust(WORD, b"\0")
+
+
+def _tail(data: bytes) -> bytes:
+    return _uint(len(data)) + data + bytes(-len(data) % WORD)

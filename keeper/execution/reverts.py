@@ -1,0 +1,75 @@
+"""Revert data in words: whatever a contract threw, however hostile, becomes one short line."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Final
+
+from keeper.chain.abi import SELECTOR, decoded, load_abi, selector
+from keeper.domain.errors import RpcMalformed
+
+NO_REASON: Final = "reverted without a reason"
+MAX_REASON: Final = 240
+"""Characters of a reason; what is longer ends in an ellipsis."""
+
+_ABIS: Final = ("LiquidationExecutor", "AaveV3Errors")
+_NESTING: Final = 3
+_SHOWN_BYTES: Final = 32
+
+
+def failure_reason(revert_data: bytes) -> str:
+    """
+    Return why a call reverted, in one printable line; never raises, never empty.
+
+    Knows ``Error(string)`` (Aave 3.0 puts its error numbers there), ``Panic``, the
+    executor's own errors (those of several steps are listed in order) and those of
+    Aave 3.4 and later; of any other it shows the selector.
+    """
+    return _shortened(_reason(revert_data[: 1 << 16], _NESTING))
+
+
+def _reason(data: bytes, depth: int) -> str:
+    if len(data) < SELECTOR:
+        return f"reverted with 0x{data.hex()}" if data else NO_REASON
+    name, types = _known().get(data[:SELECTOR], ("", ()))
+    if not name:
+        return f"unknown error 0x{data[:SELECTOR].hex()}"
+    try:
+        values = decoded(types, data[SELECTOR:])
+    except RpcMalformed:
+        return f"{name}(malformed)"
+    if name == "Error":
+        return str(values[0]) or NO_REASON
+    if name == "NothingWorked" and depth:
+        return "nothing worked: " + "; ".join(_reason(inner, depth - 1) for inner in values[0])
+    return f"{name}({', '.join(_shown(value) for value in values)})"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes):
+        return f"0x{value[:_SHOWN_BYTES].hex()}"
+    return str(value)
+
+
+def _shortened(reason: str) -> str:
+    printable = "".join(
+        letter if letter.isprintable() else "?" for letter in reason[: MAX_REASON + 1]
+    )
+    return printable if len(printable) <= MAX_REASON else printable[: MAX_REASON - 1] + "…"
+
+
+@functools.cache
+def _known() -> Mapping[bytes, tuple[str, tuple[str, ...]]]:
+    known: dict[bytes, tuple[str, tuple[str, ...]]] = {
+        selector("Error(string)"): ("Error", ("string",)),
+        selector("Panic(uint256)"): ("Panic", ("uint256",)),
+    }
+    for abi in _ABIS:
+        for entry in load_abi(abi):
+            if entry["type"] == "error":
+                types = _types(entry["inputs"])
+                known[selector(f"{entry['name']}({','.join(types)})")] = (entry["name"], types)
+    return known
+
+
+def _types(inputs: list[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(str(item["type"]) for item in inputs)
