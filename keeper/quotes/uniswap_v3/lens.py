@@ -98,13 +98,15 @@ class Lens:
         try:
             raw = await self._reader.deployless(lens_code(pools), basis)
         except RpcRefused:
-            if len(pools) > 1:
-                half = len(pools) // 2
-                first = await self._read(pools[:half], basis)
-                return first | await self._read(pools[half:], basis)
-            self._plain_reads = _PLAIN_READS
-            return await plain_states(self._reader, pools, basis)
-        return self._decoded(pools, raw)
+            raw = b""  # as some nodes answer instead of refusing
+        if raw:
+            return self._decoded(pools, raw)
+        if len(pools) > 1:
+            half = len(pools) // 2
+            first = await self._read(pools[:half], basis)
+            return first | await self._read(pools[half:], basis)
+        self._plain_reads = _PLAIN_READS
+        return await plain_states(self._reader, pools, basis)
 
     def _decoded(self, pools: Sequence[Pool], raw: bytes) -> dict[Address, PoolState]:
         """Return the states of a lens's answer."""

@@ -137,9 +137,8 @@ def _lenders(
                         lender=pool.address, token=token, pool_fee=pool.fee, available=available
                     )
                 )
-    return {token: tuple(sorted(each, key=_cost)) for token, each in by_token.items()}
-
-
-def _cost(lender: PoolLender) -> tuple[int, int]:
-    """Return the order of preference: the cheapest, then the richest."""
-    return lender.pool_fee, -lender.available
+    lenders = dict[Address, tuple[FlashLender, ...]]()
+    for token, each in by_token.items():
+        each.sort(key=lambda lender: (lender.pool_fee, -lender.available))
+        lenders[token] = tuple(each)
+    return lenders
