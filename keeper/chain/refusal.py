@@ -32,7 +32,7 @@ UNKNOWN_BLOCK: Final = (
     "header not found",
     "header for hash not found",
     "header for block not found",
-    "hash is not currently canonical",
+    "not currently canonical",
     "unknown block",
     "block not found",
     "block does not exist",
