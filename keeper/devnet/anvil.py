@@ -1,0 +1,179 @@
+"""Start and stop Anvil, the local Ethereum node."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from keeper.devnet.toolchain import anvil_binary
+from keeper.domain.errors import EnvironmentFault
+
+HOST: Final = "127.0.0.1"
+CHAIN_ID: Final = 31337
+BLOCK_GAS_LIMIT: Final = 60_000_000
+
+_KEPT_STATES: Final = 256
+_START_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 5.0
+_PR_SET_PDEATHSIG: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnvilOptions:
+    """
+    How Anvil is started; ``port`` 0 lets the system choose.
+
+    ``timestamp`` is the genesis time in seconds; ``fork_port`` makes it a fork of another
+    local node. ``detached`` lets it outlive the process that started it.
+    """
+
+    port: int = 0
+    timestamp: int | None = None
+    fork_port: int | None = None
+    ipc: Path | None = None
+    log: Path | None = None
+    detached: bool = False
+    extra: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Anvil:
+    """A running Anvil; use it as a context manager, or call ``stop``."""
+
+    port: int
+    pid: int
+    ipc: Path | None = None
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def http(self) -> str:
+        """The JSON-RPC endpoint over HTTP."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        """The JSON-RPC endpoint over a websocket."""
+        return f"ws://{HOST}:{self.port}"
+
+    def stop(self) -> None:
+        """End the process and wait for it; nothing happens if it has ended already."""
+        stop_process(self.pid)
+        if self._process is not None:
+            self._process.wait(_STOP_SECONDS)
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def start_anvil(options: AnvilOptions) -> Anvil:
+    """
+    Start Anvil and return when it answers.
+
+    Unless ``detached``, the kernel ends it together with its owner. Anvil mines a block
+    per transaction until told otherwise.
+
+    Raises:
+        EnvironmentFault: the port is taken, or Anvil did not start.
+    """
+    port = options.port or _free_port()
+    log = options.log or Path(os.devnull)
+    binary = anvil_binary()
+    with log.open("ab") as output:
+        # The binary is the pinned one of the npm lock, the arguments are our own.
+        process = subprocess.Popen(  # noqa: S603
+            [str(binary), *_arguments(options, port)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=options.detached,
+            # prctl only: safe between fork and exec.
+            preexec_fn=None if options.detached else _die_with_owner,  # noqa: PLW1509
+        )
+    anvil = Anvil(port=port, pid=process.pid, ipc=options.ipc, _process=process)
+    try:
+        _wait_until_it_answers(process, port)
+    except EnvironmentFault:
+        anvil.stop()
+        raise
+    return anvil
+
+
+def stop_process(pid: int) -> bool:
+    """End a process by its id, gently then firmly; False if it was not running."""
+    if not is_running(pid):
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < deadline:
+        if not is_running(pid):
+            return True
+        time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+    return True
+
+
+def is_running(pid: int) -> bool:
+    """Return whether the id is that of a live Anvil (ids are reused by the system)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    name, _, rest = status.partition("(")[2].rpartition(")")
+    return name == "anvil" and not rest.startswith(" Z")
+
+
+def _arguments(options: AnvilOptions, port: int) -> list[str]:
+    arguments = ["--host", HOST, "--port", str(port)]
+    arguments += ["--prune-history", str(_KEPT_STATES), "--enable-tx-gas-limit"]
+    if options.fork_port is None:
+        arguments += ["--chain-id", str(CHAIN_ID), "--gas-limit", str(BLOCK_GAS_LIMIT)]
+    else:
+        arguments += ["--fork-url", f"http://{HOST}:{options.fork_port}"]
+        arguments += ["--no-storage-caching", "--no-rate-limit"]
+    if options.timestamp is not None:
+        arguments += ["--timestamp", str(options.timestamp)]
+    if options.ipc is not None:
+        arguments += ["--ipc", str(options.ipc)]
+    return [*arguments, *options.extra]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _die_with_owner() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise EnvironmentFault(
+                f"Anvil ended at once with exit code {process.returncode}",
+                hint=f"is port {port} taken? its log says more",
+            )
+        try:
+            with socket.create_connection((HOST, port), timeout=1):
+                return
+        except OSError:
+            time.sleep(0.01)
+    raise EnvironmentFault(f"Anvil did not answer within {_START_SECONDS:.0f} s")

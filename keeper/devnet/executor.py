@@ -1,0 +1,31 @@
+"""Deploy the liquidation executor for the devnet's accounts."""
+
+import json
+from typing import Final
+
+from keeper.devnet.artifacts import Artifact, Deployer
+from keeper.devnet.toolchain import ROOT
+
+ARTIFACT: Final = ROOT / "contracts" / "abi" / "LiquidationExecutor.json"
+
+
+def executor_artifact() -> Artifact:
+    """Return the executor as it is committed: its ABI and creation code."""
+    content = json.loads(ARTIFACT.read_text())
+    return Artifact(
+        name=ARTIFACT.stem, abi=content["abi"], code=content["bytecode"].removeprefix("0x")
+    )
+
+
+def deploy_executor(
+    deployer: Deployer,
+    *,
+    owner: str,
+    receiver: str,
+    operator: str,
+    places: tuple[str, str, str],
+) -> str:
+    """Create the executor; ``places`` are lending pool, factory and wrapped native token."""
+    pool, factory, wrapped = places
+    terms = (owner, receiver, [operator], [pool], [factory], wrapped)
+    return deployer.deploy(executor_artifact(), *terms).address
