@@ -1,0 +1,131 @@
+"""``keeper config``: the settings in effect, and whether they are right."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel, SecretStr
+
+from keeper.cli.options import ConfigOption, JsonOption, SetOption
+from keeper.cli.output import print_json, print_line
+from keeper.config import (
+    SECRETS,
+    Loaded,
+    Market,
+    Plugged,
+    Problem,
+    SettingsInvalid,
+    Venue,
+    load,
+    overrides,
+    settings_path,
+)
+from keeper.observe.redaction import HIDDEN, endpoint_label
+from keeper.wiring import check_options
+
+app = typer.Typer(help="Effective settings: show, check.")
+
+
+@app.command()
+def show(
+    config: ConfigOption = None,
+    *,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Say where each value was written.")
+    ] = False,
+    as_json: JsonOption = False,
+    override: SetOption = None,
+) -> None:
+    """Print the settings in effect; secrets as ***, endpoints without their path."""
+    loaded = load(config, overrides(override))
+    values = {name: (value, _origin(name, loaded)) for name, value in _flat(loaded.settings)}
+    if as_json:
+        print_json(
+            {
+                name: {"value": value, "origin": where} if origin else value
+                for name, (value, where) in values.items()
+            }
+        )
+        return
+    for name, (value, where) in values.items():
+        print_line(f"{name} = {value}" + (f"    # {where}" if origin else ""))
+
+
+@app.command()
+def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+    """Check the settings, the options of every market and venue included; list every problem."""
+    problems = _problems(config)
+    if as_json:
+        print_json(
+            {
+                "ok": not problems,
+                "problems": [
+                    {"setting": p.setting, "origin": p.origin, "reason": p.reason, "hint": p.hint}
+                    for p in problems
+                ],
+            }
+        )
+    else:
+        for problem in problems:
+            print_line(f"{problem}" + (f" - {problem.hint}" if problem.hint else ""))
+    if problems:
+        raise typer.Exit(2)
+    if not as_json:
+        print_line(f"ok: {settings_path(config)}")
+
+
+def _problems(config: ConfigOption) -> list[Problem]:
+    """Return everything that is wrong with the settings; what stops the reading is raised."""
+    try:
+        settings = load(config).settings
+    except SettingsInvalid as error:
+        return list(error.problems)
+    found: list[Problem] = []
+    sections: list[Market | Venue] = [*settings.market, *settings.venue]
+    for section in sections:
+        try:
+            check_options(section)
+        except SettingsInvalid as error:
+            found.extend(error.problems)
+    return found
+
+
+def _flat(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield dotted names and printable values of every setting that has one."""
+    for name in type(model).model_fields:
+        if isinstance(model, Plugged) and name in Plugged.model_fields:
+            continue
+        yield from _printable(f"{prefix}{name}", getattr(model, name))
+    if isinstance(model, Plugged):
+        yield from _printable(prefix.rstrip("."), model.options)
+
+
+def _printable(name: str, value: object) -> Iterator[tuple[str, object]]:
+    if name in SECRETS and isinstance(value, SecretStr):
+        yield name, HIDDEN
+    elif isinstance(value, BaseModel):
+        yield from _flat(value, f"{name}.")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _printable(f"{name}.{key}", inner)
+    elif isinstance(value, tuple | list) and not value:
+        return
+    elif isinstance(value, tuple | list):
+        for index, inner in enumerate(value):
+            yield from _printable(f"{name}.{index}", inner)
+    elif isinstance(value, SecretStr):
+        yield name, endpoint_label(value.get_secret_value())
+    elif value is not None:
+        yield name, value if isinstance(value, int) else str(value)
+
+
+def _origin(name: str, loaded: Loaded) -> str:
+    """Return where a value was written; a list's item may be written with its list."""
+    while name:
+        if name in loaded.origins:
+            return loaded.origins[name]
+        head, _, last = name.rpartition(".")
+        if not last.isdigit():
+            break
+        name = head
+    return "default"
