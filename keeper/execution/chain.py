@@ -1,0 +1,96 @@
+"""What execution needs from the chain, the journal and the signer."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from keeper.chain.records import Receipt
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch
+from keeper.domain.reads import Log
+from keeper.domain.submission import Attempt, Inclusion, PlanOutcome, Submission
+from keeper.domain.units import Address, BlockHash, TransactionHash
+from keeper.execution.signer import Signed, Unsigned
+
+Emit = Callable[[dict[str, object]], None]
+"""Takes one event for people and scripts."""
+
+Outcomes = Callable[[Batch, Sequence[Log]], tuple[PlanOutcome, ...]]
+"""Reads from a receipt's logs what each plan of a batch brought."""
+
+
+class Chain(Protocol):
+    """Reads; each may raise ``ChainError``."""
+
+    async def head(self, block: int | BlockHash | None = None) -> Head:
+        """Return a block's header."""
+        ...
+
+    async def transaction_count(self, address: Address, block: str = "latest") -> int:
+        """Return how many nonces of the account the chain consumed."""
+        ...
+
+    async def receipt(self, transaction: TransactionHash) -> Receipt | None:
+        """Return a mined transaction's receipt; None where the node has none."""
+        ...
+
+
+class RawSender(Protocol):
+    """The one call that cannot be taken back."""
+
+    async def send_raw(self, raw: bytes) -> TransactionHash:
+        """Hand signed bytes to a node, once."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs for one account on one chain."""
+
+    @property
+    def address(self) -> Address:
+        """The account."""
+        ...
+
+    def sign(self, wanted: Unsigned) -> Signed:
+        """Return the signed bytes, compared with what was wanted."""
+        ...
+
+
+class SubmitJournal(Protocol):
+    """The durable record; each method returns when it is on the disk or raises JournalError."""
+
+    @property
+    def first_nonce(self) -> int:
+        """The key's transaction count when the journal was made."""
+        ...
+
+    async def open_submissions(self) -> list[Submission]:
+        """Return every nonce that is not final, lowest first."""
+        ...
+
+    async def high_water(self) -> int | None:
+        """Return the highest nonce that was ever bound; None when there is none."""
+        ...
+
+    async def record(self, bound: Sequence[Submission]) -> None:
+        """Bind nonces to intents and keep the signed bytes, all in one transaction."""
+        ...
+
+    async def add_attempt(self, attempt: Attempt) -> None:
+        """Keep the bytes of a replacement."""
+        ...
+
+    async def mark_sent(self, sent: Sequence[Attempt], results: Sequence[str]) -> None:
+        """Note what the node answered to each send."""
+        ...
+
+    async def include(self, nonce: int, inclusion: Inclusion) -> None:
+        """Note the receipt of a nonce."""
+        ...
+
+    async def reopen(self, nonce: int) -> None:
+        """Take a receipt back after a reorg."""
+        ...
+
+    async def finalise(self, nonce: int) -> None:
+        """Note that a receipt is deep enough."""
+        ...

@@ -1,0 +1,109 @@
+"""Keystore files, version 3: made, read and checked; the key never leaves in a message."""
+
+import json
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+
+from keeper.chain.abi import checksum
+from keeper.domain.errors import ConfigError
+from keeper.domain.units import Address
+from keeper.execution.signer import KEY_BYTES, checked_key
+
+
+def create(path: Path, password: str) -> Address:
+    """Make a key from the operating system's randomness and keep it; return its address."""
+    return store(path, secrets.token_bytes(KEY_BYTES), password)
+
+
+def store(path: Path, key: bytes, password: str) -> Address:
+    """
+    Write a key as an encrypted file of mode 0600; return its address.
+
+    Raises:
+        ConfigError: not a key, an empty password, or the file exists already.
+    """
+    address = checked_key(key)
+    if not password:
+        raise ConfigError("the password is empty", hint="choose one")
+    document = json.dumps(Account.encrypt(key, password))
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already", hint="choose another file") from None
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(document)
+        file.flush()
+        os.fsync(file.fileno())
+    return address
+
+
+def load(path: Path, password: str) -> bytes:
+    """
+    Return the key of an encrypted file.
+
+    Raises:
+        ConfigError: readable by others, not a keystore, a wrong password, or a file
+            whose stated address is not its key's.
+    """
+    document = _read(path)
+    try:
+        key = bytes(Account.decrypt(document, password))
+    except ValueError:
+        raise ConfigError(
+            f"cannot decrypt {path}: the password is wrong or the file is damaged",
+            hint="check the password",
+        ) from None
+    except (KeyError, TypeError, AttributeError, NotImplementedError):
+        raise ConfigError(
+            f"{path} is not a keystore of version 3", hint="make one with `keeper key new`"
+        ) from None
+    address = checked_key(key)
+    stated = stated_address(path)
+    if stated is not None and stated != address:
+        raise ConfigError(
+            f"{path} says it is {stated}, but its key is that of {address}",
+            hint="the file was tampered with or mixed up: do not use it",
+        )
+    return key
+
+
+def stated_address(path: Path) -> Address | None:
+    """Return the address that the file states, undecrypted and unproven; None if it does not."""
+    stated = _read(path).get("address")
+    if stated is None:
+        return None
+    try:
+        return checksum("0x" + str(stated).removeprefix("0x").lower())
+    except ValueError:
+        raise ConfigError(f"{path} states an address that is none") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the keystore {path}: {error.strerror}", hint="check wallet.keystore"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a keystore: not text") from None
+    if mode & 0o077:
+        raise ConfigError(
+            f"the keystore {path} has mode {mode:04o}; others must not read it",
+            hint=f"chmod 600 {path}",
+        )
+    try:
+        document = json.loads(text)
+    except ValueError:
+        raise ConfigError(f"{path} is not a keystore: not JSON") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} is not a keystore: not a JSON object")
+    return document

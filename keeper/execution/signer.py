@@ -1,0 +1,146 @@
+"""The only module that holds a key: signs what it was asked to, and checks that it did."""
+
+import functools
+from dataclasses import dataclass
+from typing import Final
+
+from eth_account import Account
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from eth_hash.auto import keccak
+from eth_keys.constants import SECPK1_N
+from eth_keys.datatypes import PrivateKey
+from hexbytes import HexBytes
+
+from keeper.chain.abi import checksum
+from keeper.domain.errors import ConfigError, NotBroadcast
+from keeper.domain.submission import Fees
+from keeper.domain.units import Address, Gas, TransactionHash
+
+KEY_BYTES: Final = 32
+LOCAL_CHAINS: Final = frozenset({1337, 31_337})
+"""Chains on which the well-known development keys may sign."""
+
+_DEVELOPMENT_ADDRESSES: Final = frozenset(
+    {
+        "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+        "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+        "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC",
+        "0x90F79bf6EB2c4f870365E785982E1f101E93b906",
+        "0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65",
+        "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc",
+        "0x976EA74026E726554dB657fA54763abd0C3a0aa9",
+        "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955",
+        "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f",
+        "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720",
+    }
+)
+"""Anvil's and Hardhat's first ten accounts: everybody has their keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsigned:
+    """The fields of a transaction that sends no value."""
+
+    nonce: int
+    to: Address
+    calldata: bytes
+    gas_limit: Gas
+    fees: Fees
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """Bytes that may be sent, and the hash they will have."""
+
+    hash: TransactionHash
+    raw: bytes
+
+
+def checked_key(key: bytes, chain_id: int | None = None) -> Address:
+    """
+    Return the address of a private key.
+
+    Raises:
+        ConfigError: not a key, or (with a chain id) one that everybody knows, on a
+            chain that is not a local one. The message never holds the key.
+    """
+    if len(key) != KEY_BYTES:
+        raise ConfigError(
+            f"the private key has {len(key)} bytes instead of {KEY_BYTES}",
+            hint="64 hex digits, with or without 0x, and nothing else",
+        )
+    if not 0 < int.from_bytes(key) < SECPK1_N:
+        raise ConfigError(
+            "the private key is outside of the curve's range (1 to its order less 1)",
+            hint="make one with `keeper key new`",
+        )
+    address = checksum(PrivateKey(key).public_key.to_canonical_address())
+    if chain_id is not None and chain_id not in LOCAL_CHAINS and address in _DEVELOPMENT_ADDRESSES:
+        raise ConfigError(
+            f"the key of {address} is a development key that everybody has",
+            hint=f"use a key of your own on chain {chain_id}: `keeper key new`",
+        )
+    return address
+
+
+class LocalSigner:
+    """Signs EIP-1559 transactions for one chain with a key in memory."""
+
+    __slots__ = ("_sign", "address", "chain_id")
+
+    def __init__(self, key: bytes, chain_id: int) -> None:
+        self.address = checked_key(key, chain_id)
+        self.chain_id = chain_id
+        self._sign = functools.partial(_signed, Account.from_key(key))
+
+    def __repr__(self) -> str:
+        """Name the account, never the key."""
+        return f"LocalSigner(address={self.address!r}, chain_id={self.chain_id})"
+
+    def __reduce__(self) -> str:
+        """Refuse to be copied or written anywhere."""
+        raise TypeError("a signer cannot be pickled")
+
+    def sign(self, wanted: Unsigned) -> Signed:
+        """
+        Return the signed bytes after comparing every field and the sender.
+
+        Raises:
+            NotBroadcast: what was signed is not what was asked for.
+        """
+        fields = _fields(wanted, self.chain_id)
+        raw = self._sign(fields)
+        _compare(raw, fields, self.address)
+        return Signed(hash=TransactionHash("0x" + keccak(raw).hex()), raw=raw)
+
+
+def _fields(wanted: Unsigned, chain_id: int) -> dict[str, object]:
+    return {
+        "type": 2,
+        "chainId": chain_id,
+        "nonce": wanted.nonce,
+        "to": wanted.to,
+        "value": 0,
+        "data": wanted.calldata,
+        "gas": wanted.gas_limit,
+        "maxFeePerGas": wanted.fees.max_fee,
+        "maxPriorityFeePerGas": wanted.fees.priority_fee,
+        "accessList": (),
+    }
+
+
+def _signed(account: object, fields: dict[str, object]) -> bytes:
+    return bytes(account.sign_transaction(fields).raw_transaction)  # type: ignore[attr-defined]
+
+
+def _compare(raw: bytes, fields: dict[str, object], address: Address) -> None:
+    seen = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    if bytes(seen["to"]) != bytes.fromhex(str(fields["to"])[2:]) or seen["data"] != fields["data"]:
+        raise NotBroadcast("the signer signed another call than it was given")
+    for name in fields.keys() - {"to", "data", "accessList"}:
+        if seen[name] != fields[name]:
+            raise NotBroadcast(f"the signer signed another {name} than it was given")
+    if seen["accessList"]:
+        raise NotBroadcast("the signer added an access list")
+    if Account.recover_transaction(raw) != address:
+        raise NotBroadcast("the signature is not the configured account's")

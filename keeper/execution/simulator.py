@@ -1,0 +1,164 @@
+"""Runs the very transactions that would be sent, one after the other, on the pinned block."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from keeper.chain.fields import Json, data, document, quantity, sequence
+from keeper.domain.errors import RpcMalformed, RpcRefused
+from keeper.domain.head import Basis, Head
+from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.reads import Call
+from keeper.domain.units import Address, Gas, Timestamp, Wei
+from keeper.execution.executor import decode_results, liquidate_calldata
+from keeper.execution.reverts import failure_reason
+
+log = logging.getLogger(__name__)
+
+METHOD_MISSING = frozenset({-32601, -32602, -32004, -32000})
+"""Error codes of nodes that have no ``eth_simulateV1``, or not this form of it."""
+
+
+class SimulatingChain(Protocol):
+    """The reads of a simulation; each may raise ``ChainError``."""
+
+    async def simulate_v1(
+        self, payload: Mapping[str, object], basis: Basis
+    ) -> list[Mapping[str, Json]]:
+        """Run blocks of calls on top of the pinned block."""
+        ...
+
+    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
+        """Read one call; a revert raises ``RpcRefused`` with its data."""
+        ...
+
+    async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
+        """Return the gas that a transaction needs."""
+        ...
+
+
+class ExecutorSimulator:
+    """
+    One executor's transactions, made and run without sending.
+
+    ``operator`` is who would send them, ``step_gas`` the gas limit of a plan's step.
+    """
+
+    def __init__(
+        self,
+        chain: SimulatingChain,
+        *,
+        executor: Address,
+        operator: Address,
+        step_gas: Callable[[Plan], Gas],
+        builder_share_bps: int = 0,
+        block_seconds: int = 1,
+    ) -> None:
+        self._chain = chain
+        self._executor = executor
+        self._operator = operator
+        self._step_gas = step_gas
+        self._builder_share_bps = builder_share_bps
+        self._block_seconds = block_seconds
+        self._in_sequence = True
+
+    def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
+        """Return the executor's transaction for these plans; it expires with the first of them."""
+        deadline = min(plan.deadline for plan in plans)
+        return Batch(
+            plans=tuple(plans),
+            executor=self._executor,
+            calldata=liquidate_calldata(
+                plans,
+                [self._step_gas(plan) for plan in plans],
+                deadline,
+                self._builder_share_bps,
+            ),
+            gas_limit=gas_limit,
+            deadline=Timestamp(deadline),
+            net_profit=net_profit,
+        )
+
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        """
+        Run the batches in one block on top of ``head``.
+
+        A node without ``eth_simulateV1`` runs each alone on the pinned block: what
+        one leaves behind for the next is then not seen.
+
+        Raises:
+            RpcUnavailable: the node did not answer.
+            SnapshotReorged: the block is no longer canonical.
+        """
+        if not batches:
+            return []
+        basis = Basis(block_hash=head.hash)
+        if self._in_sequence:
+            try:
+                return await self._sequence(batches, head, basis)
+            except RpcRefused as error:
+                if error.number not in METHOD_MISSING:
+                    raise
+                self._in_sequence = error.number != -32601  # noqa: PLR2004 (no such method)
+                log.warning("simulation_alone block=%d reason=%s", head.number, error)
+        return [await self._alone(batch, basis) for batch in batches]
+
+    async def _sequence(
+        self, batches: Sequence[Batch], head: Head, basis: Basis
+    ) -> list[SimulatedBatch]:
+        limit = max(head.gas_limit, sum(one.gas_limit for one in batches))
+        overrides = {
+            "number": hex(head.number + 1),
+            "time": hex(head.timestamp + self._block_seconds),
+            "gasLimit": hex(limit),
+            "baseFeePerGas": "0x0",
+        }
+        calls = [self._transaction(one) for one in batches]
+        blocks = await self._chain.simulate_v1(
+            {
+                "blockStateCalls": [{"blockOverrides": overrides, "calls": calls}],
+                "validation": False,
+            },
+            basis,
+        )
+        answers = sequence(blocks[0].get("calls"), "the calls") if blocks else []
+        if len(answers) != len(batches):
+            raise RpcMalformed("the node simulated another number of calls than it was given")
+        return [
+            _simulated(document(answer, "a simulated call"), batch)
+            for batch, answer in zip(batches, answers, strict=True)
+        ]
+
+    async def _alone(self, batch: Batch, basis: Basis) -> SimulatedBatch:
+        try:
+            returned = await self._chain.call(
+                Call(target=batch.executor, data=batch.calldata), basis, sender=self._operator
+            )
+            gas = await self._chain.estimate_gas(self._transaction(batch), basis)
+        except RpcRefused as error:
+            reason = failure_reason(error.data) if error.data else error.text or str(error)
+            return SimulatedBatch(plans=(), gas_used=Gas(0), failure=reason)
+        return _worked(returned, gas, batch)
+
+    def _transaction(self, batch: Batch) -> dict[str, object]:
+        return {
+            "from": self._operator,
+            "to": batch.executor,
+            "gas": hex(batch.gas_limit),
+            "input": "0x" + batch.calldata.hex(),
+        }
+
+
+def _simulated(answer: Mapping[str, Json], batch: Batch) -> SimulatedBatch:
+    gas = Gas(quantity(answer.get("gasUsed"), "the simulated gas"))
+    returned = data(answer.get("returnData"), "the simulated result")
+    if quantity(answer.get("status"), "the simulated status") == 1:
+        return _worked(returned, gas, batch)
+    return SimulatedBatch(plans=(), gas_used=gas, failure=failure_reason(returned))
+
+
+def _worked(returned: bytes, gas: Gas, batch: Batch) -> SimulatedBatch:
+    plans = decode_results(returned)
+    if len(plans) != len(batch.plans):
+        raise RpcMalformed("the executor reported another number of plans than it was given")
+    return SimulatedBatch(plans=plans, gas_used=gas)

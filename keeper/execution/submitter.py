@@ -1,0 +1,263 @@
+"""From batches to bytes on the wire: record, then send once, then look after the nonce."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from keeper.domain.errors import ChainError, ConfigError, NotBroadcast
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch
+from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
+from keeper.domain.units import Address, Gas, MarketKey, Wei
+from keeper.execution.chain import RawSender, Signer
+from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, opening_fees
+from keeper.execution.nonces import next_nonce
+from keeper.execution.sending import classified, state_after
+from keeper.execution.signer import Unsigned
+from keeper.execution.told import attempt_event
+from keeper.execution.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+CANCEL_GAS: Final = Gas(21_000)
+"""What a transfer of nothing to oneself takes."""
+
+StillUnhealthy = Callable[[MarketKey, Address], bool]
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeSubmitter:
+    """
+    Sends through one node and follows what it sent.
+
+    One lock orders everything that changes a nonce: the heads and the operator's
+    commands. ``max_in_flight`` bounds the nonces that no block consumed yet.
+    """
+
+    signer: Signer
+    node: RawSender
+    tracker: Tracker
+    fees: FeeOracle
+    bump_after_blocks: int = 2
+    max_in_flight: int = 16
+    paused: bool = False
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _head: Head | None = None
+
+    def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
+        """Return the accounts of every nonce that no block consumed yet."""
+        return frozenset(one for bound in self.tracker.bound() for one in bound.accounts)
+
+    async def reconcile(self, head: Head) -> None:
+        """
+        Take up what an earlier process left: look at every nonce, re-send what is bound.
+
+        Raises:
+            ForeignKeyUse: a nonce of this key was used by somebody else.
+            JournalError: the journal cannot be read.
+            ChainError: the chain cannot be read, so nothing may be signed.
+        """
+        async with self._lock:
+            journal = self.tracker.journal
+            self.tracker.book = {one.nonce: one for one in await journal.open_submissions()}
+            count = await self.tracker.observe(head)
+            await self._resend(self._unconsumed(count), head)
+            self._head = head
+
+    async def submit(self, batches: Sequence[Batch], head: Head) -> None:
+        """
+        Bind a nonce to each batch, record all of them, then send each once.
+
+        Raises:
+            JournalError: nothing was sent, since it could not be recorded.
+            NotBroadcast: nothing was signed: paused, too much in flight, or gas too expensive.
+            ForeignKeyUse: somebody else used a nonce of this key.
+        """
+        async with self._lock:
+            self._head = head
+            market = await self._market(head)
+            affordable = self._affordable(batches, market)
+            count = await self._count()
+            await self.tracker.check_known(count)
+            nonce = next_nonce(await self.tracker.journal.high_water(), count)
+            bound = [
+                self._bound(nonce + at, batch, fees, head)
+                for at, (batch, fees) in enumerate(affordable)
+            ]
+            await self.tracker.journal.record(bound)
+            self.tracker.book.update((one.nonce, one) for one in bound)
+            await self._send([(one, one.newest) for one in bound], head)
+
+    async def follow(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
+        """
+        Look after every open nonce: receipts, then cancel, bump or re-send, lowest first.
+
+        Raises:
+            ForeignKeyUse: a nonce of this key was used by somebody else.
+            ChainError: the chain could not be read; nothing was changed.
+            JournalError: what happened could not be kept; nothing was signed after that.
+        """
+        async with self._lock:
+            self._head = head
+            if not self.tracker.book:
+                return
+            count = await self.tracker.observe(head)
+            unconsumed = self._unconsumed(count)
+            for one in unconsumed:
+                await self._renewed(one, head, still_unhealthy)
+            await self._resend(self._unconsumed(count), head)
+
+    async def bump(self, nonce: int) -> str:
+        """Replace a bound nonce's transaction now; returns the hash, the old one at the cap."""
+        async with self._lock:
+            submission, head = self._commanded(nonce)
+            await self._replace(submission, head, submission.newest.kind)
+            await self._resend([self.tracker.book[nonce]], head)
+            return str(self.tracker.book[nonce].newest.hash)
+
+    async def cancel(self, nonce: int) -> str:
+        """Replace a bound nonce's transaction by an empty one; returns its hash."""
+        async with self._lock:
+            submission, head = self._commanded(nonce)
+            await self._replace(submission, head, AttemptKind.CANCEL)
+            await self._resend([self.tracker.book[nonce]], head)
+            return str(self.tracker.book[nonce].newest.hash)
+
+    def _commanded(self, nonce: int) -> tuple[Submission, Head]:
+        bound = {one.nonce: one for one in self.tracker.bound()}
+        if nonce not in bound or self._head is None:
+            raise ConfigError(f"nonce {nonce} is not waiting", hint="see `keeper tx list`")
+        return bound[nonce], self._head
+
+    def _unconsumed(self, count: int) -> list[Submission]:
+        return [one for one in self.tracker.bound() if one.nonce >= count]
+
+    async def _market(self, head: Head) -> FeeMarket:
+        try:
+            return await self.fees.market(head)
+        except ChainError as error:
+            raise NotBroadcast(f"the fees cannot be read: {error}") from error
+
+    async def _count(self) -> int:
+        try:
+            return await self.tracker.chain.transaction_count(self.signer.address)
+        except ChainError as error:
+            raise NotBroadcast(f"the nonce cannot be read: {error}") from error
+
+    def _affordable(self, batches: Sequence[Batch], market: FeeMarket) -> list[tuple[Batch, Fees]]:
+        """Return the batches that may be sent, in order, with their fees."""
+        if self.paused:
+            raise NotBroadcast("sending is paused by the operator")
+        room = self.max_in_flight - len(self.tracker.bound())
+        priced = [(one, opening_fees(one, market, self.fees.policy)) for one in batches]
+        able = [(batch, fees) for batch, fees in priced if fees is not None][: max(room, 0)]
+        if not able:
+            why = (
+                f"{self.max_in_flight} transactions are in flight"
+                if room <= 0
+                else f"gas is too expensive: the base fee is {market.base_fee} wei"
+            )
+            raise NotBroadcast(why)
+        if len(able) < len(batches):
+            log.warning("batches_held back=%d sent=%d", len(batches) - len(able), len(able))
+        return able
+
+    def _bound(self, nonce: int, batch: Batch, fees: Fees, head: Head) -> Submission:
+        wanted = Unsigned(
+            nonce=nonce,
+            to=batch.executor,
+            calldata=batch.calldata,
+            gas_limit=batch.gas_limit,
+            fees=fees,
+        )
+        attempt = self._attempt(wanted, AttemptKind.SEND, head)
+        return Submission(nonce=nonce, batch=batch, attempts=(attempt,))
+
+    def _attempt(self, wanted: Unsigned, kind: AttemptKind, head: Head) -> Attempt:
+        signed = self.signer.sign(wanted)
+        return Attempt(
+            nonce=wanted.nonce,
+            kind=kind,
+            hash=signed.hash,
+            raw=signed.raw,
+            fees=wanted.fees,
+            gas_limit=wanted.gas_limit,
+            to=wanted.to,
+            calldata=wanted.calldata,
+            block_number=head.number,
+        )
+
+    async def _renewed(
+        self, submission: Submission, head: Head, still_unhealthy: StillUnhealthy
+    ) -> None:
+        """Sign a replacement where one is due; the send follows with all the others."""
+        newest, batch = submission.newest, submission.batch
+        if newest.kind is not AttemptKind.CANCEL and batch is not None:
+            cured = not any(still_unhealthy(*one) for one in submission.accounts)
+            if cured or head.timestamp >= batch.deadline:
+                await self._replace(submission, head, AttemptKind.CANCEL)
+                return
+        if head.number - newest.block_number >= self.bump_after_blocks:
+            await self._replace(submission, head, newest.kind)
+
+    async def _replace(self, submission: Submission, head: Head, kind: AttemptKind) -> None:
+        """Record a replacement with higher fees; at the cap nothing changes."""
+        newest = submission.newest
+        cancelling = kind is AttemptKind.CANCEL
+        fees = bumped(newest.fees, self._cap(submission, cancelling=cancelling), self.fees.policy)
+        if fees is None:
+            log.warning("fee_cap_reached nonce=%d block=%d", submission.nonce, head.number)
+            return
+        wanted = Unsigned(
+            nonce=submission.nonce,
+            to=self.signer.address if cancelling else newest.to,
+            calldata=b"" if cancelling else newest.calldata,
+            gas_limit=CANCEL_GAS if cancelling else newest.gas_limit,
+            fees=fees,
+        )
+        attempt = self._attempt(wanted, kind if cancelling else AttemptKind.BUMP, head)
+        await self.tracker.journal.add_attempt(attempt)
+        self.tracker.book[submission.nonce] = replace(
+            submission, attempts=(*submission.attempts, attempt)
+        )
+
+    def _cap(self, submission: Submission, *, cancelling: bool) -> Wei:
+        if cancelling or submission.batch is None:
+            return self.fees.policy.max_fee
+        return fee_cap(submission.batch, self.fees.policy)
+
+    async def _resend(self, bound: Sequence[Submission], head: Head) -> None:
+        await self._send([(one, one.newest) for one in bound], head)
+
+    async def _send(self, sending: Sequence[tuple[Submission, Attempt]], head: Head) -> None:
+        """Hand over recorded bytes, lowest nonce first, all in flight at once; never repeated."""
+        if not sending:
+            return
+        errors = await asyncio.gather(*(self._sent(attempt.raw) for _, attempt in sending))
+        seen: list[Attempt] = []
+        results: list[str] = []
+        for (submission, attempt), error in zip(sending, errors, strict=True):
+            answer = classified(error)
+            marked = replace(attempt, state=state_after(answer))
+            first = attempt.state == "recorded"
+            self._mark(submission, marked)
+            if first or marked.state != attempt.state:
+                seen.append(marked)
+                results.append(str(answer) if error is None else f"{answer}: {error}")
+            if first:
+                self.tracker.emit(attempt_event(submission, marked, answer, head))
+        if seen:
+            await self.tracker.journal.mark_sent(seen, results)
+
+    def _mark(self, submission: Submission, marked: Attempt) -> None:
+        attempts = tuple(marked if one.hash == marked.hash else one for one in submission.attempts)
+        self.tracker.book[submission.nonce] = replace(submission, attempts=attempts)
+
+    async def _sent(self, raw: bytes) -> ChainError | None:
+        try:
+            await self.node.send_raw(raw)
+        except ChainError as error:
+            return error
+        return None

@@ -1,0 +1,60 @@
+"""The events of sending: one object each, amounts as decimal strings."""
+
+from keeper.domain.head import Head
+from keeper.domain.submission import Attempt, Inclusion, Submission
+from keeper.execution.sending import Answer
+
+Event = dict[str, object]
+
+
+def attempt_event(submission: Submission, attempt: Attempt, answer: Answer, head: Head) -> Event:
+    """Return the event of bytes that left the process, and what the node answered."""
+    batch = submission.batch
+    return {
+        "event": "attempt",
+        "kind": str(attempt.kind),
+        "result": str(answer),
+        "hash": attempt.hash,
+        "nonce": attempt.nonce,
+        "max_fee_wei": str(attempt.fees.max_fee),
+        "priority_fee_wei": str(attempt.fees.priority_fee),
+        "gas_limit": str(attempt.gas_limit),
+        "net_profit_wei": None if batch is None else str(batch.net_profit),
+        "accounts": _accounts(submission),
+        "block_number": head.number,
+        "block_hash": head.hash,
+    }
+
+
+def inclusion_event(name: str, submission: Submission, inclusion: Inclusion) -> Event:
+    """Return the event ``included``, ``final`` or ``reopened`` of a nonce."""
+    kinds = {one.hash: str(one.kind) for one in submission.attempts}
+    return {
+        "event": name,
+        "kind": kinds.get(inclusion.hash, ""),
+        "hash": inclusion.hash,
+        "nonce": submission.nonce,
+        "success": inclusion.success,
+        "block_number": inclusion.block_number,
+        "block_hash": inclusion.block_hash,
+        "gas_used": str(inclusion.gas_used),
+        "gas_price_wei": str(inclusion.effective_gas_price),
+        "gas_cost_wei": str(inclusion.gas_cost),
+        "net_profit_wei": str(inclusion.net_profit),
+        "accounts": _accounts(submission),
+        "plans": [
+            {
+                "market": one.market,
+                "account": one.account,
+                "token": one.token,
+                "profit": str(one.profit),
+                "profit_wei": str(one.profit_wei),
+                "failure": one.failure,
+            }
+            for one in inclusion.plans
+        ],
+    }
+
+
+def _accounts(submission: Submission) -> list[Event]:
+    return [{"market": market, "account": account} for market, account in submission.accounts]

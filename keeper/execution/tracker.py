@@ -1,0 +1,142 @@
+"""What the chain did with our nonces: included, final, re-opened, or used by somebody else."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from keeper.chain.records import Receipt
+from keeper.domain.errors import ForeignKeyUse
+from keeper.domain.head import Head
+from keeper.domain.submission import AttemptKind, Inclusion, NonceState, Submission
+from keeper.domain.units import Address
+from keeper.execution.chain import Chain, Emit, Outcomes, SubmitJournal
+from keeper.execution.told import inclusion_event
+
+log = logging.getLogger(__name__)
+
+MISSING_RECEIPT_BLOCKS = 3
+"""Heads to wait for a consumed nonce's receipt before it counts as somebody else's."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tracker:
+    """Observes; it never signs or sends. ``book`` holds every nonce that is not final."""
+
+    chain: Chain
+    journal: SubmitJournal
+    sender: Address
+    outcomes: Outcomes
+    emit: Emit
+    confirmations: int = 12
+    book: dict[int, Submission] = field(default_factory=dict)
+    _missing: dict[int, int] = field(default_factory=dict)
+    _last: Head | None = None
+
+    def bound(self) -> list[Submission]:
+        """Return the nonces that no block consumed yet, lowest first."""
+        return [self.book[n] for n in sorted(self.book) if self.book[n].state is NonceState.BOUND]
+
+    async def observe(self, head: Head) -> int:
+        """
+        Bring the book to ``head`` and return how many nonces the chain consumed.
+
+        Raises:
+            ForeignKeyUse: the chain consumed a nonce with a transaction of somebody else.
+            ChainError: the chain could not be read; nothing was concluded.
+            JournalError: what was seen could not be kept.
+        """
+        await self._check_included(head)
+        count = await self.chain.transaction_count(self.sender)
+        await self.check_known(count)
+        consumed = [one for one in self.bound() if one.nonce < count]
+        found = await asyncio.gather(*(self._canonical_receipt(one, head) for one in consumed))
+        for submission, receipt in zip(consumed, found, strict=True):
+            if receipt is None:
+                self._note_missing(submission, head)
+            elif receipt.block_number <= head.number:
+                await self._include(submission, receipt)
+        self._last = head
+        return count
+
+    async def check_known(self, count: int) -> None:
+        """Raise ForeignKeyUse where the chain consumed nonces that the journal never bound."""
+        water = await self.journal.high_water()
+        known = self.journal.first_nonce if water is None else water + 1
+        if count > max(known, self.journal.first_nonce):
+            raise ForeignKeyUse(
+                f"{self.sender} has sent {count} transactions, the journal knows {known}",
+                hint="somebody else signs with this key, or the journal is an old copy:"
+                " move the funds, use a new key",
+            )
+
+    def _note_missing(self, submission: Submission, head: Head) -> None:
+        since = self._missing.setdefault(submission.nonce, head.number)
+        if head.number - since >= MISSING_RECEIPT_BLOCKS:
+            raise ForeignKeyUse(
+                f"nonce {submission.nonce} of {self.sender} was used by a transaction"
+                " that is not in the journal",
+                hint="somebody else signs with this key: move the funds, use a new key",
+            )
+        log.warning("receipt_missing nonce=%d block=%d", submission.nonce, head.number)
+
+    async def _canonical_receipt(self, submission: Submission, head: Head) -> Receipt | None:
+        """Return the receipt of any attempt, if its block is still part of the chain."""
+        for attempt in reversed(submission.attempts):
+            receipt = await self.chain.receipt(attempt.hash)
+            if receipt is not None and await self._is_canonical(receipt, head):
+                return receipt
+        return None
+
+    async def _is_canonical(self, receipt: Receipt | Inclusion, head: Head) -> bool:
+        if receipt.block_number == head.number:
+            return receipt.block_hash == head.hash
+        block = await self.chain.head(receipt.block_number)
+        return block.hash == receipt.block_hash
+
+    async def _include(self, submission: Submission, receipt: Receipt) -> None:
+        batch = submission.batch
+        kinds = {one.hash: one.kind for one in submission.attempts}
+        acted = batch is not None and kinds[receipt.transaction_hash] is not AttemptKind.CANCEL
+        inclusion = Inclusion(
+            hash=receipt.transaction_hash,
+            block_number=receipt.block_number,
+            block_hash=receipt.block_hash,
+            success=receipt.success,
+            gas_used=receipt.gas_used,
+            effective_gas_price=receipt.gas_price,
+            plans=self.outcomes(batch, receipt.logs) if batch is not None and acted else (),
+        )
+        await self.journal.include(submission.nonce, inclusion)
+        done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
+        self.book[submission.nonce] = done
+        self._missing.pop(submission.nonce, None)
+        self.emit(inclusion_event("included", done, inclusion))
+
+    async def _check_included(self, head: Head) -> None:
+        """Finalise what is deep enough; re-open what a reorg took back."""
+        linear = self._last is not None and head.parent_hash == self._last.hash
+        for submission in self._included():
+            inclusion = submission.inclusion
+            if inclusion is None:
+                continue
+            deep = head.number >= inclusion.block_number + self.confirmations
+            if linear and not deep:
+                continue
+            gone = inclusion.block_number > head.number
+            if gone or not await self._is_canonical(inclusion, head):
+                await self._reopen(submission, inclusion)
+            elif deep:
+                await self.journal.finalise(submission.nonce)
+                del self.book[submission.nonce]
+                self.emit(inclusion_event("final", submission, inclusion))
+
+    def _included(self) -> Sequence[Submission]:
+        return [
+            self.book[n] for n in sorted(self.book) if self.book[n].state is NonceState.INCLUDED
+        ]
+
+    async def _reopen(self, submission: Submission, inclusion: Inclusion) -> None:
+        await self.journal.reopen(submission.nonce)
+        self.book[submission.nonce] = replace(submission, state=NonceState.BOUND, inclusion=None)
+        self.emit(inclusion_event("reopened", submission, inclusion))
