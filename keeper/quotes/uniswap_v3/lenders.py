@@ -12,7 +12,12 @@ SOURCE: Final = 3
 KIND: Final = "uniswap_v3_flash"
 
 FLASH_GAS: Final = Gas(90_000)
-"""Gas of ``flash`` with its callback, two transfers and the fee growth, estimated."""
+"""
+Gas of ``flash`` with its callback and two transfers, estimated.
+
+With the plainest token it took 47,000 to 64,000 beyond a transaction's 21,000; the
+rest is for tokens that cost more.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
