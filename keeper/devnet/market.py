@@ -285,6 +285,13 @@ def _deploy_multicall(node: Node) -> None:
         raise EnvironmentFault(f"Multicall3 came to {address}, not to its canonical address")
 
 
+def _whale(address: str) -> Borrower:
+    """Return the lender that everyone borrows from; its own debt makes the rates real."""
+    units = {asset.symbol: asset.units_worth(LENDER_SUPPLY) for asset in ASSETS}
+    debt = {asset.symbol: units[asset.symbol] * asset.optimal * 2 // 3 // BPS for asset in ASSETS}
+    return Borrower(address=address, kind=WHALE, collateral=units, debt=debt)
+
+
 def _fund(node: Node, whale: str, tokens: Mapping[str, Contract], spenders: list[Contract]) -> None:
     transactions = []
     for symbol, token in tokens.items():

@@ -151,7 +151,9 @@ class Node:
 
     def pass_time(self, seconds: int) -> None:
         """Let time pass on the chain and mine a block after it."""
-        self.batch([("evm_increaseTime", [hex(seconds)]), ("evm_mine", [])])
+        newest = self.rpc("eth_getBlockByNumber", ["latest", False])
+        then = int(newest["timestamp"], 16) + seconds
+        self.batch([("evm_setNextBlockTimestamp", [hex(then)]), ("evm_mine", [])])
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""

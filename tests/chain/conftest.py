@@ -41,8 +41,10 @@ def running_devnet(version: str) -> Iterator[Devnet]:
     with start_anvil(AnvilOptions(timestamp=START)) as anvil:
         node = Node(anvil.port)
         node.rpc("anvil_setBlockTimestampInterval", [INTERVAL])
-        yield bring_up(node, version=version)
-        node.close()
+        try:
+            yield bring_up(node, version=version)
+        finally:
+            node.close()
 
 
 def undone(devnet: Devnet) -> Iterator[Devnet]:
