@@ -16,12 +16,16 @@ from keeper.protocols.aave_v3.lenders import flash_lender
 from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
 from keeper.protocols.aave_v3.opportunity import PairOpportunity
 from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
+from keeper.protocols.aave_v3.rulebook import Rules
 
-LIQUIDATION_GAS: Final = Gas(420_000)
-"""Gas of ``liquidationCall`` for one collateral and one debt, paid by the executor."""
+LIQUIDATION_GAS: Final = Gas(370_000)
+"""``liquidationCall`` with one collateral and one debt, at most, from 3.5 (measured on 3.6)."""
 
-GAS_PER_FURTHER_LEG: Final = Gas(90_000)
-"""Gas of each further reserve that the account uses (valued, or its bad debt written off)."""
+OLD_LIQUIDATION_GAS: Final = Gas(460_000)
+"""The same up to 3.4 (measured on 3.0, stable debt included)."""
+
+GAS_PER_FURTHER_LEG: Final = Gas(40_000)
+"""Each further reserve that the account uses, valued or its bad debt written off (measured)."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +217,7 @@ class AaveSnapshot:
             first=first,
             last=last,
             payable=self.pool.reserves[collateral].available,
-            gas=_gas(len(ends[0].legs)),
+            gas=_gas(len(ends[0].legs), self.pool.structure.rules),
         )
 
     def _pair_refusal(self, debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
@@ -263,8 +267,9 @@ def _balance(leg: Leg, amount: TokenUnits, value: BaseCurrency) -> Balance:
     )
 
 
-def _gas(legs: int) -> Gas:
-    return Gas(LIQUIDATION_GAS + GAS_PER_FURTHER_LEG * max(0, legs - 2))
+def _gas(legs: int, rulebook: Rules) -> Gas:
+    base = LIQUIDATION_GAS if rulebook.directed_rounding else OLD_LIQUIDATION_GAS
+    return Gas(base + GAS_PER_FURTHER_LEG * max(0, legs - 2))
 
 
 def _no(reason: SkipReason, detail: str) -> Refusal:
