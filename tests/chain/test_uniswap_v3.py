@@ -112,7 +112,7 @@ async def test_every_single_quote_equals_quoter_v2(world: World, reader: NodeRea
             else:
                 assert told == (got.amount_in, got.after.position.price)
                 exact += 1
-    assert exact >= 300
+    assert exact >= 500
 
 
 def past_the_known(price: int, curve: UniswapV3Curve) -> bool:
