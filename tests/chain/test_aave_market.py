@@ -33,6 +33,7 @@ LIQUIDATION_CALL = (
 )
 MULTICALL_DEPLOYER = "0x05f32B3cC3888453ff71B01135B34FF8e41263F2"
 YES, NO = True, False
+RETURNS_TRUE = "0x600160005260206000f3"
 ADMIN = checksum("0x" + "ad" * 20)
 NEWCOMER = checksum("0x" + "31" * 20)
 START = 1_790_000_000
@@ -154,6 +155,8 @@ async def test_every_health_equals_the_contracts(chain, market, reader):
         taken = await snapshot(market, reader)
         assert len(taken.accounts()) == len(chain.people)
         assert differing(chain, taken) == []
+    holdings = [h for each in taken.borrowers.values() for h in each.holdings.values()]
+    assert any(h.stable_principal for h in holdings) == (chain.version == "3.0")
     chain.price(WETH=2_321, LINK=9)
     assert differing(chain, await snapshot(market, reader)) == []
 
@@ -227,6 +230,27 @@ def window(taken):
     return Window(earliest=taken.head.timestamp + 12, deadline=taken.head.timestamp + 120)
 
 
+async def test_a_flash_loan_costs_what_the_lender_says(chain, market, reader):
+    """The fee to the wei, whatever the amount; the gas within the estimate."""
+    taken = await snapshot(market, reader)
+    borrower = checksum("0x" + "f1" * 20)
+    chain.node.rpc("anvil_setCode", [borrower, RETURNS_TRUE])
+    chain.node.set_balance(borrower, 10**18)
+    for symbol in ("USDC", "WETH", "USDT"):
+        token = chain.tokens[symbol]
+        lender = taken.flash_lenders(token.address)[0][0]
+        token.send("transfer", borrower, lender.available // 1_000)
+        token.send("approve", chain.aave.pool.address, UINT256_MAX, sender=borrower)
+        assert lender.available == taken.liquidity[lender.liquidity]
+        for amount in (1, 999, 1_001, 10**6 + 1, lender.available):
+            before = token.call("balanceOf", borrower)
+            receipt = chain.aave.pool.send(
+                "flashLoanSimple", borrower, token.address, amount, b"", 0
+            )
+            assert before - token.call("balanceOf", borrower) == lender.fee(amount)
+            assert int(receipt["gasUsed"], 16) <= lender.gas
+
+
 async def test_an_emode_may_have_its_own_price(chain, market, reader):
     """In 3.0 a category's source replaces its assets' prices, in health and in liquidations."""
     if chain.version != "3.0":
@@ -244,6 +268,7 @@ async def test_an_emode_may_have_its_own_price(chain, market, reader):
     person = next(each for each in chain.people if each.kind == "e_mode")
     assert taken.account(person.address).liquidatable
     found, _ = taken.opportunities(person.address, window(taken))
+    assert found
     for where, offer in enumerate(found):
         land(chain, taken, offer, offer.outcome(UINT256_MAX), where)
 

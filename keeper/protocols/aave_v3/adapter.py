@@ -14,7 +14,7 @@ from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, LendingMarket
 from keeper.protocols.aave_v3 import discovery, events, reader
 from keeper.protocols.aave_v3.asking import Answers
-from keeper.protocols.aave_v3.model import Account, PoolState, Structure
+from keeper.protocols.aave_v3.model import Account, PoolState, Reserve, Structure
 from keeper.protocols.aave_v3.snapshot import AaveSnapshot
 
 NAME = "aave_v3"
@@ -155,9 +155,15 @@ class AaveMarket:
 
     async def refresh(self, head: Head) -> None:
         """Discover the market again if a noted log says that it changed."""
-        if self._structure_noted:
-            await self.discover(head)
-            self._structure_noted = False
+        if not self._structure_noted:
+            return
+        before = self.structure
+        await self.discover(head)
+        self._structure_noted = False
+        changed = _changed(before, self.structure)
+        for account, kept in self._accounts.items():
+            if not changed.isdisjoint(kept.flagged()):
+                self._noted[account] = _Noted(None, self._turn)
 
     def calls(self, head: Head) -> Sequence[Call]:
         """Return the reads that bring the market to ``head``: constant but for noted accounts."""
@@ -207,6 +213,22 @@ class AaveMarket:
         return AaveSnapshot(
             head=head, pool=pool, borrowers=dict(self._accounts), warnings=_warnings(pool)
         )
+
+
+def _changed(before: Structure, after: Structure) -> frozenset[int]:
+    """Return the places in the bitmaps that hold other tokens than before (or none, or new)."""
+    old, new = ({_tokens(reserve) for reserve in each.reserves} for each in (before, after))
+    return frozenset(tokens[0] for tokens in old ^ new)
+
+
+def _tokens(reserve: Reserve) -> tuple[int, Address, Address, Address, Address | None]:
+    return (
+        reserve.identity,
+        reserve.token,
+        reserve.a_token,
+        reserve.variable_token,
+        reserve.stable_token,
+    )
 
 
 def _read(asked: _Asked, answers: Answers) -> tuple[PoolState, dict[Address, tuple[Account, bool]]]:

@@ -9,7 +9,7 @@ from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.decision import SkipReason
 from keeper.domain.head import Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
-from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, TokenUnits, Wad
+from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits, Wad
 from keeper.domain.value import TokenPrice
 from keeper.protocols.aave_v3 import rules
 from keeper.protocols.aave_v3.lenders import flash_lender
@@ -77,6 +77,16 @@ class AaveSnapshot:
     @cached_property
     def _clock(self) -> Clock:
         return Clock(self.pool, self.head.timestamp)
+
+    @cached_property
+    def _clocks(self) -> dict[Timestamp, Clock]:
+        return {}
+
+    def _clock_at(self, moment: Timestamp) -> Clock:
+        """Return the clock of a window's end, made once for all accounts."""
+        if moment not in self._clocks:
+            self._clocks[moment] = Clock(self.pool, moment)
+        return self._clocks[moment]
 
     @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:
@@ -151,7 +161,7 @@ class AaveSnapshot:
             return (), (_no(SkipReason.UNSUPPORTED_REVISION, detail),)
         try:
             ends = tuple(
-                Clock(self.pool, moment).position(kept)
+                self._clock_at(moment).position(kept)
                 for moment in (window.earliest, window.deadline)
             )
         except (Unpriced, Unread) as reason:
