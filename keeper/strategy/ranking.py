@@ -84,8 +84,9 @@ class _Contender:
                 self.ceilings[number] = found
             return found
         detail = f"nets {found} wei at most, at the pools' first prices"
-        reason = SkipReason.BELOW_MIN_PROFIT
-        self.results[number] = Miss(reason=reason, detail=detail, net_profit=found)
+        missed = Miss(reason=SkipReason.BELOW_MIN_PROFIT, detail=detail, net_profit=found)
+        before = self.ceilings.get(number)
+        self.results[number] = missed if before is None else _outpaced(missed, before)
         return found
 
     def size(self, number: int, remaining: Remaining, turn: int, rounds: int) -> Sized | Miss:

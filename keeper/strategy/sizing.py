@@ -20,6 +20,7 @@ FINE: Final = 26
 _HALVINGS: Final = 16
 _GOLDEN: Final = (6_180_339_887, 10_000_000_000)
 _SPOT: Final = 1_024
+_LEAST_SAMPLE: Final = 10_000
 
 _Quote = Callable[[TokenUnits], Priced | Miss]
 
@@ -108,8 +109,8 @@ def ceiling(way: Way, remaining: Remaining, terms: Terms) -> Wei | None:
     """
     Return what no amount along ``way`` nets more than: everything, at the first prices.
 
-    Pools only get worse, so a sample's price bounds the whole sale's. None where a
-    sample says nothing; then only sizing can tell.
+    Pools only get worse, so a sample's price bounds the whole sale's. None where there
+    is nothing to sell or no sample sells; then only sizing can tell.
     """
     gas = terms.gas_model.at_least(way.opportunity)
     return _net_at_spot(way, way.lenders or (), gas, remaining, terms)
@@ -171,12 +172,14 @@ def _net_at_spot(
     reference = _reference(way)
     if isinstance(reference, Refusal) or not way.route.hops:
         return None
-    sample = TokenUnits(reference.receive // _SPOT)
-    sale = sold_along(way.route, sample, remaining.curves) if sample else None
+    receive = reference.receive
+    sample = TokenUnits(min(receive, max(receive // _SPOT, _LEAST_SAMPLE)))
+    sale = sold_along(way.route, sample, remaining.curves)
     if sale is None:
         return None
     fee = min((lender.fee(reference.spend_at_most) for lender in lenders), default=0)
-    received = (sale.amount_out + 2) * _SPOT  # both roundings of the sample, made good
+    # One unit less in and two more out make good what the pools rounded away.
+    received = mul_div_ceil(sale.amount_out + 2, receive, max(1, sample - 1))
     profit = TokenUnits(received - reference.spend - fee)
     return terms.net(way.opportunity.spend_token, profit, gas)
 
@@ -223,7 +226,7 @@ def _best(
     if partial is None:
         return full
     top = quote(partial[1])
-    if isinstance(full, Priced) and _value(full) >= _value(top):
+    if isinstance(full, Priced) and _value(full) > _value(top):  # equal: may be the same point
         return full
     return _better(full, _peak(quote, partial, top, rounds))
 
