@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.27;
+
+/// A token that misbehaves in one chosen way.
+contract HostileToken {
+    enum Mode { Plain, NoReturn, ReturnsFalse, FeeOnTransfer, BurnsGas, ReturnBomb, ApproveRace, NoZeroApprove, Reenters }
+
+    Mode public mode;
+    address public target;
+    bytes public message;
+    bool public reentered;
+    bytes public answer;
+    mapping(address => uint256) public balanceOf;
+    mapping(address => mapping(address => uint256)) public allowance;
+
+    function behave(Mode next) external { mode = next; }
+    function reenterWith(address to, bytes calldata data) external { (target, message) = (to, data); }
+    function give(address to, uint256 amount) external { balanceOf[to] += amount; }
+
+    function approve(address spender, uint256 amount) external {
+        if (mode == Mode.ApproveRace) require(amount == 0 || allowance[msg.sender][spender] == 0, "race");
+        if (mode == Mode.NoZeroApprove) require(amount != 0, "zero");
+        allowance[msg.sender][spender] = amount;
+        _answer();
+    }
+
+    function transfer(address to, uint256 amount) external { _move(msg.sender, to, amount); _answer(); }
+
+    function transferFrom(address from, address to, uint256 amount) external {
+        allowance[from][msg.sender] -= amount;
+        _move(from, to, amount);
+        _answer();
+    }
+
+    function _move(address from, address to, uint256 amount) private {
+        balanceOf[from] -= amount;
+        balanceOf[to] += mode == Mode.FeeOnTransfer ? amount - amount / 100 : amount;
+        if (mode == Mode.Reenters && !reentered) {
+            reentered = true;
+            bool ok;
+            (ok, answer) = target.call(message);
+            require(!ok, "let in");
+        }
+    }
+
+    function _answer() private view {
+        if (mode == Mode.NoReturn) assembly { return(0, 0) }
+        if (mode == Mode.ReturnsFalse) assembly { mstore(0, 0) return(0, 32) }
+        if (mode == Mode.BurnsGas) assembly { invalid() }
+        if (mode == Mode.ReturnBomb) assembly { revert(0, 200000) }
+        assembly { mstore(0, 1) return(0, 32) }
+    }
+}
+
+interface IToken {
+    function balanceOf(address) external view returns (uint256);
+    function transfer(address, uint256) external;
+    function transferFrom(address, address, uint256) external;
+}
+
+interface IReceiver {
+    function executeOperation(address, uint256, uint256, address, bytes calldata) external returns (bool);
+}
+
+/// An allowed pool gone bad: it liquidates for a bonus of ten percent, or breaks the flash loan's manners.
+contract HostilePool {
+    enum Mode { Plain, TakesHalf, OtherInitiator, OtherData, NoCallback, TwoCallbacks, Healthy }
+
+    Mode public mode;
+
+    function behave(Mode next) external { mode = next; }
+
+    function getUserAccountData(address) external view returns (uint256, uint256, uint256, uint256, uint256, uint256) {
+        return (0, 0, 0, 0, 0, mode == Mode.Healthy ? 1e18 : 1e18 - 1);
+    }
+
+    function liquidationCall(address collateral, address debt, address, uint256 amount, bool) external {
+        uint256 taken = mode == Mode.TakesHalf ? amount / 2 : amount;
+        if (debt.code.length != 0) _call(debt, abi.encodeCall(IToken.transferFrom, (msg.sender, address(this), taken)));
+        _call(collateral, abi.encodeCall(IToken.transfer, (msg.sender, taken * 11 / 10)));
+    }
+
+    function flashLoanSimple(address receiver, address asset, uint256 amount, bytes calldata data, uint16) external {
+        _call(asset, abi.encodeCall(IToken.transfer, (receiver, amount)));
+        if (mode == Mode.NoCallback) return;
+        address initiator = mode == Mode.OtherInitiator ? address(this) : msg.sender;
+        bytes memory given = mode == Mode.OtherData ? bytes.concat(data, hex"00") : data;
+        IReceiver(receiver).executeOperation(asset, amount, 1, initiator, given);
+        if (mode == Mode.TwoCallbacks) IReceiver(receiver).executeOperation(asset, amount, 1, initiator, given);
+        _call(asset, abi.encodeCall(IToken.transferFrom, (receiver, address(this), amount + 1)));
+    }
+
+    function _call(address token, bytes memory data) private {
+        (bool ok, bytes memory reason) = token.call(data);
+        if (!ok) assembly { revert(add(reason, 32), mload(reason)) }
+    }
+}
+
+/// A builder that takes no money.
+contract ProudBuilder {
+    receive() external payable { revert("no"); }
+}
