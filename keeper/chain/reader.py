@@ -16,12 +16,12 @@ from keeper.chain.logs import LogSource, Windows
 from keeper.chain.multicall import MULTICALL3, Limits, Packer, chunks, unpacked
 from keeper.chain.pinning import BlockParameter, Pinning
 from keeper.chain.records import Receipt, SeenTransaction, receipt_of, transaction_of
-from keeper.chain.refusal import failed_in_evm, is_too_much
+from keeper.chain.refusal import failed_in_evm, is_too_much, is_too_much_code
 from keeper.chain.rpc import Rpc
 from keeper.chain.transport import Timeouts, Transport
 from keeper.chain.websocket import WebSocketTransport
 from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused, SnapshotReorged
-from keeper.domain.head import Basis, Head
+from keeper.domain.head import Basis, CodeOverride, Head
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
 from keeper.domain.units import Address, BlockHash, Gas, TransactionHash, Wei
 
@@ -29,6 +29,8 @@ BATCH: Final = 100
 """Requests in one message."""
 SMALLEST_CHUNK: Final = 8
 KNOWN_FAILURES: Final = 4096
+LENS: Final = Address("0x00000000000000000000000000000000001E4500")
+"""Where code is placed that is deployed nowhere."""
 
 _EMPTY_FAILURE: Final = CallResult(success=False, data=b"")
 
@@ -95,9 +97,21 @@ class NodeReader:
         return await self._eth_call(transaction, basis)
 
     async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
-        """Run code that is deployed nowhere and return what it returns (a read)."""
+        """
+        Run code that is deployed nowhere and return what it returns (a read).
+
+        A deployment may return 24,576 bytes and cost gas for each; what returns more runs as
+        the code of an unused address instead.
+        """
         transaction = {"data": "0x" + initcode.hex(), "gas": hex(self._limits.gas)}
-        return await self._eth_call(transaction, basis)
+        try:
+            return await self._eth_call(transaction, basis)
+        except RpcRefused as error:
+            if not is_too_much_code(error):
+                raise
+        lens = CodeOverride(address=LENS, code=initcode)
+        placed = dataclasses.replace(basis, overlay=(*basis.overlay, lens))
+        return await self.call(Call(target=LENS, data=b""), placed)
 
     async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
         """Return the logs of one block, by hash."""

@@ -93,6 +93,18 @@ TOO_MUCH: Final = (
 )
 """How nodes say that a smaller question may be answered."""
 
+TOO_MUCH_CODE: Final = (
+    "code size",
+    "codesize",
+    "sizelimit",
+    "initcode",
+    "contract size",
+    "code store",
+    "must not begin with 0xef",
+    "createcontract",
+)
+"""How nodes say that what a deployment returned cannot be a contract."""
+
 _REVERT: Final = ("execution reverted", "reverted", "vm execution error")
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})+")
 
@@ -140,3 +152,9 @@ def is_too_much(error: RpcRefused) -> bool:
     """Whether less may be answered: too long, too slow or too expensive for this node."""
     said = error.text.lower()
     return any(sign in said for sign in TOO_MUCH)
+
+
+def is_too_much_code(error: RpcRefused) -> bool:
+    """Whether a deployment was refused for the code it brings or returns, not for what it does."""
+    said = error.text.lower()
+    return any(sign in said for sign in TOO_MUCH_CODE)

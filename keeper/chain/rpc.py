@@ -141,7 +141,12 @@ class Rpc:
             raise
 
     async def _check_chain(self) -> None:
-        served = quantity(await self.request("eth_chainId"), "the chain id")
+        try:
+            served = quantity(await self.request("eth_chainId"), "the chain id")
+        except RpcRefused as error:
+            if len(self._transports) == 1:
+                raise
+            raise RpcUnavailable(str(error)) from None
         if self._chain_id is None:
             self._chain_id = served
         if served != self._chain_id:
