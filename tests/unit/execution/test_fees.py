@@ -1,0 +1,158 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keeper.domain.submission import Fees
+from keeper.domain.units import GWEI
+from keeper.execution.fees import (
+    FeeMarket,
+    FeeOracle,
+    FeePolicy,
+    bumped,
+    fee_cap,
+    next_base_fee,
+    opening_fees,
+)
+from tests.support.scripted_submission import ScriptedChain, batch, head, plan
+
+POLICY = FeePolicy()
+FAR = 10**30
+
+
+def test_a_replacement_rises_by_an_eighth_rounded_up():
+    """9 wei + 12.5 % is 10.125; ten would be below the policy."""
+    assert bumped(Fees(max_fee=9, priority_fee=1), FAR, POLICY) == Fees(max_fee=11, priority_fee=2)
+
+
+def test_a_rise_that_the_cap_cuts_short_is_taken_while_nodes_accept_it():
+    """Ten per cent rounded up is the least; below that the old bytes stay."""
+    old = Fees(max_fee=1000, priority_fee=100)
+
+    assert bumped(old, 1100, POLICY) == Fees(max_fee=1100, priority_fee=113)
+    assert bumped(old, 1099, POLICY) is None
+
+
+@given(st.integers(1, 10**14), st.data())
+def test_a_replacement_is_always_accepted_and_never_above_the_cap(max_fee, data):
+    """Nodes want both fees 10 % higher; the tip never exceeds the ceiling."""
+    old = Fees(max_fee=max_fee, priority_fee=data.draw(st.integers(1, max_fee)))
+    cap = data.draw(st.integers(0, 2 * max_fee))
+
+    new = bumped(old, cap, POLICY)
+
+    if new is not None:
+        assert new.max_fee <= cap
+        assert new.priority_fee <= new.max_fee
+        assert 10 * new.max_fee >= 11 * old.max_fee
+        assert 10 * new.priority_fee >= 11 * old.priority_fee
+
+
+@pytest.mark.parametrize(
+    ("base_fee", "gas_used", "expected"),
+    [
+        (10**9, 15_000_000, 10**9),
+        (10**9, 30_000_000, 1_125_000_000),
+        (10**9, 0, 875_000_000),
+        (7, 15_000_001, 8),
+        (7, 0, 7),
+        (8, 0, 7),
+        (0, 30_000_000, 1),
+    ],
+)
+def test_the_next_base_fee_is_the_specifications(base_fee, gas_used, expected):
+    """At the target it stays; a full block adds an eighth, at least one wei."""
+    assert next_base_fee(base_fee=base_fee, gas_used=gas_used, gas_limit=30_000_000) == expected
+
+
+def test_ten_full_blocks_raise_the_base_fee_three_times():
+    """The fastest rise that a chain with these parameters can make: 1.125 to the tenth."""
+    fee = 10**9
+    for _ in range(10):
+        fee = next_base_fee(base_fee=fee, gas_used=30_000_000, gas_limit=30_000_000)
+
+    exact = 10**9 * 9**10 // 8**10
+    assert exact - 10 * 4 <= fee <= exact
+
+
+def test_the_first_bid_has_headroom_and_the_markets_tip():
+    """Twice the next base fee keeps it in the pool for six full blocks."""
+    fees = opening_fees(batch(), FeeMarket(base_fee=10 * GWEI, priority_fee=2 * GWEI), POLICY)
+
+    assert fees == Fees(max_fee=22 * GWEI, priority_fee=2 * GWEI)
+
+
+def test_a_share_of_the_profit_may_be_bid_as_the_tip():
+    """Builders order by the tip; the share is spread over the expected gas."""
+    policy = FeePolicy(profit_bid_bps=1000)
+    one = batch()
+
+    fees = opening_fees(one, FeeMarket(base_fee=10 * GWEI, priority_fee=1), policy)
+
+    assert fees.priority_fee == one.net_profit // 10 // 500_000
+
+
+@given(
+    gross=st.integers(1, 10**18),
+    least=st.integers(0, 10**18),
+    base_fee=st.integers(0, 10**12),
+    tip=st.integers(0, 10**12),
+)
+def test_no_bid_costs_more_than_the_profit_above_its_minimum(gross, least, base_fee, tip):
+    """At the planned gas the ceiling leaves what the policy wants to keep."""
+    one = plan(gross_profit=gross, gross_profit_wei=gross, min_profit=min(least, gross))
+    keep = max(0, one.min_profit - one.gas * one.gas_price)
+
+    fees = opening_fees(batch(one), FeeMarket(base_fee=base_fee, priority_fee=tip), POLICY)
+
+    if fees is not None:
+        assert fees.max_fee * one.gas <= gross - keep
+        assert base_fee < fees.max_fee <= POLICY.max_fee
+        assert fees.priority_fee <= fees.max_fee
+
+
+def test_the_ceiling_of_the_settings_holds_for_any_profit():
+    """A price error must not become a fee of a million gwei."""
+    rich = plan(gross_profit=10**24, gross_profit_wei=10**24)
+
+    assert fee_cap(batch(rich), FeePolicy(max_fee=300 * GWEI)) == 300 * GWEI
+
+
+async def test_the_fee_history_is_asked_once_per_block():
+    """A second request in the same block would only cost time."""
+
+    class Counting(ScriptedChain):
+        asked = 0
+
+        async def fee_history(self, blocks, percentile):
+            self.asked += 1
+            return [11 * GWEI, 12 * GWEI], [0, 3 * GWEI, 5 * GWEI]
+
+    chain = Counting()
+    oracle = FeeOracle(chain, 8453, POLICY)
+
+    assert await oracle.gas_price(head(5)) == 17 * GWEI
+    assert await oracle.market(head(5)) == FeeMarket(base_fee=12 * GWEI, priority_fee=5 * GWEI)
+    assert chain.asked == 1
+    await oracle.gas_price(head(6))
+    assert chain.asked == 2
+
+
+async def test_a_node_that_contradicts_the_formula_is_believed_and_reported(caplog):
+    """The node's extra element is the next block's fee; a difference is worth a look."""
+
+    class Odd(ScriptedChain):
+        async def fee_history(self, blocks, percentile):
+            return [10 * GWEI, 99 * GWEI], []
+
+    market = await FeeOracle(Odd(), 1, POLICY).market(head(5))
+
+    assert market == FeeMarket(base_fee=99 * GWEI, priority_fee=1)
+    assert "base_fee_differs block=5" in caplog.text
+
+
+def test_the_floor_needs_no_request_and_is_never_above_the_price():
+    """Dust is told apart without asking anything."""
+    full = head(5, gas_used=0)
+
+    assert FeeOracle(None, 1, POLICY).floor(full) == 10 * GWEI * 7 // 8 + 1
+    assert FeeOracle(None, 42161, POLICY).floor(head(5, gas_used=30_000_000)) < 10 * GWEI

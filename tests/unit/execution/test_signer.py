@@ -1,0 +1,110 @@
+import json
+import pickle
+
+import pytest
+from eth_account import Account
+from eth_keys.constants import SECPK1_N
+
+from keeper.domain.errors import ConfigError
+from keeper.domain.submission import Fees
+from keeper.execution import keystore
+from keeper.execution.signer import LocalSigner, Unsigned
+
+KEY = bytes.fromhex("5a" * 32)
+DEVELOPMENT_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+FIELDS = Unsigned(
+    nonce=3,
+    to="0x0000000000000000000000000000000000000009",
+    calldata=b"\x01",
+    gas_limit=100_000,
+    fees=Fees(max_fee=9, priority_fee=2),
+)
+
+
+def test_the_signed_bytes_are_the_accounts_and_their_hash_is_known():
+    """The hash must be in the journal before the bytes leave."""
+    signer = LocalSigner(KEY, 1)
+
+    signed = signer.sign(FIELDS)
+
+    assert Account.recover_transaction(signed.raw) == signer.address
+    assert signer.sign(FIELDS) == signed
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        (b"\x01" * 31, "31 bytes instead of 32"),
+        (b"\x01" * 33, "33 bytes instead of 32"),
+        (bytes(32), "outside of the curve's range"),
+        (SECPK1_N.to_bytes(32), "outside of the curve's range"),
+    ],
+)
+def test_what_is_no_key_gets_a_true_message_without_the_key(key, says):
+    """The library says '32 bytes instead of 32 bytes' here."""
+    with pytest.raises(ConfigError, match=says) as caught:
+        LocalSigner(key, 1)
+
+    assert key.hex() not in str(caught.value) + caught.value.hint
+
+
+def test_a_development_key_signs_on_local_chains_only():
+    """Everybody has it: the gas money would be gone within a block."""
+    assert LocalSigner(DEVELOPMENT_KEY, 31337).chain_id == 31337
+
+    with pytest.raises(ConfigError, match="development key"):
+        LocalSigner(DEVELOPMENT_KEY, 1)
+
+
+def test_the_key_is_in_no_representation():
+    """Neither logs nor crash reports may show it."""
+    signer = LocalSigner(KEY, 1)
+
+    assert KEY.hex() not in repr(signer) + str(signer)
+    with pytest.raises(TypeError):
+        pickle.dumps(signer)
+    with pytest.raises(TypeError):
+        vars(signer)
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """Encrypt with few rounds: the strength is the library's, the checks are ours."""
+    strong = Account.encrypt
+    monkeypatch.setattr(
+        Account, "encrypt", lambda key, password: strong(key, password, kdf="pbkdf2", iterations=2)
+    )
+
+
+def test_a_keystore_comes_back_as_the_key_it_was_made_of(tmp_path, cheap):
+    """And nobody else may read the file."""
+    path = tmp_path / "key.json"
+
+    address = keystore.store(path, KEY, "secret")
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert keystore.load(path, "secret") == KEY
+    assert keystore.stated_address(path) == address == LocalSigner(KEY, 1).address
+
+
+def test_bad_keystores_each_get_their_message(tmp_path, cheap):
+    """Wrong password, swapped address, open permissions, not a keystore, in the way."""
+    path = tmp_path / "key.json"
+    keystore.store(path, KEY, "secret")
+    text = path.read_text()
+    with pytest.raises(ConfigError, match="exists already"):
+        keystore.create(path, "secret")
+    with pytest.raises(ConfigError, match="password is wrong"):
+        keystore.load(path, "guess")
+    path.write_text(json.dumps({**json.loads(text), "address": "11" * 20}))
+    with pytest.raises(ConfigError, match="its key is that of"):
+        keystore.load(path, "secret")
+    path.write_text("{}")
+    with pytest.raises(ConfigError, match="not a keystore of version 3"):
+        keystore.load(path, "secret")
+    path.write_text("[]")
+    with pytest.raises(ConfigError, match="not a JSON object"):
+        keystore.load(path, "secret")
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="0644"):
+        keystore.load(path, "secret")

@@ -1,0 +1,244 @@
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from keeper.domain.errors import JournalError
+from keeper.domain.submission import (
+    Attempt,
+    AttemptKind,
+    AttemptState,
+    Fees,
+    Inclusion,
+    NonceState,
+    PlanOutcome,
+    Submission,
+)
+from keeper.storage import database, submissions
+from keeper.storage.journal import Journal
+from keeper.storage.schema import metadata
+from tests.support.scripted_submission import batch, plan
+
+SENDER = "0x00000000000000000000000000000000000000AA"
+
+
+def attempt(nonce=0, kind=AttemptKind.SEND, fee=10):
+    return Attempt(
+        nonce=nonce,
+        kind=kind,
+        hash=f"0x{nonce:032x}{fee:032x}",
+        raw=bytes([nonce, fee]),
+        fees=Fees(max_fee=2**200 + fee, priority_fee=fee),
+        gas_limit=1_000_000,
+        to=SENDER,
+        calldata=b"\xab",
+        block_number=7,
+    )
+
+
+def submission(nonce=0, *plans):
+    return Submission(nonce=nonce, batch=batch(*plans), attempts=(attempt(nonce),))
+
+
+def inclusion(**changes):
+    made = Inclusion(
+        hash=attempt().hash,
+        block_number=8,
+        block_hash="0xbb",
+        success=True,
+        gas_used=400_000,
+        effective_gas_price=11,
+        plans=(PlanOutcome(market="m", account="a", token="t", profit=2**250, profit_wei=2**249),),
+    )
+    return replace(made, **changes)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "keeper.sqlite"
+
+
+@pytest.fixture
+def journal(path):
+    made = Journal.open(path, chain_id=1, sender=SENDER)
+    yield made
+    made.close()
+
+
+async def test_what_was_recorded_but_never_sent_is_there_after_a_restart(path):
+    """A crash between record and send: the bytes can be sent by the next process, to the byte."""
+    first = Journal.open(path, chain_id=1, sender=SENDER)
+    bound = [submission(0, plan(0), plan(1)), submission(1, plan(2))]
+    await first.record(bound)
+    first.close()
+
+    second = Journal.open(path, chain_id=1, sender=SENDER, chain_nonce=0)
+    found = await second.open_submissions()
+    second.close()
+
+    assert found == bound
+    assert found[0].newest.state is AttemptState.RECORDED
+
+
+def test_a_commit_survives_a_process_that_is_killed(path):
+    """The write is on the disk when the call returns, not when the journal is closed."""
+    script = (
+        "import asyncio, os, pathlib, sys\n"
+        "from keeper.storage.journal import Journal\n"
+        "async def main():\n"
+        "    journal = Journal.open(pathlib.Path(sys.argv[1]), chain_id=1, sender='0xAA')\n"
+        "    await journal.record_control('pause', '', 'ok')\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+
+    process = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+
+    assert process.returncode == -9
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT action FROM control_actions").fetchall() == [("pause",)]
+    raw.close()
+    Journal.open(path, chain_id=1, sender="0xAA").close()
+
+
+async def test_attempts_outcomes_and_reorgs_are_kept(journal):
+    """The nonce goes from bound to included, back, and to final; every attempt stays."""
+    await journal.record([submission(0)])
+    await journal.add_attempt(attempt(kind=AttemptKind.BUMP, fee=12))
+    await journal.mark_sent([replace(attempt(fee=12), state=AttemptState.SENT)], ["accepted"])
+    await journal.include(0, inclusion())
+    included = (await journal.open_submissions())[0]
+    await journal.reopen(0)
+    reopened = (await journal.open_submissions())[0]
+    await journal.include(0, inclusion(block_number=9))
+    await journal.finalise(0)
+
+    assert [one.state for one in included.attempts] == [AttemptState.RECORDED, AttemptState.SENT]
+    assert (included.state, included.inclusion) == (NonceState.INCLUDED, inclusion())
+    assert (reopened.state, reopened.inclusion) == (NonceState.BOUND, None)
+    assert await journal.open_submissions() == []
+    assert await journal.high_water() == 0
+
+
+async def test_a_nonce_is_never_bound_twice(journal):
+    """The second record fails as a whole, and nothing of it is kept."""
+    await journal.record([submission(0)])
+
+    with pytest.raises(JournalError):
+        await journal.record(
+            [submission(1, plan(1)), replace(submission(0), attempts=(attempt(0, fee=11),))]
+        )
+
+    assert await journal.high_water() == 0
+
+
+async def test_the_round_of_an_intent_rises_each_time(journal, path):
+    """The same account liquidated again is another intent, not the same one twice."""
+    await journal.record([submission(0, plan(0))])
+    await journal.record([submission(1, plan(0))])
+
+    with sqlite3.connect(path) as raw:
+        rounds = raw.execute("SELECT round FROM intents ORDER BY id").fetchall()
+    raw.close()
+    assert rounds == [(0,), (1,)]
+
+
+def test_the_files_are_for_the_owner_only(journal, path):
+    """The journal says what the keeper is about to do."""
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
+
+
+def test_a_second_process_is_refused_and_told_which_has_it(journal, path):
+    """Two processes with one key overwrite each other's nonces."""
+    with pytest.raises(JournalError, match=f"in use by process {os.getpid()}"):
+        Journal.open(path, chain_id=1, sender=SENDER)
+
+
+async def test_reading_commands_work_beside_the_running_node(journal, path):
+    """And cannot write."""
+    await journal.record([submission(0)])
+    engine = database.reader(path)
+
+    found = database.read(
+        engine, lambda one: submissions.submissions_in(one, [NonceState.BOUND], newest=10)
+    )
+
+    assert [one.nonce for one in found] == [0]
+    with pytest.raises(JournalError, match="readonly"):
+        database.read(engine, lambda one: submissions.finalise(one, 0))
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "sender", "says"),
+    [(2, SENDER, "belongs to chain 1"), (1, "0xBB", "belongs to 0x"), (1, None, "not to a dry")],
+)
+def test_a_foreign_journal_is_refused(path, chain_id, sender, says):
+    """Another chain's nonces would be sent on this one."""
+    Journal.open(path, chain_id=1, sender=SENDER).close()
+
+    with pytest.raises(JournalError, match=says):
+        Journal.open(path, chain_id=chain_id, sender=sender)
+
+
+@pytest.mark.parametrize("empty_file", [True, False])
+def test_a_lost_journal_of_a_used_key_is_refused_unless_asked_for(path, empty_file):
+    """What it knew may still be in a mempool; SQLite would open an empty file as a new one."""
+    if empty_file:
+        path.touch(mode=0o600)
+    with pytest.raises(JournalError, match="has sent 5 transactions"):
+        Journal.open(path, chain_id=1, sender=SENDER, chain_nonce=5)
+
+    made = Journal.open(path, chain_id=1, sender=SENDER, chain_nonce=5, init=True)
+    assert made.first_nonce == 5
+    made.close()
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 100, None])
+def test_a_damaged_journal_is_refused(path, damage):
+    """Half a record is worse than none: nothing may be signed on it."""
+    Journal.open(path, chain_id=1, sender=SENDER).close()
+    raw = bytearray(path.read_bytes())
+    path.write_bytes(damage or bytes(raw[:4096]) + os.urandom(4096) + bytes(raw[8192:]))
+
+    with pytest.raises(JournalError):
+        Journal.open(path, chain_id=1, sender=SENDER)
+
+
+def test_a_journal_that_others_can_read_is_refused(path):
+    """The operator is told the command that repairs it."""
+    path.touch()
+    path.chmod(0o644)
+
+    with pytest.raises(JournalError, match="0644") as caught:
+        Journal.open(path, chain_id=1, sender=SENDER)
+    assert caught.value.hint == f"chmod 600 {path}"
+
+
+def test_a_journal_of_a_newer_version_is_refused(path):
+    """Its columns may mean something that this version does not know."""
+    Journal.open(path, chain_id=1, sender=SENDER).close()
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    raw.close()
+
+    with pytest.raises(JournalError, match="newer version"):
+        Journal.open(path, chain_id=1, sender=SENDER)
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_code_uses(journal, path):
+    """A column that only one of them has would fail at the worst moment."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+
+    assert differences == []
