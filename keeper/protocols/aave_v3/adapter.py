@@ -11,7 +11,7 @@ from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
 from keeper.domain.units import Address, MarketKey
-from keeper.ports import ChainReader, LendingMarket
+from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.aave_v3 import discovery, events, reader
 from keeper.protocols.aave_v3.asking import Answers
 from keeper.protocols.aave_v3.model import Account, PoolState, Reserve, Structure
@@ -87,6 +87,10 @@ class AaveMarket:
         if self._structure is None:
             raise MarketUnreadable(f"{self.key} has not been discovered")
         return self._structure
+
+    def executor_targets(self) -> ExecutorTargets:
+        """Return the pool: the executor calls it and lets it take what is repaid."""
+        return ExecutorTargets(lenders=(self.structure.pool,))
 
     async def discover(self, head: Head) -> None:
         """

@@ -10,7 +10,7 @@ from keeper.domain.head import Basis
 from keeper.domain.opportunity import FlashLender
 from keeper.domain.reads import Call
 from keeper.domain.units import Address, TokenUnits
-from keeper.ports import ChainReader
+from keeper.ports import ChainReader, ExecutorTargets
 from keeper.quotes.uniswap_v3.curve import UniswapV3Curve
 from keeper.quotes.uniswap_v3.depth import WORD_BITS, Depth, Position
 from keeper.quotes.uniswap_v3.lenders import PoolLender
@@ -45,6 +45,10 @@ class UniswapV3Venue:
     def kind(self) -> str:
         """The venue's name in the settings."""
         return KIND
+
+    def executor_targets(self) -> ExecutorTargets:
+        """Return the factory: it vouches for the pools that the executor trades with."""
+        return ExecutorTargets(factories=(self._factory,))
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
         """
