@@ -1,0 +1,132 @@
+"""``keeper executor``: the on-chain executor, deployed, checked, swept."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from keeper.cli.findings import report
+from keeper.cli.lazy import loaded
+from keeper.cli.options import ConfigOption, JsonOption, SetOption
+from keeper.cli.output import print_json, print_line
+from keeper.config import AddressText, Settings, load, overrides
+from keeper.domain.errors import ConfigError
+from keeper.domain.units import Address
+
+app = typer.Typer(help="The on-chain executor: deploy, check, sweep.")
+
+_WORK = "keeper.cli.executor_work"
+
+NameOption = Annotated[
+    str | None,
+    typer.Option("--name", help="Which [[executor]]; default the first.", show_default=False),
+]
+
+
+@app.command()
+def deploy(
+    config: ConfigOption = None,
+    *,
+    owner: Annotated[
+        str | None, typer.Option(help="Who administers it; default the key.", metavar="ADDRESS")
+    ] = None,
+    receiver: Annotated[
+        str | None, typer.Option(help="Where profits go; default the owner.", metavar="ADDRESS")
+    ] = None,
+    operator: Annotated[
+        list[str] | None,
+        typer.Option(help="Who may liquidate; repeatable; default the key.", metavar="ADDRESS"),
+    ] = None,
+    storage_build: Annotated[
+        bool, typer.Option("--storage-build", help="For chains without transient storage.")
+    ] = False,
+    as_json: JsonOption = False,
+    override: SetOption = None,
+) -> None:
+    """Deploy an executor that may use the configured markets and venues."""
+    settings = load(config, overrides(override)).settings
+    made = asyncio.run(
+        loaded(f"{_WORK}:deployed")(
+            settings,
+            owner=_address(owner, "--owner"),
+            receiver=_address(receiver, "--receiver"),
+            operators=[one for text in operator or () if (one := _address(text, "--operator"))],
+            storage_build=storage_build,
+        )
+    )
+    if as_json:
+        print_json({"address": made})
+    else:
+        print_line(made)
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    *,
+    name: NameOption = None,
+    as_json: JsonOption = False,
+    override: SetOption = None,
+) -> None:
+    """Check code, roles, allow-lists, balances and allowances of an executor."""
+    settings = load(config, overrides(override)).settings
+    report(
+        asyncio.run(loaded(f"{_WORK}:checked")(settings, _configured(settings, name))),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def sweep(
+    config: ConfigOption = None,
+    *,
+    name: NameOption = None,
+    to: Annotated[
+        str | None, typer.Option(help="Where to; default the receiver.", metavar="ADDRESS")
+    ] = None,
+    token: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this token; repeatable; default all.", metavar="ADDRESS"),
+    ] = None,
+    as_json: JsonOption = False,
+    override: SetOption = None,
+) -> None:
+    """Send away what lies in the executor; needs the owner's key."""
+    settings = load(config, overrides(override)).settings
+    sent = asyncio.run(
+        loaded(f"{_WORK}:swept")(
+            settings,
+            _configured(settings, name),
+            _address(to, "--to"),
+            [one for text in token or () if (one := _address(text, "--token"))],
+        )
+    )
+    if as_json:
+        print_json({"swept": sent})
+        return
+    for one in sent:
+        print_line(f"{one['amount']} of {one['token']} to {one['to']} in {one['transaction']}")
+    if not sent:
+        print_line("nothing lies in the executor")
+
+
+def _configured(settings: Settings, name: str | None) -> Address:
+    """Return the named executor's address, or the first one's."""
+    known = {one.name: one.address for one in settings.executor}
+    if not known:
+        raise ConfigError("no executor is configured", hint="keeper executor deploy")
+    if name is not None and name not in known:
+        raise ConfigError(f"there is no executor {name!r}", hint=f"executors: {', '.join(known)}")
+    return known[name] if name is not None else next(iter(known.values()))
+
+
+def _address(text: str | None, option: str) -> Address | None:
+    """Return an option's address, checked as strictly as the settings' are."""
+    if text is None:
+        return None
+    try:
+        return TypeAdapter[Address](AddressText).validate_python(text)
+    except ValidationError as error:
+        context = error.errors()[0].get("ctx", {})
+        raise ConfigError(f"{option}: {context['reason']}", hint=str(context["hint"])) from None

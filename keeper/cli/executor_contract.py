@@ -1,0 +1,199 @@
+"""The executor on the chain: made, read and verified."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keeper.chain.abi import ABI_FOLDER, address_at, calldata, encoded, word
+from keeper.cli.findings import Finding, fail, ok, warn
+from keeper.cli.here import Here
+from keeper.domain.errors import EnvironmentFault
+from keeper.domain.reads import Call, CallResult
+from keeper.domain.units import Address
+from keeper.execution.executor import ARTIFACT, ARTIFACT_STORAGE
+
+CONSTRUCTOR = ("address", "address", "address[]", "address[]", "address[]", "address")
+NOBODY = Address("0x" + "0" * 40)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """Who may do what with an executor."""
+
+    owner: Address
+    receiver: Address
+    operators: tuple[Address, ...]
+
+
+def artifact(*, storage_build: bool) -> dict[str, Any]:
+    """Return the compiled executor; EnvironmentFault if the installation lacks it."""
+    name = ARTIFACT_STORAGE if storage_build else ARTIFACT
+    try:
+        return dict(json.loads((ABI_FOLDER / f"{name}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        raise EnvironmentFault(f"the artifact of {name} is missing or broken") from None
+
+
+async def creation_code(here: Here, roles: Roles, *, storage_build: bool) -> bytes:
+    """Return the deployment's data, with the allow-lists that the settings need."""
+    for market in here.session.markets:
+        await market.discover(here.head)
+    targets = here.executor_targets()
+    arguments = encoded(
+        CONSTRUCTOR,
+        (
+            roles.owner,
+            roles.receiver,
+            roles.operators,
+            targets.lenders,
+            targets.factories,
+            await here.wrapped_native(),
+        ),
+    )
+    return bytes.fromhex(_hex(artifact(storage_build=storage_build)["bytecode"])) + arguments
+
+
+async def code_finding(here: Here, executor: Address) -> Finding:
+    """Say whether the executor's code is ours, byte for byte but for its one immutable."""
+    code = await here.reader.code(executor, here.basis)
+    if not code:
+        return fail("executor code", f"{executor} has no code", "keeper executor deploy")
+    wrapped = (await _read(here, executor, ["wrappedNative()"]))[0]
+    immutable = wrapped.data if wrapped.success else b""
+    plain = code.replace(immutable, bytes(32)) if len(immutable) == len(bytes(32)) else code
+    for storage_build in (False, True):
+        known = artifact(storage_build=storage_build)
+        if plain == bytes.fromhex(_hex(known["deployedBytecode"])):
+            return ok("executor code", f"{executor} is {known['contractName']}")
+    return fail(
+        "executor code", f"{executor} is not this version's executor", "keeper executor deploy"
+    )
+
+
+async def role_findings(here: Here, executor: Address, wallet: Address | None) -> list[Finding]:
+    """Say who owns the executor, who is paid, and whether the wallet may liquidate with it."""
+    names = ["owner()", "pendingOwner()", "receiver()", "paused()"]
+    owner, pending, receiver, paused = await _read(here, executor, names)
+    found = [_owner_finding(address_at(owner.data, 0), wallet)]
+    if address_at(pending.data, 0) != NOBODY:
+        found.append(warn("executor owner", f"offered to {address_at(pending.data, 0)}"))
+    found.append(_receiver_finding(address_at(receiver.data, 0), executor, wallet))
+    if word(paused.data, 0):
+        found.append(fail("executor", "is paused", "the owner calls setPaused(false)"))
+    if wallet is not None:
+        allowed = await _allowed(here, executor, "isOperator(address)", [wallet])
+        found.append(
+            ok("executor operator", f"{wallet} may liquidate")
+            if allowed == [True]
+            else fail(
+                "executor operator",
+                f"{wallet} may not liquidate",
+                f"the owner calls setOperator({wallet}, true)",
+            )
+        )
+    return found
+
+
+def _owner_finding(owner: Address, wallet: Address | None) -> Finding:
+    if owner == wallet:
+        return warn(
+            "executor owner", f"is the hot key {owner}", "transferOwnership to a cold account"
+        )
+    return ok("executor owner", owner)
+
+
+def _receiver_finding(receiver: Address, executor: Address, wallet: Address | None) -> Finding:
+    if receiver == executor:
+        return fail("executor receiver", "is the executor itself", "the owner calls setReceiver")
+    if receiver == wallet:
+        return warn(
+            "executor receiver", f"is the hot key {receiver}", "setReceiver to a cold account"
+        )
+    return ok("executor receiver", receiver)
+
+
+async def allow_list_findings(here: Here, executor: Address) -> list[Finding]:
+    """Say which of the settings' pools and factories the executor may not use."""
+    targets, found = here.executor_targets(), []
+    for function, setter, addresses in (
+        ("isLendingPool(address)", "setLendingPool", targets.lenders),
+        ("isFactory(address)", "setFactory", targets.factories),
+    ):
+        for target, allowed in zip(
+            addresses, await _allowed(here, executor, function, addresses), strict=True
+        ):
+            what = f"executor {function.partition('(')[0].removeprefix('is')}"
+            found.append(
+                ok(what, f"{target} is allowed")
+                if allowed
+                else fail(
+                    what, f"{target} is not allowed", f"the owner calls {setter}({target}, true)"
+                )
+            )
+    return found
+
+
+async def left_over(here: Here, executor: Address) -> dict[Address, int]:
+    """Return what lies in the executor by token; the zero address stands for the native coin."""
+    tokens = await market_tokens(here)
+    calls = [Call(target=token, data=calldata("balanceOf(address)", executor)) for token in tokens]
+    amounts = await here.reader.aggregate(calls, here.basis)
+    held = {token: _word(result) for token, result in zip(tokens, amounts, strict=True)}
+    held[NOBODY] = await here.reader.balance(executor, here.basis)
+    return {token: amount for token, amount in held.items() if amount}
+
+
+async def allowances(here: Here, executor: Address) -> list[tuple[Address, Address]]:
+    """Return the pairs of token and lending pool where an allowance was left."""
+    tokens, lenders = await market_tokens(here), here.executor_targets().lenders
+    pairs = [(token, lender) for token in tokens for lender in lenders]
+    calls = [
+        Call(target=token, data=calldata("allowance(address,address)", executor, lender))
+        for token, lender in pairs
+    ]
+    results = await here.reader.aggregate(calls, here.basis)
+    return [pair for pair, result in zip(pairs, results, strict=True) if _word(result)]
+
+
+async def market_tokens(here: Here) -> list[Address]:
+    """Return every token that the (discovered) markets price."""
+    tokens = dict[Address, None]()
+    for market in here.session.markets:
+        tokens.update(dict.fromkeys((await here.snapshot(market)).prices))
+    return list(tokens)
+
+
+async def owner_of(here: Here, executor: Address) -> Address:
+    """Return the executor's owner; EnvironmentFault if it has none."""
+    (result,) = await _read(here, executor, ["owner()"])
+    if not result.success:
+        raise EnvironmentFault(f"{executor} is not an executor", hint="check [[executor]] address")
+    return address_at(result.data, 0)
+
+
+async def receiver_of(here: Here, executor: Address) -> Address:
+    """Return where the executor's profits go."""
+    (result,) = await _read(here, executor, ["receiver()"])
+    return address_at(result.data, 0)
+
+
+async def _read(here: Here, executor: Address, functions: Sequence[str]) -> list[CallResult]:
+    calls = [Call(target=executor, data=calldata(function)) for function in functions]
+    return await here.reader.aggregate(calls, here.basis)
+
+
+async def _allowed(
+    here: Here, executor: Address, function: str, addresses: Sequence[Address]
+) -> list[bool]:
+    calls = [Call(target=executor, data=calldata(function, one)) for one in addresses]
+    results = await here.reader.aggregate(calls, here.basis)
+    return [bool(_word(result)) for result in results]
+
+
+def _word(result: CallResult) -> int:
+    return word(result.data, 0) if result.success and result.data else 0
+
+
+def _hex(text: str) -> str:
+    return text.removeprefix("0x")

@@ -1,0 +1,126 @@
+"""What ``keeper executor`` does, once its options are known."""
+
+from collections.abc import Sequence
+
+from keeper.chain.abi import calldata
+from keeper.cli import executor_contract as contract
+from keeper.cli.executor_contract import NOBODY, Roles
+from keeper.cli.findings import Finding, Level, fail, ok, warn
+from keeper.cli.here import Here, here, wallet_key
+from keeper.cli.output import print_note
+from keeper.cli.owner import OwnerAccount
+from keeper.config import Settings
+from keeper.domain.errors import ConfigError, EnvironmentFault
+from keeper.domain.units import Address
+from keeper.execution.signer import checked_key
+
+
+async def deployed(
+    settings: Settings,
+    *,
+    owner: Address | None,
+    receiver: Address | None,
+    operators: Sequence[Address],
+    storage_build: bool,
+) -> Address:
+    """Deploy an executor for the settings' markets and venues, verify it, return its address."""
+    key = wallet_key(settings.wallet)
+    async with here(settings) as place:
+        account = OwnerAccount(key, place)
+        final_owner = owner or account.address
+        roles = Roles(
+            owner=final_owner,
+            receiver=receiver or final_owner,
+            operators=tuple(operators) or (account.address,),
+        )
+        code = await contract.creation_code(place, roles, storage_build=storage_build)
+        print_note(f"deploying from {account.address}")
+        receipt = await account.send(code)
+        if receipt.contract is None:
+            raise EnvironmentFault("the receipt names no contract")
+        after = Here(session=place.session, head=await place.reader.head(receipt.block_hash))
+        finding = await contract.code_finding(after, receipt.contract)
+        if finding.level is not Level.OK:
+            raise EnvironmentFault(finding.detail, hint="do not use this contract")
+        return receipt.contract
+
+
+async def checked(settings: Settings, executor: Address) -> list[Finding]:
+    """Return everything there is to say about a deployed executor."""
+    wallet = _wallet_address(settings)
+    async with here(settings) as place:
+        for market in place.session.markets:
+            await market.discover(place.head)
+        return await findings(place, executor, wallet)
+
+
+async def findings(place: Here, executor: Address, wallet: Address | None) -> list[Finding]:
+    """Return the findings about an executor; the markets are discovered."""
+    code = await contract.code_finding(place, executor)
+    if code.level is not Level.OK:
+        return [code]
+    held = await contract.left_over(place, executor)
+    allowed = await contract.allowances(place, executor)
+    return [
+        code,
+        *await contract.role_findings(place, executor, wallet),
+        *await contract.allow_list_findings(place, executor),
+        ok("executor balances", "none")
+        if not held
+        else warn(
+            "executor balances",
+            ", ".join(f"{amount} of {_named(token)}" for token, amount in held.items()),
+            "keeper executor sweep",
+        ),
+        ok("executor allowances", "none")
+        if not allowed
+        else fail(
+            "executor allowances",
+            ", ".join(f"{token} to {lender}" for token, lender in allowed),
+            "an executor of ours leaves none: replace it",
+        ),
+    ]
+
+
+async def swept(
+    settings: Settings, executor: Address, to: Address | None, tokens: Sequence[Address]
+) -> list[dict[str, str]]:
+    """Send what lies in the executor to ``to`` (its receiver); return what was sent."""
+    key = wallet_key(settings.wallet)
+    async with here(settings) as place:
+        account = OwnerAccount(key, place)
+        owner = await contract.owner_of(place, executor)
+        if owner != account.address:
+            raise ConfigError(
+                f"only the owner {owner} may sweep, and the key is that of {account.address}",
+                hint="run this with the owner's key",
+            )
+        for market in place.session.markets:
+            await market.discover(place.head)
+        held = await contract.left_over(place, executor)
+        target = to or await contract.receiver_of(place, executor)
+        sent = []
+        for token, amount in held.items():
+            if tokens and token not in tokens:
+                continue
+            data = calldata("rescue(address,address,uint256)", token, target, amount)
+            receipt = await account.send(data, executor)
+            sent.append(
+                {
+                    "token": token,
+                    "amount": str(amount),
+                    "to": target,
+                    "transaction": receipt.transaction_hash,
+                }
+            )
+        return sent
+
+
+def _wallet_address(settings: Settings) -> Address | None:
+    if settings.wallet.private_key is None and settings.wallet.keystore is None:
+        return None
+    return checked_key(wallet_key(settings.wallet), settings.chain.id)
+
+
+def _named(token: Address) -> str:
+    return "the native coin" if token == NOBODY else token

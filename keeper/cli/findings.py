@@ -1,0 +1,87 @@
+"""What a check found: ok, warn or fail, one line each, with the fix."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from keeper.cli.output import PIPED_WIDTH, print_json
+from keeper.domain.errors import KeeperError
+from keeper.observe.redaction import one_line
+
+FAILED_EXIT: Final = 3
+
+
+class Level(enum.StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+_STYLES: Final = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at: ``what``, the ``detail`` seen, and the ``fix`` if it is bad."""
+
+    level: Level
+    what: str
+    detail: str
+    fix: str = ""
+
+
+def ok(what: str, detail: str) -> Finding:
+    """Return a finding that needs nothing."""
+    return Finding(level=Level.OK, what=what, detail=detail)
+
+
+def warn(what: str, detail: str, fix: str = "") -> Finding:
+    """Return a finding that an operator should know."""
+    return Finding(level=Level.WARN, what=what, detail=detail, fix=fix)
+
+
+def fail(what: str, detail: str, fix: str = "") -> Finding:
+    """Return a finding that stops the keeper from doing its work."""
+    return Finding(level=Level.FAIL, what=what, detail=detail, fix=fix)
+
+
+def failed(what: str, error: KeeperError) -> Finding:
+    """Return an error as a finding."""
+    return fail(what, str(error) or error.code, error.hint)
+
+
+def report(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Print the findings and end with exit code 3 if any is a failure."""
+    bad = [one for one in findings if one.level is Level.FAIL]
+    if as_json:
+        print_json({"ok": not bad, "checks": [_document(one) for one in findings]})
+    else:
+        console = Console(width=PIPED_WIDTH, highlight=False, markup=False, emoji=False)
+        for one in findings:
+            console.print(_line(one), soft_wrap=True)
+    if bad:
+        raise typer.Exit(FAILED_EXIT)
+
+
+def _document(one: Finding) -> dict[str, str]:
+    return {
+        "level": one.level.value,
+        "what": one.what,
+        "detail": one_line(one.detail),
+        "fix": one_line(one.fix),
+    }
+
+
+def _line(one: Finding) -> Text:
+    line = Text(f"{one.level.value:<4}", style=_STYLES[one.level])
+    line.append(f"  {one.what}: {one_line(one.detail)}", style="default")
+    if one.fix and one.level is not Level.OK:
+        line.append(f" - {one_line(one.fix)}", style="default")
+    return line
