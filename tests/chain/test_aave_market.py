@@ -1,6 +1,5 @@
 """The Aave v3 adapter against the deployed contracts of 3.0 and 3.6."""
 
-import dataclasses
 from collections import Counter
 
 import pytest
@@ -9,15 +8,6 @@ from eth_utils import keccak
 
 from keeper.chain.abi import checksum
 from keeper.chain.reader import connect
-from keeper.devnet.aave import Listing
-from keeper.devnet.aave_v30 import deploy_aave_v30
-from keeper.devnet.aave_v36 import deploy_aave_v36
-from keeper.devnet.anvil import AnvilOptions, start_anvil
-from keeper.devnet.artifacts import Deployer, multicall3_creation_code
-from keeper.devnet.assets import ASSETS
-from keeper.devnet.borrowers import KINDS, enter_market, planned_borrowers
-from keeper.devnet.feeds import deploy_feeds, deploy_tokens
-from keeper.devnet.node import Node, Transaction
 from keeper.domain.decision import SkipReason
 from keeper.domain.errors import ConfigError, RpcRefused
 from keeper.domain.head import Basis
@@ -31,82 +21,39 @@ LIQUIDATION_CALL = (
     "0x"
     + keccak(text="LiquidationCall(address,address,address,uint256,uint256,address,bool)").hex()
 )
-MULTICALL_DEPLOYER = "0x05f32B3cC3888453ff71B01135B34FF8e41263F2"
 YES, NO = True, False
 RETURNS_TRUE = "0x600160005260206000f3"
-ADMIN = checksum("0x" + "ad" * 20)
 NEWCOMER = checksum("0x" + "31" * 20)
-START = 1_790_000_000
 MONTH = 30 * 24 * 3600
 USD = 10**8
 
 
-@dataclasses.dataclass
 class Chain:
-    """A market of one version on its own Anvil; the admin lends, liquidates and governs."""
+    """A devnet whose admin lends, liquidates and governs."""
 
-    version: str
-    url: str
-    node: Node
-    admin: str
-    tokens: dict
-    feeds: dict
-    aave: object
-    people: tuple
+    def __init__(self, devnet):
+        self.version = devnet.aave.version
+        self.url = f"http://127.0.0.1:{devnet.node.port}"
+        self.node, self.admin = devnet.node, devnet.accounts.admin
+        self.tokens, self.feeds, self.aave = devnet.tokens, devnet.feeds, devnet.aave
+        self.people = devnet.borrowers
+        self._devnet = devnet
 
     def price(self, **dollars):
-        ratio = dollars.pop("ratio", None)
-        if ratio is not None:
-            self.feeds["wstETH"].source.send("setRatio", ratio * 10**15)
-        for symbol, price in dollars.items():
-            aggregator = self.feeds[symbol].aggregator
-            aggregator.send("submit", aggregator.call("latestRound") + 1, price * USD)
+        """Set prices in whole dollars, by symbol."""
+        prices = {symbol: price * USD for symbol, price in dollars.items()}
+        self._devnet.set_prices(prices, leave_pools=True)
 
     def shape(self, offer):
+        """Return the kind of account that an offer is about, or that it needs no swap."""
         if offer.spend_token == offer.receive_token:
             return "same asset"
         return next(each.kind for each in self.people if each.address == offer.account)
 
 
-@pytest.fixture(scope="module", params=["3.0", "3.6"])
-def deployed(request):
-    anvil = start_anvil(AnvilOptions(timestamp=START))
-    node = Node(anvil.port)
-    try:
-        yield bring_up(request.param, anvil, node)
-    finally:
-        node.close()
-        anvil.stop()
-
-
 @pytest.fixture
-def chain(deployed):
-    kept = deployed.node.rpc("evm_snapshot")
-    yield deployed
-    deployed.node.rpc("evm_revert", [kept])
-
-
-def bring_up(version, anvil, node):
-    node.rpc("anvil_autoImpersonateAccount", [True])
-    admin = ADMIN
-    for rich in (admin, MULTICALL_DEPLOYER):
-        node.set_balance(rich, 10**30)
-    node.send(Transaction(sender=MULTICALL_DEPLOYER, data=multicall3_creation_code()))
-    deployer = Deployer(node, admin)
-    tokens, sources = deploy_tokens(deployer), deploy_feeds(deployer)
-    deploy = deploy_aave_v36 if version == "3.6" else deploy_aave_v30
-    aave = deploy(deployer, Listing(tokens, sources, "0x" + "77" * 20))
-    for asset in ASSETS:
-        token, amount = tokens[asset.symbol], asset.units_worth(50_000_000 * USD)
-        if asset.symbol == "WETH":
-            token.send("deposit", value=4 * amount)
-        else:
-            token.send("mint", *([admin] if asset.symbol == "USDT" else []), 4 * amount)
-        token.send("approve", aave.pool.address, UINT256_MAX)
-        aave.pool.send("supply", token.address, amount, admin, 0)
-    people = planned_borrowers(3 * len(KINDS), 5)
-    enter_market(node, aave, tokens, people)
-    return Chain(version, anvil.http, node, admin, tokens, sources, aave, people)
+def chain(devnet):
+    return Chain(devnet)
 
 
 @pytest.fixture
@@ -196,7 +143,7 @@ async def test_a_failing_price_source_fails_alone(chain, market, reader):
     taken = await snapshot(market, reader)
     deep = {person.address for person in chain.people if person.kind == "deep"}
 
-    assert {h.account for h in taken.accounts() if h.unpriced} == deep
+    assert {h.account for h in taken.accounts() if h.unpriced} - {chain.admin} == deep
     assert len(taken.warnings) == 1
     assert "LINK" in taken.warnings[0]
 
@@ -320,9 +267,9 @@ async def test_the_sentinel_protects_down_to_95_percent(chain, market, reader):
     assert False in verdicts
 
 
-SLIGHTLY = {"WETH": 2_800, "LINK": 13, "WBTC": 58_000, "ratio": 1_160}
-CLEARLY = {"WETH": 2_600, "LINK": 11, "WBTC": 52_000, "ratio": 1_120}
-UNDER_WATER = {"WETH": 1_700, "LINK": 7, "WBTC": 33_000, "ratio": 1_000}
+SLIGHTLY = {"WETH": 2_800, "LINK": 13, "WBTC": 54_000, "wstETH": 3_248}
+CLEARLY = {"WETH": 2_600, "LINK": 11, "WBTC": 52_000, "wstETH": 2_912}
+UNDER_WATER = {"WETH": 1_700, "LINK": 7, "WBTC": 33_000, "wstETH": 1_700}
 
 
 @pytest.mark.parametrize(
@@ -363,9 +310,8 @@ async def test_liquidations_do_what_the_outcome_says(chain, market, reader, pric
                 shapes[chain.shape(offer)] += 1
     expected = kinds - {("all", "debt")} if chain.version == "3.0" else kinds
     assert expected <= set(tried)
-    assert {"plain", "e_mode", "same_asset", "same asset", "stable_rate", "two_by_two"} <= set(
-        shapes
-    )
+    assert {"plain", "e_mode", "same_asset", "same asset", "stable_rate"} <= set(shapes)
+    assert prices is SLIGHTLY or "two_by_two" in shapes
 
 
 def amounts(offer):
