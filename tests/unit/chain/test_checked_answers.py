@@ -191,7 +191,7 @@ def test_a_removed_log_keeps_its_mark():
     assert LogReader().log_of({**LOG, "removed": True}).removed
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"a":NaN}', b"[" * 100_000, b"1" * 5000])
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"a":NaN}', b"[" * 5_000, b"1" * 5000])
 def test_what_is_not_json_is_malformed(raw):
     """Deep nesting, huge numbers, bad text: none may escape as a foreign exception."""
     with pytest.raises(RpcMalformed):
