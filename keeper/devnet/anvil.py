@@ -93,25 +93,43 @@ def start_anvil(options: AnvilOptions) -> Anvil:
     """
     port = options.port or _free_port()
     log = options.log or Path(os.devnull)
-    binary = anvil_binary()
-    with log.open("ab") as output:
-        # The binary is the pinned one of the npm lock, the arguments are our own.
-        process = subprocess.Popen(  # noqa: S603
-            [str(binary), *_arguments(options, port)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=options.detached,
-            # prctl only: safe between fork and exec.
-            preexec_fn=None if options.detached else _die_with_owner,  # noqa: PLW1509
-        )
-    anvil = Anvil(port=port, pid=process.pid, ipc=options.ipc, _process=process)
+    command = [str(anvil_binary()), *_arguments(options, port)]
+    process = None if options.detached else _owned(command, log)
+    pid = _detached(command, log) if process is None else process.pid
+    anvil = Anvil(port=port, pid=pid, ipc=options.ipc, _process=process)
     try:
-        _wait_until_it_answers(process, port)
+        _wait_until_it_answers(pid, port)
     except EnvironmentFault:
         anvil.stop()
         raise
     return anvil
+
+
+def _owned(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a process that the kernel ends together with this one."""
+    with log.open("ab") as output:
+        # The binary is the pinned one of the npm lock, the arguments are our own.
+        return subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # prctl only: safe between fork and exec.
+            preexec_fn=_die_with_owner,  # noqa: PLW1509
+        )
+
+
+def _detached(command: Sequence[str], log: Path) -> int:
+    """Start a process of a session of its own, which outlives this one; return its id."""
+    with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
+        files = [
+            (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
+            (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
+            (os.POSIX_SPAWN_DUP2, output.fileno(), 2),
+        ]
+        return os.posix_spawn(
+            command[0], list(command), os.environ, file_actions=files, setsid=True
+        )
 
 
 def stop_process(pid: int) -> bool:
@@ -130,12 +148,17 @@ def stop_process(pid: int) -> bool:
 
 def is_running(pid: int) -> bool:
     """Return whether the id is that of a live Anvil (ids are reused by the system)."""
+    return _is_alive(pid, "anvil")
+
+
+def _is_alive(pid: int, name: str = "") -> bool:
+    """Return whether a process of that name runs; one that waits to be reaped does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
-    name, _, rest = status.partition("(")[2].rpartition(")")
-    return name == "anvil" and not rest.startswith(" Z")
+    found, _, rest = status.partition("(")[2].rpartition(")")
+    return name in {"", found} and not rest.startswith(" Z")
 
 
 def _arguments(options: AnvilOptions, port: int) -> list[str]:
@@ -163,13 +186,12 @@ def _die_with_owner() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_it_answers(pid: int, port: int) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if not _is_alive(pid):
             raise EnvironmentFault(
-                f"Anvil ended at once with exit code {process.returncode}",
-                hint=f"is port {port} taken? its log says more",
+                "Anvil ended at once", hint=f"is port {port} taken? its log says more"
             )
         try:
             with socket.create_connection((HOST, port), timeout=1):

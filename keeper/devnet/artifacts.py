@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from eth_abi.abi import decode, encode
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from keeper.devnet.node import Node, Receipt, Transaction
@@ -115,7 +116,7 @@ class Deployer:
 
     def at(self, artifact: Artifact, address: str) -> Contract:
         """Return the handle of a contract that exists."""
-        return Contract(self.node, artifact, address, self.sender)
+        return Contract(self.node, artifact, str(to_checksum_address(address)), self.sender)
 
 
 @cache
