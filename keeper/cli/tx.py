@@ -1,0 +1,135 @@
+"""``keeper tx``: the journal's nonces and attempts; changes go through the running node."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keeper import config
+from keeper.cli.options import ConfigOption, JsonOption
+from keeper.domain.errors import ConfigError, EnvironmentFault
+from keeper.domain.submission import Attempt, NonceState, Submission
+from keeper.execution.control import ask
+from keeper.storage import database
+from keeper.storage.submissions import submissions_in
+
+app = typer.Typer(no_args_is_help=True, help="The journal's intents and attempts.")
+
+NonceArgument = Annotated[int, typer.Argument(min=0, metavar="NONCE", help="The nonce.")]
+
+
+@app.command("list")
+def list_(
+    config_file: ConfigOption = None,
+    *,
+    as_json: JsonOption = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, newest first.")] = 50,
+) -> None:
+    """List nonces, newest first: state, newest attempt, expected and realised profit."""
+    found = [_document(one) for one in _read(_journal(config_file), limit)]
+    if as_json:
+        typer.echo(json.dumps({"transactions": found}))
+        return
+    for one in found:
+        typer.echo(
+            f"{one['nonce']:>6}  {one['state']:<8}  {one['hash']}"
+            f"  expected {one['expected_profit_wei']} wei  realised {one['net_profit_wei']} wei"
+        )
+
+
+@app.command()
+def show(
+    which: Annotated[str, typer.Argument(metavar="NONCE|HASH", help="A nonce or a hash.")],
+    config_file: ConfigOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one nonce with all its attempts and its receipt."""
+    found = [one for one in _read(_journal(config_file), None) if _is(one, which.lower())]
+    if not found:
+        raise ConfigError(f"the journal has no transaction {which}", hint="see `keeper tx list`")
+    document = _document(found[0])
+    typer.echo(json.dumps(document) if as_json else json.dumps(document, indent=2))
+
+
+@app.command()
+def bump(
+    nonce: NonceArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
+) -> None:
+    """Replace a waiting transaction by the same one with higher fees, within the cap."""
+    _command(_journal(config_file), "bump", nonce, as_json=as_json)
+
+
+@app.command()
+def cancel(
+    nonce: NonceArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
+) -> None:
+    """Replace a waiting transaction by an empty one with the same nonce."""
+    _command(_journal(config_file), "cancel", nonce, as_json=as_json)
+
+
+def _journal(config_file: Path | None) -> Path:
+    return config.load(config_file).settings.journal.path
+
+
+def _read(path: Path, limit: int | None) -> list[Submission]:
+    engine = database.reader(path)
+    newest = limit if limit is not None else 2**31
+    try:
+        return database.read(
+            engine, lambda one: submissions_in(one, tuple(NonceState), newest=newest)
+        )
+    finally:
+        engine.dispose()
+
+
+def _command(journal: Path, action: str, nonce: int, *, as_json: bool) -> None:
+    answer = ask(journal, action, str(nonce))
+    if not answer.get("ok"):
+        error = ConfigError if answer.get("code") == ConfigError.code else EnvironmentFault
+        raise error(str(answer.get("error")), hint=str(answer.get("hint", "")))
+    if as_json:
+        typer.echo(json.dumps({"nonce": nonce, "action": action, "hash": answer["result"]}))
+    else:
+        typer.echo(f"nonce {nonce}: {answer['result']}")
+
+
+def _is(submission: Submission, which: str) -> bool:
+    return which == str(submission.nonce) or any(one.hash == which for one in submission.attempts)
+
+
+def _document(submission: Submission) -> dict[str, object]:
+    batch, inclusion = submission.batch, submission.inclusion
+    return {
+        "nonce": submission.nonce,
+        "state": str(submission.state),
+        "hash": inclusion.hash if inclusion else submission.newest.hash,
+        "accounts": [
+            {"market": market, "account": account} for market, account in submission.accounts
+        ],
+        "expected_profit_wei": None if batch is None else str(batch.net_profit),
+        "net_profit_wei": None if inclusion is None else str(inclusion.net_profit),
+        "attempts": [_attempt(one) for one in submission.attempts],
+        "receipt": None
+        if inclusion is None
+        else {
+            "success": inclusion.success,
+            "block_number": inclusion.block_number,
+            "block_hash": inclusion.block_hash,
+            "gas_used": str(inclusion.gas_used),
+            "gas_price_wei": str(inclusion.effective_gas_price),
+        },
+    }
+
+
+def _attempt(one: Attempt) -> dict[str, object]:
+    return {
+        "kind": str(one.kind),
+        "hash": one.hash,
+        "state": str(one.state),
+        "max_fee_wei": str(one.fees.max_fee),
+        "priority_fee_wei": str(one.fees.priority_fee),
+        "gas_limit": str(one.gas_limit),
+        "block_number": one.block_number,
+    }

@@ -1,0 +1,125 @@
+"""The running node's control socket: changing commands come in here, and each is recorded."""
+
+import asyncio
+import contextlib
+import json
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from keeper.domain.errors import EnvironmentFault, KeeperError
+from keeper.execution.submitter import NodeSubmitter
+
+MAX_LINE: Final = 4_096
+TIMEOUT_SECONDS: Final = 30
+ACTIONS: Final = frozenset({"bump", "cancel", "pause", "resume"})
+
+Record = Callable[[str, str, str], Awaitable[None]]
+"""Keeps action, argument and result."""
+
+
+def socket_path(journal: Path) -> Path:
+    """Return where the node that has this journal listens."""
+    return journal.with_name(journal.name + ".sock")
+
+
+@contextlib.asynccontextmanager
+async def listening(path: Path, submitter: NodeSubmitter, record: Record) -> AsyncIterator[None]:
+    """
+    Listen on a unix socket of mode 0600 while the context lasts.
+
+    The caller holds the journal's lock, so a socket that is there already is a dead one's.
+
+    Raises:
+        EnvironmentFault: the socket cannot be made.
+    """
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                answer = await _answered(await reader.readline(), submitter, record)
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    _remove(path)
+    before = os.umask(0o177)
+    try:
+        server = await asyncio.start_unix_server(serve, path, limit=MAX_LINE)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot listen on {path}: {error.strerror}", hint="choose a shorter journal.path"
+        ) from None
+    finally:
+        os.umask(before)
+    try:
+        yield
+    finally:
+        server.close()
+        await server.wait_closed()
+        _remove(path)
+
+
+def ask(journal: Path, action: str, argument: str = "") -> dict[str, object]:
+    """
+    Give a command to the running node and return its answer.
+
+    Raises:
+        EnvironmentFault: no node runs on this journal, or it did not answer.
+    """
+    return asyncio.run(_ask(socket_path(journal), action, argument))
+
+
+async def _ask(path: Path, action: str, argument: str) -> dict[str, object]:
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
+            writer.write(json.dumps({"action": action, "argument": argument}).encode() + b"\n")
+            await writer.drain()
+            line = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+        answer = json.loads(line)
+    except (OSError, TimeoutError, ValueError):
+        raise EnvironmentFault(
+            "no node is running on this journal",
+            hint="start `keeper run`, and use the same settings file here",
+        ) from None
+    return dict(answer)
+
+
+async def _answered(line: bytes, submitter: NodeSubmitter, record: Record) -> dict[str, object]:
+    """Do what one line asks and return what to answer; never an exception's details."""
+    try:
+        wanted = json.loads(line)
+        action, argument = str(wanted["action"]), str(wanted.get("argument", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {"ok": False, "code": "config", "error": "the command is not understood"}
+    if action not in ACTIONS or (action in {"bump", "cancel"} and not argument.isdecimal()):
+        return {"ok": False, "code": "config", "error": f"there is no command {action[:32]!r}"}
+    try:
+        await record(action, argument, "asked")
+        result = await _done(action, argument, submitter)
+        await record(action, argument, result)
+    except KeeperError as error:
+        with contextlib.suppress(KeeperError):
+            await record(action, argument, f"failed: {error}")
+        return {"ok": False, "code": error.code, "error": str(error), "hint": error.hint}
+    return {"ok": True, "action": action, "result": result}
+
+
+async def _done(action: str, argument: str, submitter: NodeSubmitter) -> str:
+    if action == "bump":
+        return await submitter.bump(int(argument))
+    if action == "cancel":
+        return await submitter.cancel(int(argument))
+    submitter.paused = action == "pause"
+    return "paused" if submitter.paused else "running"
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
