@@ -32,7 +32,7 @@ class Node:
     One keeper following one chain.
 
     Without ``decide`` it observes: health is read and told, nothing is planned.
-    ``drain_seconds`` bounds how long a bounded run waits for what it has sent.
+    ``drain_seconds`` bounds how long a bounded run waits for what it has sent; 0: not at all.
     """
 
     heads: HeadSource
@@ -65,7 +65,7 @@ class Node:
             handled += await self._handled(await newest.get())
         try:
             async with asyncio.timeout(self.drain_seconds):
-                while self.submitter.in_flight() and self.decide is not None:
+                while self.drain_seconds and self.submitter.in_flight():
                     await self._followed(await newest.get())
         except TimeoutError:
             log.warning("still in flight after %s s; the journal has it", self.drain_seconds)

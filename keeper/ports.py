@@ -212,6 +212,15 @@ class ExitVenue(Protocol):
         """Return every route for the pairs, over exact curves of that block."""
         ...
 
+    async def wrapped_native(self) -> Address:
+        """
+        Return the wrapped native coin that the venue was made for.
+
+        Raises:
+            RpcRefused: the venue does not say.
+        """
+        ...
+
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
         """Return what the venue's own quoter says the sale brings."""
         ...

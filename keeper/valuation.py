@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from keeper.domain.errors import MarketUnreadable, RpcRefused
+from keeper.domain.errors import MarketUnreadable
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call
 from keeper.domain.units import Address, BaseCurrency, BlockHash, mul_div_floor
@@ -77,14 +77,3 @@ class NativeCoin:
         price = int.from_bytes(answers[0].data, "big", signed=True)
         decimals = int.from_bytes(answers[1].data, "big")
         return max(mul_div_floor(price, USD_UNIT, 10 ** min(decimals, 77)), 0)
-
-
-async def wrapped_native_of(reader: ChainReader, periphery: Address, head: Head) -> Address | None:
-    """Return what a Uniswap-shaped periphery contract calls ``WETH9()``; None if it does not."""
-    try:
-        answer = await reader.call(
-            Call(target=periphery, data=bytes.fromhex("4aa4a4fc")), Basis(block_hash=head.hash)
-        )
-    except RpcRefused:
-        return None
-    return Address("0x" + answer[12:32].hex()) if len(answer) == _WORD else None

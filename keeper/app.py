@@ -1,0 +1,348 @@
+"""The composition root: settings in, a running node or an answer out."""
+
+import contextlib
+import enum
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from keeper.book.follower import Progress
+from keeper.chain.heads import Heads, Pace
+from keeper.chain.sender import Sender
+from keeper.config import Settings
+from keeper.domain.account import AccountHealth
+from keeper.domain.decision import Decision
+from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
+from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei
+from keeper.execution.fees import FeeOracle, FeePolicy
+from keeper.execution.paper import PaperSubmitter
+from keeper.execution.results import plan_outcomes
+from keeper.execution.signer import LocalSigner
+from keeper.execution.simulator import ExecutorSimulator
+from keeper.execution.submitter import NodeSubmitter
+from keeper.execution.tracker import Tracker
+from keeper.node import Decide, Node
+from keeper.observe.events import Event
+from keeper.pipeline import Decided, Planner, decided
+from keeper.ports import MarketSnapshot, Simulator, Submitter
+from keeper.session import Session, opened
+from keeper.storage.decisions import DecisionJournal
+from keeper.storage.journal import Journal
+from keeper.storage.paper import PaperLedger
+from keeper.strategy.gas import GasModel
+from keeper.strategy.policy import Policy
+from keeper.wallet import hot_address, is_operator
+
+log = logging.getLogger(__name__)
+
+USD_E8: Final = 10**8
+LOCAL_CHAINS: Final = frozenset({1337, 31337})
+"""Chains of a developer's own machine: a key's past there is nobody's money."""
+
+Emit = Callable[[Event], None]
+
+
+class Mode(enum.StrEnum):
+    """How far the node goes."""
+
+    LIVE = "live"  # signs and sends
+    DRY_RUN = "dry-run"  # everything up to the simulated transaction; no signer exists
+    OBSERVE = "observe"  # health only; no plan is made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What `keeper run` was asked for; ``blocks`` None is for ever."""
+
+    mode: Mode = Mode.LIVE
+    blocks: int | None = None
+    init_journal: bool = False
+
+
+async def run(
+    settings: Settings,
+    options: RunOptions,
+    emit: Emit,
+    *,
+    key: bytes | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> None:
+    """
+    Follow the chain and act on it until ``options.blocks`` heads are done, or cancelled.
+
+    ``key`` signs a live run; without one no signer object comes into being.
+
+    Raises:
+        KeeperError: whatever stops a keeper; ``exit_code`` says what kind it is.
+    """
+    async with opened(settings) as session:
+        head = await session.reader.head()
+        signer = await _signer(session, key, head) if options.mode is Mode.LIVE else None
+        async with contextlib.AsyncExitStack() as stack:
+            parts = await _parts(session, options, signer, emit, stack)
+            await session.follower.start(head, progress)
+            _refuse_nothing_readable(session)
+            await _node(session, options, parts, emit).run(options.blocks)
+
+
+async def explained(
+    session: Session, head: Head, snapshots: Sequence[MarketSnapshot], account: Address
+) -> Decided:
+    """Decide about one account at one block, as the node would, without signing anything."""
+    fees = FeeOracle(session.reader, session.settings.chain.id, _fee_policy(session.settings))
+    simulators: Mapping[MarketKey, Simulator] = {
+        one.market: _simulator(session, one.market, None) for one in snapshots
+    }
+    return await decided(await _planner(session, simulators, fees), head, snapshots, only=account)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What differs between the modes."""
+
+    submitter: Submitter
+    decisions: "DecisionJournal | _Forgetful"
+    decide: Decide | None
+
+
+class _Forgetful:
+    """Observing keeps no record: nothing is decided."""
+
+    async def record(
+        self, head: Head, decisions: Sequence[Decision], health: Mapping[Address, AccountHealth]
+    ) -> None:
+        """Forget it."""
+
+
+class _NobodySends:
+    """The submitter of a node that only observes: nothing is ever in flight."""
+
+    def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
+        """Return nothing."""
+        return frozenset()
+
+    async def submit(self, batches: Sequence[Batch], head: Head) -> None:  # noqa: ARG002 (the port's)
+        """Refuse: an observer has no plans."""
+        raise ConfigError("an observing node does not send")
+
+    async def follow(
+        self, head: Head, still_unhealthy: Callable[[MarketKey, Address], bool]
+    ) -> None:
+        """Do nothing."""
+
+
+class _Unsimulated:
+    """Where no executor is configured, plans are explained without a simulation."""
+
+    def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
+        """Return a batch that could not be sent."""
+        return Batch(
+            plans=tuple(plans),
+            executor=Address(""),
+            calldata=b"",
+            gas_limit=gas_limit,
+            deadline=plans[0].deadline,
+            net_profit=net_profit,
+        )
+
+    async def simulated(
+        self,
+        batches: Sequence[Batch],
+        head: Head,  # noqa: ARG002 (the port's)
+    ) -> list[SimulatedBatch]:
+        """Take every plan at its word."""
+        return [
+            SimulatedBatch(
+                plans=tuple(SimulatedPlan(profit=plan.gross_profit) for plan in batch.plans),
+                gas_used=Gas(sum(plan.gas for plan in batch.plans)),
+            )
+            for batch in batches
+        ]
+
+
+async def _parts(
+    session: Session,
+    options: RunOptions,
+    signer: LocalSigner | None,
+    emit: Emit,
+    stack: contextlib.AsyncExitStack,
+) -> _Parts:
+    if options.mode is Mode.OBSERVE:
+        return _Parts(submitter=_NobodySends(), decisions=_Forgetful(), decide=None)
+    settings = session.settings
+    operator = signer.address if signer else hot_address(settings)
+    simulators = {
+        one.key: _required_simulator(session, one.key, operator) for one in session.markets
+    }
+    fees = FeeOracle(session.reader, settings.chain.id, _fee_policy(settings))
+    journal = await _journal(session, options, signer)
+    stack.callback(journal.close)
+    submitter: Submitter
+    if signer is None:
+        submitter = PaperSubmitter(ledger=PaperLedger(journal.database), emit=emit)
+    else:
+        submitter = await _live(session, signer, fees, journal, emit)
+    planner = await _planner(session, simulators, fees)
+    return _Parts(
+        submitter=submitter,
+        decisions=DecisionJournal(journal.database),
+        decide=partial(decided, planner),
+    )
+
+
+async def _live(
+    session: Session, signer: LocalSigner, fees: FeeOracle, journal: Journal, emit: Emit
+) -> NodeSubmitter:
+    """Return the submitter that signs and sends, its earlier nonces looked at first."""
+    policy = session.settings.policy
+    submitter = NodeSubmitter(
+        signer=signer,
+        node=Sender(session.reader.rpc),
+        tracker=Tracker(
+            chain=session.reader,
+            journal=journal,
+            sender=signer.address,
+            outcomes=plan_outcomes,
+            emit=emit,
+            confirmations=policy.confirmations,
+        ),
+        fees=fees,
+        bump_after_blocks=policy.bump_after_blocks,
+    )
+    await submitter.reconcile(await session.reader.head())
+    return submitter
+
+
+async def _journal(session: Session, options: RunOptions, signer: LocalSigner | None) -> Journal:
+    """Open the journal: the key's own, or the dry run's beside it."""
+    settings, path = session.settings, session.settings.journal.path
+    if signer is None:
+        return Journal.open(
+            path.with_name(f"{path.stem}.dry-run{path.suffix}"),
+            chain_id=settings.chain.id,
+            sender=None,
+        )
+    mined = await session.reader.transaction_count(signer.address)
+    pending = await session.reader.transaction_count(signer.address, "pending")
+    unused_elsewhere = settings.chain.id in LOCAL_CHAINS and pending == mined and not path.exists()
+    return Journal.open(
+        path,
+        chain_id=settings.chain.id,
+        sender=signer.address,
+        chain_nonce=mined,
+        init=options.init_journal or unused_elsewhere,
+    )
+
+
+def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> Node:
+    settings = session.settings
+    pace = Pace(poll=settings.chain.poll_interval_ms / 1000)
+    return Node(
+        heads=Heads(session.reader, pace=pace, trouble=_tell_trouble),
+        book=session.follower,
+        decide=parts.decide,
+        submitter=parts.submitter,
+        decisions=parts.decisions,
+        emit=emit,
+        drain_seconds=settings.run.drain_seconds if options.mode is Mode.LIVE else 0,
+    )
+
+
+async def _planner(
+    session: Session, simulators: Mapping[MarketKey, Simulator], fees: FeeOracle
+) -> Planner:
+    settings = session.settings
+    return Planner(
+        venues=session.venues,
+        simulators=simulators,
+        fees=fees,
+        valuer=await session.coin(),
+        policy=_policy(settings),
+        gas_model=GasModel(),
+        deadline_seconds=settings.policy.deadline_seconds,
+        next_timestamp=session.next_timestamp,
+    )
+
+
+def _simulator(session: Session, market: MarketKey, operator: Address | None) -> Simulator:
+    executor = session.executor_of(market)
+    if executor is None:
+        return _Unsimulated()
+    return _executor_simulator(session, executor, operator)
+
+
+def _required_simulator(session: Session, market: MarketKey, operator: Address | None) -> Simulator:
+    executor = session.executor_of(market)
+    if executor is None:
+        raise ConfigError(
+            f"no executor is configured for {market}",
+            hint="run `keeper executor deploy` and put its address under [[executor]],"
+            " or run with --observe",
+        )
+    return _executor_simulator(session, executor, operator)
+
+
+def _executor_simulator(session: Session, executor: Address, operator: Address | None) -> Simulator:
+    gas_model, policy = GasModel(), _policy(session.settings)
+
+    def step_gas(plan: Plan) -> Gas:
+        return gas_model.step_limit(plan.gas, policy)
+
+    return ExecutorSimulator(
+        session.reader,
+        executor=executor,
+        operator=operator or executor,
+        step_gas=step_gas,
+        builder_share_bps=policy.builder_share_bps,
+    )
+
+
+async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigner:
+    """Return the hot key's signer, after checking that every executor lets it liquidate."""
+    if key is None:
+        raise ConfigError("a live run needs a key", hint="run with --dry-run, or set a key")
+    signer = LocalSigner(key, session.settings.chain.id)
+    for executor in {session.executor_of(one.key) for one in session.markets} - {None}:
+        if executor is None or await is_operator(session.reader, executor, signer.address, head):
+            continue
+        raise EnvironmentFault(
+            f"the executor {executor} does not take {signer.address} as an operator",
+            hint="its owner must call setOperator; check with `keeper executor check`",
+        )
+    return signer
+
+
+def _refuse_nothing_readable(session: Session) -> None:
+    quarantined = session.follower.quarantined
+    if quarantined and len(quarantined) == len(session.markets):
+        market, why = next(iter(quarantined.items()))
+        raise ChainError(f"no market can be read: {market}: {why}", hint="run `keeper doctor`")
+
+
+def _tell_trouble(error: ChainError) -> None:
+    log.warning("heads_interrupted code=%s reason=%s", error.code, error)
+
+
+def _policy(settings: Settings) -> Policy:
+    wanted = settings.policy
+    return Policy(
+        min_profit_usd_e8=int(wanted.min_profit_usd * USD_E8),
+        tolerance_bps=Bps(wanted.tolerance_bps),
+        builder_share_bps=Bps(wanted.builder_share_bps),
+        max_transaction_gas=Gas(wanted.max_transaction_gas),
+        max_plans_per_transaction=wanted.max_plans_per_transaction,
+    )
+
+
+def _fee_policy(settings: Settings) -> FeePolicy:
+    wanted = settings.policy
+    return FeePolicy(
+        max_fee=Wei(int(wanted.max_fee_gwei * GWEI)),
+        percentile=wanted.priority_percentile,
+        profit_bid_bps=Bps(wanted.profit_bid_bps),
+        bump_bps=Bps(wanted.bump_bps),
+    )

@@ -1,0 +1,89 @@
+"""``keeper run``: the node."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Annotated
+
+import typer
+
+from keeper.app import Emit, Mode, RunOptions
+from keeper.app import run as run_node
+from keeper.book.follower import Progress
+from keeper.cli.here import wallet_key
+from keeper.cli.options import ConfigOption, JsonOption, SetOption
+from keeper.cli.output import print_line, print_note
+from keeper.cli.words import event_line
+from keeper.config import load, overrides
+from keeper.domain.errors import ConfigError
+from keeper.observe.events import Event
+from keeper.observe.logging import configure
+
+
+def command(
+    config: ConfigOption = None,
+    *,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Everything up to the simulated transaction; sends nothing."
+        ),
+    ] = False,
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Watch health only; no plans, no key.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Act on one block, then end.")] = False,
+    blocks: Annotated[
+        int | None, typer.Option("--blocks", min=1, metavar="N", help="Act on N blocks, then end.")
+    ] = None,
+    init_journal: Annotated[
+        bool,
+        typer.Option("--init-journal", help="Start a new journal for a key that was used before."),
+    ] = False,
+    as_json: JsonOption = False,
+    override: SetOption = None,
+) -> None:
+    """Watch the chain and liquidate what pays."""
+    if dry_run and observe:
+        raise ConfigError("--dry-run and --observe exclude each other", hint="choose one")
+    if once and blocks is not None:
+        raise ConfigError("--once and --blocks exclude each other", hint="--blocks 1 is --once")
+    settings = load(config, overrides(override)).settings
+    configure(level=settings.log.level, form=settings.log.format)
+    mode = Mode.DRY_RUN if dry_run else Mode.OBSERVE if observe else Mode.LIVE
+    key = wallet_key(settings.wallet) if mode is Mode.LIVE else None
+    options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
+    emit: Emit = _emit_json if as_json else _emit_text
+    asyncio.run(_until_stopped(run_node(settings, options, emit, key=key, progress=_tell_progress)))
+
+
+async def _until_stopped(work: Coroutine[object, object, None]) -> None:
+    """Run until it ends by itself or SIGTERM asks for an end; what was sent is in the journal."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        print_note("stopped")
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _emit_json(event: Event) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def _emit_text(event: Event) -> None:
+    line = event_line(event)
+    if line:
+        print_line(line)
+        sys.stdout.flush()
+
+
+def _tell_progress(progress: Progress) -> None:
+    counted = f" {progress.done}/{progress.total}" if progress.total else ""
+    print_note(f"{progress.stage}{counted} {progress.market} {progress.detail}".rstrip())

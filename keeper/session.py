@@ -1,0 +1,106 @@
+"""A connection to the chain with the markets and venues of the settings, for one command."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from keeper.book.follower import Follower, Progress
+from keeper.chain import fields
+from keeper.chain.reader import NodeReader, connect
+from keeper.config import Settings
+from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused
+from keeper.domain.head import Head
+from keeper.domain.units import Address, MarketKey, Timestamp
+from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
+from keeper.valuation import NativeCoin
+from keeper.wiring import load_market, load_venue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What every command that reads the chain works with."""
+
+    settings: Settings
+    reader: NodeReader
+    markets: Sequence[LendingMarket]
+    venues: Sequence[ExitVenue]
+    follower: Follower
+
+    async def at(
+        self, block: int | None, progress: Callable[[Progress], None] = lambda _: None
+    ) -> tuple[Head, Sequence[MarketSnapshot]]:
+        """
+        Return a block (the newest by default) and every market at it.
+
+        Raises:
+            ConfigError: there is no market at a configured address.
+            ChainError: the block, or every market, cannot be read.
+        """
+        head = await self.reader.head(block)
+        await self.follower.start(head, progress)
+        snapshots = await self.follower.advance(head)
+        if not snapshots and self.follower.quarantined:
+            market, why = next(iter(self.follower.quarantined.items()))
+            raise ChainError(f"no market can be read: {market}: {why}", hint="run keeper doctor")
+        return head, snapshots
+
+    async def coin(self) -> NativeCoin:
+        """Return where the native coin's price comes from: settings, else what venues wrap."""
+        wrapped = self.settings.chain.wrapped_native
+        if wrapped is None and self.venues:
+            with contextlib.suppress(RpcRefused, RpcMalformed):
+                wrapped = await self.venues[0].wrapped_native()
+        return NativeCoin(self.reader, wrapped=wrapped, feed=self.settings.chain.native_price_feed)
+
+    def executor_of(self, market: MarketKey) -> Address | None:
+        """Return the executor contract that a market's liquidations go through."""
+        for adapter, configured in zip(self.markets, self.settings.market, strict=True):
+            if adapter.key == market:
+                executor = self.settings.executor_of(configured)
+                return executor.address if executor else None
+        return None
+
+    async def next_timestamp(self, head: Head) -> Timestamp:
+        """
+        Return when the next block is expected by the node's clock.
+
+        A chain that has been idle makes its next block now, not right after the head.
+        """
+        try:
+            pending = await self.reader.rpc.read("eth_getBlockByNumber", "pending", False)  # noqa: FBT003 (JSON-RPC: hashes only)
+            stated = fields.document(pending, "the pending block").get("timestamp")
+            expected = fields.quantity(stated, "the pending timestamp")
+        except ChainError:
+            expected = head.timestamp + 1
+        return Timestamp(max(expected, head.timestamp + 1))
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Session]:
+    """
+    Connect to the chain and make the adapters of the settings.
+
+    Raises:
+        ConfigError: an adapter's options are wrong, or a node serves another chain.
+        RpcUnavailable: no endpoint answers.
+    """
+    chain = settings.chain
+    async with connect(
+        chain.endpoint_addresses, multicall=chain.multicall, chain_id=chain.id
+    ) as reader:
+        markets = [load_market(one, reader) for one in settings.market]
+        _refuse_twins(markets)
+        yield Session(
+            settings=settings,
+            reader=reader,
+            markets=markets,
+            venues=[load_venue(one, reader) for one in settings.venue],
+            follower=Follower(reader, markets),
+        )
+
+
+def _refuse_twins(markets: Sequence[LendingMarket]) -> None:
+    if len({one.key for one in markets}) < len(markets):
+        raise ConfigError(
+            "the same market is configured twice", hint="remove one of the [[market]] sections"
+        )

@@ -1,0 +1,36 @@
+"""Who the hot key is, and whether the executor takes its orders; the key itself is not kept."""
+
+from keeper.chain.abi import calldata, word
+from keeper.config import Settings
+from keeper.domain.errors import EnvironmentFault, RpcMalformed
+from keeper.domain.head import Basis, Head
+from keeper.domain.reads import Call
+from keeper.domain.units import Address
+from keeper.execution.keystore import stated_address
+from keeper.execution.signer import checked_key
+from keeper.ports import ChainReader
+
+
+def hot_address(settings: Settings) -> Address | None:
+    """Return the hot key's address without keeping the key; None where it is not stated."""
+    wallet = settings.wallet
+    if wallet.private_key is not None:
+        return checked_key(bytes.fromhex(wallet.private_key.get_secret_value().removeprefix("0x")))
+    return stated_address(wallet.keystore) if wallet.keystore is not None else None
+
+
+async def is_operator(reader: ChainReader, executor: Address, account: Address, head: Head) -> bool:
+    """
+    Return whether the executor lets the account liquidate.
+
+    Raises:
+        EnvironmentFault: there is no executor at the address.
+    """
+    call = Call(target=executor, data=calldata("isOperator(address)", account))
+    answers = await reader.aggregate([call], Basis(block_hash=head.hash))
+    try:
+        return bool(answers[0].success and word(answers[0].data, 0))
+    except RpcMalformed:
+        raise EnvironmentFault(
+            f"there is no executor at {executor}", hint="run `keeper executor deploy`"
+        ) from None
