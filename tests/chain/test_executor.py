@@ -6,6 +6,7 @@ import pytest
 
 from contracts.build import BUILDS, compiled
 from keeper.devnet.node import Transaction
+from keeper.execution.executor import decode_results
 from tests.chain import executor_world as worlds
 from tests.chain.executor_world import Step, World
 
@@ -15,7 +16,7 @@ LOAN, SWAP, FLASH = 1, 2, 3
 EXITS = {
     "one hop": ("plain", "USDC", "WETH", ("WETH", 500, "USDC")),
     "two hops": ("plain", "USDC", "WETH", ("WETH", 500, "USDT", 100, "USDC")),
-    "three hops": ("plain", "USDC", "WETH", ("WETH", 500, "WBTC", 3000, "USDC")),
+    "three hops": ("tether", "USDT", "WETH", ("WETH", 500, "WBTC", 3000, "USDC", 100, "USDT")),
     "no return value": ("tether", "USDT", "WETH", ("WETH", 500, "USDT")),
     "same asset": ("same_asset", "WETH", "WETH", ()),
 }
@@ -28,7 +29,8 @@ CASES = [
     (funding, name)
     for funding in (LOAN, SWAP, FLASH)
     for name in EXITS
-    if (funding, name) != (SWAP, "same asset")
+    # A flash swap needs a pool; a pool that lends is locked, and the third hop is through it.
+    if (funding, name) not in {(SWAP, "same asset"), (FLASH, "three hops")}
 ]
 
 
@@ -50,7 +52,7 @@ def ready(request, fallen):
 def world(ready):
     kept = ready.node.rpc("evm_snapshot")
     yield ready
-    ready.node.rpc("evm_revert", [kept])
+    assert ready.node.rpc("evm_revert", [kept])
     ready.node.rpc("anvil_setCoinbase", [worlds.ZERO])
 
 
@@ -160,6 +162,26 @@ def test_a_step_that_needs_more_than_its_gas_limit_fails_alone(world):
     _, reports = world.run(starved, step_of(world, LOAN, "no return value"))
 
     assert [bool(report.failure) for report in reports] == [True, False]
+
+
+def test_a_sandwich_cannot_take_more_than_the_minimum_allows(world):
+    """Somebody sells into our pool first: less than the minimum is no deal at all."""
+    step, venue = step_of(world, LOAN, "one hop"), world.devnet.venue
+    (expected,) = decode_results(world.node.call(world.transaction([step])))
+    whale, weth = venue.router.sender, world.address("WETH")
+    terms = (weth, step.spend, 500, whale, worlds.SOON, 300 * 10**18, 0, 0)
+    venue.router.send("exactInputSingle", terms)
+
+    reason = world.refusal(step.with_(min_profit=expected.profit * 99 // 100))
+
+    assert "BelowMinProfit(" in reason or "Shortfall(" in reason
+
+
+def test_a_pool_that_lends_is_locked_meanwhile(world):
+    """The exit may not lead through the lender; the step fails and costs gas only."""
+    step = step_of(world, FLASH, "three hops")
+
+    assert "LOK" in world.refusal(step)
 
 
 def test_a_pool_without_depth_undoes_the_step(world):

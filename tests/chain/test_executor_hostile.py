@@ -27,6 +27,7 @@ POOL_MODES = (
     "no_callback",
     "two_callbacks",
     "healthy",
+    "other_loan",
 )
 UNIT = 10**18
 
@@ -76,7 +77,7 @@ def laid(request, market36):
 def trap(laid):
     kept = laid.node.rpc("evm_snapshot")
     yield laid
-    laid.node.rpc("evm_revert", [kept])
+    assert laid.node.rpc("evm_revert", [kept])
 
 
 @pytest.mark.parametrize("mode", ["plain", "no_return", "approve_race", "no_zero_approve"])
@@ -141,6 +142,7 @@ def test_an_allowance_that_is_not_used_is_taken_back(trap):
         ("other_data", "UnexpectedCallback("),
         ("no_callback", "CallbackMissing("),
         ("two_callbacks", "UnexpectedCallback("),
+        ("other_loan", "OtherLoan("),
         ("healthy", "NotLiquidatable("),
     ],
 )

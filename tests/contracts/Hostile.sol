@@ -64,7 +64,7 @@ interface IReceiver {
 
 /// An allowed pool gone bad: it liquidates for a bonus of ten percent, or breaks the flash loan's manners.
 contract HostilePool {
-    enum Mode { Plain, TakesHalf, OtherInitiator, OtherData, NoCallback, TwoCallbacks, Healthy }
+    enum Mode { Plain, TakesHalf, OtherInitiator, OtherData, NoCallback, TwoCallbacks, Healthy, OtherLoan }
 
     Mode public mode;
 
@@ -85,7 +85,9 @@ contract HostilePool {
         if (mode == Mode.NoCallback) return;
         address initiator = mode == Mode.OtherInitiator ? address(this) : msg.sender;
         bytes memory given = mode == Mode.OtherData ? bytes.concat(data, hex"00") : data;
-        IReceiver(receiver).executeOperation(asset, amount, 1, initiator, given);
+        IReceiver(receiver).executeOperation(
+            asset, mode == Mode.OtherLoan ? amount + 1 : amount, 1, initiator, given
+        );
         if (mode == Mode.TwoCallbacks) IReceiver(receiver).executeOperation(asset, amount, 1, initiator, given);
         _call(asset, abi.encodeCall(IToken.transferFrom, (receiver, address(this), amount + 1)));
     }

@@ -10,6 +10,9 @@ abstract contract AaveV3FlashLoan is Flow {
     /// Somebody else started the flash loan.
     error ForeignInitiator(address initiator);
 
+    /// The lender lent something else than it was asked for.
+    error OtherLoan(address asset, uint256 amount);
+
     function _fundByAaveV3FlashLoan(Job memory job) internal {
         address lender = job.step.lender;
         _requireLendingPool(lender);
@@ -28,6 +31,7 @@ abstract contract AaveV3FlashLoan is Flow {
         _consume(params);
         if (initiator != address(this)) revert ForeignInitiator(initiator);
         Job memory job = abi.decode(params, (Job));
+        if (asset != job.step.spendToken || amount != job.step.borrowAmount) revert OtherLoan(asset, amount);
         _liquidate(job);
         _sell(job);
         uint256 owed = amount + premium;
