@@ -12,7 +12,7 @@ from keeper.domain.units import Address, BaseCurrency, MarketKey
 from keeper.ports import ChainReader
 from keeper.protocols.aave_v3.asking import Answers, ask, symbol_of
 from keeper.protocols.aave_v3.model import ZERO_ADDRESS, PriceSource, Reserve, Structure
-from keeper.protocols.aave_v3.rulebook import NEWEST, RULEBOOK, Rules
+from keeper.protocols.aave_v3.rulebook import Rules, rules_of
 from keeper.protocols.aave_v3.sources import price_sources
 
 CATEGORIES: Final = range(1, 256)
@@ -52,7 +52,7 @@ async def discovered(
     except RpcMalformed:
         raise MarketUnreadable("the pool's list of reserves is not one") from None
     tokens = [_checksummed(token) for token in listed]
-    rules = RULEBOOK.get(revision, NEWEST)
+    rules, supported = rules_of(revision)
     reserves = await _reserves(reader, (pool, oracle), tokens, rules, basis)
     categories, own_sources = await _categories(reader, pool, rules, basis)
     return Structure(
@@ -65,7 +65,7 @@ async def discovered(
         sentinel=sentinel if rules.sentinel else None,
         revision=revision,
         rules=rules,
-        supported=revision in RULEBOOK,
+        supported=supported,
         base_unit=BaseCurrency(base_unit),
         reserves=reserves,
         categories=categories,

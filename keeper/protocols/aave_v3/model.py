@@ -239,7 +239,12 @@ class Account:
 
     def flagged(self) -> list[int]:
         """Return the reserves that the account uses at all, in the pool's order."""
-        return [at for at in range(128) if self.flags >> (2 * at) & 3]
+        found, flags, at = list[int](), self.flags, 0
+        while flags:
+            if flags & 3:
+                found.append(at)
+            flags, at = flags >> 2, at + 1
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 Which rules a pool of which revision follows.
 
 The revision is ``Pool.POOL_REVISION()``. Sources: ``@aave/core-v3`` 1.19.3 for
-revisions 1 to 3 and aave-dao/aave-v3-origin for the later ones, at the commits in
+revision 1 and aave-dao/aave-v3-origin for the later ones, at the commits in
 ``RULEBOOK``. Revisions 1 and 10 are proved against the deployed contracts by the
 chain tests; the others follow from reading their sources.
 """
@@ -76,8 +76,6 @@ def _v32(commit: str) -> Rules:
 
 RULEBOOK: Final[dict[int, Rules]] = {
     1: _V30,
-    2: _V30,
-    3: _V30,
     4: _V31,
     5: _v32("7c6023e6"),
     6: _v32("58e60a24"),
@@ -95,5 +93,15 @@ RULEBOOK: Final[dict[int, Rules]] = {
 }
 """The rules by pool revision; a revision that is not here is observed only."""
 
+OBSERVED: Final[dict[int, Rules]] = {2: _V30, 3: _V30}
+"""Later patches of 3.0, valued as 3.0; their sources were not at hand, so never acted upon."""
+
 NEWEST: Final = RULEBOOK[max(RULEBOOK)]
-"""What an unknown revision is observed with: a guess, never acted upon."""
+"""What an unknown revision is valued with: a guess, never acted upon."""
+
+
+def rules_of(revision: int) -> tuple[Rules, bool]:
+    """Return the rules to value a pool of this revision with, and whether to act on them."""
+    if revision in RULEBOOK:
+        return RULEBOOK[revision], True
+    return OBSERVED.get(revision, NEWEST), False

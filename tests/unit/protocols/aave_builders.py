@@ -16,7 +16,7 @@ from keeper.protocols.aave_v3.model import (
     ReserveState,
     Structure,
 )
-from keeper.protocols.aave_v3.rulebook import NEWEST, RULEBOOK
+from keeper.protocols.aave_v3.rulebook import rules_of
 from keeper.protocols.aave_v3.snapshot import AaveSnapshot
 
 NOW = 1_800_000_000
@@ -82,8 +82,8 @@ def structure(revision=10, reserves=()):
         data_provider=address(5),
         sentinel=None,
         revision=revision,
-        rules=RULEBOOK.get(revision, NEWEST),
-        supported=revision in RULEBOOK,
+        rules=rules_of(revision)[0],
+        supported=rules_of(revision)[1],
         base_unit=10**8,
         reserves=tuple(state.reserve for state in reserves),
         categories=(),
