@@ -1,0 +1,77 @@
+import json
+import sqlite3
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keeper.domain.decision import Liquidate, Skip, SkipReason
+from keeper.storage.database import opened
+from keeper.storage.decisions import DecisionJournal, profit_band
+from keeper.storage.documents import plan_document, plan_from
+from keeper.storage.paper import PaperLedger
+from tests.support.scripted_submission import MARKET, account, head, plan
+
+DUST = Skip(market=MARKET, account=account(1), reason=SkipReason.DUST, net_profit=-5)
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = opened(tmp_path / "j.sqlite")
+    yield made
+    made.close()
+
+
+def rows(tmp_path, query):
+    connection = sqlite3.connect(tmp_path / "j.sqlite")
+    found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+async def test_permanent_dust_is_one_row_and_every_block_has_its_digest(tmp_path, database):
+    """The disk must not fill with the same answer; the digest still proves it was given."""
+    log = DecisionJournal(database)
+    for number in range(1, 6):
+        await log.record(head(number), [replace(DUST, net_profit=-5 - number % 2)], {})
+    await log.record(head(6), [replace(DUST, net_profit=-80)], {})
+    await log.record(head(7), [Liquidate(plan=plan(1))], {})
+
+    stored = rows(tmp_path, "SELECT block_number, action, net_profit FROM decisions")
+    assert stored == [
+        (1, "skip", "-6"),
+        (6, "skip", "-80"),
+        (7, "liquidate", str(plan().net_profit)),
+    ]
+    digests = rows(tmp_path, "SELECT block_number, counts, sha256 FROM digests")
+    assert len(digests) == 7
+    assert json.loads(digests[0][1]) == {"dust": "1"}
+    assert digests[0][2] == digests[2][2] != digests[1][2]
+
+
+@given(st.integers(-(2**255), 2**255))
+def test_a_profit_band_is_a_power_of_two_on_either_side_of_zero(profit):
+    """A profit is stored again when it doubles, not when it trembles."""
+    band = profit_band(profit)
+
+    assert (band > 0) == (profit > 0)
+    assert 2 ** abs(band) > abs(profit) >= 2 ** abs(band) // 2
+
+
+def test_a_plan_comes_back_from_the_journal_exactly():
+    """After a restart the receipt is read with the plan that was sent."""
+    big = plan(3, amount=2**256 - 1, alternatives=("a: b", "c"))
+
+    assert plan_from(plan_document(big)) == big
+
+
+async def test_the_paper_ledger_sums_exactly(database):
+    """Sums of wei beyond what a database's own integers hold."""
+    ledger = PaperLedger(database)
+    await ledger.add([plan(0, net_profit=2**70), plan(1, net_profit=1)], head(1))
+
+    totals = await ledger.totals()
+
+    assert (totals.liquidations, totals.net_profit) == (2, 2**70 + 1)
+    assert totals.gas_cost == 2 * plan().gas * plan().gas_price
