@@ -2,7 +2,8 @@
 Which rules a pool of which revision follows.
 
 The revision is ``Pool.POOL_REVISION()``. Sources: ``@aave/core-v3`` 1.19.3 for
-revision 1 and aave-dao/aave-v3-origin for the later ones, at the commits in
+revision 1, the published difference of
+Aave's deployed revision 3 to v3.1.0 (rates and grace periods only) and aave-dao/aave-v3-origin for the later ones, at the commits in
 ``RULEBOOK``. Revisions 1 and 10 are proved against the deployed contracts by the
 chain tests; the others follow from reading their sources.
 """
@@ -76,6 +77,7 @@ def _v32(commit: str) -> Rules:
 
 RULEBOOK: Final[dict[int, Rules]] = {
     1: _V30,
+    3: _V30,
     4: _V31,
     5: _v32("7c6023e6"),
     6: _v32("58e60a24"),
@@ -93,8 +95,8 @@ RULEBOOK: Final[dict[int, Rules]] = {
 }
 """The rules by pool revision; a revision that is not here is observed only."""
 
-OBSERVED: Final[dict[int, Rules]] = {2: _V30, 3: _V30}
-"""Later patches of 3.0, valued as 3.0; their sources were not at hand, so never acted upon."""
+OBSERVED: Final[dict[int, Rules]] = {2: _V30}
+"""A patch of 3.0, valued as 3.0; its source was not at hand, so it is never acted upon."""
 
 NEWEST: Final = RULEBOOK[max(RULEBOOK)]
 """What an unknown revision is valued with: a guess, never acted upon."""

@@ -90,7 +90,7 @@ def test_a_close_factor_that_may_change_is_uncertain():
         (build.pool(weth={"settings": {"bonus": 0}}), SkipReason.NOT_COLLATERAL),
         (build.pool(1, weth={"settings": {"threshold": 0}}), SkipReason.NO_COLLATERAL),
         (build.pool(12), SkipReason.UNSUPPORTED_REVISION),
-        (build.pool(3), SkipReason.UNSUPPORTED_REVISION),
+        (build.pool(2), SkipReason.UNSUPPORTED_REVISION),
         (build.pool(weth={"price": 3_000 * 10**8}), SkipReason.NO_LONGER_LIQUIDATABLE),
         (build.pool(weth={"price": 2_100 * 10**8}, allowed=False), SkipReason.SENTINEL),
     ],
