@@ -177,6 +177,12 @@ def logs_of(receipt: Receipt) -> list[Log]:
     ]
 
 
+def undo(node: Node, snapshot: str) -> None:
+    """Go back; a transaction mined just before may still be in the pool, and would come again."""
+    assert node.rpc("evm_revert", [snapshot])
+    node.rpc("anvil_dropAllTransactions")
+
+
 def artifact(name: str) -> Artifact:
     """Return a build of the executor as committed."""
     content = json.loads((ROOT / "contracts" / "abi" / f"{name}.json").read_text())

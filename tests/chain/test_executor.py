@@ -40,7 +40,7 @@ def fallen(request):
     kept = devnet.node.rpc("evm_snapshot")
     devnet.set_prices({"WETH": 2_500 * worlds.USD})
     yield devnet
-    devnet.node.rpc("evm_revert", [kept])
+    worlds.undo(devnet.node, kept)
 
 
 @pytest.fixture(scope="module", params=[build.name for build in BUILDS])
@@ -52,7 +52,7 @@ def ready(request, fallen):
 def world(ready):
     kept = ready.node.rpc("evm_snapshot")
     yield ready
-    assert ready.node.rpc("evm_revert", [kept])
+    worlds.undo(ready.node, kept)
     ready.node.rpc("anvil_setCoinbase", [worlds.ZERO])
 
 

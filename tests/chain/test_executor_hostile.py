@@ -70,14 +70,14 @@ def laid(request, market36):
     trap = Trap(market36, worlds.deployed(market36, request.param, pool.address).executor)
     trap.token, trap.pool = token, pool
     yield trap
-    market36.node.rpc("evm_revert", [kept])
+    worlds.undo(market36.node, kept)
 
 
 @pytest.fixture
 def trap(laid):
     kept = laid.node.rpc("evm_snapshot")
     yield laid
-    assert laid.node.rpc("evm_revert", [kept])
+    worlds.undo(laid.node, kept)
 
 
 @pytest.mark.parametrize("mode", ["plain", "no_return", "approve_race", "no_zero_approve"])
