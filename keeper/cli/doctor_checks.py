@@ -1,0 +1,224 @@
+"""What ``keeper doctor`` looks at, in the order of what depends on what."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from keeper.chain.reader import NodeReader, connect
+from keeper.cli import executor_work, key_work
+from keeper.cli.findings import Finding, fail, failed, ok, warn
+from keeper.cli.here import Here, here, wallet_key
+from keeper.config import Chain, Loaded, Settings, load
+from keeper.domain.errors import ChainError, ConfigError, KeeperError
+from keeper.domain.head import Basis, Head
+from keeper.domain.reads import LogFilter
+from keeper.domain.units import MAX_TRANSACTION_GAS, Address
+from keeper.execution.signer import LOCAL_CHAINS, checked_key
+from keeper.observe.redaction import endpoint_label
+from keeper.ports import LendingMarket
+from keeper.storage.database import reader as journal_reader
+
+MIN_FREE_MIB: Final = 200
+MAX_HEAD_AGE_BLOCKS: Final = 10
+
+
+async def examined(config: Path | None, overrides: Mapping[str, str]) -> list[Finding]:
+    """Return every finding; what cannot be looked at because of an earlier failure is left out."""
+    found = [_python(), *_packages()]
+    try:
+        loaded = load(config, overrides)
+    except ConfigError as error:
+        return [*found, failed("settings", error)]
+    found += [ok("settings", str(loaded.path)), *_files(loaded), _journal(loaded.settings)]
+    for address in loaded.settings.chain.endpoint_addresses:
+        found += await _endpoint(address, loaded.settings.chain)
+    try:
+        async with here(loaded.settings) as place:
+            found += await _on_chain(place)
+    except KeeperError as error:
+        found.append(failed("chain", error))
+    return found
+
+
+def _python() -> Finding:
+    return ok("python", f"{platform.python_version()} at {sys.executable}")
+
+
+def _packages() -> list[Finding]:
+    """Compare what is installed with what the project pins."""
+    wanted, found = _pinned(), list[Finding]()
+    for name, version in sorted(wanted.items()):
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found.append(fail("packages", f"{name} is not installed", "scripts/setup"))
+            continue
+        if installed != version:
+            found.append(warn("packages", f"{name} is {installed}, not {version}", "scripts/setup"))
+    return found or [ok("packages", f"{len(wanted)} as locked")]
+
+
+def _pinned() -> dict[str, str]:
+    lock = Path(__file__).resolve().parents[2] / "requirements" / "run.txt"
+    if not lock.is_file():
+        return {}
+    lines = [line for line in lock.read_text().splitlines() if line[:1].isalnum()]
+    everywhere = [line.split()[0] for line in lines if ";" not in line]
+    return {name: version for name, _, version in (line.partition("==") for line in everywhere)}
+
+
+def _files(loaded: Loaded) -> list[Finding]:
+    private = (loaded.path, loaded.path.parent / ".env", loaded.settings.wallet.password_file)
+    found = [
+        warn("files", f"{path} may be read by other users", f"chmod 600 {path}")
+        for path in private
+        if path is not None and path.exists() and path.stat().st_mode & 0o077
+    ]
+    keystore = loaded.settings.wallet.keystore
+    if keystore is not None and not keystore.is_file():
+        found.append(fail("files", f"the keystore {keystore} is missing", "keeper key new"))
+    return found or [ok("files", "private")]
+
+
+def _journal(settings: Settings) -> Finding:
+    path = settings.journal.path
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        return fail("journal", f"the folder of {path} cannot be written", "make it, or chmod")
+    free = shutil.disk_usage(path.parent).free >> 20
+    if free < MIN_FREE_MIB:
+        return fail("journal", f"{free} MiB free beside {path}", "make room")
+    if not path.exists():
+        return ok("journal", f"{path} will be made")
+    try:
+        journal_reader(path).dispose()
+    except KeeperError as error:
+        return failed("journal", error)
+    return ok("journal", str(path))
+
+
+async def _endpoint(address: str, chain: Chain) -> list[Finding]:
+    """Say what one endpoint can do; one that does not answer is one line."""
+    what = f"endpoint {endpoint_label(address)}"
+    try:
+        async with connect([address], multicall=chain.multicall, chain_id=chain.id) as reader:
+            head = await reader.head()
+            found = [ok(what, f"chain {chain.id}, {await _client(reader)}")]
+            found.append(_age(what, head, chain))
+            return [*found, *await _abilities(what, reader, head, chain)]
+    except KeeperError as error:
+        return [failed(what, error)]
+
+
+async def _client(reader: NodeReader) -> str:
+    try:
+        return await reader.client_version()
+    except ChainError:
+        return "a client that does not say its name"
+
+
+def _age(what: str, head: Head, chain: Chain) -> Finding:
+    age = int(time.time()) - head.timestamp
+    text = f"block {head.number} is {age} s old"
+    if chain.id in LOCAL_CHAINS or age * 1000 <= MAX_HEAD_AGE_BLOCKS * chain.block_time_ms:
+        return ok(what, text)
+    return warn(what, text, "is the node in sync, and this machine's clock right?")
+
+
+async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) -> list[Finding]:
+    """Try what the keeper will ask for."""
+    basis = Basis(block_hash=head.hash)
+    nothing = LogFilter(addresses=(chain.multicall,))
+    tests: list[tuple[str, Callable[[], Awaitable[object]], bool]] = [
+        ("Multicall3", lambda: _multicall(reader, chain, basis), True),
+        ("eth_call by hash", lambda: reader.balance(chain.multicall, basis), True),
+        ("eth_getLogs by hash", lambda: reader.block_logs(nothing, head.hash), True),
+        ("eth_feeHistory", lambda: reader.fee_history(1, 50), True),
+        ("eth_simulateV1", lambda: reader.simulate_v1(_EMPTY_BLOCK, basis), False),
+        ("newHeads", lambda: reader.rpc.request("eth_subscribe", "newHeads"), False),
+    ]
+    found = []
+    for name, test, needed in tests:
+        try:
+            await test()
+            found.append(ok(what, name))
+        except KeeperError as error:
+            verdict = fail if needed else warn
+            advice = error.hint if needed else "the keeper does without, more slowly"
+            found.append(verdict(what, f"{name} does not work ({error.code})", advice))
+    return found
+
+
+_EMPTY_BLOCK: Final[Mapping[str, object]] = {"blockStateCalls": [{"calls": []}]}
+
+
+async def _multicall(reader: NodeReader, chain: Chain, basis: Basis) -> None:
+    if not await reader.code(chain.multicall, basis):
+        raise ConfigError(f"{chain.multicall} has no code", hint="set chain.multicall")
+
+
+async def _on_chain(place: Here) -> list[Finding]:
+    """Look at markets, venues, executors and the key, all at one block."""
+    found: list[Finding] = []
+    if place.head.gas_limit < MAX_TRANSACTION_GAS:
+        found.append(warn("blocks", f"gas limit {place.head.gas_limit}", "batches will be smaller"))
+    readable = True
+    for market in place.session.markets:
+        one = await _market(place, market)
+        found += one
+        readable = readable and all(finding.level.value != "fail" for finding in one)
+    found += await _native(place)
+    wallet, of_wallet = await _wallet(place)
+    found += of_wallet
+    if readable:
+        found += await _executors(place, wallet)
+    return found
+
+
+async def _market(place: Here, market: LendingMarket) -> list[Finding]:
+    what = f"market {market.key}"
+    try:
+        await market.discover(place.head)
+        snapshot = await place.snapshot(market)
+    except KeeperError as error:
+        return [failed(what, error)]
+    found = [ok(what, f"{len(snapshot.prices)} tokens have prices")]
+    found += [warn(what, warning, "its accounts are left alone") for warning in snapshot.warnings]
+    if market.from_block > place.head.number:
+        found.append(fail(what, f"from_block {market.from_block} is in the future", "lower it"))
+    return found
+
+
+async def _native(place: Here) -> list[Finding]:
+    try:
+        return [ok("wrapped native coin", await place.wrapped_native())]
+    except KeeperError as error:
+        return [failed("wrapped native coin", error)]
+
+
+async def _wallet(place: Here) -> tuple[Address | None, list[Finding]]:
+    wallet = place.settings.wallet
+    if wallet.private_key is None and wallet.keystore is None:
+        return None, [warn("key", "none is configured", "enough for --dry-run and --observe")]
+    try:
+        address = checked_key(wallet_key(wallet))
+        return address, await key_work.findings(place, address)
+    except KeeperError as error:
+        return None, [failed("key", error)]
+
+
+async def _executors(place: Here, wallet: Address | None) -> list[Finding]:
+    if not place.settings.executor:
+        return [warn("executor", "none is configured", "keeper executor deploy")]
+    found: list[Finding] = []
+    for executor in place.settings.executor:
+        try:
+            found += await executor_work.findings(place, executor.address, wallet)
+        except KeeperError as error:
+            found.append(failed(f"executor {executor.name}", error))
+    return found

@@ -1,0 +1,101 @@
+"""What ``keeper key`` does, once its options are known."""
+
+import getpass
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from keeper.cli.findings import Finding, fail, failed, ok, warn
+from keeper.cli.here import Here, here, password, wallet_key
+from keeper.config import Settings
+from keeper.domain.errors import ConfigError
+from keeper.domain.units import Address
+from keeper.execution import keystore
+from keeper.execution.signer import checked_key
+
+DELEGATION: Final = bytes.fromhex("ef0100")
+"""How the code of an account begins that lets a contract act for it (EIP-7702)."""
+
+_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+
+
+def made(file: Path, password_file: Path | None) -> Address:
+    """Make a key, keep it in ``file``, return its address."""
+    _refuse_existing(file)
+    return keystore.create(file, password(password_file, confirm=True))
+
+
+def imported(file: Path, password_file: Path | None, key_file: Path | None) -> Address:
+    """Keep a given key in ``file``, return its address."""
+    _refuse_existing(file)
+    key = _given_key(key_file)
+    return keystore.store(file, key, password(password_file, confirm=True))
+
+
+def _refuse_existing(file: Path) -> None:
+    """Say so before anybody types a password."""
+    if file.exists():
+        raise ConfigError(f"{file} exists already", hint="choose another file")
+
+
+def _given_key(key_file: Path | None) -> bytes:
+    if key_file is not None:
+        text = password(key_file)
+    elif sys.stdin.isatty():
+        text = getpass.getpass("private key: ", stream=sys.stderr)
+    else:
+        raise ConfigError("nobody is there to type the key", hint="use --key-file")
+    if not _KEY.fullmatch(text):
+        raise ConfigError(
+            "this is not a private key", hint="64 hexadecimal digits, with or without 0x"
+        )
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+async def checked(settings: Settings) -> list[Finding]:
+    """Return everything there is to say about the configured key."""
+    address = checked_key(wallet_key(settings.wallet))
+    async with here(settings) as place:
+        return await findings(place, address)
+
+
+async def findings(place: Here, address: Address) -> list[Finding]:
+    """Return what the chain says of the hot key's account."""
+    found = [ok("key", str(address)), _stored(place.settings), _known(place.settings)]
+    code = await place.reader.code(address, place.basis)
+    if code.startswith(DELEGATION):
+        target = f"0x{code[len(DELEGATION) :].hex()}"
+        found.append(fail("key code", f"is delegated to {target}", "use a key of your own"))
+    elif code:
+        found.append(fail("key code", f"{address} is a contract", "use a plain account"))
+    else:
+        found.append(ok("key code", "none, and no delegation"))
+    latest = await place.reader.transaction_count(address)
+    pending = await place.reader.transaction_count(address, "pending")
+    found.append(
+        ok("key nonce", str(latest))
+        if pending == latest
+        else warn("key nonce", f"{latest}, and {pending - latest} waiting", "keeper tx list")
+    )
+    balance = await place.reader.balance(address, place.basis)
+    found.append(
+        ok("key balance", f"{balance} wei")
+        if balance
+        else fail("key balance", "0 wei", f"send gas money to {address}")
+    )
+    return found
+
+
+def _stored(settings: Settings) -> Finding:
+    if settings.wallet.private_key is not None:
+        return warn("key storage", "is in the environment", "keeper key import, wallet.keystore")
+    return ok("key storage", f"keystore {settings.wallet.keystore}")
+
+
+def _known(settings: Settings) -> Finding:
+    try:
+        checked_key(wallet_key(settings.wallet), settings.chain.id)
+    except ConfigError as error:
+        return failed("key origin", error)
+    return ok("key origin", "not a well-known key, or a local chain")
