@@ -2,10 +2,10 @@
 Which rules a pool of which revision follows.
 
 The revision is ``Pool.POOL_REVISION()``. Sources: ``@aave/core-v3`` 1.19.3 for
-revision 1, the published difference of
-Aave's deployed revision 3 to v3.1.0 (rates and grace periods only) and aave-dao/aave-v3-origin for the later ones, at the commits in
-``RULEBOOK``. Revisions 1 and 10 are proved against the deployed contracts by the
-chain tests; the others follow from reading their sources.
+revision 1; for revision 3 the published difference of Aave's deployed pool to v3.1.0
+(rates, counted underlying and grace periods only); aave-dao/aave-v3-origin for the
+later ones, at the commits in ``RULEBOOK``. Revisions 1 and 10 are proved against the
+deployed contracts by the chain tests; the others follow from reading.
 """
 
 from dataclasses import dataclass
