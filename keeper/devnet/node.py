@@ -105,7 +105,16 @@ class Node:
         return receipts
 
     def _submit(self, transactions: Sequence[Transaction]) -> list[str]:
-        return self.batch([("eth_sendTransaction", [each.as_json()]) for each in transactions])
+        # The node works on a batch in parallel, so that each nonce must be told.
+        senders = list({each.sender: None for each in transactions})
+        counts = self.batch([("eth_getTransactionCount", [who, "pending"]) for who in senders])
+        nonces = {who: int(count, 16) for who, count in zip(senders, counts, strict=True)}
+        calls = []
+        for each in transactions:
+            nonce = nonces[each.sender]
+            nonces[each.sender] = nonce + 1
+            calls.append(("eth_sendTransaction", [{**each.as_json(), "nonce": hex(nonce)}]))
+        return self.batch(calls)
 
     def _wait_for(self, hashes: Sequence[str]) -> list[Receipt]:
         deadline = time.monotonic() + _TIMEOUT_SECONDS
