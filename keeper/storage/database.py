@@ -40,7 +40,7 @@ class Database:
         """
         Run ``work`` in one transaction and return when it is committed to the disk.
 
-        A cancelled caller does not stop the commit: it waits for it.
+        A cancelled caller does not stop the commit.
 
         Raises:
             JournalError: it was not committed.
