@@ -19,6 +19,7 @@ from keeper.strategy.candidate import Candidate, quotable
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.ranking import sequenced
+from keeper.strategy.settled import settled
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,8 @@ async def _plan(
     for snapshot in snapshots:
         liquidity.update(snapshot.liquidity)
     failed: list[Skip] = []
-    while True:
+    decisions: list[Decision] = []
+    while candidates:
         decisions = sequenced(
             candidates,
             exits,
@@ -161,18 +163,21 @@ async def _plan(
             gas_model=planner.gas_model,
         )
         plans = [one.plan for one in decisions if isinstance(one, Liquidate)]
-        batches = _batches(planner, plans, costs)
-        refused = await _refused_in_simulation(planner, batches, result.head)
+        result.batches, refused = await _simulated(
+            planner, _batches(planner, plans, costs), result.head
+        )
         if not refused:
             break
         failed.extend(refused)
         gone = {(one.market, one.account) for one in refused}
         candidates = [one for one in candidates if (one.market, one.account) not in gone]
-        if not candidates:
-            decisions, batches = [], []
-            break
-    result.batches = batches
-    result.decisions = [*decisions, *failed, *result.decisions]
+        result.batches, decisions = [], []
+    sent = {(p.market, p.account): p for batch in result.batches for p in batch.plans}
+    told = [
+        Liquidate(plan=sent[one.market, one.account]) if isinstance(one, Liquidate) else one
+        for one in decisions
+    ]
+    result.decisions = [*told, *failed, *result.decisions]
 
 
 async def _priced(
@@ -230,16 +235,23 @@ def _batches(planner: Planner, plans: Sequence[Plan], costs: Costs) -> list[Batc
     return batches
 
 
-async def _refused_in_simulation(
+async def _simulated(
     planner: Planner, batches: Sequence[Batch], head: Head
-) -> list[Skip]:
-    """Return a skip for every plan that fails when its transaction is simulated."""
+) -> tuple[list[Batch], list[Skip]]:
+    """Return the batches as they turned out, and a skip for every plan that fails."""
+    turned_out: list[Batch] = []
     refused: list[Skip] = []
     for executor in _in_order(planner.simulators[batch.plans[0].market] for batch in batches):
         own = [one for one in batches if planner.simulators[one.plans[0].market] is executor]
         for batch, answer in zip(own, await executor.simulated(own, head), strict=True):
-            refused.extend(_failures(batch, answer))
-    return refused
+            failures = _failures(batch, answer)
+            if failures:
+                refused.extend(failures)
+                continue
+            after = settled(batch, answer)
+            turned_out.append(after)
+            refused.extend(_losses(after))
+    return turned_out, refused
 
 
 def _failures(batch: Batch, answer: SimulatedBatch) -> list[Skip]:
@@ -255,6 +267,24 @@ def _failures(batch: Batch, answer: SimulatedBatch) -> list[Skip]:
         )
         for plan, outcome in zip(batch.plans, outcomes, strict=True)
         if outcome is None or outcome.failure
+    ]
+
+
+def _losses(batch: Batch) -> list[Skip]:
+    """Return a skip for every plan that nets nothing once its gas is known."""
+    return [
+        Skip(
+            market=plan.market,
+            account=plan.account,
+            reason=SkipReason.GAS_TOO_EXPENSIVE,
+            detail=(
+                f"simulated: {plan.gross_profit_wei} wei of profit,"
+                f" {plan.gas} gas at {plan.gas_price} wei"
+            ),
+            net_profit=plan.net_profit,
+        )
+        for plan in batch.plans
+        if plan.net_profit <= 0
     ]
 
 
