@@ -173,7 +173,8 @@ def _start(folder: Path, options: UpOptions, *, fork_of: int | None, start: int 
 
 
 def _to_wall_clock(node: Node) -> None:
-    node.batch([("evm_setTime", [hex(int(time.time()))]), ("evm_mine", [])])
+    node.rpc("evm_setTime", [hex(int(time.time()))])
+    node.rpc("evm_mine")
 
 
 def _document(devnet: Devnet, nodes: list[Anvil], folder: Path) -> dict[str, Any]:

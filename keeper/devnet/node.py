@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from eth_utils.address import to_checksum_address
 
-from keeper.devnet.anvil import HOST
+from keeper.devnet.anvil import BLOCK_GAS_LIMIT, HOST
 from keeper.domain.errors import EnvironmentFault, RpcRefused, RpcUnavailable
 
 GAS_LIMIT: Final = 16_000_000
@@ -126,7 +126,7 @@ class Node:
         raise RpcUnavailable("the local node did not mine what it was sent")
 
     def _mine_together(self, transactions: Sequence[Transaction]) -> list[Receipt]:
-        limit = self.rpc("eth_getBlockByNumber", ["latest", False])["gasLimit"]
+        limit = hex(BLOCK_GAS_LIMIT)
         automine = self.rpc("anvil_getAutomine")
         self.batch([("evm_setAutomine", [False]), ("evm_setBlockGasLimit", [hex(_NO_LIMIT)])])
         try:
@@ -162,7 +162,8 @@ class Node:
         """Let time pass on the chain and mine a block after it."""
         newest = self.rpc("eth_getBlockByNumber", ["latest", False])
         then = int(newest["timestamp"], 16) + seconds
-        self.batch([("evm_setNextBlockTimestamp", [hex(then)]), ("evm_mine", [])])
+        self.rpc("evm_setNextBlockTimestamp", [hex(then)])
+        self.rpc("evm_mine")
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""

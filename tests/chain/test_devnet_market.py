@@ -171,6 +171,14 @@ def test_a_saved_devnet_opens_again_and_still_moves(devnet):
     assert again.borrowers == devnet.borrowers
 
 
+def test_the_gas_limit_is_back_after_the_bring_up(aave36):
+    """Blocks of any size would hide a keeper that packs too much into one."""
+    aave36.pass_time(1)
+
+    block = aave36.node.rpc("eth_getBlockByNumber", ["latest", False])
+    assert int(block["gasLimit"], 16) == 60_000_000
+
+
 def test_the_same_seed_gives_the_same_borrowers():
     """A finding on the devnet can be reproduced from its seed."""
     assert planned_borrowers(100, 7) == planned_borrowers(100, 7)
