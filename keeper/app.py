@@ -18,6 +18,7 @@ from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
 from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei
+from keeper.execution.control import listening, socket_path
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.paper import PaperSubmitter
 from keeper.execution.results import plan_outcomes
@@ -125,9 +126,13 @@ class _NobodySends:
         """Return nothing."""
         return frozenset()
 
-    async def submit(self, batches: Sequence[Batch], head: Head) -> None:  # noqa: ARG002 (the port's)
-        """Refuse: an observer has no plans."""
-        raise ConfigError("an observing node does not send")
+    async def submit(
+        self,
+        batches: Sequence[Batch],
+        head: Head,  # noqa: ARG002 (the port's)
+    ) -> list[Batch]:
+        """Take nothing: an observer has no plans."""
+        return list(batches[:0])
 
     async def follow(
         self, head: Head, still_unhealthy: Callable[[MarketKey, Address], bool]
@@ -185,7 +190,11 @@ async def _parts(
     if signer is None:
         submitter = PaperSubmitter(ledger=PaperLedger(journal.database), emit=emit)
     else:
-        submitter = await _live(session, signer, fees, journal, emit)
+        live = await _live(session, signer, fees, journal, emit)
+        await stack.enter_async_context(
+            listening(socket_path(journal.path), live, journal.record_control)
+        )
+        submitter = live
     planner = await _planner(session, simulators, fees)
     return _Parts(
         submitter=submitter,

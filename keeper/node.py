@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
 from keeper.domain.errors import ChainError, NotBroadcast
 from keeper.domain.head import Head
@@ -66,7 +65,7 @@ class Node:
         try:
             async with asyncio.timeout(self.drain_seconds):
                 while self.drain_seconds and self.submitter.in_flight():
-                    await self._followed(await newest.get())
+                    await self._drained(await newest.get())
         except TimeoutError:
             log.warning("still in flight after %s s; the journal has it", self.drain_seconds)
 
@@ -75,39 +74,45 @@ class Node:
         try:
             snapshots = await self.book.advance(head)
             self._tell_markets(head, snapshots)
-            accounts = [one for snapshot in snapshots for one in snapshot.accounts()]
-            await self._look_after(head, accounts)
+            sent_before = bool(self.submitter.in_flight())
+            if sent_before:
+                await self._look_after(head, snapshots)
             result = await self._decided(head, snapshots)
         except ChainError as error:
             log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
             return False
         await self._submitted(result)
         self._tell_decisions(result.decisions, head)
-        unhealthy = [one for one in accounts if one.liquidatable]
-        self.emit(
-            head_event(
-                head, markets=len(snapshots), accounts=len(accounts), unhealthy=len(unhealthy)
-            )
-        )
+        self._tell_block(head, snapshots)
         await self.decisions.record(head, result.decisions, result.health)
+        if not sent_before and not result.batches:
+            await self._followed_later(head, snapshots)
         return True
 
-    async def _followed(self, head: Head) -> None:
+    async def _drained(self, head: Head) -> None:
         """Read a head only to look after what is in flight."""
         try:
-            snapshots = await self.book.advance(head)
-            accounts = [one for snapshot in snapshots for one in snapshot.accounts()]
-            await self._look_after(head, accounts)
+            await self._look_after(head, await self.book.advance(head))
         except ChainError as error:
             log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
 
-    async def _look_after(self, head: Head, accounts: Sequence[AccountHealth]) -> None:
-        if not self.submitter.in_flight():
-            return
-        unhealthy = {(one.market, one.account) for one in accounts if one.liquidatable}
+    async def _followed_later(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Look after what is included and not final yet; nothing waits for that."""
+        try:
+            await self._look_after(head, snapshots)
+        except ChainError as error:
+            log.warning("follow_failed block=%d code=%s reason=%s", head.number, error.code, error)
+
+    async def _look_after(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Follow what was sent; an account that could not be read is not taken for cured."""
+        read = {one.market: one for one in snapshots}
 
         def still_unhealthy(market: MarketKey, account: Address) -> bool:
-            return (market, account) in unhealthy
+            snapshot = read.get(market)
+            if snapshot is None:
+                return True
+            health = snapshot.account(account)
+            return health is not None and (health.liquidatable or bool(health.unpriced))
 
         await self.submitter.follow(head, still_unhealthy)
 
@@ -121,20 +126,17 @@ class Node:
         if not result.batches:
             return
         try:
-            await self.submitter.submit(result.batches, result.head)
+            taken = await self.submitter.submit(result.batches, result.head)
+            why = "gas is too expensive for it now, or too much is in flight"
         except NotBroadcast as error:
-            result.decisions = [
-                Skip(
-                    market=one.market,
-                    account=one.account,
-                    reason=SkipReason.NOT_SENT,
-                    detail=str(error),
-                    net_profit=one.plan.net_profit,
-                )
-                if isinstance(one, Liquidate)
-                else one
-                for one in result.decisions
-            ]
+            taken, why = (), str(error)
+        left = {(plan.market, plan.account) for batch in taken for plan in batch.plans}
+        result.decisions = [
+            _not_sent(one, why)
+            if isinstance(one, Liquidate) and (one.market, one.account) not in left
+            else one
+            for one in result.decisions
+        ]
 
     def _tell_decisions(self, decisions: Sequence[Decision], head: Head) -> None:
         """Emit what changed: every liquidation, and each skip whose reason is a new one."""
@@ -147,6 +149,13 @@ class Node:
             else:
                 self._told[key] = one.reason
             self.emit(decision_event(one, head))
+
+    def _tell_block(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        accounts = [one for snapshot in snapshots for one in snapshot.accounts()]
+        unhealthy = sum(one.liquidatable for one in accounts)
+        self.emit(
+            head_event(head, markets=len(snapshots), accounts=len(accounts), unhealthy=unhealthy)
+        )
 
     def _tell_markets(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         told: dict[tuple[str, str], object] = {
@@ -163,6 +172,16 @@ class Node:
             if key not in told:
                 del self._told[key]
         self._told.update(told)
+
+
+def _not_sent(decision: Liquidate, why: str) -> Skip:
+    return Skip(
+        market=decision.market,
+        account=decision.account,
+        reason=SkipReason.NOT_SENT,
+        detail=why,
+        net_profit=decision.plan.net_profit,
+    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -303,9 +303,11 @@ class Submitter(Protocol):
         """Return the accounts that a live transaction of ours is about."""
         ...
 
-    async def submit(self, batches: Sequence[Batch], head: Head) -> None:
+    async def submit(self, batches: Sequence[Batch], head: Head) -> Sequence[Batch]:
         """
-        Take the batches over; returns when their bytes have left, not when they are mined.
+        Take the batches over and return those taken: the others were not worth the fee now.
+
+        Returns when their bytes have left, not when they are mined.
 
         Raises:
             JournalError: nothing was signed, since it could not be recorded.

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import stat
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,7 @@ from typing import Final
 from keeper.domain.errors import EnvironmentFault, KeeperError
 from keeper.execution.submitter import NodeSubmitter
 
+LONGEST_PATH: Final = 100
 MAX_LINE: Final = 4_096
 TIMEOUT_SECONDS: Final = 30
 ACTIONS: Final = frozenset({"bump", "cancel", "pause", "resume"})
@@ -21,8 +24,17 @@ Record = Callable[[str, str, str], Awaitable[None]]
 
 
 def socket_path(journal: Path) -> Path:
-    """Return where the node that has this journal listens."""
-    return journal.with_name(journal.name + ".sock")
+    """
+    Return where the node that has this journal listens: beside it.
+
+    The system bounds a socket's path; where the journal's is too long, the socket is in
+    the temporary folder under a name made of the journal's path.
+    """
+    beside = journal.absolute().with_name(journal.name + ".sock")
+    if len(os.fsencode(beside)) <= LONGEST_PATH:
+        return beside
+    name = hashlib.sha256(os.fsencode(beside)).hexdigest()[:32]
+    return Path(tempfile.gettempdir()) / f"keeper-{name}.sock"
 
 
 @contextlib.asynccontextmanager

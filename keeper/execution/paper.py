@@ -36,7 +36,7 @@ class PaperSubmitter:
         """Return the accounts that were booked and did not recover since."""
         return frozenset(self._booked)
 
-    async def submit(self, batches: Sequence[Batch], head: Head) -> None:
+    async def submit(self, batches: Sequence[Batch], head: Head) -> list[Batch]:
         """
         Book what the batches would have earned.
 
@@ -59,6 +59,7 @@ class PaperSubmitter:
                     "block_hash": head.hash,
                 }
             )
+        return list(batches)
 
     async def follow(
         self, head: Head, still_unhealthy: Callable[[MarketKey, Address], bool]

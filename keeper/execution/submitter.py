@@ -66,9 +66,9 @@ class NodeSubmitter:
             await self._resend(self._unconsumed(count), head)
             self._head = head
 
-    async def submit(self, batches: Sequence[Batch], head: Head) -> None:
+    async def submit(self, batches: Sequence[Batch], head: Head) -> list[Batch]:
         """
-        Bind a nonce to each batch, record all of them, then send each once.
+        Bind a nonce to each batch that can pay, record all of them, then send each once.
 
         Raises:
             JournalError: nothing was sent, since it could not be recorded.
@@ -89,6 +89,7 @@ class NodeSubmitter:
             await self.tracker.journal.record(bound)
             self.tracker.book.update((one.nonce, one) for one in bound)
             await self._send([(one, one.newest) for one in bound], head)
+            return [batch for batch, _ in affordable]
 
     async def follow(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
         """

@@ -15,6 +15,7 @@ _HOP: Final = Gas(80_000)
 _TICK: Final = Gas(25_000)
 _FLASH_SWAP: Final = Gas(20_000)
 _SWEEP: Final = Gas(30_000)
+_REPORT: Final = Gas(36_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class GasModel:
 
     ``transaction`` is paid once however many plans share it: the intrinsic 21,000,
     the head of the calldata and the executor's loop. ``step`` is a plan's own share
-    of calldata and loop.
+    of calldata and loop. ``report`` is kept back per step of a transaction: the executor's
+    ``REPORT_GAS`` and the step's calldata; it limits, it is not used.
     """
 
     transaction: Gas = _TRANSACTION
@@ -38,6 +40,7 @@ class GasModel:
     tick: Gas = _TICK
     flash_swap: Gas = _FLASH_SWAP
     sweep: Gas = _SWEEP
+    report: Gas = _REPORT
 
     def at_least(self, opportunity: Opportunity) -> Gas:
         """Return the gas that no plan for ``opportunity``, alone in its transaction, undercuts."""
@@ -62,9 +65,16 @@ class GasModel:
         return Gas(mul_div_ceil(gas - self.transaction, BPS + policy.headroom_bps, BPS))
 
     def batch_limit(self, plans: Sequence[Plan], policy: Policy) -> Gas:
-        """Return the gas limit of one transaction with these plans."""
-        steps = sum(self.step_limit(plan.gas, policy) for plan in plans)
-        return Gas(self.transaction + steps)
+        """
+        Return the gas limit of one transaction with these plans.
+
+        The executor starts a step only when its whole limit can be handed on, of which
+        the caller keeps a 63rd (EIP-150), and every step, this one included, can still
+        be reported afterwards.
+        """
+        limits = [self.step_limit(plan.gas, policy) for plan in plans]
+        kept = max(limits, default=0) // 63 + 1
+        return Gas(self.transaction + sum(limits) + kept + self.report * len(limits))
 
     def fits(self, limit: Gas, policy: Policy, costs: Costs) -> bool:
         """Whether a transaction may ask for ``limit``, by protocol, policy and block."""

@@ -19,7 +19,7 @@ FINE: Final = 26
 """Rounds for what is sent: the amount to within a few millionths."""
 _HALVINGS: Final = 16
 _GOLDEN: Final = (6_180_339_887, 10_000_000_000)
-_SPOT: Final = 1_024
+_SPOT: Final = 1 << 20
 _LEAST_SAMPLE: Final = 10_000
 
 _Quote = Callable[[TokenUnits], Priced | Miss]

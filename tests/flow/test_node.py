@@ -1,6 +1,7 @@
 """The node over scripted ports: what it does when a block, a market or a send goes wrong."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -58,12 +59,22 @@ class ScriptedBook:
         answer = self._by_block.get(head.number, [an_account()])
         if isinstance(answer, Exception):
             raise answer
-        return [SimpleNamespace(market="m:1", head=head, warnings=(), accounts=lambda: answer)]
+        by_account = {one.account: one for one in answer}
+        return [
+            SimpleNamespace(
+                market="m:1",
+                head=head,
+                warnings=(),
+                accounts=lambda: answer,
+                account=by_account.get,
+            )
+        ]
 
 
 class RecordingSubmitter:
-    def __init__(self, error=None, flights=()):
+    def __init__(self, error=None, flights=(), takes=None):
         self.submitted, self.followed, self._error = [], [], error
+        self._takes = takes
         self._flights = list(flights)
 
     def in_flight(self):
@@ -73,6 +84,7 @@ class RecordingSubmitter:
         if self._error:
             raise self._error
         self.submitted.append((head.number, batches))
+        return batches[: self._takes]
 
     async def follow(self, head, still_unhealthy):
         self.followed.append((head.number, still_unhealthy("m:1", ALICE)))
@@ -91,6 +103,10 @@ def a_plan():
         market="m:1", account=ALICE, net_profit=5, health_factor=1, spend_token="0xd", spend=1,
         receive_token="0xc", receive=2, route=route, funding=funding, gross_profit=1,
     )  # fmt: skip
+
+
+def a_batch():
+    return SimpleNamespace(plans=(a_plan(),))
 
 
 def a_node(heads, book, submitter=None, decide=None, **more):
@@ -136,7 +152,7 @@ async def test_a_plan_that_never_left_is_told_as_a_skip():
     """The record must not say that something was sent which was not."""
 
     async def plans(head, snapshots, in_flight):
-        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=["batch"])
+        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
 
     node, events = a_node(
         ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(NotBroadcast("no fee fits")), plans
@@ -148,11 +164,38 @@ async def test_a_plan_that_never_left_is_told_as_a_skip():
     assert [(one["action"], one["reason"]) for one in told] == [("skip", "not_sent")]
 
 
+async def test_a_batch_that_was_not_taken_is_told_as_a_skip():
+    """Of two batches one may be too expensive by now; only the other was sent."""
+
+    async def plans(head, snapshots, in_flight):
+        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
+
+    node, events = a_node(ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(takes=0), plans)
+
+    await node.run(blocks=1)
+
+    told = [one for one in events if one["event"] == "decision"]
+    assert [(one["action"], one["reason"]) for one in told] == [("skip", "not_sent")]
+
+
+async def test_an_account_that_cannot_be_read_is_not_taken_for_cured():
+    """A market in quarantine must not have its transactions cancelled."""
+    flights = [frozenset({("m:1", ALICE)})]
+    unpriced = replace(an_account(liquidatable=False), unpriced="source reverts")
+    submitters = [RecordingSubmitter(flights=flights) for _ in range(2)]
+    books = [ScriptedBook({1: [unpriced]}), ScriptedBook({1: []})]
+
+    for submitter, book in zip(submitters, books, strict=True):
+        await a_node(ScriptedHeads(1), book, submitter)[0].run(blocks=1)
+
+    assert [one.followed for one in submitters] == [[(1, True)], [(1, False)]]
+
+
 async def test_no_journal_stops_the_node():
     """Nothing may be signed that cannot be recorded; a supervisor restarts the node."""
 
     async def plans(head, snapshots, in_flight):
-        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=["batch"])
+        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
 
     node, _ = a_node(
         ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(JournalError("disk full")), plans

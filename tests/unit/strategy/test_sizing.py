@@ -1,6 +1,6 @@
 """The best amount along one way, against exact evaluation of other amounts."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keeper.domain.decision import SkipReason
@@ -100,6 +100,7 @@ def test_no_plan_loses_at_its_worst(depth, debt, growth, shrinkage, swap):
 
 @settings(max_examples=60, deadline=None)
 @given(depth=st.integers(20_000, 10_000_000), debt=st.integers(500, 2_000_000))
+@example(depth=20_000, debt=906_094)
 def test_nothing_nets_more_than_the_ceiling(depth, debt):
     """The queue's order rests on it: a way is sized no later than its profit deserves."""
     pool = weth_pool(depth)
