@@ -81,13 +81,25 @@ async def run(
         KeeperError: whatever stops a keeper; ``exit_code`` says what kind it is.
     """
     async with opened(settings) as session:
-        head = await session.reader.head()
-        signer = await _signer(session, key, head) if options.mode is Mode.LIVE else None
-        async with contextlib.AsyncExitStack() as stack:
-            parts = await _parts(session, options, signer, emit, stack)
-            await session.follower.start(head, progress)
-            _refuse_nothing_readable(session)
-            await _node(session, options, parts, emit).run(options.blocks)
+        await run_session(session, options, emit, key=key, progress=progress)
+
+
+async def run_session(
+    session: Session,
+    options: RunOptions,
+    emit: Emit,
+    *,
+    key: bytes | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> None:
+    """Do what ``run`` does over a connection that is there already."""
+    head = await session.reader.head()
+    signer = await _signer(session, key, head) if options.mode is Mode.LIVE else None
+    async with contextlib.AsyncExitStack() as stack:
+        parts = await _parts(session, options, signer, emit, stack)
+        await session.follower.start(head, progress)
+        _refuse_nothing_readable(session)
+        await _node(session, options, parts, emit).run(options.blocks)
 
 
 async def explained(
@@ -114,7 +126,10 @@ class _Forgetful:
     """Observing keeps no record: nothing is decided."""
 
     async def record(
-        self, head: Head, decisions: Sequence[Decision], health: Mapping[Address, AccountHealth]
+        self,
+        head: Head,
+        decisions: Sequence[Decision],
+        health: Mapping[tuple[MarketKey, Address], AccountHealth],
     ) -> None:
         """Forget it."""
 

@@ -88,15 +88,25 @@ async def opened(settings: Settings) -> AsyncIterator[Session]:
     async with connect(
         chain.endpoint_addresses, multicall=chain.multicall, chain_id=chain.id
     ) as reader:
-        markets = [load_market(one, reader) for one in settings.market]
-        _refuse_twins(markets)
-        yield Session(
-            settings=settings,
-            reader=reader,
-            markets=markets,
-            venues=[load_venue(one, reader) for one in settings.venue],
-            follower=Follower(reader, markets),
-        )
+        yield session_over(settings, reader)
+
+
+def session_over(settings: Settings, reader: NodeReader) -> Session:
+    """
+    Make the adapters of the settings over a connection that is there already.
+
+    Raises:
+        ConfigError: an adapter's options are wrong.
+    """
+    markets = [load_market(one, reader) for one in settings.market]
+    _refuse_twins(markets)
+    return Session(
+        settings=settings,
+        reader=reader,
+        markets=markets,
+        venues=[load_venue(one, reader) for one in settings.venue],
+        follower=Follower(reader, markets),
+    )
 
 
 def _refuse_twins(markets: Sequence[LendingMarket]) -> None:
