@@ -36,7 +36,7 @@ from keeper.storage.journal import Journal
 from keeper.storage.paper import PaperLedger
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
-from keeper.wallet import hot_address, is_operator
+from keeper.wallet import an_operator, hot_address, is_operator
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,10 @@ async def explained(
     """Decide about one account at one block, as the node would, without signing anything."""
     fees = FeeOracle(session.reader, session.settings.chain.id, _fee_policy(session.settings))
     simulators: Mapping[MarketKey, Simulator] = {
-        one.market: _simulator(session, one.market, None) for one in snapshots
+        one.market: await _simulator(session, one.market, None)
+        if session.executor_of(one.market)
+        else _Unsimulated()
+        for one in snapshots
     }
     return await decided(await _planner(session, simulators, fees), head, snapshots, only=account)
 
@@ -194,9 +197,9 @@ async def _parts(
     if options.mode is Mode.OBSERVE:
         return _Parts(submitter=_NobodySends(), decisions=_Forgetful(), decide=None)
     settings = session.settings
-    operator = signer.address if signer else hot_address(settings)
     simulators = {
-        one.key: _required_simulator(session, one.key, operator) for one in session.markets
+        one.key: await _simulator(session, one.key, signer.address if signer else None)
+        for one in session.markets
     }
     fees = FeeOracle(session.reader, settings.chain.id, _fee_policy(settings))
     journal = await _journal(session, options, signer)
@@ -292,14 +295,8 @@ async def _planner(
     )
 
 
-def _simulator(session: Session, market: MarketKey, operator: Address | None) -> Simulator:
-    executor = session.executor_of(market)
-    if executor is None:
-        return _Unsimulated()
-    return _executor_simulator(session, executor, operator)
-
-
-def _required_simulator(session: Session, market: MarketKey, operator: Address | None) -> Simulator:
+async def _simulator(session: Session, market: MarketKey, operator: Address | None) -> Simulator:
+    """Return the market's executor, as ``operator`` or else as one that it takes orders from."""
     executor = session.executor_of(market)
     if executor is None:
         raise ConfigError(
@@ -307,10 +304,22 @@ def _required_simulator(session: Session, market: MarketKey, operator: Address |
             hint="run `keeper executor deploy` and put its address under [[executor]],"
             " or run with --observe",
         )
+    if operator is None:
+        operator = await _somebody(session, executor)
     return _executor_simulator(session, executor, operator)
 
 
-def _executor_simulator(session: Session, executor: Address, operator: Address | None) -> Simulator:
+async def _somebody(session: Session, executor: Address) -> Address:
+    """Return the configured key's account, or another operator of the executor."""
+    reader, head = session.reader, await session.reader.head()
+    own = hot_address(session.settings)
+    if own is not None and await is_operator(reader, executor, own, head):
+        return own
+    since = min(one.from_block for one in session.markets)
+    return await an_operator(reader, executor, since, head)
+
+
+def _executor_simulator(session: Session, executor: Address, operator: Address) -> Simulator:
     gas_model, policy = GasModel(), _policy(session.settings)
 
     def step_gas(plan: Plan) -> Gas:
@@ -319,7 +328,7 @@ def _executor_simulator(session: Session, executor: Address, operator: Address |
     return ExecutorSimulator(
         session.reader,
         executor=executor,
-        operator=operator or executor,
+        operator=operator,
         step_gas=step_gas,
         builder_share_bps=policy.builder_share_bps,
     )

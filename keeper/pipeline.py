@@ -47,7 +47,7 @@ class Decided:
     head: Head
     decisions: list[Decision] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
-    health: dict[Address, AccountHealth] = field(default_factory=dict)
+    health: dict[tuple[MarketKey, Address], AccountHealth] = field(default_factory=dict)
 
 
 async def decided(
@@ -79,7 +79,7 @@ async def decided(
         ]
         if not unhealthy:
             continue
-        result.health.update((one.account, one) for one in unhealthy)
+        result.health.update(((one.market, one.account), one) for one in unhealthy)
         for answer in await _considered(planner, snapshot, unhealthy, window, in_flight):
             if isinstance(answer, Skip):
                 result.decisions.append(answer)

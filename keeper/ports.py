@@ -326,7 +326,10 @@ class DecisionLog(Protocol):
     """What was decided and why, kept."""
 
     async def record(
-        self, head: Head, decisions: Sequence[Decision], health: Mapping[Address, AccountHealth]
+        self,
+        head: Head,
+        decisions: Sequence[Decision],
+        health: Mapping[tuple[MarketKey, Address], AccountHealth],
     ) -> None:
         """Store what changed since the last block, and the block's digest."""
         ...

@@ -3,13 +3,14 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
-from keeper.domain.units import Address, Wei
+from keeper.domain.units import Address, MarketKey, Wei
 from keeper.storage.database import Database
 from keeper.storage.documents import canonical
 from keeper.storage.schema import decisions as decisions_table
@@ -30,6 +31,39 @@ def profit_band(net_profit: Wei | None) -> int | None:
     return -abs(net_profit).bit_length() if net_profit < 0 else net_profit.bit_length()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDecision:
+    """One change of mind about an account, as it was recorded."""
+
+    block_number: int
+    market: MarketKey
+    action: str
+    reason: str
+    detail: str
+    net_profit: Wei | None
+    health_factor: int | None
+
+
+def history(connection: Connection, account: Address) -> list[StoredDecision]:
+    """Return what was recorded about an account, oldest first."""
+    table = decisions_table
+    rows = connection.execute(
+        select(table).where(table.c.account == account).order_by(table.c.block_number, table.c.id)
+    )
+    return [
+        StoredDecision(
+            block_number=row.block_number,
+            market=row.market,
+            action=row.action,
+            reason=row.reason,
+            detail=row.detail,
+            net_profit=row.net_profit,
+            health_factor=row.health_factor,
+        )
+        for row in rows
+    ]
+
+
 class DecisionJournal:
     """The journal's decisions; permanent dust is one row, not one a block."""
 
@@ -38,7 +72,10 @@ class DecisionJournal:
         self._last: dict[tuple[str, str], Verdict] = {}
 
     async def record(
-        self, head: Head, decisions: Sequence[Decision], health: Mapping[Address, AccountHealth]
+        self,
+        head: Head,
+        decisions: Sequence[Decision],
+        health: Mapping[tuple[MarketKey, Address], AccountHealth],
     ) -> None:
         """Store what changed since the last block, and the block's digest."""
         ordered = sorted(decisions, key=lambda one: (one.market, one.account))
@@ -46,7 +83,7 @@ class DecisionJournal:
         changed = [
             one for one in ordered if self._last.get((one.market, one.account)) != _verdict(one)
         ]
-        rows = [_row(one, head, health.get(one.account)) for one in changed]
+        rows = [_row(one, head, health.get((one.market, one.account))) for one in changed]
         await self._database.write(_stored, rows, _digest(head, ordered))
         self._last = verdicts
 

@@ -1,0 +1,103 @@
+"""``keeper explain``: why an account was, or was not, liquidated."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from keeper.app import explained
+from keeper.chain.abi import checksum
+from keeper.cli.here import thresholds
+from keeper.cli.options import ConfigOption, JsonOption, SetOption
+from keeper.cli.output import print_json, print_line
+from keeper.cli.story import Story, document, lines
+from keeper.config import Settings, load, overrides
+from keeper.domain.errors import ConfigError, JournalError
+from keeper.domain.units import Address
+from keeper.ports import MarketSnapshot
+from keeper.session import opened
+from keeper.storage import database
+from keeper.storage.decisions import StoredDecision, history
+
+ADDRESS_LENGTH = 42
+
+
+def command(
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="An address, or a unique beginning of one.")
+    ],
+    config: ConfigOption = None,
+    *,
+    block: Annotated[
+        int | None, typer.Option("--block", min=0, metavar="N", help="At this block.")
+    ] = None,
+    as_json: JsonOption = False,
+    override: SetOption = None,
+) -> None:
+    """Say why an account was, or was not, liquidated."""
+    settings = load(config, overrides(override)).settings
+    stories = asyncio.run(_told(settings, account.strip(), block))
+    if as_json:
+        print_json({"stories": [document(one) for one in stories]})
+        return
+    for one in stories:
+        for line in lines(one):
+            print_line(line)
+
+
+async def _told(settings: Settings, wanted: str, block: int | None) -> list[Story]:
+    async with opened(settings) as session:
+        head, snapshots = await session.at(block)
+        account = _resolved(wanted, snapshots)
+        decided = await explained(session, head, snapshots, account)
+        past = _past(settings, account)
+        return [
+            Story(
+                head=head,
+                snapshot=snapshot,
+                account=account,
+                health=snapshot.account(account),
+                decisions=tuple(one for one in decided.decisions if one.market == snapshot.market),
+                past=tuple(one for one in past if one.market == snapshot.market),
+                thresholds=thresholds(settings),
+            )
+            for snapshot in snapshots
+        ]
+
+
+def _resolved(wanted: str, snapshots: Sequence[MarketSnapshot]) -> Address:
+    """
+    Return the account that ``wanted`` names or begins.
+
+    Raises:
+        ConfigError: it is no address, or begins several or none of the accounts with debt.
+    """
+    lowered = wanted.lower()
+    if not lowered.startswith("0x") or any(c not in "0123456789abcdef" for c in lowered[2:]):
+        raise ConfigError(f"{wanted!r} is not an address", hint="0x and up to 40 hex digits")
+    known = {one.account for snapshot in snapshots for one in snapshot.accounts()}
+    found = sorted(one for one in known if one.lower().startswith(lowered))
+    if len(found) == 1:
+        return found[0]
+    if len(found) > 1:
+        raise ConfigError(
+            f"{wanted} begins {len(found)} accounts", hint=f"for example {found[0]} or {found[1]}"
+        )
+    if len(lowered) == ADDRESS_LENGTH:
+        return checksum(wanted)
+    raise ConfigError(f"no account with debt begins with {wanted}", hint="see `keeper scan --all`")
+
+
+def _past(settings: Settings, account: Address) -> list[StoredDecision]:
+    """Return what the node recorded about the account; nothing where there is no journal."""
+    path = settings.journal.path
+    if not path.exists():
+        return []
+    engine = database.reader(path)
+    try:
+        return database.read(engine, lambda connection: history(connection, account))
+    except JournalError:
+        return []
+    finally:
+        engine.dispose()

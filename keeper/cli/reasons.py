@@ -1,0 +1,42 @@
+"""Why an account was left alone, in words a person can act on."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from keeper.domain.decision import SkipReason
+
+REASON_WORDS: Final[Mapping[SkipReason, str]] = {
+    SkipReason.DUST: "the whole bonus does not pay the gas",
+    SkipReason.BELOW_MIN_PROFIT: "it pays its gas, but less than the policy's minimum profit",
+    SkipReason.NO_EXIT_ROUTE: "no configured venue trades the collateral for the debt",
+    SkipReason.EXIT_TOO_SHALLOW: "the exit pools are too shallow to sell it at a profit",
+    SkipReason.NO_FUNDING: "nobody lends the debt token for a transaction",
+    SkipReason.FLASH_LOAN_DISABLED: "flash loans of the debt token are switched off",
+    SkipReason.RESERVE_ILLIQUID: "the protocol cannot pay out the collateral now",
+    SkipReason.POOL_LOCKED: "the only lender is a pool that the sale must pass through",
+    SkipReason.RESERVE_PAUSED: "the reserve is paused",
+    SkipReason.RESERVE_INACTIVE: "the reserve is not active",
+    SkipReason.GRACE_PERIOD: "the reserve is in a liquidation grace period",
+    SkipReason.SENTINEL: "the sequencer sentinel forbids it now",
+    SkipReason.NOT_COLLATERAL: "none of what it holds counts as collateral",
+    SkipReason.NO_COLLATERAL: "there is no collateral left to seize",
+    SkipReason.PRICE_UNAVAILABLE: "a price that is needed is not available",
+    SkipReason.MUST_NOT_LEAVE_DUST: "the protocol forbids what it would leave behind",
+    SkipReason.UNCERTAIN_THRESHOLD: "a threshold may be crossed before the transaction lands",
+    SkipReason.UNSUPPORTED_REVISION: "the protocol's revision is observed only",
+    SkipReason.SIMULATION_FAILED: "the transaction failed when it was simulated",
+    SkipReason.NO_LONGER_LIQUIDATABLE: "it is healthy again",
+    SkipReason.IN_FLIGHT: "a transaction of ours is on its way",
+    SkipReason.GAS_TOO_EXPENSIVE: "gas costs more than it earns, or more than may be asked for",
+    SkipReason.TOO_LATE_IN_BLOCK: "there is no room left in the next block",
+    SkipReason.NOT_SENT: "the transaction was not sent",
+    SkipReason.MARKET_QUARANTINED: "the market cannot be read",
+}
+
+
+def in_words(reason: str) -> str:
+    """Return a reason in words; one that this version does not know, as it is."""
+    try:
+        return REASON_WORDS[SkipReason(reason)]
+    except ValueError:
+        return reason

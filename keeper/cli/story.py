@@ -1,0 +1,162 @@
+"""An account's story at one block, as data and in plain words."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from keeper.cli.reasons import in_words
+from keeper.cli.words import decimal, ether, health_text, tier_text
+from keeper.domain.account import AccountHealth, Balance
+from keeper.domain.decision import Decision, Liquidate
+from keeper.domain.head import Head
+from keeper.domain.plan import Plan
+from keeper.domain.units import Address
+from keeper.observe.events import decision_event
+from keeper.ports import MarketSnapshot
+from keeper.risk.tiers import Thresholds, tier_of
+from keeper.storage.decisions import StoredDecision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """
+    What is known about an account in one market at one block.
+
+    ``decisions`` is what the node would decide there and then, ``past`` what the
+    running node recorded when its mind changed.
+    """
+
+    head: Head
+    snapshot: MarketSnapshot
+    account: Address
+    health: AccountHealth | None
+    decisions: Sequence[Decision]
+    past: Sequence[StoredDecision]
+    thresholds: Thresholds
+
+    @property
+    def base_digits(self) -> int:
+        """Decimals of the market's base currency."""
+        return len(str(self.snapshot.base_unit)) - 1
+
+
+def document(story: Story) -> dict[str, object]:
+    """Return the story as JSON-ready data; amounts are decimal strings."""
+    health = story.health
+    collateral, debts = story.snapshot.balances(story.account) if health else ((), ())
+    return {
+        "block": {"number": story.head.number, "hash": story.head.hash},
+        "market": story.snapshot.market,
+        "account": story.account,
+        "has_debt": health is not None,
+        "health_factor": str(health.health_factor) if health else None,
+        "liquidatable": bool(health and health.liquidatable),
+        "tier": str(tier_of(health, story.thresholds)) if health else None,
+        "collateral": [_balance(one) for one in collateral],
+        "debt": [_balance(one) for one in debts],
+        "decisions": [_decision(one, story.head) for one in story.decisions],
+        "recorded": [
+            {
+                "block_number": one.block_number,
+                "action": one.action,
+                "reason": one.reason,
+                "detail": one.detail,
+                "net_profit_wei": None if one.net_profit is None else str(one.net_profit),
+                "health_factor": None if one.health_factor is None else str(one.health_factor),
+            }
+            for one in story.past
+        ],
+    }
+
+
+def lines(story: Story) -> Iterator[str]:
+    """Yield the story in plain words."""
+    yield f"{story.account} in {story.snapshot.market}, at block {story.head.number}"
+    if story.health is None:
+        yield "  owes nothing here, so there is nothing to liquidate"
+    else:
+        yield from _standing(story, story.health)
+    for one in story.decisions:
+        yield from _verdict(one, story)
+    if story.past:
+        yield "  what the node recorded:"
+    for past in story.past:
+        netted = "" if past.net_profit is None else f", net {ether(past.net_profit)} ETH"
+        why = "" if past.action == "liquidate" else f" ({in_words(past.reason)})"
+        yield f"    block {past.block_number}: {past.action}, {past.reason}{why}{netted}"
+    yield ""
+
+
+def _standing(story: Story, health: AccountHealth) -> Iterator[str]:
+    tier = tier_text(tier_of(health, story.thresholds)).plain
+    if health.unpriced:
+        yield f"  {tier}: its health is not known: {health.unpriced}"
+        return
+    yield f"  health {health_text(health.health_factor)}  {tier}"
+    collateral, debts = story.snapshot.balances(story.account)
+    for name, balances in (("collateral", collateral), ("debt", debts)):
+        for one in balances:
+            amount, worth = decimal(one.amount, one.decimals), decimal(one.value, story.base_digits)
+            yield f"  {name}: {amount} {one.symbol}, worth {worth}"
+    if not health.liquidatable:
+        yield "  it is not liquidatable: by the protocol's own rule it is healthy"
+
+
+def _verdict(decision: Decision, story: Story) -> Iterator[str]:
+    if isinstance(decision, Liquidate):
+        yield "  verdict: liquidate"
+        yield from _plan(decision.plan, story)
+        return
+    netted = (
+        "" if decision.net_profit is None else f"; it would net {ether(decision.net_profit)} ETH"
+    )
+    yield f"  verdict: leave it alone, {decision.reason}: {in_words(decision.reason)}{netted}"
+    if decision.detail:
+        yield f"    {decision.detail}"
+
+
+def _plan(plan: Plan, story: Story) -> Iterator[str]:
+    prices = story.snapshot.prices
+    spend, receive = prices[plan.spend_token], prices[plan.receive_token]
+    yield (
+        f"    repay {decimal(plan.spend, spend.decimals)} {spend.symbol},"
+        f" receive {decimal(plan.receive, receive.decimals)} {receive.symbol}"
+    )
+    yield f"    sold through {_route(plan, story)}; paid for by {plan.funding.name}"
+    yield (
+        f"    earns {decimal(plan.gross_profit, spend.decimals)} {spend.symbol}"
+        f" = {ether(plan.gross_profit_wei)} ETH, gas {plan.gas} at {plan.gas_price} wei,"
+        f" net {ether(plan.net_profit)} ETH"
+    )
+    for other in plan.alternatives:
+        yield f"    instead of: {other}"
+
+
+def _route(plan: Plan, story: Story) -> str:
+    if not plan.route.hops:
+        return "nothing: both tokens are the same"
+    names = {token: price.symbol for token, price in story.snapshot.prices.items()}
+    way = names.get(plan.receive_token, plan.receive_token)
+    for hop in plan.route.hops:
+        way += f" -{decimal(hop.fee, 4)}%-> {names.get(hop.token_out, hop.token_out)}"
+    return way
+
+
+def _balance(one: Balance) -> dict[str, object]:
+    return {
+        "token": one.token,
+        "symbol": one.symbol,
+        "amount": str(one.amount),
+        "value_base": str(one.value),
+    }
+
+
+def _decision(one: Decision, head: Head) -> dict[str, object]:
+    told = decision_event(one, head)
+    if isinstance(one, Liquidate):
+        return told | {
+            "gas": str(one.plan.gas),
+            "gas_price_wei": str(one.plan.gas_price),
+            "gross_profit_wei": str(one.plan.gross_profit_wei),
+            "alternatives": list(one.plan.alternatives),
+        }
+    return told | {"words": in_words(one.reason)}
