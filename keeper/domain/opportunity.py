@@ -6,11 +6,14 @@ is spent and what comes back as a pure function of the amount, and the step that
 executor performs. Sizing and ranking know nothing else about the protocol.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from keeper.domain.decision import SkipReason
 from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits
+
+_NOTHING: Final = TokenUnits(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,8 @@ class Outcome:
     ``spend`` and ``receive`` are exact at ``window.earliest``. At every timestamp of
     the window no more than ``spend_at_most`` is taken, and never is less than
     ``receive_at_least`` received. ``drawn`` is what the payout takes out of, and
-    ``repaid`` what the repayment puts into, the protocol's own liquidity.
+    ``repaid`` what the repayment puts into, the protocol's own liquidity. ``bad_debt``
+    is the rest of the debt (spend token) where the protocol writes it off at once.
     """
 
     amount: TokenUnits
@@ -56,6 +60,7 @@ class Outcome:
     receive_at_least: TokenUnits
     drawn: tuple[tuple[LiquidityKey, TokenUnits], ...] = ()
     repaid: tuple[tuple[LiquidityKey, TokenUnits], ...] = ()
+    bad_debt: TokenUnits = _NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,16 @@ class Opportunity(Protocol):
     @property
     def bonus_at_most(self) -> BaseCurrency:
         """No amount earns more than this before costs: received minus spent, at the prices."""
+        ...
+
+    @property
+    def own_funding(self) -> "Sequence[FlashLender]":
+        """
+        Funding that the liquidation itself brings and nobody else can use.
+
+        A protocol that pays out, calls back and only then takes the repayment needs no loan.
+        Empty where the spend token must be had first.
+        """
         ...
 
     def outcome(self, amount: TokenUnits) -> Outcome | Refusal:

@@ -11,6 +11,7 @@ class FundingKind(enum.StrEnum):
     """Where the spend token comes from until the collateral is sold."""
 
     FLASH_LOAN = "flash_loan"  # a lender of the spend token; its kind and address say which
+    CALLBACK = "callback"  # nobody: the protocol takes the repayment after it paid out
     FLASH_SWAP = "flash_swap"  # the route's own last pool pays first and is paid in collateral
 
 
@@ -20,8 +21,9 @@ class Funding:
     How the spend token is had.
 
     ``source`` is the executor's number for it, ``name`` the word for people,
-    ``lender`` the contract that lends (the flash swap's pool, or the flash lender),
-    ``amount`` what is borrowed (enough at the deadline), ``fee`` what that costs.
+    ``lender`` the contract that lends (the flash swap's pool, the flash lender, or the
+    protocol that calls back), ``amount`` what is borrowed or owed to the callback (enough at
+    the deadline), ``fee`` what that costs.
     """
 
     kind: FundingKind

@@ -228,8 +228,9 @@ def _first(way: Way) -> FlashLender | None:
 def _funding(chosen: Sized, policy: Policy) -> Funding:
     lender, outcome = chosen.funded.lender, chosen.priced.outcome
     if lender is not None:
+        own = lender in chosen.way.opportunity.own_funding
         return Funding(
-            kind=FundingKind.FLASH_LOAN,
+            kind=FundingKind.CALLBACK if own else FundingKind.FLASH_LOAN,
             source=lender.source,
             name=lender.kind,
             lender=lender.lender,

@@ -1,6 +1,7 @@
 """All the ways of one account: pairs, routes and fundings, and why some are none."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keeper.domain.curve import Route
@@ -77,22 +78,43 @@ def _of_pair(candidate: Candidate, opportunity: Opportunity, exits: Exits, terms
     if not routes:
         pair = f"{terms.symbol(opportunity.receive_token)} to {terms.symbol(token)}"
         return Ways(ways=(), misses=(_miss(SkipReason.NO_EXIT_ROUTE, f"no pool from {pair}"),))
-    lenders = (*candidate.lenders.get(token, ()), *exits.lenders.get(token, ()))
+    lenders = (
+        *opportunity.own_funding,
+        *candidate.lenders.get(token, ()),
+        *exits.lenders.get(token, ()),
+    )
     outcomes: dict[TokenUnits, Outcome | Refusal] = {}
     ways: list[Way] = []
     misses: list[Miss] = []
     for route in routes:
-        free = tuple(lender for lender in lenders if lender.lender not in route.pools)
-        kinds: list[tuple[FlashLender, ...] | None] = [free] if free else []
+        free = [lender for lender in lenders if lender.lender not in route.pools]
+        kinds: list[tuple[Route, tuple[FlashLender, ...] | None]] = [*_vouched(route, free, exits)]
         if _can_flash_swap(route, terms):
-            kinds.append(None)
+            kinds.append((route, None))
         if not kinds:
             misses.append(_no_lender(candidate, opportunity, len(lenders), terms))
         ways.extend(
-            Way(opportunity=opportunity, route=route, lenders=kind, outcomes=outcomes)
-            for kind in kinds
+            Way(opportunity=opportunity, route=taken, lenders=kind, outcomes=outcomes)
+            for taken, kind in kinds
         )
     return Ways(ways=tuple(ways), misses=tuple(misses))
+
+
+def _vouched(
+    route: Route, lenders: Sequence[FlashLender], exits: Exits
+) -> list[tuple[Route, tuple[FlashLender, ...]]]:
+    """
+    Return the route with the lenders that can go with it.
+
+    A plan has one factory, which vouches for every pool in it: where a pool lends, it is
+    that pool's own, so that pools of another factory than the route's cannot lend.
+    """
+    groups: dict[Address, list[FlashLender]] = {}
+    for lender in lenders:
+        factory = exits.factories.get(lender.lender, route.factory)
+        if not route.hops or factory == route.factory:
+            groups.setdefault(factory, []).append(lender)
+    return [(replace(route, factory=one), tuple(group)) for one, group in groups.items()]
 
 
 def _can_flash_swap(route: Route, terms: Terms) -> bool:

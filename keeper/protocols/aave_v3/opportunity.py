@@ -5,7 +5,14 @@ from functools import cached_property
 from typing import Final
 
 from keeper.domain.decision import SkipReason
-from keeper.domain.opportunity import ExecutorStep, LiquidityKey, Outcome, Refusal, Window
+from keeper.domain.opportunity import (
+    ExecutorStep,
+    FlashLender,
+    LiquidityKey,
+    Outcome,
+    Refusal,
+    Window,
+)
 from keeper.domain.units import (
     BPS,
     UINT256_MAX,
@@ -66,6 +73,11 @@ class PairOpportunity:
     def receive_token(self) -> Address:
         """The collateral token, as underlying."""
         return self.collateral.token
+
+    @property
+    def own_funding(self) -> tuple[FlashLender, ...]:
+        """None: the pool takes the repayment before it pays out."""
+        return ()
 
     @cached_property
     def partial(self) -> tuple[TokenUnits, TokenUnits] | None:

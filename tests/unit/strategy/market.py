@@ -109,6 +109,7 @@ class Pair:
     drawn_from: LiquidityKey | None = None
     repaid_to: LiquidityKey | None = None
     refuses: Refusal | None = None
+    own_funding: tuple = ()
 
     @property
     def bonus_at_most(self):

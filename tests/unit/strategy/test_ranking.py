@@ -180,6 +180,28 @@ def test_flash_swap_is_chosen_where_its_fee_saving_is_worth_its_gas():
     assert plan.funding.lender == weth_pool(1).pool
 
 
+def test_a_callback_needs_no_loan_and_no_fee():
+    """What the liquidation itself brings is taken where every lender asks for more."""
+    own = Lender(USDC, available=2**256 - 1, fee_bps=0, gas=15_000, lender=address(77))
+    lent = {USDC: (Lender(USDC, available=10**15, fee_bps=5),)}
+    one = pair(1, 100_000, own_funding=(own,))
+    (plan,) = plans_of(run([candidate(one, lenders=lent)], over(weth_pool(40_000_000))))
+
+    assert plan.funding.kind is FundingKind.CALLBACK
+    assert (plan.funding.lender, plan.funding.fee) == (own.lender, 0)
+
+
+def test_a_callback_serves_its_own_liquidation_only():
+    """Another account of the same token does not get it."""
+    own = Lender(USDC, available=2**256 - 1, fee_bps=0, gas=15_000, lender=address(77))
+    both = [candidate(pair(1, 100_000, own_funding=(own,))), candidate(pair(2, 90_000))]
+    kinds = {
+        plan.account: plan.funding.kind for plan in plans_of(run(both, over(weth_pool(40_000_000))))
+    }
+
+    assert kinds == {address(1): FundingKind.CALLBACK, address(2): FundingKind.FLASH_SWAP}
+
+
 def test_move_the_other_way_makes_a_missed_account_pay():
     """The first sale of USDC lifts WETH's price; the account that sells WETH is tried again."""
     pool = Pool(address(900), (WETH, USDC), (500 * WAD, 900_000 * USD), 500)
