@@ -17,9 +17,9 @@ struct Step {
     address receiveToken;
     /// Where the spend token comes from.
     uint8 funding;
-    /// The contract that lends it (not used by the flash swap).
+    /// The contract that lends it (not used where the exit's pool or the protocol itself waits for its money).
     address lender;
-    /// How much is borrowed; enough for the debt at any timestamp up to the deadline.
+    /// How much is borrowed, enough at any timestamp up to the deadline (not used where the protocol waits).
     uint256 borrowAmount;
     /// The factory that vouches for the pools of `path` (and for a pool that lends).
     address factory;
@@ -38,27 +38,43 @@ struct Job {
     uint256 receiveBefore;
 }
 
+/// What a protocol module does for the executor.
+struct Module {
+    /// Revert unless the step can work now; called before anything is borrowed.
+    function(Step memory) internal check;
+    /// Liquidate with at most the given amount of the spend token; returns how much of the allowance was used.
+    function(Step memory, uint256) internal returns (uint256) liquidate;
+}
+
 /// What modules, fundings and venues share: the callback in flight and the way inwards.
 abstract contract Flow is Access {
     bytes32 private constant IN_FLIGHT = keccak256("liquidation-executor.in-flight");
+    bytes32 private constant TALLY = keccak256("liquidation-executor.tally");
 
     /// A callback that no call of ours is waiting for: wrong caller, wrong data, or no call at all.
     error UnexpectedCallback(address caller);
     /// The contract that was called did not call back.
     error CallbackMissing(address target);
+    /// The lender lent something else than it was asked for.
+    error OtherLoan(address asset, uint256 amount);
     /// More is owed than the liquidation brought.
     error Shortfall(address token, uint256 owed, uint256 available);
     /// The path does not lead from the received to the spent token.
     error BadPath();
+    /// The position is healthy (again), or gone; the health factor is 1e18 at the limit.
+    error NotLiquidatable(address account, uint256 healthFactor);
+    error AmountTooLarge(uint256 amount);
 
-    /// Wait for one callback from `caller` with exactly `data`.
-    function _expect(address caller, bytes memory data) internal {
-        Slots.write(IN_FLIGHT, _ticket(caller, keccak256(data)));
+    /// Wait for one callback from `caller`, to the function `entry`, with exactly `data`.
+    function _expect(address caller, bytes4 entry, bytes memory data) internal {
+        Slots.write(IN_FLIGHT, _ticket(caller, entry, keccak256(data)));
     }
 
     /// Accept the callback that is waited for, once.
     function _consume(bytes calldata data) internal {
-        if (Slots.read(IN_FLIGHT) != _ticket(msg.sender, keccak256(data))) revert UnexpectedCallback(msg.sender);
+        if (Slots.read(IN_FLIGHT) != _ticket(msg.sender, msg.sig, keccak256(data))) {
+            revert UnexpectedCallback(msg.sender);
+        }
         Slots.write(IN_FLIGHT, 0);
     }
 
@@ -74,13 +90,27 @@ abstract contract Flow is Access {
         return balance - before;
     }
 
+    /// Remember what the step spent and received, for its report; it decides nothing.
+    function _record(uint256 spent, uint256 received) internal {
+        if (spent > type(uint128).max) revert AmountTooLarge(spent);
+        if (received > type(uint128).max) revert AmountTooLarge(received);
+        Slots.write(TALLY, bytes32(spent << 128 | received));
+    }
+
+    /// What was remembered, once.
+    function _recorded() internal returns (uint256 spent, uint256 received) {
+        uint256 tally = uint256(Slots.read(TALLY));
+        Slots.write(TALLY, 0);
+        return (tally >> 128, uint256(uint128(tally)));
+    }
+
     /// Perform the liquidation with the spend token at hand; returns what was received.
     function _liquidate(Job memory job) internal virtual returns (uint256 received);
 
     /// Sell all of the received token that is left for the spend token.
     function _sell(Job memory job) internal virtual;
 
-    function _ticket(address caller, bytes32 dataHash) private pure returns (bytes32) {
-        return keccak256(abi.encode(caller, dataHash));
+    function _ticket(address caller, bytes4 entry, bytes32 dataHash) private pure returns (bytes32) {
+        return keccak256(abi.encode(caller, entry, dataHash));
     }
 }

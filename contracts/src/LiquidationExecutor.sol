@@ -2,14 +2,11 @@
 pragma solidity 0.8.27;
 
 import {Access} from "./Access.sol";
-import {Flow, Job, Step} from "./Flow.sol";
+import {Job, Step} from "./Flow.sol";
+import {Parts} from "./Parts.sol";
 import {Proceeds} from "./Proceeds.sol";
-import {AaveV3FlashLoan} from "./funding/AaveV3FlashLoan.sol";
-import {UniswapV3Flash} from "./funding/UniswapV3Flash.sol";
-import {UniswapV3FlashSwap} from "./funding/UniswapV3FlashSwap.sol";
 import {Path} from "./libraries/Path.sol";
 import {SafeToken} from "./libraries/SafeToken.sol";
-import {AaveV3Liquidation} from "./modules/AaveV3Liquidation.sol";
 import {Slots} from "slots/Slots.sol";
 
 /// What became of one step: the profit in the spend token, or the (bounded) revert data.
@@ -21,26 +18,13 @@ struct StepResult {
 
 /// Liquidates with borrowed money, sells what it gets, sends the profit to a fixed receiver. It keeps
 /// nothing, and what others leave here is neither profit nor money to spend.
-contract LiquidationExecutor is
-    Access,
-    AaveV3Liquidation,
-    AaveV3FlashLoan,
-    UniswapV3Flash,
-    UniswapV3FlashSwap,
-    Proceeds
-{
-    uint8 public constant MODULE_AAVE_V3 = 1;
-    uint8 public constant FUNDING_AAVE_V3_FLASH_LOAN = 1;
-    uint8 public constant FUNDING_FLASH_SWAP = 2;
-    uint8 public constant FUNDING_UNISWAP_V3_FLASH = 3;
-
+contract LiquidationExecutor is Parts, Proceeds {
     /// Kept back for reporting each step that is still to come, and this one.
     uint256 public constant REPORT_GAS = 20_000;
     /// The longest revert data that is reported of a step.
     uint256 public constant MAX_FAILURE_BYTES = 256;
 
     bytes32 private constant LOCK = keccak256("liquidation-executor.lock");
-    bytes32 private constant TALLY = keccak256("liquidation-executor.tally");
 
     event Liquidated(
         uint256 indexed index,
@@ -56,9 +40,6 @@ contract LiquidationExecutor is
     error NotSelf(address caller);
     error DeadlinePassed(uint256 deadline, uint256 timestamp);
     error BadBuilderShare(uint16 bps);
-    error UnknownModule(uint8 module);
-    error UnknownFunding(uint8 funding);
-    error AmountTooLarge(uint256 amount);
     /// The step was not started: its gas limit and the reports after it need more than is left.
     error NotEnoughGas(uint256 needed, uint256 left);
     /// No step worked; the reasons, in order.
@@ -107,30 +88,18 @@ contract LiquidationExecutor is
             receiveBefore: SafeToken.balanceOf(step.receiveToken, address(this))
         });
         _check(job.step);
-        _fund(job);
+        _funding(job.step.funding)(job);
         profit = _distribute(job, builderShareBps);
-        uint256 tally = uint256(Slots.read(TALLY));
-        Slots.write(TALLY, 0);
-        emit Liquidated(
-            index, step.spendToken, step.receiveToken, tally >> 128, uint256(uint128(tally)), profit
-        );
+        (uint256 spent, uint256 received) = _recorded();
+        emit Liquidated(index, step.spendToken, step.receiveToken, spent, received, profit);
     }
 
-    function _check(Step memory step) private view {
+    function _check(Step memory step) private {
         bool same = step.spendToken == step.receiveToken;
         if (same ? step.path.length != 0 : !Path.leads(step.path, step.receiveToken, step.spendToken)) {
             revert BadPath();
         }
-        if (step.module != MODULE_AAVE_V3) revert UnknownModule(step.module);
-        _requireLiquidatableAaveV3(step.data);
-    }
-
-    function _fund(Job memory job) private {
-        uint8 funding = job.step.funding;
-        if (funding == FUNDING_AAVE_V3_FLASH_LOAN) _fundByAaveV3FlashLoan(job);
-        else if (funding == FUNDING_FLASH_SWAP) _fundByUniswapV3FlashSwap(job);
-        else if (funding == FUNDING_UNISWAP_V3_FLASH) _fundByUniswapV3Flash(job);
-        else revert UnknownFunding(funding);
+        _module(step.module).check(step);
     }
 
     /// Amounts are differences of balances. Only where both tokens are the same does what was spent
@@ -139,16 +108,14 @@ contract LiquidationExecutor is
         Step memory step = job.step;
         uint256 held = _gained(step.spendToken, job.spendBefore);
         uint256 before = SafeToken.balanceOf(step.receiveToken, address(this));
-        uint256 spent = _liquidateAaveV3(step.data, step.receiveToken, step.spendToken, held);
+        uint256 spent = _module(step.module).liquidate(step, held);
         if (step.spendToken == step.receiveToken) {
             received = SafeToken.balanceOf(step.receiveToken, address(this)) + spent - before;
         } else {
             received = _gained(step.receiveToken, before);
             spent = held - _gained(step.spendToken, job.spendBefore);
         }
-        if (spent > type(uint128).max) revert AmountTooLarge(spent);
-        if (received > type(uint128).max) revert AmountTooLarge(received);
-        Slots.write(TALLY, bytes32(spent << 128 | received));
+        _record(spent, received);
     }
 
     function _sell(Job memory job) internal override {

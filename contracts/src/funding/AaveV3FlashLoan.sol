@@ -7,17 +7,16 @@ import {SafeToken} from "../libraries/SafeToken.sol";
 
 /// The spend token from an Aave v3 pool, for its flash loan premium.
 abstract contract AaveV3FlashLoan is Flow {
+    uint8 public constant FUNDING_AAVE_V3_FLASH_LOAN = 1;
+
     /// Somebody else started the flash loan.
     error ForeignInitiator(address initiator);
-
-    /// The lender lent something else than it was asked for.
-    error OtherLoan(address asset, uint256 amount);
 
     function _fundByAaveV3FlashLoan(Job memory job) internal {
         address lender = job.step.lender;
         _requireLendingPool(lender);
         bytes memory data = abi.encode(job);
-        _expect(lender, data);
+        _expect(lender, this.executeOperation.selector, data);
         IAaveV3Pool(lender).flashLoanSimple(address(this), job.step.spendToken, job.step.borrowAmount, data, 0);
         _requireConsumed(lender);
         SafeToken.disallow(job.step.spendToken, lender);

@@ -8,6 +8,8 @@ import {UniswapV3Venue} from "../venues/UniswapV3Venue.sol";
 
 /// The spend token from a Uniswap v3 pool's `flash`, for the pool's fee. That pool is locked meanwhile.
 abstract contract UniswapV3Flash is UniswapV3Venue {
+    uint8 public constant FUNDING_UNISWAP_V3_FLASH = 3;
+
     function _fundByUniswapV3Flash(Job memory job) internal {
         address lender = job.step.lender;
         address token0 = IUniswapV3Pool(lender).token0();
@@ -18,7 +20,7 @@ abstract contract UniswapV3Flash is UniswapV3Venue {
         bool first = job.step.spendToken == token0;
         uint256 amount = job.step.borrowAmount;
         bytes memory data = abi.encode(job);
-        _expect(lender, data);
+        _expect(lender, this.uniswapV3FlashCallback.selector, data);
         IUniswapV3Pool(lender).flash(address(this), first ? amount : 0, first ? 0 : amount, data);
         _requireConsumed(lender);
     }

@@ -6,6 +6,8 @@ import {Payment, UniswapV3Venue} from "../venues/UniswapV3Venue.sol";
 
 /// The spend token from the last pool of the exit itself, which is paid in what the liquidation brings: no loan, no fee.
 abstract contract UniswapV3FlashSwap is UniswapV3Venue {
+    uint8 public constant FUNDING_FLASH_SWAP = 2;
+
     function _fundByUniswapV3FlashSwap(Job memory job) internal {
         if (job.step.path.length == 0) revert BadPath();
         Payment memory payment =

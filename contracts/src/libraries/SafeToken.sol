@@ -32,6 +32,13 @@ library SafeToken {
         if (left != 0) revert AllowanceLeft(token, spender, left);
     }
 
+    /// Take back what `spender` did not use of `allowed`; returns how much it used.
+    function settle(address token, address spender, uint256 allowed) internal returns (uint256 used) {
+        uint256 left = allowanceOf(token, spender);
+        used = left < allowed ? allowed - left : 0;
+        if (left != 0) disallow(token, spender);
+    }
+
     function allowanceOf(address token, address spender) internal view returns (uint256) {
         return _word(token, abi.encodeCall(IERC20.allowance, (address(this), spender)));
     }

@@ -92,7 +92,7 @@ abstract contract UniswapV3Venue is Flow {
         private
         returns (int256 amount0, int256 amount1)
     {
-        _expect(pool, data);
+        _expect(pool, this.uniswapV3SwapCallback.selector, data);
         (amount0, amount1) = IUniswapV3Pool(pool).swap(
             recipient, zeroForOne, amount, zeroForOne ? LOWEST_PRICE_LIMIT : HIGHEST_PRICE_LIMIT, data
         );
