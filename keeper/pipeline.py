@@ -210,20 +210,22 @@ async def _exits(venues: Sequence[ExitVenue], pairs: set[Pair], basis: Basis) ->
     routes: dict[Pair, tuple[Route, ...]] = {}
     curves: dict[Address, ExitCurve] = {}
     lenders: dict[Address, tuple[FlashLender, ...]] = {}
+    factories: dict[Address, Address] = {}
     for one in found:
         curves.update(one.curves)
+        factories.update(one.factories)
         for pair, ways in one.routes.items():
             routes[pair] = routes.get(pair, ()) + ways
         for token, pools in one.lenders.items():
             lenders[token] = lenders.get(token, ()) + pools
-    return Exits(routes=routes, curves=curves, lenders=lenders)
+    return Exits(routes=routes, curves=curves, lenders=lenders, factories=factories)
 
 
 def _batches(planner: Planner, plans: Sequence[Plan], costs: Costs) -> list[Batch]:
     """Return the transactions, in order; plans of different executors never share one."""
     batches: list[Batch] = []
-    for executor in _in_order(planner.simulators[plan.market] for plan in plans):
-        own = [plan for plan in plans if planner.simulators[plan.market] is executor]
+    for executor in _in_order(planner.simulators[deployment(plan.market)] for plan in plans):
+        own = [plan for plan in plans if planner.simulators[deployment(plan.market)] is executor]
         batches.extend(
             executor.batch(
                 group,
@@ -241,8 +243,8 @@ async def _simulated(
     """Return the batches as they turned out, and a skip for every plan that fails."""
     turned_out: list[Batch] = []
     refused: list[Skip] = []
-    for executor in _in_order(planner.simulators[batch.plans[0].market] for batch in batches):
-        own = [one for one in batches if planner.simulators[one.plans[0].market] is executor]
+    for executor in _in_order(planner.simulators[deployment(batch.plans[0].market)] for batch in batches):
+        own = [one for one in batches if planner.simulators[deployment(one.plans[0].market)] is executor]
         for batch, answer in zip(own, await executor.simulated(own, head), strict=True):
             failures = _failures(batch, answer)
             if failures:

@@ -1,7 +1,7 @@
 """Everything known about selling, at one block: routes, curves, pools that lend."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keeper.domain.curve import CurveBook, Route
 from keeper.domain.opportunity import FlashLender
@@ -17,9 +17,11 @@ class Exits:
     The routes of the pairs that were asked for, over curves of one block.
 
     ``lenders`` are pools that lend a token for a fee and are locked meanwhile:
-    a route through a lender's own pool does not work.
+    a route through a lender's own pool does not work. ``factories`` holds who vouches
+    for each of these pools, by its address.
     """
 
     routes: Mapping[Pair, tuple[Route, ...]]
     curves: CurveBook
     lenders: Mapping[Address, tuple[FlashLender, ...]]
+    factories: Mapping[Address, Address] = field(default_factory=dict)

@@ -72,7 +72,10 @@ class UniswapV3Venue:
         routes = {
             pair: routes_between(KIND, self._factory, pair, self._via, live) for pair in pairs
         }
-        return Exits(routes=routes, curves=curves, lenders=_lenders(pools, states))
+        factories = {pool.address: self._factory for pool in pools}
+        return Exits(
+            routes=routes, curves=curves, lenders=_lenders(pools, states), factories=factories
+        )
 
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
         """
