@@ -172,6 +172,28 @@ def test_same_token_needs_no_sale_but_a_lender():
     assert plan.funding.name == "aave_v3_flash_loan"
 
 
+def test_pool_that_lends_without_a_sale_is_vouched_for_by_its_factory():
+    """The executor asks the plan's factory about the pool; nobody's factory is not one."""
+    pool = Lender(USDC, fee_bps=1, lender=address(78))
+    found = replace(NONE, lenders={USDC: (pool,)}, factories={pool.lender: address(1)})
+    same = candidate(pair(1, 50_000, receive_token=USDC))
+
+    plan = plans_of(run([same], found))[0]
+
+    assert (plan.funding.lender, plan.route.factory) == (pool.lender, address(1))
+
+
+def test_pool_of_another_factory_does_not_lend_for_a_sale():
+    """One factory vouches for the pools of the route and for the lender; they must be its own."""
+    foreign = Lender(USDC, fee_bps=0, lender=address(78))
+    found = over(weth_pool(40_000_000))
+    found = replace(found, lenders={USDC: (foreign,)}, factories={foreign.lender: address(2)})
+
+    plan = plans_of(run([candidate(pair(1, 100_000))], found))[0]
+
+    assert plan.funding.lender != foreign.lender
+
+
 def test_flash_swap_is_chosen_where_its_fee_saving_is_worth_its_gas():
     """A large debt: five basis points of it cost more than one swap."""
     plan = plans_of(run([candidate(pair(1, 100_000))], over(weth_pool(10**9))))[0]
