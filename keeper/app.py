@@ -17,7 +17,7 @@ from keeper.domain.decision import Decision
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
-from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei
+from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei, deployment
 from keeper.execution.control import listening, socket_path
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.paper import PaperSubmitter
@@ -108,7 +108,7 @@ async def explained(
     """Decide about one account at one block, as the node would, without signing anything."""
     fees = FeeOracle(session.reader, session.settings.chain.id, _fee_policy(session.settings))
     simulators: Mapping[MarketKey, Simulator] = {
-        one.market: await _simulator(session, one.market, None)
+        deployment(one.market): await _simulator(session, one.market, None)
         if session.executor_of(one.market)
         else _Unsimulated()
         for one in snapshots

@@ -12,7 +12,7 @@ from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
 from keeper.domain.plan import Batch, Plan, SimulatedBatch
-from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits
+from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits, deployment
 from keeper.ports import ExitVenue, FeeSource, MarketSnapshot, Simulator, Valuer
 from keeper.strategy.batches import batch_net_profit, packed
 from keeper.strategy.candidate import Candidate, quotable
@@ -243,8 +243,14 @@ async def _simulated(
     """Return the batches as they turned out, and a skip for every plan that fails."""
     turned_out: list[Batch] = []
     refused: list[Skip] = []
-    for executor in _in_order(planner.simulators[deployment(batch.plans[0].market)] for batch in batches):
-        own = [one for one in batches if planner.simulators[deployment(one.plans[0].market)] is executor]
+    for executor in _in_order(
+        planner.simulators[deployment(batch.plans[0].market)] for batch in batches
+    ):
+        own = [
+            one
+            for one in batches
+            if planner.simulators[deployment(one.plans[0].market)] is executor
+        ]
         for batch, answer in zip(own, await executor.simulated(own, head), strict=True):
             failures = _failures(batch, answer)
             if failures:

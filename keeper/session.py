@@ -10,7 +10,7 @@ from keeper.chain.reader import NodeReader, connect
 from keeper.config import Settings
 from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused
 from keeper.domain.head import Head
-from keeper.domain.units import Address, MarketKey, Timestamp
+from keeper.domain.units import Address, MarketKey, Timestamp, deployment
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.valuation import NativeCoin
 from keeper.wiring import load_market, load_venue
@@ -55,7 +55,7 @@ class Session:
     def executor_of(self, market: MarketKey) -> Address | None:
         """Return the executor contract that a market's liquidations go through."""
         for adapter, configured in zip(self.markets, self.settings.market, strict=True):
-            if adapter.key == market:
+            if adapter.key == deployment(market):
                 executor = self.settings.executor_of(configured)
                 return executor.address if executor else None
         return None

@@ -201,7 +201,7 @@ def _applied(
         mine = results[at : at + len(calls)]
         at += len(calls)
         try:
-            snapshots.append(each.market.apply(head, mine))
+            snapshots.extend(each.market.apply(head, mine))
         except ITS_OWN_FAULT as error:
             each.failed(head, error)
         else:

@@ -184,11 +184,13 @@ async def _market(place: Here, market: LendingMarket) -> list[Finding]:
     what = f"market {market.key}"
     try:
         await market.discover(place.head)
-        snapshot = await place.snapshot(market)
+        snapshots = await place.snapshots(market)
     except KeeperError as error:
         return [failed(what, error)]
-    found = [ok(what, f"{len(snapshot.prices)} tokens have prices")]
-    found += [warn(what, warning, "its accounts are left alone") for warning in snapshot.warnings]
+    priced = {token for snapshot in snapshots for token in snapshot.prices}
+    warnings = dict.fromkeys(line for snapshot in snapshots for line in snapshot.warnings)
+    found = [ok(what, f"{len(priced)} tokens have prices")]
+    found += [warn(what, warning, "its accounts are left alone") for warning in warnings]
     if market.from_block > place.head.number:
         found.append(fail(what, f"from_block {market.from_block} is in the future", "lower it"))
     return found

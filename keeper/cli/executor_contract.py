@@ -160,7 +160,8 @@ async def market_tokens(here: Here) -> list[Address]:
     """Return every token that the (discovered) markets price."""
     tokens = dict[Address, None]()
     for market in here.session.markets:
-        tokens.update(dict.fromkeys((await here.snapshot(market)).prices))
+        for snapshot in await here.snapshots(market):
+            tokens.update(dict.fromkeys(snapshot.prices))
     return list(tokens)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import getpass
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Here:
         """The block that reads are pinned to."""
         return Basis(block_hash=self.head.hash)
 
-    async def snapshot(self, market: LendingMarket) -> MarketSnapshot:
+    async def snapshots(self, market: LendingMarket) -> Sequence[MarketSnapshot]:
         """Return a discovered market without any account: prices, liquidity, warnings."""
         results = await self.reader.aggregate(market.calls(self.head), self.basis)
         return market.apply(self.head, results)

@@ -17,7 +17,11 @@ TransactionHash = NewType("TransactionHash", str)
 """Thirty-two bytes as 0x-prefixed lower-case hex."""
 
 MarketKey = NewType("MarketKey", str)
-"""``protocol:identity``, as in ``aave_v3:0x...`` (the identity is the protocol's own)."""
+"""
+``protocol:identity``, as in ``aave_v3:0x...`` (the identity is the protocol's own).
+
+A deployment that holds isolated markets adds each one's name: ``protocol:identity:market``.
+"""
 
 Wei = NewType("Wei", int)  # native coin, 1e18 = 1 ether
 TokenUnits = NewType("TokenUnits", int)  # one ERC-20, 10**decimals = 1 token
@@ -38,6 +42,11 @@ UINT256_MAX: Final = 2**256 - 1
 
 MAX_TRANSACTION_GAS: Final = Gas(2**24)
 """The most gas one transaction may ask for (EIP-7825)."""
+
+
+def deployment(market: MarketKey) -> MarketKey:
+    """Return the deployment that a market belongs to; its own key where it is not divided."""
+    return MarketKey(":".join(market.split(":")[:2]))
 
 
 def mul_div_floor(x: int, y: int, denominator: int) -> int:

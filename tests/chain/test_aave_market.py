@@ -78,7 +78,8 @@ async def market(chain, reader):
 async def snapshot(market, reader):
     head = await reader.head()
     calls = market.calls(head)
-    return market.apply(head, await reader.aggregate(calls, Basis(block_hash=head.hash)))
+    results = await reader.aggregate(calls, Basis(block_hash=head.hash))
+    return market.apply(head, results)[0]
 
 
 def differing(chain, taken):

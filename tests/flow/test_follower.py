@@ -134,7 +134,7 @@ class Market:
     def apply(self, head, results):
         self._work("apply")
         self.touched = set()
-        return self.key, head.hash, [int.from_bytes(each.data) for each in results]
+        return [(self.key, head.hash, [int.from_bytes(each.data) for each in results])]
 
 
 async def started(*markets, first=100):

@@ -193,7 +193,7 @@ class AaveMarket:
         }
         return frozenset(named | set(known.flagged()))
 
-    def apply(self, head: Head, results: Sequence[CallResult]) -> AaveSnapshot:
+    def apply(self, head: Head, results: Sequence[CallResult]) -> tuple[AaveSnapshot]:
         """
         Return the market at ``head`` from the answers to ``calls(head)``, in their order.
 
@@ -214,9 +214,10 @@ class AaveMarket:
                 del self._noted[account]
             if not complete:
                 self._noted[account] = _Noted(None, self._turn)
-        return AaveSnapshot(
+        snapshot = AaveSnapshot(
             head=head, pool=pool, borrowers=dict(self._accounts), warnings=_warnings(pool)
         )
+        return (snapshot,)
 
 
 def _changed(before: Structure, after: Structure) -> frozenset[int]:
