@@ -53,6 +53,8 @@ def undone(devnet: Devnet) -> Iterator[Devnet]:
     yield devnet
     devnet.node.rpc("evm_setAutomine", [True])
     devnet.node.rpc("evm_revert", [snapshot])
+    # What was mined meanwhile may be in the pool again, and would come with the next block.
+    devnet.node.rpc("anvil_dropAllTransactions")
 
 
 @pytest.fixture(scope="session")
