@@ -115,7 +115,7 @@ def _owned(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             # prctl only: safe between fork and exec.
-            preexec_fn=_die_with_owner,  # noqa: PLW1509
+            preexec_fn=die_with_owner,  # noqa: PLW1509
         )
 
 
@@ -182,7 +182,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _die_with_owner() -> None:
+def die_with_owner() -> None:
+    """Let the kernel end this process together with the one that started it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -35,7 +35,11 @@ _LARGEST_PORT: Final = 65_535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
-    """What ``up`` makes; ``block_time`` 0 mines a block per transaction, ``port`` 0 is any."""
+    """
+    What ``up`` makes; ``block_time`` 0 mines a block per transaction, ``port`` 0 is any.
+
+    Unless ``detached``, the kernel ends the chain together with the calling process.
+    """
 
     folder: Path = DEFAULT_FOLDER
     version: str = VERSIONS[0]
@@ -44,6 +48,7 @@ class UpOptions:
     block_time: int = 0
     fork: bool = False
     port: int = 0
+    detached: bool = True
 
 
 def up(options: UpOptions) -> dict[str, Any]:
@@ -167,7 +172,7 @@ def _start(folder: Path, options: UpOptions, *, fork_of: int | None, start: int 
             fork_port=fork_of,
             ipc=ipc if on_top and len(str(ipc)) < _LONGEST_SOCKET_PATH else None,
             log=folder / ("anvil-fork.log" if fork_of else "anvil.log"),
-            detached=True,
+            detached=options.detached,
         )
     )
 

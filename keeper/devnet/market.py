@@ -87,10 +87,11 @@ class Devnet:
         answers = self.aave.oracle.call("getAssetsPrices", tokens)
         return {asset.symbol: price for asset, price in zip(ASSETS, answers, strict=True)}
 
-    def health_factors(self) -> dict[str, int]:
+    def health_factors(self, block: int | None = None) -> dict[str, int]:
         """Return every borrower's health factor (wad) as the pool itself computes it."""
+        when = "latest" if block is None else hex(block)
         calls = [
-            ("eth_call", [self._account_data(borrower).as_json(), "latest"])
+            ("eth_call", [self._account_data(borrower).as_json(), when])
             for borrower in self.borrowers
         ]
         answers = self.node.batch(calls)
