@@ -22,10 +22,26 @@ def set_prices(
     *,
     leave_pools: bool = False,
 ) -> None:
+    """Submit the changed prices (8 decimals) and swap the pools to them, all in one block."""
+    transactions = price_transactions(venue, tokens, feeds, changes, leave_pools=leave_pools)
+    venue.factory.node.send_all(transactions)
+
+
+def price_transactions(
+    venue: Venue,
+    tokens: Mapping[str, Contract],
+    feeds: Mapping[str, Feed],
+    changes: Mapping[str, int],
+    *,
+    leave_pools: bool = False,
+) -> list[Transaction]:
     """
-    Submit the changed prices (8 decimals) and swap the pools to them, all in one block.
+    Return what changes the prices (8 decimals) and then swaps the pools to them.
 
     The ratio asset follows its base at the same ratio unless it is itself changed.
+
+    Raises:
+        ConfigError: as ``Devnet.set_prices``.
     """
     for symbol, price in changes.items():
         _check(symbol, price)
@@ -43,7 +59,7 @@ def set_prices(
     if not leave_pools:
         swaps = (aligning_swap(venue, tokens, spec, after) for spec in POOLS)
         transactions += [swap for swap in swaps if swap is not None]
-    venue.factory.node.send_all(transactions)
+    return transactions
 
 
 def current_prices(feeds: Mapping[str, Feed]) -> dict[str, int]:

@@ -1,0 +1,184 @@
+"""``scripts/bench``: how fast the keeper reacts, beside the floor measured in the same run."""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from keeper.devnet.bench_runs import Burst, Latency, Reaction, burst, latency, spread
+from keeper.devnet.bench_wire import TRANSPORTS
+from keeper.domain.errors import KeeperError
+from keeper.observe.logging import configure
+
+SIZES: Final = (30, 300)
+SAMPLES: Final = 20
+BURST_SAMPLES: Final = 3
+_LEAST_BORROWERS: Final = 1
+_MOST_SAMPLES: Final = 40
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    wanted = _parsed(arguments)
+    configure(level="error", form="text")
+    try:
+        answer = _latency(wanted) if wanted.command == "latency" else _burst(wanted)
+    except KeeperError as error:
+        sys.stderr.write(f"error[{error.code}]: {error}\n")
+        return error.exit_code
+    sys.stdout.write(answer + "\n")
+    return 0
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("latency", help="one account past the line in a block")
+    one.add_argument("--borrowers", type=_positive, nargs="+", default=list(SIZES), metavar="N")
+    one.add_argument("--trace", action="store_true", help="show the median sample's messages")
+    many = commands.add_parser("burst", help="thirty accounts past the line in one block")
+    for command, samples in ((one, SAMPLES), (many, BURST_SAMPLES)):
+        command.add_argument("--samples", type=_sample_count, default=samples, metavar="N")
+        command.add_argument("--transport", choices=TRANSPORTS, default=TRANSPORTS[0])
+        command.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < _LEAST_BORROWERS:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def _sample_count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= _MOST_SAMPLES:
+        raise argparse.ArgumentTypeError(f"from 1 to {_MOST_SAMPLES}")
+    return value
+
+
+def _latency(wanted: argparse.Namespace) -> str:
+    found = [
+        asyncio.run(latency(borrowers, wanted.samples, wanted.transport))
+        for borrowers in wanted.borrowers
+    ]
+    if wanted.json:
+        return json.dumps({**_where(wanted), "markets": [_latency_json(one) for one in found]})
+    lines = [_heading(wanted)]
+    for one in found:
+        lines += _latency_lines(one)
+        if wanted.trace:
+            lines += _trace_lines(one)
+    return "\n".join(lines)
+
+
+def _burst(wanted: argparse.Namespace) -> str:
+    found = asyncio.run(burst(wanted.samples, wanted.transport))
+    if wanted.json:
+        return json.dumps({**_where(wanted), **_burst_json(found)})
+    return "\n".join([_heading(wanted), *_burst_lines(found)])
+
+
+def _where(wanted: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "date": datetime.now(tz=UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "transport": wanted.transport,
+        "samples": wanted.samples,
+    }
+
+
+def _heading(wanted: argparse.Namespace) -> str:
+    where = _where(wanted)
+    return (
+        f"{where['date']}, {where['cores']} cores, Python {where['python']},"
+        f" {where['transport']}, {where['samples']} samples; medians in ms"
+    )
+
+
+def _latency_json(found: Latency) -> dict[str, Any]:
+    typical = _typical(found.reactions)
+    total = _spread_json([one.first for one in found.reactions])
+    return {
+        "borrowers": found.borrowers,
+        "total_us": total,
+        "requests": len(typical.methods),
+        "most_requests": max(len(one.methods) for one in found.reactions),
+        "messages": typical.messages,
+        "methods": list(typical.methods),
+        "floor_us": {**found.floor, "sum": found.floor_sum},
+        "ratio": round(total["median"] / found.floor_sum, 2),
+    }
+
+
+def _burst_json(found: Burst) -> dict[str, Any]:
+    typical = _typical(found.reactions)
+    return {
+        "accounts": found.accounts,
+        "first_us": _spread_json([one.first for one in found.reactions]),
+        "last_us": _spread_json([one.last for one in found.reactions]),
+        "transactions": typical.transactions,
+        "requests": len(typical.methods),
+        "landed_in_the_next_block": list(found.landed),
+    }
+
+
+def _spread_json(values: Sequence[int]) -> dict[str, int]:
+    return dict(zip(("p10", "median", "p90"), spread(values), strict=True))
+
+
+def _typical(reactions: Sequence[Reaction]) -> Reaction:
+    """Return the reaction with the median time (the lower one of two)."""
+    return sorted(reactions, key=lambda one: one.first)[(len(reactions) - 1) // 2]
+
+
+def _latency_lines(found: Latency) -> list[str]:
+    told = _latency_json(found)
+    total = told["total_us"]
+    return [
+        "",
+        f"{found.borrowers} borrowers, one past the line",
+        _spread_line("block announced -> transaction sent", total),
+        f"  {'requests':<36}{told['requests']:>8}   in {told['messages']} messages",
+        *(f"    {part:<34}{_ms(value):>8}" for part, value in found.floor.items()),
+        f"  {'floor: the sum of these, each alone':<36}{_ms(found.floor_sum):>8}",
+        f"  {'total / floor':<36}{told['ratio']:>8.2f}",
+    ]
+
+
+def _trace_lines(found: Latency) -> list[str]:
+    timeline = _typical(found.reactions).timeline
+    return ["", *(f"    {_ms(moment):>8}  {what}" for moment, what in timeline)]
+
+
+def _burst_lines(found: Burst) -> list[str]:
+    told = _burst_json(found)
+    return [
+        "",
+        f"{found.accounts} accounts past the line in one block",
+        _spread_line("block announced -> first sent", told["first_us"]),
+        _spread_line("block announced -> last sent", told["last_us"]),
+        f"  {'transactions':<36}{told['transactions']:>8}",
+        f"  {'requests before the first':<36}{told['requests']:>8}",
+        f"  {'liquidated in the next block':<36}   {', '.join(map(str, found.landed))}",
+    ]
+
+
+def _spread_line(what: str, spread_: dict[str, int]) -> str:
+    low, middle, high = (_ms(spread_[name]) for name in ("p10", "median", "p90"))
+    return f"  {what:<36}{middle:>8}   p10 {low}, p90 {high}"
+
+
+def _ms(microseconds: int) -> str:
+    return f"{microseconds / 1_000:.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

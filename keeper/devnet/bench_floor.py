@@ -1,0 +1,113 @@
+"""The least that the parts of a reaction take, each alone, in the same run on the same machine."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from eth_account import Account
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from hexbytes import HexBytes
+
+from keeper.chain.multicall import MULTICALL3
+from keeper.chain.transport import Transport
+from keeper.devnet.bench_wire import SEND, Request, Wire
+
+LOGS: Final = "log query"
+MULTICALL: Final = "multicall"
+POOLS: Final = "pool state"
+SIMULATION: Final = "simulation"
+COMMIT: Final = "journal commit"
+SIGNATURE: Final = "signature"
+SENDING: Final = "send"
+PARTS: Final = (LOGS, MULTICALL, POOLS, SIMULATION, COMMIT, SIGNATURE, SENDING)
+
+_TIMEOUT: Final = 10.0
+_MICROSECOND: Final = 1_000
+
+
+class Floor:
+    """Microseconds per part, as measured so far."""
+
+    def __init__(self, folder: Path, key: bytes) -> None:
+        self.measured: dict[str, list[int]] = {part: [] for part in PARTS}
+        self._account = Account.from_key(key)
+        self._database = _database(folder / "floor.sqlite")
+
+    async def measure(
+        self, way: Transport, wire: Wire, requests: Sequence[Request], rounds: int
+    ) -> None:
+        """
+        Ask again, alone, what the keeper asked; commit, sign and send what it did.
+
+        A send ends, as the keeper's does, when its bytes are written: its answer counts for none.
+        """
+        by_part: dict[str, Request] = {}
+        for request in requests:
+            part = _part_of(request)
+            if part is not None and _size(request) > _size(by_part.get(part)):
+                by_part[part] = request
+        for _ in range(rounds):
+            for part, request in by_part.items():
+                self.measured[part].append(await _asked(way, wire, request))
+        if SENDING in by_part:
+            raw = bytes.fromhex(by_part[SENDING]["params"][0][2:])
+            for _ in range(rounds):
+                self.measured[SIGNATURE].append(self._signed(raw))
+                self.measured[COMMIT].append(self._committed(raw))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _signed(self, raw: bytes) -> int:
+        fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+        wanted = {name: fields[name] for name in fields if name not in ("v", "r", "s")}
+        start = time.perf_counter_ns()
+        self._account.sign_transaction(wanted)
+        return _since(start)
+
+    def _committed(self, raw: bytes) -> int:
+        """Write twice the transaction's bytes, about what its record holds."""
+        start = time.perf_counter_ns()
+        with self._database:
+            self._database.execute("INSERT INTO sent (raw) VALUES (?)", (raw + raw,))
+        return _since(start)
+
+
+def _database(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE sent (id INTEGER PRIMARY KEY, raw BLOB)")
+    connection.commit()
+    return connection
+
+
+def _part_of(request: Request) -> str | None:
+    method, parameters = request["method"], request["params"]
+    if method == "eth_call":
+        target = parameters[0].get("to")
+        return POOLS if target is None else MULTICALL if target == MULTICALL3 else None
+    return {"eth_getLogs": LOGS, "eth_simulateV1": SIMULATION, SEND: SENDING}.get(method)
+
+
+def _size(request: Request | None) -> int:
+    return 0 if request is None else len(str(request["params"]))
+
+
+async def _asked(way: Transport, wire: Wire, request: Request) -> int:
+    """Return how long a request takes until its answer is decoded, or a send until it is out."""
+    wire.clear()
+    body = json.dumps(request, separators=(",", ":")).encode()
+    start = time.perf_counter_ns()
+    await way.exchange(body, [request["id"]], _TIMEOUT)
+    if request["method"] == SEND:
+        return (wire.noted[0].moment - start) // _MICROSECOND
+    return _since(start)
+
+
+def _since(start: int) -> int:
+    return (time.perf_counter_ns() - start) // _MICROSECOND

@@ -1,0 +1,126 @@
+"""A keeper under measurement: the real node, in this process, on a devnet of its own."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from keeper.app import Mode, RunOptions, run_session
+from keeper.chain.reader import NodeReader
+from keeper.chain.rpc import Rpc
+from keeper.config import Settings, load
+from keeper.devnet import local
+from keeper.devnet.bench_market import Stairs, queue_prices, settle
+from keeper.devnet.bench_wire import Wire, recorded
+from keeper.devnet.market import Devnet, hot_key
+from keeper.domain.errors import EnvironmentFault
+from keeper.observe.events import Event
+from keeper.session import session_over
+
+PATIENCE_SECONDS: Final = 30.0
+_QUIET_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A devnet with a market for measuring; ``address`` is where the keeper reaches it."""
+
+    devnet: Devnet
+    settings: Settings
+    folder: Path
+    address: str
+
+
+@dataclass(slots=True)
+class Measured:
+    """The running keeper, what passed on its wire, and what it told."""
+
+    place: Place
+    wire: Wire
+    _events: list[Event] = field(default_factory=list)
+    _told: asyncio.Event = field(default_factory=asyncio.Event)
+    _task: asyncio.Task[None] | None = None
+
+    def told(self, event: Event) -> None:
+        """Take an event of the keeper."""
+        self._events.append(event)
+        self._told.set()
+
+    def events(self, name: str, **wanted: object) -> list[Event]:
+        """Return the events of a name that have these fields."""
+        return [
+            one
+            for one in self._events
+            if one["event"] == name and all(one.get(key) == wanted[key] for key in wanted)
+        ]
+
+    async def mined(self, price: int | None = None) -> int:
+        """Mine a block, with the price's updates if there is one, and return it when handled."""
+        devnet = self.place.devnet
+        if price is not None:
+            await asyncio.to_thread(queue_prices, devnet, price)
+        number = await asyncio.to_thread(devnet.node.block_number) + 1
+        await asyncio.sleep(_QUIET_SECONDS)
+        self.wire.clear()
+        await asyncio.to_thread(devnet.node.rpc, "evm_mine")
+        await self._until(lambda: bool(self.events("block", block_number=number)))
+        await asyncio.sleep(_QUIET_SECONDS)
+        return number
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        """Wait until the keeper told something; fails where it does not, or ends."""
+        if self._task is None:
+            raise EnvironmentFault("the keeper has not been started")
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not done():
+                    self._told.clear()
+                    waiting = asyncio.ensure_future(self._told.wait())
+                    await asyncio.wait([waiting, self._task], return_when="FIRST_COMPLETED")
+                    waiting.cancel()
+                    if self._task.done():
+                        self._task.result()
+                        raise EnvironmentFault("the keeper ended by itself")
+        except TimeoutError:
+            raise EnvironmentFault("the keeper did not finish a block in time") from None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the keeper until the block is left."""
+        settings = self.place.settings
+        rpc = Rpc([recorded(self.place.address, self.wire)], chain_id=settings.chain.id)
+        await rpc.connect()
+        session = session_over(settings, NodeReader(rpc, multicall=settings.chain.multicall))
+        key = bytes.fromhex(hot_key()[2:])
+        options = RunOptions(mode=Mode.LIVE)
+        self._task = asyncio.create_task(run_session(session, options, self.told, key=key))
+        try:
+            await self._until(lambda: bool(self.events("block")))
+            yield
+        finally:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            await rpc.close()
+
+
+@contextlib.contextmanager
+def place(stairs: Stairs, transport: str) -> Iterator[Place]:
+    """Bring up a devnet whose blocks are mined on demand only; it ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="keeper-bench-") as name:
+        folder = Path(name)
+        answer = local.up(local.UpOptions(folder=folder, borrowers=0))
+        try:
+            address = answer["rpc"][transport]
+            if address is None:
+                raise EnvironmentFault("the path of the ipc socket is too long here")
+            devnet = local.attach(folder)
+            settle(devnet, stairs)
+            devnet.node.rpc("evm_setAutomine", [False])
+            settings = load(folder / "keeper.toml", environ={}).settings
+            yield Place(devnet, settings, folder, address)
+            devnet.node.close()
+        finally:
+            local.down(folder)

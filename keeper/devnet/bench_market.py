@@ -1,0 +1,89 @@
+"""Markets in which as many accounts cross the line in a block as a benchmark wants."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from keeper.devnet.assets import BY_SYMBOL, PRICE_UNIT
+from keeper.devnet.borrowers import Borrower, enter_market, planned_borrowers
+from keeper.devnet.market import Devnet
+from keeper.devnet.prices import price_transactions
+from keeper.domain.units import BPS
+
+SEED: Final = 1
+
+_COLLATERAL, _DEBT = "WETH", "USDC"
+_FIRST_HEALTH: Final = 103_700  # in 1e-5; an account at its loan-to-value has 1.03125
+_STEP: Final = 200
+_ONE: Final = 100_000
+_BELOW: Final = 50  # how far below the line a step takes its accounts, in 1e-5
+_VALUE: Final = 20_000 * PRICE_UNIT
+_MORE_VALUE: Final = 500 * PRICE_UNIT
+_DEBT_KEPT: Final = 7_000  # of what others owe, in bps: they stay healthy throughout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stairs:
+    """
+    Accounts that cross in groups, one group per step of the price, among others that do not.
+
+    ``steps`` groups of ``width`` accounts in a market of ``borrowers``.
+    """
+
+    borrowers: int
+    steps: int
+    width: int = 1
+
+    def accounts(self) -> tuple[Borrower, ...]:
+        """Return all the borrowers; those on the stairs come first."""
+        on_stairs = [
+            _stair(step, place) for step in range(self.steps) for place in range(self.width)
+        ]
+        others = planned_borrowers(max(0, self.borrowers - len(on_stairs)), SEED)
+        return (*on_stairs, *(_healthier(one) for one in others))
+
+    def price(self, step: int) -> int:
+        """Return the collateral's price (8 decimals) that takes the step's group over the line."""
+        first = BY_SYMBOL[_COLLATERAL].price
+        return first * _ONE // _health(step) * (_ONE - _BELOW) // _ONE
+
+
+def settle(devnet: Devnet, stairs: Stairs) -> None:
+    """Let the accounts enter the market of a devnet that has none."""
+    enter_market(devnet.node, devnet.aave, devnet.tokens, stairs.accounts())
+
+
+def queue_prices(devnet: Devnet, price: int) -> None:
+    """Hand the node the updates to ``price`` and the swaps that follow; none is mined yet."""
+    for one in _in_order(devnet, price):
+        devnet.node.rpc("eth_sendTransaction", [one])
+
+
+def _in_order(devnet: Devnet, price: int) -> Iterator[dict[str, str]]:
+    changes = {_COLLATERAL: price}
+    for one in price_transactions(devnet.venue, devnet.tokens, devnet.feeds, changes):
+        yield one.as_json()
+
+
+def _stair(step: int, place: int) -> Borrower:
+    value = _VALUE + place * _MORE_VALUE
+    debt = value * BY_SYMBOL[_COLLATERAL].threshold // BPS * _ONE // _health(step)
+    return Borrower(
+        address=str(to_checksum_address(keccak(text=f"stair {step} {place}")[-20:])),
+        kind="stair",
+        collateral={_COLLATERAL: BY_SYMBOL[_COLLATERAL].units_worth(value)},
+        debt={_DEBT: BY_SYMBOL[_DEBT].units_worth(debt)},
+    )
+
+
+def _health(step: int) -> int:
+    """Return the health factor at the first prices, in 1e-5."""
+    return _FIRST_HEALTH + step * _STEP
+
+
+def _healthier(borrower: Borrower) -> Borrower:
+    kept = {symbol: amount * _DEBT_KEPT // BPS for symbol, amount in borrower.debt.items()}
+    return replace(borrower, debt=kept)

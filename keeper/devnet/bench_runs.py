@@ -1,0 +1,165 @@
+"""What is measured: one account past the line in a block, or thirty at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any, Final
+
+from keeper.devnet.bench_floor import PARTS, Floor
+from keeper.devnet.bench_keeper import Measured, place
+from keeper.devnet.bench_market import Stairs
+from keeper.devnet.bench_wire import Noted, Passed, Wire, recorded, requests_of
+from keeper.devnet.market import hot_key
+from keeper.domain.errors import EnvironmentFault
+
+WARM_UP: Final = 2
+"""Steps before the first that counts: connections, caches and curves are then warm."""
+FLOOR_ROUNDS: Final = 5
+BURST: Final = 30
+
+_MICROSECOND: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """From a block's announcement to the first and last transaction's bytes, in microseconds."""
+
+    first: int
+    last: int
+    methods: tuple[str, ...]
+    messages: int
+    transactions: int
+    timeline: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """One market's reactions, and the floor measured between them, in microseconds."""
+
+    borrowers: int
+    reactions: tuple[Reaction, ...]
+    floor: dict[str, int]
+
+    @property
+    def floor_sum(self) -> int:
+        """The sum of the parts' medians."""
+        return sum(self.floor.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """Reactions to thirty accounts in one block; ``landed`` in the next block, of ``accounts``."""
+
+    reactions: tuple[Reaction, ...]
+    accounts: int
+    landed: tuple[int, ...]
+
+
+async def latency(borrowers: int, samples: int, transport: str) -> Latency:
+    """
+    Measure ``samples`` blocks, each of which takes one account over the line.
+
+    Raises:
+        EnvironmentFault: the devnet failed, or the keeper did not send what it should have.
+    """
+    stairs = Stairs(borrowers=borrowers, steps=samples + WARM_UP)
+    with place(stairs, transport) as there:
+        measured, wire = Measured(there, Wire()), Wire()
+        floor, way = (
+            Floor(there.folder, bytes.fromhex(hot_key()[2:])),
+            recorded(there.address, wire),
+        )
+        reactions = []
+        async with measured.running():
+            for step in range(stairs.steps):
+                passed = await _reaction(measured, stairs, step)
+                if step >= WARM_UP:
+                    reactions.append(_told(passed))
+                    asked = [
+                        one for each in passed.noted if each.outgoing for one in requests_of(each)
+                    ]
+                    await floor.measure(way, wire, asked, FLOOR_ROUNDS)
+                await _landed(measured, 1)
+        await way.close()
+        floor.close()
+    return Latency(
+        borrowers=borrowers,
+        reactions=tuple(reactions),
+        floor={part: int(median(floor.measured[part])) for part in PARTS},
+    )
+
+
+async def burst(samples: int, transport: str) -> Burst:
+    """
+    Measure ``samples`` blocks, each of which takes thirty accounts over the line.
+
+    Raises:
+        EnvironmentFault: as ``latency``.
+    """
+    stairs = Stairs(borrowers=(samples + 1) * BURST, steps=samples + 1, width=BURST)
+    reactions, landed = list[Reaction](), list[int]()
+    with place(stairs, transport) as there:
+        measured = Measured(there, Wire())
+        async with measured.running():
+            for step in range(stairs.steps):
+                passed = await _reaction(measured, stairs, step)
+                count = await _landed(measured, BURST)
+                if step:
+                    reactions.append(_told(passed))
+                    landed.append(count)
+    return Burst(reactions=tuple(reactions), accounts=BURST, landed=tuple(landed))
+
+
+async def _reaction(measured: Measured, stairs: Stairs, step: int) -> Passed:
+    """Take a step's group over the line; return what passed after the block was announced."""
+    number = await measured.mined(stairs.price(step))
+    passed = measured.wire.since_block(number)
+    if passed is None:
+        raise EnvironmentFault(f"block {number} was not announced")
+    if not passed.sends():
+        told = measured.events("decision", block_number=number)
+        raise EnvironmentFault(f"nothing was sent at block {number}: {told[:1]}")
+    return Passed(passed.start, tuple(passed.noted))
+
+
+async def _landed(measured: Measured, expected: int) -> int:
+    """Mine what was sent; return how many accounts were liquidated."""
+    number = await measured.mined()
+    done = measured.events("included", block_number=number, success=True)
+    count = sum(_worked(one["plans"]) for one in done)
+    if not 0 < count <= expected:
+        raise EnvironmentFault(f"{count} of {expected} accounts were liquidated in block {number}")
+    return count
+
+
+def _worked(plans: Any) -> int:  # noqa: ANN401 - an event's JSON
+    return sum(not plan["failure"] for plan in plans)
+
+
+def _told(passed: Passed) -> Reaction:
+    until = passed.until_first_send()
+    sends = passed.sends()
+    return Reaction(
+        first=(sends[0] - passed.start) // _MICROSECOND,
+        last=(sends[-1] - passed.start) // _MICROSECOND,
+        methods=tuple(until.methods()),
+        messages=len(until.bodies()),
+        transactions=len(sends),
+        timeline=tuple(
+            ((one.moment - passed.start) // _MICROSECOND, _said(one)) for one in until.noted
+        ),
+    )
+
+
+def _said(noted: Noted) -> str:
+    if noted.outgoing:
+        return "> " + " ".join(request["method"] for request in requests_of(noted))
+    return "< answer"
+
+
+def spread(values: Sequence[int]) -> tuple[int, int, int]:
+    """Return the tenth percentile, the median and the ninetieth."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    tenths = quantiles(values, n=10, method="inclusive")
+    return int(tenths[0]), int(median(values)), int(tenths[-1])
