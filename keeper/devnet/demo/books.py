@@ -1,0 +1,310 @@
+"""
+The books of a demo: what the keeper says it did, against what the chain says happened.
+
+Pure. The keeper's side comes from its journal, the chain's side from balances, receipts
+and the pool's own events; nothing here trusts one for the other.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from keeper.cli.words import decimal
+from keeper.devnet.assets import PRICE_DECIMALS
+from keeper.devnet.market import LINE
+from keeper.domain.units import BPS, WAD
+
+NATIVE: Final = "WETH"
+"""Whose price the native coin has."""
+
+TOLERANCE_BPS: Final = 100
+"""How far the realised net profit may be from the predicted, of the predicted."""
+
+ETHER: Final = 18
+"""Digits of the native coin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liquidation:
+    """
+    One liquidation that worked; token units, health factors in wad, gas cost in wei.
+
+    ``gas`` is its share of its transaction's, by the plans' estimates. ``planned_block`` is
+    the head it was decided at, ``breach_block`` the first at which it could have been.
+    """
+
+    account: str
+    kind: str
+    transaction: str
+    block: int
+    planned_block: int
+    breach_block: int | None
+    health_before: int | None
+    health_after: int | None
+    spent_token: str
+    spent: int
+    received_token: str
+    received: int
+    route: str
+    funding: str
+    profit: int
+    gas: int
+    gas_cost: int
+    predicted_wei: int
+    realised_wei: int
+
+    @property
+    def blocks(self) -> int | None:
+        """How many blocks passed from the breach to the inclusion; 1 is the next block."""
+        return None if self.breach_block is None else self.block - self.breach_block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seizure:
+    """One ``LiquidationCall`` of the pool's log, with symbols for tokens."""
+
+    account: str
+    transaction: str
+    spent_token: str
+    spent: int
+    received_token: str
+    received: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftAlone:
+    """An account that is unhealthy at the end; ``reason`` None if the keeper gave none."""
+
+    account: str
+    kind: str
+    health: int
+    reason: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purse:
+    """What an account gained on chain over the demo: token units by symbol, and wei."""
+
+    tokens: Mapping[str, int]
+    wei: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that the audit looks at; ``prices`` are the oracle's last ones, 8 decimals."""
+
+    liquidations: Sequence[Liquidation]
+    seizures: Sequence[Seizure]
+    left_alone: Sequence[LeftAlone]
+    failures: Sequence[str]
+    receiver: Purse
+    executor: Purse
+    hot: Purse
+    receipts: Mapping[str, int]
+    """What each mined transaction of the journal's hashes cost, wei."""
+    sent: int
+    """How many hashes the journal knows."""
+    prices: Mapping[str, int]
+    decimals: Mapping[str, int]
+    base_moved: bool = False
+
+    def usd(self, symbol: str, units: int) -> int:
+        """Return what token units are worth, 8 decimals, rounded down."""
+        return units * self.prices[symbol] // int(10 ** self.decimals[symbol])
+
+    def gas_usd(self, wei: int) -> int:
+        """Return what an amount of the native coin is worth, 8 decimals, rounded up."""
+        return -(-wei * self.prices[NATIVE] // WAD)
+
+    def net_usd(self, one: Liquidation) -> int:
+        """Return a liquidation's profit less its gas, 8 decimals."""
+        return self.usd(one.spent_token, one.profit) - self.gas_usd(one.gas_cost)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that had to hold, and the numbers it was decided by."""
+
+    name: str
+    held: bool
+    detail: str
+
+
+def audited(facts: Facts) -> tuple[Check, ...]:
+    """Return every check, those that held and those that did not."""
+    return (
+        *_proceeds(facts),
+        _gas(facts),
+        _net(facts),
+        _predicted(facts),
+        _matching(facts),
+        _once(facts),
+        _failures(facts),
+        _reasons(facts),
+        *_base(facts),
+    )
+
+
+def proceeds(facts: Facts) -> dict[str, int]:
+    """Return the journal's gross proceeds by token: what it says the receiver was paid."""
+    total: Counter[str] = Counter()
+    for one in facts.liquidations:
+        total[one.spent_token] += one.profit
+    return dict(total)
+
+
+def net_on_chain(facts: Facts) -> int:
+    """Return what owner and hot key are richer by, at the stated prices, 8 decimals."""
+    gained = sum(facts.usd(symbol, units) for symbol, units in facts.receiver.tokens.items())
+    return gained + facts.usd(NATIVE, facts.receiver.wei) - facts.gas_usd(-facts.hot.wei)
+
+
+def net_in_books(facts: Facts) -> int:
+    """Return what the journal's proceeds less the receipts' gas are worth, 8 decimals."""
+    gross = sum(facts.usd(symbol, units) for symbol, units in proceeds(facts).items())
+    return gross - facts.gas_usd(sum(facts.receipts.values()))
+
+
+def _proceeds(facts: Facts) -> Iterator[Check]:
+    booked = proceeds(facts)
+    for symbol in sorted(booked.keys() | _changed(facts.receiver.tokens)):
+        told, found = booked.get(symbol, 0), facts.receiver.tokens.get(symbol, 0)
+        yield Check(
+            name=f"proceeds in {symbol}",
+            held=told == found,
+            detail=f"the journal says {decimal(told, facts.decimals[symbol])},"
+            f" the receiver's balance changed by {decimal(found, facts.decimals[symbol])}",
+        )
+    kept = {symbol: facts.executor.tokens[symbol] for symbol in _changed(facts.executor.tokens)}
+    empty = not kept and facts.executor.wei == 0 and facts.receiver.wei == 0
+    yield Check(
+        name="nothing stays behind",
+        held=empty,
+        detail="the executor holds what it held before, the receiver has tokens only"
+        if empty
+        else f"the executor kept {kept} and {facts.executor.wei} wei,"
+        f" the receiver got {facts.receiver.wei} wei",
+    )
+
+
+def _changed(tokens: Mapping[str, int]) -> set[str]:
+    return {symbol for symbol, units in tokens.items() if units}
+
+
+def _gas(facts: Facts) -> Check:
+    paid = sum(facts.receipts.values())
+    shared = sum(one.gas_cost for one in facts.liquidations)
+    return Check(
+        name="gas",
+        held=paid == -facts.hot.wei and (shared == paid or bool(facts.failures)),
+        detail=f"{len(facts.receipts)} of {facts.sent} transactions were mined for"
+        f" {decimal(paid, ETHER)} ETH, the hot key's balance fell by"
+        f" {decimal(-facts.hot.wei, ETHER)} ETH",
+    )
+
+
+def _net(facts: Facts) -> Check:
+    told, found = net_in_books(facts), net_on_chain(facts)
+    return Check(
+        name="net profit",
+        held=told == found,
+        detail=f"proceeds less gas are {decimal(told, PRICE_DECIMALS)} USD,"
+        f" the balances' changes are worth {decimal(found, PRICE_DECIMALS)} USD",
+    )
+
+
+def _predicted(facts: Facts) -> Check:
+    predicted = sum(one.predicted_wei for one in facts.liquidations)
+    realised = sum(one.realised_wei for one in facts.liquidations)
+    return Check(
+        name="prediction",
+        held=abs(realised - predicted) * BPS <= abs(predicted) * TOLERANCE_BPS,
+        detail=f"{decimal(predicted, ETHER)} ETH were predicted,"
+        f" {decimal(realised, ETHER)} ETH realised, each at the prices it was planned at"
+        f" ({_share(realised - predicted, predicted)}; 1 % is allowed)",
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    """Return a part in per cent of the whole, cut after four digits."""
+    return f"{decimal(part * 10**6 // whole if whole else 0, 4)} %"
+
+
+def _matching(facts: Facts) -> Check:
+    told = Counter(
+        Seizure(
+            account=one.account,
+            transaction=one.transaction,
+            spent_token=one.spent_token,
+            spent=one.spent,
+            received_token=one.received_token,
+            received=one.received,
+        )
+        for one in facts.liquidations
+    )
+    found = Counter(facts.seizures)
+    missing, strange = (told - found).total(), (found - told).total()
+    return Check(
+        name="liquidations",
+        held=not missing and not strange,
+        detail=f"{len(facts.seizures)} on chain; {missing} of the journal's are not there,"
+        f" {strange} of the chain's are not in the journal",
+    )
+
+
+def _once(facts: Facts) -> Check:
+    wrong = [*_of_the_healthy(facts), *_blind_repeats(facts)]
+    return Check(
+        name="each once",
+        held=not wrong,
+        detail="; ".join(wrong)
+        or "every account was unhealthy when it was liquidated, and none was liquidated again"
+        " before the keeper had seen the first time",
+    )
+
+
+def _failures(facts: Facts) -> Check:
+    return Check(
+        name="nothing reverted",
+        held=not facts.failures,
+        detail="; ".join(facts.failures) or "every transaction and every plan in it worked",
+    )
+
+
+def _of_the_healthy(facts: Facts) -> Iterator[str]:
+    for one in facts.liquidations:
+        if one.health_before is None or one.health_before >= LINE:
+            yield f"{one.account} was liquidated at block {one.block}, but was not unhealthy before"
+
+
+def _blind_repeats(facts: Facts) -> Iterator[str]:
+    """Yield what was planned before an earlier liquidation of the same account had landed."""
+    accounts: dict[str, list[Liquidation]] = {}
+    for one in sorted(facts.liquidations, key=lambda each: each.block):
+        accounts.setdefault(one.account, []).append(one)
+    for mine in accounts.values():
+        for first, second in pairwise(mine):
+            if second.planned_block < first.block:
+                yield (
+                    f"{second.account} was liquidated at blocks {first.block} and {second.block},"
+                    f" the second planned at {second.planned_block}"
+                )
+
+
+def _reasons(facts: Facts) -> Check:
+    without = [one.account for one in facts.left_alone if one.reason is None]
+    return Check(
+        name="reasons",
+        held=not without,
+        detail=f"no reason was given for leaving {', '.join(without)} alone"
+        if without
+        else f"{len(facts.left_alone)} unhealthy accounts left alone, each with its reason",
+    )
+
+
+def _base(facts: Facts) -> Iterator[Check]:
+    if facts.base_moved:
+        yield Check(name="fork", held=False, detail="the chain under the fork has moved")

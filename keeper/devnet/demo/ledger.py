@@ -1,0 +1,310 @@
+"""Read the keeper's journal and the chain into the facts that the books are made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from keeper.chain.abi import address_at, checksum, topic, word
+from keeper.cli.words import decimal
+from keeper.devnet.assets import BY_SYMBOL
+from keeper.devnet.demo.books import (
+    Facts,
+    LeftAlone,
+    Liquidation,
+    Purse,
+    Seizure,
+)
+from keeper.devnet.demo.watch import Timeline, Watch
+from keeper.devnet.market import Devnet
+from keeper.domain.plan import Plan
+from keeper.domain.reads import Log
+from keeper.domain.submission import NonceState, PlanOutcome, Submission
+from keeper.domain.units import Address, BlockHash, TransactionHash
+from keeper.execution.executor import StepReport, decode_logs
+from keeper.storage.database import read, reader
+from keeper.storage.submissions import submissions_in
+
+LIQUIDATION_CALL: Final = topic(
+    "LiquidationCall(address,address,address,uint256,uint256,address,bool)"
+)
+"""Source: aave-dao/aave-v3-origin ``IPool`` at fd1fbd91; the same in 3.0."""
+
+WAITING: Final = frozenset({"in_flight", "not_sent"})
+"""Reasons that do not last: an account must not be left with one of them."""
+
+FUNDING_WORDS: Final[Mapping[str, str]] = {
+    "uniswap_v3_flash_swap": "flash swap",
+    "uniswap_v3_flash": "a pool's flash loan",
+    "aave_v3_flash_loan": "Aave's flash loan",
+}
+
+_PERCENT_DIGITS: Final = 4
+"""Pips are millionths: per cent with four decimals."""
+
+Receipt = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """The balances and the block that the demo began with."""
+
+    block: int
+    receiver: Purse
+    executor: Purse
+    hot: Purse
+
+
+def opened_books(devnet: Devnet) -> Opening:
+    """Return the balances at the newest block."""
+    accounts = devnet.accounts
+    return Opening(
+        block=devnet.node.block_number(),
+        receiver=_purse(devnet, accounts.receiver),
+        executor=_purse(devnet, str(devnet.executor)),
+        hot=_purse(devnet, accounts.hot),
+    )
+
+
+def journal(path: Path) -> list[Submission]:
+    """Return every nonce the keeper ever bound; the journal is opened for reading only."""
+    engine = reader(path)
+    try:
+        return read(engine, lambda connection: submissions_in(connection, list(NonceState)))
+    finally:
+        engine.dispose()
+
+
+def facts(
+    devnet: Devnet,
+    opening: Opening,
+    submissions: Sequence[Submission],
+    timeline: Timeline,
+    watch: Watch,
+    *,
+    base_moved: bool = False,
+) -> Facts:
+    """Return what happened between ``opening`` and now, both sides of it."""
+    receipts = _receipts(devnet, submissions)
+    liquidations, failures = _Ledger(devnet, timeline, receipts).entries(submissions)
+    now = opened_books(devnet)
+    return Facts(
+        liquidations=liquidations,
+        seizures=_seizures(devnet, opening.block),
+        left_alone=_left_alone(devnet, watch),
+        failures=failures,
+        receiver=_gained(opening.receiver, now.receiver),
+        executor=_gained(opening.executor, now.executor),
+        hot=_gained(opening.hot, now.hot),
+        receipts={each: _cost(receipt) for each, receipt in receipts.items()},
+        sent=sum(len(one.attempts) for one in submissions),
+        prices=devnet.prices(),
+        decimals={symbol: asset.decimals for symbol, asset in BY_SYMBOL.items()},
+        base_moved=base_moved,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    """Entries from the journal, with what the chain's receipts say of them."""
+
+    devnet: Devnet
+    timeline: Timeline
+    receipts: Mapping[str, Receipt]
+
+    def entries(
+        self, submissions: Sequence[Submission]
+    ) -> tuple[tuple[Liquidation, ...], tuple[str, ...]]:
+        """Return every liquidation that worked, in order, and a line for what did not."""
+        done: list[Liquidation] = []
+        failures: list[str] = []
+        for one in submissions:
+            self._enter(one, done, failures)
+        return tuple(_with_breaches(done, self.timeline)), tuple(failures)
+
+    def _enter(self, one: Submission, done: list[Liquidation], failures: list[str]) -> None:
+        if one.inclusion is None:
+            failures.append(f"nonce {one.nonce} was never mined")
+            return
+        receipt = self.receipts.get(one.inclusion.hash)
+        if receipt is None or int(receipt["status"], 16) == 0:
+            failures.append(f"transaction {one.inclusion.hash} reverted or is not on the chain")
+            return
+        if one.batch is None:
+            return
+        worked: list[tuple[Plan, PlanOutcome, StepReport]] = []
+        reports = {each.index: each for each in decode_logs(_logs(receipt), one.batch.executor)}
+        for index, outcome in enumerate(one.inclusion.plans):
+            report = reports.get(index)
+            if outcome.failure or report is None:
+                failures.append(f"{outcome.account}: {outcome.failure or 'not in the receipt'}")
+            else:
+                worked.append((one.batch.plans[index], outcome, report))
+        shares = shared([plan.gas for plan, _, _ in worked], int(receipt["gasUsed"], 16))
+        price = int(receipt["effectiveGasPrice"], 16)
+        done += [
+            self._liquidation(one, receipt, *entry, gas=gas, gas_cost=gas * price)
+            for entry, gas in zip(worked, shares, strict=True)
+        ]
+
+    def _liquidation(
+        self,
+        submission: Submission,
+        receipt: Receipt,
+        plan: Plan,
+        outcome: PlanOutcome,
+        report: StepReport,
+        *,
+        gas: int,
+        gas_cost: int,
+    ) -> Liquidation:
+        block, account = int(receipt["blockNumber"], 16), plan.account
+        return Liquidation(
+            account=account,
+            kind=_kinds(self.devnet).get(account, "unknown"),
+            transaction=str(receipt["transactionHash"]),
+            block=block,
+            planned_block=submission.attempts[0].block_number,
+            breach_block=None,
+            health_before=self.timeline.health(account, block - 1),
+            health_after=self.timeline.health(account, block),
+            spent_token=_symbol(self.devnet, plan.spend_token),
+            spent=report.spent,
+            received_token=_symbol(self.devnet, plan.receive_token),
+            received=report.received,
+            route=_route(self.devnet, plan),
+            funding=funding_words(plan.funding.name),
+            profit=outcome.profit,
+            gas=gas,
+            gas_cost=gas_cost,
+            predicted_wei=plan.net_profit,
+            realised_wei=outcome.profit_wei - gas_cost,
+        )
+
+
+def shared(weights: Sequence[int], total: int) -> list[int]:
+    """Return ``total`` divided by weight, rounded down, the first ones getting what is over."""
+    whole = sum(weights)
+    shares = [total * weight // whole for weight in weights]
+    over = total - sum(shares)
+    return [share + (place < over) for place, share in enumerate(shares)]
+
+
+def funding_words(name: str) -> str:
+    """Return a kind of funding for people, as it is called where it is not known."""
+    return FUNDING_WORDS.get(name, name.replace("_", " "))
+
+
+def _with_breaches(done: Sequence[Liquidation], timeline: Timeline) -> list[Liquidation]:
+    """Add when each could first have been done: the breach, or an earlier liquidation of it."""
+    last: dict[str, int] = {}
+    result = []
+    for one in sorted(done, key=lambda each: each.block):
+        breach = timeline.breach(one.account, one.block)
+        if breach is not None:
+            breach = max(breach, last.get(one.account, breach))
+        last[one.account] = one.block
+        result.append(replace(one, breach_block=breach))
+    return result
+
+
+def _route(devnet: Devnet, plan: Plan) -> str:
+    if not plan.route.hops:
+        return "same asset, no swap"
+    text = _symbol(devnet, plan.receive_token)
+    for hop in plan.route.hops:
+        percent = decimal(hop.fee, _PERCENT_DIGITS)
+        text += f" -{percent}%-> {_symbol(devnet, hop.token_out)}"
+    return text
+
+
+def _seizures(devnet: Devnet, since: int) -> tuple[Seizure, ...]:
+    wanted = {
+        "address": devnet.aave.pool.address,
+        "fromBlock": hex(since + 1),
+        "toBlock": "latest",
+        "topics": ["0x" + LIQUIDATION_CALL.hex()],
+    }
+    logs = [_log(each) for each in devnet.node.rpc("eth_getLogs", [wanted])]
+    return tuple(_seizure(devnet, each) for each in logs)
+
+
+def _seizure(devnet: Devnet, log: Log) -> Seizure:
+    topics = b"".join(log.topics)
+    return Seizure(
+        account=address_at(topics, 3),
+        transaction=log.transaction_hash,
+        spent_token=_symbol(devnet, address_at(topics, 2)),
+        spent=word(log.data, 0),
+        received_token=_symbol(devnet, address_at(topics, 1)),
+        received=word(log.data, 1),
+    )
+
+
+def _left_alone(devnet: Devnet, watch: Watch) -> tuple[LeftAlone, ...]:
+    kinds = _kinds(devnet)
+    return tuple(
+        _reasoned(account, kinds[account], health, watch)
+        for account, health in sorted(devnet.unhealthy().items(), key=lambda each: each[1])
+    )
+
+
+def _reasoned(account: str, kind: str, health: int, watch: Watch) -> LeftAlone:
+    told = watch.decisions.get(account)
+    given = told is not None and told["action"] == "skip" and told["reason"] not in WAITING
+    return LeftAlone(
+        account=account,
+        kind=kind,
+        health=health,
+        reason=str(told["reason"]) if told is not None and given else None,
+        detail=str(told["detail"]) if told is not None and given else "",
+    )
+
+
+def _receipts(devnet: Devnet, submissions: Sequence[Submission]) -> dict[str, Receipt]:
+    hashes = [attempt.hash for one in submissions for attempt in one.attempts]
+    answers = devnet.node.batch([("eth_getTransactionReceipt", [each]) for each in hashes])
+    return {each: answer for each, answer in zip(hashes, answers, strict=True) if answer}
+
+
+def _cost(receipt: Receipt) -> int:
+    return int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
+
+
+def _logs(receipt: Receipt) -> list[Log]:
+    return [_log(each) for each in receipt["logs"]]
+
+
+def _log(raw: Mapping[str, Any]) -> Log:
+    return Log(
+        address=checksum(raw["address"]),
+        topics=tuple(bytes.fromhex(each[2:]) for each in raw["topics"]),
+        data=bytes.fromhex(raw["data"][2:]),
+        block_number=int(raw["blockNumber"], 16),
+        block_hash=BlockHash(raw["blockHash"]),
+        transaction_hash=TransactionHash(raw["transactionHash"]),
+        index=int(raw["logIndex"], 16),
+    )
+
+
+def _kinds(devnet: Devnet) -> dict[str, str]:
+    return {each.address: each.kind for each in devnet.borrowers}
+
+
+def _symbol(devnet: Devnet, address: Address) -> str:
+    symbols = {token.address: symbol for symbol, token in devnet.tokens.items()}
+    return symbols.get(address, address)
+
+
+def _purse(devnet: Devnet, account: str) -> Purse:
+    return Purse(
+        tokens={symbol: devnet.token(symbol, account) for symbol in devnet.tokens},
+        wei=devnet.node.balance(account),
+    )
+
+
+def _gained(before: Purse, after: Purse) -> Purse:
+    return Purse(
+        tokens={symbol: after.tokens[symbol] - units for symbol, units in before.tokens.items()},
+        wei=after.wei - before.wei,
+    )

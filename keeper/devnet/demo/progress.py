@@ -1,0 +1,79 @@
+"""What the demo tells while it runs, on stderr: a line per thing that happens."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from keeper.cli.words import ether
+from keeper.devnet.demo.report import reason_words, short
+from keeper.observe.redaction import one_line
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Lines that stay, and on a terminal one line under them that says where things stand."""
+
+    console: Console = field(default_factory=_console)
+    began: float = field(default_factory=time.monotonic)
+    _live: Live | None = None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep the status line while inside; without a terminal there is none."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(console=self.console, transient=True, refresh_per_second=4) as live:
+            self._live = live
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def line(self, text: str, style: str = "") -> None:
+        """Say something that stays, with the seconds since the demo began."""
+        told = f"{time.monotonic() - self.began:5.1f} s  {one_line(text)}"
+        self.console.print(Text(told, style=style))
+
+    def status(self, text: str) -> None:
+        """Say where things stand."""
+        if self._live is not None:
+            self._live.update(Text(one_line(text), style="dim"))
+
+    def keeper(self, event: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
+        """Tell one event of the keeper; what nobody needs to read is left out."""
+        text, style = _told(event, kinds)
+        if text:
+            self.line(f"block {event.get('block_number', '?')}    {text}", style)
+
+
+def _told(event: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, str]:
+    kind = event["event"]
+    if kind == "attempt":
+        count = len(event["accounts"])
+        return f"keeper {event['kind']}s {_many(count, 'liquidation')} in one transaction", ""
+    if kind == "included":
+        done = sum(1 for plan in event["plans"] if not plan["failure"])
+        netted = ether(event["net_profit_wei"])
+        return f"mined: {_many(done, 'liquidation')}, {netted} ETH net", "green"
+    if kind == "decision" and event["action"] == "skip" and event["reason"] != "in_flight":
+        who = event["account"]
+        reason = reason_words(event["reason"], event["detail"])
+        return f"leaves {short(who)} ({kinds.get(who, '?')}) alone: {reason}", "dim"
+    if kind in ("quarantine", "warning", "reopened"):
+        return f"{kind}: {event.get('reason', event.get('hash'))}", "yellow"
+    return "", ""
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,263 @@
+"""The demo itself: bring up, let prices fall, wait until all is done, audit, take down."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from keeper.cli.words import decimal
+from keeper.devnet import local
+from keeper.devnet.assets import PRICE_DECIMALS
+from keeper.devnet.demo.books import Facts
+from keeper.devnet.demo.ledger import Opening, facts, journal, opened_books
+from keeper.devnet.demo.process import KeeperProcess
+from keeper.devnet.demo.progress import Progress
+from keeper.devnet.demo.report import Told
+from keeper.devnet.demo.steps import STEPS, Step
+from keeper.devnet.demo.traffic import Traffic
+from keeper.devnet.demo.watch import QUIET_BLOCKS, Timeline, Watch
+from keeper.devnet.market import Devnet
+from keeper.devnet.node import Node
+from keeper.domain.errors import EnvironmentFault
+
+PATIENCE_BLOCKS: Final = 60
+"""Blocks that the keeper may take for one step before the demo gives up."""
+
+_POLL_SECONDS: Final = 0.05
+_READY_SECONDS: Final = 60.0
+JOURNAL: Final = "keeper.sqlite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the demo was asked for; ``block_time`` in seconds."""
+
+    aave: str = "3.6"
+    borrowers: int = 32
+    seed: int = 1
+    block_time: int = 1
+    fork: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """How it ended: the facts to audit, and the steps that led there."""
+
+    facts: Facts
+    told: Sequence[Told]
+    about: dict[str, Any]
+    accounts: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stage:
+    """Everything that is watched while prices fall."""
+
+    devnet: Devnet
+    keeper: KeeperProcess
+    progress: Progress
+    traffic: Traffic
+    opening: Opening
+    timeline: Timeline = field(default_factory=Timeline)
+    watch: Watch = field(default_factory=Watch)
+    told: list[Told] = field(default_factory=list)
+    seen: int = 0
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Each account's shape."""
+        return {each.address: each.kind for each in self.devnet.borrowers}
+
+    def tick(self) -> None:
+        """Look at every new block and listen to the keeper."""
+        newest = self.devnet.node.block_number()
+        if newest > self.seen:
+            self.traffic.keep_up()
+        for block in range(self.seen + 1, newest + 1):
+            self.timeline.add(block, self.devnet.health_factors(block))
+        self.seen = newest
+        events = self.keeper.events()
+        self.watch.hear(events)
+        for event in events:
+            self.progress.keeper(event, self.kinds)
+        self.progress.status(
+            f"block {newest} · {len(self.timeline.unhealthy(newest))} unhealthy"
+            f" · {self.watch.liquidations} liquidated"
+        )
+
+    def fall(self, step: Step, number: int) -> None:
+        """Move the prices in one block and say who became unhealthy by it."""
+        before = self.seen
+        changes = step.changes()
+        self.devnet.set_prices(changes)
+        self.tick()
+        block = next(
+            each
+            for each in range(before + 1, self.seen + 1)
+            if self.timeline.unhealthy(each) - self.timeline.unhealthy(before) or each == self.seen
+        )
+        breached = sorted(self.timeline.unhealthy(block) - self.timeline.unhealthy(before))
+        prices = {symbol: self.devnet.prices()[symbol] for symbol in changes}
+        self.told.append(Told(title=step.title, block=block, prices=prices, breached=breached))
+        shown = ", ".join(
+            f"{symbol} {decimal(price, PRICE_DECIMALS, 2)}" for symbol, price in prices.items()
+        )
+        self.progress.line(
+            f"block {block}  step {number} of {len(STEPS)}: {step.title} ({shown})"
+            f" - {len(breached)} accounts become unhealthy",
+            "bold",
+        )
+
+    def settle(self) -> None:
+        """
+        Wait until the keeper has nothing left to do.
+
+        Raises:
+            EnvironmentFault: it ended, or it goes on and on.
+        """
+        since = self.seen
+        while not self.watch.is_done(since):
+            if self.seen > since + PATIENCE_BLOCKS:
+                raise EnvironmentFault(
+                    f"the keeper was not done {PATIENCE_BLOCKS} blocks after the prices fell",
+                    hint=self.keeper.last_words(),
+                )
+            time.sleep(_POLL_SECONDS)
+            self.tick()
+
+    def ready(self) -> None:
+        """Wait until the keeper follows the chain."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while self.watch.block < 0:
+            if time.monotonic() > deadline:
+                raise EnvironmentFault(
+                    "the keeper did not read a block", hint=self.keeper.last_words()
+                )
+            time.sleep(_POLL_SECONDS)
+            self.tick()
+
+
+def show(options: Options, progress: Progress) -> Shown:
+    """
+    Run the demo to its end and return what happened; all that was started is stopped.
+
+    Raises:
+        KeeperError: it could not be run; whether the books hold is for the caller to say.
+    """
+    with _folder(options, progress) as folder, contextlib.ExitStack() as stack:
+        began = time.monotonic()
+        answer = _up(folder, options, stack)
+        devnet = local.attach(folder)
+        stack.callback(devnet.node.close)
+        progress.line(
+            f"a local chain with Aave v{answer['aave']}, Uniswap v3, price feeds and"
+            f" {options.borrowers} borrowers is up after {time.monotonic() - began:.1f} s;"
+            f" a block every {options.block_time} s"
+        )
+        traffic = Traffic(devnet.node)
+        traffic.start()
+        opening = opened_books(devnet)
+        base = _base_head(answer) if options.fork else None
+        keeper = KeeperProcess.start(Path(answer["config"]), outlive=options.keep)
+        if not options.keep:
+            stack.callback(keeper.stop)
+        stage = _Stage(
+            devnet=devnet,
+            keeper=keeper,
+            progress=progress,
+            traffic=traffic,
+            opening=opening,
+            seen=opening.block - 1,
+        )
+        with progress.running():
+            _play(stage)
+        if not options.keep:
+            _stop(keeper)
+        found = facts(
+            devnet,
+            opening,
+            journal(folder / JOURNAL),
+            stage.timeline,
+            stage.watch,
+            base_moved=base is not None and base != _base_head(answer),
+        )
+        about = {
+            "aave": answer["aave"],
+            "fork": options.fork,
+            "seed": options.seed,
+            "borrowers": options.borrowers,
+            "block_time": options.block_time,
+            "kinds": answer["kinds"],
+        }
+        return Shown(facts=found, told=stage.told, about=about, accounts=len(devnet.borrowers))
+
+
+def _play(stage: _Stage) -> None:
+    stage.ready()
+    stage.progress.line(
+        f"block {stage.watch.block}  the keeper runs and finds"
+        f" {len(stage.timeline.unhealthy(stage.seen))} accounts to liquidate"
+    )
+    for number, step in enumerate(STEPS, start=1):
+        stage.fall(step, number)
+        stage.settle()
+    stage.progress.line(
+        f"block {stage.seen}  nothing that pays is left: the keeper was quiet for"
+        f" {QUIET_BLOCKS} blocks"
+    )
+
+
+def _stop(keeper: KeeperProcess) -> None:
+    code = keeper.stop()
+    if code != 0:
+        raise EnvironmentFault(
+            f"the keeper ended with code {code} on SIGTERM", hint=keeper.last_words()
+        )
+
+
+@contextlib.contextmanager
+def _folder(options: Options, progress: Progress) -> Iterator[Path]:
+    """Yield a new folder; it goes away, unless everything is to be kept."""
+    if not options.keep:
+        with tempfile.TemporaryDirectory(prefix="keeper-demo-") as name:
+            yield Path(name)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="keeper-demo-"))
+    try:
+        yield folder
+    finally:
+        progress.line(f"kept: {folder} (settings, journal, logs; the chain and the keeper run on)")
+        progress.line(f"  look   .venv/bin/keeper devnet status --dir {folder}")
+        progress.line(f"  look   .venv/bin/keeper scan --config {folder}/keeper.toml")
+        progress.line(f"  move   .venv/bin/keeper devnet price WETH=2000 --dir {folder}")
+        progress.line(f"  stop   kill $(cat {folder}/keeper.sqlite.lock)")
+        progress.line(f"         .venv/bin/keeper devnet down --dir {folder}")
+
+
+def _up(folder: Path, options: Options, stack: contextlib.ExitStack) -> dict[str, Any]:
+    if not options.keep:
+        stack.callback(local.down, folder)
+    return local.up(
+        local.UpOptions(
+            folder=folder,
+            version=options.aave,
+            borrowers=options.borrowers,
+            seed=options.seed,
+            block_time=options.block_time,
+            fork=options.fork,
+            detached=options.keep,
+        )
+    )
+
+
+def _base_head(answer: dict[str, Any]) -> str:
+    """Return the newest block's hash of the chain under the fork."""
+    node = Node(int(answer["base_rpc"]["http"].rpartition(":")[2]))
+    try:
+        return str(node.rpc("eth_getBlockByNumber", ["latest", False])["hash"])
+    finally:
+        node.close()

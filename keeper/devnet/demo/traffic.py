@@ -1,0 +1,71 @@
+"""
+Other people's transactions, so that gas has a price.
+
+An empty local chain's base fee decays to a few wei within minutes, and nothing would
+ever be dust. Here half of every block is filled, so that the base fee stays where it
+is by EIP-1559's own rule: the keeper's prediction of it is put to the test, not spared it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.devnet.node import Node
+from keeper.domain.units import GWEI
+
+BASE_FEE: Final = 10 * GWEI
+"""What the base fee is held near, wei per unit of gas."""
+
+_SENDER: Final = "0x00000000000000000000000000000000c0Ffee01"
+_BURNER: Final = "0x00000000000000000000000000000000c0FFee02"
+_INVALID: Final = "0xfe"
+_RICH: Final = 10**24
+_GAS: Final = 15_000_000
+_TIP: Final = GWEI // 10
+_USUAL: Final = 2
+_STEER_PERCENT: Final = 4
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Fills half of each block of 60 M gas; ``keep_up`` is called once per block."""
+
+    node: Node
+
+    def start(self) -> None:
+        """Set the base fee once and send for the next block."""
+        self.node.batch(
+            [
+                ("anvil_setCode", [_BURNER, _INVALID]),
+                ("anvil_setBalance", [_SENDER, hex(_RICH)]),
+                ("anvil_setNextBlockBaseFeePerGas", [hex(BASE_FEE)]),
+            ]
+        )
+        self._send(_USUAL)
+
+    def keep_up(self) -> None:
+        """Send what the next block lacks."""
+        block, mined, pending = self.node.batch(
+            [
+                ("eth_getBlockByNumber", ["latest", False]),
+                ("eth_getTransactionCount", [_SENDER, "latest"]),
+                ("eth_getTransactionCount", [_SENDER, "pending"]),
+            ]
+        )
+        waiting = int(pending, 16) - int(mined, 16)
+        self._send(wanted(int(block["baseFeePerGas"], 16)) - waiting)
+
+    def _send(self, count: int) -> None:
+        # The lowest ceiling of all: whoever has something to do goes first.
+        fees = {
+            "maxFeePerGas": hex(BASE_FEE * 5 // 4 + _TIP),
+            "maxPriorityFeePerGas": hex(_TIP),
+        }
+        call = {"from": _SENDER, "to": _BURNER, "gas": hex(_GAS), **fees}
+        self.node.batch([("eth_sendTransaction", [call])] * max(count, 0))
+
+
+def wanted(base_fee: int) -> int:
+    """Return how many transactions of a quarter block lead the base fee back to ``BASE_FEE``."""
+    low = BASE_FEE * (100 - _STEER_PERCENT) // 100
+    high = BASE_FEE * (100 + _STEER_PERCENT) // 100
+    return _USUAL + (base_fee < low) - (base_fee > high)
