@@ -1,5 +1,6 @@
 """Dry run, observing and money that is not lost: what the keeper must not send, it does not."""
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -22,9 +23,9 @@ def sends(counts):
     return {name: count for name, count in counts.items() if "send" in name.lower()}
 
 
-def rows(file, table):
-    with sqlite3.connect(file) as database:
-        return database.execute(f"select count(*) from {table}").fetchone()[0]
+def paper_rows(file):
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        return database.execute("select count(*) from paper").fetchone()[0]
 
 
 def test_a_dry_run_sends_nothing_and_keeps_a_paper_ledger(keeper):
@@ -42,7 +43,7 @@ def test_a_dry_run_sends_nothing_and_keeps_a_paper_ledger(keeper):
     assert len(decisions(events, "liquidate")) >= 10
     assert keeper.devnet.unhealthy().keys() == before.keys()
     (ledger,) = keeper.folder.glob("*.dry-run.sqlite")
-    assert rows(ledger, "paper") >= 10
+    assert paper_rows(ledger) >= 10
 
 
 def test_observing_needs_no_key_and_plans_nothing(keeper):
