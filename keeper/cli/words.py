@@ -6,6 +6,7 @@ from typing import Final
 from rich.text import Text
 
 from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
+from keeper.domain.decision import SkipReason
 from keeper.domain.units import WAD
 from keeper.observe.events import Event
 from keeper.risk.tiers import Tier
@@ -53,7 +54,8 @@ def event_line(event: Event) -> str:
     """Return a running node's event as one line; empty for what nobody needs to read."""
     kind, block = str(event["event"]), event.get("block_number", "")
     if kind == "decision":
-        return f"block {block}  {_decision(event)}"
+        waiting = event.get("reason") == SkipReason.IN_FLIGHT
+        return "" if waiting else f"block {block}  {_decision(event)}"
     if kind == "block":
         unhealthy, accounts = event["unhealthy"], event["accounts"]
         return f"block {block}  {accounts} accounts with debt, {unhealthy} liquidatable"
@@ -63,7 +65,10 @@ def event_line(event: Event) -> str:
             f" {event['result']}"
         )
     if kind in ("included", "final", "reopened"):
-        return f"block {block}  {kind} nonce {event.get('nonce')} {event.get('hash')}"
+        netted = "" if event.get("net_profit_wei") is None else ether(event["net_profit_wei"])
+        return f"block {block}  {kind} nonce {event['nonce']} {event['hash']}" + (
+            f"  net {netted} ETH" if netted else ""
+        )
     if kind == "paper":
         return (
             f"block {block}  would have netted {ether(event['net_profit_wei'])} ETH"

@@ -1,0 +1,49 @@
+"""Words for people: nothing is rounded up, every reason has its sentence."""
+
+import pytest
+
+from keeper.cli.reasons import REASON_WORDS, in_words
+from keeper.cli.words import TIER_LOOKS, decimal, event_line, health_text
+from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
+from keeper.domain.decision import SkipReason
+from keeper.domain.units import WAD
+from keeper.risk.tiers import Tier
+
+
+@pytest.mark.parametrize(
+    ("amount", "decimals", "shown", "text"),
+    [
+        (1_234_567_890, 6, None, "1,234.56789"),
+        (1, 18, None, "0.000000000000000001"),
+        (-1_500_000, 6, None, "-1.5"),
+        (42, 0, None, "42"),
+        (199_999_999, 8, 2, "1.99"),
+    ],
+)
+def test_amounts_are_exact_or_cut(amount, decimals, shown, text):
+    """A rounded-up amount would promise money that is not there."""
+    assert decimal(amount, decimals, shown) == text
+
+
+def test_a_health_factor_just_below_one_does_not_read_one():
+    """0.99999 is liquidatable and has to look it."""
+    assert health_text(WAD - 1) == "0.9999"
+    assert health_text(HEALTH_FACTOR_NO_DEBT) == "no debt"
+
+
+def test_every_reason_and_every_tier_has_words():
+    """A new reason without a sentence would reach people as an identifier."""
+    assert set(REASON_WORDS) == set(SkipReason)
+    assert set(TIER_LOOKS) == set(Tier)
+    assert in_words("of_a_later_version") == "of_a_later_version"
+
+
+def test_waiting_for_our_own_transaction_is_no_news():
+    """It would be said at every block, of every account, and asks nothing of anybody."""
+    event = {
+        "event": "decision", "action": "skip", "reason": "in_flight", "detail": "",
+        "account": "0xb0", "net_profit_wei": None, "block_number": 1,
+    }  # fmt: skip
+
+    assert event_line(event) == ""
+    assert "dust" in event_line(event | {"reason": "dust"})
