@@ -34,6 +34,8 @@ class Journal:
         self.first_nonce = first_nonce
         self._lock = lock
         self._chain_id = chain_id
+        self._water: int | None = None
+        self._knows_water = False
 
     @classmethod
     def open(
@@ -81,12 +83,24 @@ class Journal:
         return await self.database.write(submissions.submissions_in, states)
 
     async def high_water(self) -> int | None:
-        """Return the highest nonce that was ever bound; None when there is none."""
-        return await self.database.write(submissions.high_water)
+        """
+        Return the highest nonce that was ever bound; None when there is none.
+
+        Asked of the file once, and after a ``record`` whose end was not seen: nobody else writes.
+        """
+        if not self._knows_water:
+            self._water = await self.database.write(submissions.high_water)
+            self._knows_water = True
+        return self._water
 
     async def record(self, bound: Sequence[Submission]) -> None:
         """Bind nonces to intents and keep the signed bytes, all in one transaction."""
+        before = await self.high_water()
+        self._knows_water = False
         await self.database.write(submissions.record, bound, self._chain_id, LEASE_EPOCH)
+        nonces = [one.nonce for one in bound]
+        self._water = max(nonces if before is None else [before, *nonces], default=None)
+        self._knows_water = True
 
     async def add_attempt(self, attempt: Attempt) -> None:
         """Keep the bytes of a replacement."""

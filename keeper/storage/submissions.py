@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from keeper.domain.plan import Batch
 from keeper.domain.submission import (
@@ -19,6 +19,17 @@ from keeper.domain.submission import (
 from keeper.storage.documents import outcomes_document, outcomes_from, plan_document, plan_from
 from keeper.storage.schema import LANE, ROUTE, attempts, intents, outcomes, transactions
 
+# Made once: building a statement costs more than running it, and a send waits for these.
+_NEW_TRANSACTION: Final = insert(transactions)
+_NEW_INTENT: Final = insert(intents)
+_NEW_ATTEMPT: Final = insert(attempts)
+_NEWEST_ROUND: Final = select(func.max(intents.c.round)).where(
+    *(
+        intents.c[name] == bindparam(name)
+        for name in ("chain_id", "market", "borrower", "spent", "received")
+    )
+)
+
 
 def now() -> str:
     """Return the time for people: UTC, ISO 8601."""
@@ -32,19 +43,20 @@ def record(
     for one in submissions:
         batch = one.batch
         made = connection.execute(
-            insert(transactions).values(
-                lane=LANE,
-                nonce=one.nonce,
-                lease_epoch=lease_epoch,
-                state=one.state,
-                executor=batch.executor if batch else None,
-                calldata=batch.calldata if batch else b"",
-                gas_limit=batch.gas_limit if batch else one.newest.gas_limit,
-                deadline=batch.deadline if batch else None,
-                net_profit=batch.net_profit if batch else None,
-                block_number=one.newest.block_number,
-                created_at=now(),
-            )
+            _NEW_TRANSACTION,
+            {
+                "lane": LANE,
+                "nonce": one.nonce,
+                "lease_epoch": lease_epoch,
+                "state": one.state,
+                "executor": batch.executor if batch else None,
+                "calldata": batch.calldata if batch else b"",
+                "gas_limit": batch.gas_limit if batch else one.newest.gas_limit,
+                "deadline": batch.deadline if batch else None,
+                "net_profit": batch.net_profit if batch else None,
+                "block_number": one.newest.block_number,
+                "created_at": now(),
+            },
         )
         owner = made.inserted_primary_key[0] if made.inserted_primary_key else None
         if batch is not None:
@@ -62,20 +74,17 @@ def _record_intents(connection: Connection, owner: int, batch: Batch, chain_id: 
             "spent": plan.spend_token,
             "received": plan.receive_token,
         }
-        newest = connection.execute(
-            select(func.max(intents.c.round)).where(
-                *(intents.c[name] == value for name, value in key.items())
-            )
-        ).scalar()
+        newest = connection.execute(_NEWEST_ROUND, key).scalar()
         connection.execute(
-            insert(intents).values(
-                transaction_id=owner,
-                position=position,
+            _NEW_INTENT,
+            {
                 **key,
-                round=0 if newest is None else newest + 1,
-                state=NonceState.BOUND,
-                plan=plan_document(plan),
-            )
+                "transaction_id": owner,
+                "position": position,
+                "round": 0 if newest is None else newest + 1,
+                "state": NonceState.BOUND,
+                "plan": plan_document(plan),
+            },
         )
 
 
@@ -216,22 +225,23 @@ def _inclusion(row: Row[Any]) -> Inclusion:
 
 def _insert_attempt(connection: Connection, owner: int, attempt: Attempt, lease_epoch: int) -> None:
     connection.execute(
-        insert(attempts).values(
-            transaction_id=owner,
-            kind=attempt.kind,
-            hash=attempt.hash,
-            raw=attempt.raw,
-            max_fee=attempt.fees.max_fee,
-            priority_fee=attempt.fees.priority_fee,
-            gas_limit=attempt.gas_limit,
-            to_address=attempt.to,
-            calldata=attempt.calldata,
-            block_number=attempt.block_number,
-            route=ROUTE,
-            lease_epoch=lease_epoch,
-            state=attempt.state,
-            created_at=now(),
-        )
+        _NEW_ATTEMPT,
+        {
+            "transaction_id": owner,
+            "kind": attempt.kind,
+            "hash": attempt.hash,
+            "raw": attempt.raw,
+            "max_fee": attempt.fees.max_fee,
+            "priority_fee": attempt.fees.priority_fee,
+            "gas_limit": attempt.gas_limit,
+            "to_address": attempt.to,
+            "calldata": attempt.calldata,
+            "block_number": attempt.block_number,
+            "route": ROUTE,
+            "lease_epoch": lease_epoch,
+            "state": attempt.state,
+            "created_at": now(),
+        },
     )
 
 

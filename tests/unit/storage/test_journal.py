@@ -139,6 +139,20 @@ async def test_a_nonce_is_never_bound_twice(journal):
     assert await journal.high_water() == 0
 
 
+async def test_the_high_water_is_what_the_file_holds_even_after_a_failed_record(journal):
+    """The next nonce follows from it; it is remembered, but never past an end that was not seen."""
+    assert await journal.high_water() is None
+    await journal.record([submission(4)])
+    assert await journal.high_water() == 4
+
+    with pytest.raises(JournalError):
+        await journal.record([submission(5), submission(4)])
+    assert await journal.high_water() == 4
+
+    await journal.record([submission(5)])
+    assert await journal.high_water() == 5
+
+
 async def test_the_round_of_an_intent_rises_each_time(journal, path):
     """The same account liquidated again is another intent, not the same one twice."""
     await journal.record([submission(0, plan(0))])
