@@ -64,7 +64,7 @@ KINDS: Final = (
         name="e_mode",
         collateral={"wstETH": _BPS},
         debt={"WETH": _BPS},
-        health=(10_220, 10_400),
+        health=(10_220, 10_290),
         e_mode=E_MODE,
     ),
     Kind(
@@ -111,6 +111,13 @@ KINDS: Final = (
         health=(11_000, 14_000),
     ),
     Kind(name="safe", collateral={"WETH": _BPS}, debt={"USDC": _BPS}, health=(15_000, 20_000)),
+    # Most of the debt is in the collateral's own asset: the best pair needs no exchange.
+    Kind(
+        name="own_asset",
+        collateral={"WETH": _BPS},
+        debt={"WETH": 7_500, "USDC": 2_500},
+        health=(10_350, 10_400),
+    ),
 )
 
 
