@@ -8,6 +8,7 @@ from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.curve import Route
 from keeper.domain.decision import Decision
 from keeper.domain.exits import Exits, Pair
+from keeper.domain.facts import Fact
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
 from keeper.domain.plan import Batch, Plan, SimulatedBatch
@@ -256,6 +257,15 @@ class Simulator(Protocol):
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
         """Run the batches one after the other on top of ``head`` and return what they did."""
+        ...
+
+
+@runtime_checkable
+class DescribesItself(Protocol):
+    """A snapshot that has something to tell an operator, for doctor."""
+
+    def facts(self) -> Sequence[Fact]:
+        """Return what should be known: rules followed, price sources and their ages."""
         ...
 
 

@@ -21,7 +21,7 @@ from keeper.domain.reads import LogFilter
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address
 from keeper.execution.signer import LOCAL_CHAINS, checked_key
 from keeper.observe.redaction import endpoint_label
-from keeper.ports import LendingMarket
+from keeper.ports import DescribesItself, LendingMarket
 from keeper.storage.database import reader as journal_reader
 
 MIN_FREE_MIB: Final = 200
@@ -191,6 +191,12 @@ async def _market(place: Here, market: LendingMarket) -> list[Finding]:
     warnings = dict.fromkeys(line for snapshot in snapshots for line in snapshot.warnings)
     found = [ok(what, f"{len(priced)} tokens have prices")]
     found += [warn(what, warning, "its accounts are left alone") for warning in warnings]
+    found += [
+        warn(what, fact.text, fact.concern) if fact.concern else ok(what, fact.text)
+        for snapshot in snapshots
+        if isinstance(snapshot, DescribesItself)
+        for fact in snapshot.facts()
+    ]
     if market.from_block > place.head.number:
         found.append(fail(what, f"from_block {market.from_block} is in the future", "lower it"))
     return found

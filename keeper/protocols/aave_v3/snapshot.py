@@ -7,11 +7,13 @@ from typing import Final
 
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.decision import SkipReason
+from keeper.domain.facts import Fact
 from keeper.domain.head import Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
 from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits, Wad
 from keeper.domain.value import TokenPrice
 from keeper.protocols.aave_v3 import rules
+from keeper.protocols.aave_v3.facts import facts
 from keeper.protocols.aave_v3.lenders import flash_lender
 from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
 from keeper.protocols.aave_v3.opportunity import PairOpportunity
@@ -66,6 +68,10 @@ class AaveSnapshot:
     def price_sources(self) -> Mapping[Address, PriceSource]:
         """Where each token's price comes from, unwrapped as far as known."""
         return {r.token: r.price_source for r in self.pool.structure.reserves}
+
+    def facts(self) -> Sequence[Fact]:
+        """Return what an operator should know of the pool's rules and prices."""
+        return facts(self.pool, self.head.timestamp)
 
     @cached_property
     def liquidity(self) -> Mapping[LiquidityKey, TokenUnits]:

@@ -1,0 +1,32 @@
+"""What an operator should know of a pool before trusting it: rules, prices and their ages."""
+
+from collections.abc import Sequence
+
+from keeper.domain.facts import Fact
+from keeper.domain.units import Timestamp
+from keeper.protocols.aave_v3.model import PoolState, ReserveState
+
+
+def facts(pool: PoolState, moment: Timestamp) -> Sequence[Fact]:
+    """Return the pool's revision and, for every reserve, where its price comes from."""
+    structure = pool.structure
+    revision = f"Aave v{structure.rules.version} rules for revision {structure.revision}"
+    if not structure.supported:
+        first = Fact(
+            text=f"revision {structure.revision} is not one this keeper knows",
+            concern="it is observed and not acted upon",
+        )
+    else:
+        first = Fact(text=f"{revision}, {len(structure.reserves)} reserves")
+    return (first, *(_price(reserve, moment) for reserve in pool.reserves.values()))
+
+
+def _price(state: ReserveState, moment: Timestamp) -> Fact:
+    symbol, source = state.reserve.symbol, state.reserve.price_source
+    if state.answered_at is None:
+        return Fact(text=f"price of {symbol} by {source.source}: age unknown")
+    age = max(moment - state.answered_at, 0)
+    way = f"feed {source.feed}"
+    if source.feed != source.source:
+        way = f"adapter {source.source} over feed {source.feed}"
+    return Fact(text=f"price of {symbol} by {way}: answered {age} s before the block")
