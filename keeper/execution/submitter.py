@@ -81,12 +81,13 @@ class NodeSubmitter:
             affordable = self._affordable(batches, market)
             count = await self._count()
             await self.tracker.check_known(count)
-            nonce = next_nonce(await self.tracker.journal.high_water(), count)
+            journal = self.tracker.journal
+            nonce = next_nonce(await journal.high_water(), count, journal.first_nonce)
             bound = [
                 self._bound(nonce + at, batch, fees, head)
                 for at, (batch, fees) in enumerate(affordable)
             ]
-            await self.tracker.journal.record(bound)
+            await journal.record(bound)
             self.tracker.book.update((one.nonce, one) for one in bound)
             await self._send([(one, one.newest) for one in bound], head)
             return [batch for batch, _ in affordable]

@@ -213,6 +213,16 @@ async def test_a_restart_sends_what_was_recorded_before_anything_else():
     assert world.submitter.in_flight() == {(MARKET, account(0))}
 
 
+async def test_a_node_that_lags_cannot_lower_the_first_nonce():
+    """A journal that begins at five never binds four, whatever count a node remembers."""
+    world = World()
+    world.journal.first_nonce, world.chain.count = 5, 3
+
+    await world.submitter.submit([batch()], head(10))
+
+    assert sorted(world.book) == [5]
+
+
 async def test_a_nonce_that_the_journal_never_bound_means_a_foreign_signer():
     """Two programs with one key overwrite each other's transactions."""
     world = World()
