@@ -273,13 +273,21 @@ class Proxy:
         old = self.pooled.get((sent.sender, sent.nonce))
         if old is None or not self.rules.replacement:
             return ""
-        if sent.nonce < int(await self.ask("eth_getTransactionCount", sent.sender, "latest"), 16):
-            return ""  # mined meanwhile; the node says so itself
+        if not await self._still_pooled(old):
+            del self.pooled[sent.sender, sent.nonce]
+            return ""
         if sent.hash == old.hash:
             return "already known"
         if sent.max_fee < bumped(old.max_fee) or sent.tip < bumped(old.tip):
             return "replacement transaction underpriced"
         return ""
+
+    async def _still_pooled(self, old: Pooled) -> bool:
+        """Whether it still waits: not mined, and neither dropped nor taken back by a reorg."""
+        if (old.sender, old.nonce) in self.waiting:
+            return True
+        known = await self.ask("eth_getTransactionByHash", old.hash)
+        return known is not None and known.get("blockHash") is None
 
     async def _base_fee(self) -> int:
         """Return the next block's base fee."""
