@@ -20,7 +20,7 @@ from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.pricing import Miss
 from keeper.strategy.reasons import skipped
 from keeper.strategy.remaining import Depth, Remaining
-from keeper.strategy.sizing import COARSE, FINE, Sized, Way, ceiling, sized
+from keeper.strategy.sizing import COARSE, FINE, Sized, Way, ceiling, missed_at_spot, sized
 from keeper.strategy.ways import described, ways_of
 
 _ALTERNATIVES = 3
@@ -83,8 +83,7 @@ class _Contender:
             if found is not None:
                 self.ceilings[number] = found
             return found
-        detail = f"nets {found} wei at most, at the pools' first prices"
-        missed = Miss(reason=SkipReason.BELOW_MIN_PROFIT, detail=detail, net_profit=found)
+        missed = missed_at_spot(self.ways[number], found, self.terms)
         before = self.ceilings.get(number)
         self.results[number] = missed if before is None else _outpaced(missed, before)
         return found

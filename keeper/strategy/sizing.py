@@ -7,7 +7,16 @@ from typing import Final
 from keeper.domain.curve import Route, sold_along
 from keeper.domain.decision import SkipReason
 from keeper.domain.opportunity import FlashLender, Opportunity, Outcome, Refusal
-from keeper.domain.units import BPS, UINT256_MAX, Gas, TokenUnits, Wei, mul_div_ceil
+from keeper.domain.units import (
+    BPS,
+    PIPS,
+    UINT256_MAX,
+    Gas,
+    TokenUnits,
+    Wei,
+    mul_div_ceil,
+    mul_div_floor,
+)
 from keeper.strategy.candidate import Terms
 from keeper.strategy.pricing import Funded, Miss, Priced, priced, worst_profit
 from keeper.strategy.remaining import Depth, Remaining
@@ -116,6 +125,21 @@ def ceiling(way: Way, remaining: Remaining, terms: Terms) -> Wei | None:
     return _net_at_spot(way, way.lenders or (), gas, remaining, terms)
 
 
+def missed_at_spot(way: Way, spot: Wei, terms: Terms) -> Miss:
+    """
+    Return why a way is not sent whose ceiling ``spot`` is below the minimum.
+
+    The exit is too shallow where the market's own prices would pay: the pools have no
+    depth left at a price that does, whether our own sales or somebody else's took it.
+    """
+    detail = f"nets {spot} wei at most, at the pools' first prices"
+    fair = _net_at_market(way, terms)
+    if fair is None or fair < terms.min_profit:
+        return Miss(reason=SkipReason.BELOW_MIN_PROFIT, detail=detail, net_profit=spot)
+    detail = f"{detail}; {fair} wei at the market's prices"
+    return Miss(reason=SkipReason.EXIT_TOO_SHALLOW, detail=detail, net_profit=spot)
+
+
 def _accepted(
     way: Way, funded: Funded, best: Priced, remaining: Remaining, terms: Terms
 ) -> Sized | None:
@@ -160,7 +184,8 @@ def _too_little(way: Way, funded: Funded, best: Priced, remaining: Remaining, te
     )
     lenders = () if funded.lender is None else (funded.lender,)
     spot = _net_at_spot(way, lenders, best.gas, remaining, terms)
-    shallow = spot is not None and spot >= terms.min_profit
+    bounds = (spot, _net_at_market(way, terms))
+    shallow = any(bound is not None and bound >= terms.min_profit for bound in bounds)
     reason = SkipReason.EXIT_TOO_SHALLOW if shallow else SkipReason.BELOW_MIN_PROFIT
     return Miss(reason=reason, detail=figures, net_profit=best.net)
 
@@ -182,6 +207,20 @@ def _net_at_spot(
     received = mul_div_ceil(sale.amount_out + 2, receive, max(1, sample - 1))
     profit = TokenUnits(received - reference.spend - fee)
     return terms.net(way.opportunity.spend_token, profit, gas)
+
+
+def _net_at_market(way: Way, terms: Terms) -> Wei | None:
+    """Return the whole amount's net profit at the market's prices, less the pools' own fees."""
+    reference, opportunity = _reference(way), way.opportunity
+    if isinstance(reference, Refusal) or opportunity.receive_token not in terms.valuation.prices:
+        return None
+    received: int = reference.receive
+    for hop in way.route.hops:
+        received = mul_div_floor(received, PIPS - hop.fee, PIPS)
+    value = terms.valuation.wei_floor(opportunity.receive_token, TokenUnits(received))
+    sold = terms.valuation.units_ceil(opportunity.spend_token, value)
+    profit = TokenUnits(sold - reference.spend)
+    return terms.net(opportunity.spend_token, profit, terms.gas_model.at_least(opportunity))
 
 
 def _reference(way: Way) -> Outcome | Refusal:

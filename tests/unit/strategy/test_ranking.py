@@ -237,7 +237,7 @@ def test_move_the_other_way_makes_a_missed_account_pay():
 
     plans = plans_of(run([seller, buyer], found))
 
-    assert run([seller], found)[0].reason is SkipReason.BELOW_MIN_PROFIT
+    assert run([seller], found)[0].reason is SkipReason.EXIT_TOO_SHALLOW
     assert [plan.account for plan in plans] == [address(2), address(1)]
 
 

@@ -218,14 +218,23 @@ def test_refusal_of_everything_falls_back_to_the_largest_part():
     assert ceiling(way_over(pool, debt=1, refuses=no), left(pool), TERMS) is None
 
 
-def test_pool_off_the_oracle_is_not_called_shallow():
-    """Even the first unit sells too low: depth would not help."""
+def test_pool_off_the_oracle_has_no_depth_at_a_price_that_pays():
+    """Even the first unit sells too low, where the market's own prices would pay."""
     pool = weth_pool(10**9, price=1_800)
 
     miss = sized(way_over(pool, debt=50_000 * USD, partial=(1, 49_000 * USD)), left(pool), TERMS)
 
-    assert miss.reason is SkipReason.BELOW_MIN_PROFIT
+    assert miss.reason is SkipReason.EXIT_TOO_SHALLOW
     assert miss.net_profit < 0
+
+
+def test_bonus_that_the_pools_fee_eats_is_below_the_minimum():
+    """At the market's own prices it would not pay either: no depth could help."""
+    pool = weth_pool(10**9, fee=60_000)
+
+    miss = sized(way_over(pool, debt=50_000 * USD, partial=(1, 49_000 * USD)), left(pool), TERMS)
+
+    assert miss.reason is SkipReason.BELOW_MIN_PROFIT
 
 
 def test_deadline_that_may_not_pay_is_refused():
