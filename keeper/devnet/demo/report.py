@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from keeper.cli.output import Cell, print_line, print_pairs, print_table
+from keeper.cli.output import Cell, available_width, print_line, print_pairs, print_table
 from keeper.cli.words import decimal, health_text
 from keeper.devnet.assets import PRICE_DECIMALS
 from keeper.devnet.demo.books import ETHER, Check, Facts, LeftAlone, Liquidation, proceeds
@@ -34,6 +36,17 @@ COLUMNS: Final = (
     "gas",
     "blocks",
 )
+
+NARROW_COLUMNS: Final = (
+    "account\nkind",
+    "health\nfactor",
+    "spent\nreceived",
+    "exit route",
+    "net profit",
+    "gas\nblocks",
+)
+_WRAPPED: Final = "exit route"
+_NARROWEST: Final = 96
 
 _WEI: Final = re.compile(r"(-?\d+) wei")
 _ENDS: Final = 4
@@ -73,28 +86,59 @@ def in_ether(text: str) -> str:
 
 def print_report(facts: Facts, checks: Sequence[Check], accounts: int) -> None:
     """Print everything for people, to stdout."""
-    sys.stdout.write("\n")
-    print_table(COLUMNS, [_row(facts, one) for one in facts.liquidations])
+    print_line("\nWhat the keeper did")
+    _print_liquidations(facts)
     total = sum(facts.net_usd(one) for one in facts.liquidations)
     touched = {one.account for one in facts.liquidations}
     print_line(
-        f"\n{len(facts.liquidations)} liquidations of {len(touched)} accounts, {usd(total)} net"
-        f" of {decimal(sum(facts.receipts.values()), ETHER, 6)} ETH for gas."
+        f"{len(facts.liquidations)} liquidations of {len(touched)} accounts in"
+        f" {len(facts.receipts)} transactions: {usd(total)} net,"
+        f" after {decimal(sum(facts.receipts.values()), ETHER, 6)} ETH for gas."
     )
+    print_line("blocks: from the first at which it was possible to the one that has it.")
     left = {one.account for one in facts.left_alone}
-    print_line(f"\n{len(left)} unhealthy accounts were left alone:")
+    print_line("\nWhat it left alone, and why")
     print_pairs({f"{short(one.account)}  {one.kind}": _left(one) for one in facts.left_alone})
     print_line(f"The other {accounts - len(touched | left)} accounts stayed healthy all the time.")
-    print_line("\nThe books, valued at the market's prices at the end:")
-    print_line(
-        "  "
-        + ", ".join(
-            f"{symbol} {decimal(price, PRICE_DECIMALS, 2)}"
-            for symbol, price in facts.prices.items()
+    print_line("\nThe journal, checked against the chain")
+    prices = (f"{name} {decimal(one, PRICE_DECIMALS, 2)}" for name, one in facts.prices.items())
+    print_pairs({one.name: _verdict(one) for one in checks})
+    print_line(f"Prices are the market's at the end, in USD: {', '.join(prices)}.")
+    broken = [one.name for one in checks if not one.held]
+    print_line(f"\nDoes not add up: {', '.join(broken)}." if broken else "\nEverything adds up.")
+    sys.stdout.flush()
+
+
+def _print_liquidations(facts: Facts) -> None:
+    """Print one row per liquidation; of two lines where the terminal is too narrow for one."""
+    rows = [_row(facts, one) for one in facts.liquidations]
+    if not _NARROWEST <= available_width() < _needed(rows):
+        print_table(COLUMNS, rows)
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    for name in NARROW_COLUMNS:
+        table.add_column(name, no_wrap=name != _WRAPPED, overflow="fold")
+    for account, kind, health, spent, received, route, net, gas, blocks in rows:
+        table.add_row(
+            _stacked(account, kind),
+            _stacked(*str(health).split(" → ")),
+            _stacked(spent, received),
+            route,
+            net,
+            _stacked(gas, blocks),
         )
-        + " USD"
-    )
-    print_pairs({f"  {one.name}": _verdict(one) for one in checks})
+    console = Console(width=available_width(), highlight=False, markup=False, emoji=False)
+    console.print(table)
+
+
+def _needed(rows: Sequence[Sequence[Cell]]) -> int:
+    """Return the columns that rows of one line take."""
+    cells = [COLUMNS, *rows]
+    return sum(max(len(str(row[at])) for row in cells) + 2 for at in range(len(COLUMNS)))
+
+
+def _stacked(*cells: Cell) -> Text:
+    return Text("\n").join(cell if isinstance(cell, Text) else Text(cell) for cell in cells)
 
 
 def document(
