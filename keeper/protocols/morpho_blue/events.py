@@ -1,0 +1,116 @@
+"""Which logs matter to a deployment, and what they say was touched; no I/O."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.abi import checksum, decoded, topic
+from keeper.domain.errors import RpcMalformed
+from keeper.domain.reads import Log, LogFilter
+from keeper.domain.units import Address, Wad
+from keeper.protocols.morpho_blue.model import PARAMS_TYPE, MarketId, Params
+
+CREATE_MARKET: Final = topic(f"CreateMarket(bytes32,{PARAMS_TYPE})")
+BORROW: Final = topic("Borrow(bytes32,address,address,address,uint256,uint256)")
+REPAY: Final = topic("Repay(bytes32,address,address,uint256,uint256)")
+SUPPLY_COLLATERAL: Final = topic("SupplyCollateral(bytes32,address,address,uint256)")
+WITHDRAW_COLLATERAL: Final = topic("WithdrawCollateral(bytes32,address,address,address,uint256)")
+LIQUIDATE: Final = topic(
+    "Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)"
+)
+
+_ACCOUNT_AT: Final = {
+    BORROW: 2,  # onBehalf; the caller is not indexed
+    REPAY: 3,
+    SUPPLY_COLLATERAL: 3,
+    WITHDRAW_COLLATERAL: 2,
+    LIQUIDATE: 3,
+}
+"""The topic that names whose position changed. Source: ``EventsLib``, morpho-blue 1.0.0."""
+
+Pair = tuple[MarketId, Address]
+"""A position: which market, whose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touched:
+    """Positions that borrowed, positions that changed (those too), markets that were created."""
+
+    borrowed: frozenset[Pair]
+    changed: frozenset[Pair]
+    created: frozenset[MarketId]
+
+
+def history_filter(morpho: Address) -> LogFilter:
+    """Return the logs that name everyone who ever borrowed."""
+    return LogFilter(addresses=(morpho,), topics=((BORROW,),))
+
+
+def creation_filter(morpho: Address) -> LogFilter:
+    """Return the logs that name every market."""
+    return LogFilter(addresses=(morpho,), topics=((CREATE_MARKET,),))
+
+
+def block_filter(morpho: Address) -> LogFilter:
+    """Return the logs of a block that say whose position changed, and which market is new."""
+    return LogFilter(addresses=(morpho,), topics=((CREATE_MARKET, *_ACCOUNT_AT),))
+
+
+def touched(logs: Iterable[Log]) -> Touched:
+    """Return what these logs touched, removed ones too."""
+    borrowed, changed, created = set[Pair](), set[Pair](), set[MarketId]()
+    for log in logs:
+        kind = log.topics[0] if log.topics else b""
+        if kind == CREATE_MARKET and len(log.topics) > 1:
+            created.add(_id(log.topics[1]))
+        at = _ACCOUNT_AT.get(kind, len(log.topics))
+        if at >= len(log.topics):
+            continue
+        pair = (_id(log.topics[1]), checksum(log.topics[at][-20:]))
+        changed.add(pair)
+        if kind == BORROW:
+            borrowed.add(pair)
+    return Touched(
+        borrowed=frozenset(borrowed), changed=frozenset(changed), created=frozenset(created)
+    )
+
+
+def created(logs: Iterable[Log]) -> dict[MarketId, Params]:
+    """
+    Return the markets that ``CreateMarket`` logs describe.
+
+    Raises:
+        RpcMalformed: a log is not as the contract writes it.
+    """
+    found = dict[MarketId, Params]()
+    for log in logs:
+        if log.topics[:1] != (CREATE_MARKET,) or log.removed:
+            continue
+        params = params_of(log.data)
+        if len(log.topics) < 2 or params.id != _id(log.topics[1]):  # noqa: PLR2004 - the id's topic
+            raise RpcMalformed("a CreateMarket log whose id is not its market's")
+        found[params.id] = params
+    return found
+
+
+def params_of(data: bytes) -> Params:
+    """Return the market parameters that five words hold; RpcMalformed if they are none."""
+    loan, collateral, oracle, irm, lltv = decoded(
+        ("address", "address", "address", "address", "uint256"), data, "a market's parameters"
+    )
+    return Params(
+        loan_token=checksum(loan),
+        collateral_token=checksum(collateral),
+        oracle=checksum(oracle),
+        irm=checksum(irm),
+        lltv=Wad(lltv),
+    )
+
+
+def accounts(pairs: Collection[Pair]) -> frozenset[Address]:
+    """Return whose these positions are."""
+    return frozenset(account for _, account in pairs)
+
+
+def _id(word: bytes) -> MarketId:
+    return MarketId("0x" + word.hex())

@@ -1,0 +1,104 @@
+"""What the settings say of a Morpho Blue deployment: where it is, and which markets to follow."""
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from keeper.chain.abi import checksum
+from keeper.domain.units import Address
+from keeper.protocols.morpho_blue.model import MarketId, Params
+
+_ID_DIGITS = 66
+
+
+def _address(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("an address is text: 0x and 40 hex digits")  # noqa: TRY004 - pydantic's
+    return checksum(value)
+
+
+def _market_id(value: object) -> str:
+    text = value.lower() if isinstance(value, str) else ""
+    if len(text) != _ID_DIGITS or not text.startswith("0x"):
+        raise ValueError("a market's id is 0x and 64 hex digits")
+    return "0x" + bytes.fromhex(text[2:]).hex()
+
+
+AddressField = Annotated[str, BeforeValidator(_address)]
+MarketIdField = Annotated[str, BeforeValidator(_market_id)]
+
+
+class Options(BaseModel):
+    """
+    A ``[[market]]`` section of this protocol.
+
+    A market is followed if every list that is given has what it consists of:
+    ``markets`` its id, ``loan_tokens`` and ``collateral_tokens`` its tokens, ``irms``
+    its rate model, ``oracles`` its oracle, ``oracle_factories`` a contract that made it.
+    Markets that are created later are followed where the lists want them. Anybody can
+    create a market with any token and oracle: ``all`` follows every one of them.
+
+    ``usd_feeds`` maps tokens to Chainlink-shaped price sources in US dollars. A market's
+    oracle only compares its two tokens; what a profit is worth follows from the feed of
+    the loan token. Without one a market is watched but nothing in it is liquidated. The
+    wrapped native coin belongs there too where no native price feed is set.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    morpho: AddressField
+    all: bool = False
+    markets: tuple[MarketIdField, ...] = ()
+    loan_tokens: tuple[AddressField, ...] = ()
+    collateral_tokens: tuple[AddressField, ...] = ()
+    irms: tuple[AddressField, ...] = ()
+    oracles: tuple[AddressField, ...] = ()
+    oracle_factories: tuple[AddressField, ...] = ()
+    usd_feeds: Mapping[AddressField, AddressField] = {}
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if self.all == any(self._lists):
+            raise ValueError(
+                "say which markets to follow: markets, loan_tokens, collateral_tokens, irms,"
+                " oracles or oracle_factories; or all = true, and none of them"
+            )
+        return self
+
+    @property
+    def _lists(self) -> tuple[tuple[str, ...], ...]:
+        return (
+            self.markets,
+            self.loan_tokens,
+            self.collateral_tokens,
+            self.irms,
+            self.oracles,
+            self.oracle_factories,
+        )
+
+    @property
+    def feeds(self) -> dict[Address, Address]:
+        """The price source in US dollars of each token that has one."""
+        return {Address(token): Address(feed) for token, feed in self.usd_feeds.items()}
+
+    @property
+    def listed(self) -> tuple[MarketId, ...]:
+        """The markets that are named."""
+        return tuple(MarketId(one) for one in self.markets)
+
+    @property
+    def factories(self) -> tuple[Address, ...]:
+        """The contracts of which one must have made a market's oracle."""
+        return tuple(Address(one) for one in self.oracle_factories)
+
+    def wants(self, params: Params) -> bool:
+        """Whether every list has the market, the oracle's maker aside."""
+        pairs = (
+            (self.markets, params.id),
+            (self.loan_tokens, params.loan_token),
+            (self.collateral_tokens, params.collateral_token),
+            (self.irms, params.irm),
+            (self.oracles, params.oracle),
+        )
+        return all(not wanted or value in wanted for wanted, value in pairs)
