@@ -1,0 +1,216 @@
+"""A deployment of Morpho Blue with its markets, as ``keeper.ports.LendingMarket``."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from keeper.domain.errors import MarketUnreadable, RpcMalformed
+from keeper.domain.head import Basis, Head
+from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.units import Address, MarketKey
+from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
+from keeper.protocols.morpho_blue import discovery, events, reader
+from keeper.protocols.morpho_blue.asking import Answers
+from keeper.protocols.morpho_blue.events import Pair
+from keeper.protocols.morpho_blue.model import MarketId, Position, Structure
+from keeper.protocols.morpho_blue.options import Options
+from keeper.protocols.morpho_blue.reader import Read
+from keeper.protocols.morpho_blue.snapshot import MorphoSnapshot
+
+__all__ = ["MorphoDeployment", "Options", "build"]
+
+NAME = "morpho_blue"
+
+
+def build(options: Options, *, from_block: int, reader: ChainReader) -> LendingMarket:
+    """Return the deployment of these options; it reads nothing until ``discover``."""
+    return MorphoDeployment(options, from_block, reader)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the latest ``calls`` asked for, so that ``apply`` can read the answers."""
+
+    block_hash: str
+    turn: int
+    structure: Structure
+    active: frozenset[MarketId]
+    pairs: tuple[Pair, ...]
+
+
+class MorphoDeployment:
+    """
+    See ``keeper.ports.LendingMarket``: one contract, many isolated markets.
+
+    Each market with a borrower is a snapshot of its own, so that a failing oracle or a
+    hostile token concerns nobody else. Markets without one are not read.
+    """
+
+    def __init__(self, options: Options, from_block: int, chain: ChainReader) -> None:
+        self._options = options
+        self._morpho = Address(options.morpho)
+        self._from_block = from_block
+        self._chain = chain
+        self._structure: Structure | None = None
+        self._positions: dict[MarketId, dict[Address, Position]] = defaultdict(dict)
+        self._borrowed: dict[Address, set[MarketId]] = defaultdict(set)
+        self._noted: dict[Pair, int] = {}
+        self._created: set[MarketId] = set()
+        self._turn = 0
+        self._loaded = False
+        self._asked: _Asked | None = None
+
+    @property
+    def key(self) -> MarketKey:
+        """``morpho_blue:`` and the contract's address."""
+        return MarketKey(f"{NAME}:{self._morpho}")
+
+    @property
+    def from_block(self) -> int:
+        """Where the deployment's first log may be."""
+        return self._from_block
+
+    @property
+    def structure(self) -> Structure:
+        """What the deployment consists of; MarketUnreadable before ``discover``."""
+        if self._structure is None:
+            raise MarketUnreadable(f"{self.key} has not been discovered")
+        return self._structure
+
+    def executor_targets(self) -> ExecutorTargets:
+        """Return the contract: the executor calls it and lets it take what is repaid."""
+        return ExecutorTargets(lenders=(self._morpho,))
+
+    async def discover(self, head: Head) -> None:
+        """
+        Read which markets there are, and what they consist of.
+
+        Raises:
+            ConfigError: there is no Morpho Blue at the address.
+            MarketUnreadable: it does not answer as Morpho Blue does.
+        """
+        chain, options = self._chain, self._options
+        try:
+            await discovery.refuse_others(chain, self._morpho, Basis(block_hash=head.hash))
+            found = await discovery.known_markets(chain, options, head, self._from_block)
+            self._structure = await discovery.structure(chain, options, found, head)
+        except RpcMalformed as error:
+            raise MarketUnreadable(f"{self.key}: {error}") from error
+
+    @property
+    def history_filter(self) -> LogFilter:
+        """The ``Borrow`` logs."""
+        return events.history_filter(self._morpho)
+
+    def borrowers(self, logs: Sequence[Log]) -> frozenset[Address]:
+        """
+        Return whom these ``Borrow`` logs name as the debtor.
+
+        Where each of them borrowed is remembered, so that ``load`` need not look everywhere.
+        """
+        pairs = events.touched(logs).borrowed
+        for identity, account in pairs:
+            self._borrowed[account].add(identity)
+        return events.accounts(pairs)
+
+    async def load(self, head: Head, accounts: Collection[Address]) -> None:
+        """Read these accounts where they borrowed; everywhere, if that was never seen."""
+        markets = self.structure.markets
+        pairs = [
+            (identity, account)
+            for account in sorted(accounts)
+            for identity in sorted(self._borrowed.get(account, markets))
+            if identity in markets
+        ]
+        calls = reader.position_calls(self._morpho, pairs)
+        answers = Answers(await self._chain.aggregate(calls, Basis(block_hash=head.hash)))
+        self._keep(reader.positions(pairs, answers))
+        for pair in pairs:
+            self._noted.pop(pair, None)
+        self._loaded = True
+
+    def _keep(self, read: Mapping[Pair, Position]) -> None:
+        for (identity, account), position in read.items():
+            self._positions[identity][account] = position
+
+    @property
+    def log_filter(self) -> LogFilter:
+        """The logs that change a position or create a market."""
+        return events.block_filter(self._morpho)
+
+    def note(self, logs: Sequence[Log]) -> None:
+        """Remember what these logs touched; orphaned logs are noted just the same."""
+        self._turn += 1
+        found = events.touched(logs)
+        self._created |= found.created
+        for identity, account in found.borrowed:
+            self._borrowed[account].add(identity)
+        for pair in found.changed:
+            identity, account = pair
+            if identity in self._borrowed.get(account, ()):
+                self._noted[pair] = self._turn
+
+    async def refresh(self, head: Head) -> None:
+        """Follow the markets that noted logs say were created, where the settings want them."""
+        if not self._created:
+            return
+        created, before = frozenset(self._created), self.structure
+        basis = Basis(block_hash=head.hash)
+        try:
+            described = await discovery.described(self._chain, self._morpho, created, basis)
+            wanted = {e: p for e, p in described.items() if self._options.wants(p)}
+            kept = {e: m.params for e, m in before.markets.items() if e not in created}
+            self._structure = await discovery.structure(
+                self._chain, self._options, {**kept, **wanted}, head, before
+            )
+        except RpcMalformed as error:
+            raise MarketUnreadable(f"{self.key}: {error}") from error
+        self._created -= created
+        for account, identities in self._borrowed.items():
+            for identity in identities & created:
+                self._noted[identity, account] = self._turn
+
+    def calls(self, head: Head) -> Sequence[Call]:
+        """Return the reads that bring the deployment to ``head``: constant but for positions."""
+        structure = self.structure
+        pairs = tuple(sorted(pair for pair in self._noted if pair[0] in structure.markets))
+        active = {e for e in structure.markets if self._positions.get(e) or not self._loaded}
+        active |= {identity for identity, _ in pairs}
+        self._asked = _Asked(head.hash, self._turn, structure, frozenset(active), pairs)
+        return [
+            *reader.block_calls(structure, active),
+            *reader.position_calls(self._morpho, pairs),
+        ]
+
+    def apply(self, head: Head, results: Sequence[CallResult]) -> Sequence[MorphoSnapshot]:
+        """
+        Return each market with a borrower at ``head``, from the answers to ``calls(head)``.
+
+        Raises:
+            MarketUnreadable: the contract does not answer as Morpho Blue does.
+        """
+        asked = self._asked
+        if asked is None or asked.block_hash != head.hash:
+            raise MarketUnreadable(f"{self.key}: these are answers to another block's calls")
+        answers = Answers(results)
+        read = reader.block_read(asked.structure, asked.active, answers)
+        self._keep(reader.positions(asked.pairs, answers))
+        for pair in asked.pairs:
+            if self._noted.get(pair, asked.turn + 1) <= asked.turn:
+                del self._noted[pair]
+        return [self._snapshot(head, asked, read, each) for each in sorted(asked.active)]
+
+    def _snapshot(self, head: Head, asked: _Asked, read: Read, each: MarketId) -> MorphoSnapshot:
+        market = asked.structure.markets[each]
+        own = (market.loan.address, market.collateral.address)
+        return MorphoSnapshot(
+            head=head,
+            morpho=self._morpho,
+            read=market,
+            state=read.states[each],
+            price=read.prices[each],
+            usd=read.usd,
+            tokens=asked.structure.tokens,
+            held={token: read.balances[token] for token in own if token in read.balances},
+            positions=dict(self._positions[each]),
+        )

@@ -1,0 +1,67 @@
+"""Who pays first: Morpho's own callback for its liquidations, its flash loan for any."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.opportunity import LiquidityKey
+from keeper.domain.units import UINT256_MAX, Address, Gas, TokenUnits
+
+CALLBACK_SOURCE: Final = 4
+FLASH_LOAN_SOURCE: Final = 5
+"""The executor's numbers of these kinds of funding."""
+
+CALLBACK_KIND: Final = "morpho_blue_callback"
+FLASH_LOAN_KIND: Final = "morpho_blue_flash_loan"
+
+CALLBACK_GAS: Final = Gas(15_000)
+"""The call back, on top of the liquidation: an estimate, of two calls and their data."""
+
+FLASH_LOAN_GAS: Final = Gas(110_000)
+"""A transaction of ``flashLoan`` alone, with the transfers both ways: more than any measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lender:
+    """A fee-free source of the spend token; see ``keeper.domain.opportunity.FlashLender``."""
+
+    source: int
+    kind: str
+    lender: Address
+    token: Address
+    liquidity: LiquidityKey
+    available: TokenUnits
+    gas: Gas
+
+    def fee(self, amount: TokenUnits) -> TokenUnits:  # noqa: ARG002 - the port's: Morpho asks none
+        """Return the fee: there is none."""
+        return TokenUnits(0)
+
+
+def flash_loan(morpho: Address, token: Address, balance: TokenUnits) -> Lender:
+    """Return the flash loan of ``token``: all of it that Morpho holds, whosever it is."""
+    return Lender(
+        source=FLASH_LOAN_SOURCE,
+        kind=FLASH_LOAN_KIND,
+        lender=morpho,
+        token=token,
+        liquidity=LiquidityKey(holder=morpho, token=token),
+        available=balance,
+        gas=FLASH_LOAN_GAS,
+    )
+
+
+def callback(morpho: Address, token: Address) -> Lender:
+    """
+    Return the liquidation's own callback: the collateral comes first, the debt is paid after.
+
+    Nothing is lent, so that nothing is used up: its holder is nobody.
+    """
+    return Lender(
+        source=CALLBACK_SOURCE,
+        kind=CALLBACK_KIND,
+        lender=morpho,
+        token=token,
+        liquidity=LiquidityKey(holder=Address(""), token=token),
+        available=TokenUnits(UINT256_MAX),
+        gas=CALLBACK_GAS,
+    )

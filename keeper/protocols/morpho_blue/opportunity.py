@@ -1,0 +1,212 @@
+"""One unhealthy account of one market: what any amount does, over the whole window."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from keeper.domain.decision import SkipReason
+from keeper.domain.opportunity import (
+    ExecutorStep,
+    FlashLender,
+    LiquidityKey,
+    Outcome,
+    Refusal,
+    Window,
+)
+from keeper.domain.units import (
+    UINT256_MAX,
+    WAD,
+    Address,
+    BaseCurrency,
+    Gas,
+    MarketKey,
+    TokenUnits,
+    Wad,
+    mul_div_ceil,
+    mul_div_floor,
+)
+from keeper.protocols.morpho_blue import rules
+from keeper.protocols.morpho_blue.calls import liquidation_step
+from keeper.protocols.morpho_blue.lenders import callback
+from keeper.protocols.morpho_blue.model import Market, OraclePrice, Position, State
+from keeper.protocols.morpho_blue.rules import Liquidation
+
+AMOUNT_MARGIN: Final = 10**6
+"""A partial amount stays this share (one in ...) below everything."""
+
+LEAST_UNITS: Final = 1_000
+"""A partial amount spends and seizes at least so many units, for roundings to be small."""
+
+
+@dataclass(frozen=True)
+class PositionOpportunity:
+    """
+    See ``keeper.domain.opportunity.Opportunity``.
+
+    ``first`` and ``last`` are the market at the window's ends, at the snapshot's price.
+    In between a share of the debt only grows, so that the ends bound everything. There is no
+    close factor: any part may be taken. A part is taken by collateral, which then is
+    exact at any timestamp; everything by shares, which leaves no debt, or under water by
+    collateral, which leaves the bad debt to the suppliers.
+    """
+
+    morpho: Address
+    market_read: Market
+    account: Address
+    position: Position
+    window: Window
+    first: State
+    last: State
+    price: OraclePrice
+    loan_price: BaseCurrency
+    gas: Gas
+
+    @property
+    def market(self) -> MarketKey:
+        """The market."""
+        return self.market_read.key
+
+    @property
+    def spend_token(self) -> Address:
+        """The loan token."""
+        return self.market_read.params.loan_token
+
+    @property
+    def receive_token(self) -> Address:
+        """The collateral token."""
+        return self.market_read.params.collateral_token
+
+    @property
+    def own_funding(self) -> tuple[FlashLender, ...]:
+        """Morpho pays the collateral out and calls back before it takes the repayment."""
+        return (callback(self.morpho, self.spend_token),)
+
+    @cached_property
+    def partial(self) -> tuple[TokenUnits, TokenUnits] | None:
+        """Smallest and largest partial amount; None when only everything may be taken."""
+        low, high = self._least, self._largest
+        if low > high or isinstance(self._part(low), Refusal):
+            return None
+        return (low, high) if isinstance(self._part(high), Outcome) else None
+
+    @cached_property
+    def bonus_at_most(self) -> BaseCurrency:
+        """The incentive on all that can be repaid, plus a few units for roundings."""
+        worth = rules.repayment(self.position.collateral, self.price, self._factor)
+        repaid = min(worth, rules.assets_up(self.position.borrow_shares, self.last)) + 1
+        gain = mul_div_ceil(repaid, self._factor - WAD, WAD) + LEAST_UNITS
+        return BaseCurrency(mul_div_ceil(gain, self.loan_price, 10**self.market_read.loan.decimals))
+
+    def outcome(self, amount: TokenUnits) -> Outcome | Refusal:
+        """Return what ``amount`` does at every timestamp of the window, or why not to try."""
+        if amount <= 0:
+            return _no(SkipReason.DUST, "nothing to repay")
+        if amount == UINT256_MAX:
+            return self._everything
+        if amount > self._largest:
+            return _no(SkipReason.UNCERTAIN_THRESHOLD, "more than a part of the position")
+        return self._part(amount)
+
+    def step(self, amount: TokenUnits) -> ExecutorStep:
+        """Return the executor's step for ``amount``."""
+        shares = self.position.borrow_shares if amount == UINT256_MAX and self._clears else 0
+        seized = 0 if shares else self._seized(amount)
+        return liquidation_step(
+            self.morpho,
+            self.market_read.params,
+            self.account,
+            seized=seized,
+            repaid_shares=shares,
+        )
+
+    @cached_property
+    def _factor(self) -> Wad:
+        return rules.incentive(self.market_read.params.lltv)
+
+    @cached_property
+    def _clears(self) -> bool:
+        """Whether the collateral suffices for the whole debt until the deadline."""
+        done = self._by_shares(self.last)
+        return done is not None and done.seized > 0
+
+    def _by_shares(self, state: State) -> Liquidation | None:
+        return rules.by_shares(
+            self.position.borrow_shares, self.position, state, self.price, self._factor
+        )
+
+    def _by_collateral(self, seized: int, state: State) -> Liquidation | None:
+        return rules.by_collateral(seized, self.position, state, self.price, self._factor)
+
+    @cached_property
+    def _everything(self) -> Outcome | Refusal:
+        everything = TokenUnits(UINT256_MAX)
+        if not self._clears:
+            return self._seizing(self.position.collateral, everything)
+        first, last = self._by_shares(self.first), self._by_shares(self.last)
+        if first is None or last is None or first.seized == 0:
+            return _no(SkipReason.DUST, "the debt is not worth a unit of collateral")
+        return self._outcome(everything, first, last.repaid)
+
+    def _part(self, amount: TokenUnits) -> Outcome | Refusal:
+        if min(amount, self._seized(amount)) < 1:
+            return _no(SkipReason.DUST, "too little to seize a single unit")
+        return self._seizing(self._seized(amount), amount)
+
+    def _seized(self, amount: int) -> TokenUnits:
+        """Return the collateral that an amount seizes, such that no more than it is spent."""
+        if amount == UINT256_MAX:
+            return self.position.collateral
+        return rules.seizure(max(0, amount - self._rounding), self.price, self._factor)
+
+    def _seizing(self, seized: TokenUnits, amount: TokenUnits) -> Outcome | Refusal:
+        """Return what seizing this collateral does; a share is dearest at the deadline."""
+        first = self._by_collateral(seized, self.first)
+        if first is None:
+            detail = "the debt may or may not be covered by the collateral"
+            return _no(SkipReason.UNCERTAIN_THRESHOLD, detail)
+        most = rules.repayment(seized, self.price, self._factor) + self._rounding
+        return self._outcome(amount, first, TokenUnits(max(most, first.repaid)))
+
+    def _outcome(self, amount: TokenUnits, first: Liquidation, most: TokenUnits) -> Outcome:
+        """Return the outcome of ``first``; by shares it seizes more later, else the same."""
+        return Outcome(
+            amount=amount,
+            spend=first.repaid,
+            spend_at_most=most,
+            receive=first.seized,
+            receive_at_least=first.seized,
+            drawn=((self._held(self.receive_token), first.seized),),
+            repaid=((self._held(self.spend_token), first.repaid),),
+            bad_debt=first.bad_debt,
+        )
+
+    @cached_property
+    def _rounding(self) -> int:
+        """
+        Return what is spent at most beyond the debt that collateral is worth.
+
+        The debt is rounded up to a share and that up to a unit: one share, rounded up.
+        """
+        return rules.assets_up(1, self.last)
+
+    @cached_property
+    def _least(self) -> TokenUnits:
+        worth = rules.repayment(LEAST_UNITS, self.price, self._factor)
+        return TokenUnits(max(LEAST_UNITS, worth) + self._rounding)
+
+    @cached_property
+    def _largest(self) -> TokenUnits:
+        """Return the largest partial amount: within both debt and collateral at either end."""
+        by_debt = rules.assets_down(self.position.borrow_shares, self.first)
+        by_collateral = mul_div_floor(
+            rules.quoted(self.position.collateral, self.price), WAD, self._factor
+        )
+        largest = min(by_debt, by_collateral)
+        return TokenUnits(largest - largest // AMOUNT_MARGIN - self._rounding)
+
+    def _held(self, token: Address) -> LiquidityKey:
+        return LiquidityKey(holder=self.morpho, token=token)
+
+
+def _no(reason: SkipReason, detail: str) -> Refusal:
+    return Refusal(reason=reason, detail=detail)

@@ -1,0 +1,250 @@
+"""One market at one block: every account exact, and what can be done with each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from keeper.domain.account import AccountHealth, Balance
+from keeper.domain.decision import SkipReason
+from keeper.domain.head import Head
+from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
+from keeper.domain.units import (
+    UINT256_MAX,
+    Address,
+    BaseCurrency,
+    Gas,
+    MarketKey,
+    Timestamp,
+    TokenUnits,
+    Wad,
+    mul_div_ceil,
+    mul_div_floor,
+)
+from keeper.domain.value import TokenPrice
+from keeper.protocols.morpho_blue import rules
+from keeper.protocols.morpho_blue.lenders import flash_loan
+from keeper.protocols.morpho_blue.model import Irm, Market, OraclePrice, Position, State, Token
+from keeper.protocols.morpho_blue.opportunity import PositionOpportunity
+from keeper.protocols.morpho_blue.reader import USD_UNIT
+from keeper.protocols.morpho_blue.rules import Health
+
+LIQUIDATION_GAS: Final = Gas(260_000)
+"""``liquidate`` with interest, a fee and the IRM's update: a transaction of it alone."""
+
+
+@dataclass(frozen=True)
+class MorphoSnapshot:
+    """
+    See ``keeper.ports.MarketSnapshot``.
+
+    ``state`` is as stored, ``price`` the oracle's answer (None where it fails), ``usd`` the
+    dollar price of every token with a feed, ``held`` what Morpho holds of the market's
+    tokens. ``positions`` are those of accounts that ever borrowed here.
+    """
+
+    head: Head
+    morpho: Address
+    read: Market
+    state: State
+    price: OraclePrice | None
+    usd: Mapping[Address, BaseCurrency]
+    tokens: Mapping[Address, Token]
+    held: Mapping[Address, TokenUnits]
+    positions: Mapping[Address, Position]
+
+    @property
+    def market(self) -> MarketKey:
+        """The market: protocol, deployment, id."""
+        return self.read.key
+
+    @property
+    def base_unit(self) -> BaseCurrency:
+        """One US dollar."""
+        return USD_UNIT
+
+    @cached_property
+    def prices(self) -> Mapping[Address, TokenPrice]:
+        """
+        The feeds' prices, and the collateral's by the market's oracle where it has no feed.
+
+        Empty where the loan token has no price: nothing could be weighed then.
+        """
+        if self._loan_price is None:
+            return {}
+        found = dict(self.usd)
+        collateral = self.read.collateral
+        if collateral.address not in found and self.price is not None:
+            worth = self._base(10**collateral.decimals)
+            if worth:
+                found[collateral.address] = worth
+        return {
+            token: TokenPrice(
+                token=token,
+                symbol=self.tokens[token].symbol,
+                decimals=self.tokens[token].decimals,
+                price=price,
+            )
+            for token, price in found.items()
+        }
+
+    @cached_property
+    def liquidity(self) -> Mapping[LiquidityKey, TokenUnits]:
+        """What Morpho holds of the market's tokens, whosever it is."""
+        return {
+            LiquidityKey(holder=self.morpho, token=token): held for token, held in self.held.items()
+        }
+
+    @cached_property
+    def warnings(self) -> Sequence[str]:
+        """What is wrong with the market, one line each."""
+        found = []
+        if self._trouble:
+            found.append(f"{self.read.name}: {self._trouble}")
+        if self._loan_price is None:
+            loan = self.read.loan
+            found.append(
+                f"{self.read.name}: {loan.symbol} has no dollar price: set usd_feeds for"
+                f" {loan.address}"
+            )
+        return tuple(found)
+
+    @cached_property
+    def _trouble(self) -> str:
+        """Why no account here can be valued; empty if all can."""
+        if self.read.irm is Irm.UNKNOWN:
+            return f"the rate model {self.read.params.irm} is not one this keeper knows"
+        if self.price is None:
+            return f"the oracle {self.read.params.oracle} fails"
+        if self.price == 0:
+            return f"the oracle {self.read.params.oracle} says zero"
+        return ""
+
+    @cached_property
+    def _now(self) -> State:
+        return rules.accrued(self.state, self.read.irm, self.head.timestamp)
+
+    @cached_property
+    def _states(self) -> dict[Timestamp, State]:
+        return {}
+
+    def _at(self, moment: Timestamp) -> State:
+        """Return the market at a window's end, made once for all accounts."""
+        if moment not in self._states:
+            self._states[moment] = rules.accrued(self.state, self.read.irm, moment)
+        return self._states[moment]
+
+    @property
+    def _loan_price(self) -> BaseCurrency | None:
+        return self.usd.get(self.read.params.loan_token)
+
+    def _base(self, collateral: int) -> BaseCurrency:
+        """Return collateral in base currency by oracle and feed, rounded down once; 0 unpriced."""
+        per_loan = self._loan_price or 0
+        scale = rules.ORACLE_PRICE_SCALE * 10**self.read.loan.decimals
+        return BaseCurrency(mul_div_floor(collateral * (self.price or 0), per_loan, scale))
+
+    def _debt_base(self, assets: int) -> BaseCurrency:
+        """Return loan units in base currency, rounded up; 0 where the loan token has no price."""
+        return BaseCurrency(
+            mul_div_ceil(assets, self._loan_price or 0, 10**self.read.loan.decimals)
+        )
+
+    @cached_property
+    def _healths(self) -> tuple[AccountHealth, ...]:
+        found = (self.account(account) for account in self.positions)
+        owing = [health for health in found if health is not None]
+        return tuple(sorted(owing, key=lambda one: (one.health_factor, one.account)))
+
+    def accounts(self) -> Sequence[AccountHealth]:
+        """Return every account with debt, exact, worst first; the unpriced come first."""
+        return self._healths
+
+    def account(self, account: Address) -> AccountHealth | None:
+        """Return one account's health; None without debt, or if it never borrowed here."""
+        position = self.positions.get(account)
+        if position is None or position.borrow_shares == 0:
+            return None
+        health = self._health(position, self._now)
+        unpriced = self._trouble if health is None else ""
+        if health is None and not unpriced:
+            unpriced = "the collateral at this price is more than the contract can count"
+        return AccountHealth(
+            market=self.market,
+            account=account,
+            health_factor=Wad(0) if health is None else health.factor,
+            collateral_base=BaseCurrency(0) if health is None else self._base(position.collateral),
+            debt_base=BaseCurrency(0) if health is None else self._debt_base(health.borrowed),
+            liquidatable=health is not None and health.liquidatable,
+            unpriced=unpriced,
+        )
+
+    def _health(self, position: Position, state: State) -> Health | None:
+        """Return a debtor's health; None where the contract itself could not tell it."""
+        if self._trouble or self.price is None or position.collateral * self.price > UINT256_MAX:
+            return None
+        return rules.health(position, state, self.price, self.read.params.lltv)
+
+    def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
+        """Return the account's collateral and its debt; values are zero where unpriced."""
+        position = self.positions.get(account)
+        if position is None or self.read.irm is Irm.UNKNOWN:
+            return (), ()
+        owed, pledged = rules.assets_up(position.borrow_shares, self._now), position.collateral
+        collateral = _balance(self.read.collateral, pledged, self._base(pledged))
+        debt = _balance(self.read.loan, owed, self._debt_base(owed))
+        return (collateral,) if pledged else (), (debt,) if owed else ()
+
+    def opportunities(
+        self, account: Address, window: Window
+    ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
+        """Return the liquidation of the account, if it is one within ``window``, or why not."""
+        position = self.positions.get(account)
+        if position is None or position.borrow_shares == 0:
+            return (), (_no(SkipReason.NO_LONGER_LIQUIDATABLE, "the account owes nothing here"),)
+        if self.read.irm is Irm.UNKNOWN:
+            return (), (_no(SkipReason.UNSUPPORTED_REVISION, self._trouble),)
+        first, last = self._at(window.earliest), self._at(window.deadline)
+        health = self._health(position, first)
+        if health is None or self.price is None:
+            detail = self._trouble or "the contract cannot count the collateral at this price"
+            return (), (_no(SkipReason.PRICE_UNAVAILABLE, detail),)
+        if not health.liquidatable:
+            detail = f"owes {health.borrowed} of at most {health.most}"
+            return (), (_no(SkipReason.NO_LONGER_LIQUIDATABLE, detail),)
+        if position.collateral == 0:
+            return (), (_no(SkipReason.NO_COLLATERAL, "nothing is left to seize"),)
+        found = PositionOpportunity(
+            morpho=self.morpho,
+            market_read=self.read,
+            account=account,
+            position=position,
+            window=window,
+            first=first,
+            last=last,
+            price=self.price,
+            loan_price=self._loan_price or BaseCurrency(0),
+            gas=LIQUIDATION_GAS,
+        )
+        return (found,), ()
+
+    def flash_lenders(self, token: Address) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
+        """Return Morpho's flash loan of ``token``, or why there is none."""
+        held = self.held.get(token, 0)
+        if not held:
+            return (), (_no(SkipReason.NO_FUNDING, f"Morpho holds no {token}"),)
+        return (flash_loan(self.morpho, token, TokenUnits(held)),), ()
+
+
+def _balance(token: Token, amount: TokenUnits, value: BaseCurrency) -> Balance:
+    return Balance(
+        token=token.address,
+        symbol=token.symbol,
+        decimals=token.decimals,
+        amount=amount,
+        value=value,
+    )
+
+
+def _no(reason: SkipReason, detail: str) -> Refusal:
+    return Refusal(reason=reason, detail=detail)
