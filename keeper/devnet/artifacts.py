@@ -136,7 +136,9 @@ def compiled(
 ) -> dict[str, Artifact]:
     """Compile and return the artifacts of ``wanted`` (contract name -> source unit)."""
     output = ["abi", "evm.bytecode.object", "evm.bytecode.linkReferences"]
-    selection = {unit: {name: output} for name, unit in wanted.items()}
+    selection = dict[str, dict[str, list[str]]]()
+    for name, unit in wanted.items():
+        selection.setdefault(unit, {})[name] = output
     contracts = compile_solidity(sources, settings={**settings, "outputSelection": selection})
     artifacts = {}
     for name, unit in wanted.items():
