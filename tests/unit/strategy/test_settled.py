@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.plan import Batch, SimulatedBatch, SimulatedPlan
-from keeper.strategy.settled import settled
 from keeper.strategy.ranking import sequenced
+from keeper.strategy.settled import settled
 from tests.unit.strategy.market import (
     COSTS,
     GAS,
