@@ -1,6 +1,7 @@
 """``keeper explain``: why an account was, or was not, liquidated."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -11,12 +12,14 @@ from keeper.chain.abi import checksum
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
-from keeper.cli.story import Story, document, lines
+from keeper.cli.story import Story, Verdict, document, lines
 from keeper.config import Settings, load, overrides
-from keeper.domain.errors import ConfigError, JournalError
-from keeper.domain.units import Address
+from keeper.domain.decision import Decision, Liquidate
+from keeper.domain.errors import ConfigError, JournalError, RpcRefused
+from keeper.domain.head import Basis, Head
+from keeper.domain.units import Address, TokenUnits
 from keeper.ports import MarketSnapshot
-from keeper.session import opened
+from keeper.session import Session, opened
 from keeper.storage import database
 from keeper.storage.decisions import StoredDecision, history
 
@@ -52,18 +55,36 @@ async def _told(settings: Settings, wanted: str, block: int | None) -> list[Stor
         account = _resolved(wanted, snapshots)
         decided = await explained(session, head, snapshots, account)
         past = _past(settings, account)
+        quoted = [await _quoted(session, one, head) for one in decided.decisions]
         return [
             Story(
                 head=head,
                 snapshot=snapshot,
                 account=account,
                 health=snapshot.account(account),
-                decisions=tuple(one for one in decided.decisions if one.market == snapshot.market),
+                verdicts=tuple(
+                    Verdict(decision=one, quoted=said)
+                    for one, said in zip(decided.decisions, quoted, strict=True)
+                    if one.market == snapshot.market
+                ),
                 past=tuple(one for one in past if one.market == snapshot.market),
                 thresholds=thresholds(settings),
             )
             for snapshot in snapshots
         ]
+
+
+async def _quoted(session: Session, decision: Decision, head: Head) -> TokenUnits | None:
+    """Return what the venue's own quoter says the sale of everything received would bring."""
+    if not isinstance(decision, Liquidate) or not decision.plan.route.hops:
+        return None
+    plan = decision.plan
+    for venue in session.venues:
+        if venue.kind == plan.route.venue:
+            with contextlib.suppress(RpcRefused):
+                basis = Basis(block_hash=head.hash)
+                return await venue.confirmed(plan.route, plan.receive, basis)
+    return None
 
 
 def _resolved(wanted: str, snapshots: Sequence[MarketSnapshot]) -> Address:

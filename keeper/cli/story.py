@@ -9,7 +9,7 @@ from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
 from keeper.domain.plan import Plan
-from keeper.domain.units import Address
+from keeper.domain.units import Address, TokenUnits
 from keeper.observe.events import decision_event
 from keeper.ports import MarketSnapshot
 from keeper.risk.tiers import Thresholds, tier_of
@@ -17,11 +17,24 @@ from keeper.storage.decisions import StoredDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """
+    A decision, and the venue's word on it.
+
+    ``quoted`` is what the venue's own quoter says that selling everything received would
+    bring, in the spend token; None where nothing is sold.
+    """
+
+    decision: Decision
+    quoted: TokenUnits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
     """
     What is known about an account in one market at one block.
 
-    ``decisions`` is what the node would decide there and then, ``past`` what the
+    ``verdicts`` is what the node would decide there and then, ``past`` what the
     running node recorded when its mind changed.
     """
 
@@ -29,7 +42,7 @@ class Story:
     snapshot: MarketSnapshot
     account: Address
     health: AccountHealth | None
-    decisions: Sequence[Decision]
+    verdicts: Sequence[Verdict]
     past: Sequence[StoredDecision]
     thresholds: Thresholds
 
@@ -53,7 +66,7 @@ def document(story: Story) -> dict[str, object]:
         "tier": str(tier_of(health, story.thresholds)) if health else None,
         "collateral": [_balance(one) for one in collateral],
         "debt": [_balance(one) for one in debts],
-        "decisions": [_decision(one, story.head) for one in story.decisions],
+        "decisions": [_decision(one, story.head) for one in story.verdicts],
         "recorded": [
             {
                 "block_number": one.block_number,
@@ -75,7 +88,7 @@ def lines(story: Story) -> Iterator[str]:
         yield "  owes nothing here, so there is nothing to liquidate"
     else:
         yield from _standing(story, story.health)
-    for one in story.decisions:
+    for one in story.verdicts:
         yield from _verdict(one, story)
     if story.past:
         yield "  what the node recorded:"
@@ -101,10 +114,15 @@ def _standing(story: Story, health: AccountHealth) -> Iterator[str]:
         yield "  it is not liquidatable: by the protocol's own rule it is healthy"
 
 
-def _verdict(decision: Decision, story: Story) -> Iterator[str]:
+def _verdict(verdict: Verdict, story: Story) -> Iterator[str]:
+    decision = verdict.decision
     if isinstance(decision, Liquidate):
         yield "  verdict: liquidate"
         yield from _plan(decision.plan, story)
+        if verdict.quoted is not None:
+            spend = story.snapshot.prices[decision.plan.spend_token]
+            quoted = decimal(verdict.quoted, spend.decimals)
+            yield f"    the venue's own quoter: all of it sells for {quoted} {spend.symbol}"
         return
     netted = (
         "" if decision.net_profit is None else f"; it would net {ether(decision.net_profit)} ETH"
@@ -150,13 +168,15 @@ def _balance(one: Balance) -> dict[str, object]:
     }
 
 
-def _decision(one: Decision, head: Head) -> dict[str, object]:
+def _decision(verdict: Verdict, head: Head) -> dict[str, object]:
+    one = verdict.decision
     told = decision_event(one, head)
     if isinstance(one, Liquidate):
         return told | {
             "gas": str(one.plan.gas),
             "gas_price_wei": str(one.plan.gas_price),
             "gross_profit_wei": str(one.plan.gross_profit_wei),
+            "quoted": None if verdict.quoted is None else str(verdict.quoted),
             "alternatives": list(one.plan.alternatives),
         }
     return told | {"words": in_words(one.reason)}
