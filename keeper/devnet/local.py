@@ -55,6 +55,8 @@ def up(options: UpOptions) -> dict[str, Any]:
     """
     Start a devnet that outlives this process; return all that a keeper's settings need.
 
+    Journals in the folder go: they are about a chain that is no more.
+
     Raises:
         ConfigError: an option out of range, or a devnet runs in the folder already.
         EnvironmentFault: the folder cannot be written, or the node or contracts fail.
@@ -63,6 +65,8 @@ def up(options: UpOptions) -> dict[str, Any]:
     folder = options.folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for journal in folder.glob("keeper*.sqlite*"):
+            journal.unlink()
         return _up_in(folder, options)
     except OSError as error:
         raise EnvironmentFault(

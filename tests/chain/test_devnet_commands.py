@@ -60,6 +60,16 @@ def test_the_written_settings_are_the_keepers(capsys, folder):
     assert "0x" in Path(up["key_file"]).read_text()
 
 
+def test_a_new_chain_does_not_inherit_a_journal(capsys, folder):
+    """A journal of the last devnet would hold nonces that this one never saw."""
+    folder.mkdir()
+    (folder / "keeper.sqlite").write_bytes(b"of another chain")
+
+    command(capsys, folder, "up", "--borrowers", "3")
+
+    assert not (folder / "keeper.sqlite").exists()
+
+
 def test_a_fork_leaves_the_base_untouched(capsys, folder):
     """Prices move on the fork; the chain under it stays where it was."""
     _, up = command(capsys, folder, "up", "--aave", "3.0", "--borrowers", "8", "--fork")
