@@ -1,6 +1,7 @@
 """EIP-1559 fees: what the next block will charge, what to bid, and how to outbid ourselves."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -25,6 +26,7 @@ _BUMP: Final = Bps(1_250)
 _NO_BID: Final = Bps(0)
 _MAX_FEE: Final = Wei(500 * GWEI)
 _LEAST_TIP: Final = Wei(1)
+_NOTHING: Final = Fees(max_fee=Wei(0), priority_fee=Wei(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +101,19 @@ def plan_surplus(plan: Plan) -> Wei:
     return Wei(max(0, plan.gross_profit_wei - kept))
 
 
-def fee_cap(batch: Batch, policy: FeePolicy) -> Wei:
-    """Return the most per unit of gas that leaves the batch its minimum profit."""
+def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = None) -> Wei:
+    """
+    Return the most per unit of gas that may be bid for a batch.
+
+    At the expected gas it leaves the minimum profit, and gas up to the transaction's
+    own limit still costs no more than the whole profit. ``earning`` are the plans that
+    are still expected to work, all of them by default; the others only cost gas.
+    """
+    earning = batch.plans if earning is None else earning
     gas = sum(plan.gas for plan in batch.plans)
-    surplus = sum(plan_surplus(plan) for plan in batch.plans)
-    return Wei(min(policy.max_fee, surplus // gas if gas else 0))
+    surplus = sum(plan_surplus(plan) for plan in earning)
+    profit = sum(max(0, plan.gross_profit_wei) for plan in earning)
+    return Wei(min(policy.max_fee, surplus // max(gas, 1), profit // max(batch.gas_limit, 1)))
 
 
 def opening_fees(batch: Batch, market: FeeMarket, policy: FeePolicy) -> Fees | None:
@@ -116,26 +126,35 @@ def opening_fees(batch: Batch, market: FeeMarket, policy: FeePolicy) -> Fees | N
     gas = sum(plan.gas for plan in batch.plans)
     cap = fee_cap(batch, policy)
     offered = mul_div_floor(max(0, batch.net_profit), policy.profit_bid_bps, BPS * max(gas, 1))
-    priority = max(market.priority_fee, policy.min_priority_fee, offered)
-    ceiling = mul_div_ceil(market.base_fee, policy.headroom_bps, BPS) + priority
-    max_fee = min(ceiling, cap)
+    asked = _asked(market, policy, offered)
+    max_fee = min(asked.max_fee, cap)
     if max_fee <= market.base_fee:
         return None
-    return Fees(max_fee=Wei(max_fee), priority_fee=Wei(min(priority, max_fee)))
+    return Fees(max_fee=Wei(max_fee), priority_fee=Wei(min(asked.priority_fee, max_fee)))
 
 
-def bumped(fees: Fees, cap: Wei, policy: FeePolicy) -> Fees | None:
+def bumped(fees: Fees, cap: Wei, policy: FeePolicy, market: FeeMarket | None = None) -> Fees | None:
     """
     Return fees that replace a pending transaction, both risen and rounded up.
 
+    They rise to what ``market`` asks now where that is more than the policy's step.
     A rise that ``cap`` cuts short is taken if nodes still accept it; otherwise None:
     the same bytes stay the best offer.
     """
     wanted, least = _risen(fees, policy.bump_bps), _risen(fees, NODE_REPLACEMENT_BPS)
     if least.max_fee > cap:
         return None
-    max_fee = min(wanted.max_fee, cap)
-    return Fees(max_fee=Wei(max_fee), priority_fee=Wei(min(wanted.priority_fee, max_fee)))
+    asked = _NOTHING if market is None else _asked(market, policy)
+    max_fee = min(max(wanted.max_fee, asked.max_fee), cap)
+    priority = min(max(wanted.priority_fee, asked.priority_fee), max_fee)
+    return Fees(max_fee=Wei(max_fee), priority_fee=Wei(priority))
+
+
+def _asked(market: FeeMarket, policy: FeePolicy, offered: int = 0) -> Fees:
+    """Return a bid with headroom for the market, or for the tip that is ``offered``."""
+    priority = max(market.priority_fee, policy.min_priority_fee, offered)
+    ceiling = mul_div_ceil(market.base_fee, policy.headroom_bps, BPS) + priority
+    return Fees(max_fee=Wei(ceiling), priority_fee=Wei(priority))
 
 
 def _risen(fees: Fees, rise: int) -> Fees:

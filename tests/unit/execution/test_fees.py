@@ -91,6 +91,60 @@ def test_a_share_of_the_profit_may_be_bid_as_the_tip():
     assert fees.priority_fee == one.net_profit // 10 // 500_000
 
 
+PLANS = st.builds(
+    lambda gross, least, gas, price: plan(
+        gross_profit=gross,
+        gross_profit_wei=gross,
+        min_profit=min(least, gross),
+        gas=gas,
+        gas_price=price,
+    ),
+    st.integers(0, 10**18),
+    st.integers(0, 10**18),
+    st.integers(50_000, 2_000_000),
+    st.integers(1, 10**12),
+)
+
+
+@given(
+    plans=st.lists(PLANS, min_size=1, max_size=5),
+    headroom=st.integers(0, 4_000_000),
+    market=st.builds(
+        FeeMarket, base_fee=st.integers(0, 10**12), priority_fee=st.integers(0, 10**12)
+    ),
+    bumps=st.integers(0, 40),
+    bid=st.integers(0, 10_000),
+)
+def test_the_gas_of_a_batch_never_costs_more_than_its_profit(plans, headroom, market, bumps, bid):
+    """Whatever it is bid up to and wherever below its limit the gas ends."""
+    one = batch(*plans, gas_limit=sum(each.gas for each in plans) + headroom)
+    policy = FeePolicy(profit_bid_bps=bid)
+    fees, newest = opening_fees(one, market, policy), None
+    while fees is not None and bumps >= 0:
+        newest, bumps = fees, bumps - 1
+        fees = bumped(fees, fee_cap(one, policy), policy, market)
+
+    if newest is not None:
+        assert newest.max_fee * one.gas_limit <= sum(each.gross_profit_wei for each in plans)
+
+
+def test_a_plan_that_no_longer_earns_pays_for_nothing():
+    """Its step still costs gas, and the others' profit is all there is."""
+    both = [plan(0), plan(1)]
+
+    assert fee_cap(batch(*both), POLICY, both[:1]) < fee_cap(batch(*both), POLICY) // 2 + 1
+    assert fee_cap(batch(*both), POLICY, []) == 0
+
+
+def test_a_replacement_follows_the_market_where_it_ran_away():
+    """An eighth every other block would take forty blocks to a tenfold base fee."""
+    old = Fees(max_fee=22 * GWEI, priority_fee=2 * GWEI)
+    market = FeeMarket(base_fee=100 * GWEI, priority_fee=5 * GWEI)
+
+    assert bumped(old, FAR, POLICY, market) == Fees(max_fee=205 * GWEI, priority_fee=5 * GWEI)
+    assert bumped(old, 90 * GWEI, POLICY, market).max_fee == 90 * GWEI
+
+
 @given(
     gross=st.integers(1, 10**18),
     least=st.integers(0, 10**18),
