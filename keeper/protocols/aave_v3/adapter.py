@@ -57,6 +57,15 @@ class _Asked:
     accounts: Mapping[Address, frozenset[int]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a structure asks of every block."""
+
+    structure: Structure
+    pool_calls: tuple[Call, ...]
+    log_filter: LogFilter
+
+
 class AaveMarket:
     """See ``keeper.ports.LendingMarket``."""
 
@@ -65,6 +74,7 @@ class AaveMarket:
         self._from_block = from_block
         self._chain = chain
         self._structure: Structure | None = None
+        self._made: _Made | None = None
         self._accounts: dict[Address, Account] = {}
         self._noted: dict[Address, _Noted] = {}
         self._structure_noted = False
@@ -135,7 +145,7 @@ class AaveMarket:
     @property
     def log_filter(self) -> LogFilter:
         """The logs of tokens, pool, oracle, configurator and provider that change anything."""
-        return events.block_filter(self.structure)
+        return self._constant().log_filter
 
     def note(self, logs: Sequence[Log]) -> None:
         """Remember what these logs touched; orphaned logs are noted just the same."""
@@ -174,11 +184,18 @@ class AaveMarket:
         structure = self.structure
         accounts = {a: self._to_read(a, noted) for a, noted in sorted(self._noted.items())}
         self._asked = _Asked(head.hash, self._turn, structure, accounts)
-        calls = reader.pool_calls(structure)
+        calls = list(self._constant().pool_calls)
         for account, reserves in accounts.items():
             calls += reader.account_calls(structure, account)
             calls += reader.holding_calls(structure, account, reserves)
         return calls
+
+    def _constant(self) -> _Made:
+        """Return what is asked at every block; made anew where the structure is another."""
+        if self._made is None or self._made.structure is not self.structure:
+            calls = tuple(reader.pool_calls(self.structure))
+            self._made = _Made(self.structure, calls, events.block_filter(self.structure))
+        return self._made
 
     def _to_read(self, account: Address, noted: _Noted) -> frozenset[int]:
         """Return the reserves that a noted account is read in."""

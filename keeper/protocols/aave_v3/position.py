@@ -74,14 +74,11 @@ class Clock:
     def _leg(self, at: int, account: Account) -> Leg:
         rulebook, state = self.pool.structure.rules, self.pool.reserves[at]
         category = self._category_of(at, account)
-        price = _price(state, category, account)
+        price, threshold, backs = self.weights(at, account)
         holding = account.holdings.get(at)
         if holding is None:
             raise Unread(f"the balance of {state.reserve.symbol}")
-        threshold = _threshold(state, category)
-        counts = account.is_collateral(at) and (
-            state.configuration.liquidation_threshold != 0 or not rulebook.needs_reserve_threshold
-        )
+        counts = backs and account.is_collateral(at)
         collateral = self._collateral(at, holding) if counts else TokenUnits(0)
         debt = self._owed(at, holding) if account.is_borrowing(at) else TokenUnits(0)
         return Leg(
@@ -94,6 +91,24 @@ class Clock:
             debt=debt,
             debt_value=rules.debt_value(debt, price, state.unit, rulebook),
         )
+
+    def weights(self, at: int, account: Account) -> tuple[BaseCurrency, Bps, bool]:
+        """
+        Return a reserve's price and threshold for an account, and whether it can back a debt.
+
+        Raises:
+            Unpriced: the price that the pool would ask for failed.
+        """
+        rulebook, state = self.pool.structure.rules, self.pool.reserves[at]
+        category = self._category_of(at, account)
+        backs = (
+            state.configuration.liquidation_threshold != 0 or not rulebook.needs_reserve_threshold
+        )
+        return _price(state, category, account), _threshold(state, category), backs
+
+    def indices(self, at: int) -> tuple[int, int]:
+        """Return a reserve's supply and variable debt indices (ray) at this timestamp."""
+        return self._supply[at], self._debt[at]
 
     def _collateral(self, at: int, holding: Holding) -> TokenUnits:
         return rules.supply_balance(

@@ -19,6 +19,7 @@ from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
 from keeper.protocols.aave_v3.opportunity import PairOpportunity
 from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
 from keeper.protocols.aave_v3.rulebook import Rules
+from keeper.protocols.aave_v3.screen import Screen
 
 LIQUIDATION_GAS: Final = Gas(390_000)
 """``liquidationCall`` with one collateral and one debt, from 3.5: a few percent above the most
@@ -100,6 +101,18 @@ class AaveSnapshot:
         found = (self.account(account) for account in self.borrowers)
         owing = [health for health in found if health is not None]
         return tuple(sorted(owing, key=lambda h: (h.health_factor, h.account)))
+
+    @cached_property
+    def _liquidatable(self) -> tuple[AccountHealth, ...]:
+        screen = Screen(self._clock)
+        nominated = (who for who, kept in self.borrowers.items() if screen.nominates(kept))
+        found = (self.account(account) for account in nominated)
+        past = [health for health in found if health is not None and health.liquidatable]
+        return tuple(sorted(past, key=lambda h: (h.health_factor, h.account)))
+
+    def liquidatable(self) -> Sequence[AccountHealth]:
+        """Return the liquidatable of ``accounts``, without valuing those far from the line."""
+        return self._liquidatable
 
     def accounts(self) -> Sequence[AccountHealth]:
         """Return every account with debt, exact, worst first; the unpriced come first."""
