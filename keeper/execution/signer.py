@@ -8,7 +8,7 @@ from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_hash.auto import keccak
 from eth_keys.constants import SECPK1_N
-from eth_keys.datatypes import PrivateKey
+from eth_keys.datatypes import PrivateKey, Signature
 from hexbytes import HexBytes
 
 from keeper.chain.abi import checksum
@@ -134,7 +134,8 @@ def _signed(account: object, fields: dict[str, object]) -> bytes:
 
 
 def _compare(raw: bytes, fields: dict[str, object], address: Address) -> None:
-    seen = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    transaction = TypedTransaction.from_bytes(HexBytes(raw))
+    seen = transaction.as_dict()
     if bytes(seen["to"]) != bytes.fromhex(str(fields["to"])[2:]) or seen["data"] != fields["data"]:
         raise NotBroadcast("the signer signed another call than it was given")
     for name in fields.keys() - {"to", "data", "accessList"}:
@@ -142,5 +143,7 @@ def _compare(raw: bytes, fields: dict[str, object], address: Address) -> None:
             raise NotBroadcast(f"the signer signed another {name} than it was given")
     if seen["accessList"]:
         raise NotBroadcast("the signer added an access list")
-    if Account.recover_transaction(raw) != address:
+    signature = Signature(vrs=(seen["v"], seen["r"], seen["s"]))
+    signer = signature.recover_public_key_from_msg_hash(transaction.hash())
+    if signer.to_canonical_address() != bytes.fromhex(address[2:]):
         raise NotBroadcast("the signature is not the configured account's")
