@@ -134,6 +134,11 @@ class Lens:
 
 def lens_code(pools: Sequence[Pool]) -> bytes:
     """Return the lens's creation code with these pools as its arguments."""
+    return _code_for(tuple(pools))
+
+
+@functools.lru_cache(maxsize=64)
+def _code_for(pools: tuple[Pool, ...]) -> bytes:
     wanted = [(pool.address, *pool.tokens, pool.spacing) for pool in pools]
     types = ("(address,address,address,int24)[]", "int256", "uint256")
     return _creation_code() + encoded(types, (wanted, RADIUS, ENOUGH))
