@@ -29,6 +29,9 @@ from keeper.execution.reverts import failure_reason
 FUNDING_AAVE_V3_FLASH_LOAN: Final = 1
 FUNDING_FLASH_SWAP: Final = 2
 FUNDING_UNISWAP_V3_FLASH: Final = 3
+FUNDING_MORPHO_CALLBACK: Final = 4
+"""Morpho waits for the sale; for its own module only, and nothing is borrowed."""
+FUNDING_MORPHO_FLASH_LOAN: Final = 5
 
 ARTIFACT: Final = "LiquidationExecutor"
 """The build for chains with transient storage."""

@@ -6,6 +6,7 @@ import pytest
 
 from contracts.build import BUILDS, compiled
 from keeper.devnet.node import Transaction
+from keeper.execution import executor as language
 from keeper.execution.executor import decode_results
 from tests.chain import executor_world as worlds
 from tests.chain.executor_world import Step, World
@@ -82,6 +83,15 @@ def test_artifacts_are_what_the_sources_give():
 
         assert build.file.read_text() == json.dumps(made, indent=1) + "\n"
         assert len(made["deployedBytecode"]) // 2 - 1 < MAX_RUNTIME
+
+
+def test_numbers_are_the_same_in_python_and_on_chain(world):
+    """Each source of money that the contract names has its number in the keeper, and no other."""
+    stated = {entry.get("name", "") for entry in world.executor.artifact.abi}
+    names = {name for name in stated if name.startswith("FUNDING_")}
+
+    ours = {name: number for name, number in vars(language).items() if name.startswith("FUNDING_")}
+    assert ours == {name: world.executor.call(name) for name in names}
 
 
 @pytest.mark.parametrize(("funding", "name"), CASES)

@@ -98,6 +98,79 @@ contract HostilePool {
     }
 }
 
+/// An oracle of a market that anybody may create: it says what it is told to, or will not.
+contract HostileOracle {
+    enum Mode { Plain, Reverts, BurnsGas, ReturnBomb, Short }
+
+    Mode public mode;
+    uint256 public told;
+
+    function behave(Mode next) external { mode = next; }
+    function tell(uint256 next) external { told = next; }
+
+    function price() external view returns (uint256) {
+        if (mode == Mode.Reverts) revert("no price");
+        if (mode == Mode.BurnsGas) assembly { invalid() }
+        if (mode == Mode.ReturnBomb) assembly { revert(0, 200000) }
+        if (mode == Mode.Short) assembly { return(0, 31) }
+        return told;
+    }
+}
+
+struct Market { address loanToken; address collateralToken; address oracle; address irm; uint256 lltv; }
+
+interface IMorphoReceiver {
+    function onMorphoLiquidate(uint256, bytes calldata) external;
+    function onMorphoFlashLoan(uint256, bytes calldata) external;
+}
+
+/// An allowed Morpho gone bad: it liquidates for a bonus of ten percent, or breaks the manners of its callbacks.
+contract HostileMorpho {
+    enum Mode { Plain, NoCallback, TwoCallbacks, OtherData, OtherEntry, OtherLoan, AsksForMore, TakesHalf, Gone }
+
+    Mode public mode;
+
+    function behave(Mode next) external { mode = next; }
+
+    function position(bytes32, address) external view returns (uint256, uint128, uint128) {
+        return (0, mode == Mode.Gone ? 0 : 1e30, 1e30);
+    }
+
+    function market(bytes32) external pure returns (uint128, uint128, uint128, uint128, uint128, uint128) {
+        return (1e30, 1e30, 1e30, 1e30, 1, 0);
+    }
+
+    function accrueInterest(Market memory) external {}
+
+    function liquidate(Market memory market_, address, uint256 seized, uint256, bytes calldata data)
+        external
+        returns (uint256, uint256)
+    {
+        IToken(market_.collateralToken).transfer(msg.sender, seized);
+        uint256 owed = mode == Mode.AsksForMore ? seized + 1 : seized * 10 / 11;
+        if (mode == Mode.NoCallback) return (seized, owed);
+        if (data.length != 0) _callBack(msg.sender, true, owed, data);
+        uint256 taken = mode == Mode.TakesHalf ? owed / 2 : owed;
+        IToken(market_.loanToken).transferFrom(msg.sender, address(this), taken);
+        return (seized, owed);
+    }
+
+    function flashLoan(address token, uint256 amount, bytes calldata data) external {
+        IToken(token).transfer(msg.sender, amount);
+        if (mode == Mode.NoCallback) return;
+        _callBack(msg.sender, false, mode == Mode.OtherLoan ? amount + 1 : amount, data);
+        IToken(token).transferFrom(msg.sender, address(this), amount);
+    }
+
+    function _callBack(address to, bool liquidation, uint256 amount, bytes memory data) private {
+        if (mode == Mode.OtherData) data = bytes.concat(data, hex"00");
+        for (uint256 i; i < (mode == Mode.TwoCallbacks ? 2 : 1); ++i) {
+            if (liquidation == (mode != Mode.OtherEntry)) IMorphoReceiver(to).onMorphoLiquidate(amount, data);
+            else IMorphoReceiver(to).onMorphoFlashLoan(amount, data);
+        }
+    }
+}
+
 /// A builder that takes no money.
 contract ProudBuilder {
     receive() external payable { revert("no"); }

@@ -178,6 +178,11 @@ def test_results_that_are_none_are_malformed():
         (selector("HealthFactorNotBelowThreshold()"), "HealthFactorNotBelowThreshold()"),
         (selector("Panic(uint256)") + _word(17), "Panic(17)"),
         (selector("BelowMinProfit(uint256,uint256)") + _word(4) + _word(5), "BelowMinProfit(4, 5)"),
+        (selector("NotItsModule(uint8,uint8)") + _word(4) + _word(1), "NotItsModule(4, 1)"),
+        (
+            selector("Error(string)") + eth_abi.abi.encode(["string"], ["position is healthy"]),
+            "position is healthy",
+        ),
         (selector("BelowMinProfit(uint256,uint256)") + _word(4), "BelowMinProfit(malformed)"),
         (selector("Error(string)") + _word(2**255), "Error(malformed)"),
         (
