@@ -1,4 +1,4 @@
-"""A chain with a fixed block interval: thirty positions breached in one block, all taken at once."""
+"""A block every second: thirty positions breached in one block are all taken at once."""
 
 from collections import Counter
 

@@ -1,0 +1,61 @@
+"""Killed right after a send: the next process knows what is on its way, and sends it to nobody."""
+
+import contextlib
+import signal
+import sqlite3
+
+import pytest
+
+from tests.chain.worlds import Keeper, decisions, driven, hot_receipts, liquidation_logs, plans_of
+
+FALL = {"WETH": 2_600 * 10**8}
+
+
+@pytest.fixture
+def keeper(aave36, tmp_path):
+    """A keeper of a market in which accounts are unhealthy and no block is mined."""
+    made = Keeper(tmp_path / "keeper", aave36)
+    made.configure()
+    aave36.set_prices(FALL)
+    aave36.node.rpc("evm_setAutomine", [False])
+    return made
+
+
+def killed_after_sending(keeper):
+    """Run until bytes have left, then kill -9; return the hashes that it had told."""
+    with keeper.running() as running:
+        running.until("attempt")
+        running.process.send_signal(signal.SIGKILL)
+        running.end()
+    return {one["hash"] for one in running.events if one["event"] == "attempt"}
+
+
+def journaled(keeper):
+    """Return the journal's transactions: the nonce of each hash."""
+    query = "select hash, nonce from attempts join transactions t on t.id = transaction_id"
+    with contextlib.closing(sqlite3.connect(keeper.folder / "keeper.sqlite")) as database:
+        return dict(database.execute(query).fetchall())
+
+
+def test_nothing_is_sent_twice_over_a_kill(keeper):
+    """The second process takes up what the first one sent; each account is liquidated once."""
+    devnet = keeper.devnet
+    start = devnet.node.block_number()
+    told = killed_after_sending(keeper)
+    sent = journaled(keeper)
+    assert told <= sent.keys()
+    assert int(devnet.node.rpc("txpool_status")["pending"], 16) >= len(told) >= 1
+
+    events = driven(keeper, 3)
+
+    again = [one for one in decisions(events, "liquidate") if one["block_number"] == start]
+    assert again == []
+    included = {one["hash"]: one for one in events if one["event"] == "included"}
+    assert sent.keys() <= included.keys()
+    receipts = hot_receipts(devnet, start)
+    assert {one["transactionHash"] for one in receipts} == journaled(keeper).keys()
+    assert all(int(one["status"], 16) == 1 for one in receipts)
+    first = [log["topics"][3][-40:] for log in liquidation_logs(devnet, start, start + 1)]
+    planned = sum(len(included[one]["plans"]) for one in sent)
+    assert len(first) == len(set(first)) == planned >= 10
+    assert [one["failure"] for one in plans_of(events) if one["failure"]] == []
