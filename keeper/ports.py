@@ -131,6 +131,15 @@ class MarketSnapshot(Protocol):
         ...
 
 
+@runtime_checkable
+class ScreensAccounts(Protocol):
+    """A snapshot that finds who is past the line without valuing everybody exactly."""
+
+    def liquidatable(self) -> Sequence[AccountHealth]:
+        """Return the liquidatable ones of ``accounts``, in the same order."""
+        ...
+
+
 class LendingMarket(Protocol):
     """
     One market of a lending protocol: who owes, and what the contract says of them.
