@@ -13,7 +13,14 @@ from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
 from keeper.domain.plan import Batch, Plan, SimulatedBatch
 from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits, deployment
-from keeper.ports import ExitVenue, FeeSource, MarketSnapshot, Simulator, Valuer
+from keeper.ports import (
+    ExitVenue,
+    FeeSource,
+    MarketSnapshot,
+    ScreensAccounts,
+    Simulator,
+    Valuer,
+)
 from keeper.strategy.batches import batch_net_profit, packed
 from keeper.strategy.candidate import Candidate, quotable
 from keeper.strategy.gas import GasModel
@@ -66,21 +73,19 @@ async def decided(
     others are sized again without it.
     """
     result = Decided(head=head)
+    unhealthy = [(one, _past_the_line(one, only)) for one in snapshots]
+    if not any(accounts for _, accounts in unhealthy):
+        return result
     window = Window(
         earliest=Timestamp(head.timestamp + 1),
         deadline=Timestamp(await planner.next_timestamp(head) + planner.deadline_seconds),
     )
     candidates: list[Candidate] = []
-    for snapshot in snapshots:
-        unhealthy = [
-            one
-            for one in snapshot.accounts()
-            if one.liquidatable and (only is None or one.account == only)
-        ]
-        if not unhealthy:
+    for snapshot, accounts in unhealthy:
+        if not accounts:
             continue
-        result.health.update(((one.market, one.account), one) for one in unhealthy)
-        for answer in await _considered(planner, snapshot, unhealthy, window, in_flight):
+        result.health.update(((one.market, one.account), one) for one in accounts)
+        for answer in await _considered(planner, snapshot, accounts, window, in_flight):
             if isinstance(answer, Skip):
                 result.decisions.append(answer)
             else:
@@ -88,6 +93,15 @@ async def decided(
     if candidates:
         await _plan(planner, result, candidates, snapshots)
     return result
+
+
+def _past_the_line(snapshot: MarketSnapshot, only: Address | None) -> list[AccountHealth]:
+    """Return the snapshot's unhealthy accounts, or that one of them."""
+    if isinstance(snapshot, ScreensAccounts):
+        found = snapshot.liquidatable()
+    else:
+        found = snapshot.accounts()
+    return [one for one in found if one.liquidatable and only in (None, one.account)]
 
 
 async def _considered(
