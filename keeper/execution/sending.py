@@ -14,6 +14,7 @@ class Answer(enum.StrEnum):
     KNOWN = "known"  # the node had these very bytes
     NONCE_USED = "nonce_used"  # mined already, by one of ours or by somebody
     UNDERPRICED = "underpriced"  # another attempt of the nonce is in the pool, or a floor is higher
+    UNFUNDED = "unfunded"  # not taken: the account cannot pay for them
     REFUSED = "refused"  # these bytes were not taken
     UNKNOWN = "unknown"  # they may be in a mempool
 
@@ -29,8 +30,8 @@ _TABLE: Final = (
     ("oldnonce", Answer.NONCE_USED),
     ("underpriced", Answer.UNDERPRICED),
     ("fee too low to compete", Answer.UNDERPRICED),
-    ("insufficient funds", Answer.REFUSED),
-    ("insufficientfunds", Answer.REFUSED),
+    ("insufficient funds", Answer.UNFUNDED),
+    ("insufficientfunds", Answer.UNFUNDED),
     ("max fee per gas less than block base fee", Answer.REFUSED),
     ("max priority fee per gas higher than max fee per gas", Answer.REFUSED),
     ("intrinsic gas too low", Answer.REFUSED),
@@ -52,6 +53,7 @@ _STATES: Final = {
     Answer.KNOWN: AttemptState.SENT,
     Answer.NONCE_USED: AttemptState.UNKNOWN,
     Answer.UNDERPRICED: AttemptState.REFUSED,
+    Answer.UNFUNDED: AttemptState.REFUSED,
     Answer.REFUSED: AttemptState.REFUSED,
     Answer.UNKNOWN: AttemptState.UNKNOWN,
 }

@@ -2,19 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from keeper.domain.errors import ChainError, ConfigError, NotBroadcast
+from keeper.domain.errors import ChainError, ConfigError, JournalError, NotBroadcast
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch
+from keeper.domain.plan import Batch, Plan
 from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
-from keeper.domain.units import Address, Gas, MarketKey, Wei
+from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.chain import RawSender, Signer
 from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, opening_fees
 from keeper.execution.nonces import next_nonce
-from keeper.execution.sending import classified, state_after
+from keeper.execution.sending import Answer, classified, state_after
 from keeper.execution.signer import Unsigned
 from keeper.execution.told import attempt_event
 from keeper.execution.tracker import Tracker
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 CANCEL_GAS: Final = Gas(21_000)
 """What a transfer of nothing to oneself takes."""
+
+LAST_SEND_SECONDS: Final = 10.0
+"""How long a node that is stopped waits for a send that it has begun."""
 
 StillUnhealthy = Callable[[MarketKey, Address], bool]
 
@@ -42,9 +46,12 @@ class NodeSubmitter:
     fees: FeeOracle
     bump_after_blocks: int = 2
     max_in_flight: int = 16
+    explain_seconds: float = 30.0
+    explain_pause: float = 1.0
     paused: bool = False
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _head: Head | None = None
+    _unfunded: set[int] = field(default_factory=set)
 
     def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
         """Return the accounts of every nonce that no block consumed yet."""
@@ -52,19 +59,50 @@ class NodeSubmitter:
 
     async def reconcile(self, head: Head) -> None:
         """
-        Take up what an earlier process left: look at every nonce, re-send what is bound.
+        Take up what an earlier process left: explain every nonce, re-send what is bound.
+
+        Returns when every nonce that the chain consumed has its receipt; a node gets
+        ``explain_seconds`` to find it, and is asked every ``explain_pause``. What is past
+        its deadline is cancelled, not re-sent.
 
         Raises:
-            ForeignKeyUse: a nonce of this key was used by somebody else.
-            JournalError: the journal cannot be read.
+            ForeignKeyUse: a nonce of this key was used, or waits, by somebody else's hand.
+            JournalError: the journal cannot be read, or knows more than the chain.
             ChainError: the chain cannot be read, so nothing may be signed.
         """
         async with self._lock:
-            journal = self.tracker.journal
-            self.tracker.book = {one.nonce: one for one in await journal.open_submissions()}
-            count = await self.tracker.observe(head)
+            tracker = self.tracker
+            tracker.book = {one.nonce: one for one in await tracker.journal.open_submissions()}
+            head, count = await self._explained(head)
+            await tracker.check_known(
+                await tracker.chain.transaction_count(tracker.sender, "pending")
+            )
+            for one in self._unconsumed(count):
+                if _expired(one, head):
+                    await self._replace(one, head, AttemptKind.CANCEL)
             await self._resend(self._unconsumed(count), head)
             self._head = head
+
+    async def _explained(self, head: Head) -> tuple[Head, int]:
+        """Return a head at which every consumed nonce is explained, and the chain's count."""
+        tracker = self.tracker
+        settled = tracker.settled(await tracker.journal.high_water())
+        give_up = time.monotonic() + self.explain_seconds
+        while True:
+            count = await tracker.observe(head)
+            if count >= settled and not tracker.unexplained:
+                return head, count
+            if time.monotonic() >= give_up:
+                break
+            await asyncio.sleep(self.explain_pause)
+            head = await tracker.chain.head()
+        if tracker.unexplained:
+            raise tracker.used_by_others(min(tracker.unexplained))
+        raise JournalError(
+            f"the journal has {settled} final transactions of {tracker.sender}, the chain {count}",
+            hint="the node lags far behind, or the chain was started anew: then the journal is"
+            " another chain's, and needs another journal.path",
+        )
 
     async def submit(self, batches: Sequence[Batch], head: Head) -> list[Batch]:
         """
@@ -77,20 +115,25 @@ class NodeSubmitter:
         """
         async with self._lock:
             self._head = head
-            market = await self._market(head)
-            affordable = self._affordable(batches, market)
-            count = await self._count()
+            self._refuse_unsettled()
+            market, count, _ = await asyncio.gather(
+                self._market(head), self._count(), self._check_canonical(head)
+            )
             await self.tracker.check_known(count)
+            affordable = self._affordable(batches, market)
             journal = self.tracker.journal
             nonce = next_nonce(await journal.high_water(), count, journal.first_nonce)
             bound = [
                 self._bound(nonce + at, batch, fees, head)
                 for at, (batch, fees) in enumerate(affordable)
             ]
-            await journal.record(bound)
-            self.tracker.book.update((one.nonce, one) for one in bound)
-            await self._send([(one, one.newest) for one in bound], head)
+            await _seen_through(self._recorded_and_sent(bound, head))
             return [batch for batch, _ in affordable]
+
+    async def _recorded_and_sent(self, bound: Sequence[Submission], head: Head) -> None:
+        await self.tracker.journal.record(bound)
+        self.tracker.book.update((one.nonce, one) for one in bound)
+        await self._send([(one, one.newest) for one in bound], head)
 
     async def follow(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
         """
@@ -148,17 +191,44 @@ class NodeSubmitter:
         except ChainError as error:
             raise NotBroadcast(f"the nonce cannot be read: {error}") from error
 
-    def _affordable(self, batches: Sequence[Batch], market: FeeMarket) -> list[tuple[Batch, Fees]]:
-        """Return the batches that may be sent, in order, with their fees."""
+    async def _check_canonical(self, head: Head) -> None:
+        """Raise NotBroadcast unless the block that was decided on is still the chain's."""
+        try:
+            known = await self.tracker.chain.head(head.number)
+        except ChainError as error:
+            raise NotBroadcast(f"the block cannot be checked: {error}") from error
+        if known.hash != head.hash:
+            raise NotBroadcast(f"block {head.number} was reorganised while deciding")
+
+    def _refuse_unsettled(self) -> None:
+        """Raise NotBroadcast where another nonce would not help, or is not to be had."""
         if self.paused:
             raise NotBroadcast("sending is paused by the operator")
+        if self.tracker.unexplained:
+            nonce = min(self.tracker.unexplained)
+            raise NotBroadcast(f"nonce {nonce} was used, and its receipt is not there yet")
+        unfunded = self._unfunded & {one.nonce for one in self.tracker.bound()}
+        if unfunded:
+            raise NotBroadcast(
+                f"{self.signer.address} cannot pay for nonce {min(unfunded)}: top it up"
+            )
+
+    def _affordable(self, batches: Sequence[Batch], market: FeeMarket) -> list[tuple[Batch, Fees]]:
+        """Return the batches that may be sent, in order, with their fees."""
         room = self.max_in_flight - len(self.tracker.bound())
-        priced = [(one, opening_fees(one, market, self.fees.policy)) for one in batches]
+        flying = self.in_flight()
+        priced = [
+            (one, opening_fees(one, market, self.fees.policy))
+            for one in batches
+            if not any((plan.market, plan.account) in flying for plan in one.plans)
+        ]
         able = [(batch, fees) for batch, fees in priced if fees is not None][: max(room, 0)]
         if not able:
             why = (
                 f"{self.max_in_flight} transactions are in flight"
                 if room <= 0
+                else "a transaction about these accounts is in flight"
+                if not priced
                 else f"gas is too expensive: the base fee is {market.base_fee} wei"
             )
             raise NotBroadcast(why)
@@ -197,18 +267,30 @@ class NodeSubmitter:
         """Sign a replacement where one is due; the send follows with all the others."""
         newest, batch = submission.newest, submission.batch
         if newest.kind is not AttemptKind.CANCEL and batch is not None:
-            cured = not any(still_unhealthy(*one) for one in submission.accounts)
-            if cured or head.timestamp >= batch.deadline:
+            earning = [one for one in batch.plans if still_unhealthy(one.market, one.account)]
+            if not earning or _expired(submission, head):
                 await self._replace(submission, head, AttemptKind.CANCEL)
                 return
-        if head.number - newest.block_number >= self.bump_after_blocks:
-            await self._replace(submission, head, newest.kind)
+        else:
+            earning = []
+        due = head.number - newest.block_number >= self.bump_after_blocks
+        if due and submission.nonce not in self._unfunded:
+            await self._replace(submission, head, newest.kind, earning)
 
-    async def _replace(self, submission: Submission, head: Head, kind: AttemptKind) -> None:
+    async def _replace(
+        self,
+        submission: Submission,
+        head: Head,
+        kind: AttemptKind,
+        earning: Sequence[Plan] | None = None,
+    ) -> None:
         """Record a replacement with higher fees; at the cap nothing changes."""
         newest = submission.newest
         cancelling = kind is AttemptKind.CANCEL
-        fees = bumped(newest.fees, self._cap(submission, cancelling=cancelling), self.fees.policy)
+        cap = self.fees.policy.max_fee
+        if submission.batch is not None and not cancelling:
+            cap = fee_cap(submission.batch, self.fees.policy, earning)
+        fees = bumped(newest.fees, cap, self.fees.policy, await self._market_now(head))
         if fees is None:
             log.warning("fee_cap_reached nonce=%d block=%d", submission.nonce, head.number)
             return
@@ -225,10 +307,12 @@ class NodeSubmitter:
             submission, attempts=(*submission.attempts, attempt)
         )
 
-    def _cap(self, submission: Submission, *, cancelling: bool) -> Wei:
-        if cancelling or submission.batch is None:
-            return self.fees.policy.max_fee
-        return fee_cap(submission.batch, self.fees.policy)
+    async def _market_now(self, head: Head) -> FeeMarket | None:
+        try:
+            return await self.fees.market(head)
+        except ChainError as error:
+            log.warning("fees_unknown block=%d reason=%s", head.number, error)
+            return None
 
     async def _resend(self, bound: Sequence[Submission], head: Head) -> None:
         await self._send([(one, one.newest) for one in bound], head)
@@ -242,6 +326,10 @@ class NodeSubmitter:
         results: list[str] = []
         for (submission, attempt), error in zip(sending, errors, strict=True):
             answer = classified(error)
+            if answer is Answer.UNFUNDED:
+                self._unfunded.add(attempt.nonce)
+            else:
+                self._unfunded.discard(attempt.nonce)
             marked = replace(attempt, state=state_after(answer))
             first = attempt.state == "recorded"
             self._mark(submission, marked)
@@ -263,3 +351,24 @@ class NodeSubmitter:
         except ChainError as error:
             return error
         return None
+
+
+def _expired(submission: Submission, head: Head) -> bool:
+    """Whether the executor would refuse it in any block from here on."""
+    batch = submission.batch
+    acting = batch is not None and submission.newest.kind is not AttemptKind.CANCEL
+    return acting and batch is not None and head.timestamp >= batch.deadline
+
+
+async def _seen_through(work: Coroutine[object, object, None]) -> None:
+    """
+    Await work that must not be cut in half: who is cancelled meanwhile waits for its end.
+
+    Bytes that were recorded and not sent would only leave after the next start, too late.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=LAST_SEND_SECONDS)
+        raise

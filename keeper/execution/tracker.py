@@ -16,7 +16,8 @@ from keeper.execution.told import inclusion_event
 log = logging.getLogger(__name__)
 
 MISSING_RECEIPT_BLOCKS = 3
-"""Heads to wait for a consumed nonce's receipt before it counts as somebody else's."""
+MISSING_RECEIPT_SECONDS = 15
+"""How long, in both, to wait for a used nonce's receipt before it counts as somebody else's."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Tracker:
     emit: Emit
     confirmations: int = 12
     book: dict[int, Submission] = field(default_factory=dict)
-    _missing: dict[int, int] = field(default_factory=dict)
+    _missing: dict[int, Head] = field(default_factory=dict)
     _last: Head | None = None
 
     def bound(self) -> list[Submission]:
@@ -51,13 +52,27 @@ class Tracker:
         await self.check_known(count)
         consumed = [one for one in self.bound() if one.nonce < count]
         found = await asyncio.gather(*(self._canonical_receipt(one, head) for one in consumed))
+        missing: dict[int, Head] = {}
         for submission, receipt in zip(consumed, found, strict=True):
             if receipt is None:
-                self._note_missing(submission, head)
+                missing[submission.nonce] = self._missing.get(submission.nonce, head)
             elif receipt.block_number <= head.number:
                 await self._include(submission, receipt)
+        self._missing = missing
+        for nonce, since in missing.items():
+            self._note_missing(nonce, since, head)
         self._last = head
         return count
+
+    @property
+    def unexplained(self) -> frozenset[int]:
+        """The nonces that the chain consumed and no receipt of ours explains, so far."""
+        return frozenset(self._missing)
+
+    def settled(self, high_water: int | None) -> int:
+        """Return how many nonces are final by the journal: no chain of ours has fewer."""
+        own = self.journal.first_nonce if high_water is None else high_water + 1
+        return min(self.book, default=own)
 
     async def check_known(self, count: int) -> None:
         """Raise ForeignKeyUse where the chain consumed nonces that the journal never bound."""
@@ -70,15 +85,20 @@ class Tracker:
                 " move the funds, use a new key",
             )
 
-    def _note_missing(self, submission: Submission, head: Head) -> None:
-        since = self._missing.setdefault(submission.nonce, head.number)
-        if head.number - since >= MISSING_RECEIPT_BLOCKS:
-            raise ForeignKeyUse(
-                f"nonce {submission.nonce} of {self.sender} was used by a transaction"
-                " that is not in the journal",
-                hint="somebody else signs with this key: move the funds, use a new key",
-            )
-        log.warning("receipt_missing nonce=%d block=%d", submission.nonce, head.number)
+    def _note_missing(self, nonce: int, since: Head, head: Head) -> None:
+        if (
+            head.number - since.number >= MISSING_RECEIPT_BLOCKS
+            and head.timestamp - since.timestamp >= MISSING_RECEIPT_SECONDS
+        ):
+            raise self.used_by_others(nonce)
+        log.warning("receipt_missing nonce=%d block=%d", nonce, head.number)
+
+    def used_by_others(self, nonce: int) -> ForeignKeyUse:
+        """Return the error of a nonce that none of our attempts used."""
+        return ForeignKeyUse(
+            f"nonce {nonce} of {self.sender} was used by a transaction that is not in the journal",
+            hint="somebody else signs with this key: move the funds, use a new key",
+        )
 
     async def _canonical_receipt(self, submission: Submission, head: Head) -> Receipt | None:
         """Return the receipt of any attempt, if its block is still part of the chain."""
@@ -110,7 +130,6 @@ class Tracker:
         await self.journal.include(submission.nonce, inclusion)
         done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
         self.book[submission.nonce] = done
-        self._missing.pop(submission.nonce, None)
         self.emit(inclusion_event("included", done, inclusion))
 
     async def _check_included(self, head: Head) -> None:

@@ -86,7 +86,7 @@ class ScriptedChain:
     blocks: dict = field(default_factory=dict)
 
     async def head(self, block=None):
-        return self.blocks.get(block, head(block))
+        return self.blocks[block] if block in self.blocks else head(block)
 
     async def transaction_count(self, address, block="latest"):
         return self.count

@@ -14,7 +14,7 @@ from keeper.execution.sending import Answer, classified, state_after
         ("unknown transaction", Answer.UNKNOWN),
         ("nonce too low: next nonce 5, tx nonce 4", Answer.NONCE_USED),
         ("replacement transaction underpriced", Answer.UNDERPRICED),
-        ("Insufficient funds for gas * price + value", Answer.REFUSED),
+        ("Insufficient funds for gas * price + value", Answer.UNFUNDED),
         ("max fee per gas less than block base fee", Answer.REFUSED),
         ("transaction gas limit too high (cap: 16777216, tx: 16777217)", Answer.REFUSED),
         ("something new", Answer.UNKNOWN),
