@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from keeper.chain.records import Receipt
-from keeper.domain.head import Head
+from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch
-from keeper.domain.reads import Log
+from keeper.domain.reads import Call, Log
 from keeper.domain.submission import Attempt, Inclusion, PlanOutcome, Submission
 from keeper.domain.units import Address, BlockHash, TransactionHash
 from keeper.execution.signer import Signed, Unsigned
@@ -27,6 +27,10 @@ class Chain(Protocol):
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
         """Return how many nonces of the account the chain consumed."""
+        ...
+
+    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
+        """Read one call; a revert raises ``RpcRefused`` with its data."""
         ...
 
     async def receipt(self, transaction: TransactionHash) -> Receipt | None:

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 
+from keeper.chain.records import Receipt
+from keeper.domain.errors import ChainError, RpcRefused
+from keeper.domain.head import Basis
 from keeper.domain.plan import Batch, Plan
-from keeper.domain.reads import Log
-from keeper.domain.submission import PlanOutcome
-from keeper.domain.units import TokenUnits, Wei
+from keeper.domain.reads import Call, Log
+from keeper.domain.submission import Attempt, PlanOutcome
+from keeper.domain.units import Address, TokenUnits, Wei
+from keeper.execution.chain import Chain
 from keeper.execution.executor import StepReport, decode_logs
+from keeper.execution.reverts import failure_reason
 
+REVERTED = "the whole transaction reverted"
 NOT_REPORTED = "the executor did not report it"
 
 
@@ -22,6 +28,31 @@ def plan_outcomes(batch: Batch, logs: Sequence[Log]) -> tuple[PlanOutcome, ...]:
     """
     reports = {one.index: one for one in decode_logs(logs, batch.executor)}
     return tuple(_outcome(plan, reports.get(index)) for index, plan in enumerate(batch.plans))
+
+
+def failed_outcomes(batch: Batch, why: str) -> tuple[PlanOutcome, ...]:
+    """Return the outcome of plans that all failed for one reason."""
+    return tuple(_outcome(plan, StepReport(index=0, failure=why)) for plan in batch.plans)
+
+
+async def why_reverted(
+    chain: Chain, batch: Batch, attempt: Attempt, receipt: Receipt, sender: Address
+) -> str:
+    """
+    Return why a whole transaction failed, as far as it can be known afterwards.
+
+    A receipt does not say it: the call is run again on the state that its block left.
+    """
+    if receipt.gas_used >= attempt.gas_limit:
+        return f"{REVERTED}: out of gas"
+    call = Call(target=batch.executor, data=attempt.calldata)
+    try:
+        await chain.call(call, Basis(block_hash=receipt.block_hash), sender=sender)
+    except RpcRefused as error:
+        return f"{REVERTED}: {failure_reason(error.data)}" if error.data else REVERTED
+    except ChainError:
+        return REVERTED
+    return f"{REVERTED}: it would have worked after the others of its block"
 
 
 def _outcome(plan: Plan, report: StepReport | None) -> PlanOutcome:

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from keeper.chain.records import Receipt
-from keeper.domain.errors import ForeignKeyUse
+from keeper.domain.errors import ForeignKeyUse, RpcMalformed
 from keeper.domain.head import Head
-from keeper.domain.submission import AttemptKind, Inclusion, NonceState, Submission
+from keeper.domain.submission import (
+    AttemptKind,
+    Inclusion,
+    NonceState,
+    PlanOutcome,
+    Submission,
+)
 from keeper.domain.units import Address
 from keeper.execution.chain import Chain, Emit, Outcomes, SubmitJournal
+from keeper.execution.results import failed_outcomes, why_reverted
 from keeper.execution.told import inclusion_event
 
 log = logging.getLogger(__name__)
@@ -115,9 +122,6 @@ class Tracker:
         return block.hash == receipt.block_hash
 
     async def _include(self, submission: Submission, receipt: Receipt) -> None:
-        batch = submission.batch
-        kinds = {one.hash: one.kind for one in submission.attempts}
-        acted = batch is not None and kinds[receipt.transaction_hash] is not AttemptKind.CANCEL
         inclusion = Inclusion(
             hash=receipt.transaction_hash,
             block_number=receipt.block_number,
@@ -125,12 +129,27 @@ class Tracker:
             success=receipt.success,
             gas_used=receipt.gas_used,
             effective_gas_price=receipt.gas_price,
-            plans=self.outcomes(batch, receipt.logs) if batch is not None and acted else (),
+            plans=await self._plans(submission, receipt),
         )
         await self.journal.include(submission.nonce, inclusion)
         done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
         self.book[submission.nonce] = done
         self.emit(inclusion_event("included", done, inclusion))
+
+    async def _plans(self, submission: Submission, receipt: Receipt) -> tuple[PlanOutcome, ...]:
+        """Return what each plan brought; nothing where the attempt that was mined cancelled."""
+        batch = submission.batch
+        (attempt,) = [one for one in submission.attempts if one.hash == receipt.transaction_hash]
+        if batch is None or attempt.kind is AttemptKind.CANCEL:
+            return ()
+        if not receipt.success:
+            why = await why_reverted(self.chain, batch, attempt, receipt, self.sender)
+            return failed_outcomes(batch, why)
+        try:
+            return self.outcomes(batch, receipt.logs)
+        except RpcMalformed as error:
+            log.warning("logs_unreadable hash=%s reason=%s", receipt.transaction_hash, error)
+            return failed_outcomes(batch, f"its logs cannot be read: {error}")
 
     async def _check_included(self, head: Head) -> None:
         """Finalise what is deep enough; re-open what a reorg took back."""

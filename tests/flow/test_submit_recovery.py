@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from keeper.chain.abi import encoded, selector
 from keeper.domain.errors import (
     ForeignKeyUse,
     JournalError,
     NotBroadcast,
+    RpcMalformed,
     RpcRefused,
     RpcUnavailable,
 )
@@ -251,3 +253,49 @@ async def test_fees_that_cannot_be_read_do_not_stop_a_replacement():
 
     assert world.book[0].newest.kind is AttemptKind.BUMP
     assert world.submitter.in_flight() == {(MARKET, account(0))}
+
+
+def error_data(text):
+    return selector("Error(string)") + encoded(("string",), (text,))
+
+
+@pytest.mark.parametrize(
+    ("revert", "gas_used", "says"),
+    [
+        (RpcRefused("reverted", data=error_data("35")), 90_000, "reverted: 35"),
+        (RpcRefused("reverted"), 90_000, "the whole transaction reverted"),
+        (RpcUnavailable("busy"), 90_000, "the whole transaction reverted"),
+        (None, 90_000, "it would have worked after the others of its block"),
+        (None, 1_000_000, "out of gas"),
+    ],
+)
+async def test_a_transaction_that_failed_as_a_whole_says_so_of_every_plan(revert, gas_used, says):
+    """The receipt has no logs and no reason; the operator still wants one."""
+    world = World()
+    world.chain.revert = revert
+    await world.submitter.submit([batch(plan(0), plan(1))], head(10))
+    world.chain.mine(world.book[0].newest, 11, success=False, gas_used=gas_used)
+
+    await world.submitter.follow(head(11), unhealthy)
+
+    (told,) = world.told("included")
+    assert told["success"] is False
+    assert [one["failure"].endswith(says) for one in told["plans"]] == [True, True]
+    assert int(told["net_profit_wei"]) == -gas_used * 11 * GWEI
+
+
+async def test_logs_that_cannot_be_read_do_not_hold_up_the_nonce():
+    """Another version of the executor: the nonce is used all the same."""
+    world = World()
+
+    def unreadable(batch, logs):
+        raise RpcMalformed("the executor's log has the wrong number of topics")
+
+    world.submitter.tracker.outcomes = unreadable
+    await world.submitter.submit([batch()], head(10))
+    world.chain.mine(world.book[0].newest, 11)
+
+    await world.submitter.follow(head(11), unhealthy)
+
+    assert "cannot be read" in world.told("included")[0]["plans"][0]["failure"]
+    assert world.submitter.in_flight() == frozenset()

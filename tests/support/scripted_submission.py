@@ -84,6 +84,7 @@ class ScriptedChain:
     count: int = 0
     receipts: dict = field(default_factory=dict)
     blocks: dict = field(default_factory=dict)
+    revert: Exception | None = None
 
     async def head(self, block=None):
         return self.blocks[block] if block in self.blocks else head(block)
@@ -94,12 +95,17 @@ class ScriptedChain:
     async def receipt(self, transaction):
         return self.receipts.get(transaction)
 
+    async def call(self, call, basis, *, sender=None):
+        if self.revert is not None:
+            raise self.revert
+        return b""
+
     async def fee_history(self, blocks, percentile):
         return [10 * GWEI, 10 * GWEI], [2 * GWEI]
 
-    def mine(self, attempt, number, fork=0):
+    def mine(self, attempt, number, fork=0, **changes):
         self.count = max(self.count, attempt.nonce + 1)
-        self.receipts[attempt.hash] = Receipt(
+        mined = Receipt(
             transaction_hash=attempt.hash,
             block_hash=block_hash(number, fork),
             block_number=number,
@@ -109,6 +115,7 @@ class ScriptedChain:
             contract=None,
             logs=(),
         )
+        self.receipts[attempt.hash] = replace(mined, **changes)
 
 
 @dataclass
