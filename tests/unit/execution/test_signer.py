@@ -4,6 +4,8 @@ import pickle
 import pytest
 from eth_account import Account
 from eth_keys.constants import SECPK1_N
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keeper.domain.errors import ConfigError
 from keeper.domain.submission import Fees
@@ -29,6 +31,42 @@ def test_the_signed_bytes_are_the_accounts_and_their_hash_is_known():
 
     assert Account.recover_transaction(signed.raw) == signer.address
     assert signer.sign(FIELDS) == signed
+
+
+@given(
+    nonce=st.integers(0, 2**32),
+    data=st.binary(max_size=70) | st.binary(min_size=250, max_size=300),
+    gas=st.integers(21_000, 2**24),
+    fees=st.lists(st.integers(0, 2**90), min_size=2, max_size=2),
+)
+def test_the_bytes_are_the_librarys_to_the_bit(nonce, data, gas, fees):
+    """Signed by hand for speed: every length of every field must come out the same."""
+    low, high = sorted(fees)
+    wanted = Unsigned(
+        nonce=nonce,
+        to=FIELDS.to,
+        calldata=data,
+        gas_limit=gas,
+        fees=Fees(max_fee=high, priority_fee=low),
+    )
+    theirs = Account.from_key(KEY).sign_transaction(
+        {
+            "type": 2,
+            "chainId": 1,
+            "nonce": nonce,
+            "to": wanted.to,
+            "value": 0,
+            "data": data,
+            "gas": gas,
+            "maxFeePerGas": high,
+            "maxPriorityFeePerGas": low,
+        }
+    )
+
+    signed = LocalSigner(KEY, 1).sign(wanted)
+
+    assert signed.raw == theirs.raw_transaction
+    assert signed.hash == theirs.hash.to_0x_hex()
 
 
 @pytest.mark.parametrize(
