@@ -2,17 +2,19 @@
 
 import pytest
 
+from keeper.chain.abi import checksum
 from keeper.chain.reader import connect
 from keeper.devnet.morpho import morpho_artifact, published_code
 from keeper.devnet.morpho_markets import BROKEN, HOSTILE, MARKETS
 from keeper.domain.decision import SkipReason
-from keeper.domain.errors import ConfigError
+from keeper.domain.errors import ConfigError, RpcRefused
 from keeper.domain.opportunity import Outcome, Window
 from keeper.domain.units import UINT256_MAX
 from keeper.protocols.morpho_blue import rules
 from keeper.protocols.morpho_blue.adapter import build
 from tests.chain.morpho_world import ADMIN, loaded, running_world, snapshots
 
+RETURNS_NOTHING = "0x00"
 MONTH = 30 * 24 * 3_600
 ANSWERS, REVERTS, BURNS = 0, 1, 2
 
@@ -69,12 +71,12 @@ async def test_accrual_equals_the_contract_to_the_wei(world, market, reader):
             expected = fields(rules.accrued(one.state, one.read.irm, moment))
             undo = world.node.rpc("evm_snapshot")
             world.next_at(moment)
-            world.morpho.contract.send("accrueInterest", world.market(each).terms)
+            world.mined("accrueInterest", world.market(each).terms)
             assert world.state(world.market(each)) == expected, world.market(each).spec.name
             world.node.rpc("evm_revert", [undo])
         world.next_at(moment)
         for one in world.morpho.markets.values():
-            world.morpho.contract.send("accrueInterest", one.terms)
+            world.mined("accrueInterest", one.terms)
     assert len(taken) == len(MARKETS)
     assert any(one.state.fee for one in taken.values())
     assert len({one.state.rate_at_target for one in taken.values()}) > 5
@@ -86,8 +88,8 @@ def refuses(world, one, borrower):
         world.node.call(
             world.morpho.contract.transaction("liquidate", one.terms, borrower, 1, 0, b"")
         )
-    except Exception as error:  # the node's words for a revert
-        return "position is healthy" in str(error)
+    except RpcRefused as error:
+        return "position is healthy" in error.text
     return False
 
 
@@ -285,3 +287,26 @@ async def test_no_deployment_where_there_is_none(world, reader):
         made = build(world.options(all=True, morpho=wrong), from_block=0, reader=reader)
         with pytest.raises(ConfigError):
             await made.discover(await reader.head())
+
+
+async def test_a_flash_loan_costs_nothing_but_gas(world, market, reader):
+    """All that Morpho holds of a token, for a fee of zero; the gas within the estimate."""
+    world.price(WETH=2_990)
+    taken = list((await snapshots(market, reader)).values())
+    borrower = checksum("0x" + "f1" * 20)
+    world.node.rpc("anvil_setCode", [borrower, RETURNS_NOTHING])
+    world.node.set_balance(borrower, 10**18)
+    for symbol in ("USDC", "WETH", "USDT", "WBTC"):
+        token = world.tokens[symbol]
+        (lender,) = {one for each in taken for one in each.flash_lenders(token.address)[0]}
+        token.send("approve", lender.lender, UINT256_MAX, sender=borrower)
+        for amount in (1, 1_001, lender.available):
+            receipt = world.morpho.contract.send(
+                "flashLoan", token.address, amount, b"", sender=borrower
+            )
+            assert lender.fee(amount) == 0
+            assert int(receipt["gasUsed"], 16) <= lender.gas
+        with pytest.raises(RpcRefused):
+            world.morpho.contract.send(
+                "flashLoan", token.address, lender.available + 1, b"", sender=borrower
+            )

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
@@ -198,7 +198,8 @@ class MorphoDeployment:
         for pair in asked.pairs:
             if self._noted.get(pair, asked.turn + 1) <= asked.turn:
                 del self._noted[pair]
-        return [self._snapshot(head, asked, read, each) for each in sorted(asked.active)]
+        found = [self._snapshot(head, asked, read, each) for each in sorted(asked.active)]
+        return [replace(found[0], notes=asked.structure.warnings), *found[1:]] if found else []
 
     def _snapshot(self, head: Head, asked: _Asked, read: Read, each: MarketId) -> MorphoSnapshot:
         market = asked.structure.markets[each]

@@ -16,8 +16,8 @@ FLASH_LOAN_KIND: Final = "morpho_blue_flash_loan"
 CALLBACK_GAS: Final = Gas(15_000)
 """The call back, on top of the liquidation: an estimate, of two calls and their data."""
 
-FLASH_LOAN_GAS: Final = Gas(110_000)
-"""A transaction of ``flashLoan`` alone, with the transfers both ways: more than any measured."""
+FLASH_LOAN_GAS: Final = Gas(70_000)
+"""A transaction of ``flashLoan`` alone: at most 57 109 measured, with plain tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
