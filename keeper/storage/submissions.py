@@ -1,11 +1,12 @@
 """Nonces, attempts and outcomes as rows: statements only, each inside the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
+from keeper.domain.errors import JournalError
 from keeper.domain.plan import Batch
 from keeper.domain.submission import (
     Attempt,
@@ -74,18 +75,35 @@ def _record_intents(connection: Connection, owner: int, batch: Batch, chain_id: 
             "spent": plan.spend_token,
             "received": plan.receive_token,
         }
-        newest = connection.execute(_NEWEST_ROUND, key).scalar()
         connection.execute(
-            _NEW_INTENT,
-            {
+            insert(intents).values(
+                transaction_id=owner,
+                position=position,
                 **key,
-                "transaction_id": owner,
-                "position": position,
-                "round": 0 if newest is None else newest + 1,
-                "state": NonceState.BOUND,
-                "plan": plan_document(plan),
-            },
+                round=_next_round(connection, key),
+                state=NonceState.BOUND,
+                plan=plan_document(plan),
+            )
         )
+
+
+def _next_round(connection: Connection, key: Mapping[str, object]) -> int:
+    """Return the round of the next intent of a key; JournalError while the last one is open."""
+    same = [intents.c[name] == value for name, value in key.items()]
+    newest = connection.execute(
+        select(intents.c.round, intents.c.state)
+        .where(*same)
+        .order_by(intents.c.round.desc())
+        .limit(1)
+    ).first()
+    if newest is None:
+        return 0
+    if newest.state == NonceState.BOUND:
+        raise JournalError(
+            f"{key['borrower']} has a transaction that no block consumed yet",
+            hint="nothing was signed; this is a bug: please report it",
+        )
+    return int(newest.round) + 1
 
 
 def add_attempt(connection: Connection, attempt: Attempt, lease_epoch: int) -> None:
@@ -260,4 +278,5 @@ def _orphan(connection: Connection, owner: int) -> None:
 
 def _move(connection: Connection, owner: int, state: NonceState) -> None:
     connection.execute(update(transactions).where(transactions.c.id == owner).values(state=state))
+    connection.execute(update(intents).where(intents.c.transaction_id == owner).values(state=state))
     connection.execute(update(intents).where(intents.c.transaction_id == owner).values(state=state))

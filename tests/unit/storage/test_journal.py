@@ -153,15 +153,42 @@ async def test_the_high_water_is_what_the_file_holds_even_after_a_failed_record(
     assert await journal.high_water() == 5
 
 
-async def test_the_round_of_an_intent_rises_each_time(journal, path):
-    """The same account liquidated again is another intent, not the same one twice."""
+def intents_in(path):
+    with sqlite3.connect(path) as raw:
+        rows = raw.execute("SELECT round, state FROM intents ORDER BY id").fetchall()
+    raw.close()
+    return rows
+
+
+async def test_a_round_rises_only_after_the_one_before_was_included(journal, path):
+    """The same account again is another intent; while one is open there is no other."""
     await journal.record([submission(0, plan(0))])
+    with pytest.raises(JournalError, match="no block consumed yet"):
+        await journal.record([submission(1, plan(0))])
+    await journal.include(0, inclusion())
     await journal.record([submission(1, plan(0))])
 
-    with sqlite3.connect(path) as raw:
-        rounds = raw.execute("SELECT round FROM intents ORDER BY id").fetchall()
-    raw.close()
-    assert rounds == [(0,), (1,)]
+    assert intents_in(path) == [(0, "included"), (1, "bound")]
+
+
+async def test_a_reorg_opens_the_intent_again(journal, path):
+    """The account has an open intent, as it had before the block that is gone."""
+    await journal.record([submission(0, plan(0))])
+    await journal.include(0, inclusion())
+    await journal.reopen(0)
+
+    assert intents_in(path) == [(0, "bound")]
+    with pytest.raises(JournalError, match="no block consumed yet"):
+        await journal.record([submission(1, plan(0))])
+
+
+async def test_a_final_intent_says_so(journal, path):
+    """What the tables say of an intent follows its nonce."""
+    await journal.record([submission(0, plan(0))])
+    await journal.include(0, inclusion())
+    await journal.finalise(0)
+
+    assert intents_in(path) == [(0, "final")]
 
 
 def test_the_files_are_for_the_owner_only(journal, path):
