@@ -8,6 +8,7 @@ that changes the chain may go through them.
 
 import itertools
 import json
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
@@ -118,15 +119,28 @@ class Rpc:
             await transport.close()
 
     async def _persistently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        started = time.monotonic()
+        try:
+            return await self._checked_way(ask)
+        except RpcUnavailable as error:
+            return await self._repeatedly(ask, error, time.monotonic() - started)
+
+    async def _repeatedly(
+        self, ask: Callable[[], Awaitable[T]], failure: RpcUnavailable, elapsed: float
+    ) -> T:
+        """Go on after a first attempt that failed and took ``elapsed`` seconds."""
+        failures = iter([failure])
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(max(ATTEMPTS, 2 * len(self._transports)))
-            | tenacity.stop_after_delay(self.timeouts.reads),
+            | tenacity.stop_after_delay(max(0.0, self.timeouts.reads - elapsed)),
             wait=tenacity.wait_random_exponential(WAIT_SECONDS, MAX_WAIT_SECONDS),
             retry=tenacity.retry_if_exception_type(RpcUnavailable),
             reraise=True,
         )
         async for attempt in retrying:
             with attempt:
+                for first in failures:
+                    raise first
                 return await self._checked_way(ask)
         raise RpcUnavailable("no endpoint answered")  # tenacity raised before this line
 
