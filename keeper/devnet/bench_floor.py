@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
 from keeper.chain.multicall import MULTICALL3
 from keeper.chain.transport import Transport
+from keeper.devnet.anvil import CHAIN_ID
 from keeper.devnet.bench_wire import SEND, Request, Wire
+from keeper.domain.submission import Fees
+from keeper.domain.units import Address, Gas, Wei
+from keeper.execution.signer import LocalSigner, Unsigned
 
 LOGS: Final = "log query"
 MULTICALL: Final = "multicall"
@@ -33,7 +36,7 @@ class Floor:
 
     def __init__(self, folder: Path, key: bytes) -> None:
         self.measured: dict[str, list[int]] = {part: [] for part in PARTS}
-        self._account = Account.from_key(key)
+        self._signer = LocalSigner(key, CHAIN_ID)
         self._database = _database(folder / "floor.sqlite")
 
     async def measure(
@@ -63,10 +66,20 @@ class Floor:
         self._database.close()
 
     def _signed(self, raw: bytes) -> int:
+        """Sign the same fields again, as the keeper does: what was signed is read back."""
         fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
-        wanted = {name: fields[name] for name in fields if name not in ("v", "r", "s")}
+        wanted = Unsigned(
+            nonce=fields["nonce"],
+            to=Address("0x" + bytes(fields["to"]).hex()),
+            calldata=bytes(fields["data"]),
+            gas_limit=Gas(fields["gas"]),
+            fees=Fees(
+                max_fee=Wei(fields["maxFeePerGas"]),
+                priority_fee=Wei(fields["maxPriorityFeePerGas"]),
+            ),
+        )
         start = time.perf_counter_ns()
-        self._account.sign_transaction(wanted)
+        self._signer.sign(wanted)
         return _since(start)
 
     def _committed(self, raw: bytes) -> int:
