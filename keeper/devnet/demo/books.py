@@ -301,7 +301,7 @@ def _reasons(facts: Facts) -> Check:
         held=not without,
         detail=f"no reason was given for leaving {', '.join(without)} alone"
         if without
-        else f"{len(facts.left_alone)} unhealthy accounts left alone, each with its reason",
+        else f"{len(facts.left_alone)} left alone while unhealthy, each with its reason",
     )
 
 

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from keeper.cli.words import ether
-from keeper.devnet.demo.report import reason_words, short
+from keeper.devnet.demo.report import many, reason_words, short
 from keeper.observe.redaction import one_line
 
 
@@ -61,11 +61,11 @@ def _told(event: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, str]
     kind = event["event"]
     if kind == "attempt":
         count = len(event["accounts"])
-        return f"keeper {event['kind']}s {_many(count, 'liquidation')} in one transaction", ""
+        return f"keeper {event['kind']}s {many(count, 'liquidation')} in one transaction", ""
     if kind == "included":
         done = sum(1 for plan in event["plans"] if not plan["failure"])
         netted = ether(event["net_profit_wei"])
-        return f"mined: {_many(done, 'liquidation')}, {netted} ETH net", "green"
+        return f"mined: {many(done, 'liquidation')}, {netted} ETH net", "green"
     if kind == "decision" and event["action"] == "skip" and event["reason"] != "in_flight":
         who = event["account"]
         reason = reason_words(event["reason"], event["detail"])
@@ -73,7 +73,3 @@ def _told(event: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, str]
     if kind in ("quarantine", "warning", "reopened"):
         return f"{kind}: {event.get('reason', event.get('hash'))}", "yellow"
     return "", ""
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

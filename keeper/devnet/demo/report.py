@@ -73,6 +73,11 @@ def usd(amount: int) -> str:
     return f"{decimal(amount, PRICE_DECIMALS, 2)} USD"
 
 
+def many(count: int, noun: str) -> str:
+    """Return a number of things: ``1 account``, ``2 accounts``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def reason_words(reason: str, detail: str) -> str:
     """Return a skip's reason as a sentence, its amounts in ether."""
     words = REASONS.get(reason, reason.replace("_", " "))
@@ -91,15 +96,18 @@ def print_report(facts: Facts, checks: Sequence[Check], accounts: int) -> None:
     total = sum(facts.net_usd(one) for one in facts.liquidations)
     touched = {one.account for one in facts.liquidations}
     print_line(
-        f"{len(facts.liquidations)} liquidations of {len(touched)} accounts in"
-        f" {len(facts.receipts)} transactions: {usd(total)} net,"
+        f"{many(len(facts.liquidations), 'liquidation')} of {many(len(touched), 'account')} in"
+        f" {many(len(facts.receipts), 'transaction')}: {usd(total)} net,"
         f" after {decimal(sum(facts.receipts.values()), ETHER, 6)} ETH for gas."
     )
     print_line("blocks: from the first at which it was possible to the one that has it.")
     left = {one.account for one in facts.left_alone}
     print_line("\nWhat it left alone, and why")
     print_pairs({f"{short(one.account)}  {one.kind}": _left(one) for one in facts.left_alone})
-    print_line(f"The other {accounts - len(touched | left)} accounts stayed healthy all the time.")
+    if not left:
+        print_line("nothing: no account is unhealthy")
+    healthy = many(accounts - len(touched | left), "other account")
+    print_line(f"{healthy} stayed healthy all the time")
     print_line("\nThe journal, checked against the chain")
     prices = (f"{name} {decimal(one, PRICE_DECIMALS, 2)}" for name, one in facts.prices.items())
     print_pairs({one.name: _verdict(one) for one in checks})

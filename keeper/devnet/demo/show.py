@@ -15,7 +15,7 @@ from keeper.devnet.demo.books import Facts
 from keeper.devnet.demo.ledger import Opening, facts, journal, opened_books
 from keeper.devnet.demo.process import KeeperProcess
 from keeper.devnet.demo.progress import Progress
-from keeper.devnet.demo.report import Told
+from keeper.devnet.demo.report import Told, many
 from keeper.devnet.demo.steps import STEPS, Step
 from keeper.devnet.demo.traffic import Traffic
 from keeper.devnet.demo.watch import QUIET_BLOCKS, Timeline, Watch
@@ -108,7 +108,7 @@ class _Stage:
         )
         self.progress.line(
             f"block {block}  step {number} of {len(STEPS)}: {step.title} ({shown})"
-            f" - {len(breached)} accounts become unhealthy",
+            f": {many(len(breached), 'new unhealthy account')}",
             "bold",
         )
 
@@ -235,7 +235,7 @@ def _folder(options: Options, progress: Progress) -> Iterator[Path]:
         progress.line(f"  look   .venv/bin/keeper scan --config {folder}/keeper.toml")
         progress.line(f"  move   .venv/bin/keeper devnet price WETH=2000 --dir {folder}")
         progress.line(f"  stop   kill $(cat {folder}/keeper.sqlite.lock)")
-        progress.line(f"         .venv/bin/keeper devnet down --dir {folder}")
+        progress.line(f"  stop   .venv/bin/keeper devnet down --dir {folder}")
 
 
 def _up(folder: Path, options: Options, stack: contextlib.ExitStack) -> dict[str, Any]:

@@ -6,10 +6,12 @@ ever be dust. Here half of every block is filled, so that the base fee stays whe
 is by EIP-1559's own rule: the keeper's prediction of it is put to the test, not spared it.
 """
 
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 
 from keeper.devnet.node import Node
+from keeper.domain.errors import RpcRefused
 from keeper.domain.units import GWEI
 
 BASE_FEE: Final = 10 * GWEI
@@ -40,28 +42,28 @@ class Traffic:
                 ("anvil_setNextBlockBaseFeePerGas", [hex(BASE_FEE)]),
             ]
         )
-        self._send(_USUAL)
+        self.keep_up()
 
     def keep_up(self) -> None:
         """Send what the next block lacks."""
-        block, mined, pending = self.node.batch(
+        fees, mined, pending = self.node.batch(
             [
-                ("eth_getBlockByNumber", ["latest", False]),
+                ("eth_feeHistory", ["0x1", "latest", []]),
                 ("eth_getTransactionCount", [_SENDER, "latest"]),
                 ("eth_getTransactionCount", [_SENDER, "pending"]),
             ]
         )
+        next_fee = int(fees["baseFeePerGas"][-1], 16)
         waiting = int(pending, 16) - int(mined, 16)
-        self._send(wanted(int(block["baseFeePerGas"], 16)) - waiting)
+        self._send(wanted(next_fee) - waiting, next_fee)
 
-    def _send(self, count: int) -> None:
+    def _send(self, count: int, next_fee: int) -> None:
         # The lowest ceiling of all: whoever has something to do goes first.
-        fees = {
-            "maxFeePerGas": hex(BASE_FEE * 5 // 4 + _TIP),
-            "maxPriorityFeePerGas": hex(_TIP),
-        }
+        fees = {"maxFeePerGas": hex(next_fee + _TIP), "maxPriorityFeePerGas": hex(_TIP)}
         call = {"from": _SENDER, "to": _BURNER, "gas": hex(_GAS), **fees}
-        self.node.batch([("eth_sendTransaction", [call])] * max(count, 0))
+        # A block that came in between may have raised the fee: the next one is steered back.
+        with contextlib.suppress(RpcRefused):
+            self.node.batch([("eth_sendTransaction", [call])] * max(count, 0))
 
 
 def wanted(base_fee: int) -> int:
