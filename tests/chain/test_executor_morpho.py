@@ -3,6 +3,7 @@
 import pytest
 
 from contracts.build import BUILDS
+from keeper.domain.units import UINT256_MAX
 from keeper.execution.executor import decode_results
 from tests.chain import executor_morpho_world as morphos
 from tests.chain import executor_world as worlds
@@ -237,7 +238,7 @@ def test_where_nothing_is_borrowed_morpho_looks_itself(world):
 
 @pytest.mark.parametrize("healthy", [True, False])
 def test_the_health_counts_interest_up_to_the_very_block(world, healthy):
-    """One unit of the price decides, with the interest of this block; stored numbers know less."""
+    """One unit of the price decides, with the interest of this block, as Morpho itself says."""
     market = world.markets["one hop"]
     _, collateral = world.position(market)
     stored, then = world.debt_of(market), world.timestamp() + 30 * 86_400
@@ -249,14 +250,19 @@ def test_the_health_counts_interest_up_to_the_very_block(world, healthy):
     limit = -(-due * morphos.WAD // morphos.LLTV)
     price = -(-limit * morphos.PRICE_SCALE // collateral)
     market.oracle.send("tell", price if healthy else price - 1)
-    step = step_of(world, LOAN, "one hop").with_(borrow=due)
-    steps = [step, step_of(world, CALLBACK, "same asset")]
+    steps = [
+        step_of(world, LOAN, "one hop").with_(borrow=due),
+        step_of(world, CALLBACK, "one hop"),
+        step_of(world, CALLBACK, "same asset"),
+    ]
 
     world.node.rpc("evm_setNextBlockTimestamp", [hex(then)])
-    _, (report, _) = world.run(*steps)
+    _, reports = world.run(*steps)
 
+    gone = f"NotLiquidatable({market.borrower}, {UINT256_MAX})"
+    at_the_limit = [f"NotLiquidatable({market.borrower}, {10**18})", "position is healthy", ""]
     assert stored < due
-    assert report.failure == (f"NotLiquidatable({market.borrower}, {10**18})" if healthy else "")
+    assert [each.failure for each in reports] == (at_the_limit if healthy else ["", gone, ""])
 
 
 def test_nonsense_is_named(world):

@@ -23,6 +23,7 @@ MORPHO_MODES = (
     "other_loan",
     "asks_for_more",
     "takes_half",
+    "takes_more",
     "gone",
 )
 UNIT = 10**18
@@ -203,6 +204,7 @@ def test_what_the_hook_tried_was_the_message_that_is_waited_for(trap):
         (CALLBACK, "other_data", "UnexpectedCallback("),
         (CALLBACK, "other_entry", "UnexpectedCallback("),
         (CALLBACK, "asks_for_more", "Shortfall("),
+        (CALLBACK, "takes_more", "Panic(17)"),
         (CALLBACK, "gone", "NotLiquidatable("),
         (MORPHO_LOAN, "no_callback", "CallbackMissing("),
         (MORPHO_LOAN, "two_callbacks", "UnexpectedCallback("),

@@ -126,7 +126,7 @@ interface IMorphoReceiver {
 
 /// An allowed Morpho gone bad: it liquidates for a bonus of ten percent, or breaks the manners of its callbacks.
 contract HostileMorpho {
-    enum Mode { Plain, NoCallback, TwoCallbacks, OtherData, OtherEntry, OtherLoan, AsksForMore, TakesHalf, Gone }
+    enum Mode { Plain, NoCallback, TwoCallbacks, OtherData, OtherEntry, OtherLoan, AsksForMore, TakesHalf, TakesMore, Gone }
 
     Mode public mode;
 
@@ -150,7 +150,7 @@ contract HostileMorpho {
         uint256 owed = mode == Mode.AsksForMore ? seized + 1 : seized * 10 / 11;
         if (mode == Mode.NoCallback) return (seized, owed);
         if (data.length != 0) _callBack(msg.sender, true, owed, data);
-        uint256 taken = mode == Mode.TakesHalf ? owed / 2 : owed;
+        uint256 taken = mode == Mode.TakesHalf ? owed / 2 : mode == Mode.TakesMore ? owed + 1 : owed;
         IToken(market_.loanToken).transferFrom(msg.sender, address(this), taken);
         return (seized, owed);
     }
