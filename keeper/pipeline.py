@@ -85,7 +85,8 @@ async def decided(
         if not accounts:
             continue
         result.health.update(((one.market, one.account), one) for one in accounts)
-        for answer in await _considered(planner, snapshot, accounts, window, in_flight):
+        first = [snapshot, *(one for one in snapshots if one is not snapshot)]
+        for answer in await _considered(planner, first, accounts, window, in_flight):
             if isinstance(answer, Skip):
                 result.decisions.append(answer)
             else:
@@ -106,12 +107,17 @@ def _past_the_line(snapshot: MarketSnapshot, only: Address | None) -> list[Accou
 
 async def _considered(
     planner: Planner,
-    snapshot: MarketSnapshot,
+    snapshots: Sequence[MarketSnapshot],
     unhealthy: Sequence[AccountHealth],
     window: Window,
     in_flight: InFlight,
 ) -> list[Candidate | Skip]:
-    """Return a candidate for every account that can be liquidated, a skip for every other."""
+    """
+    Return a candidate for every account that can be liquidated, a skip for every other.
+
+    The accounts are the first snapshot's; every market may lend to them.
+    """
+    snapshot = snapshots[0]
     valuation = await planner.valuer.valuation(snapshot)
     answers: list[Candidate | Skip] = []
     lenders: dict[Address, tuple[Sequence[FlashLender], Sequence[Refusal]]] = {}
@@ -137,7 +143,7 @@ async def _considered(
             answers.append(_skip(health, reason, "; ".join(one.detail for one in refusals)))
             continue
         for token in {one.spend_token for one in opportunities} - lenders.keys():
-            lenders[token] = snapshot.flash_lenders(token)
+            lenders[token] = _lenders(snapshots, token)
         answers.append(
             Candidate(
                 market=health.market,
@@ -152,6 +158,18 @@ async def _considered(
             )
         )
     return answers
+
+
+def _lenders(
+    snapshots: Sequence[MarketSnapshot], token: Address
+) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
+    """Return who in any market lends ``token``, each once, and why the others do not."""
+    lenders, refusals = list[FlashLender](), list[Refusal]()
+    for snapshot in snapshots:
+        found, refused = snapshot.flash_lenders(token)
+        lenders += [one for one in found if one not in lenders]
+        refusals += refused
+    return lenders, refusals
 
 
 async def _plan(
