@@ -30,7 +30,8 @@ def socket_path(journal: Path) -> Path:
     The system bounds a socket's path; where the journal's is too long, the socket is in
     the temporary folder under a name made of the journal's path.
     """
-    beside = journal.absolute().with_name(journal.name + ".sock")
+    real = journal.resolve()
+    beside = real.with_name(real.name + ".sock")
     if len(os.fsencode(beside)) <= LONGEST_PATH:
         return beside
     name = hashlib.sha256(os.fsencode(beside)).hexdigest()[:32]

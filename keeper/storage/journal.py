@@ -65,7 +65,9 @@ class Journal:
             lock.release()
             raise
         try:
-            first = database.write_now(_identified, chain_id, sender or "", chain_nonce)
+            first = database.write_now(
+                _identified, path, chain_id, sender or "", chain_nonce, init=init
+            )
         except JournalError:
             database.close()
             lock.release()
@@ -128,8 +130,12 @@ class Journal:
 
 
 def _refuse_missing(path: Path, chain_nonce: int, *, init: bool) -> None:
-    missing = not path.exists() or path.stat().st_size == 0
-    if missing and chain_nonce > 0 and not init:
+    if not path.exists() or path.stat().st_size == 0:
+        _refuse_used(path, chain_nonce, init=init)
+
+
+def _refuse_used(path: Path, chain_nonce: int, *, init: bool) -> None:
+    if chain_nonce > 0 and not init:
         raise JournalError(
             f"there is no journal at {path}, but the key has sent {chain_nonce} transactions",
             hint="point journal.path at the key's journal; if there is none and nothing of"
@@ -137,10 +143,13 @@ def _refuse_missing(path: Path, chain_nonce: int, *, init: bool) -> None:
         )
 
 
-def _identified(connection: Connection, chain_id: int, sender: str, chain_nonce: int) -> int:
+def _identified(
+    connection: Connection, path: Path, chain_id: int, sender: str, chain_nonce: int, *, init: bool
+) -> int:
     """Check whose journal it is, or make it ours; return the first nonce it answers for."""
     row = connection.execute(select(identity)).first()
     if row is None:
+        _refuse_used(path, chain_nonce, init=init)
         connection.execute(
             insert(identity).values(
                 id=1,

@@ -9,10 +9,15 @@ from keeper.domain.errors import JournalError
 
 
 class SigningLock:
-    """``<journal>.lock``, locked; the kernel releases it when the process dies."""
+    """
+    ``<journal>.lock``, locked; the kernel releases it when the process dies.
+
+    It is beside the file itself, whatever links lead there: one file has one lock.
+    """
 
     def __init__(self, journal: Path) -> None:
-        self.path = journal.with_name(journal.name + ".lock")
+        real = journal.resolve()
+        self.path = real.with_name(real.name + ".lock")
         self._descriptor = _opened(self.path)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

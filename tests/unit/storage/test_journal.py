@@ -21,7 +21,9 @@ from keeper.domain.submission import (
     PlanOutcome,
     Submission,
 )
+from keeper.execution.control import socket_path
 from keeper.storage import database, submissions
+from keeper.storage.database import opened
 from keeper.storage.journal import Journal
 from keeper.storage.schema import metadata
 from tests.support.scripted_submission import batch, plan
@@ -146,10 +148,10 @@ async def test_the_high_water_is_what_the_file_holds_even_after_a_failed_record(
     assert await journal.high_water() == 4
 
     with pytest.raises(JournalError):
-        await journal.record([submission(5), submission(4)])
+        await journal.record([submission(5, plan(1)), submission(4, plan(2))])
     assert await journal.high_water() == 4
 
-    await journal.record([submission(5)])
+    await journal.record([submission(5, plan(1))])
     assert await journal.high_water() == 5
 
 
@@ -201,6 +203,26 @@ def test_a_second_process_is_refused_and_told_which_has_it(journal, path):
     """Two processes with one key overwrite each other's nonces."""
     with pytest.raises(JournalError, match=f"in use by process {os.getpid()}"):
         Journal.open(path, chain_id=1, sender=SENDER)
+
+
+def test_a_link_to_a_journal_has_the_same_lock(journal, path, tmp_path):
+    """Two names of one file are one journal."""
+    link = tmp_path / "other" / "linked.sqlite"
+    link.parent.mkdir()
+    link.symlink_to(path)
+
+    with pytest.raises(JournalError, match="in use by process"):
+        Journal.open(link, chain_id=1, sender=SENDER)
+    assert socket_path(link) == socket_path(path)
+
+
+def test_a_journal_that_was_never_finished_is_a_missing_one(path):
+    """Killed between the tables and the identity: it knows nothing of a key that was used."""
+    opened(path).close()
+
+    with pytest.raises(JournalError, match="has sent 5 transactions"):
+        Journal.open(path, chain_id=1, sender=SENDER, chain_nonce=5)
+    Journal.open(path, chain_id=1, sender=SENDER, chain_nonce=5, init=True).close()
 
 
 async def test_reading_commands_work_beside_the_running_node(journal, path):
