@@ -16,8 +16,24 @@ from keeper.storage.documents import canonical
 from keeper.storage.schema import decisions as decisions_table
 from keeper.storage.schema import digests
 
-Verdict = tuple[str, str, int | None]
-"""Action, reason, profit band: what has to change before a decision is stored again."""
+Verdict = tuple[str, str, Wei | None]
+"""Action, reason and net profit, as they were stored."""
+
+
+def is_news(before: Verdict | None, now: Verdict) -> bool:
+    """
+    Whether an account's decision differs from what was stored of it last.
+
+    Action and reason count; of the profit, that it left the band from half of what was
+    stored to its double (so what trembles around any one number is stored once).
+    """
+    if before is None or before[:2] != now[:2]:
+        return True
+    was, profit = before[2], now[2]
+    if was is None or profit is None:
+        return was is not profit
+    near = profit < 0 if was < 0 else profit >= 0
+    return not (near and 2 * abs(profit) >= abs(was) and abs(profit) <= 2 * abs(was))
 
 
 def profit_band(net_profit: Wei | None) -> int | None:
@@ -79,13 +95,17 @@ class DecisionJournal:
     ) -> None:
         """Store what changed since the last block, and the block's digest."""
         ordered = sorted(decisions, key=lambda one: (one.market, one.account))
-        verdicts = {(str(one.market), str(one.account)): _verdict(one) for one in ordered}
-        changed = [
-            one for one in ordered if self._last.get((one.market, one.account)) != _verdict(one)
-        ]
-        rows = [_row(one, head, health.get((one.market, one.account))) for one in changed]
+        stored: dict[tuple[str, str], Verdict] = {}
+        rows = []
+        for one in ordered:
+            key, verdict = (one.market, one.account), _verdict(one)
+            before = self._last.get(key)
+            if is_news(before, verdict):
+                rows.append(_row(one, head, health.get(key)))
+                before = verdict
+            stored[key] = before or verdict
         await self._database.write(_stored, rows, _digest(head, ordered))
-        self._last = verdicts
+        self._last = stored
 
 
 def _stored(
@@ -98,7 +118,7 @@ def _stored(
 
 def _verdict(decision: Decision) -> Verdict:
     action = "liquidate" if isinstance(decision, Liquidate) else "skip"
-    return action, _reason(decision), profit_band(_net_profit(decision))
+    return action, _reason(decision), _net_profit(decision)
 
 
 def _reason(decision: Decision) -> str:
@@ -110,7 +130,7 @@ def _net_profit(decision: Decision) -> Wei | None:
 
 
 def _row(decision: Decision, head: Head, health: AccountHealth | None) -> dict[str, object]:
-    action, reason, band = _verdict(decision)
+    action, reason, net_profit = _verdict(decision)
     return {
         "block_number": head.number,
         "block_hash": head.hash,
@@ -119,8 +139,8 @@ def _row(decision: Decision, head: Head, health: AccountHealth | None) -> dict[s
         "action": action,
         "reason": reason,
         "detail": "" if isinstance(decision, Liquidate) else decision.detail,
-        "net_profit": _net_profit(decision),
-        "profit_band": band,
+        "net_profit": net_profit,
+        "profit_band": profit_band(net_profit),
         "health_factor": None if health is None else health.health_factor,
         "document": canonical(decision),
     }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from keeper.domain.decision import Liquidate, Skip, SkipReason
 from keeper.storage.database import opened
-from keeper.storage.decisions import DecisionJournal, profit_band
+from keeper.storage.decisions import DecisionJournal, is_news, profit_band
 from keeper.storage.documents import plan_document, plan_from
 from keeper.storage.paper import PaperLedger
 from tests.support.scripted_submission import MARKET, account, head, plan
@@ -48,6 +48,53 @@ async def test_permanent_dust_is_one_row_and_every_block_has_its_digest(tmp_path
     assert len(digests) == 7
     assert json.loads(digests[0][1]) == {"dust": "1"}
     assert digests[0][2] == digests[2][2] != digests[1][2]
+
+
+async def test_a_thousand_blocks_of_dust_are_as_many_rows_as_accounts(tmp_path, database):
+    """Whatever number the profit trembles around; a digest is a few hundred bytes."""
+    log = DecisionJournal(database)
+    worth = [-(2**40), 2**40, -5, 0, None]
+    for number in range(1_000):
+        await log.record(head(number), [dust(at, one, number) for at, one in enumerate(worth)], {})
+
+    counted = rows(tmp_path, "SELECT account, count(*) FROM decisions GROUP BY account")
+    assert [count for _, count in counted] == [1] * len(worth)
+    (size,) = rows(tmp_path, "SELECT max(length(block_hash || counts || sha256)) FROM digests")
+    assert size[0] < 400
+
+
+def dust(index, worth, number):
+    trembling = None if worth is None else worth + number % 3 - 1 if abs(worth) > 5 else worth
+    return replace(DUST, account=account(index), net_profit=trembling)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "news"),
+    [
+        (10, 20, False),
+        (10, 21, True),
+        (10, 5, False),
+        (10, 4, True),
+        (-10, -20, False),
+        (-10, -21, True),
+        (5, -5, True),
+        (0, 0, False),
+        (0, 1, True),
+        (None, None, False),
+        (None, 1, True),
+        (1, None, True),
+    ],
+)
+def test_a_profit_is_news_when_it_doubled_or_halved_since_it_was_stored(before, now, news):
+    """Drifting slowly counts from what was stored, not from the last block."""
+    assert is_news(("skip", "dust", before), ("skip", "dust", now)) is news
+
+
+def test_another_action_or_reason_is_always_news():
+    """Also where the profit is the same."""
+    assert is_news(None, ("skip", "dust", 1))
+    assert is_news(("skip", "dust", 1), ("skip", "no_exit_route", 1))
+    assert is_news(("skip", "dust", 1), ("liquidate", "profitable", 1))
 
 
 @given(st.integers(-(2**255), 2**255))
