@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
-from keeper.domain.errors import ChainError, NotBroadcast
+from keeper.domain.errors import ChainError, NotBroadcast, OutcomeUnknown, SubmissionError
 from keeper.domain.head import Head
 from keeper.domain.units import Address, MarketKey
 from keeper.latest import Latest
@@ -32,6 +32,7 @@ class Node:
 
     Without ``decide`` it observes: health is read and told, nothing is planned.
     ``drain_seconds`` bounds how long a bounded run waits for what it has sent; 0: not at all.
+    While something is in flight and no block comes, it is looked after every ``quiet_seconds``.
     """
 
     heads: HeadSource
@@ -41,7 +42,9 @@ class Node:
     decisions: DecisionLog
     emit: Callable[[Event], None]
     drain_seconds: float = 60.0
+    quiet_seconds: float = 30.0
     _told: dict[tuple[str, str], object] = field(default_factory=dict)
+    _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
 
     async def run(self, blocks: int | None = None) -> None:
         """Act on every head until cancelled, or on ``blocks`` heads and see them through."""
@@ -61,19 +64,30 @@ class Node:
     async def _act(self, newest: Latest[Head], blocks: int | None) -> None:
         handled = 0
         while blocks is None or handled < blocks:
-            handled += await self._handled(await newest.get())
+            handled += await self._handled(await self._next(newest))
         try:
             async with asyncio.timeout(self.drain_seconds):
                 while self.drain_seconds and self.submitter.in_flight():
-                    await self._drained(await newest.get())
+                    await self._drained(await self._next(newest))
         except TimeoutError:
             log.warning("still in flight after %s s; the journal has it", self.drain_seconds)
+
+    async def _next(self, newest: Latest[Head]) -> Head:
+        """Return the next head; until it comes, keep alive what is in flight."""
+        while self._read is not None and self.submitter.in_flight():
+            try:
+                async with asyncio.timeout(self.quiet_seconds):
+                    return await newest.get()
+            except TimeoutError:
+                await self._followed_later(*self._read)
+        return await newest.get()
 
     async def _handled(self, head: Head) -> bool:
         """Do one head's whole work; False when the block could not be read."""
         try:
             snapshots = await self.book.advance(head)
             self._tell_markets(head, snapshots)
+            self._read = (head, snapshots)
             sent_before = bool(self.submitter.in_flight())
             if sent_before:
                 await self._look_after(head, snapshots)
@@ -92,7 +106,9 @@ class Node:
     async def _drained(self, head: Head) -> None:
         """Read a head only to look after what is in flight."""
         try:
-            await self._look_after(head, await self.book.advance(head))
+            snapshots = await self.book.advance(head)
+            self._read = (head, snapshots)
+            await self._look_after(head, snapshots)
         except ChainError as error:
             log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
 
@@ -114,7 +130,10 @@ class Node:
             health = snapshot.account(account)
             return health is not None and (health.liquidatable or bool(health.unpriced))
 
-        await self.submitter.follow(head, still_unhealthy)
+        try:
+            await self.submitter.follow(head, still_unhealthy)
+        except SubmissionError as error:
+            log.warning("follow_failed block=%d code=%s reason=%s", head.number, error.code, error)
 
     async def _decided(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Decided:
         if self.decide is None:
@@ -130,6 +149,9 @@ class Node:
             why = "gas is too expensive for it now, or too much is in flight"
         except NotBroadcast as error:
             taken, why = (), str(error)
+        except OutcomeUnknown as error:
+            log.warning("send_unclear block=%d reason=%s", result.head.number, error)
+            return
         left = {(plan.market, plan.account) for batch in taken for plan in batch.plans}
         result.decisions = [
             _not_sent(one, why)

@@ -8,7 +8,14 @@ import pytest
 
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Liquidate, Skip, SkipReason
-from keeper.domain.errors import JournalError, NotBroadcast, SnapshotReorged
+from keeper.domain.errors import (
+    ForeignKeyUse,
+    JournalError,
+    KeeperError,
+    NotBroadcast,
+    OutcomeUnknown,
+    SnapshotReorged,
+)
 from keeper.domain.head import Head
 from keeper.node import Node
 from keeper.pipeline import Decided
@@ -72,8 +79,9 @@ class ScriptedBook:
 
 
 class RecordingSubmitter:
-    def __init__(self, error=None, flights=(), takes=None):
+    def __init__(self, error=None, flights=(), takes=None, follow_error=None):
         self.submitted, self.followed, self._error = [], [], error
+        self._follow_error = follow_error
         self._takes = takes
         self._flights = list(flights)
 
@@ -88,6 +96,8 @@ class RecordingSubmitter:
 
     async def follow(self, head, still_unhealthy):
         self.followed.append((head.number, still_unhealthy("m:1", ALICE)))
+        if self._follow_error:
+            raise self._follow_error
         self._flights = self._flights[1:]
 
 
@@ -223,3 +233,61 @@ async def test_a_quarantined_market_is_told_once():
 
     told = [one for one in events if one["event"] == "quarantine"]
     assert [(one["market"], one["reason"]) for one in told] == [("m:2", "oracle reverts")]
+
+
+@pytest.mark.parametrize("error", [NotBroadcast("signer"), OutcomeUnknown("perhaps")])
+async def test_a_follow_that_could_not_send_costs_nothing_else(error):
+    """The nonces stay bound, the next head tries again, and the others are decided on."""
+    flights = [frozenset({("m:1", ALICE)})]
+    node, events = a_node(
+        ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(flights=flights, follow_error=error),
+        drain_seconds=0,
+    )  # fmt: skip
+
+    await node.run(blocks=1)
+
+    assert [one["event"] for one in events] == ["decision", "block"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ForeignKeyUse("stolen"), 5), (JournalError("disk full"), 4)]
+)
+async def test_what_makes_signing_unsafe_ends_the_node(error, code):
+    """Nothing is decided after it; a supervisor and the exit code say the rest."""
+    flights = [frozenset({("m:1", ALICE)})]
+    node, events = a_node(
+        ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(flights=flights, follow_error=error)
+    )
+
+    with pytest.raises(KeeperError) as caught:
+        await node.run()
+
+    assert caught.value.exit_code == code
+    assert events == []
+
+
+async def test_a_send_without_a_clear_outcome_is_not_told_as_a_skip():
+    """It may be mined: the record must not say that it was not sent."""
+
+    async def plans(head, snapshots, in_flight):
+        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
+
+    node, events = a_node(
+        ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(OutcomeUnknown("lost")), plans
+    )
+
+    await node.run(blocks=1)
+
+    assert [one["action"] for one in events if one["event"] == "decision"] == ["liquidate"]
+
+
+async def test_what_is_in_flight_is_looked_after_while_no_block_comes():
+    """A pool that dropped it on a quiet chain would never make a block with it."""
+    submitter = RecordingSubmitter(flights=[frozenset({("m:1", ALICE)})] * 3)
+    node, _ = a_node(
+        ScriptedHeads(1), ScriptedBook({}), submitter, quiet_seconds=0.01, drain_seconds=5
+    )
+
+    await node.run(blocks=1)
+
+    assert [number for number, _ in submitter.followed] == [1, 1, 1]
