@@ -24,11 +24,16 @@ from keeper.storage.schema import LANE, ROUTE, attempts, intents, outcomes, tran
 _NEW_TRANSACTION: Final = insert(transactions)
 _NEW_INTENT: Final = insert(intents)
 _NEW_ATTEMPT: Final = insert(attempts)
-_NEWEST_ROUND: Final = select(func.max(intents.c.round)).where(
-    *(
-        intents.c[name] == bindparam(name)
-        for name in ("chain_id", "market", "borrower", "spent", "received")
+_NEWEST_ROUND: Final = (
+    select(intents.c.round, intents.c.state)
+    .where(
+        *(
+            intents.c[name] == bindparam(name)
+            for name in ("chain_id", "market", "borrower", "spent", "received")
+        )
     )
+    .order_by(intents.c.round.desc())
+    .limit(1)
 )
 
 
@@ -76,26 +81,21 @@ def _record_intents(connection: Connection, owner: int, batch: Batch, chain_id: 
             "received": plan.receive_token,
         }
         connection.execute(
-            insert(intents).values(
-                transaction_id=owner,
-                position=position,
+            _NEW_INTENT,
+            {
                 **key,
-                round=_next_round(connection, key),
-                state=NonceState.BOUND,
-                plan=plan_document(plan),
-            )
+                "transaction_id": owner,
+                "position": position,
+                "round": _next_round(connection, key),
+                "state": NonceState.BOUND,
+                "plan": plan_document(plan),
+            },
         )
 
 
 def _next_round(connection: Connection, key: Mapping[str, object]) -> int:
     """Return the round of the next intent of a key; JournalError while the last one is open."""
-    same = [intents.c[name] == value for name, value in key.items()]
-    newest = connection.execute(
-        select(intents.c.round, intents.c.state)
-        .where(*same)
-        .order_by(intents.c.round.desc())
-        .limit(1)
-    ).first()
+    newest = connection.execute(_NEWEST_ROUND, key).first()
     if newest is None:
         return 0
     if newest.state == NonceState.BOUND:
