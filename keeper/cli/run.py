@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -20,6 +22,11 @@ from keeper.config import load, overrides
 from keeper.domain.errors import ConfigError
 from keeper.observe.events import Event
 from keeper.observe.logging import configure
+
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+STOP_SECONDS: Final = 25.0
+"""The longest that a stop may take; supervisors kill after 30 by default."""
+OVERDUE_EXIT: Final = 3
 
 
 def command(
@@ -60,16 +67,31 @@ def command(
 
 
 async def _until_stopped(work: Coroutine[object, object, None]) -> None:
-    """Run until it ends by itself or SIGTERM asks for an end; what was sent is in the journal."""
+    """
+    Run until it ends by itself or a signal asks for an end; what was sent is in the journal.
+
+    The first SIGTERM or SIGINT ends it within ``STOP_SECONDS``, the second at once.
+    """
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def stop() -> None:
+        for number in STOPPING:
+            loop.remove_signal_handler(number)
+        last = threading.Timer(STOP_SECONDS, os._exit, [OVERDUE_EXIT])
+        last.daemon = True
+        last.start()
+        task.cancel()
+
+    for number in STOPPING:
+        loop.add_signal_handler(number, stop)
     try:
         await task
     except asyncio.CancelledError:
         print_note("stopped")
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number in STOPPING:
+            loop.remove_signal_handler(number)
 
 
 def _emit_json(event: Event) -> None:

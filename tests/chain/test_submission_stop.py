@@ -1,0 +1,68 @@
+"""Stopping the real node: in order at the first signal, at once at the second."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from keeper.storage.journal import Journal
+from tests.chain.worlds import Keeper
+from tests.support.threaded import proxied
+
+FALL = {"WETH": 2_500 * 10**8}
+SOON = 10.0
+
+
+@pytest.fixture
+def keeper(aave36, tmp_path):
+    """A keeper of the market, in a folder of its own."""
+    made = Keeper(tmp_path / "keeper", aave36)
+    made.configure()
+    return made
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_node_in_order(keeper, number):
+    """Exit code 0 in a few seconds, and the journal is free for the next process."""
+    with keeper.running() as running:
+        running.until("block")
+        asked = time.monotonic()
+        running.process.send_signal(number)
+
+        assert running.end() == 0
+        assert time.monotonic() - asked < SOON
+    journal = Journal.open(
+        keeper.folder / "keeper.sqlite", chain_id=31337, sender=keeper.devnet.accounts.hot
+    )
+    journal.close()
+
+
+def test_a_second_signal_ends_it_at_once_and_the_journal_knows_what_was_sent(keeper):
+    """The node holds the send for ever: the first signal waits for it, the second does not."""
+    with proxied(keeper.devnet.node.port) as proxy:
+        held = []
+
+        async def hold(request):
+            if request["method"] == "eth_sendRawTransaction":
+                held.append(request["params"][0])
+                await asyncio.sleep(60)
+
+        proxy.hooks.append(hold)
+        keeper.endpoint = proxy.ws_url
+        keeper.configure()
+        keeper.devnet.set_prices(FALL)
+        with keeper.running() as running:
+            deadline = time.monotonic() + 30
+            while not held and time.monotonic() < deadline:
+                time.sleep(0.02)
+            running.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            still = running.process.poll()
+            running.process.send_signal(signal.SIGTERM)
+
+            assert still is None
+            assert running.end() == -signal.SIGTERM
+    shown = keeper.command("tx", "list", "--json").document["transactions"]
+    assert {one["state"] for one in shown} == {"bound"}
+    assert len(shown) == len(set(held))
