@@ -11,6 +11,7 @@ from keeper.devnet.assets import BY_SYMBOL
 from keeper.devnet.market import Devnet
 from keeper.devnet.morpho import irm_artifact, morpho_artifact
 from keeper.devnet.node import Receipt
+from keeper.execution.executor import STEP_TYPE
 from tests.chain import executor_world as worlds
 from tests.chain.executor_world import Step, World
 
@@ -61,7 +62,7 @@ class MorphoWorld(World):
         admin = self.devnet.accounts.admin
         market.oracle.send("tell", price)
         debt = collateral * price // PRICE_SCALE * share_bps // 10_000
-        self.morpho.send("supply", market.params, debt * 2, 0, admin, b"")
+        self.morpho.send("supply", market.params, debt * 3, 0, admin, b"")
         self.morpho.send("supplyCollateral", market.params, collateral, market.borrower, b"")
         self.morpho.send(
             "borrow", market.params, debt, 0, market.borrower, admin, sender=market.borrower
@@ -131,3 +132,8 @@ def price_of(collateral: str, loan: str, prices: dict[str, int]) -> int:
     """Return the oracle's price of a collateral in a loan token, by symbols."""
     worth = PRICE_SCALE * prices[collateral] * BY_SYMBOL[loan].unit
     return worth // (prices[loan] * BY_SYMBOL[collateral].unit)
+
+
+def job_of(step: Step) -> bytes:
+    """Return what the executor gives away and expects back: the step, and what lay there: none."""
+    return encode([f"({STEP_TYPE},uint256,uint256)"], [(step.values(), 0, 0)])

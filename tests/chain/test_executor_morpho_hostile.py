@@ -169,7 +169,7 @@ def test_a_transfer_hook_gets_in_nowhere(trap, entry, funding):
         "liquidate": ([step.values()], worlds.SOON, 0),
         "runStep": (0, step.values(), 0),
         "uniswapV3SwapCallback": (1, -1, b""),
-    }.get(entry, (1, _message(trap, step)))
+    }.get(entry, (1, morphos.job_of(step)))
     message = world.executor.artifact.calldata(entry, *data)
     allowed, owner = True, world.devnet.accounts.owner
     world.executor.send("setOperator", trap.token.address, allowed, sender=owner)
@@ -193,7 +193,7 @@ def test_what_the_hook_tried_was_the_message_that_is_waited_for(trap):
         [trap.world.transaction([step]).as_json(), "latest", {"tracer": "callTracer"}],
     )
 
-    assert _message(trap, step).hex() in str(said)
+    assert morphos.job_of(step).hex() in str(said)
 
 
 @pytest.mark.parametrize(
@@ -236,9 +236,3 @@ def test_an_allowance_that_is_not_used_is_taken_back(trap, funding, mode):
     assert report.received == 110 * UNIT
     assert report.profit == (10 if mode == "plain" else 60) * UNIT
     assert trap.left() == {0}
-
-
-def _message(trap: Trap, step: Step) -> bytes:
-    """Return what the executor gives to Morpho and expects back: the step and what lay there."""
-    inner = "(uint8,bytes,address,address,uint8,address,uint256,address,bytes,uint256,uint256)"
-    return worlds.encode([f"({inner},uint256,uint256)"], [(step.values(), 0, 0)])

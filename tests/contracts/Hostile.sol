@@ -8,6 +8,7 @@ contract HostileToken {
     Mode public mode;
     address public target;
     bytes public message;
+    uint256 public patience;
     bool public reentered;
     bytes public answer;
     mapping(address => uint256) public balanceOf;
@@ -15,6 +16,7 @@ contract HostileToken {
 
     function behave(Mode next) external { mode = next; }
     function reenterWith(address to, bytes calldata data) external { (target, message) = (to, data); }
+    function wait(uint256 transfers) external { patience = transfers; }
     function give(address to, uint256 amount) external { balanceOf[to] += amount; }
 
     function approve(address spender, uint256 amount) external {
@@ -35,7 +37,9 @@ contract HostileToken {
     function _move(address from, address to, uint256 amount) private {
         balanceOf[from] -= amount;
         balanceOf[to] += mode == Mode.FeeOnTransfer ? amount - amount / 100 : amount;
-        if (mode == Mode.Reenters && !reentered) {
+        if (mode == Mode.Reenters && patience != 0) {
+            --patience;
+        } else if (mode == Mode.Reenters && !reentered) {
             reentered = true;
             bool ok;
             (ok, answer) = target.call(message);
