@@ -30,7 +30,10 @@ DirOption = Annotated[
 def up(
     *,
     aave: Annotated[str, typer.Option(help="The version of Aave: 3.6 or 3.0.")] = "3.6",
-    borrowers: Annotated[int, typer.Option(help="How many borrowers.")] = 32,
+    protocol: Annotated[
+        str, typer.Option(help="Whose borrowers: aave_v3, morpho_blue, or both.")
+    ] = "aave_v3",
+    borrowers: Annotated[int, typer.Option(help="How many borrowers of each protocol.")] = 32,
     seed: Annotated[int, typer.Option(help="The seed that borrowers are made from.")] = 1,
     block_time: Annotated[
         int, typer.Option(help="Seconds between blocks; 0 for a block per transaction.")
@@ -45,6 +48,7 @@ def up(
         local.UpOptions(
             folder=folder,
             version=aave,
+            protocol=protocol,
             borrowers=borrowers,
             seed=seed,
             block_time=block_time,
@@ -55,7 +59,8 @@ def up(
     if json_:
         typer.echo(json.dumps(answer, indent=2))
         return
-    typer.echo(f"Aave v{answer['aave']} with {answer['borrowers']} borrowers is up.")
+    protocols = f"Aave v{answer['aave']}" + (", Morpho Blue" if answer["morpho"] else "")
+    typer.echo(f"{protocols} with {answer['borrowers']} borrowers is up.")
     typer.echo(f"endpoint  {answer['rpc']['ws']}")
     typer.echo(f"settings  {answer['config']}")
     typer.echo(f"try       keeper scan --config {answer['config']}")

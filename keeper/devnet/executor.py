@@ -1,6 +1,7 @@
 """Deploy the liquidation executor for the devnet's accounts."""
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 from keeper.devnet.artifacts import Artifact, Deployer
@@ -24,8 +25,13 @@ def deploy_executor(
     receiver: str,
     operator: str,
     places: tuple[str, str, str],
+    more_lenders: Sequence[str] = (),
 ) -> str:
-    """Create the executor; ``places`` are lending pool, factory and wrapped native token."""
+    """
+    Create the executor; ``places`` are lending pool, factory and wrapped native token.
+
+    ``more_lenders`` are lending contracts that it may use beside the pool.
+    """
     pool, factory, wrapped = places
-    terms = (owner, receiver, [operator], [pool], [factory], wrapped)
+    terms = (owner, receiver, [operator], [pool, *more_lenders], [factory], wrapped)
     return deployer.deploy(executor_artifact(), *terms).address

@@ -20,11 +20,25 @@ from keeper.devnet.anvil import (
     stop_process,
 )
 from keeper.devnet.assets import BY_SYMBOL, VIA
-from keeper.devnet.market import VERSIONS, Devnet, bring_up, hot_key, opened, saved
+from keeper.devnet.market import (
+    AAVE_V3,
+    LINE,
+    MORPHO_BLUE,
+    PROTOCOLS,
+    VERSIONS,
+    Devnet,
+    bring_up,
+    hot_key,
+    opened,
+    saved,
+)
+from keeper.devnet.morpho import health_factors
 from keeper.devnet.node import Node
 from keeper.domain.errors import ConfigError, EnvironmentFault
 
 DEFAULT_FOLDER: Final = Path(".devnet")
+
+BOTH: Final = "both"
 
 _STATE: Final = "state.json"
 _LONGEST_SOCKET_PATH: Final = 100
@@ -36,19 +50,27 @@ _LARGEST_PORT: Final = 65_535
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
     """
-    What ``up`` makes; ``block_time`` 0 mines a block per transaction, ``port`` 0 is any.
+    What ``up`` makes; ``protocol`` is the name of one or ``both``.
+
+    ``block_time`` 0 mines a block per transaction, ``port`` 0 is any.
 
     Unless ``detached``, the kernel ends the chain together with the calling process.
     """
 
     folder: Path = DEFAULT_FOLDER
     version: str = VERSIONS[0]
+    protocol: str = AAVE_V3
     borrowers: int = 32
     seed: int = 1
     block_time: int = 0
     fork: bool = False
     port: int = 0
     detached: bool = True
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that have borrowers and are in the settings."""
+        return PROTOCOLS if self.protocol == BOTH else (self.protocol,)
 
 
 def up(options: UpOptions) -> dict[str, Any]:
@@ -89,14 +111,16 @@ def status(folder: Path) -> dict[str, Any]:
     """Return block, prices (8 decimals), unhealthy accounts (worst first) and processes."""
     devnet = attach(folder)
     kinds = {borrower.address: borrower.kind for borrower in devnet.borrowers}
-    unhealthy = sorted(devnet.unhealthy().items(), key=lambda pair: (pair[1], pair[0]))
+    unhealthy = [(health, who, kinds[who]) for who, health in devnet.unhealthy().items()]
+    morpho = health_factors(devnet.morpho) if devnet.morpho else {}
+    unhealthy += [(health, who, name) for (name, who), health in morpho.items() if health < LINE]
     answer = {
         "block_number": devnet.node.block_number(),
         "prices": {symbol: str(price) for symbol, price in devnet.prices().items()},
-        "borrowers": len(devnet.borrowers),
+        "borrowers": len(devnet.borrowers) + len(morpho),
         "unhealthy": [
-            {"account": who, "kind": kinds[who], "health_factor": str(health)}
-            for who, health in unhealthy
+            {"account": who, "kind": kind, "health_factor": str(health)}
+            for health, who, kind in sorted(unhealthy)
         ],
         "pids": [node["pid"] for node in _read_state(folder)["nodes"]],
     }
@@ -122,6 +146,9 @@ def _check(options: UpOptions) -> None:
         raise ConfigError(
             f"no Aave version {options.version!r}", hint=f"one of {', '.join(VERSIONS)}"
         )
+    if options.protocol not in (*PROTOCOLS, BOTH):
+        allowed = ", ".join((*PROTOCOLS, BOTH))
+        raise ConfigError(f"no protocol {options.protocol!r} here", hint=f"one of {allowed}")
     if not 0 <= options.borrowers <= _MOST_BORROWERS:
         raise ConfigError(f"borrowers must be from 0 to {_MOST_BORROWERS}")
     if options.block_time < 0:
@@ -145,7 +172,11 @@ def _up_in(folder: Path, options: UpOptions) -> dict[str, Any]:
     try:
         node = Node(nodes[0].port)
         devnet = bring_up(
-            node, version=options.version, borrowers=options.borrowers, seed=options.seed
+            node,
+            version=options.version,
+            borrowers=options.borrowers,
+            seed=options.seed,
+            protocols=options.protocols,
         )
         _to_wall_clock(node)
         if options.fork:
@@ -194,6 +225,7 @@ def _document(devnet: Devnet, nodes: list[Anvil], folder: Path) -> dict[str, Any
         "rpc": {"ws": top.ws, "http": top.http, "ipc": str(top.ipc) if top.ipc else None},
         "base_rpc": {"ws": nodes[0].ws, "http": nodes[0].http},
         "aave": aave.version,
+        "morpho": _morpho_document(devnet),
         "addresses_provider": aave.provider.address,
         "pool": aave.pool.address,
         "oracle": aave.oracle.address,
@@ -214,9 +246,25 @@ def _document(devnet: Devnet, nodes: list[Anvil], folder: Path) -> dict[str, Any
             for symbol, token in devnet.tokens.items()
         },
         "feeds": saved(devnet)["feeds"],
-        "borrowers": len(devnet.borrowers),
+        "borrowers": len(devnet.borrowers) + len(devnet.morpho.borrowers if devnet.morpho else ()),
         "kinds": dict(Counter(borrower.kind for borrower in devnet.borrowers)),
         "pids": [anvil.pid for anvil in nodes],
+    }
+
+
+def _morpho_document(devnet: Devnet) -> dict[str, Any] | None:
+    """Return Morpho Blue's place, and a dollar feed of each token whose feed says its decimals."""
+    if devnet.morpho is None:
+        return None
+    return {
+        "address": devnet.morpho.contract.address,
+        "from_block": devnet.morpho.from_block,
+        "usd_feeds": {
+            devnet.tokens[symbol].address: feed.source.address
+            for symbol, feed in devnet.feeds.items()
+            if feed.aggregator is not None
+        },
+        "markets": {name: one.id for name, one in devnet.morpho.markets.items()},
     }
 
 
@@ -249,11 +297,7 @@ id = {answer["chain_id"]}
 endpoints = [{json.dumps(answer["rpc"]["ws"])}]
 wrapped_native = "{answer["wrapped_native"]}"
 {interval}
-[[market]]
-protocol = "aave_v3"
-addresses_provider = "{answer["addresses_provider"]}"
-from_block = {answer["from_block"]}
-
+{"".join(_market_settings(answer, name) for name in options.protocols)}
 [[venue]]
 kind = "uniswap_v3"
 factory = "{answer["factory"]}"
@@ -267,6 +311,26 @@ address = "{answer["executor"]}"
 
 [policy]
 min_profit_usd = "5"
+"""
+
+
+def _market_settings(answer: Mapping[str, Any], protocol: str) -> str:
+    if protocol == MORPHO_BLUE:
+        morpho = answer["morpho"]
+        feeds = ", ".join(f'"{token}" = "{feed}"' for token, feed in morpho["usd_feeds"].items())
+        return f"""
+[[market]]
+protocol = "{MORPHO_BLUE}"
+morpho = "{morpho["address"]}"
+all = true
+usd_feeds = {{ {feeds} }}
+from_block = {morpho["from_block"]}
+"""
+    return f"""
+[[market]]
+protocol = "{AAVE_V3}"
+addresses_provider = "{answer["addresses_provider"]}"
+from_block = {answer["from_block"]}
 """
 
 

@@ -1,6 +1,6 @@
 """The devnet as a whole: bring it up on a fresh node, and what can be done with it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -21,12 +21,16 @@ from keeper.devnet.feeds import (
     feed_artifacts,
     token_artifact,
 )
+from keeper.devnet.morpho import Morpho, deploy_morpho, opened_morpho, saved_morpho
 from keeper.devnet.node import Node, Transaction
 from keeper.devnet.uniswap import Venue, create_pools, deploy_venue, venue_artifacts
 from keeper.domain.errors import EnvironmentFault
 from keeper.domain.units import BPS
 
 VERSIONS: Final = ("3.6", "3.0")
+AAVE_V3: Final = "aave_v3"
+MORPHO_BLUE: Final = "morpho_blue"
+PROTOCOLS: Final = (AAVE_V3, MORPHO_BLUE)
 MULTICALL3: Final = "0xcA11bde05977b3631167028862bE2a173976CA11"
 LINE: Final = 10**18
 """A health factor of one."""
@@ -59,7 +63,11 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Devnet:
-    """A market on a local node, with what is needed to move it."""
+    """
+    Markets on a local node, with what is needed to move them.
+
+    Aave is always there; where it is not asked for it has its lender and no borrowers.
+    """
 
     node: Node
     accounts: Accounts
@@ -70,6 +78,7 @@ class Devnet:
     borrowers: tuple[Borrower, ...]
     executor: str | None
     from_block: int
+    morpho: Morpho | None = None
 
     def set_prices(self, changes: Mapping[str, int], *, leave_pools: bool = False) -> None:
         """
@@ -121,9 +130,18 @@ def hot_key() -> str:
     return str(_test_account(3).key.to_0x_hex())
 
 
-def bring_up(node: Node, *, version: str = "3.6", borrowers: int = 32, seed: int = 1) -> Devnet:
+def bring_up(
+    node: Node,
+    *,
+    version: str = "3.6",
+    borrowers: int = 32,
+    seed: int = 1,
+    protocols: Collection[str] = (AAVE_V3,),
+) -> Devnet:
     """
     Deploy everything on a fresh node that mines a block per transaction.
+
+    Each of the ``protocols`` gets so many borrowers.
 
     Raises:
         EnvironmentFault: a contract cannot be built or deployed.
@@ -142,15 +160,20 @@ def bring_up(node: Node, *, version: str = "3.6", borrowers: int = 32, seed: int
     venue = deploy_venue(deployer, tokens["WETH"].address)
     _fund(node, accounts.admin, tokens, [aave.pool, venue.manager, venue.router])
     create_pools(venue, tokens)
-    planned = (_whale(accounts.admin), *planned_borrowers(borrowers, seed))
+    wanted = borrowers if AAVE_V3 in protocols else 0
+    planned = (_whale(accounts.admin), *planned_borrowers(wanted, seed))
     enter_market(node, aave, tokens, planned[:1])
     enter_market(node, aave, tokens, planned[1:])
+    morpho = None
+    if MORPHO_BLUE in protocols:
+        morpho = deploy_morpho(deployer, tokens, feeds, borrowers=borrowers, seed=seed)
     executor = deploy_executor(
         deployer,
         owner=accounts.owner,
         receiver=accounts.receiver,
         operator=accounts.hot,
         places=(aave.pool.address, venue.factory.address, tokens["WETH"].address),
+        more_lenders=(morpho.contract.address,) if morpho else (),
     )
     return Devnet(
         node=node,
@@ -162,6 +185,7 @@ def bring_up(node: Node, *, version: str = "3.6", borrowers: int = 32, seed: int
         borrowers=planned,
         executor=executor,
         from_block=from_block,
+        morpho=morpho,
     )
 
 
@@ -190,6 +214,7 @@ def saved(devnet: Devnet) -> dict[str, Any]:
             for symbol, feed in devnet.feeds.items()
         },
         "borrowers": [asdict(borrower) for borrower in devnet.borrowers],
+        "morpho": saved_morpho(devnet.morpho) if devnet.morpho else None,
     }
 
 
@@ -210,6 +235,7 @@ def opened(node: Node, state: Mapping[str, Any]) -> Devnet:
         borrowers=tuple(Borrower(**each) for each in state["borrowers"]),
         executor=state["executor"],
         from_block=state["from_block"],
+        morpho=opened_morpho(deployer, state["morpho"]) if state.get("morpho") else None,
     )
 
 

@@ -16,6 +16,7 @@ from keeper.devnet.morpho_markets import (
     BLOCKING,
     LLTVS,
     MARKETS,
+    WAD,
     MarketSpec,
     MorphoBorrower,
     first_price,
@@ -23,7 +24,7 @@ from keeper.devnet.morpho_markets import (
 )
 from keeper.devnet.node import Transaction
 from keeper.devnet.toolchain import compile_solidity, ensure_packages
-from keeper.domain.errors import EnvironmentFault
+from keeper.domain.errors import EnvironmentFault, RpcRefused
 
 _UNIT: Final = "@morpho-org/morpho-blue/src/Morpho.sol"
 _PUBLISHED: Final = "@morpho-org/morpho-blue-bundlers/types/factories/lib/"
@@ -38,6 +39,8 @@ _SETTINGS: Final = {
 }
 _OWN_SETTINGS: Final = {"optimizer": {"enabled": True, "runs": 200}, "evmVersion": "shanghai"}
 _BPS: Final = 10_000
+_VIRTUAL_SHARES: Final = 10**6
+_PRICE_SCALE: Final = 10**36
 _GAS_MONEY: Final = 10**18
 _FOREVER: Final = 2**256 - 1
 
@@ -180,6 +183,29 @@ def opened_morpho(deployer: Deployer, state: Mapping[str, Any]) -> Morpho:
 def market_id(terms: Terms) -> str:
     """Return the id of a market."""
     return "0x" + keccak(encoded(("(address,address,address,address,uint256)",), (terms,))).hex()
+
+
+def health_factors(morpho: Morpho) -> dict[tuple[str, str], int]:
+    """
+    Return every borrower's health factor (wad) by market and address, at the newest block.
+
+    Interest is what is accrued in the contract already; 0 where the market's oracle fails.
+    """
+    found = {}
+    for name, one in morpho.markets.items():
+        identity = bytes.fromhex(one.id[2:])
+        _, _, assets, shares, _, _ = morpho.contract.call("market", identity)
+        try:
+            price = one.oracle.call("price")
+        except RpcRefused:
+            price = 0
+        for borrower in (each.address for each in morpho.borrowers if each.market == name):
+            _, owed, collateral = morpho.contract.call("position", identity, borrower)
+            debt = -(-owed * (assets + 1) // (shares + _VIRTUAL_SHARES))
+            most = collateral * price // _PRICE_SCALE * one.spec.lltv // WAD
+            if debt:
+                found[name, borrower] = most * WAD // debt
+    return found
 
 
 def _oracle(
