@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Final
 
 from keeper.devnet.aave_v36 import aave_v36_artifacts
+from keeper.devnet.morpho import morpho_artifact
 from keeper.devnet.toolchain import anvil_binary
 from keeper.domain.errors import KeeperError
 
 STEPS: Final[tuple[tuple[str, Callable[[], object]], ...]] = (
     ("npm packages and the Anvil binary", anvil_binary),
     ("Aave v3.6, compiled", aave_v36_artifacts),
+    ("Morpho Blue, compiled", morpho_artifact),
 )
 
 
