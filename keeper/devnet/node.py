@@ -197,6 +197,10 @@ class Node:
                 f"the local node does not answer: {type(error).__name__}",
                 hint="is the devnet up? run: keeper devnet status",
             ) from error
+        except BaseException:
+            # An interrupt between question and answer: the next call must not read that answer.
+            self.close()
+            raise
         if not isinstance(answers, list):
             raise EnvironmentFault("the local node did not understand the request")
         return answers
