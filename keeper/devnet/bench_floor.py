@@ -1,5 +1,6 @@
 """The least that the parts of a reaction take, each alone, in the same run on the same machine."""
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -27,6 +28,8 @@ SIGNATURE: Final = "signature"
 SENDING: Final = "send"
 PARTS: Final = (LOGS, MULTICALL, POOLS, SIMULATION, COMMIT, SIGNATURE, SENDING)
 
+PAUSE_SECONDS: Final = 0.02
+
 _TIMEOUT: Final = 10.0
 _MICROSECOND: Final = 1_000
 
@@ -46,6 +49,7 @@ class Floor:
         Ask again, alone, what the keeper asked; commit, sign and send what it did.
 
         A send ends, as the keeper's does, when its bytes are written: its answer counts for none.
+        There is a pause before each, since the keeper too starts from a pause, with cold caches.
         """
         by_part: dict[str, Request] = {}
         for request in requests:
@@ -54,11 +58,14 @@ class Floor:
                 by_part[part] = request
         for _ in range(rounds):
             for part, request in by_part.items():
+                await asyncio.sleep(PAUSE_SECONDS)
                 self.measured[part].append(await _asked(way, wire, request))
         if SENDING in by_part:
             raw = bytes.fromhex(by_part[SENDING]["params"][0][2:])
             for _ in range(rounds):
+                await asyncio.sleep(PAUSE_SECONDS)
                 self.measured[SIGNATURE].append(self._signed(raw))
+                await asyncio.sleep(PAUSE_SECONDS)
                 self.measured[COMMIT].append(self._committed(raw))
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from keeper.domain.errors import EnvironmentFault
 
 WARM_UP: Final = 2
 """Steps before the first that counts: connections, caches and curves are then warm."""
-FLOOR_ROUNDS: Final = 5
+FLOOR_ROUNDS: Final = 3
 BURST: Final = 30
 
 _MICROSECOND: Final = 1_000
