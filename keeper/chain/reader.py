@@ -20,7 +20,14 @@ from keeper.chain.refusal import failed_in_evm, is_too_much, is_too_much_code
 from keeper.chain.rpc import Rpc
 from keeper.chain.transport import Timeouts, Transport
 from keeper.chain.websocket import WebSocketTransport
-from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused, SnapshotReorged
+from keeper.domain.errors import (
+    ChainError,
+    ConfigError,
+    RpcMalformed,
+    RpcRefused,
+    RpcUnavailable,
+    SnapshotReorged,
+)
 from keeper.domain.head import Basis, CodeOverride, Head
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
 from keeper.domain.units import Address, BlockHash, Gas, TransactionHash, Wei
@@ -326,7 +333,11 @@ async def connect(
         raise ConfigError("no endpoint is configured", hint="set [chain] endpoints")
     rpc = Rpc(ways, timeouts=times, chain_id=chain_id)
     try:
-        await rpc.connect()
+        try:
+            await rpc.connect()
+        except RpcUnavailable as error:
+            hint = "is the node running, and is it the one under [chain] endpoints?"
+            raise RpcUnavailable(str(error), hint=error.hint or hint) from None
         yield NodeReader(rpc, multicall=multicall, limits=limits)
     finally:
         await rpc.close()
