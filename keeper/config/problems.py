@@ -89,8 +89,20 @@ def validated(
     try:
         return model.model_validate(raw, context=context)
     except ValidationError as error:
-        found = [_problem(model, one, where, origins or {}) for one in error.errors()]
+        found = [_problem(model, one, where, origins or {}) for one in _told(error)]
         raise SettingsInvalid(found) from None
+
+
+def _told(error: ValidationError) -> list[Any]:
+    """Return the errors that are the operator's: a list whose one item is wrong is not empty."""
+    errors: list[Any] = list(error.errors())
+    places = [one["loc"] for one in errors]
+    return [
+        one
+        for one in errors
+        if one["type"] != "too_short"
+        or not any(place[: len(one["loc"])] == one["loc"] != place for place in places)
+    ]
 
 
 def _problem(
@@ -118,6 +130,8 @@ def _sentence(
 ) -> tuple[str, str]:
     """Return what is wrong and what is allowed."""
     kind, context = str(error["type"]), error.get("ctx", {})
+    if kind == "missing" and (meant := _mistyped(str(path[-1]), error.get("input"))):
+        return "is missing", f"is {meant} mistyped?"
     if kind == "keeper":
         return str(context["reason"]), str(context["hint"])
     if kind == "extra_forbidden":
@@ -129,6 +143,14 @@ def _sentence(
         return f"is {shown(error['input'])}", f"allowed: {context['expected']}"
     fallback = str(error["msg"]).removeprefix("Value error, ")
     return _SENTENCES.get(kind, (fallback, ""))
+
+
+def _mistyped(key: str, section: object) -> str:
+    """Return the key of ``section`` that was probably meant to be ``key``; empty when none."""
+    if not isinstance(section, Mapping):
+        return ""
+    options = section.get("options")
+    return nearest(key, [*section, *(options if isinstance(options, Mapping) else ())])
 
 
 def _keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
