@@ -94,6 +94,8 @@ async def run_session(
 ) -> None:
     """Do what ``run`` does over a connection that is there already."""
     head = await session.reader.head()
+    if options.mode is not Mode.OBSERVE:
+        await session.refuse_without_code(head)
     signer = await _signer(session, key, head) if options.mode is Mode.LIVE else None
     async with contextlib.AsyncExitStack() as stack:
         parts = await _parts(session, options, signer, emit, stack)

@@ -1,5 +1,6 @@
 """A connection to the chain with the markets and venues of the settings, for one command."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -7,13 +8,14 @@ from dataclasses import dataclass
 from keeper.book.follower import Follower, Progress
 from keeper.chain import fields
 from keeper.chain.reader import NodeReader, connect
-from keeper.config import Settings
+from keeper.config import Settings, SettingsInvalid
+from keeper.config.problems import Problem
 from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused
-from keeper.domain.head import Head
+from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, MarketKey, Timestamp, deployment
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.valuation import NativeCoin
-from keeper.wiring import load_market, load_venue
+from keeper.wiring import load_market, load_venue, venue_addresses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,38 @@ class Session:
                 executor = self.settings.executor_of(configured)
                 return executor.address if executor else None
         return None
+
+    async def refuse_without_code(self, head: Head) -> None:
+        """
+        Check that there is a contract at every address that liquidations go through.
+
+        Raises:
+            SettingsInvalid: one line per address without code.
+            ChainError: the chain cannot be read.
+        """
+        where = {"chain.multicall": ("", self.settings.chain.multicall)}
+        for number, executor in enumerate(self.settings.executor):
+            where[f"executor[{number}].address"] = ("", executor.address)
+        for venue in self.settings.venue:
+            for name, address in venue_addresses(venue).items():
+                origin = venue.origins.get(name, venue.origins.get("", ""))
+                where[f"{venue.where}.{name}"] = (origin, address)
+        basis = Basis(block_hash=head.hash)
+        codes = await asyncio.gather(
+            *(self.reader.code(address, basis) for _, address in where.values())
+        )
+        problems = [
+            Problem(
+                setting=setting,
+                origin=origin,
+                reason=f"{address} has no code on chain {self.settings.chain.id}",
+                hint="is it a contract of another chain, or mistyped?",
+            )
+            for (setting, (origin, address)), code in zip(where.items(), codes, strict=True)
+            if not code
+        ]
+        if problems:
+            raise SettingsInvalid(problems)
 
     async def next_timestamp(self, head: Head) -> Timestamp:
         """

@@ -16,6 +16,7 @@ import keeper.protocols
 import keeper.quotes
 from keeper.config import Market, Plugged, SettingsInvalid, Venue, nearest, validated
 from keeper.config.problems import Problem
+from keeper.domain.units import Address
 from keeper.ports import ChainReader, ExitVenue, LendingMarket
 
 
@@ -51,6 +52,22 @@ def check_options(settings: Market | Venue) -> None:
         _options(_adapter(keeper.protocols, settings.protocol, settings, "protocol"), settings)
     else:
         _options(_adapter(keeper.quotes, settings.kind, settings, "kind"), settings)
+
+
+def venue_addresses(settings: Venue) -> dict[str, Address]:
+    """Return every address in a ``[[venue]]`` section, by the setting's name."""
+    options = _options(_adapter(keeper.quotes, settings.kind, settings, "kind"), settings)
+    found: dict[str, Address] = {}
+    for name, value in options.model_dump().items():
+        several = value if isinstance(value, tuple) else (value,)
+        texts = [one for one in several if isinstance(one, str) and one.startswith("0x")]
+        found.update(
+            {
+                name if one == value else f"{name}[{at}]": Address(one)
+                for at, one in enumerate(texts)
+            }
+        )
+    return found
 
 
 def adapters(package: ModuleType) -> list[str]:
