@@ -14,7 +14,6 @@ from keeper.domain.errors import EnvironmentFault
 
 WARM_UP: Final = 2
 """Steps before the first that counts: connections, caches and curves are then warm."""
-FLOOR_ROUNDS: Final = 3
 BURST: Final = 30
 
 _MICROSECOND: Final = 1_000
@@ -34,16 +33,16 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """One market's reactions, and the floor measured between them, in microseconds."""
+    """
+    One market's reactions, and the floor measured between them, in microseconds.
+
+    ``floor`` is each part after a pause, ``floor_again`` the same at once once more.
+    """
 
     borrowers: int
     reactions: tuple[Reaction, ...]
     floor: dict[str, int]
-
-    @property
-    def floor_sum(self) -> int:
-        """The sum of the parts' medians."""
-        return sum(self.floor.values())
+    floor_again: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +77,15 @@ async def latency(borrowers: int, samples: int, transport: str) -> Latency:
                     asked = [
                         one for each in passed.noted if each.outgoing for one in requests_of(each)
                     ]
-                    await floor.measure(way, wire, asked, FLOOR_ROUNDS)
+                    await floor.measure(way, wire, asked)
                 await _landed(measured, 1)
         await way.close()
         floor.close()
     return Latency(
         borrowers=borrowers,
         reactions=tuple(reactions),
-        floor={part: int(median(floor.measured[part])) for part in PARTS},
+        floor={part: int(median(floor.first[part])) for part in PARTS},
+        floor_again={part: int(median(floor.again[part])) for part in PARTS},
     )
 
 
