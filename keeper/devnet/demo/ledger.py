@@ -16,7 +16,7 @@ from keeper.devnet.demo.books import (
     Seizure,
 )
 from keeper.devnet.demo.watch import Timeline, Watch
-from keeper.devnet.market import Devnet
+from keeper.devnet.market import LINE, Devnet
 from keeper.domain.plan import Plan
 from keeper.domain.reads import Log
 from keeper.domain.submission import NonceState, PlanOutcome, Submission
@@ -242,10 +242,13 @@ def _seizure(devnet: Devnet, log: Log) -> Seizure:
 
 
 def _left_alone(devnet: Devnet, watch: Watch) -> tuple[LeftAlone, ...]:
+    """Return who was unhealthy at the block that the keeper spoke of last, the worst first."""
     kinds = _kinds(devnet)
+    health = devnet.health_factors(watch.block)
     return tuple(
-        _reasoned(account, kinds[account], health, watch)
-        for account, health in sorted(devnet.unhealthy().items(), key=lambda each: each[1])
+        _reasoned(account, kinds[account], value, watch)
+        for value, account in sorted((value, account) for account, value in health.items())
+        if value < LINE
     )
 
 

@@ -149,41 +149,26 @@ def show(options: Options, progress: Progress) -> Shown:
         KeeperError: it could not be run; whether the books hold is for the caller to say.
     """
     with _folder(options, progress) as folder, contextlib.ExitStack() as stack:
-        began = time.monotonic()
         answer = _up(folder, options, stack)
         devnet = local.attach(folder)
         stack.callback(devnet.node.close)
         progress.line(
             f"a local chain with Aave v{answer['aave']}, Uniswap v3, price feeds and"
-            f" {options.borrowers} borrowers is up after {time.monotonic() - began:.1f} s;"
-            f" a block every {options.block_time} s"
+            f" {many(options.borrowers, 'borrower')} is up; a block every {options.block_time} s"
         )
-        traffic = Traffic(devnet.node)
-        traffic.start()
-        opening = opened_books(devnet)
-        base = _base_head(answer) if options.fork else None
-        keeper = KeeperProcess.start(Path(answer["config"]), outlive=options.keep)
-        if not options.keep:
-            stack.callback(keeper.stop)
-        stage = _Stage(
-            devnet=devnet,
-            keeper=keeper,
-            progress=progress,
-            traffic=traffic,
-            opening=opening,
-            seen=opening.block - 1,
-        )
+        base = _base_head(answer)
+        stage = _staged(devnet, answer, options, progress, stack)
         with progress.running():
             _play(stage)
         if not options.keep:
-            _stop(keeper)
+            _stop(stage.keeper)
         found = facts(
             devnet,
-            opening,
+            stage.opening,
             journal(folder / JOURNAL),
             stage.timeline,
             stage.watch,
-            base_moved=base is not None and base != _base_head(answer),
+            base_moved=options.fork and base != _base_head(answer),
         )
         about = {
             "aave": answer["aave"],
@@ -194,6 +179,30 @@ def show(options: Options, progress: Progress) -> Shown:
             "kinds": answer["kinds"],
         }
         return Shown(facts=found, told=stage.told, about=about, accounts=len(devnet.borrowers))
+
+
+def _staged(
+    devnet: Devnet,
+    answer: dict[str, Any],
+    options: Options,
+    progress: Progress,
+    stack: contextlib.ExitStack,
+) -> _Stage:
+    """Give gas a price, count what everybody has, and start the keeper."""
+    traffic = Traffic(devnet.node)
+    traffic.start()
+    opening = opened_books(devnet)
+    keeper = KeeperProcess.start(Path(answer["config"]), outlive=options.keep)
+    if not options.keep:
+        stack.callback(keeper.stop)
+    return _Stage(
+        devnet=devnet,
+        keeper=keeper,
+        progress=progress,
+        traffic=traffic,
+        opening=opening,
+        seen=opening.block - 1,
+    )
 
 
 def _play(stage: _Stage) -> None:
