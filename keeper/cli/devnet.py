@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from keeper.cli.options import JsonOption
+from keeper.cli.output import print_note
 from keeper.devnet import local
 from keeper.devnet.assets import PRICE_DECIMALS
 from keeper.domain.errors import ConfigError
@@ -41,9 +42,9 @@ def up(
     fork: Annotated[bool, typer.Option("--fork", help="Run on a fork of the chain.")] = False,
     port: Annotated[int, typer.Option(help="The port; 0 for any free one.")] = 0,
     folder: DirOption = local.DEFAULT_FOLDER,
-    json_: JsonOption = False,
+    json_: JsonOption = False,  # noqa: ARG001 (the answer is JSON either way)
 ) -> None:
-    """Start a chain with a lending market, and write a keeper.toml for it."""
+    """Start a chain with a lending market; print what a keeper needs, write a keeper.toml."""
     answer = local.up(
         local.UpOptions(
             folder=folder,
@@ -56,14 +57,10 @@ def up(
             port=port,
         )
     )
-    if json_:
-        typer.echo(json.dumps(answer, indent=2))
-        return
+    typer.echo(json.dumps(answer, indent=2))
     protocols = f"Aave v{answer['aave']}" + (", Morpho Blue" if answer["morpho"] else "")
-    typer.echo(f"{protocols} with {answer['borrowers']} borrowers is up.")
-    typer.echo(f"endpoint  {answer['rpc']['ws']}")
-    typer.echo(f"settings  {answer['config']}")
-    typer.echo(f"try       keeper scan --config {answer['config']}")
+    print_note(f"{protocols} with {answer['borrowers']} borrowers is up.")
+    print_note(f"try: keeper scan --config {answer['config']}")
 
 
 @app.command()
