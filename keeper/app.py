@@ -108,7 +108,7 @@ async def explained(
     session: Session, head: Head, snapshots: Sequence[MarketSnapshot], account: Address
 ) -> Decided:
     """Decide about one account at one block, as the node would, without signing anything."""
-    fees = FeeOracle(session.reader, session.settings.chain.id, _fee_policy(session.settings))
+    fees = FeeOracle(session.reader, session.settings.chain.id, fee_policy(session.settings))
     simulators: Mapping[MarketKey, Simulator] = {
         deployment(one.market): await _simulator(session, one.market, None)
         if session.executor_of(one.market)
@@ -203,14 +203,14 @@ async def _parts(
         one.key: await _simulator(session, one.key, signer.address if signer else None)
         for one in session.markets
     }
-    fees = FeeOracle(session.reader, settings.chain.id, _fee_policy(settings))
+    fees = FeeOracle(session.reader, settings.chain.id, fee_policy(settings))
     journal = await _journal(session, options, signer)
     stack.callback(journal.close)
     submitter: Submitter
     if signer is None:
         submitter = PaperSubmitter(ledger=PaperLedger(journal.database), emit=emit)
     else:
-        live = await _live(session, signer, fees, journal, emit)
+        live = await live_submitter(session, signer, fees, journal, emit)
         await stack.enter_async_context(
             listening(socket_path(journal.path), live, journal.record_control)
         )
@@ -223,7 +223,7 @@ async def _parts(
     )
 
 
-async def _live(
+async def live_submitter(
     session: Session, signer: LocalSigner, fees: FeeOracle, journal: Journal, emit: Emit
 ) -> NodeSubmitter:
     """Return the submitter that signs and sends, its earlier nonces looked at first."""
@@ -373,7 +373,8 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-def _fee_policy(settings: Settings) -> FeePolicy:
+def fee_policy(settings: Settings) -> FeePolicy:
+    """Return how to bid by the settings."""
     wanted = settings.policy
     return FeePolicy(
         max_fee=Wei(int(wanted.max_fee_gwei * GWEI)),

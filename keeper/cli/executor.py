@@ -41,6 +41,10 @@ def deploy(
     storage_build: Annotated[
         bool, typer.Option("--storage-build", help="For chains without transient storage.")
     ] = False,
+    init_journal: Annotated[
+        bool,
+        typer.Option("--init-journal", help="Start a new journal for a key that was used before."),
+    ] = False,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
@@ -53,6 +57,7 @@ def deploy(
             receiver=_address(receiver, "--receiver"),
             operators=[one for text in operator or () if (one := _address(text, "--operator"))],
             storage_build=storage_build,
+            init_journal=init_journal,
         )
     )
     if as_json:

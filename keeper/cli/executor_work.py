@@ -8,7 +8,7 @@ from keeper.cli.executor_contract import NOBODY, Roles
 from keeper.cli.findings import Finding, Level, fail, ok, warn
 from keeper.cli.here import Here, here, wallet_key
 from keeper.cli.output import print_note
-from keeper.cli.owner import OwnerAccount
+from keeper.cli.owner import OwnerAccount, owner_account
 from keeper.config import Settings
 from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.units import Address
@@ -22,20 +22,25 @@ async def deployed(
     receiver: Address | None,
     operators: Sequence[Address],
     storage_build: bool,
+    init_journal: bool = False,
 ) -> Address:
     """Deploy an executor for the settings' markets and venues, verify it, return its address."""
     key = wallet_key(settings.wallet)
     async with here(settings) as place:
-        account = OwnerAccount(key, place)
-        final_owner = owner or account.address
+        deployer = checked_key(key, settings.chain.id)
+        final_owner = owner or deployer
         roles = Roles(
             owner=final_owner,
             receiver=receiver or final_owner,
-            operators=tuple(operators) or (account.address,),
+            operators=tuple(operators) or (deployer,),
         )
         code = await contract.creation_code(place, roles, storage_build=storage_build)
-        print_note(f"deploying from {account.address}")
-        receipt = await account.send(code)
+        print_note(f"deploying from {deployer}")
+        operates = deployer in roles.operators
+        async with owner_account(
+            key, place, operates=operates, init_journal=init_journal
+        ) as account:
+            receipt = await account.send(code)
         if receipt.contract is None:
             raise EnvironmentFault("the receipt names no contract")
         after = Here(session=place.session, head=await place.reader.head(receipt.block_hash))
@@ -88,32 +93,38 @@ async def swept(
     """Send what lies in the executor to ``to`` (its receiver); return what was sent."""
     key = wallet_key(settings.wallet)
     async with here(settings) as place:
-        account = OwnerAccount(key, place)
+        sweeper = checked_key(key, settings.chain.id)
         owner = await contract.owner_of(place, executor)
-        if owner != account.address:
+        if owner != sweeper:
             raise ConfigError(
-                f"only the owner {owner} may sweep, and the key is that of {account.address}",
+                f"only the owner {owner} may sweep, and the key is that of {sweeper}",
                 hint="run this with the owner's key",
             )
         for market in place.session.markets:
             await market.discover(place.head)
         held = await contract.left_over(place, executor)
         target = to or await contract.receiver_of(place, executor)
-        sent = []
-        for token, amount in held.items():
-            if tokens and token not in tokens:
-                continue
-            data = calldata("rescue(address,address,uint256)", token, target, amount)
-            receipt = await account.send(data, executor)
-            sent.append(
-                {
-                    "token": token,
-                    "amount": str(amount),
-                    "to": target,
-                    "transaction": receipt.transaction_hash,
-                }
-            )
-        return sent
+        wanted = {one: amount for one, amount in held.items() if not tokens or one in tokens}
+        if not wanted:
+            return []
+        async with owner_account(key, place) as account:
+            return [
+                await _rescued(account, executor, token, amount, target)
+                for token, amount in wanted.items()
+            ]
+
+
+async def _rescued(
+    account: OwnerAccount, executor: Address, token: Address, amount: int, target: Address
+) -> dict[str, str]:
+    data = calldata("rescue(address,address,uint256)", token, target, amount)
+    receipt = await account.send(data, executor)
+    return {
+        "token": token,
+        "amount": str(amount),
+        "to": target,
+        "transaction": receipt.transaction_hash,
+    }
 
 
 def _wallet_address(settings: Settings) -> Address | None:

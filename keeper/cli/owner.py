@@ -1,45 +1,54 @@
 """
 Transactions that a person orders: deployment and rescue, not liquidations.
 
-They are sent once and waited for. They are no part of the journal, so the account
-that sends them must not be one that a running node signs for at the same moment.
+Where the account is the one that a journal is kept for, they are recorded there like any
+other, so that the next `keeper run` knows their nonces. An account without a journal (a
+cold owner's) sends once and waits.
 """
 
 import asyncio
-from typing import Final
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final, Protocol
 
-from eth_account import Account
-from eth_hash.auto import keccak
-
+from keeper.app import fee_policy, live_submitter
 from keeper.chain.records import Receipt
 from keeper.chain.sender import Sender
 from keeper.cli.here import Here
-from keeper.domain.errors import EnvironmentFault, OutcomeUnknown
+from keeper.domain.errors import EnvironmentFault, NotBroadcast, OutcomeUnknown
 from keeper.domain.units import (
     BPS,
     MAX_TRANSACTION_GAS,
     Address,
     Gas,
     TransactionHash,
-    Wei,
     mul_div_ceil,
 )
-from keeper.execution.signer import checked_key
+from keeper.execution.fees import FeeOracle, market_fees
+from keeper.execution.signer import LOCAL_CHAINS, LocalSigner, Unsigned
+from keeper.execution.submitter import NodeSubmitter
+from keeper.storage.journal import Journal, sender_of
 
 WAIT_SECONDS: Final = 180
 POLL_SECONDS: Final = 0.2
 GAS_HEADROOM_BPS: Final = 12_000
-HISTORY_BLOCKS: Final = 5
-MEDIAN: Final = 50
+
+
+class Way(Protocol):
+    """How an order reaches the chain."""
+
+    async def mined(self, to: Address | None, data: bytes, gas: Gas) -> Receipt:
+        """Send once and return the receipt; ``OutcomeUnknown`` if it does not come."""
+        ...
 
 
 class OwnerAccount:
     """One account whose owner is at the keyboard."""
 
-    def __init__(self, key: bytes, here: Here) -> None:
-        self._account = Account.from_key(key)
+    def __init__(self, address: Address, here: Here, way: Way) -> None:
+        self.address = address
         self._here = here
-        self.address: Address = checked_key(key, here.settings.chain.id)
+        self._way = way
 
     async def send(self, data: bytes, to: Address | None = None) -> Receipt:
         """
@@ -49,53 +58,126 @@ class OwnerAccount:
             EnvironmentFault: it would fail, or it failed on the chain.
             OutcomeUnknown: it was not mined in time; the message has its hash.
         """
-        transaction = await self._transaction(data, to)
-        raw = bytes(self._account.sign_transaction(transaction).raw_transaction)
-        sent = TransactionHash("0x" + keccak(raw).hex())
-        await Sender(self._here.reader.rpc).send_raw(raw)
-        receipt = await self._receipt(sent)
-        if not receipt.success:
-            raise EnvironmentFault(f"the transaction {sent} failed on the chain")
-        return receipt
-
-    async def _transaction(self, data: bytes, to: Address | None) -> dict[str, object]:
-        reader = self._here.reader
         call: dict[str, object] = {"from": self.address, "data": "0x" + data.hex()}
         if to is not None:
             call["to"] = to
-        estimate = await reader.estimate_gas(call, self._here.basis)
-        max_fee, priority_fee = await self._fees()
-        return {
-            "type": 2,
-            "chainId": self._here.settings.chain.id,
-            "nonce": await reader.transaction_count(self.address, "pending"),
-            "value": 0,
-            "data": data,
-            "gas": self._gas_limit(estimate),
-            "maxFeePerGas": max_fee,
-            "maxPriorityFeePerGas": priority_fee,
-            **({} if to is None else {"to": to}),
-        }
+        estimate = await self._here.reader.estimate_gas(call, self._here.basis)
+        limit = min(mul_div_ceil(estimate, GAS_HEADROOM_BPS, BPS), MAX_TRANSACTION_GAS)
+        receipt = await self._way.mined(to, data, Gas(limit))
+        if not receipt.success:
+            raise EnvironmentFault(
+                f"the transaction {receipt.transaction_hash} failed on the chain"
+            )
+        return receipt
 
-    def _gas_limit(self, estimate: Gas) -> int:
-        return min(mul_div_ceil(estimate, GAS_HEADROOM_BPS, BPS), MAX_TRANSACTION_GAS)
 
-    async def _fees(self) -> tuple[Wei, Wei]:
-        """Return twice the next base fee plus the tip, and the tip: the recent median."""
-        base_fees, rewards = await self._here.reader.fee_history(HISTORY_BLOCKS, MEDIAN)
-        tip = Wei(max([1, *rewards]))
-        return Wei(2 * base_fees[-1] + tip), tip
+@contextlib.asynccontextmanager
+async def owner_account(
+    key: bytes, here: Here, *, operates: bool = False, init_journal: bool = False
+) -> AsyncIterator[OwnerAccount]:
+    """
+    Give out the key's account, with its journal where it has one.
 
-    async def _receipt(self, sent: TransactionHash) -> Receipt:
+    A key that ``operates`` (that a node will sign with) and never sent anything gets its
+    journal here; one that did, with ``init_journal`` only.
+
+    Raises:
+        JournalError: a running node has the journal, or it is not sound.
+        ForeignKeyUse: the chain knows transactions of the key that the journal does not.
+    """
+    signer = LocalSigner(key, here.settings.chain.id)
+    fees = FeeOracle(here.reader, signer.chain_id, fee_policy(here.settings))
+    journal = await _journal(signer, here, operates=operates, init=init_journal)
+    if journal is None:
+        yield OwnerAccount(signer.address, here, _Directly(signer, fees, here))
+        return
+    try:
+        submitter = await live_submitter(here.session, signer, fees, journal, lambda _: None)
+        yield OwnerAccount(signer.address, here, _Recorded(submitter, here))
+    finally:
+        journal.close()
+
+
+async def _journal(
+    signer: LocalSigner, here: Here, *, operates: bool, init: bool
+) -> Journal | None:
+    """Return the key's journal, made where that is due; None where there is no need of one."""
+    path, reader = here.settings.journal.path, here.reader
+    mined = await reader.transaction_count(signer.address)
+    if sender_of(path) != signer.address:
+        pending = await reader.transaction_count(signer.address, "pending")
+        fresh = pending == 0 and signer.chain_id not in LOCAL_CHAINS
+        if path.exists() or not (operates and (fresh or init)):
+            return None
+    return Journal.open(
+        path, chain_id=signer.chain_id, sender=signer.address, chain_nonce=mined, init=init
+    )
+
+
+class _Recorded:
+    """Through the journal, as a running node would."""
+
+    def __init__(self, submitter: NodeSubmitter, here: Here) -> None:
+        self._submitter = submitter
+        self._here = here
+
+    async def mined(self, to: Address | None, data: bytes, gas: Gas) -> Receipt:
+        """Record, send, and follow until a block has it."""
+        head = await self._here.reader.head()
+        ordered = await self._submitter.order(to, data, gas, head)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                return await self._included(ordered.nonce)
+        except TimeoutError:
+            raise _unknown(
+                ordered.newest.hash, "the journal has it: `keeper run` goes on"
+            ) from None
+
+    async def _included(self, nonce: int) -> Receipt:
+        seen = ""
+        while True:
+            head = await self._here.reader.head()
+            if head.hash != seen:
+                seen = head.hash
+                await self._submitter.follow(head, lambda *_: True)
+            inclusion = self._submitter.tracker.book[nonce].inclusion
+            receipt = await self._here.reader.receipt(inclusion.hash) if inclusion else None
+            if receipt is not None:
+                return receipt
+            await asyncio.sleep(POLL_SECONDS)
+
+
+class _Directly:
+    """Once, with the node's word for the nonce: for an account that no node signs with."""
+
+    def __init__(self, signer: LocalSigner, fees: FeeOracle, here: Here) -> None:
+        self._signer = signer
+        self._fees = fees
+        self._here = here
+
+    async def mined(self, to: Address | None, data: bytes, gas: Gas) -> Receipt:
+        """Send and wait for the receipt."""
+        reader = self._here.reader
+        fees = market_fees(await self._fees.market(await reader.head()), self._fees.policy)
+        if fees is None:
+            raise NotBroadcast("the base fee is above policy.max_fee_gwei")
+        nonce = await reader.transaction_count(self._signer.address, "pending")
+        signed = self._signer.sign(
+            Unsigned(nonce=nonce, to=to, calldata=data, gas_limit=gas, fees=fees)
+        )
+        await Sender(reader.rpc).send_raw(signed.raw)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while True:
-                    receipt = await self._here.reader.receipt(sent)
+                    receipt = await reader.receipt(signed.hash)
                     if receipt is not None:
                         return receipt
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise OutcomeUnknown(
-                f"the transaction {sent} was not mined within {WAIT_SECONDS} s",
-                hint="it may still be mined: look it up before sending again",
-            ) from None
+            raise _unknown(signed.hash, "it may still be mined: look it up first") from None
+
+
+def _unknown(sent: TransactionHash, hint: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"the transaction {sent} was not mined within {WAIT_SECONDS} s", hint=hint
+    )

@@ -50,7 +50,7 @@ class Attempt:
     raw: bytes
     fees: Fees
     gas_limit: Gas
-    to: Address
+    to: Address | None  # None creates a contract
     calldata: bytes
     block_number: int  # the head when it was signed
     state: AttemptState = AttemptState.RECORDED

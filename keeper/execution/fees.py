@@ -116,6 +116,15 @@ def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = No
     return Wei(min(policy.max_fee, surplus // max(gas, 1), profit // max(batch.gas_limit, 1)))
 
 
+def market_fees(market: FeeMarket, policy: FeePolicy) -> Fees | None:
+    """Return a bid that no profit pays for; None where the setting's ceiling does not allow it."""
+    asked = _asked(market, policy)
+    max_fee = min(asked.max_fee, policy.max_fee)
+    if max_fee <= market.base_fee:
+        return None
+    return Fees(max_fee=Wei(max_fee), priority_fee=Wei(min(asked.priority_fee, max_fee)))
+
+
 def opening_fees(batch: Batch, market: FeeMarket, policy: FeePolicy) -> Fees | None:
     """
     Return the first bid for a batch; None when it cannot pay the next block's base fee.

@@ -54,10 +54,10 @@ _ORDER: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsigned:
-    """The fields of a transaction that sends no value."""
+    """The fields of a transaction that sends no value; ``to`` None creates a contract."""
 
     nonce: int
-    to: Address
+    to: Address | None
     calldata: bytes
     gas_limit: Gas
     fees: Fees
@@ -134,7 +134,7 @@ def _fields(wanted: Unsigned, chain_id: int) -> dict[str, object]:
         "type": 2,
         "chainId": chain_id,
         "nonce": wanted.nonce,
-        "to": wanted.to,
+        "to": wanted.to or "0x",
         "value": 0,
         "data": wanted.calldata,
         "gas": wanted.gas_limit,

@@ -13,7 +13,7 @@ from keeper.domain.plan import Batch, Plan
 from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
 from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.chain import RawSender, Signer
-from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, opening_fees
+from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_fees, opening_fees
 from keeper.execution.nonces import next_nonce
 from keeper.execution.sending import Answer, classified, state_after
 from keeper.execution.signer import Unsigned
@@ -116,13 +116,10 @@ class NodeSubmitter:
         async with self._lock:
             self._head = head
             self._refuse_unsettled()
-            market, count, _ = await asyncio.gather(
-                self._market(head), self._count(), self._check_canonical(head)
+            market, nonce, _ = await asyncio.gather(
+                self._market(head), self._next_nonce(), self._check_canonical(head)
             )
-            await self.tracker.check_known(count)
             affordable = self._affordable(batches, market)
-            journal = self.tracker.journal
-            nonce = next_nonce(await journal.high_water(), count, journal.first_nonce)
             bound = [
                 self._bound(nonce + at, batch, fees, head)
                 for at, (batch, fees) in enumerate(affordable)
@@ -134,6 +131,39 @@ class NodeSubmitter:
         await self.tracker.journal.record(bound)
         self.tracker.book.update((one.nonce, one) for one in bound)
         await self._send([(one, one.newest) for one in bound], head)
+
+    async def order(
+        self, to: Address | None, calldata: bytes, gas_limit: Gas, head: Head
+    ) -> Submission:
+        """
+        Record and send a transaction that a person wants; ``to`` None creates a contract.
+
+        It takes the next nonce, like any other, and is followed like any other.
+
+        Raises:
+            JournalError: nothing was sent, since it could not be recorded.
+            NotBroadcast: nothing was signed: paused, unsettled, or gas too expensive.
+            ForeignKeyUse: somebody else used a nonce of this key.
+        """
+        async with self._lock:
+            self._head = head
+            self._refuse_unsettled()
+            market, nonce = await asyncio.gather(self._market(head), self._next_nonce())
+            fees = market_fees(market, self.fees.policy)
+            if fees is None:
+                raise NotBroadcast(f"the base fee {market.base_fee} wei is above the setting's")
+            wanted = Unsigned(nonce=nonce, to=to, calldata=calldata, gas_limit=gas_limit, fees=fees)
+            attempt = self._attempt(wanted, AttemptKind.SEND, head)
+            bound = Submission(nonce=nonce, batch=None, attempts=(attempt,))
+            await _seen_through(self._recorded_and_sent([bound], head))
+            return bound
+
+    async def _next_nonce(self) -> int:
+        """Return the nonce of the next intent, after looking whether the chain knows more."""
+        count = await self._count()
+        await self.tracker.check_known(count)
+        journal = self.tracker.journal
+        return next_nonce(await journal.high_water(), count, journal.first_nonce)
 
     async def follow(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
         """

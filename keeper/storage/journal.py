@@ -10,7 +10,7 @@ from keeper.domain.errors import JournalError
 from keeper.domain.submission import Attempt, Inclusion, NonceState, Submission
 from keeper.domain.units import Address
 from keeper.storage import submissions
-from keeper.storage.database import Database, opened
+from keeper.storage.database import Database, opened, read, reader
 from keeper.storage.lock import SigningLock
 from keeper.storage.schema import control_actions, identity
 
@@ -127,6 +127,18 @@ class Journal:
     async def record_control(self, action: str, argument: str, result: str) -> None:
         """Note a command that an operator gave to the running node, and what it did."""
         await self.database.write(_record_control, action, argument, result)
+
+
+def sender_of(path: Path) -> Address | None:
+    """Return whose journal it is; None where there is none, or nobody's yet."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    engine = reader(path)
+    try:
+        row = read(engine, lambda one: one.execute(select(identity)).first())
+    finally:
+        engine.dispose()
+    return Address(row.sender) if row is not None and row.sender else None
 
 
 def _refuse_missing(path: Path, chain_nonce: int, *, init: bool) -> None:
