@@ -208,7 +208,9 @@ async def _parts(
     stack.callback(journal.close)
     submitter: Submitter
     if signer is None:
-        submitter = PaperSubmitter(ledger=PaperLedger(journal.database), emit=emit)
+        ledger = PaperLedger(journal.database)
+        submitter = PaperSubmitter(ledger=ledger, emit=emit)
+        stack.push_async_callback(_tell_paper, ledger, emit)
     else:
         live = await live_submitter(session, signer, fees, journal, emit)
         await stack.enter_async_context(
@@ -244,6 +246,19 @@ async def live_submitter(
     )
     await submitter.reconcile(await session.reader.head())
     return submitter
+
+
+async def _tell_paper(ledger: PaperLedger, emit: Emit) -> None:
+    """Tell what the dry runs on this ledger would have earned so far."""
+    totals = await ledger.totals()
+    emit(
+        {
+            "event": "paper_total",
+            "liquidations": totals.liquidations,
+            "net_profit_wei": str(totals.net_profit),
+            "gas_cost_wei": str(totals.gas_cost),
+        }
+    )
 
 
 async def _journal(session: Session, options: RunOptions, signer: LocalSigner | None) -> Journal:

@@ -1,6 +1,6 @@
 """Amounts, tiers and events in words, for people; scripts read the JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from rich.text import Text
@@ -52,35 +52,60 @@ def ether(amount: object) -> str:
 
 def event_line(event: Event) -> str:
     """Return a running node's event as one line; empty for what nobody needs to read."""
-    kind, block = str(event["event"]), event.get("block_number", "")
-    if kind == "decision":
-        waiting = event.get("reason") == SkipReason.IN_FLIGHT
-        return "" if waiting else f"block {block}  {_decision(event)}"
-    if kind == "block":
-        unhealthy, accounts = event["unhealthy"], event["accounts"]
-        return f"block {block}  {accounts} accounts with debt, {unhealthy} liquidatable"
-    if kind == "attempt":
-        return (
-            f"block {block}  sent {event['kind']} nonce {event['nonce']} {event['hash']}:"
-            f" {event['result']}"
-        )
-    if kind in ("included", "final", "reopened"):
-        netted = "" if event.get("net_profit_wei") is None else ether(event["net_profit_wei"])
-        return f"block {block}  {kind} nonce {event['nonce']} {event['hash']}" + (
-            f"  net {netted} ETH" if netted else ""
-        )
-    if kind == "paper":
-        return (
-            f"block {block}  would have netted {ether(event['net_profit_wei'])} ETH"
-            f" on {event['account']}"
-        )
-    rest = " ".join(f"{key}={value}" for key, value in event.items() if key != "event")
-    return f"{kind}  {rest}"
+    worded = _WORDED.get(str(event["event"]), _other)(event)
+    block = event.get("block_number")
+    return f"block {block}  {worded}" if worded and block is not None else worded
 
 
 def _decision(event: Event) -> str:
+    if event["reason"] == SkipReason.IN_FLIGHT:
+        return ""
     profit = event["net_profit_wei"]
     if event["action"] == "liquidate":
         return f"liquidate {event['account']}  net {ether(profit)} ETH by {event['funding']}"
     netted = "" if profit is None else f" (net {ether(profit)} ETH)"
     return f"skip {event['account']}  {event['reason']}{netted}: {event['detail']}"
+
+
+def _block(event: Event) -> str:
+    return f"{event['accounts']} accounts with debt, {event['unhealthy']} liquidatable"
+
+
+def _attempt(event: Event) -> str:
+    return f"sent {event['kind']} nonce {event['nonce']} {event['hash']}: {event['result']}"
+
+
+def _receipt(event: Event) -> str:
+    netted = event.get("net_profit_wei")
+    earned = "" if netted is None else f"  net {ether(netted)} ETH"
+    return f"{event['event']} nonce {event['nonce']} {event['hash']}{earned}"
+
+
+def _paper(event: Event) -> str:
+    return f"would have netted {ether(event['net_profit_wei'])} ETH on {event['account']}"
+
+
+def _paper_total(event: Event) -> str:
+    netted = ether(event["net_profit_wei"])
+    return f"on paper so far: {event['liquidations']} liquidations, {netted} ETH net"
+
+
+def _other(event: Event) -> str:
+    rest = " ".join(
+        f"{key}={value}"
+        for key, value in event.items()
+        if key not in ("event", "block_number", "block_hash")
+    )
+    return f"{event['event']}  {rest}"
+
+
+_WORDED: Final[Mapping[str, Callable[[Event], str]]] = {
+    "decision": _decision,
+    "block": _block,
+    "attempt": _attempt,
+    "included": _receipt,
+    "final": _receipt,
+    "reopened": _receipt,
+    "paper": _paper,
+    "paper_total": _paper_total,
+}
