@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from keeper.domain.account import AccountHealth
 from keeper.domain.curve import ExitCurve, Route
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
+from keeper.domain.errors import RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
@@ -132,7 +133,7 @@ async def _considered(
                 _skip(
                     health,
                     SkipReason.PRICE_UNAVAILABLE,
-                    "the native coin has no price here: set chain.native_price_feed",
+                    "the native coin or a dollar has no price here: set chain.native_price_feed",
                 )
             )
             continue
@@ -238,7 +239,7 @@ async def _priced(
 
 async def _exits(venues: Sequence[ExitVenue], pairs: set[Pair], basis: Basis) -> Exits:
     """Return all venues' routes, curves and lenders as one."""
-    found = await asyncio.gather(*(venue.exits(pairs, basis) for venue in venues))
+    found = await asyncio.gather(*(_exits_of(venue, pairs, basis) for venue in venues))
     routes: dict[Pair, tuple[Route, ...]] = {}
     curves: dict[Address, ExitCurve] = {}
     lenders: dict[Address, tuple[FlashLender, ...]] = {}
@@ -251,6 +252,15 @@ async def _exits(venues: Sequence[ExitVenue], pairs: set[Pair], basis: Basis) ->
         for token, pools in one.lenders.items():
             lenders[token] = lenders.get(token, ()) + pools
     return Exits(routes=routes, curves=curves, lenders=lenders, factories=factories)
+
+
+async def _exits_of(venue: ExitVenue, pairs: set[Pair], basis: Basis) -> Exits:
+    """Return one venue's exits; none, with a warning, where its contracts do not answer."""
+    try:
+        return await venue.exits(pairs, basis)
+    except (RpcRefused, RpcMalformed) as error:
+        log.warning("venue_unreadable kind=%s code=%s reason=%s", venue.kind, error.code, error)
+        return Exits(routes={}, curves={}, lenders={})
 
 
 def _batches(planner: Planner, plans: Sequence[Plan], costs: Costs) -> list[Batch]:

@@ -49,10 +49,12 @@ class Session:
     async def coin(self) -> NativeCoin:
         """Return where the native coin's price comes from: settings, else what venues wrap."""
         wrapped = self.settings.chain.wrapped_native
-        if wrapped is None and self.venues:
-            with contextlib.suppress(RpcRefused, RpcMalformed):
-                wrapped = await self.venues[0].wrapped_native()
-        return NativeCoin(self.reader, wrapped=wrapped, feed=self.settings.chain.native_price_feed)
+        for venue in self.venues:
+            if wrapped is None:
+                with contextlib.suppress(RpcRefused, RpcMalformed):
+                    wrapped = await venue.wrapped_native()
+        feed = self.settings.chain.native_price_feed
+        return NativeCoin(self.reader, wrapped=wrapped, feed=feed, venues=self.venues)
 
     def executor_of(self, market: MarketKey) -> Address | None:
         """Return the executor contract that a market's liquidations go through."""

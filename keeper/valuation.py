@@ -1,13 +1,19 @@
 """The native coin's price in each market's own currency: what gas and profit are weighed in."""
 
+import logging
+from collections.abc import Sequence
 from typing import Final
 
-from keeper.domain.errors import MarketUnreadable
+from keeper.domain.curve import sold_along
+from keeper.domain.errors import MarketUnreadable, RpcMalformed, RpcRefused
+from keeper.domain.exits import Exits
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call
-from keeper.domain.units import Address, BaseCurrency, BlockHash, mul_div_floor
+from keeper.domain.units import WAD, Address, BaseCurrency, BlockHash, TokenUnits, mul_div_floor
 from keeper.domain.value import Valuation
-from keeper.ports import ChainReader, MarketSnapshot
+from keeper.ports import ChainReader, ExitVenue, MarketSnapshot
+
+log = logging.getLogger(__name__)
 
 USD_UNIT: Final = 10**8
 """US dollars are counted in 1e-8."""
@@ -23,23 +29,30 @@ class NativeCoin:
 
     The market's own price of ``wrapped`` is used where it lists it; otherwise the
     price source ``feed`` (``latestAnswer`` in US dollars, as Chainlink's), read at
-    most once a block. A market whose base currency is the native coin needs the
-    feed only to know what a dollar is.
+    most once a block; and where neither answers, what one whole ``wrapped`` sells for
+    on ``venues``, at the market's prices of what it sells for. A market whose base
+    currency is the native coin needs the feed only to know what a dollar is.
     """
 
     def __init__(
-        self, reader: ChainReader, *, wrapped: Address | None, feed: Address | None
+        self,
+        reader: ChainReader,
+        *,
+        wrapped: Address | None,
+        feed: Address | None,
+        venues: Sequence[ExitVenue] = (),
     ) -> None:
         self._reader = reader
         self._wrapped = wrapped
         self._feed = feed
+        self._venues = venues
         self._quoted: tuple[BlockHash, int] | None = None
 
     async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
         """Return the market's prices with the native coin's, or None if nobody states it."""
         listed = snapshot.prices.get(self._wrapped) if self._wrapped is not None else None
         if snapshot.base_unit == USD_UNIT:
-            native = listed.price if listed else await self._usd(snapshot.head)
+            native = listed.price if listed else await self._unlisted(snapshot)
             usd_per_base = (1, 1)
         else:
             native = listed.price if listed else snapshot.base_unit
@@ -56,13 +69,38 @@ class NativeCoin:
             usd_per_base=usd_per_base,
         )
 
+    async def _unlisted(self, snapshot: MarketSnapshot) -> int:
+        """Return the native coin's price in dollars (1e-8) where the market has none; 0: nobody."""
+        return await self._usd(snapshot.head) or await self._sold(snapshot)
+
     async def _usd(self, head: Head) -> int:
-        """Return dollars (1e-8) per native coin by the feed; 0 where there is none."""
+        """Return dollars (1e-8) per native coin by the feed; 0 where none answers."""
         if self._feed is None:
             return 0
         if self._quoted is None or self._quoted[0] != head.hash:
-            self._quoted = (head.hash, await self._read(self._feed, head))
+            try:
+                answer = await self._read(self._feed, head)
+            except MarketUnreadable as error:
+                log.warning("native_price_unreadable block=%d reason=%s", head.number, error)
+                answer = 0
+            self._quoted = (head.hash, answer)
         return self._quoted[1]
+
+    async def _sold(self, snapshot: MarketSnapshot) -> int:
+        """Return the most, in base currency, that one whole coin sells for; 0 for nothing."""
+        wrapped = self._wrapped
+        if wrapped is None:
+            return 0
+        best, basis = 0, Basis(block_hash=snapshot.head.hash)
+        pairs = {(wrapped, token) for token in snapshot.prices if token != wrapped}
+        for venue in self._venues:
+            try:
+                exits = await venue.exits(pairs, basis)
+            except (RpcRefused, RpcMalformed) as error:
+                log.warning("native_price_unreadable venue=%s reason=%s", venue.kind, error)
+                continue
+            best = max(best, _best_sale(exits, snapshot))
+        return best
 
     async def _read(self, feed: Address, head: Head) -> int:
         basis = Basis(block_hash=head.hash)
@@ -77,3 +115,16 @@ class NativeCoin:
         price = int.from_bytes(answers[0].data, "big", signed=True)
         decimals = int.from_bytes(answers[1].data, "big")
         return max(mul_div_floor(price, USD_UNIT, 10 ** min(decimals, 77)), 0)
+
+
+def _best_sale(exits: Exits, snapshot: MarketSnapshot) -> int:
+    """Return the most that one whole coin sells for over these exits, in base currency."""
+    best = 0
+    for (_, token), routes in exits.routes.items():
+        quoted = snapshot.prices[token]
+        for route in routes:
+            sale = sold_along(route, TokenUnits(WAD), exits.curves)
+            if sale is not None:
+                unit = 10**quoted.decimals
+                best = max(best, mul_div_floor(sale.amount_out, quoted.price, unit))
+    return best
