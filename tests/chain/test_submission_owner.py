@@ -1,4 +1,4 @@
-"""Transactions that a person orders with the hot key: recorded like any other, known to the node."""
+"""What a person orders with the hot key: recorded like any other, known to the next run."""
 
 import sqlite3
 
