@@ -103,7 +103,7 @@ def print_report(facts: Facts, checks: Sequence[Check], accounts: int) -> None:
     print_line("blocks: from the first at which it was possible to the one that has it.")
     left = {one.account for one in facts.left_alone}
     print_line("\nWhat it left alone, and why")
-    print_pairs({f"{short(one.account)}  {one.kind}": _left(one) for one in facts.left_alone})
+    print_pairs({f"{one.account}  {one.kind}": _left(one) for one in facts.left_alone})
     if not left:
         print_line("nothing: no account is unhealthy")
     healthy = many(accounts - len(touched | left), "other account")
@@ -199,7 +199,7 @@ def _value(name: str, value: object) -> object:
 def _row(facts: Facts, one: Liquidation) -> list[Cell]:
     net = facts.net_usd(one)
     return [
-        short(one.account),
+        short(one.account) if sys.stdout.isatty() else one.account,
         one.kind,
         f"{_health(one.health_before)} → {_health(one.health_after)}",
         _amount(facts, one.spent_token, one.spent),
