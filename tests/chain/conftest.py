@@ -51,10 +51,11 @@ def undone(devnet: Devnet) -> Iterator[Devnet]:
     """Give the market to one test and undo afterwards what it did."""
     snapshot = devnet.node.rpc("evm_snapshot")
     yield devnet
-    devnet.node.rpc("evm_setAutomine", [True])
+    # What was mined meanwhile comes back to the pool, and must not be mined from there.
+    devnet.node.rpc("evm_setAutomine", [False])
     devnet.node.rpc("evm_revert", [snapshot])
-    # What was mined meanwhile may be in the pool again, and would come with the next block.
     devnet.node.rpc("anvil_dropAllTransactions")
+    devnet.node.rpc("evm_setAutomine", [True])
 
 
 @pytest.fixture(scope="session")

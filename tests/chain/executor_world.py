@@ -178,9 +178,11 @@ def logs_of(receipt: Receipt) -> list[Log]:
 
 
 def undo(node: Node, snapshot: str) -> None:
-    """Go back; a transaction mined just before may still be in the pool, and would come again."""
+    """Go back; what was mined since comes back to the pool, and must not be mined from there."""
+    node.rpc("evm_setAutomine", [False])
     assert node.rpc("evm_revert", [snapshot])
     node.rpc("anvil_dropAllTransactions")
+    node.rpc("evm_setAutomine", [True])
 
 
 def artifact(name: str) -> Artifact:
