@@ -61,7 +61,8 @@ class Proxy:
     One running proxy. ``url`` is http, ``ws_url`` a websocket, both on one port.
 
     ``counts`` counts methods, each element of a batch for itself; ``round_trips`` counts
-    messages. ``bodies`` holds the requests while ``recording``.
+    messages. ``bodies`` holds the requests while ``recording``. ``outage`` is a status
+    and a text that every request gets for an answer, a websocket's handshake too.
     """
 
     upstream: str
@@ -69,6 +70,7 @@ class Proxy:
     rules: Rules = field(default_factory=Rules)
     hooks: list[Hook] = field(default_factory=list)
     latency: float = 0.0
+    outage: tuple[int, str] | None = None
     recording: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     round_trips: int = 0
@@ -140,6 +142,8 @@ class Proxy:
                         await self.ask("eth_sendRawTransaction", kept.raw)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if self.outage is not None:
+            return web.Response(status=self.outage[0], text=self.outage[1])
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request)
         answer = await self._answer(json.loads(await request.read()))
