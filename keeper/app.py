@@ -17,7 +17,7 @@ from keeper.domain.decision import Decision
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
-from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei, deployment
+from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei
 from keeper.execution.control import listening, socket_path
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.paper import PaperSubmitter
@@ -109,12 +109,7 @@ async def explained(
 ) -> Decided:
     """Decide about one account at one block, as the node would, without signing anything."""
     fees = FeeOracle(session.reader, session.settings.chain.id, fee_policy(session.settings))
-    simulators: Mapping[MarketKey, Simulator] = {
-        deployment(one.market): await _simulator(session, one.market, None)
-        if session.executor_of(one.market)
-        else _Unsimulated()
-        for one in snapshots
-    }
+    simulators = await _simulators(session, None, unsimulated=_Unsimulated())
     return await decided(await _planner(session, simulators, fees), head, snapshots, only=account)
 
 
@@ -199,10 +194,7 @@ async def _parts(
     if options.mode is Mode.OBSERVE:
         return _Parts(submitter=_NobodySends(), decisions=_Forgetful(), decide=None)
     settings = session.settings
-    simulators = {
-        one.key: await _simulator(session, one.key, signer.address if signer else None)
-        for one in session.markets
-    }
+    simulators = await _simulators(session, signer.address if signer else None)
     fees = FeeOracle(session.reader, settings.chain.id, fee_policy(settings))
     journal = await _journal(session, options, signer)
     stack.callback(journal.close)
@@ -312,18 +304,26 @@ async def _planner(
     )
 
 
-async def _simulator(session: Session, market: MarketKey, operator: Address | None) -> Simulator:
-    """Return the market's executor, as ``operator`` or else as one that it takes orders from."""
-    executor = session.executor_of(market)
-    if executor is None:
-        raise ConfigError(
-            f"no executor is configured for {market}",
-            hint="run `keeper executor deploy` and put its address under [[executor]],"
-            " or run with --observe",
-        )
-    if operator is None:
-        operator = await _somebody(session, executor)
-    return _executor_simulator(session, executor, operator)
+async def _simulators(
+    session: Session, operator: Address | None, *, unsimulated: Simulator | None = None
+) -> Mapping[MarketKey, Simulator]:
+    """
+    Return every deployment's executor, as ``operator`` or else as one that it takes orders from.
+
+    Deployments with the same executor share it, and so their plans share transactions.
+    """
+    made: dict[Address | None, Simulator] = {None: unsimulated} if unsimulated else {}
+    for executor in (session.executor_of(one.key) for one in session.markets):
+        if executor is None and unsimulated is None:
+            raise ConfigError(
+                "a market has no executor",
+                hint="run `keeper executor deploy` and put its address under [[executor]],"
+                " or run with --observe",
+            )
+        if executor is not None and executor not in made:
+            sender = operator or await _somebody(session, executor)
+            made[executor] = _executor_simulator(session, executor, sender)
+    return {one.key: made[session.executor_of(one.key)] for one in session.markets}
 
 
 async def _somebody(session: Session, executor: Address) -> Address:
