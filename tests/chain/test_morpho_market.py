@@ -310,3 +310,29 @@ async def test_a_flash_loan_costs_nothing_but_gas(world, market, reader):
             world.morpho.contract.send(
                 "flashLoan", token.address, lender.available + 1, b"", sender=borrower
             )
+
+
+async def test_a_market_that_nobody_wants_leaves_nothing_behind(world, reader):
+    """Its loans are not followed, and a new one that is wanted is, by the same logs."""
+    first = next(iter(world.morpho.markets.values()))
+    market = await loaded(world, reader, loan_tokens=[world.tokens["USDC"].address])
+    before = await snapshots(market, reader)
+    start = world.node.block_number() + 1
+    morpho, weth = world.morpho.contract, world.tokens["WETH"].address
+    person = world.morpho.borrowers[0].address
+    unwanted = (weth, *first.terms[1:4], 770 * 10**15)
+    wanted = (*first.terms[:4], 770 * 10**15)
+    for terms, amount in ((unwanted, 10**6), (wanted, 10**9)):
+        morpho.send("createMarket", terms)
+        morpho.send("supply", terms, 2 * amount, 0, ADMIN, b"")
+        morpho.send("supplyCollateral", terms, 10**19, person, b"")
+        morpho.send("borrow", terms, amount, 0, person, ADMIN, sender=person)
+    market.note(await reader.logs_between(market.log_filter, start, world.node.block_number()))
+    quiet = len(market.calls(await reader.head()))
+    after = await snapshots(market, reader)
+
+    assert {one.read.params.values for one in after.values()} - {
+        one.read.params.values for one in before.values()
+    } == {wanted}
+    assert len(market.calls(await reader.head())) == quiet + 3
+    assert not market._noted

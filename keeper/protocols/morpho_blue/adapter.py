@@ -104,11 +104,12 @@ class MorphoDeployment:
 
     def borrowers(self, logs: Sequence[Log]) -> frozenset[Address]:
         """
-        Return whom these ``Borrow`` logs name as the debtor.
+        Return whom these ``Borrow`` logs name as the debtor in a market that is followed.
 
         Where each of them borrowed is remembered, so that ``load`` need not look everywhere.
         """
-        pairs = events.touched(logs).borrowed
+        followed = self.structure.markets
+        pairs = [pair for pair in events.touched(logs).borrowed if pair[0] in followed]
         for identity, account in pairs:
             self._borrowed[account].add(identity)
         return events.accounts(pairs)
@@ -143,8 +144,10 @@ class MorphoDeployment:
         self._turn += 1
         found = events.touched(logs)
         self._created |= found.created
+        concerned = self._created | self.structure.markets.keys()
         for identity, account in found.borrowed:
-            self._borrowed[account].add(identity)
+            if identity in concerned:
+                self._borrowed[account].add(identity)
         for pair in found.changed:
             identity, account = pair
             if identity in self._borrowed.get(account, ()):
@@ -169,6 +172,8 @@ class MorphoDeployment:
         for account, identities in self._borrowed.items():
             for identity in identities & created:
                 self._noted[identity, account] = self._turn
+        followed = self.structure.markets
+        self._noted = {pair: turn for pair, turn in self._noted.items() if pair[0] in followed}
 
     def calls(self, head: Head) -> Sequence[Call]:
         """Return the reads that bring the deployment to ``head``: constant but for positions."""
