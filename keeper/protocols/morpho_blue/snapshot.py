@@ -7,10 +7,12 @@ from typing import Final
 
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.decision import SkipReason
+from keeper.domain.facts import Fact
 from keeper.domain.head import Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
 from keeper.domain.units import (
     UINT256_MAX,
+    WAD,
     Address,
     BaseCurrency,
     Gas,
@@ -115,6 +117,13 @@ class MorphoSnapshot:
                 f" {loan.address}"
             )
         return tuple(found)
+
+    def facts(self) -> Sequence[Fact]:
+        """Return what the market is, and what of it this keeper cannot tell."""
+        params, permille = self.read.params, self.read.params.lltv * 1_000 // WAD
+        model = "no interest" if self.read.irm is Irm.NONE else f"rate model {params.irm}"
+        text = f"{self.read.name}: LLTV {permille} per mille, oracle {params.oracle}, {model}"
+        return (Fact(text=text, concern=self._trouble),)
 
     @cached_property
     def _trouble(self) -> str:

@@ -187,6 +187,15 @@ def test_values_round_against_the_debtor():
     )
 
 
+def test_a_market_tells_what_it_is():
+    """For people; where its oracle fails, that is a concern."""
+    (fact,) = snapshot(owing(2_000)).facts()
+    (worse,) = snapshot(owing(2_000), price=None).facts()
+
+    assert "LLTV 860 per mille" in fact.text
+    assert (fact.concern, "fails" in worse.concern) == ("", True)
+
+
 def test_worst_accounts_come_first():
     """Ties by address; those without debt are not listed."""
     one = snapshot(
