@@ -9,13 +9,17 @@ from keeper.quotes.uniswap_v3.pools import Pool, TokenPair, ordered
 
 
 def pairs_of_pools(pairs: Collection[Pair], via: Sequence[Address]) -> list[TokenPair]:
-    """Return the pairs of tokens whose pools the routes of ``pairs`` may use, sorted."""
+    """
+    Return the pairs of tokens whose pools the routes of ``pairs`` may use, sorted.
+
+    A pair of the same token needs no route, but a pool that lends the token.
+    """
     wanted = set[TokenPair]()
     for sold, bought in pairs:
         if sold != bought:
             wanted.add(ordered(sold, bought))
-            for between in _between(sold, bought, via):
-                wanted |= {ordered(sold, between), ordered(between, bought)}
+        for between in _between(sold, bought, via):
+            wanted |= {ordered(sold, between), ordered(between, bought)}
     return sorted(wanted)
 
 
