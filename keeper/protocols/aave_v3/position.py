@@ -96,15 +96,20 @@ class Clock:
         """
         Return a reserve's price and threshold for an account, and whether it can back a debt.
 
+        Up to 3.1 the pool asks for an eMode's own price whatever the account holds.
+
         Raises:
             Unpriced: the price that the pool would ask for failed.
         """
         rulebook, state = self.pool.structure.rules, self.pool.reserves[at]
         category = self._category_of(at, account)
+        own = self.pool.categories.get(account.category) if account.category else None
+        if own is not None and own.has_price and own.price is None:
+            raise Unpriced(f"the price source of eMode {account.category} fails")
         backs = (
             state.configuration.liquidation_threshold != 0 or not rulebook.needs_reserve_threshold
         )
-        return _price(state, category, account), _threshold(state, category), backs
+        return _price(state, category), _threshold(state, category), backs
 
     def indices(self, at: int) -> tuple[int, int]:
         """Return a reserve's supply and variable debt indices (ray) at this timestamp."""
@@ -168,18 +173,15 @@ def _threshold(state: ReserveState, category: Category | None) -> Bps:
     return state.configuration.liquidation_threshold
 
 
-def _price(state: ReserveState, category: Category | None, account: Account) -> BaseCurrency:
+def _price(state: ReserveState, category: Category | None) -> BaseCurrency:
     """
     Return the price that the pool values this reserve with, for this account.
 
     Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 (the eMode's own
     price, unless it is zero, replaces the asset's) and aave-v3-origin fd1fbd91.
     """
-    if category is not None and category.has_price:
-        if category.price is None:
-            raise Unpriced(f"the price source of eMode {account.category} fails")
-        if category.price:
-            return category.price
+    if category is not None and category.has_price and category.price:
+        return category.price
     if state.price is None:
         raise Unpriced(f"the price source of {state.reserve.symbol} fails")
     return state.price

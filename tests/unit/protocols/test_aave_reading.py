@@ -60,6 +60,24 @@ def test_a_balance_that_was_not_read_is_not_taken_for_zero():
     assert refusals
 
 
+def test_an_emodes_own_price_fails_the_whole_account():
+    """Up to 3.1 the pool asks for it even where no asset of the account is in the category."""
+    failing = build.emode(has_price=True, price=None)
+    outside = {build.BORROWER: build.account(category=1)}
+
+    assert (
+        build.snapshot(build.pool(1, categories=[failing]), **outside)
+        .account(build.BORROWER)
+        .unpriced
+    )
+    priced = dataclasses.replace(failing, price=10**8)
+    assert (
+        not build.snapshot(build.pool(1, categories=[priced]), **outside)
+        .account(build.BORROWER)
+        .unpriced
+    )
+
+
 def test_an_unread_flag_is_told():
     """The caller reads such an account again, wholly."""
     structure = build.pool().structure
