@@ -28,6 +28,15 @@ def paper_rows(file):
         return database.execute("select count(*) from paper").fetchone()[0]
 
 
+@contextlib.contextmanager
+def base_fee(node, wei):
+    """Make gas cost that much in the next block, and little again afterwards."""
+    before = node.rpc("eth_getBlockByNumber", ["latest", False])["baseFeePerGas"]
+    node.batch([("anvil_setNextBlockBaseFeePerGas", [hex(wei)]), ("evm_mine", [])])
+    yield
+    node.rpc("anvil_setNextBlockBaseFeePerGas", [before])
+
+
 def test_a_dry_run_sends_nothing_and_keeps_a_paper_ledger(keeper):
     """Seen at the transport: no method that sends was ever called, and nobody was liquidated."""
     keeper.devnet.set_prices(FALL)
@@ -71,9 +80,9 @@ def test_gas_dearer_than_the_bonus_is_not_paid(keeper):
     assert unhealthy
     node = keeper.devnet.node
     balance = node.balance(keeper.devnet.accounts.hot)
-    node.batch([("anvil_setNextBlockBaseFeePerGas", [hex(5_000 * 10**9)]), ("evm_mine", [])])
 
-    events = driven(keeper, 1)
+    with base_fee(node, 5_000 * 10**9):
+        events = driven(keeper, 1)
 
     skipped = decisions(events, "skip")
     assert {one["account"] for one in skipped} == set(unhealthy)
@@ -97,3 +106,10 @@ def test_collateral_that_sells_below_its_price_is_left(keeper):
     assert decisions(events, "liquidate") == []
     assert all(any(sign.isdigit() for sign in one["detail"]) for one in skipped.values())
     assert keeper.devnet.node.balance(keeper.devnet.accounts.hot) == balance
+    for account, one in list(skipped.items())[:2]:
+        explained = keeper.command("explain", account)
+        assert explained.code == 0, explained.err
+        assert one["reason"] in explained.out
+        assert one["net_profit_wei"].lstrip("-")[:3] in explained.out.replace(",", "").replace(
+            ".", ""
+        )
