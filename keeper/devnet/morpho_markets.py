@@ -18,6 +18,9 @@ LLTVS: Final = tuple(WAD * per_mille // 1_000 for per_mille in (625, 770, 860, 9
 _BPS: Final = 10_000
 _CENTS: Final = PRICE_UNIT // 100
 _BORROWERS_OF_ONE: Final = 2
+_LEAST_CENTS: Final = 500_000
+_MOST_CENTS: Final = 25_000_000
+_FEW: Final = 44
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +81,26 @@ def first_price(collateral: str, loan: str) -> int:
 
 
 def planned_morpho_borrowers(count: int, seed: int) -> tuple[MorphoBorrower, ...]:
-    """Return ``count`` borrowers, over all markets in turn; most people borrow in two."""
+    """
+    Return ``count`` borrowers, over all markets in turn; most people borrow in two.
+
+    The more there are, the smaller the largest of them, so that the exits bear a fall.
+    """
+    most = max(2 * _LEAST_CENTS, _MOST_CENTS * _FEW // max(_FEW, count))
     chance = random.Random(seed)  # noqa: S311 - a reproducible market, not a secret
     return tuple(
         _borrower(
             MARKETS[number % len(MARKETS)],
             f"morpho borrower {seed} {number // _BORROWERS_OF_ONE}",
             chance,
+            most,
         )
         for number in range(count)
     )
 
 
-def _borrower(spec: MarketSpec, name: str, chance: random.Random) -> MorphoBorrower:
-    value = chance.randint(500_000, chance.randint(500_000, 25_000_000)) * _CENTS
+def _borrower(spec: MarketSpec, name: str, chance: random.Random, most: int) -> MorphoBorrower:
+    value = chance.randint(_LEAST_CENTS, chance.randint(_LEAST_CENTS, most)) * _CENTS
     health = chance.randint(10_050, 11_500)
     price, decimals = _asset(spec.collateral)
     collateral = value * 10**decimals // price
