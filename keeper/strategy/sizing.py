@@ -30,6 +30,9 @@ _HALVINGS: Final = 16
 _GOLDEN: Final = (6_180_339_887, 10_000_000_000)
 _SPOT: Final = 1 << 20
 _LEAST_SAMPLE: Final = 10_000
+_ENOUGH_UNITS: Final = 1 << 15
+"""What a sample should sell for, in units of the spend token, so that rounding is not a price."""
+_LARGEST_SAMPLE: Final = 1 << 6
 
 _Quote = Callable[[TokenUnits], Priced | Miss]
 
@@ -198,7 +201,8 @@ def _net_at_spot(
     if isinstance(reference, Refusal) or not way.route.hops:
         return None
     receive = reference.receive
-    sample = TokenUnits(min(receive, max(receive // _SPOT, _LEAST_SAMPLE)))
+    coarse = min(receive * _ENOUGH_UNITS // max(1, reference.spend), receive // _LARGEST_SAMPLE)
+    sample = TokenUnits(min(receive, max(receive // _SPOT, coarse, _LEAST_SAMPLE)))
     sale = sold_along(way.route, sample, remaining.curves)
     if sale is None:
         return None

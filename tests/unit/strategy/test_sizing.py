@@ -1,5 +1,6 @@
 """The best amount along one way, against exact evaluation of other amounts."""
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -110,6 +111,23 @@ def test_nothing_nets_more_than_the_ceiling(depth, debt):
     most = ceiling(way, left(pool), TERMS)
 
     assert (best.net if isinstance(best, Sized) else best.net_profit) <= most
+
+
+@pytest.mark.parametrize("debt", [20, 300, 5_000, 10**6])
+def test_the_ceiling_of_a_deep_pool_is_near_the_truth(debt):
+    """However small the account: the rounding of a small sample is not a profit."""
+    pool = weth_pool(10**12)
+    way = way_over(pool, debt=debt * USD)
+    everything = way.outcome(EVERYTHING)
+    funded = Funded(opportunity=way.opportunity, route=way.route, lender=Lender())
+    exact = priced(funded, everything, left(pool), TERMS)
+
+    most = ceiling(way, left(pool), TERMS) + TERMS.gas_cost(
+        TERMS.gas_model.at_least(way.opportunity)
+    )
+
+    truth = exact.net + TERMS.gas_cost(exact.gas)
+    assert truth <= most <= truth + TERMS.valuation.wei_floor(USDC, debt * USD) // 5_000
 
 
 def test_flash_swap_keeps_what_was_borrowed_and_not_needed():
