@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,21 +12,17 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Batch, Plan
 from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
 from keeper.domain.units import Address, Gas, MarketKey
+from keeper.execution.broadcast import Broadcast, seen_through
 from keeper.execution.chain import RawSender, Signer
 from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_fees, opening_fees
 from keeper.execution.nonces import next_nonce
-from keeper.execution.sending import Answer, classified, state_after
 from keeper.execution.signer import Unsigned
-from keeper.execution.told import attempt_event
 from keeper.execution.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
 CANCEL_GAS: Final = Gas(21_000)
 """What a transfer of nothing to oneself takes."""
-
-LAST_SEND_SECONDS: Final = 10.0
-"""How long a node that is stopped waits for a send that it has begun."""
 
 StillUnhealthy = Callable[[MarketKey, Address], bool]
 
@@ -51,7 +47,10 @@ class NodeSubmitter:
     paused: bool = False
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _head: Head | None = None
-    _unfunded: set[int] = field(default_factory=set)
+    _broadcast: Broadcast = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._broadcast = Broadcast(node=self.node, tracker=self.tracker)
 
     def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
         """Return the accounts of every nonce that no block consumed yet."""
@@ -80,7 +79,7 @@ class NodeSubmitter:
             for one in self._unconsumed(count):
                 if _expired(one, head):
                     await self._replace(one, head, AttemptKind.CANCEL)
-            await self._resend(self._unconsumed(count), head)
+            await self._broadcast.send(self._unconsumed(count), head)
             self._head = head
 
     async def _explained(self, head: Head) -> tuple[Head, int]:
@@ -124,13 +123,13 @@ class NodeSubmitter:
                 self._bound(nonce + at, batch, fees, head)
                 for at, (batch, fees) in enumerate(affordable)
             ]
-            await _seen_through(self._recorded_and_sent(bound, head))
+            await seen_through(self._recorded_and_sent(bound, head))
             return [batch for batch, _ in affordable]
 
     async def _recorded_and_sent(self, bound: Sequence[Submission], head: Head) -> None:
         await self.tracker.journal.record(bound)
         self.tracker.book.update((one.nonce, one) for one in bound)
-        await self._send([(one, one.newest) for one in bound], head)
+        await self._broadcast.send(bound, head)
 
     async def order(
         self, to: Address | None, calldata: bytes, gas_limit: Gas, head: Head
@@ -155,7 +154,7 @@ class NodeSubmitter:
             wanted = Unsigned(nonce=nonce, to=to, calldata=calldata, gas_limit=gas_limit, fees=fees)
             attempt = self._attempt(wanted, AttemptKind.SEND, head)
             bound = Submission(nonce=nonce, batch=None, attempts=(attempt,))
-            await _seen_through(self._recorded_and_sent([bound], head))
+            await seen_through(self._recorded_and_sent([bound], head))
             return bound
 
     async def _next_nonce(self) -> int:
@@ -182,14 +181,14 @@ class NodeSubmitter:
             unconsumed = self._unconsumed(count)
             for one in unconsumed:
                 await self._renewed(one, head, still_unhealthy)
-            await self._resend(self._unconsumed(count), head)
+            await self._broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int) -> str:
         """Replace a bound nonce's transaction now; returns the hash, the old one at the cap."""
         async with self._lock:
             submission, head = self._commanded(nonce)
             await self._replace(submission, head, submission.newest.kind)
-            await self._resend([self.tracker.book[nonce]], head)
+            await self._broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
 
     async def cancel(self, nonce: int) -> str:
@@ -197,7 +196,7 @@ class NodeSubmitter:
         async with self._lock:
             submission, head = self._commanded(nonce)
             await self._replace(submission, head, AttemptKind.CANCEL)
-            await self._resend([self.tracker.book[nonce]], head)
+            await self._broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
 
     def _commanded(self, nonce: int) -> tuple[Submission, Head]:
@@ -237,7 +236,7 @@ class NodeSubmitter:
         if self.tracker.unexplained:
             nonce = min(self.tracker.unexplained)
             raise NotBroadcast(f"nonce {nonce} was used, and its receipt is not there yet")
-        unfunded = self._unfunded & {one.nonce for one in self.tracker.bound()}
+        unfunded = self._broadcast.unfunded & {one.nonce for one in self.tracker.bound()}
         if unfunded:
             raise NotBroadcast(
                 f"{self.signer.address} cannot pay for nonce {min(unfunded)}: top it up"
@@ -304,7 +303,7 @@ class NodeSubmitter:
         else:
             earning = []
         due = head.number - newest.block_number >= self.bump_after_blocks
-        if due and submission.nonce not in self._unfunded:
+        if due and submission.nonce not in self._broadcast.unfunded:
             await self._replace(submission, head, newest.kind, earning)
 
     async def _replace(
@@ -344,61 +343,9 @@ class NodeSubmitter:
             log.warning("fees_unknown block=%d reason=%s", head.number, error)
             return None
 
-    async def _resend(self, bound: Sequence[Submission], head: Head) -> None:
-        await self._send([(one, one.newest) for one in bound], head)
-
-    async def _send(self, sending: Sequence[tuple[Submission, Attempt]], head: Head) -> None:
-        """Hand over recorded bytes, lowest nonce first, all in flight at once; never repeated."""
-        if not sending:
-            return
-        errors = await asyncio.gather(*(self._sent(attempt.raw) for _, attempt in sending))
-        seen: list[Attempt] = []
-        results: list[str] = []
-        for (submission, attempt), error in zip(sending, errors, strict=True):
-            answer = classified(error)
-            if answer is Answer.UNFUNDED:
-                self._unfunded.add(attempt.nonce)
-            else:
-                self._unfunded.discard(attempt.nonce)
-            marked = replace(attempt, state=state_after(answer))
-            first = attempt.state == "recorded"
-            self._mark(submission, marked)
-            if first or marked.state != attempt.state:
-                seen.append(marked)
-                results.append(str(answer) if error is None else f"{answer}: {error}")
-            if first:
-                self.tracker.emit(attempt_event(submission, marked, answer, head))
-        if seen:
-            await self.tracker.journal.mark_sent(seen, results)
-
-    def _mark(self, submission: Submission, marked: Attempt) -> None:
-        attempts = tuple(marked if one.hash == marked.hash else one for one in submission.attempts)
-        self.tracker.book[submission.nonce] = replace(submission, attempts=attempts)
-
-    async def _sent(self, raw: bytes) -> ChainError | None:
-        try:
-            await self.node.send_raw(raw)
-        except ChainError as error:
-            return error
-        return None
-
 
 def _expired(submission: Submission, head: Head) -> bool:
     """Whether the executor would refuse it in any block from here on."""
     batch = submission.batch
     acting = batch is not None and submission.newest.kind is not AttemptKind.CANCEL
     return acting and batch is not None and head.timestamp >= batch.deadline
-
-
-async def _seen_through(work: Coroutine[object, object, None]) -> None:
-    """
-    Await work that must not be cut in half: who is cancelled meanwhile waits for its end.
-
-    Bytes that were recorded and not sent would only leave after the next start, too late.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task], timeout=LAST_SEND_SECONDS)
-        raise
