@@ -5,10 +5,11 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from keeper.devnet.bench_runs import Burst, Latency, Reaction, burst, latency, spread
 from keeper.devnet.bench_wire import TRANSPORTS
@@ -18,6 +19,7 @@ from keeper.observe.logging import configure
 SIZES: Final = (30, 300)
 SAMPLES: Final = 20
 BURST_SAMPLES: Final = 3
+INTERRUPTED_EXIT: Final = 130
 _LEAST_BORROWERS: Final = 1
 _MOST_SAMPLES: Final = 40
 
@@ -26,13 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     wanted = _parsed(arguments)
     configure(level="error", form="text")
+    signal.signal(signal.SIGTERM, _stop)
     try:
         answer = _latency(wanted) if wanted.command == "latency" else _burst(wanted)
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT
     except KeeperError as error:
         sys.stderr.write(f"error[{error.code}]: {error}\n")
         return error.exit_code
     sys.stdout.write(answer + "\n")
     return 0
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    """End by an exception, so that the local chain is stopped too."""
+    sys.exit(128 + number)
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

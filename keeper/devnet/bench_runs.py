@@ -69,18 +69,17 @@ async def latency(borrowers: int, samples: int, transport: str) -> Latency:
             recorded(there.address, wire),
         )
         reactions = []
-        async with measured.running():
-            for step in range(stairs.steps):
-                passed = await _reaction(measured, stairs, step)
-                if step >= WARM_UP:
-                    reactions.append(_told(passed))
-                    asked = [
-                        one for each in passed.noted if each.outgoing for one in requests_of(each)
-                    ]
-                    await floor.measure(way, wire, asked)
-                await _landed(measured, 1)
-        await way.close()
-        floor.close()
+        try:
+            async with measured.running():
+                for step in range(stairs.steps):
+                    passed = await _reaction(measured, stairs, step)
+                    if step >= WARM_UP:
+                        reactions.append(_told(passed))
+                        await floor.measure(way, wire, passed.requests())
+                    await _landed(measured, 1)
+        finally:
+            await way.close()
+            floor.close()
     return Latency(
         borrowers=borrowers,
         reactions=tuple(reactions),

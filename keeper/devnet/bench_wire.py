@@ -1,6 +1,5 @@
 """Ways to a node that note what passed and when, so that a benchmark need not stand between."""
 
-import itertools
 import json
 import time
 from collections.abc import Collection, Sequence
@@ -82,10 +81,13 @@ class Passed:
             one.message for one in self.noted if isinstance(one.message, bytes) and one.outgoing
         ]
 
+    def requests(self) -> list[Request]:
+        """Return the requests that went out, one by one, in their order."""
+        return [request for one in self.noted if one.outgoing for request in requests_of(one)]
+
     def methods(self) -> list[str]:
         """Return the methods that were asked, in their order."""
-        asked = (requests_of(one) for one in self.noted if one.outgoing)
-        return [request["method"] for request in itertools.chain.from_iterable(asked)]
+        return [request["method"] for request in self.requests()]
 
 
 def document_of(message: bytes | str | Json) -> Json:
