@@ -29,7 +29,7 @@ def world(chain):
     """The world as it was brought up; what a test does is undone."""
     snapshot = chain.node.rpc("evm_snapshot")
     yield chain
-    chain.node.rpc("evm_revert", [snapshot])
+    chain.undo(snapshot)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_accrual_equals_the_contract_to_the_wei(world, market, reader):
             world.next_at(moment)
             world.mined("accrueInterest", world.market(each).terms)
             assert world.state(world.market(each)) == expected, world.market(each).spec.name
-            world.node.rpc("evm_revert", [undo])
+            world.undo(undo)
         world.next_at(moment)
         for one in world.morpho.markets.values():
             world.mined("accrueInterest", one.terms)
@@ -141,7 +141,7 @@ def proven(world, one, taken, offer, amount):
         undo = world.node.rpc("evm_snapshot")
         world.next_at(moment)
         receipt, event = world.liquidate(one, offer.account, seized=seized, shares=shares)
-        world.node.rpc("evm_revert", [undo])
+        world.undo(undo)
         repaid, _, received, lost, _ = event
         state = rules.accrued(taken.state, taken.read.irm, moment)
         expected = (
@@ -190,7 +190,7 @@ async def test_a_part_by_shares_equals_the_event(world, market, reader):
                 undo = world.node.rpc("evm_snapshot")
                 world.next_at(moment)
                 _, event = world.liquidate(world.market(each), health.account, shares=shares)
-                world.node.rpc("evm_revert", [undo])
+                world.undo(undo)
                 assert event[:3] == (expected.repaid, shares, expected.seized)
                 proofs += 1
     assert proofs > 4
