@@ -12,14 +12,13 @@ from keeper.book.follower import Progress
 from keeper.chain.heads import Heads, Pace
 from keeper.chain.sender import Sender
 from keeper.config import Settings
-from keeper.domain.account import AccountHealth
-from keeper.domain.decision import Decision
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
+from keeper.domain.plan import Plan
 from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei
 from keeper.execution.control import listening, socket_path
 from keeper.execution.fees import FeeOracle, FeePolicy
+from keeper.execution.idle import Forgetful, NobodySends, Unsimulated
 from keeper.execution.paper import PaperSubmitter
 from keeper.execution.results import plan_outcomes
 from keeper.execution.signer import LocalSigner
@@ -36,7 +35,7 @@ from keeper.storage.journal import Journal
 from keeper.storage.paper import PaperLedger
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
-from keeper.wallet import an_operator, hot_address, is_operator
+from keeper.wallet import an_operator, hot_address, in_flight_limit, is_operator
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ async def explained(
 ) -> Decided:
     """Decide about one account at one block, as the node would, without signing anything."""
     fees = FeeOracle(session.reader, session.settings.chain.id, fee_policy(session.settings))
-    simulators = await _simulators(session, None, unsimulated=_Unsimulated())
+    simulators = await _simulators(session, None, unsimulated=Unsimulated())
     return await decided(await _planner(session, simulators, fees), head, snapshots, only=account)
 
 
@@ -118,70 +117,8 @@ class _Parts:
     """What differs between the modes."""
 
     submitter: Submitter
-    decisions: "DecisionJournal | _Forgetful"
+    decisions: DecisionJournal | Forgetful
     decide: Decide | None
-
-
-class _Forgetful:
-    """Observing keeps no record: nothing is decided."""
-
-    async def record(
-        self,
-        head: Head,
-        decisions: Sequence[Decision],
-        health: Mapping[tuple[MarketKey, Address], AccountHealth],
-    ) -> None:
-        """Forget it."""
-
-
-class _NobodySends:
-    """The submitter of a node that only observes: nothing is ever in flight."""
-
-    def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
-        """Return nothing."""
-        return frozenset()
-
-    async def submit(
-        self,
-        batches: Sequence[Batch],
-        head: Head,  # noqa: ARG002 (the port's)
-    ) -> list[Batch]:
-        """Take nothing: an observer has no plans."""
-        return list(batches[:0])
-
-    async def follow(
-        self, head: Head, still_unhealthy: Callable[[MarketKey, Address], bool]
-    ) -> None:
-        """Do nothing."""
-
-
-class _Unsimulated:
-    """Where no executor is configured, plans are explained without a simulation."""
-
-    def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
-        """Return a batch that could not be sent."""
-        return Batch(
-            plans=tuple(plans),
-            executor=Address(""),
-            calldata=b"",
-            gas_limit=gas_limit,
-            deadline=plans[0].deadline,
-            net_profit=net_profit,
-        )
-
-    async def simulated(
-        self,
-        batches: Sequence[Batch],
-        head: Head,  # noqa: ARG002 (the port's)
-    ) -> list[SimulatedBatch]:
-        """Take every plan at its word."""
-        return [
-            SimulatedBatch(
-                plans=tuple(SimulatedPlan(profit=plan.gross_profit) for plan in batch.plans),
-                gas_used=Gas(sum(plan.gas for plan in batch.plans)),
-            )
-            for batch in batches
-        ]
 
 
 async def _parts(
@@ -192,7 +129,7 @@ async def _parts(
     stack: contextlib.AsyncExitStack,
 ) -> _Parts:
     if options.mode is Mode.OBSERVE:
-        return _Parts(submitter=_NobodySends(), decisions=_Forgetful(), decide=None)
+        return _Parts(submitter=NobodySends(), decisions=Forgetful(), decide=None)
     settings = session.settings
     simulators = await _simulators(session, signer.address if signer else None)
     fees = FeeOracle(session.reader, settings.chain.id, fee_policy(settings))
@@ -221,7 +158,7 @@ async def live_submitter(
     session: Session, signer: LocalSigner, fees: FeeOracle, journal: Journal, emit: Emit
 ) -> NodeSubmitter:
     """Return the submitter that signs and sends, its earlier nonces looked at first."""
-    policy = session.settings.policy
+    policy, head = session.settings.policy, await session.reader.head()
     submitter = NodeSubmitter(
         signer=signer,
         node=Sender(session.reader.rpc),
@@ -235,8 +172,9 @@ async def live_submitter(
         ),
         fees=fees,
         bump_after_blocks=policy.bump_after_blocks,
+        max_in_flight=await in_flight_limit(session.reader, signer.address, head),
     )
-    await submitter.reconcile(await session.reader.head())
+    await submitter.reconcile(head)
     return submitter
 
 

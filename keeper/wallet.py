@@ -12,6 +12,9 @@ from keeper.execution.keystore import stated_address
 from keeper.execution.signer import checked_key
 from keeper.ports import ChainReader
 
+IN_FLIGHT: Final = 16
+"""Nonces that may wait at once; a stuck one must not take the whole balance with it."""
+
 _OPERATOR_SET: Final = topic("OperatorSet(address,bool)")
 
 
@@ -58,3 +61,9 @@ async def is_operator(reader: ChainReader, executor: Address, account: Address, 
         raise EnvironmentFault(
             f"there is no executor at {executor}", hint="run `keeper executor deploy`"
         ) from None
+
+
+async def in_flight_limit(reader: ChainReader, account: Address, head: Head) -> int:
+    """Return how many nonces may wait: one where the account has code, as pools then want it."""
+    delegated = await reader.code(account, Basis(block_hash=head.hash))
+    return 1 if delegated else IN_FLIGHT
