@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from keeper.book.follower import Progress
+from keeper.chain.abi import selector
 from keeper.chain.heads import Heads, Pace
 from keeper.chain.sender import Sender
 from keeper.config import Settings
@@ -17,11 +18,12 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Plan
 from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei
 from keeper.execution.control import listening, socket_path
+from keeper.execution.executor import LIQUIDATE_SIGNATURE
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.idle import Forgetful, NobodySends, Unsimulated
 from keeper.execution.paper import PaperSubmitter
 from keeper.execution.results import plan_outcomes
-from keeper.execution.signer import LocalSigner
+from keeper.execution.signer import LocalSigner, Mandate
 from keeper.execution.simulator import ExecutorSimulator
 from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
@@ -293,9 +295,15 @@ async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigne
     """Return the hot key's signer, after checking that every executor lets it liquidate."""
     if key is None:
         raise ConfigError("a live run needs a key", hint="run with --dry-run, or set a key")
-    signer = LocalSigner(key, session.settings.chain.id)
-    for executor in {session.executor_of(one.key) for one in session.markets} - {None}:
-        if executor is None or await is_operator(session.reader, executor, signer.address, head):
+    executors = {session.executor_of(one.key) for one in session.markets}
+    mandate = Mandate(
+        targets=frozenset(one for one in executors if one is not None),
+        selector=selector(LIQUIDATE_SIGNATURE),
+        max_fee=fee_policy(session.settings).max_fee,
+    )
+    signer = LocalSigner(key, session.settings.chain.id, mandate)
+    for executor in mandate.targets:
+        if await is_operator(session.reader, executor, signer.address, head):
             continue
         raise EnvironmentFault(
             f"the executor {executor} does not take {signer.address} as an operator",

@@ -14,7 +14,7 @@ from hexbytes import HexBytes
 from keeper.chain.abi import checksum
 from keeper.domain.errors import ConfigError, NotBroadcast
 from keeper.domain.submission import Fees
-from keeper.domain.units import Address, Gas, TransactionHash
+from keeper.domain.units import MAX_TRANSACTION_GAS, Address, Gas, TransactionHash, Wei
 
 KEY_BYTES: Final = 32
 LOCAL_CHAINS: Final = frozenset({1337, 31_337})
@@ -71,6 +71,32 @@ class Signed:
     raw: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """
+    What a node's signer may sign, whatever it is asked: it does not trust the rest.
+
+    Calls of ``selector`` on ``targets``, and transfers of nothing to the account itself;
+    never dearer than ``max_fee`` per unit of gas.
+    """
+
+    targets: frozenset[Address]
+    selector: bytes
+    max_fee: Wei
+
+    def refusal(self, wanted: Unsigned, own: Address) -> str:
+        """Return why this is not to be signed; empty where it may be."""
+        empty = wanted.to == own and not wanted.calldata
+        called = wanted.to in self.targets and wanted.calldata.startswith(self.selector)
+        if not (empty or called):
+            return f"a transaction to {wanted.to or 'nobody'} is none that this node sends"
+        if wanted.gas_limit > MAX_TRANSACTION_GAS:
+            return f"{wanted.gas_limit} gas is more than a transaction may have"
+        if wanted.fees.max_fee > self.max_fee:
+            return f"{wanted.fees.max_fee} wei per gas is above policy.max_fee_gwei"
+        return ""
+
+
 def checked_key(key: bytes, chain_id: int | None = None) -> Address:
     """
     Return the address of a private key.
@@ -101,11 +127,12 @@ def checked_key(key: bytes, chain_id: int | None = None) -> Address:
 class LocalSigner:
     """Signs EIP-1559 transactions for one chain with a key in memory."""
 
-    __slots__ = ("_sign", "address", "chain_id")
+    __slots__ = ("_mandate", "_sign", "address", "chain_id")
 
-    def __init__(self, key: bytes, chain_id: int) -> None:
+    def __init__(self, key: bytes, chain_id: int, mandate: Mandate | None = None) -> None:
         self.address = checked_key(key, chain_id)
         self.chain_id = chain_id
+        self._mandate = mandate
         self._sign = functools.partial(_signed, SecretKey(key))
 
     def __repr__(self) -> str:
@@ -121,8 +148,12 @@ class LocalSigner:
         Return the signed bytes after comparing every field and the sender.
 
         Raises:
-            NotBroadcast: what was signed is not what was asked for.
+            NotBroadcast: it is outside of the mandate, or what was signed is not what was
+                asked for.
         """
+        refusal = self._mandate.refusal(wanted, self.address) if self._mandate else ""
+        if refusal:
+            raise NotBroadcast(f"not signed: {refusal}")
         fields = _fields(wanted, self.chain_id)
         raw = self._sign(fields)
         _compare(raw, fields, self.address)

@@ -180,7 +180,10 @@ class NodeSubmitter:
             count = await self.tracker.observe(head)
             unconsumed = self._unconsumed(count)
             for one in unconsumed:
-                await self._renewed(one, head, still_unhealthy)
+                try:
+                    await self._renewed(one, head, still_unhealthy)
+                except NotBroadcast as error:  # its old bytes still are the best offer
+                    log.warning("not_replaced nonce=%d reason=%s", one.nonce, error)
             await self._broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int) -> str:

@@ -299,3 +299,24 @@ async def test_logs_that_cannot_be_read_do_not_hold_up_the_nonce():
 
     assert "cannot be read" in world.told("included")[0]["plans"][0]["failure"]
     assert world.submitter.in_flight() == frozenset()
+
+
+async def test_a_replacement_that_is_not_signed_holds_up_nobody():
+    """One nonce keeps its old bytes; those above are looked after as ever."""
+    world = World()
+    await world.submitter.submit([batch(plan(0)), batch(plan(1))], head(10))
+    plain = world.submitter.signer
+
+    class Picky:
+        address = plain.address
+
+        def sign(self, wanted):
+            if wanted.nonce == 0:
+                raise NotBroadcast("not signed: another contract")
+            return plain.sign(wanted)
+
+    world.submitter.signer = Picky()
+    await world.submitter.follow(head(12), unhealthy)
+
+    assert [len(world.book[nonce].attempts) for nonce in (0, 1)] == [1, 2]
+    assert world.node.sent[2:] == [world.book[0].newest.raw, world.book[1].newest.raw]

@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 from eth_account import Account
@@ -7,10 +8,10 @@ from eth_keys.constants import SECPK1_N
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.domain.errors import ConfigError
+from keeper.domain.errors import ConfigError, NotBroadcast
 from keeper.domain.submission import Fees
 from keeper.execution import keystore
-from keeper.execution.signer import LocalSigner, Unsigned
+from keeper.execution.signer import LocalSigner, Mandate, Unsigned
 
 KEY = bytes.fromhex("5a" * 32)
 DEVELOPMENT_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
@@ -146,3 +147,44 @@ def test_bad_keystores_each_get_their_message(tmp_path, cheap):
     path.chmod(0o644)
     with pytest.raises(ConfigError, match="0644"):
         keystore.load(path, "secret")
+
+
+MANDATE = Mandate(targets=frozenset({"0x" + "11" * 20}), selector=b"\x01\x02\x03\x04", max_fee=100)
+
+
+def asked(**changes):
+    made = Unsigned(
+        nonce=1,
+        to="0x" + "11" * 20,
+        calldata=b"\x01\x02\x03\x04rest",
+        gas_limit=1_000_000,
+        fees=Fees(max_fee=100, priority_fee=1),
+    )
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"to": "0x" + "22" * 20},
+        {"to": None},
+        {"calldata": b"\x09\x09\x09\x09"},
+        {"calldata": b""},
+        {"gas_limit": 2**24 + 1},
+        {"fees": Fees(max_fee=101, priority_fee=1)},
+    ],
+)
+def test_a_nodes_signer_signs_nothing_but_what_a_node_sends(changes):
+    """Another contract, another call, a deployment, more gas or a higher fee: none of it."""
+    with pytest.raises(NotBroadcast, match="not signed"):
+        LocalSigner(KEY, 1, MANDATE).sign(asked(**changes))
+
+
+def test_a_nodes_signer_signs_liquidations_and_cancellations():
+    """Those two are its mandate."""
+    signer = LocalSigner(KEY, 1, MANDATE)
+
+    assert signer.sign(asked()).raw
+    assert signer.sign(asked(to=signer.address, calldata=b"")).raw
+    with pytest.raises(NotBroadcast):
+        signer.sign(asked(to=signer.address))
