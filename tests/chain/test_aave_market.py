@@ -378,3 +378,34 @@ def expected_at(taken, offer, amount, moment):
     position = clock.position(kept)
     pair = clock.pair(kept, position, offer.debt.identity, offer.collateral.identity)
     return rules.liquidation(pair, amount, offer.rules)
+
+
+async def test_a_flash_loan_in_the_same_block_leaves_the_plan_enough(chain, market, reader):
+    """Its fee may raise what collateral is worth at once, and so what has to be repaid for it."""
+    chain.price(**UNDER_WATER)
+    taken = await snapshot(market, reader)
+    plain = next(person.address for person in chain.people if person.kind == "plain")
+    offer = taken.opportunities(plain, window(taken))[0][0]
+    outcome, weth = offer.outcome(UINT256_MAX), chain.tokens["WETH"]
+    borrower = checksum("0x" + "f1" * 20)
+    chain.node.rpc("anvil_setCode", [borrower, RETURNS_TRUE])
+    chain.node.set_balance(borrower, 10**18)
+    lender = taken.flash_lenders(weth.address)[0][0]
+    amount = lender.available // 4
+    weth.send("transfer", borrower, lender.fee(amount))
+    weth.send("approve", chain.aave.pool.address, UINT256_MAX, sender=borrower)
+    loan = chain.aave.pool.transaction(
+        "flashLoanSimple", borrower, weth.address, amount, b"", 0, sender=chain.admin
+    )
+    call = chain.aave.pool.transaction("liquidationCall", *arguments(offer, UINT256_MAX))
+    receipts = chain.node.send_all([loan, call])
+
+    log = next(each for each in receipts[1]["logs"] if each["topics"][0] == LIQUIDATION_CALL)
+    spent = decode(["uint256"], bytes.fromhex(log["data"][2:])[:32])[0]
+    assert spent <= outcome.spend_at_most
+    assert (spent > expected_last(taken, offer)) == (chain.version == "3.0")
+
+
+def expected_last(taken, offer):
+    """Return what would be repaid at the deadline if nobody else did anything."""
+    return expected_at(taken, offer, UINT256_MAX, offer.window.deadline).repaid

@@ -39,6 +39,9 @@ VALUE_MARGIN: Final = 10**6
 AMOUNT_MARGIN: Final = 10**6
 """A partial amount stays this share (one in ...) below what the pool would cut it to."""
 
+PREMIUM_MARGIN: Final = 10_000
+"""One in so many units of collateral that flash loans before this plan may have added."""
+
 LEAST_UNITS: Final = 1_000
 """A partial amount spends and seizes at least so many units, for roundings to be small."""
 
@@ -111,12 +114,18 @@ class PairOpportunity:
         return Outcome(
             amount=amount,
             spend=first.repaid,
-            spend_at_most=TokenUnits(max(first.repaid, last.repaid)),
+            spend_at_most=TokenUnits(max(first.repaid, last.repaid) + self._grown(first)),
             receive=first.received,
             receive_at_least=TokenUnits(min(first.received, last.received) - 2 * moves),
             drawn=((self._key(self.collateral), first.received),),
             repaid=((self._key(self.debt), first.repaid),),
         )
+
+    def _grown(self, done: Liquidation) -> int:
+        """Return what more is repaid for collateral that flash loans in the same block added."""
+        if not (self.rules.premium_to_suppliers and done.all_collateral):
+            return 0
+        return mul_div_ceil(done.repaid, 1, PREMIUM_MARGIN)
 
     def step(self, amount: TokenUnits) -> ExecutorStep:
         """Return the executor's step for ``amount``."""

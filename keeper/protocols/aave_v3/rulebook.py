@@ -24,7 +24,8 @@ class Rules:
     compounds. ``directed_rounding``: debts round up and collateral down (else to
     nearest, and down in base currency), the health factor is divided once, the flash fee
     and the debt needed round up. ``value_thresholds``: close factor and leftovers depend
-    on values. ``floored_seizure``: 3.7's rounding of what is seized.
+    on values. ``floored_seizure``: 3.7's rounding of what is seized. ``premium_to_suppliers``:
+    a flash loan's fee raises the liquidity index at once (from 3.4 the treasury has it all).
     """
 
     version: str
@@ -36,6 +37,7 @@ class Rules:
     directed_rounding: bool = True
     value_thresholds: bool = True
     floored_seizure: bool = False
+    premium_to_suppliers: bool = False
     grace_periods: bool = True
     virtual_balance: bool = True
     sentinel: bool = True
@@ -49,6 +51,7 @@ _V30: Final = Rules(
     stable_debt=True,
     emode_bitmaps=False,
     polynomial_interest=False,
+    premium_to_suppliers=True,
     directed_rounding=False,
     value_thresholds=False,
     grace_periods=False,
@@ -60,6 +63,7 @@ _V31: Final = Rules(
     stable_debt=True,
     emode_bitmaps=False,
     polynomial_interest=False,
+    premium_to_suppliers=True,
     directed_rounding=False,
     value_thresholds=False,
 )
@@ -70,6 +74,7 @@ def _v32(commit: str) -> Rules:
         version="3.2",
         commit=commit,
         polynomial_interest=False,
+        premium_to_suppliers=True,
         directed_rounding=False,
         value_thresholds=False,
     )
@@ -81,7 +86,13 @@ RULEBOOK: Final[dict[int, Rules]] = {
     4: _V31,
     5: _v32("7c6023e6"),
     6: _v32("58e60a24"),
-    7: Rules(version="3.3", commit="5431379f", polynomial_interest=False, directed_rounding=False),
+    7: Rules(
+        version="3.3",
+        commit="5431379f",
+        polynomial_interest=False,
+        premium_to_suppliers=True,
+        directed_rounding=False,
+    ),
     8: Rules(version="3.4", commit="d7a64127", directed_rounding=False),
     9: Rules(version="3.5", commit="6138e1fd"),
     10: Rules(version="3.6", commit="5a230ec8", needs_reserve_threshold=False),
