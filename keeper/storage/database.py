@@ -79,6 +79,7 @@ def opened(path: Path) -> Database:
         f"sqlite:///{path}",
         poolclass=StaticPool,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _for_writing)
     try:
@@ -110,6 +111,7 @@ def reader(path: Path) -> Engine:
         f"sqlite:///file:{quoted}?mode=ro&uri=true",
         poolclass=NullPool,
         connect_args={"timeout": _BUSY_SECONDS},
+        hide_parameters=True,
     )
 
 
