@@ -158,11 +158,17 @@ class NodeSubmitter:
             return bound
 
     async def _next_nonce(self) -> int:
-        """Return the nonce of the next intent, after looking whether the chain knows more."""
+        """Return the next intent's nonce, if the chain knows neither more nor less than we do."""
         count = await self._count()
         await self.tracker.check_known(count)
         journal = self.tracker.journal
-        return next_nonce(await journal.high_water(), count, journal.first_nonce)
+        water = await journal.high_water()
+        settled = self.tracker.settled(water)
+        if count < settled:
+            raise NotBroadcast(
+                f"the node knows {count} of {settled} final transactions: it lags, or lost them"
+            )
+        return next_nonce(water, count, journal.first_nonce)
 
     async def follow(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
         """

@@ -10,6 +10,7 @@ from keeper.domain.errors import (
 from keeper.domain.submission import AttemptKind, AttemptState, NonceState
 from keeper.domain.units import GWEI
 from keeper.execution.fees import FeePolicy
+from keeper.execution.nonces import next_nonce
 from tests.support.scripted_submission import (
     MARKET,
     World,
@@ -213,14 +214,22 @@ async def test_a_restart_sends_what_was_recorded_before_anything_else():
     assert world.submitter.in_flight() == {(MARKET, account(0))}
 
 
-async def test_a_node_that_lags_cannot_lower_the_first_nonce():
-    """A journal that begins at five never binds four, whatever count a node remembers."""
+async def test_a_node_that_lags_behind_what_is_final_gets_nothing():
+    """Far behind, or the chain lost blocks that were final: no ground to sign on."""
     world = World()
     world.journal.first_nonce, world.chain.count = 5, 3
 
-    await world.submitter.submit([batch()], head(10))
+    with pytest.raises(NotBroadcast, match="3 of 5 final"):
+        await world.submitter.submit([batch()], head(10))
 
-    assert sorted(world.book) == [5]
+    assert world.journal.kept == {}
+
+
+def test_a_node_cannot_lower_the_nonce():
+    """A journal that begins at five never binds four, nor one twice."""
+    assert next_nonce(None, 3, 5) == 5
+    assert next_nonce(7, 3, 5) == 8
+    assert next_nonce(7, 9, 5) == 9
 
 
 async def test_a_nonce_that_the_journal_never_bound_means_a_foreign_signer():
