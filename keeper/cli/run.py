@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -60,6 +61,7 @@ def command(
     settings = load(config, overrides(override)).settings
     configure(level=settings.log.level, form=settings.log.format)
     mode = Mode.DRY_RUN if dry_run else Mode.OBSERVE if observe else Mode.LIVE
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of this process would hold the key
     key = wallet_key(settings.wallet) if mode is Mode.LIVE else None
     options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
     emit: Emit = _emit_json if as_json else _emit_text

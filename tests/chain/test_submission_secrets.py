@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -71,8 +72,10 @@ def test_a_node_that_fails_in_every_way_gets_no_secret_out_of_the_keeper(keeper,
         saying(proxy, {"eth_sendRawTransaction"}, {"error": {"code": -32005, "message": text}})
         keeper.devnet.set_prices(FALL)
         with keeper.running() as running:
+            limits = Path(f"/proc/{running.process.pid}/limits")
             running.until("attempt")
             running.until("block")
+            core = next(one for one in limits.read_text().splitlines() if "core file" in one)
             outages = ((401, text), (429, text), (500, text), (200, f"<html>{text}</html>"))
             for outage in outages:
                 proxy.outage = outage
@@ -90,6 +93,7 @@ def test_a_node_that_fails_in_every_way_gets_no_secret_out_of_the_keeper(keeper,
     gone = keeper.command("run", "--once", "--debug")
     shown = keeper.command("tx", "list", "--json")
 
+    assert core.split()[4:6] == ["0", "0"]
     assert gone.code == 3
     assert b"rpc_unavailable" in gone.err.encode()
     assert "attempt" in out.decode()
