@@ -12,6 +12,7 @@ from tests.chain.worlds import LIQUIDATION_CALL
 NEWCOMER = checksum("0x" + "31" * 20)
 HEALTHY = {"healthy", "safe"}
 VARIABLE = 2
+NO = False
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,7 @@ class AaveWorld:
                     "borrow", address["USDC"], 10**8, VARIABLE, 0, NEWCOMER, sender=NEWCOMER
                 ),
             ),
-            (
-                pool.transaction(
-                    "setUserUseReserveAsCollateral", address["DAI"], False, sender=short
-                ),
-            ),
+            (pool.transaction("setUserUseReserveAsCollateral", address["DAI"], NO, sender=short),),
         )
 
     def populate(self, count):

@@ -16,6 +16,7 @@ NEWCOMER = checksum("0x" + "32" * 20)
 PRICE_SCALE = 10**36
 ANSWERS, REVERTS, BURNS = 0, 1, 2
 HEALTHY_SHARE = 2
+YES = True
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class MorphoWorld:
         planned = planned_morpho_borrowers(count, 77)
         chosen = tuple(replace(each, debt=each.debt // HEALTHY_SHARE) for each in planned)
         tokens = {**self.devnet.tokens, BLOCKING: self.morpho.blocking}
+        tokens["USDT"].send("approve", self.morpho.contract.address, 0)
         _enter(replace(self.morpho, borrowers=chosen), tokens)
 
     def failures(self):
@@ -134,7 +136,7 @@ class MorphoWorld:
 
         def blocked():
             self.morpho.markets[HOSTILE].oracle.send("set", 8 * 10**23, ANSWERS)
-            self.morpho.blocking.send("setBlocked", True)
+            self.morpho.blocking.send("setBlocked", YES)
 
         hostile = self.morpho.markets[HOSTILE].id
         return {

@@ -40,13 +40,11 @@ def test_dust_costs_no_request(world, tmp_path):
     node = world.devnet.node
     with proxied(node.port) as proxy:
         keeper = configured(tmp_path / "keeper", world.devnet, world, endpoint=proxy.ws_url)
-        with keeper.running() as running:
+        with keeper.running("--dry-run") as running:
             running.until("block")
-            fall(world, 0)
-            running.until("block", block=node.block_number())
             proxy.reset()
             node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(DEAR)])
-            node.rpc("evm_mine")
+            fall(world, 1)
             told = running.until("block", block=node.block_number())
             counts = Counter(proxy.counts)
 

@@ -3,14 +3,13 @@
 from collections import Counter
 
 from keeper.chain.reader import connect
-from tests.chain.conformance.books import advanced, fall, followed, state
+from tests.chain.conformance.books import fall, followed, state
 from tests.chain.conformance.keepers import configured, decided, protocol, taken
-from tests.chain.worlds import decisions, driven, plans_of
+from tests.chain.executor_world import undo
+from tests.chain.worlds import driven, plans_of
 from tests.support.threaded import proxied
 
 QUIET = {"eth_getLogs": 1, "eth_call": 1}
-TOLERANCE = 100
-"""One in so many may a profit differ from the planned: the block's time is not the planned."""
 
 
 def test_they_share_ranking_and_transactions(together, tmp_path):
@@ -68,8 +67,6 @@ async def test_one_that_is_gone_costs_the_others_nothing(together):
                 others = [one for one in together.worlds if one is not gone]
                 _, new = await followed(reader, *others)
                 assert state(left) == state(new)
-        from tests.chain.executor_world import undo
-
         undo(node, kept)
 
 
@@ -84,5 +81,3 @@ async def test_they_share_each_blocks_two_requests(together):
             proxy.reset()
             assert await book.advance(head)
             assert Counter(proxy.counts) == QUIET
-            await advanced(book, reader)
-    assert decisions([], "skip") == []
