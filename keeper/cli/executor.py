@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from keeper.cli.findings import report
 from keeper.cli.lazy import loaded
-from keeper.cli.options import ConfigOption, JsonOption, SetOption
+from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
 from keeper.config import AddressText, Settings, load, overrides
 from keeper.domain.errors import ConfigError
@@ -41,10 +41,7 @@ def deploy(
     storage_build: Annotated[
         bool, typer.Option("--storage-build", help="For chains without transient storage.")
     ] = False,
-    init_journal: Annotated[
-        bool,
-        typer.Option("--init-journal", help="Start a new journal for a key that was used before."),
-    ] = False,
+    init_journal: InitJournalOption = False,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:

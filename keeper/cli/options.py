@@ -30,3 +30,8 @@ SetOption = Annotated[
     ),
 ]
 """``--set KEY=VALUE``; turn it into overrides with ``keeper.config.overrides``."""
+
+InitJournalOption = Annotated[
+    bool, typer.Option("--init-journal", help="Start a new journal for a key that was used before.")
+]
+"""``--init-journal``; hand it to whatever opens the journal for signing."""

@@ -16,7 +16,7 @@ from keeper.app import Emit, Mode, RunOptions
 from keeper.app import run as run_node
 from keeper.book.follower import Progress
 from keeper.cli.here import wallet_key
-from keeper.cli.options import ConfigOption, JsonOption, SetOption
+from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetOption
 from keeper.cli.output import print_line, print_note
 from keeper.cli.words import event_line
 from keeper.config import load, overrides
@@ -46,10 +46,7 @@ def command(
     blocks: Annotated[
         int | None, typer.Option("--blocks", min=1, metavar="N", help="Act on N blocks, then end.")
     ] = None,
-    init_journal: Annotated[
-        bool,
-        typer.Option("--init-journal", help="Start a new journal for a key that was used before."),
-    ] = False,
+    init_journal: InitJournalOption = False,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
