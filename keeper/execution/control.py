@@ -34,8 +34,9 @@ def socket_path(journal: Path) -> Path:
     beside = real.with_name(real.name + ".sock")
     if len(os.fsencode(beside)) <= LONGEST_PATH:
         return beside
-    name = hashlib.sha256(os.fsencode(beside)).hexdigest()[:32]
-    return Path(tempfile.gettempdir()) / f"keeper-{name}.sock"
+    name = f"keeper-{hashlib.sha256(os.fsencode(beside)).hexdigest()[:32]}.sock"
+    chosen = Path(tempfile.gettempdir()) / name
+    return chosen if len(os.fsencode(chosen)) <= LONGEST_PATH else Path("/tmp") / name  # noqa: S108 (0600, and refused where another's file lies)
 
 
 @contextlib.asynccontextmanager

@@ -67,3 +67,13 @@ async def test_a_dry_run_books_an_account_once_per_episode():
     assert paper.in_flight() == frozenset()
     assert [one["net_profit_wei"] for one in events] == [str(plan().net_profit)]
     assert booked == [plan(0)]
+
+
+def test_a_socket_fits_however_long_the_journals_path_is(tmp_path, monkeypatch):
+    """The system bounds a socket's path; the node must not refuse to run for that."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("t" * 90)))
+
+    short = socket_path(tmp_path / ("d" * 120) / "keeper.sqlite")
+
+    assert len(bytes(short)) <= 100
+    assert short != socket_path(tmp_path / ("e" * 120) / "keeper.sqlite")
