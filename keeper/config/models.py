@@ -186,7 +186,6 @@ class Journal(Section):
 class Run(Section):
     """The running node."""
 
-    max_blocks_behind: Whole = Field(default=3, ge=1, le=10_000)
     drain_seconds: Whole = Field(default=60, ge=0, le=3_600)
 
 
