@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keeper.chain.abi import ABI_FOLDER, address_at, calldata, encoded, word
+from keeper.chain.abi import ABI_FOLDER, address_at, calldata, word
 from keeper.cli.findings import Finding, fail, ok, warn
 from keeper.cli.here import Here
 from keeper.domain.errors import EnvironmentFault
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address
-from keeper.execution.executor import ARTIFACT, ARTIFACT_STORAGE
+from keeper.execution import executor as contract
 
-CONSTRUCTOR = ("address", "address", "address[]", "address[]", "address[]", "address")
 NOBODY = Address("0x" + "0" * 40)
 
 
@@ -28,11 +27,15 @@ class Roles:
 
 def artifact(*, storage_build: bool) -> dict[str, Any]:
     """Return the compiled executor; EnvironmentFault if the installation lacks it."""
-    name = ARTIFACT_STORAGE if storage_build else ARTIFACT
+    name = _name(storage_build=storage_build)
     try:
         return dict(json.loads((ABI_FOLDER / f"{name}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         raise EnvironmentFault(f"the artifact of {name} is missing or broken") from None
+
+
+def _name(*, storage_build: bool) -> str:
+    return contract.ARTIFACT_STORAGE if storage_build else contract.ARTIFACT
 
 
 async def creation_code(here: Here, roles: Roles, *, storage_build: bool) -> bytes:
@@ -40,18 +43,15 @@ async def creation_code(here: Here, roles: Roles, *, storage_build: bool) -> byt
     for market in here.session.markets:
         await market.discover(here.head)
     targets = here.executor_targets()
-    arguments = encoded(
-        CONSTRUCTOR,
-        (
-            roles.owner,
-            roles.receiver,
-            roles.operators,
-            targets.lenders,
-            targets.factories,
-            await here.wrapped_native(),
-        ),
+    return contract.creation_code(
+        owner=roles.owner,
+        receiver=roles.receiver,
+        operators=roles.operators,
+        lending_pools=targets.lenders,
+        factories=targets.factories,
+        wrapped_native=await here.wrapped_native(),
+        artifact=_name(storage_build=storage_build),
     )
-    return bytes.fromhex(_hex(artifact(storage_build=storage_build)["bytecode"])) + arguments
 
 
 async def code_finding(here: Here, executor: Address) -> Finding:

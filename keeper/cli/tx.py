@@ -11,6 +11,7 @@ from keeper.cli.options import ConfigOption, JsonOption
 from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.submission import Attempt, NonceState, Submission
 from keeper.execution.control import ask
+from keeper.execution.described import described
 from keeper.storage import database
 from keeper.storage.submissions import submissions_in
 
@@ -49,7 +50,7 @@ def show(
     found = [one for one in _read(_journal(config_file), None) if _is(one, which.lower())]
     if not found:
         raise ConfigError(f"the journal has no transaction {which}", hint="see `keeper tx list`")
-    document = _document(found[0])
+    document = _document(found[0]) | {"call": described(found[0].newest.calldata)}
     typer.echo(json.dumps(document) if as_json else json.dumps(document, indent=2))
 
 
