@@ -91,6 +91,38 @@ def test_the_older_aave_on_a_fork_holds_too(tmp_path):
     assert {("deep", "no_collateral"), ("dust", "dust")} <= reasons
 
 
+def markets(entries):
+    return {each["market"].partition(":")[0] for each in entries}
+
+
+def test_isolated_markets_are_liquidated_and_the_books_hold(tmp_path):
+    """Another protocol, the same demo: nothing is borrowed, and all debt is repaid."""
+    found, told = shown(tmp_path, "--protocol", "morpho_blue")
+
+    assert found["ok"]
+    done = found["liquidations"]
+    assert markets(done) == {"morpho_blue"}
+    assert len({each["market"] for each in done}) >= 5
+    assert {each["spent_token"] for each in done} >= {"USDC", "USDT", "DAI"}
+    assert {each["funding"] for each in done} == {"Morpho's callback"}
+    assert all(int(each["health_before"]) < 10**18 for each in done)
+    assert {each["reason"] for each in found["left_alone"]} <= {"exit_too_shallow"}
+    assert found["protocol"] == "morpho_blue"
+    assert "Morpho Blue" in told
+
+
+def test_both_protocols_are_liquidated_in_the_same_books(tmp_path):
+    """Borrowers of both, by one keeper; each position once, in one set of books."""
+    found, _ = shown(tmp_path, "--protocol", "both")
+
+    assert found["ok"]
+    assert markets(found["liquidations"]) == {"aave_v3", "morpho_blue"}
+    together = {}
+    for each in found["liquidations"]:
+        together.setdefault(each["transaction"], []).append(each)
+    assert any(len(markets(each)) == 2 for each in together.values())
+
+
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing_behind(tmp_path, by):
     """Neither processes nor files, at whatever moment it is stopped."""

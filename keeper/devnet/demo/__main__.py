@@ -12,7 +12,8 @@ from keeper.devnet.demo.books import audited
 from keeper.devnet.demo.progress import Progress
 from keeper.devnet.demo.report import document, print_report
 from keeper.devnet.demo.show import Options, show
-from keeper.devnet.market import VERSIONS
+from keeper.devnet.local import BOTH
+from keeper.devnet.market import AAVE_V3, PROTOCOLS, VERSIONS
 from keeper.domain.errors import KeeperError
 
 BOOKS_EXIT: Final = 1
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     wanted = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     options = Options(
+        protocol=wanted.protocol,
         aave=wanted.aave,
         borrowers=wanted.borrowers,
         seed=wanted.seed,
@@ -59,7 +61,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=DESCRIPTION)
-    parser.add_argument("--aave", choices=VERSIONS, default="3.6", help="the protocol's version")
+    parser.add_argument(
+        "--protocol", choices=(*PROTOCOLS, BOTH), default=AAVE_V3, help="whose borrowers"
+    )
+    parser.add_argument("--aave", choices=VERSIONS, default="3.6", help="Aave's version")
     parser.add_argument("--borrowers", type=_count, default=32, metavar="N", help="default 32")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="makes the borrowers")
     parser.add_argument(

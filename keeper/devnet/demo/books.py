@@ -13,6 +13,7 @@ from typing import Final
 
 from keeper.cli.words import decimal
 from keeper.devnet.assets import PRICE_DECIMALS
+from keeper.devnet.demo.places import Seizure, Spot
 from keeper.devnet.market import LINE
 from keeper.domain.units import BPS, WAD
 
@@ -35,6 +36,7 @@ class Liquidation:
     the head it was decided at, ``breach_block`` the first at which it could have been.
     """
 
+    market: str = ""
     account: str
     kind: str
     transaction: str
@@ -60,28 +62,27 @@ class Liquidation:
         """How many blocks passed from the breach to the inclusion; 1 is the next block."""
         return None if self.breach_block is None else self.block - self.breach_block
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seizure:
-    """One ``LiquidationCall`` of the pool's log, with symbols for tokens."""
-
-    account: str
-    transaction: str
-    spent_token: str
-    spent: int
-    received_token: str
-    received: int
+    @property
+    def spot(self) -> Spot:
+        """Whose position it was, and in which market."""
+        return (self.market, self.account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftAlone:
     """An account that is unhealthy at the end; ``reason`` None if the keeper gave none."""
 
+    market: str = ""
     account: str
     kind: str
     health: int
     reason: str | None
     detail: str
+
+    @property
+    def spot(self) -> Spot:
+        """Whose position it is, and in which market."""
+        return (self.market, self.account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +237,7 @@ def _share(part: int, whole: int) -> str:
 def _matching(facts: Facts) -> Check:
     told = Counter(
         Seizure(
+            market=one.market,
             account=one.account,
             transaction=one.transaction,
             spent_token=one.spent_token,
@@ -282,9 +284,9 @@ def _of_the_healthy(facts: Facts) -> Iterator[str]:
 
 def _blind_repeats(facts: Facts) -> Iterator[str]:
     """Yield what was planned before an earlier liquidation of the same account had landed."""
-    accounts: dict[str, list[Liquidation]] = {}
+    accounts: dict[Spot, list[Liquidation]] = {}
     for one in sorted(facts.liquidations, key=lambda each: each.block):
-        accounts.setdefault(one.account, []).append(one)
+        accounts.setdefault(one.spot, []).append(one)
     for mine in accounts.values():
         for first, second in pairwise(mine):
             if second.planned_block < first.block:

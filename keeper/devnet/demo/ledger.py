@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from keeper.chain.abi import address_at, checksum, topic, word
 from keeper.cli.words import decimal
 from keeper.devnet.assets import BY_SYMBOL
 from keeper.devnet.demo.books import (
@@ -13,22 +12,16 @@ from keeper.devnet.demo.books import (
     LeftAlone,
     Liquidation,
     Purse,
-    Seizure,
 )
+from keeper.devnet.demo.places import Places, Spot, log_of, symbol_of
 from keeper.devnet.demo.watch import Timeline, Watch
 from keeper.devnet.market import LINE, Devnet
 from keeper.domain.plan import Plan
 from keeper.domain.reads import Log
 from keeper.domain.submission import NonceState, PlanOutcome, Submission
-from keeper.domain.units import Address, BlockHash, TransactionHash
 from keeper.execution.executor import StepReport, decode_logs
 from keeper.storage.database import read, reader
 from keeper.storage.submissions import submissions_in
-
-LIQUIDATION_CALL: Final = topic(
-    "LiquidationCall(address,address,address,uint256,uint256,address,bool)"
-)
-"""Source: aave-dao/aave-v3-origin ``IPool`` at fd1fbd91; the same in 3.0."""
 
 WAITING: Final = frozenset({"in_flight", "not_sent"})
 """Reasons that do not last: an account must not be left with one of them."""
@@ -37,6 +30,8 @@ FUNDING_WORDS: Final[Mapping[str, str]] = {
     "uniswap_v3_flash_swap": "flash swap",
     "uniswap_v3_flash": "a pool's flash loan",
     "aave_v3_flash_loan": "Aave's flash loan",
+    "morpho_blue_flash_loan": "Morpho's flash loan",
+    "morpho_blue_callback": "Morpho's callback",
 }
 
 _PERCENT_DIGITS: Final = 4
@@ -82,16 +77,19 @@ def facts(
     timeline: Timeline,
     watch: Watch,
     *,
+    places: Places,
     base_moved: bool = False,
 ) -> Facts:
     """Return what happened between ``opening`` and now, both sides of it."""
     receipts = _receipts(devnet, submissions)
-    liquidations, failures = _Ledger(devnet, timeline, receipts).entries(submissions)
+    liquidations, failures = _Ledger(devnet, places.kinds(), timeline, receipts).entries(
+        submissions
+    )
     now = opened_books(devnet)
     return Facts(
         liquidations=liquidations,
-        seizures=_seizures(devnet, opening.block),
-        left_alone=_left_alone(devnet, watch),
+        seizures=places.seizures(opening.block),
+        left_alone=_left_alone(places, watch),
         failures=failures,
         receiver=_gained(opening.receiver, now.receiver),
         executor=_gained(opening.executor, now.executor),
@@ -109,6 +107,7 @@ class _Ledger:
     """Entries from the journal, with what the chain's receipts say of them."""
 
     devnet: Devnet
+    kinds: Mapping[Spot, str]
     timeline: Timeline
     receipts: Mapping[str, Receipt]
 
@@ -158,19 +157,20 @@ class _Ledger:
         gas: int,
         gas_cost: int,
     ) -> Liquidation:
-        block, account = int(receipt["blockNumber"], 16), plan.account
+        block, spot = int(receipt["blockNumber"], 16), (plan.market, plan.account)
         return Liquidation(
-            account=account,
-            kind=_kinds(self.devnet).get(account, "unknown"),
+            market=plan.market,
+            account=plan.account,
+            kind=self.kinds.get(spot, "unknown"),
             transaction=str(receipt["transactionHash"]),
             block=block,
             planned_block=submission.attempts[0].block_number,
             breach_block=None,
-            health_before=self.timeline.health(account, block - 1),
-            health_after=self.timeline.health(account, block),
-            spent_token=_symbol(self.devnet, plan.spend_token),
+            health_before=self.timeline.health(spot, block - 1),
+            health_after=self.timeline.health(spot, block),
+            spent_token=symbol_of(self.devnet, plan.spend_token),
             spent=report.spent,
-            received_token=_symbol(self.devnet, plan.receive_token),
+            received_token=symbol_of(self.devnet, plan.receive_token),
             received=report.received,
             route=_route(self.devnet, plan),
             funding=funding_words(plan.funding.name),
@@ -197,13 +197,13 @@ def funding_words(name: str) -> str:
 
 def _with_breaches(done: Sequence[Liquidation], timeline: Timeline) -> list[Liquidation]:
     """Add when each could first have been done: the breach, or an earlier liquidation of it."""
-    last: dict[str, int] = {}
+    last: dict[Spot, int] = {}
     result = []
     for one in sorted(done, key=lambda each: each.block):
-        breach = timeline.breach(one.account, one.block)
+        breach = timeline.breach(one.spot, one.block)
         if breach is not None:
-            breach = max(breach, last.get(one.account, breach))
-        last[one.account] = one.block
+            breach = max(breach, last.get(one.spot, breach))
+        last[one.spot] = one.block
         result.append(replace(one, breach_block=breach))
     return result
 
@@ -211,52 +211,30 @@ def _with_breaches(done: Sequence[Liquidation], timeline: Timeline) -> list[Liqu
 def _route(devnet: Devnet, plan: Plan) -> str:
     if not plan.route.hops:
         return "same asset, no swap"
-    text = _symbol(devnet, plan.receive_token)
+    text = symbol_of(devnet, plan.receive_token)
     for hop in plan.route.hops:
         percent = decimal(hop.fee, _PERCENT_DIGITS)
-        text += f" -{percent}%-> {_symbol(devnet, hop.token_out)}"
+        text += f" -{percent}%-> {symbol_of(devnet, hop.token_out)}"
     return text
 
 
-def _seizures(devnet: Devnet, since: int) -> tuple[Seizure, ...]:
-    wanted = {
-        "address": devnet.aave.pool.address,
-        "fromBlock": hex(since + 1),
-        "toBlock": "latest",
-        "topics": ["0x" + LIQUIDATION_CALL.hex()],
-    }
-    logs = [_log(each) for each in devnet.node.rpc("eth_getLogs", [wanted])]
-    return tuple(_seizure(devnet, each) for each in logs)
-
-
-def _seizure(devnet: Devnet, log: Log) -> Seizure:
-    topics = b"".join(log.topics)
-    return Seizure(
-        account=address_at(topics, 3),
-        transaction=log.transaction_hash,
-        spent_token=_symbol(devnet, address_at(topics, 2)),
-        spent=word(log.data, 0),
-        received_token=_symbol(devnet, address_at(topics, 1)),
-        received=word(log.data, 1),
-    )
-
-
-def _left_alone(devnet: Devnet, watch: Watch) -> tuple[LeftAlone, ...]:
+def _left_alone(places: Places, watch: Watch) -> tuple[LeftAlone, ...]:
     """Return who was unhealthy at the block that the keeper spoke of last, the worst first."""
-    kinds = _kinds(devnet)
-    health = devnet.health_factors(watch.block)
+    kinds = places.kinds()
+    health = places.health_factors(watch.block)
     return tuple(
-        _reasoned(account, kinds[account], value, watch)
-        for value, account in sorted((value, account) for account, value in health.items())
+        _reasoned(spot, kinds[spot], value, watch)
+        for value, spot in sorted((value, spot) for spot, value in health.items())
         if value < LINE
     )
 
 
-def _reasoned(account: str, kind: str, health: int, watch: Watch) -> LeftAlone:
-    told = watch.decisions.get(account)
+def _reasoned(spot: Spot, kind: str, health: int, watch: Watch) -> LeftAlone:
+    told = watch.decisions.get(spot)
     given = told is not None and told["action"] == "skip" and told["reason"] not in WAITING
     return LeftAlone(
-        account=account,
+        market=spot[0],
+        account=spot[1],
         kind=kind,
         health=health,
         reason=str(told["reason"]) if told is not None and given else None,
@@ -275,28 +253,7 @@ def _cost(receipt: Receipt) -> int:
 
 
 def _logs(receipt: Receipt) -> list[Log]:
-    return [_log(each) for each in receipt["logs"]]
-
-
-def _log(raw: Mapping[str, Any]) -> Log:
-    return Log(
-        address=checksum(raw["address"]),
-        topics=tuple(bytes.fromhex(each[2:]) for each in raw["topics"]),
-        data=bytes.fromhex(raw["data"][2:]),
-        block_number=int(raw["blockNumber"], 16),
-        block_hash=BlockHash(raw["blockHash"]),
-        transaction_hash=TransactionHash(raw["transactionHash"]),
-        index=int(raw["logIndex"], 16),
-    )
-
-
-def _kinds(devnet: Devnet) -> dict[str, str]:
-    return {each.address: each.kind for each in devnet.borrowers}
-
-
-def _symbol(devnet: Devnet, address: Address) -> str:
-    symbols = {token.address: symbol for symbol, token in devnet.tokens.items()}
-    return symbols.get(address, address)
+    return [log_of(each) for each in receipt["logs"]]
 
 
 def _purse(devnet: Devnet, account: str) -> Purse:

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from keeper.cli.words import ether
+from keeper.devnet.demo.places import Spot
 from keeper.devnet.demo.report import many, reason_words, short
 from keeper.observe.redaction import one_line
 
@@ -50,14 +51,14 @@ class Progress:
         if self._live is not None:
             self._live.update(Text(one_line(text), style="dim"))
 
-    def keeper(self, event: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
+    def keeper(self, event: Mapping[str, Any], kinds: Mapping[Spot, str]) -> None:
         """Tell one event of the keeper; what nobody needs to read is left out."""
         text, style = _told(event, kinds)
         if text:
             self.line(f"block {event.get('block_number', '?')}    {text}", style)
 
 
-def _told(event: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, str]:
+def _told(event: Mapping[str, Any], kinds: Mapping[Spot, str]) -> tuple[str, str]:
     kind = event["event"]
     if kind == "attempt":
         count = len(event["accounts"])
@@ -69,7 +70,8 @@ def _told(event: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, str]
     if kind == "decision" and event["action"] == "skip" and event["reason"] != "in_flight":
         who = event["account"]
         reason = reason_words(event["reason"], event["detail"])
-        return f"leaves {short(who)} ({kinds.get(who, '?')}) alone: {reason}", "dim"
+        kind = kinds.get((event["market"], who), "?")
+        return f"leaves {short(who)} ({kind}) alone: {reason}", "dim"
     if kind in ("quarantine", "warning", "reopened"):
         return f"{kind}: {event.get('reason', event.get('hash'))}", "yellow"
     return "", ""

@@ -94,14 +94,14 @@ def print_report(facts: Facts, checks: Sequence[Check], accounts: int) -> None:
     print_line("\nWhat the keeper did")
     _print_liquidations(facts)
     total = sum(facts.net_usd(one) for one in facts.liquidations)
-    touched = {one.account for one in facts.liquidations}
+    touched = {one.spot for one in facts.liquidations}
     print_line(
         f"{many(len(facts.liquidations), 'liquidation')} of {many(len(touched), 'account')} in"
         f" {many(len(facts.receipts), 'transaction')}: {usd(total)} net,"
         f" after {decimal(sum(facts.receipts.values()), ETHER, 6)} ETH for gas."
     )
     print_line("blocks: from the first at which it was possible to the one that has it.")
-    left = {one.account for one in facts.left_alone}
+    left = {one.spot for one in facts.left_alone}
     print_line("\nWhat it left alone, and why")
     print_pairs({f"{one.account}  {one.kind}": _left(one) for one in facts.left_alone})
     if not left:

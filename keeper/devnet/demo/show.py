@@ -3,6 +3,7 @@
 import contextlib
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,14 @@ from keeper.devnet import local
 from keeper.devnet.assets import PRICE_DECIMALS
 from keeper.devnet.demo.books import Facts
 from keeper.devnet.demo.ledger import Opening, facts, journal, opened_books
+from keeper.devnet.demo.places import Places, Spot
 from keeper.devnet.demo.process import KeeperProcess
 from keeper.devnet.demo.progress import Progress
 from keeper.devnet.demo.report import Told, many
 from keeper.devnet.demo.steps import STEPS, Step
 from keeper.devnet.demo.traffic import Traffic
 from keeper.devnet.demo.watch import QUIET_BLOCKS, Timeline, Watch
-from keeper.devnet.market import Devnet
+from keeper.devnet.market import AAVE_V3, Devnet
 from keeper.devnet.node import Node
 from keeper.domain.errors import EnvironmentFault
 
@@ -33,8 +35,9 @@ JOURNAL: Final = "keeper.sqlite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the demo was asked for; ``block_time`` in seconds."""
+    """What the demo was asked for; ``protocol`` as in ``UpOptions``, ``block_time`` in seconds."""
 
+    protocol: str = AAVE_V3
     aave: str = "3.6"
     borrowers: int = 32
     seed: int = 1
@@ -58,6 +61,7 @@ class _Stage:
     """Everything that is watched while prices fall."""
 
     devnet: Devnet
+    places: Places
     keeper: KeeperProcess
     progress: Progress
     traffic: Traffic
@@ -68,9 +72,9 @@ class _Stage:
     seen: int = 0
 
     @property
-    def kinds(self) -> dict[str, str]:
-        """Each account's shape."""
-        return {each.address: each.kind for each in self.devnet.borrowers}
+    def kinds(self) -> dict[Spot, str]:
+        """What kind of borrower each is."""
+        return self.places.kinds()
 
     def tick(self) -> None:
         """Look at every new block and listen to the keeper."""
@@ -78,7 +82,7 @@ class _Stage:
         if newest > self.seen:
             self.traffic.keep_up()
         for block in range(self.seen + 1, newest + 1):
-            self.timeline.add(block, self.devnet.health_factors(block))
+            self.timeline.add(block, self.places.health_factors(block))
         self.seen = newest
         events = self.keeper.events()
         self.watch.hear(events)
@@ -100,7 +104,12 @@ class _Stage:
             for each in range(before + 1, self.seen + 1)
             if self.timeline.unhealthy(each) - self.timeline.unhealthy(before) or each == self.seen
         )
-        breached = sorted(self.timeline.unhealthy(block) - self.timeline.unhealthy(before))
+        breached = [
+            account
+            for _, account in sorted(
+                self.timeline.unhealthy(block) - self.timeline.unhealthy(before)
+            )
+        ]
         prices = {symbol: self.devnet.prices()[symbol] for symbol in changes}
         self.told.append(Told(title=step.title, block=block, prices=prices, breached=breached))
         shown = ", ".join(
@@ -152,12 +161,13 @@ def show(options: Options, progress: Progress) -> Shown:
         answer = _up(folder, options, stack)
         devnet = local.attach(folder)
         stack.callback(devnet.node.close)
+        stage = _staged(devnet, answer, options, progress, stack)
+        borrowers = len(stage.kinds)
         progress.line(
-            f"a local chain with Aave v{answer['aave']}, Uniswap v3, price feeds and"
-            f" {many(options.borrowers, 'borrower')} is up; a block every {options.block_time} s"
+            f"a local chain with {stage.places.title}, Uniswap v3, price feeds and"
+            f" {many(borrowers, 'borrower')} is up; a block every {options.block_time} s"
         )
         base = _base_head(answer)
-        stage = _staged(devnet, answer, options, progress, stack)
         with progress.running():
             _play(stage)
         if not options.keep:
@@ -168,17 +178,19 @@ def show(options: Options, progress: Progress) -> Shown:
             journal(folder / JOURNAL),
             stage.timeline,
             stage.watch,
+            places=stage.places,
             base_moved=options.fork and base != _base_head(answer),
         )
         about = {
+            "protocol": options.protocol,
             "aave": answer["aave"],
             "fork": options.fork,
             "seed": options.seed,
             "borrowers": options.borrowers,
             "block_time": options.block_time,
-            "kinds": answer["kinds"],
+            "kinds": dict(Counter(stage.kinds.values())),
         }
-        return Shown(facts=found, told=stage.told, about=about, accounts=len(devnet.borrowers))
+        return Shown(facts=found, told=stage.told, about=about, accounts=borrowers)
 
 
 def _staged(
@@ -197,6 +209,7 @@ def _staged(
         stack.callback(keeper.stop)
     return _Stage(
         devnet=devnet,
+        places=Places.of(devnet, _up_options(Path(), options).protocols),
         keeper=keeper,
         progress=progress,
         traffic=traffic,
@@ -250,16 +263,19 @@ def _folder(options: Options, progress: Progress) -> Iterator[Path]:
 def _up(folder: Path, options: Options, stack: contextlib.ExitStack) -> dict[str, Any]:
     if not options.keep:
         stack.callback(local.down, folder)
-    return local.up(
-        local.UpOptions(
-            folder=folder,
-            version=options.aave,
-            borrowers=options.borrowers,
-            seed=options.seed,
-            block_time=options.block_time,
-            fork=options.fork,
-            detached=options.keep,
-        )
+    return local.up(_up_options(folder, options))
+
+
+def _up_options(folder: Path, options: Options) -> local.UpOptions:
+    return local.UpOptions(
+        folder=folder,
+        version=options.aave,
+        protocol=options.protocol,
+        borrowers=options.borrowers,
+        seed=options.seed,
+        block_time=options.block_time,
+        fork=options.fork,
+        detached=options.keep,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from keeper.devnet.demo.places import Spot
 from keeper.devnet.market import LINE
 
 QUIET_BLOCKS: Final = 2
@@ -14,23 +15,23 @@ Event = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Timeline:
-    """``getUserAccountData``'s health factor (wad) of every borrower at every block."""
+    """The health factor (wad) by the contracts of every borrower at every block."""
 
-    blocks: dict[int, dict[str, int]] = field(default_factory=dict)
+    blocks: dict[int, dict[Spot, int]] = field(default_factory=dict)
 
-    def add(self, block: int, health: Mapping[str, int]) -> None:
+    def add(self, block: int, health: Mapping[Spot, int]) -> None:
         """Keep one block's health factors."""
         self.blocks[block] = dict(health)
 
-    def health(self, account: str, block: int) -> int | None:
+    def health(self, account: Spot, block: int) -> int | None:
         """Return an account's health factor after a block; None if that was not seen."""
         return self.blocks.get(block, {}).get(account)
 
-    def unhealthy(self, block: int) -> frozenset[str]:
+    def unhealthy(self, block: int) -> frozenset[Spot]:
         """Return who could be liquidated after a block."""
         return frozenset(who for who, health in self.blocks[block].items() if health < LINE)
 
-    def breach(self, account: str, block: int) -> int | None:
+    def breach(self, account: Spot, block: int) -> int | None:
         """Return the first block of the stretch of unhealthy ones that ends before ``block``."""
         first = None
         while (health := self.health(account, block - 1)) is not None and health < LINE:
@@ -43,7 +44,7 @@ class Timeline:
 class Watch:
     """The keeper's own words, in order: its last decision on each account, what is in flight."""
 
-    decisions: dict[str, Event] = field(default_factory=dict)
+    decisions: dict[Spot, Event] = field(default_factory=dict)
     planned: list[tuple[str, int]] = field(default_factory=list)
     block: int = -1
     liquidations: int = 0
@@ -68,7 +69,7 @@ class Watch:
         if kind == "block":
             self.block = block
         elif kind == "decision":
-            self.decisions[event["account"]] = event
+            self.decisions[event["market"], event["account"]] = event
             if event["action"] == "liquidate":
                 self.planned.append((event["account"], block))
                 self._quiet_since = block

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from keeper.devnet.demo.books import Facts, LeftAlone, Liquidation, Purse, Seizure
+from keeper.devnet.demo.books import Facts, LeftAlone, Liquidation, Purse
+from keeper.devnet.demo.places import Seizure
 
 WHO = "0x00000000000000000000000000000000000000A1"
 OTHER = "0x00000000000000000000000000000000000000A2"

@@ -7,6 +7,8 @@ from keeper.devnet.demo.watch import QUIET_BLOCKS, Timeline, Watch
 
 ONE = 10**18
 WHO = "0x00000000000000000000000000000000000000A1"
+MARKET = "lending:1"
+SPOT = (MARKET, WHO)
 
 
 def block(number):
@@ -25,6 +27,7 @@ def skip(number, reason="dust"):
     return {
         "event": "decision",
         "action": "skip",
+        "market": MARKET,
         "account": WHO,
         "reason": reason,
         "detail": "",
@@ -68,19 +71,19 @@ def test_repeated_reasons_do_not_keep_the_demo_waiting():
 
 def test_the_last_word_on_an_account_counts():
     """It was liquidated first and is dust now."""
-    assert heard(skip(10, "in_flight"), skip(11)).decisions[WHO]["reason"] == "dust"
+    assert heard(skip(10, "in_flight"), skip(11)).decisions[SPOT]["reason"] == "dust"
 
 
 def test_blocks_count_from_the_first_unhealthy_one_of_the_stretch():
     """An earlier breach that healed is another story."""
     timeline = Timeline()
     for number, health in enumerate([ONE - 1, ONE, ONE - 1, ONE - 1, 2 * ONE], start=10):
-        timeline.add(number, {WHO: health})
+        timeline.add(number, {SPOT: health})
 
-    assert timeline.breach(WHO, 14) == 12
-    assert timeline.breach(WHO, 11) == 10
-    assert timeline.breach(WHO, 12) is None
-    assert timeline.unhealthy(12) == {WHO}
+    assert timeline.breach(SPOT, 14) == 12
+    assert timeline.breach(SPOT, 11) == 10
+    assert timeline.breach(SPOT, 12) is None
+    assert timeline.unhealthy(12) == {SPOT}
 
 
 def test_prices_only_fall_and_each_step_moves_something():
