@@ -11,6 +11,7 @@ from keeper.cli.options import JsonOption
 from keeper.cli.output import print_note
 from keeper.devnet import local
 from keeper.devnet.assets import PRICE_DECIMALS
+from keeper.devnet.market import PROTOCOLS
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import WAD
 
@@ -32,8 +33,8 @@ def up(
     *,
     aave: Annotated[str, typer.Option(help="The version of Aave: 3.6 or 3.0.")] = "3.6",
     protocol: Annotated[
-        str, typer.Option(help="Whose borrowers: aave_v3, morpho_blue, or both.")
-    ] = "aave_v3",
+        str, typer.Option(help=f"Whose borrowers: {', '.join(PROTOCOLS)}, or {local.BOTH}.")
+    ] = PROTOCOLS[0],
     borrowers: Annotated[int, typer.Option(help="How many borrowers of each protocol.")] = 32,
     seed: Annotated[int, typer.Option(help="The seed that borrowers are made from.")] = 1,
     block_time: Annotated[
@@ -58,8 +59,7 @@ def up(
         )
     )
     typer.echo(json.dumps(answer, indent=2))
-    protocols = f"Aave v{answer['aave']}" + (", Morpho Blue" if answer["morpho"] else "")
-    print_note(f"{protocols} with {answer['borrowers']} borrowers is up.")
+    print_note(f"{', '.join(answer['protocols'])}: {answer['borrowers']} borrowers are there.")
     print_note(f"try: keeper scan --config {answer['config']}")
 
 

@@ -187,7 +187,11 @@ def _up_in(folder: Path, options: UpOptions) -> dict[str, Any]:
             _to_wall_clock(node)
         if options.block_time:
             node.rpc("evm_setIntervalMining", [options.block_time])
-        answer = {**_document(devnet, nodes, folder), "block_number": node.block_number()}
+        answer = {
+            **_document(devnet, nodes, folder),
+            "protocols": list(options.protocols),
+            "block_number": node.block_number(),
+        }
         node.close()
         _write(folder, devnet, nodes, answer, options)
     except BaseException:

@@ -20,7 +20,7 @@ def failure_reason(revert_data: bytes) -> str:
     """
     Return why a call reverted, in one printable line; never raises, never empty.
 
-    Knows ``Error(string)`` (Morpho Blue's words, Aave 3.0's error numbers), ``Panic``, the
+    Knows ``Error(string)`` (words, or error numbers as text), ``Panic``, the
     executor's own errors (those of several steps are listed in order) and those of
     Aave 3.4 and later; of any other it shows the selector.
     """
