@@ -122,7 +122,10 @@ class MorphoSnapshot:
         """Return what the market is, and what of it this keeper cannot tell."""
         params, permille = self.read.params, self.read.params.lltv * 1_000 // WAD
         model = "no interest" if self.read.irm is Irm.NONE else f"rate model {params.irm}"
-        text = f"{self.read.name}: LLTV {permille} per mille, oracle {params.oracle}, {model}"
+        fee = f"fee {self.state.fee * 1_000 // WAD} per mille"
+        text = (
+            f"{self.read.name}: LLTV {permille} per mille, oracle {params.oracle}, {model}, {fee}"
+        )
         return (Fact(text=text, concern=self._trouble),)
 
     @cached_property
