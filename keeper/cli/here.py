@@ -11,7 +11,7 @@ from keeper.chain.reader import NodeReader
 from keeper.config import Settings, Wallet
 from keeper.domain.errors import ChainError, ConfigError
 from keeper.domain.head import Basis, Head
-from keeper.domain.units import WAD, Address, Wad
+from keeper.domain.units import Address
 from keeper.execution import keystore
 from keeper.ports import ExecutorTargets, LendingMarket, MarketSnapshot, TargetsExecutor
 from keeper.risk.tiers import Thresholds
@@ -134,9 +134,4 @@ def _from_file(file: Path) -> str:
 
 def thresholds(settings: Settings) -> Thresholds:
     """Return where the tiers begin, as health factors."""
-    tiers = settings.policy.tiers
-    return Thresholds(
-        watch=Wad(int(tiers.watch * WAD)),
-        call=Wad(int(tiers.call * WAD)),
-        urgent=Wad(int(tiers.urgent * WAD)),
-    )
+    return settings.policy.tiers.thresholds

@@ -21,7 +21,7 @@ from keeper.domain.errors import ConfigError
 
 DEFAULT_FILE: Final = Path("keeper.toml")
 
-_SINGLE: Final = ("wallet", "policy", "journal", "run", "log")
+_SINGLE: Final = ("wallet", "policy", "journal", "run", "log", "observe")
 _LISTS_OF_TEXT: Final = {("chain", "endpoints")}
 
 

@@ -7,18 +7,21 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from keeper.config.listening import HostText, ListenText, is_loopback, listen_address
 from keeper.config.types import (
     AddressText,
     EndpointText,
     Exact,
     FilePath,
+    Flag,
     PrivateKey,
     SecretText,
     Text,
     Whole,
     refuse,
 )
-from keeper.domain.units import BPS, MAX_TRANSACTION_GAS, Address
+from keeper.domain.units import BPS, MAX_TRANSACTION_GAS, WAD, Address, Wad
+from keeper.risk.tiers import Thresholds
 
 MULTICALL3: Final = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
 """Where Multicall3 stands on nearly every chain."""
@@ -146,6 +149,15 @@ class Tiers(Section):
             refuse("the tiers are not in order", hint="watch > call > urgent > 1")
         return self
 
+    @property
+    def thresholds(self) -> Thresholds:
+        """Where the tiers begin, as health factors."""
+        return Thresholds(
+            watch=Wad(int(self.watch * WAD)),
+            call=Wad(int(self.call * WAD)),
+            urgent=Wad(int(self.urgent * WAD)),
+        )
+
 
 BpsField = Annotated[Whole, Field(ge=0, le=BPS)]
 """A share in basis points; 10,000 is all of it."""
@@ -200,6 +212,28 @@ class Log(Section):
     format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
 
 
+class Observe(Section):
+    """
+    Health and metrics over HTTP, for reading only.
+
+    ``hosts`` are further names by which clients may ask: a request that names another host is
+    refused, lest a web page reach the keeper through a name that it controls.
+    """
+
+    listen: ListenText = "127.0.0.1:9464"
+    expose: Flag = False
+    hosts: tuple[HostText, ...] = ()
+
+    @model_validator(mode="after")
+    def _for_this_machine(self) -> Self:
+        if self.listen and not self.expose and not is_loopback(listen_address(self.listen)[0]):
+            refuse(
+                f"other machines could reach {self.listen}, which asks nobody for a password",
+                hint="listen on 127.0.0.1, or set observe.expose = true if a firewall guards it",
+            )
+        return self
+
+
 class Settings(Section):
     """Everything an operator can set."""
 
@@ -212,6 +246,7 @@ class Settings(Section):
     journal: Journal = Journal()
     run: Run = Run()
     log: Log = Log()
+    observe: Observe = Observe()
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
