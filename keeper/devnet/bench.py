@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from keeper.devnet.bench_runs import Burst, Latency, Reaction, burst, latency, spread
 from keeper.devnet.bench_wire import TRANSPORTS
+from keeper.devnet.market import PROTOCOLS
 from keeper.domain.errors import KeeperError
 from keeper.observe.logging import configure
 
@@ -55,6 +56,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     for command, samples in ((one, SAMPLES), (many, BURST_SAMPLES)):
         command.add_argument("--samples", type=_sample_count, default=samples, metavar="N")
         command.add_argument("--transport", choices=TRANSPORTS, default=TRANSPORTS[0])
+        command.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
 
@@ -75,7 +77,7 @@ def _sample_count(text: str) -> int:
 
 def _latency(wanted: argparse.Namespace) -> str:
     found = [
-        asyncio.run(latency(borrowers, wanted.samples, wanted.transport))
+        asyncio.run(latency(borrowers, wanted.samples, wanted.transport, wanted.protocol))
         for borrowers in wanted.borrowers
     ]
     if wanted.json:
@@ -89,7 +91,7 @@ def _latency(wanted: argparse.Namespace) -> str:
 
 
 def _burst(wanted: argparse.Namespace) -> str:
-    found = asyncio.run(burst(wanted.samples, wanted.transport))
+    found = asyncio.run(burst(wanted.samples, wanted.transport, wanted.protocol))
     if wanted.json:
         return json.dumps({**_where(wanted), **_burst_json(found)})
     return "\n".join([_heading(wanted), *_burst_lines(found)])
@@ -101,6 +103,7 @@ def _where(wanted: argparse.Namespace) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "transport": wanted.transport,
+        "protocol": wanted.protocol,
         "samples": wanted.samples,
     }
 
@@ -109,7 +112,7 @@ def _heading(wanted: argparse.Namespace) -> str:
     where = _where(wanted)
     return (
         f"{where['date']}, {where['cores']} cores, Python {where['python']},"
-        f" {where['transport']}, {where['samples']} samples; medians in ms"
+        f" {where['protocol']}, {where['transport']}, {where['samples']} samples; medians in ms"
     )
 
 

@@ -111,7 +111,7 @@ def place(stairs: Stairs, transport: str) -> Iterator[Place]:
     """Bring up a devnet whose blocks are mined on demand only; it ends with the block."""
     with tempfile.TemporaryDirectory(prefix="keeper-bench-") as name:
         folder = Path(name)
-        answer = local.up(local.UpOptions(folder=folder, borrowers=0))
+        answer = local.up(local.UpOptions(folder=folder, borrowers=0, protocol=stairs.protocol))
         try:
             address = answer["rpc"][transport]
             if address is None:

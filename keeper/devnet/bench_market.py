@@ -1,6 +1,6 @@
 """Markets in which as many accounts cross the line in a block as a benchmark wants."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,9 +9,11 @@ from eth_utils.crypto import keccak
 
 from keeper.devnet.assets import BY_SYMBOL, PRICE_UNIT
 from keeper.devnet.borrowers import Borrower, enter_market, planned_borrowers
-from keeper.devnet.market import Devnet
+from keeper.devnet.market import AAVE_V3, MORPHO_BLUE, Devnet
+from keeper.devnet.morpho import enter_markets
+from keeper.devnet.morpho_markets import MARKETS, MorphoBorrower, planned_morpho_borrowers
 from keeper.devnet.prices import price_transactions
-from keeper.domain.units import BPS
+from keeper.domain.units import BPS, WAD
 
 SEED: Final = 1
 
@@ -30,12 +32,13 @@ class Stairs:
     """
     Accounts that cross in groups, one group per step of the price, among others that do not.
 
-    ``steps`` groups of ``width`` accounts in a market of ``borrowers``.
+    ``steps`` groups of ``width`` accounts in a market of ``borrowers`` of one ``protocol``.
     """
 
     borrowers: int
     steps: int
     width: int = 1
+    protocol: str = AAVE_V3
 
     def accounts(self) -> tuple[Borrower, ...]:
         """Return all the borrowers; those on the stairs come first."""
@@ -53,7 +56,40 @@ class Stairs:
 
 def settle(devnet: Devnet, stairs: Stairs) -> None:
     """Let the accounts enter the market of a devnet that has none."""
+    _SETTLERS[stairs.protocol](devnet, stairs)
+
+
+def _settle_pool(devnet: Devnet, stairs: Stairs) -> None:
     enter_market(devnet.node, devnet.aave, devnet.tokens, stairs.accounts())
+
+
+def _settle_isolated(devnet: Devnet, stairs: Stairs) -> None:
+    """Put the stairs into the first market, which is of the same two tokens; others into all."""
+    assert devnet.morpho is not None  # noqa: S101 - the protocol was asked for
+    on_stairs = stairs.accounts()[: stairs.steps * stairs.width]
+    others = planned_morpho_borrowers(max(0, stairs.borrowers - len(on_stairs)), SEED)
+    accounts = (
+        *map(_isolated, on_stairs),
+        *(replace(one, debt=one.debt * _DEBT_KEPT // BPS) for one in others),
+    )
+    enter_markets(devnet.morpho, accounts, devnet.tokens)
+
+
+def _isolated(borrower: Borrower) -> MorphoBorrower:
+    """Return a borrower of the first market that crosses the line at the same price."""
+    spec, threshold = MARKETS[0], BY_SYMBOL[_COLLATERAL].threshold
+    return MorphoBorrower(
+        address=borrower.address,
+        market=spec.name,
+        collateral=borrower.collateral[_COLLATERAL],
+        debt=borrower.debt[_DEBT] * spec.lltv * BPS // (threshold * WAD),
+    )
+
+
+_SETTLERS: Final[Mapping[str, Callable[[Devnet, Stairs], None]]] = {
+    AAVE_V3: _settle_pool,
+    MORPHO_BLUE: _settle_isolated,
+}
 
 
 def queue_prices(devnet: Devnet, price: int) -> None:

@@ -9,7 +9,7 @@ from keeper.devnet.bench_floor import PARTS, Floor
 from keeper.devnet.bench_keeper import Measured, place
 from keeper.devnet.bench_market import Stairs
 from keeper.devnet.bench_wire import Noted, Passed, Wire, recorded, requests_of
-from keeper.devnet.market import hot_key
+from keeper.devnet.market import AAVE_V3, hot_key
 from keeper.domain.errors import EnvironmentFault
 
 WARM_UP: Final = 2
@@ -54,14 +54,14 @@ class Burst:
     landed: tuple[int, ...]
 
 
-async def latency(borrowers: int, samples: int, transport: str) -> Latency:
+async def latency(borrowers: int, samples: int, transport: str, protocol: str = AAVE_V3) -> Latency:
     """
     Measure ``samples`` blocks, each of which takes one account over the line.
 
     Raises:
         EnvironmentFault: the devnet failed, or the keeper did not send what it should have.
     """
-    stairs = Stairs(borrowers=borrowers, steps=samples + WARM_UP)
+    stairs = Stairs(borrowers=borrowers, steps=samples + WARM_UP, protocol=protocol)
     with place(stairs, transport) as there:
         measured, wire = Measured(there, Wire()), Wire()
         floor, way = (
@@ -88,14 +88,16 @@ async def latency(borrowers: int, samples: int, transport: str) -> Latency:
     )
 
 
-async def burst(samples: int, transport: str) -> Burst:
+async def burst(samples: int, transport: str, protocol: str = AAVE_V3) -> Burst:
     """
     Measure ``samples`` blocks, each of which takes thirty accounts over the line.
 
     Raises:
         EnvironmentFault: as ``latency``.
     """
-    stairs = Stairs(borrowers=(samples + 1) * BURST, steps=samples + 1, width=BURST)
+    stairs = Stairs(
+        borrowers=(samples + 1) * BURST, steps=samples + 1, width=BURST, protocol=protocol
+    )
     reactions, landed = list[Reaction](), list[int]()
     with place(stairs, transport) as there:
         measured = Measured(there, Wire())

@@ -141,7 +141,7 @@ def deploy_morpho(
         )
     planned = planned_morpho_borrowers(borrowers, seed)
     made = Morpho(contract, irm, factory, blocking, markets, planned, from_block)
-    _enter(made, every)
+    enter_markets(made, planned, tokens)
     return made
 
 
@@ -232,11 +232,17 @@ def _created(contract: Contract, spec: MarketSpec, terms: Terms, oracle: Contrac
     return MorphoMarket(spec, terms, market_id(terms), oracle)
 
 
-def _enter(morpho: Morpho, tokens: Mapping[str, Contract]) -> None:
-    """Let the lender supply and pledge, and each borrower borrow: a block per wave."""
+def enter_markets(
+    morpho: Morpho, borrowers: Sequence[MorphoBorrower], tokens: Mapping[str, Contract]
+) -> None:
+    """
+    Let the lender supply and pledge, and each borrower borrow: a block per wave.
+
+    ``tokens`` are the devnet's, by symbol; the hostile one is Morpho's.
+    """
     contract, node, admin = morpho.contract, morpho.contract.node, morpho.contract.sender
     supplied, needed = dict[str, int](), dict[str, int]()
-    for each in morpho.borrowers:
+    for each in borrowers:
         spec = morpho.markets[each.market].spec
         supplied[each.market] = supplied.get(each.market, 0) + each.debt
         needed[spec.collateral] = needed.get(spec.collateral, 0) + each.collateral
@@ -244,8 +250,8 @@ def _enter(morpho: Morpho, tokens: Mapping[str, Contract]) -> None:
         spec = morpho.markets[name].spec
         supplied[name] = supplied[name] * _BPS // spec.utilization + 1
         needed[spec.loan] = needed.get(spec.loan, 0) + supplied[name]
-    node.send_all(_funding(contract, tokens, needed))
-    node.batch([("anvil_setBalance", [each.address, hex(_GAS_MONEY)]) for each in morpho.borrowers])
+    node.send_all(_funding(contract, {**tokens, BLOCKING: morpho.blocking}, needed))
+    node.batch([("anvil_setBalance", [each.address, hex(_GAS_MONEY)]) for each in borrowers])
     terms = {name: one.terms for name, one in morpho.markets.items()}
     node.send_all(
         [
@@ -258,10 +264,10 @@ def _enter(morpho: Morpho, tokens: Mapping[str, Contract]) -> None:
             contract.transaction(
                 "supplyCollateral", terms[each.market], each.collateral, each.address, b""
             )
-            for each in morpho.borrowers
+            for each in borrowers
         ]
     )
-    node.send_all([_borrow(contract, terms[each.market], each) for each in morpho.borrowers])
+    node.send_all([_borrow(contract, terms[each.market], each) for each in borrowers])
 
 
 def _borrow(contract: Contract, terms: Terms, each: MorphoBorrower) -> Transaction:
@@ -280,7 +286,8 @@ def _funding(
             transactions.append(token.transaction("deposit", value=amount))
         else:
             transactions.append(token.transaction("mint", contract.sender, amount))
-        transactions.append(token.transaction("approve", contract.address, _FOREVER))
+        if not token.call("allowance", contract.sender, contract.address):
+            transactions.append(token.transaction("approve", contract.address, _FOREVER))
     return transactions
 
 

@@ -46,6 +46,20 @@ def test_a_burst_is_in_few_transactions_that_all_land(capsys):
     assert told["first_us"]["median"] <= told["last_us"]["median"]
 
 
+def test_another_protocol_is_measured_the_same_way(capsys):
+    """Its accounts cross by the same steps of the price."""
+    latency = measured(
+        capsys, "latency", "--samples", "1", "--borrowers", "30", "--protocol", "morpho_blue"
+    )
+    burst = measured(capsys, "burst", "--samples", "1", "--protocol", "morpho_blue")
+
+    (market,) = latency["markets"]
+    assert latency["protocol"] == burst["protocol"] == "morpho_blue"
+    assert market["methods"][-1] == SEND
+    assert market["most_requests"] <= MOST_REQUESTS
+    assert burst["landed_in_the_next_block"] == [30]
+
+
 def test_the_table_is_for_people(capsys):
     """Without ``--json``: a table, and on demand the messages of the median sample."""
     assert bench.main(["latency", "--samples", "1", "--borrowers", "5", "--trace"]) == 0

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from keeper.chain.abi import checksum, topic, word
 from keeper.devnet.market import Devnet
-from keeper.devnet.morpho import _enter
-from keeper.devnet.morpho_markets import BLOCKING, BROKEN, HOSTILE, planned_morpho_borrowers
+from keeper.devnet.morpho import enter_markets
+from keeper.devnet.morpho_markets import BROKEN, HOSTILE, planned_morpho_borrowers
 from keeper.domain.errors import RpcRefused
 from keeper.domain.units import UINT256_MAX, WAD
 from tests.chain.conformance.aave import present
@@ -122,9 +122,7 @@ class MorphoWorld:
     def populate(self, count):
         planned = planned_morpho_borrowers(count, 77)
         chosen = tuple(replace(each, debt=each.debt // HEALTHY_SHARE) for each in planned)
-        tokens = {**self.devnet.tokens, BLOCKING: self.morpho.blocking}
-        tokens["USDT"].send("approve", self.morpho.contract.address, 0)
-        _enter(replace(self.morpho, borrowers=chosen), tokens)
+        enter_markets(self.morpho, chosen, self.devnet.tokens)
 
     def failures(self):
         def of(name, *mood):
