@@ -131,20 +131,3 @@ def test_a_quiet_block_costs_one_query_and_one_multicall(tmp_path, borrowers):
     for one in of_quiet_blocks(borrowers, tmp_path):
         one.pop("eth_getBlockByNumber", None)
         assert one == {"eth_getLogs": 1, "eth_call": 1}
-
-
-def test_a_hundred_unhealthy_positions_go_in_the_next_blocks(tmp_path):
-    """Over several markets, made unhealthy by one block: all in transactions of the next two."""
-    with devnet(tmp_path / "devnet", protocol="morpho_blue", borrowers=330) as (found, keeper):
-        found.set_prices({"WETH": 2_700 * USD, "WBTC": 52_000 * USD, "LINK": 11 * USD})
-        fell = found.node.block_number()
-
-        events = driven(keeper, 3)
-
-        first = next(one for one in events if one["event"] == "block")
-        done = [one for one in events if one["event"] == "included"]
-        assert first["unhealthy"] >= 100
-        assert sum(len(one["plans"]) for one in done) == first["unhealthy"]
-        assert {one["block_number"] - fell for one in done} <= {1, 2}
-        assert len(morpho_events(found, fell)) == first["unhealthy"]
-        assert len({plan["market"] for plan in plans_of(events)}) >= 5
