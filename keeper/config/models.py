@@ -217,12 +217,14 @@ class Observe(Section):
     Health and metrics over HTTP, for reading only.
 
     ``hosts`` are further names by which clients may ask: a request that names another host is
-    refused, lest a web page reach the keeper through a name that it controls.
+    refused, lest a web page reach the keeper through a name that it controls. A head that is
+    late by ``late_after_blocks`` times ``chain.block_time_ms`` makes the node not ready.
     """
 
     listen: ListenText = "127.0.0.1:9464"
     expose: Flag = False
     hosts: tuple[HostText, ...] = ()
+    late_after_blocks: Whole = Field(default=3, ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _for_this_machine(self) -> Self:
