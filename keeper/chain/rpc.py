@@ -11,6 +11,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import tenacity
@@ -29,11 +30,27 @@ WAIT_SECONDS: Final = 0.05
 MAX_WAIT_SECONDS: Final = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """
+    One message to a node and its answer, measured.
+
+    ``endpoint`` is the place of the one that was asked, counted from 0 in the order of the
+    settings; ``errors`` has the code of each request that failed.
+    """
+
+    endpoint: int
+    methods: Sequence[str]
+    seconds: float
+    errors: Sequence[str]
+
+
 class Rpc:
     """
     A node, or several that serve the same chain: the first that answers is used.
 
     ``requests`` counts what was asked, by method; ``round_trips`` how many messages went out.
+    ``measured`` is told of each exchange when it is over.
     """
 
     def __init__(
@@ -45,6 +62,7 @@ class Rpc:
     ) -> None:
         self.requests: Counter[str] = Counter()
         self.round_trips = 0
+        self.measured: Callable[[Exchange], None] = _ignored
         self.timeouts = timeouts or Timeouts()
         self._transports = list(transports)
         self._active = 0
@@ -181,11 +199,27 @@ class Rpc:
         self.round_trips += 1
         self.requests.update(method for method, _ in requests)
         body = json.dumps(bodies if batch else bodies[0], separators=(",", ":")).encode()
-        answer = await self.transport.exchange(body, ids, self.timeouts.request)
         methods = [method for method, _ in requests]
-        if not batch:
-            return [checked_answer(answer, ids[0], methods[0])]
-        return checked_batch(answer, ids, methods)
+        active, started = self._active, time.monotonic()
+        try:
+            answer = await self.transport.exchange(body, ids, self.timeouts.request)
+            answers = (
+                checked_batch(answer, ids, methods)
+                if batch
+                else [checked_answer(answer, ids[0], methods[0])]
+            )
+        except ChainError as error:
+            seconds = time.monotonic() - started
+            self.measured(Exchange(active, methods, seconds, [error.code] * len(methods)))
+            raise
+        seconds = time.monotonic() - started
+        errors = [one.code for one in answers if isinstance(one, ChainError)]
+        self.measured(Exchange(active, methods, seconds, errors))
+        return answers
+
+
+def _ignored(_: Exchange) -> None:
+    """Do nothing."""
 
 
 def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
