@@ -28,9 +28,15 @@ _BUSY_SECONDS: Final = 5
 
 
 class Database:
-    """One SQLite file; every statement runs in one thread of its own."""
+    """
+    One SQLite file; every statement runs in one thread of its own.
+
+    ``failures`` counts what could not be committed; ``failing`` says it of the last commit.
+    """
 
     def __init__(self, engine: Engine) -> None:
+        self.failures = 0
+        self.failing = False
         self._engine = engine
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
 
@@ -56,9 +62,13 @@ class Database:
         """Do what ``write`` does, in the caller's thread."""
         try:
             with self._engine.begin() as connection:
-                return work(connection, *args, **kwargs)
+                result = work(connection, *args, **kwargs)
         except SQLAlchemyError as error:
+            self.failures += 1
+            self.failing = True
             raise _translated(error) from error
+        self.failing = False
+        return result
 
     def close(self) -> None:
         """Finish what was begun and close the file."""
