@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from keeper.abilities import ReportsParity
+from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
 from keeper.domain.errors import ChainError, NotBroadcast, OutcomeUnknown, SubmissionError
 from keeper.domain.head import Head
@@ -14,8 +16,10 @@ from keeper.observe.events import (
     Event,
     decision_event,
     head_event,
+    parity_event,
     trouble_event,
 )
+from keeper.observe.stages import Stage, Unwatched, Watch
 from keeper.pipeline import Decided, InFlight
 from keeper.ports import DecisionLog, HeadSource, MarketBook, MarketSnapshot, Submitter
 
@@ -43,6 +47,7 @@ class Node:
     emit: Callable[[Event], None]
     drain_seconds: float = 60.0
     quiet_seconds: float = 30.0
+    watch: Watch = field(default_factory=Unwatched)
     _told: dict[tuple[str, str], object] = field(default_factory=dict)
     _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
 
@@ -59,6 +64,7 @@ class Node:
 
     async def _follow(self, newest: Latest[Head]) -> None:
         async for head in self.heads.heads():
+            self.watch.passed(Stage.HEAD, head)
             newest.put(head)
 
     async def _act(self, newest: Latest[Head], blocks: int | None) -> None:
@@ -84,21 +90,28 @@ class Node:
 
     async def _handled(self, head: Head) -> bool:
         """Do one head's whole work; False when the block could not be read."""
+        self.watch.passed(Stage.TAKEN, head)
         try:
             snapshots = await self.book.advance(head)
+            self.watch.passed(Stage.READ, head)
             self._tell_markets(head, snapshots)
+            self._tell_parity(head)
             self._read = (head, snapshots)
             sent_before = bool(self.submitter.in_flight())
             if sent_before:
                 await self._look_after(head, snapshots)
             result = await self._decided(head, snapshots)
+            self.watch.passed(Stage.DECIDED, head)
         except ChainError as error:
+            self.watch.skipped(head, error)
             log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
             return False
         await self._submitted(result)
         self._tell_decisions(result.decisions, head)
-        self._tell_block(head, snapshots)
+        accounts = self._tell_block(head, snapshots)
         await self.decisions.record(head, result.decisions, result.health)
+        self.watch.passed(Stage.RECORDED, head)
+        self.watch.done(head, accounts)
         if not sent_before and not result.batches:
             await self._followed_later(head, snapshots)
         return True
@@ -152,6 +165,8 @@ class Node:
         except OutcomeUnknown as error:
             log.warning("send_unclear block=%d reason=%s", result.head.number, error)
             return
+        if taken:
+            self.watch.passed(Stage.SUBMITTED, result.head)
         left = {(plan.market, plan.account) for batch in taken for plan in batch.plans}
         result.decisions = [
             _not_sent(one, why)
@@ -172,12 +187,21 @@ class Node:
                 self._told[key] = one.reason
             self.emit(decision_event(one, head))
 
-    def _tell_block(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+    def _tell_block(
+        self, head: Head, snapshots: Sequence[MarketSnapshot]
+    ) -> Sequence[AccountHealth]:
         accounts = [one for snapshot in snapshots for one in snapshot.accounts()]
         unhealthy = sum(one.liquidatable for one in accounts)
         self.emit(
             head_event(head, markets=len(snapshots), accounts=len(accounts), unhealthy=unhealthy)
         )
+        return accounts
+
+    def _tell_parity(self, head: Head) -> None:
+        """Emit which accounts began to differ from the contracts, or agree again."""
+        if isinstance(self.book, ReportsParity):
+            for news in self.book.parity_news():
+                self.emit(parity_event(news, head))
 
     def _tell_markets(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         told: dict[tuple[str, str], object] = {

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from keeper.abilities import Resyncs
 from keeper.book.branch import Branch, branch_to, logs_of
+from keeper.book.parity import Parity
 from keeper.book.trail import DEPTH, Trail
 from keeper.domain.errors import ChainError, MarketUnreadable, RpcMalformed, RpcRefused
 from keeper.domain.head import Basis, Head
+from keeper.domain.parity import Difference, ParityNews
 from keeper.domain.reads import Call, CallResult, LogFilter
-from keeper.domain.units import Address, MarketKey
+from keeper.domain.units import Address, MarketKey, deployment
 from keeper.ports import ChainReader, LendingMarket, MarketSnapshot
 
 HISTORY_STEP: Final = 50_000
@@ -72,11 +75,18 @@ class Follower:
         self._reader = reader
         self._followed = [_Followed(market) for market in markets]
         self._trail = Trail()
+        self.parity = Parity()
+        self.reorged: Callable[[int], None] = _ignored
+        """Is told of each reorganisation how many followed blocks it took back."""
 
     @property
     def quarantined(self) -> Mapping[MarketKey, str]:
         """The markets that could not be read, and why."""
         return {each.market.key: each.fault for each in self._followed if each.fault}
+
+    def parity_news(self) -> Sequence[ParityNews]:
+        """Return who began to differ from the contracts, or agrees again, since asked last."""
+        return self.parity.news()
 
     async def start(
         self, head: Head, progress: Callable[[Progress], None] = lambda _: None
@@ -118,12 +128,15 @@ class Follower:
         wanted = merged(each.market.log_filter for each in loaded)
         logs = await logs_of(branch, wanted, self._reader) if loaded else []
         # From here to the end nothing waits: all of it happens, or none.
-        orphaned = [log for block in self._trail.after(branch.fork) for log in block.logs]
+        taken_back = self._trail.after(branch.fork)
+        orphaned = [log for block in taken_back for log in block.logs]
         _unload_orphans(loaded, branch)
         for each in loaded:
             mine = each.market.log_filter
             each.market.note([log for log in (*orphaned, *logs) if mine.accepts(log)])
         self._trail.rebased(branch.fork, branch.headers, logs)
+        if taken_back:
+            self.reorged(len(taken_back))
 
     async def _load_missing(self, head: Head, progress: Callable[[Progress], None]) -> None:
         for each in self._followed:
@@ -176,8 +189,21 @@ class Follower:
             except ITS_OWN_FAULT as error:
                 each.failed(head, error)
         calls = [call for _, its_calls in asked for call in its_calls]
-        results = await self._reader.aggregate(calls, Basis(block_hash=head.hash))
-        return _applied(head, asked, results)
+        questions = self.parity.questions()
+        audits = [call for question in questions for call in question.calls]
+        basis = Basis(block_hash=head.hash)
+        results = await self._reader.aggregate([*calls, *audits], basis)
+        snapshots = _applied(head, asked, results[: len(calls)])
+        for difference in self.parity.judge(questions, snapshots, results[len(calls) :]):
+            self._resync(difference)
+        return self.parity.guarded(snapshots)
+
+    def _resync(self, difference: Difference) -> None:
+        """Have an account that differs read anew with the next block."""
+        for each in self._followed:
+            mine = each.market.key == deployment(difference.market)
+            if mine and isinstance(each.market, Resyncs):
+                each.market.resync(difference.market, difference.account)
 
 
 def merged(filters: Iterable[LogFilter]) -> LogFilter:
@@ -215,3 +241,7 @@ def _unload_orphans(loaded: Sequence[_Followed], branch: Branch) -> None:
         at = each.loaded_at
         if branch.fork is None or (at is not None and at > branch.fork.number):
             each.loaded_at = None
+
+
+def _ignored(_: int) -> None:
+    """Do nothing."""

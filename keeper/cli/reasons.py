@@ -31,6 +31,7 @@ REASON_WORDS: Final[Mapping[SkipReason, str]] = {
     SkipReason.TOO_LATE_IN_BLOCK: "there is no room left in the next block",
     SkipReason.NOT_SENT: "the transaction was not sent",
     SkipReason.MARKET_QUARANTINED: "the market cannot be read",
+    SkipReason.PARITY: "the book differs from the contract; the account is being read again",
 }
 
 

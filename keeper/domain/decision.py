@@ -35,6 +35,7 @@ class SkipReason(enum.StrEnum):
     TOO_LATE_IN_BLOCK = "too_late_in_block"
     NOT_SENT = "not_sent"
     MARKET_QUARANTINED = "market_quarantined"
+    PARITY = "parity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

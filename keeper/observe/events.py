@@ -2,6 +2,7 @@
 
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
+from keeper.domain.parity import ParityNews
 from keeper.domain.plan import Plan
 
 Event = dict[str, object]
@@ -46,6 +47,25 @@ def trouble_event(kind: str, market: str, reason: object, head: Head) -> Event:
     """
     told = list(reason) if isinstance(reason, tuple) else reason
     return {"event": kind, "market": market, "reason": told, **_block(head)}
+
+
+def parity_event(news: ParityNews, head: Head) -> Event:
+    """
+    Return the event of an account that was held against the contracts' own answer.
+
+    ``differs``: it is not acted upon until ``agrees``; figures are those of the difference.
+    """
+    found = news.difference
+    return {
+        "event": "parity",
+        "state": "agrees" if news.agrees else "differs",
+        "market": found.market,
+        "account": found.account,
+        "what": found.what,
+        "ours": found.ours,
+        "theirs": found.theirs,
+        **_block(head),
+    }
 
 
 def _liquidate(plan: Plan, head: Head) -> Event:

@@ -167,6 +167,12 @@ class AaveMarket:
             return _Noted(None, self._turn)
         return _Noted(before.contracts | contracts, self._turn)
 
+    def resync(self, market: MarketKey, account: Address) -> None:
+        """Read the whole account with the next block's calls."""
+        if market == self.key and account in self._accounts:
+            self._turn += 1
+            self._noted[account] = _Noted(None, self._turn)
+
     async def refresh(self, head: Head) -> None:
         """Discover the market again if a noted log says that it changed."""
         if not self._structure_noted:

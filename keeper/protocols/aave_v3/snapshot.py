@@ -7,12 +7,16 @@ from typing import Final
 
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.decision import SkipReason
+from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
 from keeper.domain.head import Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
+from keeper.domain.parity import Difference
+from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits, Wad
 from keeper.domain.value import TokenPrice
-from keeper.protocols.aave_v3 import rules
+from keeper.protocols.aave_v3 import parity, rules
+from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.facts import facts
 from keeper.protocols.aave_v3.lenders import flash_lender
 from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
@@ -162,6 +166,39 @@ class AaveSnapshot:
             tuple(balance for balance in collateral if balance.amount),
             tuple(balance for balance in debts if balance.amount),
         )
+
+    def everyone(self) -> Sequence[Address]:
+        """Return every account that ever borrowed."""
+        return tuple(self.borrowers)
+
+    def is_auditable(self, account: Address) -> bool:
+        """Whether the account is known and valued at this block."""
+        return self._position(account) is not None
+
+    def audit_calls(self, account: Address) -> Sequence[Call]:
+        """Return the pool's own ``getUserAccountData``."""
+        return parity.account_data_calls(self.pool.structure.pool, account)
+
+    def audited(
+        self, account: Address, results: Sequence[CallResult]
+    ) -> Sequence[Difference] | None:
+        """Return what ``getUserAccountData`` states otherwise; None where ours is unpriced."""
+        position = self._position(account)
+        if position is None:
+            return None
+        return parity.differences(self.market, account, position.data, results)
+
+    def exposure(self, account: Address) -> Exposure | None:
+        """Return the account's legs with thresholds and bonuses; None where it is unpriced."""
+        position = self._position(account)
+        return None if position is None else exposure_of(position)
+
+    def _position(self, account: Address) -> Position | None:
+        kept = self.borrowers.get(account)
+        try:
+            return None if kept is None else self._clock.position(kept)
+        except (Unpriced, Unread):
+            return None
 
     def flash_lenders(self, token: Address) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
         """Return the pool's flash loan of ``token``, or why there is none."""

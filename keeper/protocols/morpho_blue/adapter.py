@@ -153,6 +153,13 @@ class MorphoDeployment:
             if identity in self._borrowed.get(account, ()):
                 self._noted[pair] = self._turn
 
+    def resync(self, market: MarketKey, account: Address) -> None:
+        """Read the position with the next block's calls."""
+        for identity, one in self.structure.markets.items():
+            if one.key == market and account in self._positions.get(identity, ()):
+                self._turn += 1
+                self._noted[identity, account] = self._turn
+
     async def refresh(self, head: Head) -> None:
         """Follow the markets that noted logs say were created, where the settings want them."""
         if not self._created:

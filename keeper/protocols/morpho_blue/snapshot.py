@@ -7,9 +7,12 @@ from typing import Final
 
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.decision import SkipReason
+from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
 from keeper.domain.head import Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
+from keeper.domain.parity import Difference
+from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import (
     UINT256_MAX,
     WAD,
@@ -24,7 +27,8 @@ from keeper.domain.units import (
     mul_div_floor,
 )
 from keeper.domain.value import TokenPrice
-from keeper.protocols.morpho_blue import rules
+from keeper.protocols.morpho_blue import parity, rules
+from keeper.protocols.morpho_blue.exposure import exposure_of
 from keeper.protocols.morpho_blue.lenders import flash_loan
 from keeper.protocols.morpho_blue.model import Irm, Market, OraclePrice, Position, State, Token
 from keeper.protocols.morpho_blue.opportunity import PositionOpportunity
@@ -200,7 +204,7 @@ class MorphoSnapshot:
 
     def _health(self, position: Position, state: State) -> Health | None:
         """Return a debtor's health; None where the contract itself could not tell it."""
-        if self._trouble or self.price is None or position.collateral * self.price > UINT256_MAX:
+        if self._trouble or self.price is None or not self._is_countable(position):
             return None
         return rules.health(position, state, self.price, self.read.params.lltv)
 
@@ -213,6 +217,47 @@ class MorphoSnapshot:
         collateral = _balance(self.read.collateral, pledged, self._base(pledged))
         debt = _balance(self.read.loan, owed, self._debt_base(owed))
         return (collateral,) if pledged else (), (debt,) if owed else ()
+
+    def everyone(self) -> Sequence[Address]:
+        """Return every account that ever borrowed here."""
+        return tuple(self.positions)
+
+    def is_auditable(self, account: Address) -> bool:
+        """Whether the account is known and the market can be valued."""
+        position = self.positions.get(account)
+        return position is not None and not self._trouble and self._is_countable(position)
+
+    def audit_calls(self, account: Address) -> Sequence[Call]:
+        """Return the contract's totals, position and verdict, interest accrued."""
+        return parity.position_calls(self.morpho, self.read, account)
+
+    def audited(
+        self, account: Address, results: Sequence[CallResult]
+    ) -> Sequence[Difference] | None:
+        """Return what the contract states otherwise; None where ours is unpriced."""
+        if not self.is_auditable(account):
+            return None
+        health = self.account(account)
+        ours = parity.Ours(
+            market=self.read,
+            state=self.state,
+            position=self.positions[account],
+            liquidatable=health is not None and health.liquidatable,
+        )
+        return parity.differences(ours, account, results)
+
+    def exposure(self, account: Address) -> Exposure | None:
+        """Return collateral and debt in loan units by the oracle; None where it is unpriced."""
+        position = self.positions.get(account)
+        health = None if position is None else self._health(position, self._now)
+        if position is None or health is None or self.price is None:
+            return None
+        worth = rules.quoted(position.collateral, self.price)
+        return exposure_of(self.read, worth, health.borrowed, self._loan_price)
+
+    def _is_countable(self, position: Position) -> bool:
+        """Whether the contract can count the collateral at the oracle's price."""
+        return position.collateral * (self.price or 0) <= UINT256_MAX
 
     def opportunities(
         self, account: Address, window: Window

@@ -1,0 +1,69 @@
+"""
+What a snapshot, a market or a book may be able to do beyond its port.
+
+Each of these is optional: whoever asks checks for it, and does without.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from keeper.domain.exposure import Exposure
+from keeper.domain.parity import Difference, ParityNews
+from keeper.domain.reads import Call, CallResult
+from keeper.domain.units import Address, MarketKey
+
+
+@runtime_checkable
+class AuditsItself(Protocol):
+    """
+    A snapshot that can be held against the contracts' own answer at its block.
+
+    The calls go into an aggregate after every other read, since they may change what is
+    stored (interest accrued for the length of the read); a snapshot of an earlier block of
+    the same market may name them.
+    """
+
+    def everyone(self) -> Sequence[Address]:
+        """Return every account that is followed, with or without debt."""
+        ...
+
+    def is_auditable(self, account: Address) -> bool:
+        """Whether there is something to compare: the account is valued here."""
+        ...
+
+    def audit_calls(self, account: Address) -> Sequence[Call]:
+        """Return what the contracts are asked about an account; the same number for all."""
+        ...
+
+    def audited(
+        self, account: Address, results: Sequence[CallResult]
+    ) -> Sequence[Difference] | None:
+        """Return what differs from the answers; None where nothing can be compared."""
+        ...
+
+
+@runtime_checkable
+class Resyncs(Protocol):
+    """A market that reads an account again when it is told to."""
+
+    def resync(self, market: MarketKey, account: Address) -> None:
+        """Read the whole account with the next block's calls."""
+        ...
+
+
+@runtime_checkable
+class ReportsParity(Protocol):
+    """A book that is held against the contracts as it goes."""
+
+    def parity_news(self) -> Sequence[ParityNews]:
+        """Return what was found since this was asked last."""
+        ...
+
+
+@runtime_checkable
+class WeighsLegs(Protocol):
+    """A snapshot that says how much each token of an account counts, for what-if questions."""
+
+    def exposure(self, account: Address) -> Exposure | None:
+        """Return the account's legs with their weights; None where it is not valued."""
+        ...

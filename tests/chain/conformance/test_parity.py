@@ -1,0 +1,106 @@
+"""The book against the contracts' own answers: honest books agree, a doctored one is found."""
+
+from dataclasses import replace
+
+from keeper.book.follower import Follower
+from keeper.book.parity import SAMPLE, audited_book
+from keeper.config import Market
+from keeper.domain.decision import SkipReason
+from keeper.wiring import load_market
+from tests.chain.conformance.books import advanced, fall, followed, unhealthy, window
+
+MONTH = 30 * 24 * 3_600
+
+
+def doctored(market, key, account):
+    """Change one balance of the book, a little, behind everybody's back."""
+    if hasattr(market, "_accounts"):
+        kept = market._accounts[account]
+        at, held = next((at, one) for at, one in kept.holdings.items() if one.scaled_debt)
+        more = replace(held, scaled_debt=held.scaled_debt + held.scaled_debt // 1_000)
+        market._accounts[account] = replace(kept, holdings={**kept.holdings, at: more})
+        return
+    identity = next(one for one in market._positions if key.endswith(one))
+    position = market._positions[identity][account]
+    more = position.borrow_shares + position.borrow_shares // 1_000
+    market._positions[identity][account] = replace(position, borrow_shares=more)
+
+
+async def followed_market(reader, world):
+    """Return a book of one market with the market itself."""
+    market = load_market(Market.model_validate(world.options()), reader)
+    book = Follower(reader, [market])
+    head = await reader.head()
+    await book.start(head)
+    return market, book, await book.advance(head)
+
+
+async def differing(reader, snapshots):
+    """Return how many accounts were compared, and what differs."""
+    audit = await audited_book(reader, snapshots[0].head, snapshots)
+    return audit.accounts, audit.differences
+
+
+async def test_an_honest_book_agrees_through_blocks_interest_and_prices(world, reader):
+    """The whole of it, to the wei, after everything that changes what an account is worth."""
+    book, snapshots = await followed(reader, world)
+    counts = set()
+    for step in range(len(world.falls)):
+        for transactions in world.actions()[step : step + 1]:
+            for one in transactions:
+                world.devnet.node.send(one)
+        world.devnet.pass_time(MONTH)
+        fall(world, step)
+        snapshots = await advanced(book, reader)
+        accounts, found = await differing(reader, snapshots)
+        counts.add(accounts)
+        assert found == ()
+
+    assert min(counts) >= len(world.people())
+    assert book.parity.differed == 0
+    assert not book.parity.doubted
+
+
+async def test_the_sample_comes_round_to_everybody(world, reader):
+    """A constant number a block; the whole book after as many blocks as that takes."""
+    book, snapshots = await followed(reader, world)
+    everybody = {
+        (one.market, each) for one in snapshots for each in one.everyone() if one.is_auditable(each)
+    }
+    rounds = -(-len(everybody) // SAMPLE)
+    asked = [{one.subject for one in book.parity.questions()} for _ in range(rounds)]
+
+    assert {len(one) for one in asked} == {SAMPLE}
+    assert set().union(*asked) == everybody
+
+
+async def test_a_doctored_balance_is_found_read_again_and_not_acted_on(world, reader):
+    """Found within one round, refused with its reason meanwhile, and right in the next block."""
+    market, book, _ = await followed_market(reader, world)
+    fall(world, 1)
+    before = unhealthy(await advanced(book, reader))
+    key, account = min(before)
+    doctored(market, key, account)
+
+    refused = None
+    for _ in range(40):
+        world.devnet.node.rpc("evm_mine")
+        snapshots = await advanced(book, reader)
+        taken = next(one for one in snapshots if one.market == key)
+        if (key, account) in book.parity.doubted:
+            refused = taken.opportunities(account, window(taken))
+            break
+    assert refused is not None
+    assert refused[0] == ()
+    assert [one.reason for one in refused[1]] == [SkipReason.PARITY]
+    told = book.parity_news()
+    assert {(one.difference.account, one.agrees) for one in told} == {(account, False)}
+    assert (await differing(reader, snapshots))[1]
+
+    world.devnet.node.rpc("evm_mine")
+    snapshots = await advanced(book, reader)
+    taken = next(one for one in snapshots if one.market == key)
+    assert not book.parity.doubted
+    assert [one.agrees for one in book.parity_news()] == [True]
+    assert (await differing(reader, snapshots))[1] == ()
+    assert taken.opportunities(account, window(taken))[0]
