@@ -84,17 +84,23 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTrade:
-    """A swap along a whole route, and the curves of its pools afterwards."""
+    """
+    A swap along a whole route, and the curves of its pools afterwards.
+
+    ``paid_out`` is what each hop's pool paid, in the route's order.
+    """
 
     amount_in: TokenUnits
     amount_out: TokenUnits
     after: Mapping[Address, ExitCurve]
     ticks_crossed: int
+    paid_out: tuple[TokenUnits, ...] = ()
 
 
 def sold_along(route: Route, amount_in: TokenUnits, curves: CurveBook) -> RouteTrade | None:
     """Return the exact sale of ``amount_in`` through the route; None if a pool lacks depth."""
     amount, after, crossed = amount_in, dict[Address, ExitCurve](), 0
+    paid_out: list[TokenUnits] = []
     for hop in route.hops:
         curve = after.get(hop.pool) or curves.get(hop.pool)
         trade = curve.sold(hop.token_in, amount) if curve is not None else None
@@ -102,17 +108,32 @@ def sold_along(route: Route, amount_in: TokenUnits, curves: CurveBook) -> RouteT
             return None
         after[hop.pool] = trade.after
         amount, crossed = trade.amount_out, crossed + trade.ticks_crossed
-    return RouteTrade(amount_in=amount_in, amount_out=amount, after=after, ticks_crossed=crossed)
+        paid_out.append(amount)
+    return RouteTrade(
+        amount_in=amount_in,
+        amount_out=amount,
+        after=after,
+        ticks_crossed=crossed,
+        paid_out=tuple(paid_out),
+    )
 
 
 def bought_along(route: Route, amount_out: TokenUnits, curves: CurveBook) -> RouteTrade | None:
     """Return the exact purchase of ``amount_out`` at the route's end; None if depth lacks."""
     amount, after, crossed = amount_out, dict[Address, ExitCurve](), 0
+    paid_out: list[TokenUnits] = []
     for hop in reversed(route.hops):
         curve = after.get(hop.pool) or curves.get(hop.pool)
         trade = curve.bought(hop.token_out, amount) if curve is not None else None
         if trade is None:
             return None
         after[hop.pool] = trade.after
+        paid_out.insert(0, amount)
         amount, crossed = trade.amount_in, crossed + trade.ticks_crossed
-    return RouteTrade(amount_in=amount, amount_out=amount_out, after=after, ticks_crossed=crossed)
+    return RouteTrade(
+        amount_in=amount,
+        amount_out=amount_out,
+        after=after,
+        ticks_crossed=crossed,
+        paid_out=tuple(paid_out),
+    )

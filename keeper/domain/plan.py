@@ -2,9 +2,13 @@
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from keeper.domain.curve import Route
 from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
+
+_NO_GAS: Final = Gas(0)
+_NOTHING: Final = TokenUnits(0)
 
 
 class FundingKind(enum.StrEnum):
@@ -42,7 +46,10 @@ class Plan:
     The profit is in the spend token: what the sale brings, less what is spent and
     the funding's fee. ``gross_profit`` is the expectation at the earliest landing,
     ``net_profit`` its worth less ``gas`` at ``gas_price``; ``min_profit`` is what
-    the executor enforces on chain, in units of the spend token.
+    the executor enforces on chain, in units of the spend token, and ``sure_profit``
+    the most that it may be: what every landing in the window brings. ``gas`` is the gas
+    expected, after simulation the plan's share of what was used; ``step_gas`` is the
+    limit of its step, with headroom.
     """
 
     market: MarketKey
@@ -64,6 +71,8 @@ class Plan:
     min_profit: TokenUnits
     health_factor: int
     deadline: Timestamp
+    step_gas: Gas = _NO_GAS
+    sure_profit: TokenUnits = _NOTHING
     alternatives: tuple[str, ...] = ()
 
 

@@ -16,7 +16,8 @@ _PLAN_NUMBERS = frozenset(
     if field.name
     in {
         "amount", "spend", "receive", "module", "gross_profit", "gross_profit_wei", "gas",
-        "gas_price", "net_profit", "min_profit", "health_factor", "deadline",
+        "gas_price", "net_profit", "min_profit", "health_factor", "deadline", "step_gas",
+        "sure_profit",
     }
 )  # fmt: skip
 
@@ -34,7 +35,7 @@ def plan_document(plan: Plan) -> str:
 def plan_from(document: str) -> Plan:
     """Return the plan that ``plan_document`` wrote."""
     raw: dict[str, Any] = json.loads(document)
-    numbers = {name: int(raw[name]) for name in _PLAN_NUMBERS}
+    numbers = {name: int(raw[name]) for name in _PLAN_NUMBERS & raw.keys()}
     return Plan(
         **{
             **raw,
