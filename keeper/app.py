@@ -277,18 +277,17 @@ async def _somebody(session: Session, executor: Address) -> Address:
 
 
 def _executor_simulator(session: Session, executor: Address, operator: Address) -> Simulator:
-    gas_model, policy = GasModel(), _policy(session.settings)
-
-    def step_gas(plan: Plan) -> Gas:
-        return gas_model.step_limit(plan.gas, policy)
-
     return ExecutorSimulator(
         session.reader,
         executor=executor,
         operator=operator,
-        step_gas=step_gas,
-        builder_share_bps=policy.builder_share_bps,
+        step_gas=_step_gas,
+        builder_share_bps=_policy(session.settings).builder_share_bps,
     )
+
+
+def _step_gas(plan: Plan) -> Gas:
+    return plan.step_gas
 
 
 async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigner:

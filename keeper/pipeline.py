@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from keeper.domain.account import AccountHealth
 from keeper.domain.curve import ExitCurve, Route
@@ -12,8 +12,8 @@ from keeper.domain.errors import RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
-from keeper.domain.plan import Batch, Plan, SimulatedBatch
-from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits, deployment
+from keeper.domain.plan import Batch
+from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits, Wei
 from keeper.ports import (
     ExitVenue,
     FeeSource,
@@ -22,12 +22,12 @@ from keeper.ports import (
     Simulator,
     Valuer,
 )
-from keeper.strategy.batches import batch_net_profit, packed
+from keeper.rehearsal import Rehearsal
+from keeper.strategy.attempts import MAX_ROUNDS, Attempts
 from keeper.strategy.candidate import Candidate, quotable
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.ranking import sequenced
-from keeper.strategy.settled import settled
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,11 @@ async def decided(
     """
     Decide about every unhealthy account (or ``only`` one) at one head.
 
-    The plans are sized in sequence on frozen curves, then the very transactions
-    are simulated on the pinned block; a plan that fails there is skipped and the
-    others are sized again without it.
+    The plans are sized in sequence on frozen curves, then their transactions are
+    simulated on the pinned block, which decides: a plan that fails there is sized again
+    another way, one that does not pay its gas and the minimum is skipped, and the others
+    are sized again without it. What is sent differs from what was simulated in nothing but
+    the profits that the executor enforces: they cover the gas that was used.
     """
     result = Decided(head=head)
     unhealthy = [(one, _past_the_line(one, only)) for one in snapshots]
@@ -184,33 +186,65 @@ async def _plan(
     liquidity: dict[LiquidityKey, TokenUnits] = {}
     for snapshot in snapshots:
         liquidity.update(snapshot.liquidity)
-    failed: list[Skip] = []
+    rehearsal = Rehearsal(
+        simulators=planner.simulators,
+        gas_model=planner.gas_model,
+        minimums={one.market: _minimum(planner, one) for one in candidates},
+    )
+    attempts, policy = Attempts(candidates), planner.policy
     decisions: list[Decision] = []
-    while candidates:
+    for _ in range(MAX_ROUNDS):
         decisions = sequenced(
-            candidates,
+            attempts.candidates,
             exits,
             liquidity,
             costs=costs,
-            policy=planner.policy,
+            policy=policy,
             gas_model=planner.gas_model,
         )
         plans = [one.plan for one in decisions if isinstance(one, Liquidate)]
-        result.batches, refused = await _simulated(
-            planner, _batches(planner, plans, costs), result.head
-        )
-        if not refused:
+        found = await rehearsal.of(plans, policy, costs, result.head)
+        result.batches = found.batches
+        if found.clean:
             break
-        failed.extend(refused)
-        gone = {(one.market, one.account) for one in refused}
-        candidates = [one for one in candidates if (one.market, one.account) not in gone]
-        result.batches, decisions = [], []
-    sent = {(p.market, p.account): p for batch in result.batches for p in batch.plans}
-    told = [
-        Liquidate(plan=sent[one.market, one.account]) if isinstance(one, Liquidate) else one
-        for one in decisions
-    ]
-    result.decisions = [*told, *failed, *result.decisions]
+        for plan, failure in found.failed:
+            attempts.failed(plan, failure)
+        for skip in found.refused:
+            attempts.refused(skip)
+        if found.apart:
+            half = max(1, policy.max_plans_per_transaction // 2)
+            policy = replace(policy, max_plans_per_transaction=half)
+    result.decisions = [*_as_sent(attempts.told(decisions), result.batches), *result.decisions]
+
+
+def _minimum(planner: Planner, candidate: Candidate) -> Wei:
+    """Return the least net profit of a plan, at the prices of the candidate's market."""
+    return candidate.valuation.wei_of_usd_ceil(planner.policy.min_profit_usd_e8)
+
+
+def _as_sent(decisions: Sequence[Decision], batches: Sequence[Batch]) -> list[Decision]:
+    """Return the decisions with the plans as they are in the batches, and each account once."""
+    sent = {(p.market, p.account): p for batch in batches for p in batch.plans}
+    told: dict[tuple[MarketKey, Address], Decision] = {}
+    for one in decisions:
+        key = (one.market, one.account)
+        if isinstance(one, Skip):
+            told[key] = one
+        elif key in sent:
+            told[key] = Liquidate(plan=sent[key])
+        else:
+            told[key] = _put_off(one)
+    return list(told.values())
+
+
+def _put_off(one: Liquidate) -> Skip:
+    return Skip(
+        market=one.market,
+        account=one.account,
+        reason=SkipReason.NOT_SENT,
+        detail=f"other plans failed in each of {MAX_ROUNDS} simulations, next time perhaps not",
+        net_profit=one.plan.net_profit,
+    )
 
 
 async def _priced(
@@ -261,89 +295,6 @@ async def _exits_of(venue: ExitVenue, pairs: set[Pair], basis: Basis) -> Exits:
     except (RpcRefused, RpcMalformed) as error:
         log.warning("venue_unreadable kind=%s code=%s reason=%s", venue.kind, error.code, error)
         return Exits(routes={}, curves={}, lenders={})
-
-
-def _batches(planner: Planner, plans: Sequence[Plan], costs: Costs) -> list[Batch]:
-    """Return the transactions, in order; plans of different executors never share one."""
-    batches: list[Batch] = []
-    for executor in _in_order(planner.simulators[deployment(plan.market)] for plan in plans):
-        own = [plan for plan in plans if planner.simulators[deployment(plan.market)] is executor]
-        batches.extend(
-            executor.batch(
-                group,
-                net_profit=batch_net_profit(group, planner.gas_model),
-                gas_limit=planner.gas_model.batch_limit(group, planner.policy),
-            )
-            for group in packed(own, planner.policy, costs, planner.gas_model)
-        )
-    return batches
-
-
-async def _simulated(
-    planner: Planner, batches: Sequence[Batch], head: Head
-) -> tuple[list[Batch], list[Skip]]:
-    """Return the batches as they turned out, and a skip for every plan that fails."""
-    turned_out: list[Batch] = []
-    refused: list[Skip] = []
-    for executor in _in_order(
-        planner.simulators[deployment(batch.plans[0].market)] for batch in batches
-    ):
-        own = [
-            one
-            for one in batches
-            if planner.simulators[deployment(one.plans[0].market)] is executor
-        ]
-        for batch, answer in zip(own, await executor.simulated(own, head), strict=True):
-            failures = _failures(batch, answer)
-            if failures:
-                refused.extend(failures)
-                continue
-            after = settled(batch, answer)
-            turned_out.append(after)
-            refused.extend(_losses(after))
-    return turned_out, refused
-
-
-def _failures(batch: Batch, answer: SimulatedBatch) -> list[Skip]:
-    """Return why plans of a batch would fail; all of them when the transaction as a whole does."""
-    outcomes = answer.plans or ((None,) * len(batch.plans))
-    return [
-        Skip(
-            market=plan.market,
-            account=plan.account,
-            reason=SkipReason.SIMULATION_FAILED,
-            detail=(outcome.failure if outcome else "") or answer.failure,
-            net_profit=plan.net_profit,
-        )
-        for plan, outcome in zip(batch.plans, outcomes, strict=True)
-        if outcome is None or outcome.failure
-    ]
-
-
-def _losses(batch: Batch) -> list[Skip]:
-    """Return a skip for every plan that nets nothing once its gas is known."""
-    return [
-        Skip(
-            market=plan.market,
-            account=plan.account,
-            reason=SkipReason.GAS_TOO_EXPENSIVE,
-            detail=(
-                f"simulated: {plan.gross_profit_wei} wei of profit,"
-                f" {plan.gas} gas at {plan.gas_price} wei"
-            ),
-            net_profit=plan.net_profit,
-        )
-        for plan in batch.plans
-        if plan.net_profit <= 0
-    ]
-
-
-def _in_order(simulators: Iterable[Simulator]) -> list[Simulator]:
-    unique: list[Simulator] = []
-    for one in simulators:
-        if all(one is not known for known in unique):
-            unique.append(one)
-    return unique
 
 
 def _skip(health: AccountHealth, reason: SkipReason, detail: str) -> Skip:

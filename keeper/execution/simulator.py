@@ -138,8 +138,8 @@ class ExecutorSimulator:
         except RpcRefused as error:
             reason = failure_reason(error.data) if error.data else error.text or str(error)
             return SimulatedBatch(plans=(), gas_used=Gas(0), failure=reason)
-        # The least gas that does not fail as a whole lets later plans starve: trust the model.
-        expected = sum(plan.gas for plan in batch.plans)
+        # The least gas that does not fail as a whole lets later plans starve: take their limits.
+        expected = sum(max(plan.gas, plan.step_gas) for plan in batch.plans)
         return _worked(returned, Gas(max(gas, expected)), batch)
 
     def _transaction(self, batch: Batch) -> dict[str, object]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from keeper.domain.plan import Plan
 from keeper.domain.units import Wei
-from keeper.strategy.gas import GasModel
+from keeper.strategy.gas import GasModel, limits_of
 from keeper.strategy.policy import Costs, Policy
 
 
@@ -29,18 +29,12 @@ def packed(
     return [*groups, group] if group else groups
 
 
-def batch_net_profit(plans: Sequence[Plan], gas_model: GasModel) -> Wei:
-    """
-    Return the expected net profit of plans that share one transaction.
-
-    Each plan is priced as if it were alone, so that it pays even where the others
-    fail; together they pay the transaction's own gas only once.
-    """
-    shared = sum(gas_model.transaction * plan.gas_price for plan in plans[1:])
-    return Wei(sum(plan.net_profit for plan in plans) + shared)
+def batch_net_profit(plans: Sequence[Plan]) -> Wei:
+    """Return the net profit of plans that share one transaction, each with its share of gas."""
+    return Wei(sum(plan.net_profit for plan in plans))
 
 
 def _fits(plans: Sequence[Plan], policy: Policy, costs: Costs, gas_model: GasModel) -> bool:
     if len(plans) > policy.max_plans_per_transaction:
         return False
-    return gas_model.fits(gas_model.batch_limit(plans, policy), policy, costs)
+    return gas_model.fits(gas_model.batch_limit(limits_of(plans)), policy, costs)

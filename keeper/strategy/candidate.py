@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.opportunity import FlashLender, Opportunity, Refusal
+from keeper.domain.plan import Plan
 from keeper.domain.units import (
     BPS,
     WAD,
@@ -24,12 +25,35 @@ from keeper.strategy.policy import Costs, Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One way of an account: its pair, the pools of its route, and who pays first."""
+
+    spend_token: Address
+    receive_token: Address
+    pools: tuple[Address, ...]
+    source: int
+    lender: Address
+
+    @classmethod
+    def by(cls, plan: Plan) -> "Tried":
+        """Return the way that a plan goes."""
+        return cls(
+            spend_token=plan.spend_token,
+            receive_token=plan.receive_token,
+            pools=plan.route.pools,
+            source=plan.funding.source,
+            lender=plan.funding.lender,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """
     One account past the line: what can be done with it, and why not the rest.
 
     ``lenders`` are the flash lenders of any market by token, ``lender_refusals``
-    why others do not lend it. Lenders of the venues come with the exits.
+    why others do not lend it. Lenders of the venues come with the exits. ``barred`` are
+    ways that are not to be taken.
     """
 
     market: MarketKey
@@ -41,6 +65,7 @@ class Candidate:
     refusals: Sequence[Refusal] = ()
     lenders: Mapping[Address, Sequence[FlashLender]] = field(default_factory=dict)
     lender_refusals: Mapping[Address, Sequence[Refusal]] = field(default_factory=dict)
+    barred: frozenset[Tried] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,26 +34,30 @@ class Proceeds:
     """
     What a sale leaves in hand, in the spend token, before what was spent is taken off.
 
-    ``amount`` is less the funding's fee. ``sold`` is what left the route's last pool,
-    ``hops`` and ``ticks`` count every swap of every pool.
+    ``amount`` is less the funding's fee. ``paid_out`` is what left each of the route's
+    pools, in the route's order, ``ticks`` those crossed in every swap of every pool.
     """
 
     amount: int
     fee: TokenUnits
-    sold: TokenUnits
-    hops: int
+    paid_out: tuple[TokenUnits, ...]
     ticks: int
     after: Mapping[Address, ExitCurve]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Priced:
-    """An outcome with its expected profit: in the spend token, and net in wei."""
+    """
+    An outcome with its expected profit: in the spend token, and net in wei.
+
+    ``gas`` is expected, ``gas_at_most`` is what the step's limit goes by.
+    """
 
     outcome: Outcome
     proceeds: Proceeds
     profit: TokenUnits
     gas: Gas
+    gas_at_most: Gas
     net: Wei
 
 
@@ -70,10 +74,17 @@ def priced(funded: Funded, outcome: Outcome, remaining: Remaining, terms: Terms)
             f" {terms.symbol(funded.opportunity.receive_token)}",
         )
     profit = TokenUnits(found.amount - outcome.spend)
-    opportunity = funded.opportunity
-    gas = terms.gas_model.alone(opportunity, funded.lender, found.hops, found.ticks)
-    net = terms.net(opportunity.spend_token, profit, gas)
-    return Priced(outcome=outcome, proceeds=found, profit=profit, gas=gas, net=net)
+    opportunity, model = funded.opportunity, terms.gas_model
+    most = model.most(opportunity, funded.lender, len(funded.route.hops), found.ticks)
+    gas = model.expected(most)
+    return Priced(
+        outcome=outcome,
+        proceeds=found,
+        profit=profit,
+        gas=gas,
+        gas_at_most=most,
+        net=terms.net(opportunity.spend_token, profit, gas),
+    )
 
 
 def worst_profit(funded: Funded, found: Priced, remaining: Remaining) -> TokenUnits | None:
@@ -110,8 +121,7 @@ def proceeds(
     return Proceeds(
         amount=sale.amount_out - fee,
         fee=fee,
-        sold=sale.amount_out,
-        hops=len(funded.route.hops),
+        paid_out=sale.paid_out,
         ticks=sale.ticks_crossed,
         after=sale.after,
     )
@@ -128,20 +138,18 @@ def _by_flash_swap(
         return Proceeds(
             amount=borrowed,
             fee=TokenUnits(0),
-            sold=borrowed,
-            hops=len(route.hops),
+            paid_out=purchase.paid_out,
             ticks=purchase.ticks_crossed,
             after=purchase.after,
         )
     sale = sold_along(route, rest, purchase.after)
     if sale is None:
         return None
-    total = TokenUnits(borrowed + sale.amount_out)
+    pairs = zip(purchase.paid_out, sale.paid_out, strict=True)
     return Proceeds(
-        amount=total,
+        amount=borrowed + sale.amount_out,
         fee=TokenUnits(0),
-        sold=total,
-        hops=2 * len(route.hops),
+        paid_out=tuple(TokenUnits(bought + sold) for bought, sold in pairs),
         ticks=purchase.ticks_crossed + sale.ticks_crossed,
         after=sale.after,
     )

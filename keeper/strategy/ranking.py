@@ -172,16 +172,12 @@ class _Sequence:
         self._plans.append(_plan(contender, number, chosen))
         self._turn += 1
         found = chosen.priced
-        sold = None
-        uses = set(chosen.uses)
-        if chosen.way.route.hops:
-            holder = LiquidityKey(
-                holder=chosen.way.route.pools[-1], token=chosen.way.opportunity.spend_token
-            )
-            sold = (holder, found.proceeds.sold)
-            uses.add(holder)
-        self._remaining = self._remaining.less(found.outcome, found.proceeds.after, sold)
-        self._used.update(dict.fromkeys(uses, self._turn))
+        holders = [
+            LiquidityKey(holder=hop.pool, token=hop.token_out) for hop in chosen.way.route.hops
+        ]
+        paid_out = list(zip(holders, found.proceeds.paid_out, strict=True))
+        self._remaining = self._remaining.less(found.outcome, found.proceeds.after, paid_out)
+        self._used.update(dict.fromkeys({*chosen.uses, *holders}, self._turn))
 
     def _retry(self) -> None:
         """
@@ -269,6 +265,8 @@ def _plan(contender: _Contender, number: int, chosen: Sized) -> Plan:
         gas_price=terms.costs.gas_price,
         net_profit=found.net,
         min_profit=chosen.min_profit,
+        sure_profit=chosen.sure_profit,
+        step_gas=terms.gas_model.step_limit(found.gas_at_most, terms.policy),
         health_factor=candidate.health_factor,
         deadline=candidate.deadline,
         alternatives=contender.alternatives(number),

@@ -1,6 +1,6 @@
 """What earlier plans of the sequence leave: curves, and tokens that can still be paid out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keeper.domain.curve import CurveBook, ExitCurve
@@ -37,17 +37,16 @@ class Remaining:
         self,
         outcome: Outcome,
         after: Mapping[Address, ExitCurve],
-        sold: tuple[LiquidityKey, TokenUnits] | None,
+        paid_out: Sequence[tuple[LiquidityKey, TokenUnits]],
     ) -> "Remaining":
         """
         Return what is left after a liquidation and its sale.
 
-        ``sold`` is what the sale took out of the route's last pool, for lenders
-        that are pools themselves.
+        ``paid_out`` is what the sale took out of the route's pools, for lenders
+        that are pools themselves; what it put into them does not count.
         """
         taken = dict(self.taken)
-        draws = outcome.drawn if sold is None else (*outcome.drawn, sold)
-        for key, amount in draws:
+        for key, amount in (*outcome.drawn, *paid_out):
             taken[key] = taken.get(key, 0) + amount
         for key, amount in outcome.repaid:
             taken[key] = taken.get(key, 0) - amount

@@ -1,40 +1,86 @@
 """Plans after their simulation: what the very transaction earned and used, not an estimate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
-from keeper.domain.units import Gas, Wei, mul_div_ceil
+from keeper.domain.units import Gas, MarketKey, TokenUnits, Wei, mul_div_ceil, mul_div_floor
 
 
-def settled(batch: Batch, simulated: SimulatedBatch) -> Batch:
+def settled(
+    batch: Batch, simulated: SimulatedBatch, minimums: Mapping[MarketKey, Wei]
+) -> tuple[Plan, ...]:
     """
-    Return the batch with profits and gas as simulated; the bytes to be sent stay as they are.
+    Return the batch's plans with profits and gas as simulated.
 
     The transaction's gas is shared among its plans as their estimates were, rounded
-    up. A profit in the spend token keeps the plan's price of it, rounded down.
+    up. A profit in the spend token keeps the plan's price of it, rounded down. The
+    minimum that the executor enforces follows: the gas that was really used and the
+    market's least net profit (``minimums``), but never more than what is sure.
     """
     estimated = sum(plan.gas for plan in batch.plans)
-    plans = tuple(
-        _settled(plan, outcome, Gas(mul_div_ceil(simulated.gas_used, plan.gas, estimated)))
+    return tuple(
+        _settled(
+            plan,
+            outcome,
+            Gas(mul_div_ceil(simulated.gas_used, plan.gas, estimated)),
+            minimums[plan.market],
+        )
         for plan, outcome in zip(batch.plans, simulated.plans, strict=True)
     )
-    return replace(batch, plans=plans, net_profit=net_profit(plans))
 
 
-def net_profit(plans: Sequence[Plan]) -> Wei:
-    """Return what plans that share a transaction net together."""
-    return Wei(sum(plan.net_profit for plan in plans))
+def losses(plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> list[Skip]:
+    """
+    Return a skip for every settled plan that does not pay, with the numbers.
+
+    ``GAS_TOO_EXPENSIVE`` where it would lose money, ``BELOW_MIN_PROFIT`` where it nets less
+    than its market's minimum, or where the least that the executor lets pass would not
+    pay the gas.
+    """
+    found = ((plan, _too_little(plan, minimums[plan.market])) for plan in plans)
+    return [_skip(plan, *why) for plan, why in found if why is not None]
 
 
-def _settled(plan: Plan, outcome: SimulatedPlan, gas: Gas) -> Plan:
-    worth = (
-        outcome.profit * plan.gross_profit_wei // plan.gross_profit if plan.gross_profit > 0 else 0
+def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
+    cost = plan.gas * plan.gas_price
+    figures = (
+        f"simulated: {plan.gross_profit_wei} wei of profit,"
+        f" {plan.gas} gas at {plan.gas_price} wei, net {plan.net_profit} wei"
     )
+    if plan.net_profit < 0:
+        return SkipReason.GAS_TOO_EXPENSIVE, figures
+    if plan.net_profit < max(minimum, 1):
+        return SkipReason.BELOW_MIN_PROFIT, f"{figures} of {minimum} wei at least"
+    enforced = mul_div_floor(plan.min_profit, plan.gross_profit_wei, plan.gross_profit)
+    if enforced < cost - 1:  # a wei is what rounding the price down may cost
+        return SkipReason.BELOW_MIN_PROFIT, f"{figures}; at the deadline it may be a loss"
+    return None
+
+
+def _settled(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei) -> Plan:
+    worth, least = 0, plan.min_profit
+    cost = gas * plan.gas_price
+    if plan.gross_profit_wei > 0:
+        worth = mul_div_floor(outcome.profit, plan.gross_profit_wei, plan.gross_profit)
+        wanted = mul_div_ceil(cost + minimum, plan.gross_profit, plan.gross_profit_wei)
+        least = TokenUnits(min(wanted, plan.sure_profit, outcome.profit))
     return replace(
         plan,
         gross_profit=outcome.profit,
         gross_profit_wei=Wei(worth),
         gas=gas,
-        net_profit=Wei(worth - gas * plan.gas_price),
+        net_profit=Wei(worth - cost),
+        min_profit=least,
+    )
+
+
+def _skip(plan: Plan, reason: SkipReason, detail: str) -> Skip:
+    return Skip(
+        market=plan.market,
+        account=plan.account,
+        reason=reason,
+        detail=detail,
+        net_profit=plan.net_profit,
     )

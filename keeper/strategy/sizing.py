@@ -65,13 +65,15 @@ class Sized:
     A way with its best amount, worth sending.
 
     ``min_profit`` is what the executor enforces, in the spend token: the worth of the
-    gas and the policy's minimum, but no more than the worst case less the tolerance.
+    gas and the policy's minimum, but no more than ``sure_profit``, the worst case less the
+    tolerance and the builder's share.
     """
 
     way: Way
     funded: Funded
     priced: Priced
     min_profit: TokenUnits
+    sure_profit: TokenUnits
 
     @property
     def net(self) -> Wei:
@@ -146,7 +148,7 @@ def missed_at_spot(way: Way, spot: Wei, terms: Terms) -> Miss:
 def _accepted(
     way: Way, funded: Funded, best: Priced, remaining: Remaining, terms: Terms
 ) -> Sized | None:
-    if best.net < terms.min_profit or not _fits(best.gas, terms):
+    if best.net < terms.min_profit or not _fits(best.gas_at_most, terms):
         return None
     worst = worst_profit(funded, best, remaining)
     if worst is None or worst <= 0:
@@ -155,23 +157,30 @@ def _accepted(
     sure = TokenUnits(worst - mul_div_ceil(worst, terms.policy.tolerance_bps, BPS))
     if terms.net(token, sure, best.gas) < 0:
         return None
-    kept = max(1, BPS - terms.policy.builder_share_bps)
-    wanted = mul_div_ceil(terms.gas_cost(best.gas) + terms.min_profit, BPS, kept)
-    min_profit = min(terms.valuation.units_ceil(token, Wei(wanted)), sure)
-    return Sized(way=way, funded=funded, priced=best, min_profit=TokenUnits(min_profit))
+    # The executor's minimum is what the receiver gets: the builder's share is gone by then.
+    kept = TokenUnits(mul_div_floor(sure, BPS - terms.policy.builder_share_bps, BPS))
+    wanted = Wei(terms.gas_cost(best.gas) + terms.min_profit)
+    return Sized(
+        way=way,
+        funded=funded,
+        priced=best,
+        min_profit=TokenUnits(min(terms.valuation.units_ceil(token, wanted), kept)),
+        sure_profit=kept,
+    )
 
 
-def _fits(gas: Gas, terms: Terms) -> bool:
-    limit = Gas(terms.gas_model.transaction + terms.gas_model.step_limit(gas, terms.policy))
-    return terms.gas_model.fits(limit, terms.policy, terms.costs)
+def _fits(gas_at_most: Gas, terms: Terms) -> bool:
+    model = terms.gas_model
+    limit = model.batch_limit([model.step_limit(gas_at_most, terms.policy)])
+    return model.fits(limit, terms.policy, terms.costs)
 
 
 def _too_little(way: Way, funded: Funded, best: Priced, remaining: Remaining, terms: Terms) -> Miss:
     """Return why the best amount is not sent: gas limit, depth, or simply too little."""
-    if not _fits(best.gas, terms):
+    if not _fits(best.gas_at_most, terms):
         return Miss(
             reason=SkipReason.GAS_TOO_EXPENSIVE,
-            detail=f"takes {best.gas} gas, more than one transaction may carry",
+            detail=f"takes {best.gas_at_most} gas, more than one transaction may carry",
             net_profit=best.net,
         )
     if best.net >= terms.min_profit:

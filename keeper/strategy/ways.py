@@ -9,7 +9,7 @@ from keeper.domain.decision import SkipReason
 from keeper.domain.exits import Exits
 from keeper.domain.opportunity import FlashLender, Opportunity, Outcome, Refusal
 from keeper.domain.units import Address, TokenUnits
-from keeper.strategy.candidate import Candidate, Terms, dust
+from keeper.strategy.candidate import Candidate, Terms, Tried, dust
 from keeper.strategy.pricing import Miss
 from keeper.strategy.sizing import Way
 
@@ -88,10 +88,13 @@ def _of_pair(candidate: Candidate, opportunity: Opportunity, exits: Exits, terms
     misses: list[Miss] = []
     for route in routes:
         free = [lender for lender in lenders if lender.lender not in route.pools]
-        kinds: list[tuple[Route, tuple[FlashLender, ...] | None]] = [*_vouched(route, free, exits)]
-        if _can_flash_swap(route, terms):
+        allowed = [one for one in free if _tried(opportunity, route, one) not in candidate.barred]
+        kinds: list[tuple[Route, tuple[FlashLender, ...] | None]] = [
+            *_vouched(route, allowed, exits)
+        ]
+        if _can_flash_swap(opportunity, route, candidate, terms):
             kinds.append((route, None))
-        if not kinds:
+        if not kinds and len(allowed) == len(free):
             misses.append(_no_lender(candidate, opportunity, len(lenders), terms))
         ways.extend(
             Way(opportunity=opportunity, route=taken, lenders=kind, outcomes=outcomes)
@@ -117,10 +120,28 @@ def _vouched(
     return [(replace(route, factory=one), tuple(group)) for one, group in groups.items()]
 
 
-def _can_flash_swap(route: Route, terms: Terms) -> bool:
+def _can_flash_swap(
+    opportunity: Opportunity, route: Route, candidate: Candidate, terms: Terms
+) -> bool:
     """Whether the last pool may pay first; a pool that the route passes twice would be locked."""
-    known = route.venue in terms.policy.flash_swap_sources
-    return bool(route.hops) and known and len(set(route.pools)) == len(route.pools)
+    source = terms.policy.flash_swap_sources.get(route.venue)
+    if not route.hops or source is None or len(set(route.pools)) != len(route.pools):
+        return False
+    return _way(opportunity, route, source, route.pools[-1]) not in candidate.barred
+
+
+def _tried(opportunity: Opportunity, route: Route, lender: FlashLender) -> Tried:
+    return _way(opportunity, route, lender.source, lender.lender)
+
+
+def _way(opportunity: Opportunity, route: Route, source: int, lender: Address) -> Tried:
+    return Tried(
+        spend_token=opportunity.spend_token,
+        receive_token=opportunity.receive_token,
+        pools=route.pools,
+        source=source,
+        lender=lender,
+    )
 
 
 def _no_lender(candidate: Candidate, opportunity: Opportunity, locked: int, terms: Terms) -> Miss:

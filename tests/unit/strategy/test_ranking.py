@@ -10,8 +10,9 @@ from keeper.domain.curve import bought_along, sold_along
 from keeper.domain.decision import Liquidate, Skip, SkipReason
 from keeper.domain.opportunity import LiquidityKey
 from keeper.domain.plan import FundingKind
-from keeper.strategy.batches import batch_net_profit, packed
+from keeper.strategy.batches import packed
 from keeper.strategy.candidate import dust, quotable
+from keeper.strategy.gas import limits_of
 from keeper.strategy.ranking import sequenced
 from tests.unit.strategy.market import (
     COSTS,
@@ -350,21 +351,12 @@ def test_plans_are_packed_in_order_under_every_limit():
     accounts = [candidate(pair(number, 10_000)) for number in range(1, 8)]
     plans = plans_of(run(accounts, over(weth_pool(10**9))))
     by_count = replace(POLICY, max_plans_per_transaction=3)
-    by_gas = replace(POLICY, max_transaction_gas=GAS.batch_limit(plans[:2], POLICY))
+    by_gas = replace(POLICY, max_transaction_gas=GAS.batch_limit(limits_of(plans[:2])))
 
     counted, gassed = (packed(plans, policy, COSTS, GAS) for policy in (by_count, by_gas))
 
     assert [len(group) for group in counted] == [3, 3, 1]
-    assert all(GAS.batch_limit(group, by_gas) <= by_gas.max_transaction_gas for group in gassed)
+    asked = [GAS.batch_limit(limits_of(group)) for group in gassed]
+    assert max(asked) <= by_gas.max_transaction_gas
     assert [plan for group in gassed for plan in group] == plans
     assert packed([], POLICY, COSTS, GAS) == []
-
-
-def test_plans_that_share_a_transaction_pay_its_gas_once():
-    """The batch nets more than its plans alone, by the shared part."""
-    accounts = [candidate(pair(number, 10_000)) for number in (1, 2)]
-    plans = plans_of(run(accounts, over(weth_pool(10**9))))
-
-    together = batch_net_profit(plans, GAS)
-
-    assert together == sum(one.net_profit for one in plans) + GAS.transaction * COSTS.gas_price

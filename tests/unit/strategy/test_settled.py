@@ -1,14 +1,18 @@
-"""After simulation: the transaction's own gas and profits, shared out without a remainder lost."""
+"""After simulation: the transaction's own gas and profits decide, nothing is lost in sharing."""
+
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keeper.domain.decision import SkipReason
 from keeper.domain.plan import Batch, SimulatedBatch, SimulatedPlan
 from keeper.strategy.ranking import sequenced
-from keeper.strategy.settled import settled
+from keeper.strategy.settled import losses, settled
 from tests.unit.strategy.market import (
     COSTS,
     GAS,
+    MARKET,
     POLICY,
     USD,
     Pair,
@@ -18,6 +22,8 @@ from tests.unit.strategy.market import (
     route,
     weth_pool,
 )
+
+NO_MINIMUM = {MARKET: 0}
 
 
 def a_batch(accounts=3):
@@ -42,19 +48,25 @@ def a_batch(accounts=3):
     )
 
 
+def as_planned(batch, gas):
+    return SimulatedBatch(
+        plans=tuple(SimulatedPlan(profit=plan.gross_profit) for plan in batch.plans), gas_used=gas
+    )
+
+
+def enforced(plan):
+    """What the executor's minimum is worth, at the plan's own price of the token."""
+    return plan.min_profit * plan.gross_profit_wei // plan.gross_profit
+
+
 @given(gas=st.integers(21_000, 2**24))
 def test_no_gas_goes_unpaid(gas):
     """The plans together are charged at least what the transaction used."""
     batch = a_batch()
-    answer = SimulatedBatch(
-        plans=tuple(SimulatedPlan(profit=plan.gross_profit) for plan in batch.plans), gas_used=gas
-    )
 
-    after = settled(batch, answer)
+    after = settled(batch, as_planned(batch, gas), NO_MINIMUM)
 
-    charged = sum(plan.gas for plan in after.plans)
-    assert gas <= charged < gas + len(after.plans)
-    assert after.calldata == batch.calldata
+    assert gas <= sum(plan.gas for plan in after) < gas + len(after)
 
 
 def test_a_smaller_profit_is_worth_less_at_the_same_price():
@@ -63,11 +75,74 @@ def test_a_smaller_profit_is_worth_less_at_the_same_price():
     plan = batch.plans[0]
     half = SimulatedBatch(plans=(SimulatedPlan(profit=plan.gross_profit // 2),), gas_used=plan.gas)
 
-    after = settled(batch, half).plans[0]
+    (after,) = settled(batch, half, NO_MINIMUM)
 
-    assert (
-        after.gross_profit_wei
-        == plan.gross_profit // 2 * plan.gross_profit_wei // plan.gross_profit
-    )
-    assert after.net_profit == after.gross_profit_wei - plan.gas * plan.gas_price
-    assert after.min_profit == plan.min_profit
+    worth = plan.gross_profit // 2 * plan.gross_profit_wei // plan.gross_profit
+    assert after.gross_profit_wei == worth
+    assert after.net_profit == worth - plan.gas * plan.gas_price
+
+
+@given(gas=st.integers(21_000, 10**9), minimum=st.integers(0, 10**17))
+def test_what_the_executor_enforces_pays_the_gas_that_was_used(gas, minimum):
+    """However far the estimate was off: what is sent and passes on chain is no loss."""
+    batch = a_batch(1)
+    minimums = {MARKET: minimum}
+
+    after = settled(batch, as_planned(batch, gas), minimums)
+
+    (plan,) = after
+    sent = not losses(after, minimums)
+    assert not sent or enforced(plan) >= gas * COSTS.gas_price - 1
+    assert plan.min_profit <= min(plan.sure_profit, plan.gross_profit)
+
+
+@given(gas=st.integers(21_000, 10**8))
+def test_a_minimum_that_the_window_allows_is_enforced_whole(gas):
+    """Gas and the least net profit, both, where the worst landing brings as much."""
+    batch = a_batch(1)
+    least = 10**15
+
+    (plan,) = settled(batch, as_planned(batch, gas), {MARKET: least})
+
+    wanted = gas * COSTS.gas_price + least
+    assert enforced(plan) >= wanted - 1 or plan.min_profit == plan.sure_profit
+
+
+def verdict(batch, gas, minimum):
+    found = losses(settled(batch, as_planned(batch, gas), {MARKET: minimum}), {MARKET: minimum})
+    return [(one.reason, one.net_profit) for one in found]
+
+
+def test_the_policy_decides_after_the_simulation():
+    """Paying the gas is not enough: a wei short of the minimum is refused, with the net profit."""
+    batch = a_batch(1)
+    batch = replace(batch, plans=tuple(replace(one, sure_profit=10**30) for one in batch.plans))
+    profit, price = batch.plans[0].gross_profit_wei, COSTS.gas_price
+    gas = 500_000
+    net = profit - gas * price
+
+    assert verdict(batch, gas, net) == []
+    assert verdict(batch, gas, net + 1) == [(SkipReason.BELOW_MIN_PROFIT, net)]
+
+
+def test_a_loss_is_told_from_a_small_profit():
+    """Gas that eats more than the whole profit is its own reason; so is nothing left at all."""
+    batch = a_batch(1)
+    gas = batch.plans[0].gross_profit_wei // COSTS.gas_price + 1
+
+    ((reason, net),) = verdict(batch, gas, 0)
+
+    assert (reason, net < 0) == (SkipReason.GAS_TOO_EXPENSIVE, True)
+
+
+def test_what_pays_now_and_not_at_the_deadline_is_left():
+    """The executor may not enforce more than what is sure, and that would not pay the gas."""
+    batch = a_batch(1)
+    cost = 500_000 * COSTS.gas_price
+    plan = batch.plans[0]
+    little = cost * plan.gross_profit // plan.gross_profit_wei // 2
+    batch = replace(batch, plans=(replace(plan, sure_profit=little),))
+
+    ((reason, net),) = verdict(batch, 500_000, 0)
+
+    assert (reason, net > 0) == (SkipReason.BELOW_MIN_PROFIT, True)

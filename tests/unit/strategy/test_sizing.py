@@ -140,7 +140,7 @@ def test_flash_swap_keeps_what_was_borrowed_and_not_needed():
     got = proceeds(funded, 10**18, 1_000 * USD, left(pool))
 
     assert got.amount == 1_000 * USD + rest.amount_out
-    assert got.hops == 2
+    assert got.paid_out == (got.amount,)
     assert got.after[pool.pool] == rest.after
 
 
@@ -152,7 +152,7 @@ def test_flash_swap_that_takes_all_the_collateral_sells_nothing():
 
     got = proceeds(funded, exactly, 1_000 * USD, left(pool))
 
-    assert (got.amount, got.hops) == (1_000 * USD, 1)
+    assert (got.amount, got.paid_out) == (1_000 * USD, (1_000 * USD,))
 
 
 def test_flash_swap_that_collateral_does_not_pay_is_too_shallow():

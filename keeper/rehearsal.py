@@ -1,0 +1,147 @@
+"""Plans as their transactions, run on the pinned block and judged by what they brought."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from keeper.domain.decision import Skip
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.units import MarketKey, Wei, deployment
+from keeper.ports import Simulator
+from keeper.strategy.batches import batch_net_profit, packed
+from keeper.strategy.gas import GasModel, limits_of
+from keeper.strategy.policy import Costs, Policy
+from keeper.strategy.settled import losses, settled
+
+
+@dataclass(slots=True, kw_only=True)
+class Rehearsed:
+    """
+    How a sequence of plans turned out.
+
+    ``batches`` are those that can be sent as they are: of each executor, all before its
+    first trouble. ``failed`` are plans with why, ``refused`` those that do not pay.
+    ``apart`` is set where plans work one by one and not together.
+    """
+
+    batches: list[Batch] = field(default_factory=list)
+    failed: list[tuple[Plan, str]] = field(default_factory=list)
+    refused: list[Skip] = field(default_factory=list)
+    apart: bool = False
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything can be sent."""
+        return not (self.failed or self.refused or self.apart)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """
+    Packs plans into transactions and has them simulated, each executor's in order.
+
+    ``simulators`` are the executors by deployment, ``minimums`` the least net profit of
+    a plan by market.
+    """
+
+    simulators: Mapping[MarketKey, Simulator]
+    gas_model: GasModel
+    minimums: Mapping[MarketKey, Wei]
+
+    async def of(
+        self, plans: Sequence[Plan], policy: Policy, costs: Costs, head: Head
+    ) -> Rehearsed:
+        """
+        Return what the plans' transactions did on top of ``head``.
+
+        Plans of different executors never share a transaction. One of several plans that
+        fails as a whole is run again plan by plan, so that only who fails alone is blamed.
+
+        Raises:
+            ChainError: the node did not simulate.
+        """
+        result = Rehearsed()
+        for executor, own in self._by_executor(plans):
+            groups = packed(own, policy, costs, self.gas_model)
+            batches = [self._batch(executor, group) for group in groups]
+            answers = await executor.simulated(batches, head)
+            self._judge(result, executor, batches, answers)
+            if any(_whole(*pair) for pair in zip(batches, answers, strict=True)):
+                culprits = await self._culprits(executor, batches, answers, head)
+                result.failed += culprits
+                result.apart = result.apart or not culprits
+        return result
+
+    def _judge(
+        self,
+        result: Rehearsed,
+        executor: Simulator,
+        batches: Sequence[Batch],
+        answers: Sequence[SimulatedBatch],
+    ) -> None:
+        """Add to ``result`` what fails, what does not pay, and what can be sent before that."""
+        trouble = False
+        for batch, answer in zip(batches, answers, strict=True):
+            failed = _failures(batch, answer)
+            after = () if failed or not answer.plans else settled(batch, answer, self.minimums)
+            refused = losses(after, self.minimums)
+            result.failed += failed
+            result.refused += refused
+            trouble = trouble or not after or bool(refused)
+            if not trouble:
+                result.batches.append(self._batch(executor, after))
+
+    async def _culprits(
+        self,
+        executor: Simulator,
+        batches: Sequence[Batch],
+        answers: Sequence[SimulatedBatch],
+        head: Head,
+    ) -> list[tuple[Plan, str]]:
+        """Return who fails alone of the batches that failed as a whole, each in its place."""
+        apart: list[Batch] = []
+        asked: set[int] = set()
+        for batch, answer in zip(batches, answers, strict=True):
+            if not _whole(batch, answer):
+                apart.append(batch)
+                continue
+            asked.update(range(len(apart), len(apart) + len(batch.plans)))
+            apart.extend(self._batch(executor, (plan,)) for plan in batch.plans)
+        alone = zip(apart, await executor.simulated(apart, head), strict=True)
+        return [
+            failure
+            for place, (batch, answer) in enumerate(alone)
+            if place in asked
+            for failure in _failures(batch, answer)
+        ]
+
+    def _batch(self, executor: Simulator, plans: Sequence[Plan]) -> Batch:
+        return executor.batch(
+            plans,
+            net_profit=batch_net_profit(plans),
+            gas_limit=self.gas_model.batch_limit(limits_of(plans)),
+        )
+
+    def _by_executor(self, plans: Sequence[Plan]) -> list[tuple[Simulator, list[Plan]]]:
+        """Return the plans by executor, both in the order in which they first come."""
+        grouped: list[tuple[Simulator, list[Plan]]] = []
+        for plan in plans:
+            executor = self.simulators[deployment(plan.market)]
+            own = next((group for known, group in grouped if known is executor), None)
+            if own is None:
+                grouped.append((executor, own := []))
+            own.append(plan)
+        return grouped
+
+
+def _whole(batch: Batch, answer: SimulatedBatch) -> bool:
+    """Whether a transaction of several plans failed without saying which of them did."""
+    return not answer.plans and len(batch.plans) > 1
+
+
+def _failures(batch: Batch, answer: SimulatedBatch) -> list[tuple[Plan, str]]:
+    """Return the plans known to fail, and why; of a transaction that fails, its only plan."""
+    if not answer.plans:
+        return [] if len(batch.plans) > 1 else [(batch.plans[0], answer.failure)]
+    pairs = zip(batch.plans, answer.plans, strict=True)
+    return [(plan, outcome.failure) for plan, outcome in pairs if outcome.failure]

@@ -1,0 +1,71 @@
+"""Who is still in the round at one head: ways that failed are barred, accounts given up."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from keeper.domain.decision import Decision, Skip, SkipReason
+from keeper.domain.plan import Plan
+from keeper.domain.units import Address, MarketKey
+from keeper.strategy.candidate import Candidate, Tried
+
+MAX_ATTEMPTS: Final = 3
+"""Ways of one account that are simulated at one head before it is left alone."""
+MAX_ROUNDS: Final = 8
+"""Times that the whole sequence is made and simulated at one head."""
+
+_Key = tuple[MarketKey, Address]
+
+
+class Attempts:
+    """
+    The candidates of one head, over several rounds of sizing and simulating.
+
+    A plan that fails bars its way (pair, route and funding), and the account is sized
+    again with the others; after ``MAX_ATTEMPTS`` ways it is given up. Whoever failed and is
+    not sent in the end is skipped for the first failure: the best way's.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._open = {(one.market, one.account): one for one in candidates}
+        self._first: dict[_Key, Skip] = {}
+        self._given_up: list[Skip] = []
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Who is still to be sized."""
+        return list(self._open.values())
+
+    def failed(self, plan: Plan, failure: str) -> None:
+        """Bar the way of a plan that failed in its simulation."""
+        key = (plan.market, plan.account)
+        self._first.setdefault(key, _failure(plan, failure))
+        candidate = self._open[key]
+        barred = candidate.barred | {Tried.by(plan)}
+        self._open[key] = replace(candidate, barred=barred)
+        if len(barred) >= MAX_ATTEMPTS:
+            self._given_up.append(self._first[key])
+            del self._open[key]
+
+    def refused(self, skip: Skip) -> None:
+        """Leave an account alone: what its simulation brought is not enough."""
+        del self._open[skip.market, skip.account]
+        self._given_up.append(skip)
+
+    def told(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """Return the last round's decisions and all that was given up, in that order."""
+        after = [
+            self._first.get((one.market, one.account), one) if isinstance(one, Skip) else one
+            for one in decisions
+        ]
+        return [*after, *self._given_up]
+
+
+def _failure(plan: Plan, failure: str) -> Skip:
+    return Skip(
+        market=plan.market,
+        account=plan.account,
+        reason=SkipReason.SIMULATION_FAILED,
+        detail=failure,
+        net_profit=plan.net_profit,
+    )
