@@ -2,9 +2,21 @@
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from keeper.domain.plan import Batch
-from keeper.domain.units import Address, BlockHash, Gas, MarketKey, TokenUnits, TransactionHash, Wei
+from keeper.domain.units import (
+    Address,
+    BlockHash,
+    Gas,
+    MarketKey,
+    Timestamp,
+    TokenUnits,
+    TransactionHash,
+    Wei,
+)
+
+_UNKNOWN: Final = Timestamp(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +91,7 @@ class Inclusion:
     gas_used: Gas
     effective_gas_price: Wei
     plans: tuple[PlanOutcome, ...] = ()
+    timestamp: Timestamp = _UNKNOWN  # of the block
 
     @property
     def gas_cost(self) -> Wei:

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from keeper.domain.breaker import Breaker
 from keeper.domain.errors import EnvironmentFault, KeeperError
 from keeper.execution.submitter import NodeSubmitter
 
 LONGEST_PATH: Final = 100
 MAX_LINE: Final = 4_096
 TIMEOUT_SECONDS: Final = 30
-ACTIONS: Final = frozenset({"bump", "cancel", "pause", "resume"})
+ACTIONS: Final = frozenset({"bump", "cancel", "pause", "resume", "reset"})
 
 Record = Callable[[str, str, str], Awaitable[None]]
 """Keeps action, argument and result."""
@@ -128,8 +129,11 @@ async def _done(action: str, argument: str, submitter: NodeSubmitter) -> str:
         return await submitter.bump(int(argument))
     if action == "cancel":
         return await submitter.cancel(int(argument))
-    submitter.paused = action == "pause"
-    return "paused" if submitter.paused else "running"
+    if action == "pause":
+        await submitter.pause()
+        return "paused"
+    await submitter.reset(Breaker.PAUSED if action == "resume" else argument)
+    return submitter.guard.refusal() or "running"
 
 
 def _remove(path: Path) -> None:

@@ -15,6 +15,7 @@ from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.broadcast import Broadcast, seen_through
 from keeper.execution.chain import RawSender, Signer
 from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_fees, opening_fees
+from keeper.execution.guard import Guard, Unlimited
 from keeper.execution.nonces import next_nonce
 from keeper.execution.signer import Unsigned
 from keeper.execution.tracker import Tracker
@@ -33,7 +34,8 @@ class NodeSubmitter:
     Sends through one node and follows what it sent.
 
     One lock orders everything that changes a nonce: the heads and the operator's
-    commands. ``max_in_flight`` bounds the nonces that no block consumed yet.
+    commands. ``max_in_flight`` bounds the nonces that no block consumed yet. ``guard`` holds
+    new batches only: what is in flight, and what a person orders, goes on.
     """
 
     signer: Signer
@@ -44,7 +46,7 @@ class NodeSubmitter:
     max_in_flight: int = 16
     explain_seconds: float = 30.0
     explain_pause: float = 1.0
-    paused: bool = False
+    guard: Guard = field(default_factory=Unlimited)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _head: Head | None = None
     _broadcast: Broadcast = field(init=False)
@@ -80,6 +82,7 @@ class NodeSubmitter:
                 if _expired(one, head):
                     await self._replace(one, head, AttemptKind.CANCEL)
             await self._broadcast.send(self._unconsumed(count), head)
+            await self.guard.take_up(tracker, head)
             self._head = head
 
     async def _explained(self, head: Head) -> tuple[Head, int]:
@@ -109,22 +112,27 @@ class NodeSubmitter:
 
         Raises:
             JournalError: nothing was sent, since it could not be recorded.
-            NotBroadcast: nothing was signed: paused, too much in flight, or gas too expensive.
+            NotBroadcast: nothing was signed: a limit, too much in flight, or gas too expensive.
             ForeignKeyUse: somebody else used a nonce of this key.
         """
         async with self._lock:
             self._head = head
+            await self._refuse_held(head)
             self._refuse_unsettled()
             market, nonce, _ = await asyncio.gather(
                 self._market(head), self._next_nonce(), self._check_canonical(head)
             )
-            affordable = self._affordable(batches, market)
+            allowed = self.guard.allowed(self._affordable(batches, market), self.tracker, head)
             bound = [
                 self._bound(nonce + at, batch, fees, head)
-                for at, (batch, fees) in enumerate(affordable)
+                for at, (batch, fees) in enumerate(allowed)
             ]
-            await seen_through(self._recorded_and_sent(bound, head))
-            return [batch for batch, _ in affordable]
+            if bound:
+                await seen_through(self._recorded_and_sent(bound, head))
+            await self.guard.keep(head)
+            if not bound:
+                raise NotBroadcast(self.guard.held)
+            return [batch for batch, _ in allowed]
 
     async def _recorded_and_sent(self, bound: Sequence[Submission], head: Head) -> None:
         await self.tracker.journal.record(bound)
@@ -141,7 +149,7 @@ class NodeSubmitter:
 
         Raises:
             JournalError: nothing was sent, since it could not be recorded.
-            NotBroadcast: nothing was signed: paused, unsettled, or gas too expensive.
+            NotBroadcast: nothing was signed: unsettled, or gas too expensive.
             ForeignKeyUse: somebody else used a nonce of this key.
         """
         async with self._lock:
@@ -182,8 +190,10 @@ class NodeSubmitter:
         async with self._lock:
             self._head = head
             if not self.tracker.book:
+                await self.guard.observe(self.tracker, head)
                 return
             count = await self.tracker.observe(head)
+            await self.guard.observe(self.tracker, head)
             unconsumed = self._unconsumed(count)
             for one in unconsumed:
                 try:
@@ -207,6 +217,21 @@ class NodeSubmitter:
             await self._replace(submission, head, AttemptKind.CANCEL)
             await self._broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
+
+    async def pause(self) -> None:
+        """Hold new batches until ``reset``, also in later processes; JournalError if not kept."""
+        async with self._lock:
+            await self.guard.pause(self._head)
+
+    async def reset(self, breaker: str) -> None:
+        """Close a breaker; ConfigError where none of that name is open."""
+        async with self._lock:
+            await self.guard.reset(breaker, self._head)
+
+    @property
+    def held(self) -> str:
+        """Why a limit holds new batches, or held some of the last ones; empty where none does."""
+        return self.guard.held
 
     def _commanded(self, nonce: int) -> tuple[Submission, Head]:
         bound = {one.nonce: one for one in self.tracker.bound()}
@@ -238,10 +263,20 @@ class NodeSubmitter:
         if known.hash != head.hash:
             raise NotBroadcast(f"block {head.number} was reorganised while deciding")
 
+    async def _refuse_held(self, head: Head) -> None:
+        """Raise NotBroadcast where a limit holds everything, unless it has ceased to by now."""
+        if not self.guard.refusal():
+            return
+        try:
+            await self.tracker.observe(head)
+        except ChainError as error:
+            raise NotBroadcast(f"{self.guard.refusal()}, and the chain cannot be read") from error
+        await self.guard.observe(self.tracker, head)
+        if self.guard.refusal():
+            raise NotBroadcast(self.guard.refusal())
+
     def _refuse_unsettled(self) -> None:
         """Raise NotBroadcast where another nonce would not help, or is not to be had."""
-        if self.paused:
-            raise NotBroadcast("sending is paused by the operator")
         if self.tracker.unexplained:
             nonce = min(self.tracker.unexplained)
             raise NotBroadcast(f"nonce {nonce} was used, and its receipt is not there yet")

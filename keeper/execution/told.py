@@ -56,5 +56,17 @@ def inclusion_event(name: str, submission: Submission, inclusion: Inclusion) -> 
     }
 
 
+def breaker_event(name: str, state: str, detail: str, head: Head | None) -> Event:
+    """Return the event of a limit that begins (``open``) or ceases (``closed``) to hold sends."""
+    return {
+        "event": "breaker",
+        "name": str(name),
+        "state": state,
+        "detail": detail,
+        "block_number": head.number if head else None,
+        "block_hash": head.hash if head else None,
+    }
+
+
 def _accounts(submission: Submission) -> list[Event]:
     return [{"market": market, "account": account} for market, account in submission.accounts]

@@ -15,7 +15,7 @@ from keeper.domain.submission import (
     PlanOutcome,
     Submission,
 )
-from keeper.domain.units import Address
+from keeper.domain.units import Address, Timestamp
 from keeper.execution.chain import Chain, Emit, Outcomes, SubmitJournal
 from keeper.execution.results import failed_outcomes, why_reverted
 from keeper.execution.told import inclusion_event
@@ -29,7 +29,11 @@ MISSING_RECEIPT_SECONDS = 15
 
 @dataclass(slots=True, kw_only=True)
 class Tracker:
-    """Observes; it never signs or sends. ``book`` holds every nonce that is not final."""
+    """
+    Observes; it never signs or sends. ``book`` holds every nonce that is not final.
+
+    ``settlements`` counts the receipts that were noted or taken back: what was spent changed.
+    """
 
     chain: Chain
     journal: SubmitJournal
@@ -38,6 +42,7 @@ class Tracker:
     emit: Emit
     confirmations: int = 12
     book: dict[int, Submission] = field(default_factory=dict)
+    settlements: int = 0
     _missing: dict[int, Head] = field(default_factory=dict)
     _last: Head | None = None
 
@@ -63,8 +68,8 @@ class Tracker:
         for submission, receipt in zip(consumed, found, strict=True):
             if receipt is None:
                 missing[submission.nonce] = self._missing.get(submission.nonce, head)
-            elif receipt.block_number <= head.number:
-                await self._include(submission, receipt)
+            elif receipt[0].block_number <= head.number:
+                await self._include(submission, *receipt)
         self._missing = missing
         for nonce, since in missing.items():
             self._note_missing(nonce, since, head)
@@ -107,21 +112,26 @@ class Tracker:
             hint="somebody else signs with this key: move the funds, use a new key",
         )
 
-    async def _canonical_receipt(self, submission: Submission, head: Head) -> Receipt | None:
-        """Return the receipt of any attempt, if its block is still part of the chain."""
+    async def _canonical_receipt(
+        self, submission: Submission, head: Head
+    ) -> tuple[Receipt, Timestamp] | None:
+        """Return the receipt of any attempt and its block's time, if the chain has that block."""
         for attempt in reversed(submission.attempts):
             receipt = await self.chain.receipt(attempt.hash)
-            if receipt is not None and await self._is_canonical(receipt, head):
-                return receipt
+            block = None if receipt is None else await self._canonical_block(receipt, head)
+            if receipt is not None and block is not None:
+                return receipt, block.timestamp
         return None
 
-    async def _is_canonical(self, receipt: Receipt | Inclusion, head: Head) -> bool:
-        if receipt.block_number == head.number:
-            return receipt.block_hash == head.hash
-        block = await self.chain.head(receipt.block_number)
-        return block.hash == receipt.block_hash
+    async def _canonical_block(self, receipt: Receipt | Inclusion, head: Head) -> Head | None:
+        """Return the block that has the receipt; None where it is not the chain's any more."""
+        same = receipt.block_number == head.number
+        block = head if same else await self.chain.head(receipt.block_number)
+        return block if block.hash == receipt.block_hash else None
 
-    async def _include(self, submission: Submission, receipt: Receipt) -> None:
+    async def _include(
+        self, submission: Submission, receipt: Receipt, timestamp: Timestamp
+    ) -> None:
         inclusion = Inclusion(
             hash=receipt.transaction_hash,
             block_number=receipt.block_number,
@@ -130,8 +140,10 @@ class Tracker:
             gas_used=receipt.gas_used,
             effective_gas_price=receipt.gas_price,
             plans=await self._plans(submission, receipt),
+            timestamp=timestamp,
         )
         await self.journal.include(submission.nonce, inclusion)
+        self.settlements += 1
         done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
         self.book[submission.nonce] = done
         self.emit(inclusion_event("included", done, inclusion))
@@ -162,7 +174,7 @@ class Tracker:
             if linear and not deep:
                 continue
             gone = inclusion.block_number > head.number
-            if gone or not await self._is_canonical(inclusion, head):
+            if gone or await self._canonical_block(inclusion, head) is None:
                 await self._reopen(submission, inclusion)
             elif deep:
                 await self.journal.finalise(submission.nonce)
@@ -176,5 +188,6 @@ class Tracker:
 
     async def _reopen(self, submission: Submission, inclusion: Inclusion) -> None:
         await self.journal.reopen(submission.nonce)
+        self.settlements += 1
         self.book[submission.nonce] = replace(submission, state=NonceState.BOUND, inclusion=None)
         self.emit(inclusion_event("reopened", submission, inclusion))

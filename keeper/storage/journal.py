@@ -6,10 +6,11 @@ from typing import Self
 
 from sqlalchemy import Connection, insert, select
 
+from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
 from keeper.domain.errors import JournalError
 from keeper.domain.submission import Attempt, Inclusion, NonceState, Submission
-from keeper.domain.units import Address
-from keeper.storage import submissions
+from keeper.domain.units import Address, Timestamp
+from keeper.storage import breakers, submissions
 from keeper.storage.database import Database, opened, read, reader
 from keeper.storage.lock import SigningLock
 from keeper.storage.schema import control_actions, identity
@@ -123,6 +124,22 @@ class Journal:
     async def finalise(self, nonce: int) -> None:
         """Note that a receipt is deep enough."""
         await self.database.write(submissions.finalise, nonce)
+
+    async def spent(self, since: Timestamp, newest: int) -> list[Spent]:
+        """Return what was mined since a time, and the newest liquidations, by nonce."""
+        return await self.database.write(breakers.spent, since, newest)
+
+    async def breakers(self) -> list[BreakerState]:
+        """Return every breaker's state."""
+        return await self.database.write(breakers.states)
+
+    async def open_breaker(self, opened: OpenBreaker) -> None:
+        """Keep that a breaker is open."""
+        await self.database.write(breakers.open_breaker, opened)
+
+    async def close_breaker(self, name: Breaker, by: str, *, forgive: bool) -> bool:
+        """Keep that a breaker is closed; return whether it was open."""
+        return await self.database.write(breakers.close_breaker, name, by, forgive=forgive)
 
     async def record_control(self, action: str, argument: str, result: str) -> None:
         """Note a command that an operator gave to the running node, and what it did."""

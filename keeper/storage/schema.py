@@ -131,7 +131,9 @@ outcomes: Final = Table(
     Column("effective_gas_price", Amount, nullable=False),
     Column("plans", Text, nullable=False),
     Column("created_at", Text, nullable=False),
+    Column("block_time", Integer),
     Index("outcomes_of_transaction", "transaction_id"),
+    Index("outcomes_by_time", "block_time"),
 )
 
 decisions: Final = Table(
@@ -172,6 +174,23 @@ control_actions: Final = Table(
     Column("argument", Text, nullable=False),
     Column("result", Text, nullable=False),
 )
+
+breakers: Final = Table(
+    "breakers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("wanted", Amount, nullable=False),
+    Column("block_number", Integer, nullable=False),
+    Column("block_time", Integer, nullable=False),
+    Column("opened_at", Text, nullable=False),
+    Column("closed_at", Text),
+    Column("closed_by", Text),
+    Column("settled_through", Integer),
+    Index("breakers_by_name", "name"),
+)
+"""One row each time that a breaker opened; it is open while ``closed_at`` is null."""
 
 paper: Final = Table(
     "paper",

@@ -137,6 +137,7 @@ def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
             effective_gas_price=inclusion.effective_gas_price,
             plans=outcomes_document(inclusion.plans),
             created_at=now(),
+            block_time=inclusion.timestamp,
         )
     )
     _move(connection, owner, NonceState.INCLUDED)
@@ -238,6 +239,7 @@ def _inclusion(row: Row[Any]) -> Inclusion:
         gas_used=row.gas_used,
         effective_gas_price=row.effective_gas_price,
         plans=outcomes_from(row.plans),
+        timestamp=row.block_time,
     )
 
 

@@ -34,7 +34,7 @@ async def test_commands_reach_the_running_node_and_are_recorded(tmp_path):
         nonsense = await _ask(path, "withdraw", "")
 
     assert mode == 0o600
-    assert (paused["ok"], world.submitter.paused) == (True, True)
+    assert (paused["ok"], world.submitter.held) == (True, "sending is paused by the operator")
     assert cancelled["result"] == world.book[0].newest.hash
     assert (unknown["ok"], unknown["error"]) == (False, "nonce 9 is not waiting")
     assert nonsense["ok"] is False

@@ -270,7 +270,7 @@ async def test_a_paused_keeper_binds_nothing_and_still_follows():
     """Pausing stops new transactions; those in flight are looked after."""
     world = World()
     await world.submitter.submit([batch()], head(10))
-    world.submitter.paused = True
+    await world.submitter.pause()
 
     with pytest.raises(NotBroadcast, match="paused"):
         await world.submitter.submit([batch(plan(1))], head(11))

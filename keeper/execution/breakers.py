@@ -1,0 +1,274 @@
+"""The limits on a running node: counts from the journal, throws the switches, says so."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
+from keeper.domain.errors import BreakerOpen, ChainError
+from keeper.domain.head import Basis, Head
+from keeper.domain.units import Address, Timestamp, Wei
+from keeper.execution.chain import Emit
+from keeper.execution.guard import Nonces, Priced, named, not_open, paused_at
+from keeper.execution.limits import (
+    DAY_SECONDS,
+    Allowed,
+    History,
+    Limit,
+    Limits,
+    Tripped,
+    ether,
+    has_passed,
+    shortfall,
+    verdict,
+    worst_cost,
+    worst_in_flight,
+)
+from keeper.execution.told import breaker_event
+
+log = logging.getLogger(__name__)
+
+BALANCE_BLOCKS: Final = 50
+"""How often the wallet's balance is read; what gas cost since then is taken off."""
+
+_NOTHING: Final = Wei(0)
+
+
+class BreakerJournal(Protocol):
+    """What the limits are counted from and kept in; each method may raise JournalError."""
+
+    async def spent(self, since: Timestamp, newest: int) -> list[Spent]:
+        """Return what was mined since a time, and the newest liquidations, by nonce."""
+        ...
+
+    async def breakers(self) -> list[BreakerState]:
+        """Return every breaker's state."""
+        ...
+
+    async def open_breaker(self, opened: OpenBreaker) -> None:
+        """Keep that a breaker is open."""
+        ...
+
+    async def close_breaker(self, name: Breaker, by: str, *, forgive: bool) -> bool:
+        """Keep that a breaker is closed; return whether it was open."""
+        ...
+
+
+class Balances(Protocol):
+    """The one read that limits need; it may raise ``ChainError``."""
+
+    async def balance(self, address: Address, basis: Basis) -> Wei:
+        """Return an account's native balance."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Breakers:
+    """
+    The guard of a key: its limits, and the switches that its journal keeps.
+
+    ``observe`` reads the journal only where a receipt was noted since, and the balance
+    every ``BALANCE_BLOCKS`` blocks (each block while it is too low); ``allowed`` reads nothing.
+    """
+
+    limits: Limits
+    journal: BreakerJournal
+    chain: Balances
+    sender: Address
+    emit: Emit
+    _states: dict[Breaker, BreakerState] = field(default_factory=dict)
+    _spent: Sequence[Spent] = ()
+    _counted: int = -1
+    _balance: tuple[int, Wei] | None = None
+    _too_high: bool = False
+    _short: Tripped | None = None
+    _refused: Tripped | None = None
+    _to_keep: OpenBreaker | None = None
+
+    @property
+    def held(self) -> str:
+        """Why a limit holds new transactions, or held some of the last ones; empty: none does."""
+        return self.refusal() or (_worded(self._refused) if self._refused else "")
+
+    def refusal(self) -> str:
+        """Return why nothing new may be sent; empty where something may."""
+        told = [f"breaker {one.name} is open: {one.detail}" for one in self._open()]
+        return "; ".join(told + ([_worded(self._short)] if self._short else []))
+
+    def allowed(self, wanted: Sequence[Priced], nonces: Nonces, head: Head) -> list[Priced]:
+        """
+        Return the batches that may be sent, in order; asks nobody.
+
+        Each one that may counts as in flight for the next. One that is too dear for itself
+        is left out; a tripped breaker leaves out all that follow.
+        """
+        self._refused = None
+        history, in_flight = self._history(head), worst_in_flight(nonces.bound())
+        passed = list[Priced]()
+        for batch, fees in wanted:
+            cost = worst_cost(fees, batch.gas_limit)
+            found = verdict(history, in_flight, cost, self.limits)
+            if isinstance(found, Allowed):
+                in_flight = Wei(in_flight + cost)
+                passed.append((batch, fees))
+                continue
+            self._refused = found
+            self._to_keep = _opening(found, cost, head)
+            if self._to_keep is not None:
+                break
+        return passed
+
+    async def take_up(self, nonces: Nonces, head: Head) -> None:
+        """
+        Count everything from the journal, and tell which breakers an earlier process left open.
+
+        Raises:
+            JournalError: it could not be read or kept.
+        """
+        await self._load()
+        for one in self._open():
+            self._tell(one.name, "open", one.detail, head)
+        await self.observe(nonces, head)
+
+    async def observe(self, nonces: Nonces, head: Head) -> None:
+        """
+        Count what was mined since, and throw the switches that it asks for.
+
+        Raises:
+            JournalError: it could not be read or kept.
+        """
+        if nonces.settlements != self._counted:
+            since = Timestamp(head.timestamp - DAY_SECONDS)
+            self._spent = await self.journal.spent(since, self.limits.max_consecutive_reverts)
+            self._counted = nonces.settlements
+        await self._weigh(head)
+        history, in_flight = self._history(head), worst_in_flight(nonces.bound())
+        for one in self._open():
+            if has_passed(one.name, history, in_flight, one.wanted, self.limits):
+                await self.journal.close_breaker(one.name, "window", forgive=False)
+                await self._load()
+                self._tell(one.name, "closed", "its window has passed", head)
+        spent = verdict(history, _NOTHING, _NOTHING, self.limits)
+        if isinstance(spent, Tripped):
+            self._to_keep = _opening(spent, _NOTHING, head)
+            await self.keep(head)
+
+    async def keep(self, head: Head | None) -> None:
+        """
+        Keep the breaker that was tripped, if one was.
+
+        Raises:
+            JournalError: it could not be kept.
+        """
+        tripped, self._to_keep = self._to_keep, None
+        if tripped is not None and self._states[tripped.name].open is None:
+            await self.journal.open_breaker(tripped)
+            await self._load()
+            self._tell(tripped.name, "open", tripped.detail, head)
+
+    async def pause(self, head: Head | None) -> None:
+        """
+        Hold new transactions until ``reset``, also in the processes that come after.
+
+        Raises:
+            JournalError: it could not be kept; nothing changed.
+        """
+        self._to_keep = paused_at(head)
+        await self.keep(head)
+
+    async def reset(self, name: str, head: Head | None) -> None:
+        """
+        Close a breaker by an operator's word; what was mined so far is out of its count.
+
+        Raises:
+            ConfigError: there is no such breaker, or it is not open.
+            JournalError: it could not be kept; nothing changed.
+        """
+        breaker = named(name)
+        if not await self.journal.close_breaker(breaker, "reset", forgive=True):
+            raise not_open(breaker)
+        await self._load()
+        self._refused = None
+        self._tell(breaker, "closed", "reset by the operator", head)
+
+    def refuse_held(self) -> None:
+        """Raise BreakerOpen where a limit holds new transactions, or held some of the last ones."""
+        if self.held:
+            raise BreakerOpen(self.held, hint="see `keeper breaker list`")
+
+    def _open(self) -> list[OpenBreaker]:
+        return [one.open for one in self._states.values() if one.open is not None]
+
+    async def _load(self) -> None:
+        self._states = {one.name: one for one in await self.journal.breakers()}
+
+    def _history(self, head: Head) -> History:
+        return History(
+            now=head.timestamp,
+            spent=self._spent,
+            forgiven={one.name: one.settled_through for one in self._states.values()},
+            balance=self._holds(),
+        )
+
+    def _holds(self) -> Wei | None:
+        """Return the balance that was read last, less the gas of the blocks after it."""
+        if self._balance is None:
+            return None
+        block, read = self._balance
+        return Wei(read - sum(one.cost for one in self._spent if one.block_number > block))
+
+    async def _weigh(self, head: Head) -> None:
+        """Read the balance where that is due, and tell when it leaves its band."""
+        fresh = self._balance is not None and head.number - self._balance[0] < BALANCE_BLOCKS
+        if not fresh or shortfall(self._history(head), self.limits) is not None:
+            try:
+                read = await self.chain.balance(self.sender, Basis(block_hash=head.hash))
+            except ChainError as error:
+                log.warning("balance_unknown block=%d reason=%s", head.number, error)
+                return
+            self._balance = (head.number, read)
+        short, before = shortfall(self._history(head), self.limits), self._short
+        self._short = short
+        if short is not None and before is None:
+            self._tell(Limit.MIN_BALANCE, "open", short.detail, head)
+        elif short is None and before is not None:
+            self._tell(Limit.MIN_BALANCE, "closed", "the wallet was topped up", head)
+        self._warn_of_too_much(head)
+
+    def _warn_of_too_much(self, head: Head) -> None:
+        holds, most = self._holds() or _NOTHING, self.limits.max_balance
+        if holds > most and not self._too_high:
+            log.warning(
+                "balance_high block=%d balance_eth=%s max_balance_eth=%s",
+                head.number,
+                ether(holds),
+                ether(most),
+            )
+        self._too_high = holds > most
+
+    def _tell(self, name: Breaker | Limit, state: str, detail: str, head: Head | None) -> None:
+        hint = f" reset with: keeper breaker reset {name}" if _needs_reset(name, state) else ""
+        log.warning("breaker_%s name=%s reason=%s%s", state, name, detail, hint)
+        self.emit(breaker_event(name, state, detail, head))
+
+
+def _opening(found: Tripped, wanted: Wei, head: Head) -> OpenBreaker | None:
+    """Return the breaker that a limit trips; None where it has no switch."""
+    if not isinstance(found.breaker, Breaker):
+        return None
+    return OpenBreaker(
+        name=found.breaker,
+        detail=found.detail,
+        block_number=head.number,
+        timestamp=head.timestamp,
+        wanted=wanted,
+    )
+
+
+def _worded(found: Tripped) -> str:
+    return f"limit {found.breaker}: {found.detail}"
+
+
+def _needs_reset(name: Breaker | Limit, state: str) -> bool:
+    return state == "open" and name in {Breaker.REVERTS, Breaker.PAUSED}

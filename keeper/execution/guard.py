@@ -1,0 +1,125 @@
+"""What stands between a decision and a signature: the port, and nothing in its place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from keeper.domain.breaker import Breaker, OpenBreaker
+from keeper.domain.errors import ConfigError
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch
+from keeper.domain.submission import Fees, Submission
+from keeper.domain.units import Timestamp
+
+Priced = tuple[Batch, Fees]
+"""A batch, and the fees that it would be sent with."""
+
+PAUSED: Final = "sending is paused by the operator"
+
+
+class Nonces(Protocol):
+    """What a guard needs to know of the nonces; the tracker has it."""
+
+    @property
+    def settlements(self) -> int:
+        """How many receipts were noted or taken back."""
+        ...
+
+    def bound(self) -> list[Submission]:
+        """Return the nonces that no block consumed yet."""
+        ...
+
+
+class Guard(Protocol):
+    """Stands between a decision and a signature."""
+
+    @property
+    def held(self) -> str:
+        """Why a limit holds new transactions, or held some of the last ones; empty: none does."""
+        ...
+
+    def refusal(self) -> str:
+        """Return why nothing new may be sent; empty where something may."""
+        ...
+
+    def allowed(self, wanted: Sequence[Priced], nonces: Nonces, head: Head) -> list[Priced]:
+        """Return the batches that may be sent, in order; asks nobody."""
+        ...
+
+    async def take_up(self, nonces: Nonces, head: Head) -> None:
+        """Take over what an earlier process left."""
+        ...
+
+    async def observe(self, nonces: Nonces, head: Head) -> None:
+        """Count what was mined since, and throw the switches that it asks for."""
+        ...
+
+    async def keep(self, head: Head | None) -> None:
+        """Keep what ``allowed`` found, once the bytes that it let pass have left."""
+        ...
+
+    async def pause(self, head: Head | None) -> None:
+        """Hold new transactions until ``reset``."""
+        ...
+
+    async def reset(self, name: str, head: Head | None) -> None:
+        """Close a breaker by an operator's word."""
+        ...
+
+
+@dataclass(slots=True)
+class Unlimited:
+    """Knows no limit, and of the switches only the operator's, for its own life."""
+
+    held: str = ""
+
+    def refusal(self) -> str:
+        """Return the operator's pause."""
+        return self.held
+
+    def allowed(self, wanted: Sequence[Priced], nonces: Nonces, head: Head) -> list[Priced]:  # noqa: ARG002 (the port's)
+        """Allow all."""
+        return list(wanted)
+
+    async def take_up(self, nonces: Nonces, head: Head) -> None:
+        """Take over nothing."""
+
+    async def observe(self, nonces: Nonces, head: Head) -> None:
+        """Count nothing."""
+
+    async def keep(self, head: Head | None) -> None:
+        """Keep nothing."""
+
+    async def pause(self, head: Head | None) -> None:  # noqa: ARG002 (the port's)
+        """Hold new transactions."""
+        self.held = PAUSED
+
+    async def reset(self, name: str, head: Head | None) -> None:  # noqa: ARG002 (the port's)
+        """Let them pass again."""
+        if named(name) is not Breaker.PAUSED or not self.held:
+            raise not_open(named(name))
+        self.held = ""
+
+
+def named(name: str) -> Breaker:
+    """Return the breaker of that name; ConfigError where there is none."""
+    try:
+        return Breaker(name)
+    except ValueError:
+        known = ", ".join(Breaker)
+        raise ConfigError("there is no such breaker", hint=f"one of: {known}") from None
+
+
+def not_open(breaker: Breaker) -> ConfigError:
+    """Return the error of a reset that has nothing to do."""
+    return ConfigError(f"the breaker {breaker} is not open", hint="see `keeper breaker list`")
+
+
+def paused_at(head: Head | None) -> OpenBreaker:
+    """Return an operator's pause."""
+    return OpenBreaker(
+        name=Breaker.PAUSED,
+        detail=PAUSED,
+        block_number=head.number if head else 0,
+        timestamp=head.timestamp if head else Timestamp(0),
+    )

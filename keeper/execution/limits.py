@@ -1,0 +1,187 @@
+"""
+How much may be spent and how often it may fail: one pure rule over what was mined.
+
+Nothing is counted in memory: the history comes from the journal's receipts, so that a
+restart forgets nothing. What is in flight counts with the most that it can cost.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from keeper.domain.breaker import Breaker, Spent
+from keeper.domain.submission import Fees, Submission
+from keeper.domain.units import WAD, Gas, Timestamp, Wei
+
+HOUR_SECONDS: Final = 3_600
+DAY_SECONDS: Final = 86_400
+_DIGITS: Final = len(str(WAD)) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What may be spent on gas, how many failures in a row, and what the wallet should hold."""
+
+    max_gas_per_transaction: Wei
+    max_gas_per_hour: Wei
+    max_gas_per_day: Wei
+    max_consecutive_reverts: int
+    min_balance: Wei
+    max_balance: Wei
+
+    @property
+    def one_transaction(self) -> Wei:
+        """The most that one may cost: more than an hour or a day allows could never be sent."""
+        return Wei(min(self.max_gas_per_transaction, self.max_gas_per_hour, self.max_gas_per_day))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """
+    What was spent until ``now``, the chain's time.
+
+    ``forgiven`` is, by breaker, the newest nonce that a reset took out of the count.
+    ``balance`` is the wallet's, None where it could not be read yet.
+    """
+
+    now: Timestamp
+    spent: Sequence[Spent] = ()
+    forgiven: Mapping[Breaker, int] = field(default_factory=dict)
+    balance: Wei | None = None
+
+
+class Limit(enum.StrEnum):
+    """A limit that holds without a switch: it is looked at again each time."""
+
+    GAS_PER_TRANSACTION = "gas_per_transaction"
+    MIN_BALANCE = "min_balance"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """Nothing stands against it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tripped:
+    """A limit stands against it: which, and in words with the numbers."""
+
+    breaker: Breaker | Limit
+    detail: str
+
+
+Verdict = Allowed | Tripped
+
+_WINDOWS: Final = (
+    (Breaker.GAS_PER_HOUR, HOUR_SECONDS, "hour"),
+    (Breaker.GAS_PER_DAY, DAY_SECONDS, "day"),
+)
+
+
+def verdict(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Verdict:
+    """
+    Return whether a transaction that may cost ``wanted`` may be sent now.
+
+    ``in_flight`` is the most that all transactions without a receipt can cost. With
+    ``wanted`` 0 it says whether anything could be sent.
+    """
+    reverts = consecutive_reverts(history)
+    if reverts >= limits.max_consecutive_reverts:
+        return Tripped(
+            breaker=Breaker.REVERTS,
+            detail=f"{reverts} transactions in a row reverted;"
+            f" limits.max_consecutive_reverts is {limits.max_consecutive_reverts}",
+        )
+    short = shortfall(history, limits)
+    if short is not None:
+        return short
+    if wanted > limits.one_transaction:
+        return Tripped(
+            breaker=Limit.GAS_PER_TRANSACTION,
+            detail=f"its gas may cost {ether(wanted)} ETH;"
+            f" the limits allow {ether(limits.one_transaction)} for one transaction",
+        )
+    return _windows(history, in_flight, wanted, limits)
+
+
+def shortfall(history: History, limits: Limits) -> Tripped | None:
+    """Return that the wallet holds too little; None where it does not, or nobody knows."""
+    if history.balance is None or history.balance >= limits.min_balance:
+        return None
+    return Tripped(
+        breaker=Limit.MIN_BALANCE,
+        detail=f"the wallet holds {ether(history.balance)} ETH;"
+        f" limits.min_balance_eth is {ether(limits.min_balance)}",
+    )
+
+
+def _windows(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Verdict:
+    for breaker, seconds, name in _WINDOWS:
+        limit = _limit(breaker, limits)
+        spent = spent_within(history, breaker, seconds)
+        if spent + in_flight + wanted > limit:
+            return Tripped(
+                breaker=breaker,
+                detail=f"the last {name}'s gas cost {ether(spent)} ETH, what is in flight may cost"
+                f" {ether(in_flight)} and this one {ether(wanted)};"
+                f" limits.max_{breaker}_eth is {ether(limit)}",
+            )
+    return Allowed()
+
+
+def has_passed(
+    breaker: Breaker, history: History, in_flight: Wei, wanted: Wei, limits: Limits
+) -> bool:
+    """
+    Return whether an open breaker closes by itself: what tripped it would pass now.
+
+    Never one for failures or an operator's: those need a command.
+    """
+    seconds = {one: window for one, window, _ in _WINDOWS}.get(breaker)
+    if seconds is None:
+        return False
+    asked = min(wanted, limits.one_transaction)
+    return spent_within(history, breaker, seconds) + in_flight + asked <= _limit(breaker, limits)
+
+
+def spent_within(history: History, breaker: Breaker, seconds: int) -> Wei:
+    """Return what was spent in the window that ends now, as far as no reset forgave it."""
+    since, forgiven = history.now - seconds, history.forgiven.get(breaker, -1)
+    return Wei(
+        sum(one.cost for one in history.spent if one.timestamp > since and one.nonce > forgiven)
+    )
+
+
+def consecutive_reverts(history: History) -> int:
+    """Return how many of the newest liquidations failed as a whole, by nonce, without a break."""
+    forgiven = history.forgiven.get(Breaker.REVERTS, -1)
+    count = 0
+    for one in sorted(history.spent, key=lambda spent: -spent.nonce):
+        if one.nonce <= forgiven or one.reverted is False:
+            break
+        count += one.reverted is True
+    return count
+
+
+def worst_cost(fees: Fees, gas_limit: Gas) -> Wei:
+    """Return the most that a transaction's gas can cost."""
+    return Wei(fees.max_fee * gas_limit)
+
+
+def worst_in_flight(bound: Sequence[Submission]) -> Wei:
+    """Return the most that these nonces can cost: of each one's attempts only one is mined."""
+    return Wei(
+        sum(max(worst_cost(try_.fees, try_.gas_limit) for try_ in one.attempts) for one in bound)
+    )
+
+
+def ether(amount: int) -> str:
+    """Return wei as ether, exactly."""
+    sign, digits = ("-" if amount < 0 else ""), str(abs(amount)).rjust(_DIGITS + 1, "0")
+    fraction = digits[-_DIGITS:].rstrip("0")
+    return sign + digits[:-_DIGITS] + (f".{fraction}" if fraction else "")
+
+
+def _limit(breaker: Breaker, limits: Limits) -> Wei:
+    return limits.max_gas_per_hour if breaker is Breaker.GAS_PER_HOUR else limits.max_gas_per_day

@@ -1,0 +1,126 @@
+"""Breakers and what was spent, as rows: statements only, inside the caller's transaction."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+
+from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
+from keeper.domain.submission import AttemptKind, NonceState
+from keeper.domain.units import Timestamp, Wei
+from keeper.storage.schema import LANE, attempts, breakers, outcomes, transactions
+from keeper.storage.submissions import now
+
+_SETTLED: Final = (NonceState.INCLUDED, NonceState.FINAL)
+
+
+def spent(connection: Connection, since: Timestamp, newest: int) -> list[Spent]:
+    """
+    Return what was mined since a time, and the ``newest`` liquidations however old, by nonce.
+
+    What a reorg took back is not there.
+    """
+    acting = _receipts().where(
+        transactions.c.executor.is_not(None), attempts.c.kind != AttemptKind.CANCEL
+    )
+    rows = [
+        *connection.execute(_receipts().where(outcomes.c.block_time > since)),
+        *connection.execute(acting.order_by(transactions.c.nonce.desc()).limit(newest)),
+    ]
+    found = {row.nonce: _spent(row) for row in rows}
+    return [found[nonce] for nonce in sorted(found)]
+
+
+def states(connection: Connection) -> list[BreakerState]:
+    """Return every breaker's state, in the order of their names' declaration."""
+    rows = connection.execute(select(breakers).order_by(breakers.c.id)).all()
+    return [_state(name, [row for row in rows if row.name == name]) for name in Breaker]
+
+
+def open_breaker(connection: Connection, opened: OpenBreaker) -> None:
+    """Keep that a breaker is open; one that is open already stays as it was."""
+    held = select(breakers.c.id).where(breakers.c.name == opened.name, _is_open())
+    if connection.execute(held).first() is not None:
+        return
+    connection.execute(
+        insert(breakers).values(
+            name=opened.name,
+            detail=opened.detail,
+            wanted=opened.wanted,
+            block_number=opened.block_number,
+            block_time=opened.timestamp,
+            opened_at=now(),
+        )
+    )
+
+
+def close_breaker(connection: Connection, name: Breaker, by: str, *, forgive: bool) -> bool:
+    """
+    Keep that a breaker is closed, and by what; return whether it was open.
+
+    With ``forgive`` everything that was mined so far is out of its count from now on.
+    """
+    through = connection.execute(
+        select(func.max(transactions.c.nonce)).where(
+            transactions.c.lane == LANE, transactions.c.state.in_(_SETTLED)
+        )
+    ).scalar()
+    changed = connection.execute(
+        update(breakers)
+        .where(breakers.c.name == name, _is_open())
+        .values(closed_at=now(), closed_by=by, settled_through=through if forgive else None)
+    )
+    return changed.rowcount > 0
+
+
+def _receipts() -> Select[Any]:
+    return (
+        select(
+            transactions.c.nonce,
+            transactions.c.executor,
+            attempts.c.kind,
+            outcomes.c.block_number,
+            outcomes.c.block_time,
+            outcomes.c.gas_used,
+            outcomes.c.effective_gas_price,
+            outcomes.c.success,
+        )
+        .join(transactions, transactions.c.id == outcomes.c.transaction_id)
+        .join(attempts, attempts.c.hash == outcomes.c.hash)
+        .where(transactions.c.lane == LANE, outcomes.c.state.in_(_SETTLED))
+    )
+
+
+def _is_open() -> Any:  # noqa: ANN401 (SQLAlchemy's own expression)
+    return breakers.c.closed_at.is_(None)
+
+
+def _spent(row: Row[Any]) -> Spent:
+    acting = row.executor is not None and row.kind != AttemptKind.CANCEL
+    return Spent(
+        nonce=row.nonce,
+        block_number=row.block_number,
+        timestamp=row.block_time,
+        cost=Wei(row.gas_used * row.effective_gas_price),
+        reverted=not row.success if acting else None,
+    )
+
+
+def _state(name: Breaker, rows: Sequence[Row[Any]]) -> BreakerState:
+    held = [row for row in rows if row.closed_at is None]
+    forgiven = [row.settled_through for row in rows if row.settled_through is not None]
+    return BreakerState(
+        name=name,
+        open=_opened(held[-1]) if held else None,
+        settled_through=max(forgiven, default=-1),
+    )
+
+
+def _opened(row: Row[Any]) -> OpenBreaker:
+    return OpenBreaker(
+        name=Breaker(row.name),
+        detail=row.detail,
+        block_number=row.block_number,
+        timestamp=row.block_time,
+        wanted=row.wanted,
+    )
