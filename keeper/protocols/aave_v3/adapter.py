@@ -7,13 +7,13 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from keeper.chain.abi import checksum
+from keeper.chain.asking import Answers
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.aave_v3 import discovery, events, reader
-from keeper.protocols.aave_v3.asking import Answers
 from keeper.protocols.aave_v3.model import Account, PoolState, Reserve, Structure
 from keeper.protocols.aave_v3.snapshot import AaveSnapshot
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from keeper.chain.abi import address_at, decoded, word
+from keeper.chain.asking import Answers, ask, symbol_of
 from keeper.domain.errors import ConfigError, MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis
 from keeper.domain.reads import CallResult
 from keeper.domain.units import Address, BaseCurrency, MarketKey
 from keeper.ports import ChainReader
-from keeper.protocols.aave_v3.asking import Answers, ask, symbol_of
 from keeper.protocols.aave_v3.model import ZERO_ADDRESS, PriceSource, Reserve, Structure
 from keeper.protocols.aave_v3.rulebook import Rules, rules_of
 from keeper.protocols.aave_v3.sources import price_sources

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from keeper.chain.asking import Answers, ask
 from keeper.domain.parity import Difference
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, MarketKey
-from keeper.protocols.aave_v3.asking import Answers, ask
 from keeper.protocols.aave_v3.rules import AccountData
 
 HEALTH_FACTOR_WORD = 5

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from keeper.chain.abi import decoded, word
+from keeper.chain.asking import Answers, ask
 from keeper.domain.errors import MarketUnreadable
 from keeper.domain.reads import Call
 from keeper.domain.units import (
@@ -14,7 +15,6 @@ from keeper.domain.units import (
     Timestamp,
     TokenUnits,
 )
-from keeper.protocols.aave_v3.asking import Answers, ask
 from keeper.protocols.aave_v3.discovery import LEGACY_CATEGORY
 from keeper.protocols.aave_v3.model import (
     Account,

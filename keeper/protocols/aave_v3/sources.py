@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from keeper.chain.abi import word
+from keeper.chain.asking import Answers, ask
 from keeper.domain.head import Basis
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address
 from keeper.ports import ChainReader
-from keeper.protocols.aave_v3.asking import Answers, ask
 from keeper.protocols.aave_v3.model import ZERO_ADDRESS, PriceSource
 
 ADAPTER_GETTERS: Final = (

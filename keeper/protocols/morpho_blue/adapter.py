@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from keeper.chain.asking import Answers
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.morpho_blue import discovery, events, reader
-from keeper.protocols.morpho_blue.asking import Answers
 from keeper.protocols.morpho_blue.events import Pair
 from keeper.protocols.morpho_blue.model import MarketId, Position, Structure
 from keeper.protocols.morpho_blue.options import Options

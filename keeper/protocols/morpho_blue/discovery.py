@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
+from keeper.chain.asking import Answers, ask, symbol_of
 from keeper.domain.errors import ConfigError, MarketUnreadable
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import WAD, Address, MarketKey, Timestamp
 from keeper.ports import ChainReader
 from keeper.protocols.morpho_blue import events
-from keeper.protocols.morpho_blue.asking import Answers, ask, symbol_of
 from keeper.protocols.morpho_blue.irm import borrow_rate
 from keeper.protocols.morpho_blue.model import (
     PARAMS_TYPE,
@@ -138,7 +138,7 @@ async def _by_factory(
     pairs = [(each, factory) for each in sorted(found) for factory in options.factories]
     calls = [ask(factory, MADE_BY, found[each].oracle) for each, factory in pairs]
     answers = Answers(await chain.aggregate(calls, basis))
-    made = {each for each, _ in pairs if answers.maybe_word() == 1}
+    made = {each for each, _ in pairs if answers.maybe_integer() == 1}
     return {each: params for each, params in found.items() if each in made}
 
 
@@ -150,7 +150,7 @@ async def _tokens(
     answers = Answers(await chain.aggregate(calls, basis))
     found = dict[Address, Token]()
     for each in ordered:
-        decimals, symbol = answers.maybe_word(), symbol_of(answers.next(), each)
+        decimals, symbol = answers.maybe_integer(), symbol_of(answers.next(), each)
         if decimals is not None and decimals <= MOST_DECIMALS:
             found[each] = Token(address=each, symbol=symbol, decimals=decimals)
     return found
@@ -165,7 +165,7 @@ async def _feeds(
     )
     found = dict[Address, Feed]()
     for token, source in ordered:
-        decimals = answers.maybe_word()
+        decimals = answers.maybe_integer()
         if decimals is not None and decimals <= MOST_DECIMALS:
             found[token] = Feed(source=source, decimals=decimals)
     return found
@@ -200,11 +200,11 @@ def _probe(params: Params, now: Timestamp) -> list[Call]:
 
 def _kind(results: Sequence[CallResult]) -> Irm:
     answers = Answers(results)
-    rate_at_target = answers.maybe_word()
+    rate_at_target = answers.maybe_integer()
     if rate_at_target is None:
         return Irm.UNKNOWN
     for supplied, lent in _PROBES:
         expected, _ = borrow_rate(supplied, lent, rate_at_target, _PROBE_SECONDS)
-        if answers.maybe_word() != expected:
+        if answers.maybe_integer() != expected:
             return Irm.UNKNOWN
     return Irm.ADAPTIVE_CURVE

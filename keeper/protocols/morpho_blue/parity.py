@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.chain.abi import decoded, selector
+from keeper.chain.asking import Answers, ask
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.parity import Difference
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, MarketKey, Timestamp
 from keeper.protocols.morpho_blue import rules
-from keeper.protocols.morpho_blue.asking import Answers, ask
 from keeper.protocols.morpho_blue.model import PARAMS_TYPE, Market, Position, State
 
 HEALTHY: Final = "position is healthy"

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from keeper.chain.asking import Answers, ask
 from keeper.domain.reads import Call
 from keeper.domain.units import Address, BaseCurrency, Timestamp, TokenUnits, Wad, mul_div_floor
-from keeper.protocols.morpho_blue.asking import Answers, ask
 from keeper.protocols.morpho_blue.events import Pair
 from keeper.protocols.morpho_blue.model import (
     Feed,
@@ -56,14 +56,14 @@ def block_read(structure: Structure, active: Collection[MarketId], answers: Answ
     states, prices = dict[MarketId, State](), dict[MarketId, OraclePrice | None]()
     for market in markets:
         states[market.id] = _state(market, answers)
-        price = answers.maybe_word()
+        price = answers.maybe_integer()
         prices[market.id] = None if price is None else OraclePrice(price)
     usd = dict[Address, BaseCurrency]()
     for token, feed in sorted(structure.feeds.items()):
-        answer = _usd(feed, answers.maybe_word())
+        answer = _usd(feed, answers.maybe_integer())
         if answer is not None:
             usd[token] = answer
-    balances = {token: answers.maybe_word() for token in _tokens(markets)}
+    balances = {token: answers.maybe_integer() for token in _tokens(markets)}
     return Read(
         states=states,
         prices=prices,

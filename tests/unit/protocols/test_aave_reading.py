@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 
 from keeper.chain.abi import encoded
+from keeper.chain.asking import Answers, symbol_of
 from keeper.domain.errors import MarketUnreadable
 from keeper.domain.head import Head
 from keeper.domain.reads import CallResult, Log
 from keeper.protocols.aave_v3 import events, reader
 from keeper.protocols.aave_v3.adapter import AaveMarket, Options
-from keeper.protocols.aave_v3.asking import Answers, symbol_of
 from keeper.protocols.aave_v3.model import Account, Holding
 from tests.unit.protocols import aave_builders as build
 

@@ -4,13 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from keeper.chain.abi import encoded
+from keeper.chain.asking import Answers, symbol_of
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Head
 from keeper.domain.reads import CallResult, Log
 from keeper.domain.units import deployment
 from keeper.protocols.morpho_blue import events
 from keeper.protocols.morpho_blue.adapter import Options, build
-from keeper.protocols.morpho_blue.asking import Answers, symbol_of
 from keeper.protocols.morpho_blue.calls import EXECUTOR_MODULE, liquidation_step
 from keeper.protocols.morpho_blue.model import PARAMS_TYPE
 from tests.unit.protocols.morpho_builders import BORROWER, MORPHO, USDC, WETH, market, params
@@ -148,7 +148,7 @@ def test_answers_that_lack_are_the_markets_fault():
     with pytest.raises(MarketUnreadable):
         short.next()
     failed = Answers([CallResult(success=False, data=bytes(32))])
-    assert failed.maybe_word() is None
+    assert failed.maybe_integer() is None
 
 
 def test_nothing_is_known_before_discovery():

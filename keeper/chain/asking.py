@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from keeper.chain.abi import calldata, decoded, word
+from keeper.chain.abi import address_at, calldata, decoded, word
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address
 
-_SHOWN = 10
-_LONGEST_SYMBOL = 32
-_LONGEST_ANSWER = 1024
+SYMBOL_SHOWN = 10
 
 
 def ask(target: Address, signature: str, *values: object) -> Call:
@@ -30,6 +28,13 @@ class Answers:
         except StopIteration:
             raise MarketUnreadable("fewer answers than questions") from None
 
+    def data(self, what: str) -> bytes:
+        """Return the next answer's bytes; MarketUnreadable if it failed or says nothing."""
+        answer = self.next()
+        if not answer.success or not answer.data:
+            raise MarketUnreadable(f"{what} does not answer")
+        return answer.data
+
     def words(self, count: int, what: str) -> tuple[int, ...]:
         """Return the next answer's first words; MarketUnreadable if it has fewer, or failed."""
         answer = self.next()
@@ -40,22 +45,47 @@ class Answers:
         except RpcMalformed:
             raise MarketUnreadable(f"{what} answers less than {count} numbers") from None
 
-    def maybe_word(self) -> int | None:
-        """Return the next answer's only word; None if it failed or is anything else."""
+    def integer(self, what: str) -> int:
+        """Return the next answer's first word; MarketUnreadable if it failed."""
+        data = self.data(what)
+        try:
+            return word(data, 0)
+        except RpcMalformed:
+            raise MarketUnreadable(f"{what} answers without a number") from None
+
+    def maybe_integer(self, at: int = 0) -> int | None:
+        """Return a word of the next answer; None if it failed or is too short."""
         answer = self.next()
         try:
-            return word(answer.data, 0) if answer.success else None
+            return word(answer.data, at) if answer.success else None
         except RpcMalformed:
             return None
+
+    def address(self, what: str) -> Address:
+        """Return the next answer's address; MarketUnreadable if it is none."""
+        data = self.data(what)
+        try:
+            return address_at(data, 0)
+        except RpcMalformed:
+            raise MarketUnreadable(f"{what} answers without an address") from None
+
+    def maybe_address(self) -> Address | None:
+        """Return the next answer's address; None if it failed, is none, or is zero."""
+        answer = self.next()
+        try:
+            found = address_at(answer.data, 0) if answer.success else None
+        except RpcMalformed:
+            return None
+        return found if found is not None and int(found, 16) else None
 
 
 def symbol_of(answer: CallResult, token: Address) -> str:
     """Return a token's symbol from text, from 32 bytes, or from its address."""
     text = ""
-    if answer.success and len(answer.data) <= _LONGEST_ANSWER:
+    if answer.success:
         try:
             text = str(decoded(("string",), answer.data)[0])
         except RpcMalformed:
             text = answer.data[:32].split(b"\0")[0].decode("utf-8", "ignore")
     printable = "".join(letter for letter in text if letter.isprintable()).strip()
-    return printable[:_LONGEST_SYMBOL] or token[:_SHOWN]
+    return printable[:32] or token[:SYMBOL_SHOWN]
