@@ -1,0 +1,132 @@
+"""Is it alive, is it ready, and if not: which part, and why."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from keeper.domain.units import MarketKey
+from keeper.observe.redaction import one_line
+from keeper.observe.stages import Stage
+from keeper.observe.vitals import Vitals
+
+Check = Callable[[], str]
+"""Says in one line what is wrong with a component; empty where nothing is. Must not wait."""
+
+LEAST_PATIENCE: Final = 10.0
+"""Seconds that a head may be late by, however short the chain's blocks are."""
+ENDPOINT_PATIENCE: Final = 2.0
+"""Seconds that an endpoint may fail for: reads are repeated that long."""
+CLOCK_PATIENCE: Final = 60.0
+"""Seconds that a block may be older than the clock says, beyond the patience with heads."""
+LEAST_FREE_BYTES: Final = 16 * 1024 * 1024
+"""Free space below which the journal is about to fail."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Health:
+    """The components' checks by name; readiness is that all of them pass."""
+
+    checks: dict[str, Check] = field(default_factory=dict)
+
+    def report(self) -> Mapping[str, str]:
+        """Return what is wrong with each component, in one line without secrets; empty if well."""
+        return {name: one_line(check()) for name, check in self.checks.items()}
+
+
+def patience(block_seconds: float, blocks: int) -> float:
+    """Return how long to wait for the next head before it is late, in seconds."""
+    return max(block_seconds * blocks, LEAST_PATIENCE)
+
+
+def head_check(vitals: Vitals, limit: float, wall: Callable[[], float] | None) -> Check:
+    """
+    Return the check of fresh heads: ``limit`` is in seconds.
+
+    ``wall`` is the clock that the blocks' timestamps should agree with; None where a
+    chain's time is its own.
+    """
+
+    def check() -> str:
+        age = vitals.seconds_since(Stage.HEAD)
+        if age is None or vitals.head is None:
+            return "no block was heard of yet"
+        if age > limit:
+            return f"no new block for {age:.0f} s, the limit is {limit:.0f} s"
+        behind = wall() - vitals.head.timestamp if wall is not None else 0.0
+        if behind > limit + CLOCK_PATIENCE:
+            return f"the newest block is {behind:.0f} s old by this machine's clock"
+        return ""
+
+    return check
+
+
+def work_check(vitals: Vitals, limit: float) -> Check:
+    """Return the check that blocks are worked on to the end, the newest not ``limit`` s ago."""
+
+    def check() -> str:
+        since, heard = vitals.seconds_since(Stage.RECORDED), vitals.seconds_since(Stage.HEAD)
+        why = f": {vitals.trouble}" if vitals.trouble else ""
+        if since is None:
+            return f"no block was worked on to the end yet{why}"
+        if heard is not None and since - heard > limit:
+            return f"no block was worked on to the end for {since:.0f} s{why}"
+        return ""
+
+    return check
+
+
+def endpoint_check(vitals: Vitals) -> Check:
+    """Return the check that the node answers."""
+
+    def check() -> str:
+        since = vitals.failing_since
+        if since is None or vitals.clock() - since < ENDPOINT_PATIENCE:
+            return ""
+        return f"no endpoint has answered for {vitals.clock() - since:.0f} s"
+
+    return check
+
+
+def markets_check(markets: int, quarantined: Callable[[], Mapping[MarketKey, str]]) -> Check:
+    """Return the check that of so many markets one at least can be read."""
+
+    def check() -> str:
+        faults = quarantined()
+        if len(faults) < markets:
+            return ""
+        return "no market can be read: " + "; ".join(f"{key}: {why}" for key, why in faults.items())
+
+    return check
+
+
+def journal_check(path: Path, failing: Callable[[], bool]) -> Check:
+    """
+    Return the check that the journal can be written.
+
+    It is the file that was there when the check was made, with space left beside it.
+    """
+    made = _identity(path)
+
+    def check() -> str:
+        if failing():
+            return "the last commit to the journal failed"
+        if made is None or _identity(path) != made:
+            return "the journal's file is gone, or another one is in its place"
+        if not os.access(path, os.W_OK):
+            return "the journal's file may not be written"
+        space = os.statvfs(path)
+        if space.f_bavail * space.f_frsize < LEAST_FREE_BYTES:
+            return "the journal's disk is full"
+        return ""
+
+    return check
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

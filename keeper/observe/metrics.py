@@ -1,0 +1,162 @@
+"""
+The metrics, by Prometheus' conventions: names, units, labels.
+
+No label holds an account, a transaction or an endpoint's address. Amounts are floats in gwei
+or ether, for people to look at; what was earned to the wei is in the journal.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from keeper.domain.units import GWEI, WAD
+
+FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Seconds: from a local node's answer to a time-out."""
+SLOW: Final = (1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600)
+"""Seconds: from one block to many."""
+DEPTHS: Final = (1, 2, 3, 5, 8, 16, 32, 64, 128)
+"""Blocks."""
+
+
+class Metrics:
+    """
+    Every metric of one node, in a registry of its own.
+
+    ``requests`` is the count of JSON-RPC requests by method, which is read when asked for.
+    """
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self.requests: dict[str, int] = {}
+        self.journal_failures = 0
+        ProcessCollector(registry=self.registry)
+        self.registry.register(_Read(self))
+        self._about_the_chain()
+        self._about_the_work()
+        self._about_money()
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus' text format 0.0.4."""
+        return generate_latest(self.registry)
+
+    def _about_the_chain(self) -> None:
+        self.build = self._gauge("build_info", "What runs; always 1", "version", "chain_id", "mode")
+        self.head_number = self._gauge("head_block_number", "Number of the newest block heard of")
+        self.head_age = self._gauge("head_age_seconds", "Time since the newest block was heard of")
+        self.head_time = self._gauge("head_timestamp_seconds", "The newest block's own timestamp")
+        self.reorgs = self._histogram("reorg_depth_blocks", "Blocks that a reorg took back", DEPTHS)
+        self.rpc_seconds = self._histogram(
+            "rpc_request_duration_seconds",
+            "From a message to a node to its answer; several methods in one are a batch",
+            FAST,
+            "endpoint",
+            "method",
+        )
+        self.rpc_errors = self._counter(
+            "rpc_errors",
+            "Requests that failed, by the keeper's error code; a call that reverts is one, too",
+            "endpoint",
+            "method",
+            "class",
+        )
+
+    def _about_the_work(self) -> None:
+        self.positions = self._gauge(
+            "positions", "Accounts with debt, by how near to liquidation", "market", "band"
+        )
+        self.quarantined = self._gauge(
+            "market_quarantined", "1 for a market that cannot be read", "market"
+        )
+        self.scan = self._histogram("scan_duration_seconds", "Time to read a block's markets", FAST)
+        self.to_decision = self._histogram(
+            "block_to_decision_seconds", "From hearing of a block to its decisions", FAST
+        )
+        self.to_submit = self._histogram(
+            "block_to_submit_seconds", "From hearing of a block to its transactions' leaving", FAST
+        )
+        self.decisions = self._counter(
+            "decisions",
+            "Decisions as told: a skip once until its reason changes",
+            "outcome",
+            "reason",
+        )
+        self.blocks = self._counter("blocks", "Blocks taken up, by what became of them", "result")
+        self.progress = self._gauge(
+            "last_progress_timestamp_seconds", "When a stage was last passed", "stage"
+        )
+        self.lag = self._histogram(
+            "eventloop_lag_seconds", "By how much a timer of the process came late", FAST
+        )
+
+    def _about_money(self) -> None:
+        self.tx = self._counter("tx", "Nonces, by the state they came into", "state")
+        self.attempts = self._counter("tx_attempts", "Signed bytes that left", "kind", "result")
+        self.bumps = self._counter("tx_fee_bumps", "Transactions replaced by dearer ones")
+        self.inflight = self._gauge("tx_inflight", "Nonces that no block consumed yet")
+        self.confirm = self._histogram(
+            "tx_confirm_duration_seconds", "From the first send of a nonce to its receipt", SLOW
+        )
+        self.plans = self._counter("plans", "Liquidations in mined transactions", "result")
+        self.gas_spent = self._gauge("gas_spent_ether", "Gas paid since the start, less reorgs")
+        self.profit = self._gauge(
+            "profit_ether", "Profit less gas since the start, at the plans' prices, less reorgs"
+        )
+        self.gas_price = self._gauge("tx_gas_price_gwei", "What a gas cost in the newest receipt")
+        self.nonce = self._gauge("nonce", "The next nonce, by whom one asks", "kind")
+        self.balance = self._gauge("wallet_balance_ether", "What the key's account holds")
+        self.breaker = self._gauge("breaker_open", "1 for a switch that holds sending", "name")
+        self.held = self._gauge("signing_held", "1 while nothing, or not all, may be sent")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"keeper_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"keeper_{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(f"keeper_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+
+class _Read(Collector):
+    """What others count anyway."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counts as they are now."""
+        asked = CounterMetricFamily(
+            "keeper_rpc_requests", "JSON-RPC requests, each of a batch", labels=["method"]
+        )
+        for method, count in sorted(self._metrics.requests.items()):
+            asked.add_metric([method], count)
+        yield asked
+        failures = self._metrics.journal_failures
+        yield CounterMetricFamily(
+            "keeper_journal_errors", "What the journal could not keep", value=failures
+        )
+
+
+def ether(wei: int) -> float:
+    """Return wei as ether, for people to look at."""
+    return wei / WAD
+
+
+def gwei(wei: int) -> float:
+    """Return wei as gwei, for people to look at."""
+    return wei / GWEI

@@ -1,0 +1,73 @@
+"""The node's events, counted: what it told is what the metrics say."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from keeper.observe.events import Event
+from keeper.observe.metrics import Metrics, ether, gwei
+
+TX_STATES = ("submitted", "succeeded", "reverted", "cancelled", "reopened", "final")
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Counts events; an event that it does not know counts for nothing."""
+
+    metrics: Metrics
+    clock: Callable[[], float] = time.monotonic
+    _sent: dict[object, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for state in TX_STATES:
+            self.metrics.tx.labels(state)
+
+    def told(self, event: Event) -> None:
+        """Count one event."""
+        known: Mapping[str, Callable[[Event], None]] = {
+            "decision": self._decision,
+            "attempt": self._attempt,
+            "included": self._included,
+            "reopened": self._reopened,
+            "final": self._final,
+        }
+        count = known.get(str(event.get("event")))
+        if count is not None:
+            count(event)
+
+    def _decision(self, event: Event) -> None:
+        self.metrics.decisions.labels(str(event["action"]), str(event["reason"])).inc()
+
+    def _attempt(self, event: Event) -> None:
+        kind = str(event["kind"])
+        self.metrics.attempts.labels(kind, str(event["result"])).inc()
+        if kind == "send":
+            self.metrics.tx.labels("submitted").inc()
+            self._sent.setdefault(event["nonce"], self.clock())
+        elif kind == "bump":
+            self.metrics.bumps.inc()
+
+    def _included(self, event: Event) -> None:
+        cancelled = event["kind"] == "cancel"
+        state = "cancelled" if cancelled else "succeeded" if event["success"] else "reverted"
+        self.metrics.tx.labels(state).inc()
+        self.metrics.gas_price.set(gwei(int(str(event["gas_price_wei"]))))
+        since = self._sent.pop(event["nonce"], None)
+        if since is not None:
+            self.metrics.confirm.observe(self.clock() - since)
+        plans = event["plans"]
+        for plan in plans if isinstance(plans, list) else []:
+            self.metrics.plans.labels("failed" if plan["failure"] else "succeeded").inc()
+        self._book(event, 1)
+
+    def _reopened(self, event: Event) -> None:
+        self.metrics.tx.labels("reopened").inc()
+        self._book(event, -1)
+
+    def _final(self, event: Event) -> None:
+        self.metrics.tx.labels("final").inc()
+        self._sent.pop(event["nonce"], None)
+
+    def _book(self, event: Event, sign: int) -> None:
+        self.metrics.gas_spent.inc(sign * ether(int(str(event["gas_cost_wei"]))))
+        self.metrics.profit.inc(sign * ether(int(str(event["net_profit_wei"]))))

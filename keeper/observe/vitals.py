@@ -1,0 +1,118 @@
+"""What is known of a running node: when it last got on, and what its endpoint answered."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from keeper.chain.rpc import Exchange
+from keeper.domain.account import AccountHealth
+from keeper.domain.errors import ChainError, RpcUnavailable
+from keeper.domain.head import Head
+from keeper.domain.units import BlockHash, MarketKey, deployment
+from keeper.observe.metrics import Metrics
+from keeper.observe.stages import Stage
+from keeper.risk.tiers import Thresholds, Tier, tier_of
+
+REMEMBERED: Final = 64
+"""Heads whose arrival is remembered until they, or later ones, are worked on."""
+UNCOUNTED: Final = 10_000
+"""Exchanges that wait to be counted; the oldest give way."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Vitals:
+    """
+    A ``Watch``. While a block is worked on it only notes the time; it counts afterwards.
+
+    ``head`` is the newest head and ``failing_since`` when the endpoint began to fail, by
+    ``clock``; None while it answers. ``trouble`` is the code of what a block failed for last.
+    """
+
+    metrics: Metrics
+    thresholds: Thresholds
+    clock: Callable[[], float] = time.monotonic
+    head: Head | None = None
+    failing_since: float | None = None
+    trouble: str = ""
+    passed_at: dict[Stage, float] = field(default_factory=dict)
+    _marks: dict[Stage, tuple[BlockHash, float]] = field(default_factory=dict)
+    _arrivals: dict[BlockHash, float] = field(default_factory=dict)
+    _exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=UNCOUNTED))
+
+    def passed(self, stage: Stage, head: Head) -> None:
+        """Note that a stage was reached, now."""
+        now = self.clock()
+        self.passed_at[stage] = now
+        if stage is Stage.HEAD:
+            self.head = head
+            self._arrivals[head.hash] = now
+            if len(self._arrivals) > REMEMBERED:
+                del self._arrivals[next(iter(self._arrivals))]
+        else:
+            self._marks[stage] = (head.hash, now)
+
+    def measured(self, exchange: Exchange) -> None:
+        """Note what an endpoint answered."""
+        self._exchanges.append(exchange)
+        if RpcUnavailable.code not in exchange.errors:
+            self.failing_since = None
+        elif self.failing_since is None:
+            self.failing_since = self.clock()
+
+    def reorged(self, depth: int) -> None:
+        """Note how many blocks a reorganisation took back."""
+        self.metrics.reorgs.observe(depth)
+
+    def skipped(self, head: Head, error: ChainError) -> None:
+        """Note that a block could not be read."""
+        self.trouble = error.code
+        self._arrivals.pop(head.hash, None)
+        self.metrics.blocks.labels(error.code).inc()
+
+    def done(self, head: Head, accounts: Sequence[AccountHealth]) -> None:
+        """Note that a block was worked on to the end, and whom it found."""
+        self.trouble = ""
+        self.metrics.blocks.labels("done").inc()
+        arrived = self._arrivals.pop(head.hash, None)
+        taken, read = self._mark(Stage.TAKEN, head), self._mark(Stage.READ, head)
+        if taken is not None and read is not None:
+            self.metrics.scan.observe(read - taken)
+        for stage, histogram in (
+            (Stage.DECIDED, self.metrics.to_decision),
+            (Stage.SUBMITTED, self.metrics.to_submit),
+        ):
+            reached = self._mark(stage, head)
+            if arrived is not None and reached is not None:
+                histogram.observe(reached - arrived)
+        self._count_positions(accounts)
+
+    def count_exchanges(self) -> None:
+        """Count what was noted of the endpoints' answers."""
+        while self._exchanges:
+            one = self._exchanges.popleft()
+            endpoint, methods = str(one.endpoint), set(one.methods)
+            method = one.methods[0] if len(methods) == 1 else "batch"
+            self.metrics.rpc_seconds.labels(endpoint, method).observe(one.seconds)
+            for code, count in Counter(one.errors).items():
+                self.metrics.rpc_errors.labels(endpoint, method, code).inc(count)
+
+    def seconds_since(self, stage: Stage) -> float | None:
+        """Return how long ago a stage was last passed; None if never."""
+        at = self.passed_at.get(stage)
+        return None if at is None else self.clock() - at
+
+    def _mark(self, stage: Stage, head: Head) -> float | None:
+        marked, at = self._marks.get(stage, ("", 0.0))
+        return at if marked == head.hash else None
+
+    def _count_positions(self, accounts: Sequence[AccountHealth]) -> None:
+        names = {one: deployment(one) for one in {each.market for each in accounts}}
+        counts: Counter[tuple[MarketKey, Tier]] = Counter(
+            (names[one.market], tier_of(one, self.thresholds)) for one in accounts
+        )
+        self.metrics.positions.clear()
+        for market in sorted(set(names.values())):
+            for tier in Tier:
+                self.metrics.positions.labels(market, str(tier)).set(counts[market, tier])

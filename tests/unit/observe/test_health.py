@@ -1,0 +1,129 @@
+"""Ready means: it would act now. Each part says in one line why it would not."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from keeper.chain.rpc import Exchange
+from keeper.domain.errors import RpcUnavailable
+from keeper.observe.health import (
+    ENDPOINT_PATIENCE,
+    Health,
+    endpoint_check,
+    head_check,
+    journal_check,
+    markets_check,
+    patience,
+    work_check,
+)
+from keeper.observe.metrics import Metrics
+from keeper.observe.stages import Stage
+from keeper.observe.vitals import Vitals
+from keeper.risk.tiers import DEFAULT
+
+
+class Clock:
+    """Time that moves when it is told to."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def vitals():
+    return Vitals(metrics=Metrics(), thresholds=DEFAULT, clock=Clock())
+
+
+def a_head(number=7, timestamp=0):
+    return SimpleNamespace(number=number, hash=f"0x{number:x}", timestamp=timestamp)
+
+
+def test_a_head_is_late_after_some_blocks_but_never_within_seconds():
+    """Blocks of 250 ms must not make a readiness that flickers."""
+    assert patience(12.0, 3) == 36.0
+    assert patience(0.25, 3) == 10.0
+
+
+def test_a_head_that_does_not_come_is_told_with_its_age(vitals):
+    """A socket that stays open and says nothing looks healthy to everybody else."""
+    check = head_check(vitals, 36.0, None)
+    before = check()
+    vitals.passed(Stage.HEAD, a_head())
+    fresh = check()
+    vitals.clock.now += 37
+
+    assert before == "no block was heard of yet"
+    assert fresh == ""
+    assert check() == "no new block for 37 s, the limit is 36 s"
+
+
+def test_new_heads_of_long_ago_are_not_fresh(vitals):
+    """A node that still synchronises brings heads by the dozen, all of them old."""
+    vitals.passed(Stage.HEAD, a_head(timestamp=5_000))
+
+    assert head_check(vitals, 36.0, lambda: 5_090.0)() == ""
+    assert "is 97 s old" in head_check(vitals, 36.0, lambda: 5_097.0)()
+    assert head_check(vitals, 36.0, None)() == ""
+
+
+def test_heads_without_work_done_on_them_are_no_health(vitals):
+    """Every block may come, and every one fail to be read."""
+    check = work_check(vitals, 10.0)
+    assert check() == "no block was worked on to the end yet"
+    vitals.passed(Stage.RECORDED, a_head())
+    vitals.clock.now += 11
+    quiet = check()
+    vitals.passed(Stage.HEAD, a_head(8))
+    vitals.skipped(a_head(8), RpcUnavailable("x"))
+
+    assert quiet == ""
+    assert check() == "no block was worked on to the end for 11 s: rpc_unavailable"
+
+
+def test_an_endpoint_may_fail_for_as_long_as_reads_are_repeated(vitals):
+    """One lost answer is not an outage; a refusal is an answer."""
+    check = endpoint_check(vitals)
+    vitals.measured(Exchange(0, ["eth_call"], 0.1, ["rpc_unavailable"]))
+    at_once = check()
+    vitals.clock.now += ENDPOINT_PATIENCE + 1
+    vitals.measured(Exchange(0, ["eth_call"], 0.1, ["rpc_unavailable"]))
+    later = check()
+    vitals.measured(Exchange(0, ["eth_call"], 0.1, ["rpc_refused"]))
+
+    assert (at_once, later, check()) == ("", "no endpoint has answered for 3 s", "")
+
+
+def test_one_readable_market_is_enough():
+    """A market in quarantine is told elsewhere; the others are still worth liquidating."""
+    faults = {"m:1": "oracle reverts"}
+    check = markets_check(2, lambda: faults)
+    one_left = check()
+    faults["m:2"] = "no code"
+
+    assert one_left == ""
+    assert check() == "no market can be read: m:1: oracle reverts; m:2: no code"
+
+
+def test_a_journal_that_was_moved_away_is_missed(tmp_path):
+    """Its file is open still and takes every write: into nothing that a restart would find."""
+    path = tmp_path / "keeper.sqlite"
+    path.write_bytes(b"x")
+    check = journal_check(path, lambda: False)
+    before = check()
+    path.rename(tmp_path / "old.sqlite")
+    gone = check()
+    path.write_bytes(b"y")
+
+    assert before == ""
+    assert "gone" in gone
+    assert "another one is in its place" in check()
+    assert "last commit" in journal_check(path, lambda: True)()
+
+
+def test_a_reason_is_one_line_without_an_endpoint():
+    """What a probe prints ends in logs of other programs."""
+    health = Health(checks={"x": lambda: "lost\nwss://node.example/v2/SECRET", "y": str})
+
+    assert health.report() == {"x": "lost wss://node.example", "y": ""}
