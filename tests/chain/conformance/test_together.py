@@ -6,14 +6,14 @@ from keeper.chain.reader import connect
 from tests.chain.conformance.books import fall, followed, state
 from tests.chain.conformance.keepers import configured, decided, protocol, taken
 from tests.chain.executor_world import undo
-from tests.chain.worlds import driven, plans_of
+from tests.chain.worlds import decisions, driven, plans_of
 from tests.support.threaded import proxied
 
 QUIET = {"eth_getLogs": 1, "eth_call": 1}
 
 
 def test_they_share_ranking_and_transactions(together, tmp_path):
-    """Every protocol's plans are in the same transactions, and none fails."""
+    """Every protocol's plans are in the same transactions, none fails, and one lends to another."""
     keeper = configured(tmp_path / "keeper", together.devnet, *together.worlds)
     fall(together.worlds[0], 1, leave_pools=False)
 
@@ -25,6 +25,14 @@ def test_they_share_ranking_and_transactions(together, tmp_path):
     assert [plan["failure"] for plan in plans_of(events) if plan["failure"]] == []
     done = Counter(protocol(plan["market"]) for plan in plans_of(events))
     assert len(done) == len(together.worlds)
+    names = {world.options()["protocol"] for world in together.worlds}
+    lent = {
+        (protocol(one["market"]), name)
+        for one in decisions(events, "liquidate")
+        for name in names
+        if one["funding"].startswith(name)
+    }
+    assert any(taker != lender for taker, lender in lent)
 
 
 def test_they_share_exit_depth(together, tmp_path):
