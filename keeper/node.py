@@ -4,11 +4,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from keeper.abilities import ReportsParity
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
-from keeper.domain.errors import ChainError, NotBroadcast, OutcomeUnknown, SubmissionError
+from keeper.domain.errors import (
+    BreakerOpen,
+    ChainError,
+    NotBroadcast,
+    OutcomeUnknown,
+    SubmissionError,
+)
 from keeper.domain.head import Head
 from keeper.domain.units import Address, MarketKey
 from keeper.latest import Latest
@@ -27,6 +34,16 @@ log = logging.getLogger(__name__)
 
 Decide = Callable[[Head, Sequence[MarketSnapshot], InFlight], Awaitable[Decided]]
 """The pipeline, with what it needs bound to it."""
+
+
+@runtime_checkable
+class HoldsBack(Protocol):
+    """A submitter whose limits may hold back what was decided."""
+
+    @property
+    def held(self) -> str:
+        """Why a limit holds batches, or held some of the last ones; empty where none does."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +69,12 @@ class Node:
     _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
 
     async def run(self, blocks: int | None = None) -> None:
-        """Act on every head until cancelled, or on ``blocks`` heads and see them through."""
+        """
+        Act on every head until cancelled, or on ``blocks`` heads and see them through.
+
+        Raises:
+            BreakerOpen: after so many blocks a limit holds what is to be sent.
+        """
         newest: Latest[Head] = Latest()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -61,6 +83,12 @@ class Node:
                 following.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from group
+        held = self._held()
+        if held:
+            raise BreakerOpen(held, hint="see `keeper breaker list`")
+
+    def _held(self) -> str:
+        return self.submitter.held if isinstance(self.submitter, HoldsBack) else ""
 
     async def _follow(self, newest: Latest[Head]) -> None:
         async for head in self.heads.heads():
@@ -159,7 +187,7 @@ class Node:
             return
         try:
             taken = await self.submitter.submit(result.batches, result.head)
-            why = "gas is too expensive for it now, or too much is in flight"
+            why = self._held() or "gas is too expensive for it now, or too much is in flight"
         except NotBroadcast as error:
             taken, why = (), str(error)
         except OutcomeUnknown as error:

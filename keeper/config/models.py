@@ -189,6 +189,29 @@ class Policy(Section):
         return self
 
 
+MostEther = Annotated[Exact, Field(gt=0, le=10**9)]
+"""A bound in ether, exact; there is none that cannot be set high enough."""
+
+
+class Limits(Section):
+    """What the keeper may spend on gas, how often it may fail, what its wallet should hold."""
+
+    max_gas_per_transaction_eth: MostEther = Decimal(5)
+    max_gas_per_hour_eth: MostEther = Decimal(20)
+    max_gas_per_day_eth: MostEther = Decimal(50)
+    max_consecutive_reverts: Whole = Field(default=5, ge=1, le=10_000)
+    min_balance_eth: Exact = Field(default=Decimal(0), ge=0, le=10**9)
+    max_balance_eth: MostEther = Decimal(25)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.max_gas_per_hour_eth > self.max_gas_per_day_eth:
+            refuse("max_gas_per_hour_eth is more than max_gas_per_day_eth")
+        if self.min_balance_eth >= self.max_balance_eth:
+            refuse("min_balance_eth is not less than max_balance_eth")
+        return self
+
+
 class Journal(Section):
     """The record of what was decided, signed and sent."""
 
@@ -245,6 +268,7 @@ class Settings(Section):
     executor: tuple[Executor, ...] = ()
     wallet: Wallet = Wallet()
     policy: Policy = Policy()
+    limits: Limits = Limits()
     journal: Journal = Journal()
     run: Run = Run()
     log: Log = Log()

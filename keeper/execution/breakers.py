@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
-from keeper.domain.errors import BreakerOpen, ChainError
+from keeper.domain.errors import ChainError
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, Timestamp, Wei
 from keeper.execution.chain import Emit
@@ -191,11 +191,6 @@ class Breakers:
         await self._load()
         self._refused = None
         self._tell(breaker, "closed", "reset by the operator", head)
-
-    def refuse_held(self) -> None:
-        """Raise BreakerOpen where a limit holds new transactions, or held some of the last ones."""
-        if self.held:
-            raise BreakerOpen(self.held, hint="see `keeper breaker list`")
 
     def _open(self) -> list[OpenBreaker]:
         return [one.open for one in self._states.values() if one.open is not None]

@@ -233,6 +233,11 @@ class NodeSubmitter:
         """Why a limit holds new batches, or held some of the last ones; empty where none does."""
         return self.guard.held
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new is sent, by a limit or by an operator."""
+        return bool(self.guard.refusal())
+
     def _commanded(self, nonce: int) -> tuple[Submission, Head]:
         bound = {one.nonce: one for one in self.tracker.bound()}
         if nonce not in bound or self._head is None:

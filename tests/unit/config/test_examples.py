@@ -32,6 +32,8 @@ def test_every_commented_default_is_the_real_default(tmp_path):
     assert spelled.policy == plain.policy
     assert spelled.chain == plain.chain
     assert spelled.run == plain.run
+    assert spelled.limits == plain.limits
+    assert "max_gas_per_hour_eth" in spelled.limits.model_fields_set
     assert spelled.observe == plain.observe
     assert "max_fee_gwei" in spelled.policy.model_fields_set
 
