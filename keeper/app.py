@@ -27,6 +27,7 @@ from keeper.execution.signer import LocalSigner, Mandate
 from keeper.execution.simulator import ExecutorSimulator
 from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
+from keeper.limiting import breakers_of
 from keeper.node import Decide, Node
 from keeper.observe.events import Event
 from keeper.pipeline import Decided, Planner, decided
@@ -175,6 +176,7 @@ async def live_submitter(
         fees=fees,
         bump_after_blocks=policy.bump_after_blocks,
         max_in_flight=await in_flight_limit(session.reader, signer.address, head),
+        guard=breakers_of(session.settings, journal, session.reader, signer.address, emit),
     )
     await submitter.reconcile(head)
     return submitter
