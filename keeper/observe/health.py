@@ -14,7 +14,7 @@ from keeper.observe.vitals import Vitals
 Check = Callable[[], str]
 """Says in one line what is wrong with a component; empty where nothing is. Must not wait."""
 
-LEAST_PATIENCE: Final = 10.0
+LEAST_PATIENCE: Final = 5.0
 """Seconds that a head may be late by, however short the chain's blocks are."""
 ENDPOINT_PATIENCE: Final = 2.0
 """Seconds that an endpoint may fail for: reads are repeated that long."""

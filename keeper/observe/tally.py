@@ -30,6 +30,7 @@ class Tally:
             "included": self._included,
             "reopened": self._reopened,
             "final": self._final,
+            "breaker": self._breaker,
         }
         count = known.get(str(event.get("event")))
         if count is not None:
@@ -67,6 +68,9 @@ class Tally:
     def _final(self, event: Event) -> None:
         self.metrics.tx.labels("final").inc()
         self._sent.pop(event["nonce"], None)
+
+    def _breaker(self, event: Event) -> None:
+        self.metrics.breaker.labels(str(event["name"])).set(event["state"] == "open")
 
     def _book(self, event: Event, sign: int) -> None:
         self.metrics.gas_spent.inc(sign * ether(int(str(event["gas_cost_wei"]))))

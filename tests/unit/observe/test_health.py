@@ -43,7 +43,7 @@ def a_head(number=7, timestamp=0):
 def test_a_head_is_late_after_some_blocks_but_never_within_seconds():
     """Blocks of 250 ms must not make a readiness that flickers."""
     assert patience(12.0, 3) == 36.0
-    assert patience(0.25, 3) == 10.0
+    assert patience(0.25, 3) == 5.0
 
 
 def test_a_head_that_does_not_come_is_told_with_its_age(vitals):

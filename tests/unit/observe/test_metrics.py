@@ -257,6 +257,18 @@ def test_the_time_to_a_receipt_runs_from_the_first_send():
     assert value(metrics, "keeper_tx_fee_bumps_total") == 1
 
 
+def test_a_breaker_is_open_from_its_event_to_the_next():
+    """Whoever is woken at night wants to know which limit it was."""
+    metrics = Metrics()
+    tally = Tally(metrics=metrics)
+    seen = []
+    for state in ("open", "closed"):
+        tally.told({"event": "breaker", "name": "reverts", "state": state})
+        seen.append(value(metrics, "keeper_breaker_open", name="reverts"))
+
+    assert seen == [1, 0]
+
+
 def test_an_event_that_nobody_counts_is_no_error():
     """A new event must not stop the node that tells it."""
     metrics = Metrics()
