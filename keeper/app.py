@@ -39,6 +39,7 @@ from keeper.storage.paper import PaperLedger
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
 from keeper.wallet import an_operator, hot_address, in_flight_limit, is_operator
+from keeper.watching import watch_of, watched
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +101,19 @@ async def run_session(
         await session.refuse_without_code(head)
     signer = await _signer(session, key, head) if options.mode is Mode.LIVE else None
     async with contextlib.AsyncExitStack() as stack:
+        own_clock = session.settings.chain.id in LOCAL_CHAINS
+        watching = await stack.enter_async_context(
+            watched(session, str(options.mode), own_clock=own_clock)
+        )
+        emit = emit if watching is None else watching.tapped(emit)
         parts = await _parts(session, options, signer, emit, stack)
+        if watching is not None:
+            watching.attach(parts.submitter, parts.journal)
         await session.follower.start(head, progress)
         _refuse_nothing_readable(session)
-        await _node(session, options, parts, emit).run(options.blocks)
+        node = _node(session, options, parts, emit)
+        node.watch = watch_of(watching)
+        await node.run(options.blocks)
 
 
 async def explained(
@@ -122,6 +132,7 @@ class _Parts:
     submitter: Submitter
     decisions: DecisionJournal | Forgetful
     decide: Decide | None
+    journal: Journal | None = None
 
 
 async def _parts(
@@ -154,6 +165,7 @@ async def _parts(
         submitter=submitter,
         decisions=DecisionJournal(journal.database),
         decide=partial(decided, planner),
+        journal=journal,
     )
 
 

@@ -1,0 +1,216 @@
+"""
+What of a running node can be looked at: its health and its metrics, put together.
+
+Nothing here is waited for by the work on a block: times are noted, and counted afterwards;
+what others hold anyway is read when somebody asks, and the wallet is asked for then, too.
+"""
+
+import asyncio
+import contextlib
+import platform
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import keeper
+from keeper.config.listening import listen_address
+from keeper.domain.errors import KeeperError
+from keeper.domain.head import Basis
+from keeper.execution.submitter import NodeSubmitter
+from keeper.observe.events import Event
+from keeper.observe.health import (
+    Check,
+    Health,
+    endpoint_check,
+    head_check,
+    journal_check,
+    markets_check,
+    patience,
+    work_check,
+)
+from keeper.observe.http import LOCAL_NAMES, Window, served
+from keeper.observe.metrics import Metrics, ether
+from keeper.observe.stages import Stage, Unwatched, Watch
+from keeper.observe.tally import Tally
+from keeper.observe.vitals import Vitals
+from keeper.ports import Submitter
+from keeper.session import Session
+from keeper.storage.journal import Journal
+
+Emit = Callable[[Event], None]
+
+WALLET_SECONDS: Final = 30.0
+"""How old the wallet's balance and nonces may be when they are asked for."""
+WALLET_PATIENCE: Final = 1.0
+"""How long a reader of the metrics waits for them."""
+LAG_SECONDS: Final = 1.0
+"""How often the event loop's lag is measured."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Watching:
+    """A node that can be looked at. ``watch`` goes to the node, ``tapped`` around its events."""
+
+    session: Session
+    metrics: Metrics
+    vitals: Vitals
+    health: Health
+    _tally: Tally = field(init=False)
+    _live: NodeSubmitter | None = None
+    _journal: Journal | None = None
+    _wallet_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self._tally = Tally(metrics=self.metrics)
+
+    @property
+    def watch(self) -> Watch:
+        """What the node tells its progress to."""
+        return self.vitals
+
+    def tapped(self, emit: Emit) -> Emit:
+        """Return ``emit``, which then also counts what was told."""
+
+        def told(event: Event) -> None:
+            emit(event)
+            self._tally.told(event)
+
+        return told
+
+    def attach(self, submitter: Submitter, journal: Journal | None) -> None:
+        """Look at what sends, and at its journal, from now on."""
+        if not isinstance(submitter, NodeSubmitter) or journal is None:
+            return
+        self._live, self._journal = submitter, journal
+        self.health.checks["journal"] = journal_check(
+            journal.path, lambda: journal.database.failing
+        )
+        self.health.checks["signing"] = signing_check(submitter)
+
+    async def text(self) -> bytes:
+        """Return the metrics as they are now."""
+        await self._look_at_wallet()
+        self._read()
+        return self.metrics.text()
+
+    def _read(self) -> None:
+        """Read what others hold."""
+        metrics, vitals = self.metrics, self.vitals
+        vitals.count_exchanges()
+        metrics.requests = dict(self.session.reader.requests)
+        if vitals.head is not None:
+            metrics.head_number.set(vitals.head.number)
+            metrics.head_time.set(vitals.head.timestamp)
+            metrics.head_age.set(vitals.seconds_since(Stage.HEAD) or 0.0)
+        for stage in vitals.passed_at:
+            metrics.progress.labels(str(stage)).set(
+                time.time() - (vitals.seconds_since(stage) or 0.0)
+            )
+        quarantined = self.session.follower.quarantined
+        for market in self.session.markets:
+            metrics.quarantined.labels(market.key).set(market.key in quarantined)
+        if self._live is not None and self._journal is not None:
+            metrics.inflight.set(len(self._live.tracker.bound()))
+            metrics.held.set(bool(self._live.held))
+            metrics.journal_failures = self._journal.database.failures
+
+    async def _look_at_wallet(self) -> None:
+        """Ask for balance and nonces, unless that was done just now; no answer is no news."""
+        now, head = time.monotonic(), self.vitals.head
+        fresh = self._wallet_at is not None and now - self._wallet_at < WALLET_SECONDS
+        if self._live is None or head is None or fresh:
+            return
+        self._wallet_at = now
+        reader, address = self.session.reader, self._live.signer.address
+        with contextlib.suppress(KeeperError, TimeoutError):
+            async with asyncio.timeout(WALLET_PATIENCE):
+                water = await self._live.tracker.journal.high_water()
+                own = self._live.tracker.journal.first_nonce if water is None else water + 1
+                self.metrics.nonce.labels("journal").set(own)
+                balance = await reader.balance(address, Basis(block_hash=head.hash))
+                self.metrics.balance.set(ether(balance))
+                for kind in ("latest", "pending"):
+                    count = await reader.transaction_count(address, kind)
+                    self.metrics.nonce.labels(kind).set(count)
+
+
+def signing_check(submitter: NodeSubmitter) -> Check:
+    """Return the check that what pays may be signed."""
+
+    def check() -> str:
+        if submitter.held:
+            return submitter.held
+        unexplained = submitter.tracker.unexplained
+        if unexplained:
+            return f"nonce {min(unexplained)} was used, and its receipt is not there yet"
+        return ""
+
+    return check
+
+
+@contextlib.asynccontextmanager
+async def watched(
+    session: Session, mode: str, *, own_clock: bool
+) -> AsyncIterator[Watching | None]:
+    """
+    Let the node be looked at while the context lasts; None where the settings say nowhere.
+
+    ``own_clock``: the chain's time has nothing to do with this machine's.
+    """
+    observe = session.settings.observe
+    if not observe.listen:
+        yield None
+        return
+    watching = _watching(session, mode, own_clock=own_clock)
+    host, port = listen_address(observe.listen)
+    window = Window(
+        health=watching.health,
+        metrics=watching.text,
+        version={
+            "version": keeper.__version__,
+            "python": platform.python_version(),
+            "chain_id": str(session.settings.chain.id),
+            "mode": mode,
+        },
+        hosts=LOCAL_NAMES | {host, *observe.hosts},
+    )
+    lagging = asyncio.create_task(_measure_lag(watching.metrics), name="measure-lag")
+    try:
+        async with served(window, host, port):
+            yield watching
+    finally:
+        lagging.cancel()
+        await asyncio.wait([lagging])
+
+
+def watch_of(watching: Watching | None) -> Watch:
+    """Return what the node tells its progress to, whether anybody looks or not."""
+    return Unwatched() if watching is None else watching.watch
+
+
+def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
+    settings = session.settings
+    metrics = Metrics()
+    vitals = Vitals(metrics=metrics, thresholds=settings.policy.tiers.thresholds)
+    metrics.build.labels(keeper.__version__, str(settings.chain.id), mode).set(1)
+    limit = patience(settings.chain.block_time_ms / 1000, settings.observe.late_after_blocks)
+    follower = session.follower
+    health = Health(
+        checks={
+            "head": head_check(vitals, limit, None if own_clock else time.time),
+            "work": work_check(vitals, limit),
+            "endpoint": endpoint_check(vitals),
+            "markets": markets_check(len(session.markets), lambda: follower.quarantined),
+        }
+    )
+    session.reader.rpc.measured = vitals.measured
+    follower.reorged = vitals.reorged
+    return Watching(session=session, metrics=metrics, vitals=vitals, health=health)
+
+
+async def _measure_lag(metrics: Metrics) -> None:
+    while True:
+        due = time.monotonic() + LAG_SECONDS
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.lag.observe(max(0.0, time.monotonic() - due))
