@@ -214,7 +214,7 @@ async def _plan(
         if found.apart:
             half = max(1, policy.max_plans_per_transaction // 2)
             policy = replace(policy, max_plans_per_transaction=half)
-    result.decisions = [*_as_sent(attempts.told(decisions), result.batches), *result.decisions]
+    result.decisions = [*attempts.told(_as_sent(decisions, result.batches)), *result.decisions]
 
 
 def _minimum(planner: Planner, candidate: Candidate) -> Wei:
@@ -223,18 +223,16 @@ def _minimum(planner: Planner, candidate: Candidate) -> Wei:
 
 
 def _as_sent(decisions: Sequence[Decision], batches: Sequence[Batch]) -> list[Decision]:
-    """Return the decisions with the plans as they are in the batches, and each account once."""
-    sent = {(p.market, p.account): p for batch in batches for p in batch.plans}
-    told: dict[tuple[MarketKey, Address], Decision] = {}
+    """Return the decisions with the plans as they are in the batches; the others are put off."""
+    sent = {(plan.market, plan.account): plan for batch in batches for plan in batch.plans}
+    told: list[Decision] = []
     for one in decisions:
-        key = (one.market, one.account)
+        plan = sent.get((one.market, one.account))
         if isinstance(one, Skip):
-            told[key] = one
-        elif key in sent:
-            told[key] = Liquidate(plan=sent[key])
+            told.append(one)
         else:
-            told[key] = _put_off(one)
-    return list(told.values())
+            told.append(_put_off(one) if plan is None else Liquidate(plan=plan))
+    return told
 
 
 def _put_off(one: Liquidate) -> Skip:

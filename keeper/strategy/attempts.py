@@ -53,12 +53,17 @@ class Attempts:
         self._given_up.append(skip)
 
     def told(self, decisions: Sequence[Decision]) -> list[Decision]:
-        """Return the last round's decisions and all that was given up, in that order."""
-        after = [
-            self._first.get((one.market, one.account), one) if isinstance(one, Skip) else one
-            for one in decisions
-        ]
-        return [*after, *self._given_up]
+        """
+        Return the last round's decisions and all that was given up, each account once.
+
+        Whoever failed before is skipped for that, unless it is liquidated after all.
+        """
+        told: dict[_Key, Decision] = {}
+        for one in decisions:
+            key = (one.market, one.account)
+            told[key] = self._first.get(key, one) if isinstance(one, Skip) else one
+        told.update({(one.market, one.account): one for one in self._given_up})
+        return list(told.values())
 
 
 def _failure(plan: Plan, failure: str) -> Skip:

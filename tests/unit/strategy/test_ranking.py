@@ -11,7 +11,7 @@ from keeper.domain.decision import Liquidate, Skip, SkipReason
 from keeper.domain.opportunity import LiquidityKey
 from keeper.domain.plan import FundingKind
 from keeper.strategy.batches import packed
-from keeper.strategy.candidate import dust, quotable
+from keeper.strategy.candidate import Tried, dust, quotable
 from keeper.strategy.gas import limits_of
 from keeper.strategy.ranking import sequenced
 from tests.unit.strategy.market import (
@@ -360,3 +360,35 @@ def test_plans_are_packed_in_order_under_every_limit():
     assert max(asked) <= by_gas.max_transaction_gas
     assert [plan for group in gassed for plan in group] == plans
     assert packed([], POLICY, COSTS, GAS) == []
+
+
+def test_every_pool_of_a_sale_has_less_to_lend_afterwards():
+    """The first of two pools pays out the token between them: a later plan cannot borrow that."""
+    first = Pool(address(910), (WBTC, WETH), (100 * 10**8, 3_000 * WAD))
+    second = weth_pool(10**8, number=911)
+    ten = 10 * WAD
+    lender = Lender(WETH, available=ten, lender=first.pool, holder=first.pool, fee_bps=1)
+    found = exits(
+        route(first, second, start=WBTC), pools=(first, second), lenders={WETH: (lender,)}
+    )
+    large = candidate(pair(1, 100_000, receive_token=WBTC))
+    small = candidate(Pair(address(2), ten, receive_token=WETH, spend_token=WETH))
+
+    alone, both = run([small], found), run([large, small], found)
+
+    assert [one.funding.lender for one in plans_of(alone)] == [first.pool]
+    assert [one.account for one in plans_of(both)] == [address(1)]
+    assert both[1].reason == SkipReason.NO_FUNDING
+
+
+def test_a_way_that_was_barred_is_not_taken_again():
+    """Pair, route and funding together are a way: the same route with other money is another."""
+    one = candidate(pair(1, 100_000))
+    found = over(weth_pool(10**9))
+    ways = []
+    while plans := plans_of(run([one], found)):
+        ways.append(Tried.by(plans[0]))
+        one = replace(one, barred=frozenset(ways))
+
+    assert len(ways) == len(set(ways)) == 2
+    assert len({way.pools for way in ways}) == 1
