@@ -36,6 +36,9 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
         help="Say why an account was, or was not, liquidated.",
     ),
     "tx": CommandSpec(target="keeper.cli.tx:app", help="The journal's intents and attempts."),
+    "breaker": CommandSpec(
+        target="keeper.cli.breaker:app", help="What holds new transactions: list, reset, pause."
+    ),
     "executor": CommandSpec(
         target="keeper.cli.executor:app", help="The on-chain executor: deploy, check, sweep."
     ),

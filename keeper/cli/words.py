@@ -6,6 +6,7 @@ from typing import Final
 from rich.text import Text
 
 from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
+from keeper.domain.breaker import Breaker
 from keeper.domain.decision import SkipReason
 from keeper.domain.units import WAD
 from keeper.observe.events import Event
@@ -81,6 +82,13 @@ def _receipt(event: Event) -> str:
     return f"{event['event']} nonce {event['nonce']} {event['hash']}{earned}"
 
 
+def _breaker(event: Event) -> str:
+    name, state = event["name"], event["state"]
+    by_hand = state == "open" and name in {Breaker.REVERTS, Breaker.PAUSED}
+    hint = f"; nothing new is sent until `keeper breaker reset {name}`" if by_hand else ""
+    return f"breaker {name} {state}: {event['detail']}{hint}"
+
+
 def _paper(event: Event) -> str:
     return f"would have netted {ether(event['net_profit_wei'])} ETH on {event['account']}"
 
@@ -106,6 +114,7 @@ _WORDED: Final[Mapping[str, Callable[[Event], str]]] = {
     "included": _receipt,
     "final": _receipt,
     "reopened": _receipt,
+    "breaker": _breaker,
     "paper": _paper,
     "paper_total": _paper_total,
 }

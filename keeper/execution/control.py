@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import socket
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -84,6 +85,17 @@ def ask(journal: Path, action: str, argument: str = "") -> dict[str, object]:
         EnvironmentFault: no node runs on this journal, or it did not answer.
     """
     return asyncio.run(_ask(socket_path(journal), action, argument))
+
+
+def is_listening(journal: Path) -> bool:
+    """Return whether a process answers on this journal's socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(TIMEOUT_SECONDS)
+        try:
+            probe.connect(str(socket_path(journal)))
+        except OSError:
+            return False
+    return True
 
 
 async def _ask(path: Path, action: str, argument: str) -> dict[str, object]:

@@ -1,0 +1,125 @@
+"""``keeper breaker``: what holds new transactions, and the commands that change it."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keeper import config
+from keeper.cli.options import ConfigOption, JsonOption
+from keeper.cli.output import print_json, print_line
+from keeper.config import Settings
+from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker
+from keeper.domain.errors import ConfigError, EnvironmentFault, JournalError
+from keeper.execution.control import ask, is_listening
+from keeper.execution.guard import named, not_open, paused_at
+from keeper.storage import breakers, database
+from keeper.storage.journal import Journal, sender_of
+
+app = typer.Typer(no_args_is_help=True, help="What holds new transactions: list, reset, pause.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `keeper breaker list` says.")]
+
+
+@app.command("list")
+def list_(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+    """List every breaker: open or closed, since which block, and why."""
+    found = _states(_settings(config_file).journal.path)
+    if as_json:
+        print_json({"breakers": [_document(one) for one in found]})
+        return
+    for one in found:
+        since = f"  since block {one.open.block_number}: {one.open.detail}" if one.open else ""
+        print_line(f"{one.name:<12}  {'OPEN' if one.open else 'closed'}{since}")
+
+
+@app.command()
+def reset(
+    name: NameArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
+) -> None:
+    """Close an open breaker; what was mined so far is out of its count."""
+    _command(_settings(config_file), "reset", named(name), as_json=as_json)
+
+
+@app.command()
+def pause(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+    """Send nothing new until `resume`, also after a restart."""
+    _command(_settings(config_file), "pause", Breaker.PAUSED, as_json=as_json)
+
+
+@app.command()
+def resume(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+    """Take back a `pause`."""
+    _command(_settings(config_file), "resume", Breaker.PAUSED, as_json=as_json)
+
+
+def _settings(config_file: Path | None) -> Settings:
+    return config.load(config_file).settings
+
+
+def _command(settings: Settings, action: str, breaker: Breaker, *, as_json: bool) -> None:
+    """Have the running node do it; where none runs, do it here, under the journal's lock."""
+    path = settings.journal.path
+    if is_listening(path):
+        _asked(path, action, breaker)
+    else:
+        _done_here(settings, action, breaker)
+    if as_json:
+        print_json({"action": action, "breakers": [_document(one) for one in _states(path)]})
+        return
+    still = [one.name for one in _states(path) if one.open]
+    print_line(f"{action} {breaker}: done; open: {', '.join(still) or 'none'}")
+
+
+def _asked(path: Path, action: str, breaker: Breaker) -> None:
+    answer = ask(path, action, breaker if action == "reset" else "")
+    if not answer.get("ok"):
+        known = {one.code: one for one in (ConfigError, JournalError)}
+        error = known.get(str(answer.get("code")), EnvironmentFault)
+        raise error(str(answer.get("error")), hint=str(answer.get("hint", "")))
+
+
+def _done_here(settings: Settings, action: str, breaker: Breaker) -> None:
+    path = settings.journal.path
+    sender = sender_of(path)
+    if sender is None:
+        raise JournalError(f"there is no journal at {path}", hint="`keeper run` makes it")
+    journal = Journal.open(path, chain_id=settings.chain.id, sender=sender)
+    try:
+        asyncio.run(_recorded(journal, action, breaker))
+    finally:
+        journal.close()
+
+
+async def _recorded(journal: Journal, action: str, breaker: Breaker) -> None:
+    argument = str(breaker) if action == "reset" else ""
+    await journal.record_control(action, argument, "asked, no node running")
+    if action == "pause":
+        await journal.open_breaker(paused_at(None))
+    elif not await journal.close_breaker(breaker, "reset", forgive=True):
+        await journal.record_control(action, argument, "failed: it is not open")
+        raise not_open(breaker)
+    await journal.record_control(action, argument, "done")
+
+
+def _states(path: Path) -> list[BreakerState]:
+    engine = database.reader(path)
+    try:
+        return database.read(engine, breakers.states)
+    finally:
+        engine.dispose()
+
+
+def _document(state: BreakerState) -> dict[str, object]:
+    return {"name": str(state.name), "open": state.open is not None} | _opened(state.open)
+
+
+def _opened(held: OpenBreaker | None) -> dict[str, object]:
+    if held is None:
+        return {"detail": "", "block_number": None, "block_time": None}
+    return {
+        "detail": held.detail,
+        "block_number": held.block_number,
+        "block_time": held.timestamp,
+    }
