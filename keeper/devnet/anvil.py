@@ -1,12 +1,13 @@
 """Start and stop Anvil, the local Ethereum node."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -91,17 +92,17 @@ def start_anvil(options: AnvilOptions) -> Anvil:
     Raises:
         EnvironmentFault: the port is taken, or Anvil did not start.
     """
-    port = options.port or _free_port()
     log = options.log or Path(os.devnull)
-    command = [str(anvil_binary()), *_arguments(options, port)]
-    process = None if options.detached else _owned(command, log)
-    pid = _detached(command, log) if process is None else process.pid
-    anvil = Anvil(port=port, pid=pid, ipc=options.ipc, _process=process)
-    try:
-        _wait_until_it_answers(pid, port)
-    except EnvironmentFault:
-        anvil.stop()
-        raise
+    with _held_port(options.port) as port:
+        command = [str(anvil_binary()), *_arguments(options, port)]
+        process = None if options.detached else _owned(command, log)
+        pid = _detached(command, log) if process is None else process.pid
+        anvil = Anvil(port=port, pid=pid, ipc=options.ipc, _process=process)
+        try:
+            _wait_until_it_answers(pid, port)
+        except EnvironmentFault:
+            anvil.stop()
+            raise
     return anvil
 
 
@@ -176,10 +177,16 @@ def _arguments(options: AnvilOptions, port: int) -> list[str]:
     return [*arguments, *options.extra]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def _held_port(wanted: int) -> Iterator[int]:
+    """Yield the port, or a free one that the system gives nobody else in the meantime."""
+    with socket.socket() as held:
+        if wanted == 0:
+            held.bind((HOST, 0))
+            # Who asks for this very port may have it from here on: Anvil does.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            wanted = int(held.getsockname()[1])
+        yield wanted
 
 
 def die_with_owner() -> None:
