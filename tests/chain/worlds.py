@@ -30,7 +30,10 @@ PATIENCE = 60.0
 """Seconds to wait for a keeper's next event before the test gives up."""
 
 IDLE = 0.5
-"""Seconds of silence after which a keeper that has begun waits for the next block."""
+"""Seconds of silence after which a keeper that has done its blocks waits for a receipt."""
+
+STUCK = 20.0
+"""Seconds of silence after which a keeper that has not must have given a block up."""
 
 LIQUIDATION_CALL = (
     "0x"
@@ -188,15 +191,18 @@ def driven(keeper: Keeper, blocks: int, *arguments: str) -> list[Event]:
     node = keeper.devnet.node
     node.rpc("evm_setAutomine", [False])
     with keeper.running("--blocks", str(blocks), *arguments) as running:
+        left = blocks
         while True:
             try:
-                event = running.next(seconds=IDLE if running.events else PATIENCE)
+                event = running.next(seconds=IDLE if left == 0 else STUCK)
             except queue.Empty:
-                node.rpc("evm_mine")  # it waits for a receipt
+                if left or int(node.rpc("txpool_status")["pending"], 16):
+                    node.rpc("evm_mine")  # it waits for a receipt, or could not read a block
                 continue
             if event is None:
                 break
             if event["event"] == "block":
+                left -= 1
                 node.rpc("evm_mine")
         code = running.process.wait(PATIENCE)
         assert code == 0, running.log.read_text()
