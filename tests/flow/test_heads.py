@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from aiohttp import web
 
 from keeper.chain.heads import Heads, Pace
-from keeper.chain.reader import connect
+from keeper.chain.reader import NodeReader, connect
 from keeper.chain.transport import Timeouts
 from keeper.domain.errors import RpcMalformed, RpcUnavailable
 
-QUICK = Pace(poll=0.01, silence=0.1, pause=0.01, longest_pause=0.02)
+QUICK = Pace(poll=0.01, silence=60.0, pause=0.01, longest_pause=0.02)
+WARY = replace(QUICK, silence=0.1)
+"""As quick, and soon in doubt about a subscription that says nothing."""
 
 
 def block(number, branch="a"):
@@ -41,6 +43,7 @@ class Node:
     sockets: list = field(default_factory=list)
     asked: list = field(default_factory=list)
     subscribed: asyncio.Event = field(default_factory=asyncio.Event)
+    reader: NodeReader | None = None
 
     def answer(self, request):
         self.asked.append(request["method"])
@@ -108,20 +111,38 @@ async def node():
 
 
 @contextlib.asynccontextmanager
-async def following(node, scheme="ws", pace=QUICK, trouble=None):
-    times = Timeouts(connect=0.5, request=0.5, reads=0.5)
+async def following(node, scheme="ws", pace=QUICK, trouble=None, patience=5.0):
+    times = Timeouts(connect=5.0, request=patience, reads=patience)
     async with connect([f"{scheme}://127.0.0.1:{node.port}/"], timeouts=times) as reader:
+        node.reader = reader
         heads = Heads(reader, pace=pace, trouble=trouble).heads()
-        async with contextlib.aclosing(heads), asyncio.timeout(10):
+        async with contextlib.aclosing(heads), asyncio.timeout(60):
             yield heads
+
+
+async def until(holds):
+    while not holds():  # noqa: ASYNC110 - the scripted node has no event for each question
+        await asyncio.sleep(0.005)
+
+
+async def listening(node):
+    """Wait until a subscription was made, and the head asked for once more after it."""
+    await node.subscribed.wait()
+    await until(lambda: node.asked[-1] == "eth_getBlockByNumber")
+
+
+async def taken_in(node):
+    """Wait until all that the node has announced was heard: an answer comes after it."""
+    await node.reader.rpc.request("eth_blockNumber")
+    for _ in range(100):
+        await asyncio.sleep(0)
 
 
 async def test_announced_heads_cost_no_request(node):
     """The announcement holds all that a head needs."""
     async with following(node) as heads:
         assert (await anext(heads)).number == 1
-        await node.subscribed.wait()
-        await asyncio.sleep(0.03)
+        await listening(node)
         before = len(node.asked)
         await node.mine(block(2))
         head = await anext(heads)
@@ -134,11 +155,10 @@ async def test_newest_wins_when_the_reader_is_slow(node):
     """Heads 2 to 4 came while the reader was busy with 1."""
     async with following(node) as heads:
         await anext(heads)
-        await node.subscribed.wait()
-        await asyncio.sleep(0.03)
+        await listening(node)
         for number in range(2, 6):
             await node.mine(block(number))
-        await asyncio.sleep(0.03)
+        await taken_in(node)
 
         assert (await anext(heads)).number == 5
 
@@ -172,22 +192,20 @@ async def test_a_silent_subscription_is_found_out(node):
     """The socket is open and says nothing, while the chain goes on."""
     troubles = []
     node.announces = False
-    async with following(node, trouble=troubles.append) as heads:
+    async with following(node, pace=WARY, trouble=troubles.append) as heads:
         await anext(heads)
-        await node.subscribed.wait()
-        await asyncio.sleep(0.03)
+        await listening(node)
         await node.mine(block(2))
         assert (await anext(heads)).number == 2
 
-        node.subscribed.clear()
-        await node.subscribed.wait()
+        await until(lambda: node.asked.count("eth_subscribe") == 2)
         assert "silent" in str(troubles[-1])
 
 
 async def test_a_black_hole_is_reported_and_survived(node):
     """The node accepts everything and answers nothing, then comes back."""
     troubles = asyncio.Queue()
-    async with following(node, trouble=troubles.put_nowait) as heads:
+    async with following(node, pace=WARY, trouble=troubles.put_nowait, patience=0.5) as heads:
         await anext(heads)
         await node.subscribed.wait()
         node.mute, node.announces = True, False
@@ -204,12 +222,11 @@ async def test_the_same_head_is_not_yielded_twice(node):
     """Announced twice, polled and announced: one block's work is done once."""
     async with following(node) as heads:
         await anext(heads)
-        await node.subscribed.wait()
-        await asyncio.sleep(0.03)
+        await listening(node)
         await node.mine(block(2))
         assert (await anext(heads)).number == 2
         await node.announce(block(2))
-        await asyncio.sleep(0.03)
+        await taken_in(node)
         await node.mine(block(3))
 
         assert (await anext(heads)).number == 3
@@ -219,8 +236,7 @@ async def test_a_late_announcement_does_not_go_back(node):
     """Block 2 is announced after block 3 was already known: the node is asked which is newest."""
     async with following(node) as heads:
         await anext(heads)
-        await node.subscribed.wait()
-        await asyncio.sleep(0.03)
+        await listening(node)
         await node.mine(block(3))
         assert (await anext(heads)).number == 3
         await node.announce(block(2))
@@ -233,8 +249,7 @@ async def test_a_reorganised_head_of_the_same_number_is_news(node):
     """Another block took its place."""
     async with following(node) as heads:
         await anext(heads)
-        await node.subscribed.wait()
-        await asyncio.sleep(0.03)
+        await listening(node)
         await node.mine(block(2))
         await anext(heads)
         await node.mine(block(2, "b"))
@@ -246,8 +261,7 @@ async def test_a_short_announcement_is_completed_by_its_hash(node):
     """Some chains' announcements lack fields."""
     async with following(node) as heads:
         await anext(heads)
-        await node.subscribed.wait()
-        await asyncio.sleep(0.03)
+        await listening(node)
         await node.mine(block(2), announced={"hash": block(2)["hash"]})
 
         assert (await anext(heads)).base_fee == 7
@@ -258,8 +272,7 @@ async def test_a_nonsense_announcement_does_not_end_the_heads(node):
     troubles = asyncio.Queue()
     async with following(node, trouble=troubles.put_nowait) as heads:
         await anext(heads)
-        await node.subscribed.wait()
-        await asyncio.sleep(0.03)
+        await listening(node)
         await node.announce(["what?"])
         trouble = await troubles.get()
         await node.mine(block(2))
