@@ -31,6 +31,7 @@ import pytest
 from keeper.devnet.anvil import AnvilOptions, start_anvil
 from keeper.devnet.market import VERSIONS, Devnet, bring_up
 from keeper.devnet.node import Node
+from tests.support.undoing import undo
 
 START = 1_800_000_000
 INTERVAL = 12
@@ -51,11 +52,7 @@ def undone(devnet: Devnet) -> Iterator[Devnet]:
     """Give the market to one test and undo afterwards what it did."""
     snapshot = devnet.node.rpc("evm_snapshot")
     yield devnet
-    # What was mined meanwhile comes back to the pool, and must not be mined from there.
-    devnet.node.rpc("evm_setAutomine", [False])
-    devnet.node.rpc("evm_revert", [snapshot])
-    devnet.node.rpc("anvil_dropAllTransactions")
-    devnet.node.rpc("evm_setAutomine", [True])
+    undo(devnet.node, snapshot)
 
 
 @pytest.fixture(scope="session")

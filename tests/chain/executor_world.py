@@ -177,14 +177,6 @@ def logs_of(receipt: Receipt) -> list[Log]:
     ]
 
 
-def undo(node: Node, snapshot: str) -> None:
-    """Go back; what was mined since comes back to the pool, and must not be mined from there."""
-    node.rpc("evm_setAutomine", [False])
-    assert node.rpc("evm_revert", [snapshot])
-    node.rpc("anvil_dropAllTransactions")
-    node.rpc("evm_setAutomine", [True])
-
-
 def artifact(name: str) -> Artifact:
     """Return a build of the executor as committed."""
     content = json.loads((ROOT / "contracts" / "abi" / f"{name}.json").read_text())

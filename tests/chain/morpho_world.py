@@ -67,13 +67,6 @@ class World:
     def next_at(self, moment):
         self.node.rpc("evm_setNextBlockTimestamp", [moment])
 
-    def undo(self, snapshot):
-        """Go back; what was mined meanwhile comes back to the pool and is dropped there."""
-        self.node.rpc("evm_setAutomine", [False])
-        self.node.rpc("evm_revert", [snapshot])
-        self.node.rpc("anvil_dropAllTransactions")
-        self.node.rpc("evm_setAutomine", [True])
-
     def mined(self, function, *arguments):
         """Send to Morpho and mine in a block of its own."""
         return self.node.send_all([self.morpho.contract.transaction(function, *arguments)])[0]

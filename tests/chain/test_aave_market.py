@@ -16,6 +16,7 @@ from keeper.domain.units import UINT256_MAX
 from keeper.protocols.aave_v3 import rules
 from keeper.protocols.aave_v3.adapter import Options, build
 from keeper.protocols.aave_v3.position import Clock
+from tests.support.undoing import undo
 
 LIQUIDATION_CALL = (
     "0x"
@@ -347,7 +348,7 @@ def land(chain, taken, offer, outcome, where):
     log = next(each for each in receipt["logs"] if each["topics"][0] == LIQUIDATION_CALL)
     spent, received = decode(["uint256", "uint256"], bytes.fromhex(log["data"][2:])[:64])
     after = {at: tokens[at].call("balanceOf", chain.admin) for at in tokens}
-    chain.node.rpc("evm_revert", [kept])
+    undo(chain.node, kept)
 
     expected = expected_at(taken, offer, outcome.amount, moment)
     assert (spent, received) == (expected.repaid, expected.received)

@@ -10,6 +10,7 @@ from keeper.execution import executor as language
 from keeper.execution.executor import decode_results
 from tests.chain import executor_world as worlds
 from tests.chain.executor_world import Step, World
+from tests.support.undoing import undo
 
 MAX_RUNTIME = 24 * 1024
 YES = True
@@ -41,7 +42,7 @@ def fallen(request):
     kept = devnet.node.rpc("evm_snapshot")
     devnet.set_prices({"WETH": 2_500 * worlds.USD})
     yield devnet
-    worlds.undo(devnet.node, kept)
+    undo(devnet.node, kept)
 
 
 @pytest.fixture(scope="module", params=[build.name for build in BUILDS])
@@ -53,7 +54,7 @@ def ready(request, fallen):
 def world(ready):
     kept = ready.node.rpc("evm_snapshot")
     yield ready
-    worlds.undo(ready.node, kept)
+    undo(ready.node, kept)
     ready.node.rpc("anvil_setCoinbase", [worlds.ZERO])
 
 

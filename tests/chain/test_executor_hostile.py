@@ -7,6 +7,7 @@ from keeper.chain.abi import checksum
 from keeper.devnet.artifacts import Contract, Deployer
 from tests.chain import executor_world as worlds
 from tests.chain.executor_world import Step, World
+from tests.support.undoing import undo
 
 TOKEN_MODES = (
     "plain",
@@ -70,14 +71,14 @@ def laid(request, market36):
     trap = Trap(market36, worlds.deployed(market36, request.param, pool.address).executor)
     trap.token, trap.pool = token, pool
     yield trap
-    worlds.undo(market36.node, kept)
+    undo(market36.node, kept)
 
 
 @pytest.fixture
 def trap(laid):
     kept = laid.node.rpc("evm_snapshot")
     yield laid
-    worlds.undo(laid.node, kept)
+    undo(laid.node, kept)
 
 
 @pytest.mark.parametrize("mode", ["plain", "no_return", "approve_race", "no_zero_approve"])

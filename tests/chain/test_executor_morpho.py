@@ -9,6 +9,7 @@ from tests.chain import executor_morpho_world as morphos
 from tests.chain import executor_world as worlds
 from tests.chain.executor_morpho_world import CALLBACK, MORPHO_LOAN, Market, MorphoWorld
 from tests.chain.executor_world import Step
+from tests.support.undoing import undo
 
 LOAN, SWAP, FLASH = 1, 2, 3
 FUNDINGS = (LOAN, SWAP, FLASH, CALLBACK, MORPHO_LOAN)
@@ -56,14 +57,14 @@ def ready(request, market36):
         told = price * 5 // 6 if name in ("same asset", "eight decimals") else price
         world.markets[name].oracle.send("tell", told)
     yield world
-    worlds.undo(market36.node, kept)
+    undo(market36.node, kept)
 
 
 @pytest.fixture
 def world(ready):
     kept = ready.node.rpc("evm_snapshot")
     yield ready
-    worlds.undo(ready.node, kept)
+    undo(ready.node, kept)
 
 
 def step_of(world: MorphoWorld, funding: int, name: str) -> Step:
@@ -246,7 +247,7 @@ def test_the_health_counts_interest_up_to_the_very_block(world, healthy):
     world.node.rpc("evm_setNextBlockTimestamp", [hex(then)])
     world.morpho.send("accrueInterest", market.params)
     due = world.debt_of(market)
-    worlds.undo(world.node, kept)
+    undo(world.node, kept)
     limit = -(-due * morphos.WAD // morphos.LLTV)
     price = -(-limit * morphos.PRICE_SCALE // collateral)
     market.oracle.send("tell", price if healthy else price - 1)

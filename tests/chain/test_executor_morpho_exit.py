@@ -12,6 +12,7 @@ from tests.chain import executor_world as worlds
 from tests.chain.executor_morpho_world import CALLBACK, MORPHO_LOAN, Market, MorphoWorld
 from tests.chain.executor_world import Step
 from tests.chain.test_executor_hostile import TOKEN_MODES
+from tests.support.undoing import undo
 
 SWAP = 2
 FUNDINGS = (CALLBACK, SWAP, MORPHO_LOAN)
@@ -66,14 +67,14 @@ def laid(request, market36):
     world.enter(market, PLEDGED * UNIT, par, 8_000)
     market.oracle.send("tell", par * 9 // 10)
     yield Trap(world, token, market)
-    worlds.undo(market36.node, kept)
+    undo(market36.node, kept)
 
 
 @pytest.fixture
 def trap(laid):
     kept = laid.world.node.rpc("evm_snapshot")
     yield laid
-    worlds.undo(laid.world.node, kept)
+    undo(laid.world.node, kept)
 
 
 @pytest.mark.parametrize("funding", FUNDINGS)

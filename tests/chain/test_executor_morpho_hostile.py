@@ -11,6 +11,7 @@ from tests.chain import executor_world as worlds
 from tests.chain.executor_morpho_world import CALLBACK, MORPHO_LOAN, Market, MorphoWorld
 from tests.chain.executor_world import Step
 from tests.chain.test_executor_hostile import TOKEN_MODES
+from tests.support.undoing import undo
 
 LOAN = 1
 ORACLE_MODES = ("plain", "reverts", "burns_gas", "return_bomb", "short")
@@ -84,14 +85,14 @@ def laid(request, market36):
     allowed = True
     world.executor.send("setLendingPool", bad.address, allowed, sender=who.owner)
     yield Trap(world, token, market, good, bad)
-    worlds.undo(market36.node, kept)
+    undo(market36.node, kept)
 
 
 @pytest.fixture
 def trap(laid):
     kept = laid.world.node.rpc("evm_snapshot")
     yield laid
-    worlds.undo(laid.world.node, kept)
+    undo(laid.world.node, kept)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from keeper.domain.units import UINT256_MAX
 from keeper.protocols.morpho_blue import rules
 from keeper.protocols.morpho_blue.adapter import build
 from tests.chain.morpho_world import ADMIN, loaded, running_world, snapshots
+from tests.support.undoing import undo
 
 RETURNS_NOTHING = "0x00"
 MONTH = 30 * 24 * 3_600
@@ -29,7 +30,7 @@ def world(chain):
     """The world as it was brought up; what a test does is undone."""
     snapshot = chain.node.rpc("evm_snapshot")
     yield chain
-    chain.undo(snapshot)
+    undo(chain.node, snapshot)
 
 
 @pytest.fixture
@@ -69,11 +70,11 @@ async def test_accrual_equals_the_contract_to_the_wei(world, market, reader):
         moment = world.timestamp() + seconds
         for each, one in taken.items():
             expected = fields(rules.accrued(one.state, one.read.irm, moment))
-            undo = world.node.rpc("evm_snapshot")
+            kept = world.node.rpc("evm_snapshot")
             world.next_at(moment)
             world.mined("accrueInterest", world.market(each).terms)
             assert world.state(world.market(each)) == expected, world.market(each).spec.name
-            world.undo(undo)
+            undo(world.node, kept)
         world.next_at(moment)
         for one in world.morpho.markets.values():
             world.mined("accrueInterest", one.terms)
@@ -138,10 +139,10 @@ def proven(world, one, taken, offer, amount):
     seized, shares = step_of(offer, amount)
     times = (offer.window.earliest, offer.window.earliest + 301, offer.window.deadline)
     for moment in times:
-        undo = world.node.rpc("evm_snapshot")
+        kept = world.node.rpc("evm_snapshot")
         world.next_at(moment)
         receipt, event = world.liquidate(one, offer.account, seized=seized, shares=shares)
-        world.undo(undo)
+        undo(world.node, kept)
         repaid, _, received, lost, _ = event
         state = rules.accrued(taken.state, taken.read.irm, moment)
         expected = (
@@ -187,10 +188,10 @@ async def test_a_part_by_shares_equals_the_event(world, market, reader):
             factor = rules.incentive(one.read.params.lltv)
             for shares in (position.borrow_shares // 3, position.borrow_shares // 7 + 1):
                 expected = rules.by_shares(shares, position, state, one.price, factor)
-                undo = world.node.rpc("evm_snapshot")
+                kept = world.node.rpc("evm_snapshot")
                 world.next_at(moment)
                 _, event = world.liquidate(world.market(each), health.account, shares=shares)
-                world.undo(undo)
+                undo(world.node, kept)
                 assert event[:3] == (expected.repaid, shares, expected.seized)
                 proofs += 1
     assert proofs > 4

@@ -22,6 +22,7 @@ from keeper.quotes.uniswap_v3.pools import PoolDirectory, ordered
 from keeper.quotes.uniswap_v3.tick_math import HIGHEST_PRICE, LOWEST_PRICE, tick_at_sqrt_ratio
 from keeper.quotes.uniswap_v3.venue import UniswapV3Venue
 from tests.chain.uniswap_world import World, bring_up, path_of, scatter
+from tests.support.undoing import undo
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20261123
@@ -55,7 +56,7 @@ def world(chain: tuple[World, str]) -> Iterator[World]:
     world, _ = chain
     snapshot = world.node.rpc("evm_snapshot")
     yield world
-    world.node.rpc("evm_revert", [snapshot])
+    undo(world.node, snapshot)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from keeper.domain.units import UINT256_MAX
 from keeper.execution.executor import StepReport, decode_logs
 from tests.chain.conformance.books import advanced, fall, followed, unhealthy, window
 from tests.chain.conformance.keepers import configured
-from tests.chain.executor_world import Step, World, logs_of, refusal, undo
+from tests.chain.executor_world import Step, World, logs_of, refusal
 from tests.chain.worlds import decisions, driven, plans_of
+from tests.support.undoing import undo
 
 
 def pools(devnet):

@@ -8,8 +8,8 @@ from keeper.chain.reader import connect
 from tests.chain.conformance.books import advanced, fall, followed
 from tests.chain.conformance.keepers import configured, decided, taken
 from tests.chain.conformance.test_health import differing
-from tests.chain.executor_world import undo
 from tests.support.threaded import proxied
+from tests.support.undoing import undo
 
 
 class Only:

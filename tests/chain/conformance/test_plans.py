@@ -5,7 +5,7 @@ import pytest
 from keeper.domain.opportunity import Outcome, Window
 from keeper.domain.units import UINT256_MAX
 from tests.chain.conformance.books import advanced, fall, followed, unhealthy, window
-from tests.chain.executor_world import undo
+from tests.support.undoing import undo
 
 ACCOUNTS = 12
 """So many accounts are proven for each fall: the worst, the best, and others in between."""

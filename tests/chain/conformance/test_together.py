@@ -5,9 +5,9 @@ from collections import Counter
 from keeper.chain.reader import connect
 from tests.chain.conformance.books import fall, followed, state
 from tests.chain.conformance.keepers import configured, decided, protocol, taken
-from tests.chain.executor_world import undo
 from tests.chain.worlds import decisions, driven, plans_of
 from tests.support.threaded import proxied
+from tests.support.undoing import undo
 
 QUIET = {"eth_getLogs": 1, "eth_call": 1}
 
