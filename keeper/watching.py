@@ -97,7 +97,7 @@ class Watching:
     def _read(self) -> None:
         """Read what others hold."""
         metrics, vitals = self.metrics, self.vitals
-        vitals.count_exchanges()
+        vitals.count()
         metrics.requests = dict(self.session.reader.requests)
         if vitals.head is not None:
             metrics.head_number.set(vitals.head.number)

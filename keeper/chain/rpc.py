@@ -11,8 +11,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import tenacity
 
@@ -30,8 +29,7 @@ WAIT_SECONDS: Final = 0.05
 MAX_WAIT_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """
     One message to a node and its answer, measured.
 

@@ -24,8 +24,9 @@ UNCOUNTED: Final = 10_000
 @dataclass(slots=True, kw_only=True)
 class Vitals:
     """
-    A ``Watch``. While a block is worked on it only notes the time; it counts afterwards.
+    A ``Watch``: while a block is worked on it only notes the time.
 
+    It counts afterwards, and what takes long to count not before somebody asks (``count``).
     ``head`` is the newest head and ``failing_since`` when the endpoint began to fail, by
     ``clock``; None while it answers. ``trouble`` is the code of what a block failed for last.
     """
@@ -39,6 +40,7 @@ class Vitals:
     passed_at: dict[Stage, float] = field(default_factory=dict)
     _marks: dict[Stage, tuple[BlockHash, float]] = field(default_factory=dict)
     _arrivals: dict[BlockHash, float] = field(default_factory=dict)
+    _uncounted: Sequence[AccountHealth] | None = None
     _exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=UNCOUNTED))
 
     def passed(self, stage: Stage, head: Head) -> None:
@@ -86,10 +88,13 @@ class Vitals:
             reached = self._mark(stage, head)
             if arrived is not None and reached is not None:
                 histogram.observe(reached - arrived)
-        self._count_positions(accounts)
+        self._uncounted = accounts
 
-    def count_exchanges(self) -> None:
-        """Count what was noted of the endpoints' answers."""
+    def count(self) -> None:
+        """Count what was only noted so far: answers of endpoints, and accounts by tier."""
+        if self._uncounted is not None:
+            self._count_positions(self._uncounted)
+            self._uncounted = None
         while self._exchanges:
             one = self._exchanges.popleft()
             endpoint, methods = str(one.endpoint), set(one.methods)

@@ -91,7 +91,9 @@ async def running(heads, book):
     )
     work = asyncio.create_task(node.run())
     try:
-        yield SimpleNamespace(health=health, clock=clock, handled=handled, metrics=metrics)
+        yield SimpleNamespace(
+            health=health, clock=clock, handled=handled, metrics=metrics, vitals=vitals
+        )
     finally:
         work.cancel()
         await asyncio.wait([work])
@@ -143,6 +145,7 @@ async def test_what_the_node_does_is_measured():
     async with running(ScriptedHeads(7, 8), ScriptedBook({})) as node:
         await node.handled.wait()
         await asyncio.sleep(0.02)
+        node.vitals.count()
         text = node.metrics.text().decode()
 
     for name in ("scan_duration", "block_to_decision", "block_to_submit"):

@@ -74,8 +74,8 @@ def samples(metrics):
     }
 
 
-def value(metrics, name, **labels):
-    return samples(metrics).get((name, tuple(sorted(labels.items()))))
+def value(metrics, sample, /, **labels):
+    return samples(metrics).get((sample, tuple(sorted(labels.items()))))
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def everything(watched):
     vitals.skipped(a_head(8), SnapshotReorged("gone"))
     vitals.reorged(2)
     vitals.measured(Exchange(0, ["eth_call"], 0.1, ["rpc_refused"]))
-    vitals.count_exchanges()
+    vitals.count()
     tally.told({"event": "decision", "action": "skip", "reason": "dust", "account": ALICE})
     for event in (a_send(), a_send("bump"), an_inclusion(), an_inclusion("final")):
         tally.told(event)
@@ -183,12 +183,14 @@ def test_positions_are_counted_by_market_and_band(watched):
     """Isolated markets of one deployment are one market here; bands without anybody are zero."""
     metrics, vitals, _ = watched
     vitals.done(a_head(1), [an_account("gone:1", WAD, liquidatable=True)])
+    vitals.count()
     accounts = [
         an_account("m:1:a", WAD * 102 // 100),
         an_account("m:1:b", WAD * 102 // 100),
         an_account("m:2", WAD, liquidatable=True),
     ]
     vitals.done(a_head(2), accounts)
+    vitals.count()
 
     assert value(metrics, "keeper_positions", market="m:1", band="urgent") == 2
     assert value(metrics, "keeper_positions", market="m:1", band="liquidatable") == 0
@@ -201,8 +203,8 @@ def test_what_nodes_answer_is_counted_by_method_and_error(watched):
     metrics, vitals, _ = watched
     vitals.measured(Exchange(0, ["eth_call"], 0.02, []))
     vitals.measured(Exchange(1, ["eth_call", "eth_getLogs"], 0.02, ["rpc_refused"] * 2))
-    vitals.count_exchanges()
-    vitals.count_exchanges()
+    vitals.count()
+    vitals.count()
     name = "keeper_rpc_request_duration_seconds_count"
 
     assert value(metrics, name, endpoint="0", method="eth_call") == 1
