@@ -1,0 +1,135 @@
+"""
+What if prices moved: who would cross the line, what would be sold, what would be lost.
+
+Every account is valued at the moved prices with the weights of its legs; interest, other prices
+and what liquidations themselves do to prices stay as they are. An account none of whose
+tokens moves keeps its market's own verdict, so that no move at all gives exactly what stands.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from keeper.risk.table import Flags, Floats, Table, added
+
+BLOCK: Final = 65_536
+"""Accounts spread out at a time when collateral is paired with debt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stress:
+    """
+    A table after a move of prices, in dollars; accounts without a dollar price count for 0.
+
+    By account: ``liquidatable`` after the move, ``crossed`` those of them that are not so now,
+    ``health`` the factor. By asset: ``collateral_at_risk`` and ``debt_at_risk`` of all
+    liquidatable accounts, ``sold`` what of the collateral pays back all that can be
+    paid, and ``bonus`` the part of it that liquidators receive beyond what they repay.
+    ``pairs[collateral, debt]`` splits ``sold`` by the debt that it pays.
+    """
+
+    liquidatable: Flags
+    crossed: Flags
+    health: Floats
+    collateral_at_risk: Floats
+    debt_at_risk: Floats
+    sold: Floats
+    bonus: Floats
+    pairs: Floats
+    bad_debt: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """One point of a curve: numbers of accounts, and dollars."""
+
+    accounts: int
+    crossed: int
+    collateral: float
+    debt: float
+    bonus: float
+    bad_debt: float
+
+
+def stressed(table: Table, factor: Floats) -> Stress:
+    """
+    Return the table with each asset's price multiplied by its ``factor``.
+
+    ``bad_debt`` is debt above all of the collateral. What is sold is an upper bound: everything
+    that the collateral pays for with its bonus is repaid, whatever a protocol allows at once.
+    """
+    moved = factor[table.asset]
+    collateral, debt = table.collateral * moved, table.debt * moved
+    owed = table.summed(debt)
+    health = _health(table, collateral, owed)
+    touched = table.summed((moved != 1.0).astype(np.float64)) > 0
+    liquidatable = np.where(touched, health < 1.0, table.liquidatable)
+    risk = table.dollars * liquidatable
+    sold = _sold(table, collateral, owed)
+    return Stress(
+        liquidatable=liquidatable,
+        crossed=liquidatable & ~table.liquidatable,
+        health=health,
+        collateral_at_risk=_by_asset(table, collateral * risk[table.owner]),
+        debt_at_risk=_by_asset(table, debt * risk[table.owner]),
+        sold=_by_asset(table, sold * risk[table.owner]),
+        pairs=_pairs(table, sold * risk[table.owner], debt, risk > 0),
+        bonus=_by_asset(table, sold * (1.0 - 1.0 / table.bonus) * risk[table.owner]),
+        bad_debt=float(np.sum(np.maximum(owed - table.summed(collateral), 0.0) * risk)),
+    )
+
+
+def totals(stress: Stress) -> Totals:
+    """Return the figures of a curve's point."""
+    return Totals(
+        accounts=int(np.count_nonzero(stress.liquidatable)),
+        crossed=int(np.count_nonzero(stress.crossed)),
+        collateral=float(np.sum(stress.collateral_at_risk)),
+        debt=float(np.sum(stress.debt_at_risk)),
+        bonus=float(np.sum(stress.bonus)),
+        bad_debt=stress.bad_debt,
+    )
+
+
+def _health(table: Table, collateral: Floats, owed: Floats) -> Floats:
+    """Return health factors, with the market's own roundings; infinite without debt."""
+    weighted = table.summed(collateral * table.weight) * table.scale
+    return _quotient(weighted, owed, np.inf)
+
+
+def _sold(table: Table, collateral: Floats, owed: Floats) -> Floats:
+    """Return by leg what is seized when the debt is paid as far as the collateral goes."""
+    payable = table.summed(collateral / table.bonus)
+    share = _quotient(np.minimum(owed, payable), payable, 0.0)
+    return collateral * share[table.owner]
+
+
+def _quotient(above: Floats, below: Floats, otherwise: float) -> Floats:
+    """Return ``above / below``; ``otherwise`` where ``below`` is not positive."""
+    out = np.full(below.shape, otherwise)
+    np.divide(above, below, out=out, where=below > 0)
+    return out
+
+
+def _by_asset(table: Table, by_leg: Floats) -> Floats:
+    return added(table.asset, by_leg, len(table.assets))
+
+
+def _pairs(table: Table, sold: Floats, debt: Floats, concerned: Flags) -> Floats:
+    """Return what is sold of each asset for each debt: an account's sales, by its debts' shares."""
+    width = len(table.assets)
+    found = np.zeros((width, width))
+    legs = np.flatnonzero(concerned[table.owner])
+    place = (np.cumsum(concerned) - 1)[table.owner[legs]]
+    for start in range(0, int(np.count_nonzero(concerned)), BLOCK):
+        first, end = np.searchsorted(place, (start, start + BLOCK))
+        inside, at = legs[first:end], place[first:end] - start
+        if not len(inside):
+            continue
+        spread = np.zeros((2, int(at[-1]) + 1, width))
+        np.add.at(spread[0], (at, table.asset[inside]), sold[inside])
+        np.add.at(spread[1], (at, table.asset[inside]), debt[inside])
+        whole = np.repeat(spread[1].sum(axis=1, keepdims=True), width, axis=1)
+        found += spread[0].T @ _quotient(spread[1], whole, 0.0)
+    return found
