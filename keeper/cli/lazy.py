@@ -35,6 +35,12 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
         target="keeper.cli.explain:command",
         help="Say why an account was, or was not, liquidated.",
     ),
+    "stress": CommandSpec(
+        target="keeper.cli.stress:command", help="Say what a move of prices would do."
+    ),
+    "audit": CommandSpec(
+        target="keeper.cli.audit:app", help="Hold the book against the contracts' own answers."
+    ),
     "tx": CommandSpec(target="keeper.cli.tx:app", help="The journal's intents and attempts."),
     "breaker": CommandSpec(
         target="keeper.cli.breaker:app", help="What holds new transactions: list, reset, pause."

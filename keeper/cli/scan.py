@@ -2,20 +2,28 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keeper.book.follower import Progress
+from keeper.cli import plots
+from keeper.cli.distribution import Bucket, bar_rows, by_name, distribution
+from keeper.cli.dollars import dollar_rates
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
-from keeper.cli.output import print_json, print_note, print_table
+from keeper.cli.output import Cell, print_json, print_line, print_note, print_table
+from keeper.cli.overdue import Overdue, overdue
+from keeper.cli.picking import Picking, Row, Sort
 from keeper.cli.words import decimal, health_text, tier_text
 from keeper.config import Settings, load, overrides
-from keeper.domain.account import AccountHealth
+from keeper.domain.errors import ConfigError
 from keeper.domain.head import Head
 from keeper.ports import MarketSnapshot
-from keeper.risk.tiers import Tier, tier_of
+from keeper.risk.tiers import tier_of
 from keeper.session import opened
 
 
@@ -25,6 +33,41 @@ def command(
     show_all: Annotated[
         bool, typer.Option("--all", help="Every account with debt, not only those near the line.")
     ] = False,
+    health_below: Annotated[
+        str | None,
+        typer.Option("--health-below", metavar="N", help="Every account below a health factor."),
+    ] = None,
+    debt_above: Annotated[
+        str | None, typer.Option("--debt-above", metavar="USD", help="Only those that owe more.")
+    ] = None,
+    market: Annotated[
+        str, typer.Option("--market", metavar="KEY", help="Only this market, or those it begins.")
+    ] = "",
+    asset: Annotated[
+        str,
+        typer.Option(
+            "--asset", metavar="TOKEN", help="Only those that pledge or owe it: symbol or address."
+        ),
+    ] = "",
+    sort: Annotated[Sort, typer.Option("--sort", help="What comes first.")] = Sort.HEALTH,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=0, metavar="N", help="At most so many.")
+    ] = None,
+    histogram: Annotated[
+        bool, typer.Option("--histogram", help="Debt by health factor, of the accounts shown.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png or .svg.")
+    ] = None,
+    overdue_after: Annotated[
+        int | None,
+        typer.Option(
+            "--overdue",
+            min=0,
+            metavar="SECONDS",
+            help="Only those left alone past the line for longer, with the journal's reason.",
+        ),
+    ] = None,
     block: Annotated[
         int | None, typer.Option("--block", min=0, metavar="N", help="At this block.")
     ] = None,
@@ -32,70 +75,152 @@ def command(
     override: SetOption = None,
 ) -> None:
     """List accounts near or past the line, worst first."""
+    picking = Picking(
+        everybody=show_all,
+        health_below=_number(health_below, "--health-below"),
+        debt_above=_number(debt_above, "--debt-above"),
+        market=market,
+        asset=asset,
+        sort=sort,
+        limit=limit,
+    )
+    drawn = plots.checked_plot(plot) if plot is not None else None
     settings = load(config, overrides(override)).settings
-    head, snapshots = asyncio.run(_scanned(settings, block, quiet=as_json))
-    limits = thresholds(settings)
-    rows = [
-        (snapshot, one, tier_of(one, limits))
-        for snapshot in snapshots
-        for one in snapshot.accounts()
-    ]
-    shown = [row for row in rows if show_all or row[2] is not Tier.HEALTHY]
-    shown.sort(key=lambda row: (row[1].health_factor, row[1].account, row[1].market))
-    for snapshot in snapshots:
+    scan = asyncio.run(_scanned(settings, block, picking, overdue_after, quiet=as_json))
+    for snapshot in scan.snapshots:
         for warning in snapshot.warnings:
             print_note(f"warning: {snapshot.market}: {warning}")
+    if drawn is not None:
+        title = f"Debt by health factor at block {scan.head.number}"
+        plots.bars(drawn, title, ("health factor", "US dollars"), by_name(scan.buckets))
     if as_json:
-        print_json(_document(head, shown))
+        print_json(_document(scan, histogram=histogram))
         return
-    _print(head, shown, len(rows))
+    _print(scan, histogram=histogram)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What is shown of ``accounts`` at one block; ``late`` belongs to the rows, if asked for."""
+
+    head: Head
+    snapshots: Sequence[MarketSnapshot]
+    rows: Sequence[Row]
+    accounts: int
+    late: Sequence[Overdue] | None = None
+
+    @property
+    def buckets(self) -> Sequence[Bucket]:
+        """The debt of the rows that have a price, by health factor."""
+        return distribution(
+            (row.health.health_factor, row.debt_usd_e8)
+            for row in self.rows
+            if not row.health.unpriced
+        )
 
 
 async def _scanned(
-    settings: Settings, block: int | None, *, quiet: bool
-) -> tuple[Head, Sequence[MarketSnapshot]]:
+    settings: Settings,
+    block: int | None,
+    picking: Picking,
+    overdue_after: int | None,
+    *,
+    quiet: bool,
+) -> Scan:
     def tell(progress: Progress) -> None:
         if not quiet or progress.stage == "quarantined":
             print_note(f"{progress.stage} {progress.market} {progress.detail}".rstrip())
 
+    limits = thresholds(settings)
     async with opened(settings) as session:
-        return await session.at(block, tell)
+        head, snapshots = await session.at(block, tell)
+        picking.refuse_unknown(snapshots)
+        rates = await dollar_rates(session, snapshots)
+        every = [
+            Row(
+                snapshot=one,
+                health=health,
+                tier=tier_of(health, limits),
+                rate=rates.get(one.market),
+            )
+            for one in snapshots
+            for health in one.accounts()
+        ]
+        rows, late = picking.picked(every), None
+        if overdue_after is not None:
+            late = await overdue(session, head, rows, overdue_after)
+            rows = [one.row for one in late]
+        return Scan(head=head, snapshots=snapshots, rows=rows, accounts=len(every), late=late)
 
 
-def _document(
-    head: Head, rows: Sequence[tuple[MarketSnapshot, AccountHealth, Tier]]
-) -> dict[str, object]:
-    return {
+def _number(text: str | None, option: str) -> Decimal | None:
+    """Return an option's number; ConfigError where it is none or negative."""
+    if text is None:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number < 0:
+        raise ConfigError(f"{option} takes a number of 0 or more, not {text!r}")
+    return number
+
+
+def _document(scan: Scan, *, histogram: bool) -> dict[str, object]:
+    head = scan.head
+    late = [one.fields for one in scan.late] if scan.late is not None else [{}] * len(scan.rows)
+    found: dict[str, object] = {
         "block": {"number": head.number, "hash": head.hash, "timestamp": head.timestamp},
-        "accounts": [
-            {
-                "market": one.market,
-                "account": one.account,
-                "health_factor": str(one.health_factor),
-                "collateral_base": str(one.collateral_base),
-                "debt_base": str(one.debt_base),
-                "liquidatable": one.liquidatable,
-                "tier": str(tier),
-            }
-            | ({"unpriced": one.unpriced} if one.unpriced else {})
-            for _, one, tier in rows
-        ],
+        "accounts": [_account(row) | more for row, more in zip(scan.rows, late, strict=True)],
     }
+    if histogram:
+        found["histogram"] = [
+            {
+                "from": str(one.low),
+                "to": None if one.high is None else str(one.high),
+                "accounts": one.accounts,
+                "debt_usd_e8": str(one.debt_usd_e8),
+            }
+            for one in scan.buckets
+        ]
+    return found
 
 
-def _print(
-    head: Head, rows: Sequence[tuple[MarketSnapshot, AccountHealth, Tier]], accounts: int
-) -> None:
-    table = [
-        (
-            tier_text(tier),
-            health_text(one.health_factor) if not one.unpriced else "unknown",
-            decimal(one.collateral_base, len(str(snapshot.base_unit)) - 1, 2),
-            decimal(one.debt_base, len(str(snapshot.base_unit)) - 1, 2),
-            str(one.account),
-            str(one.market),
-        )
-        for snapshot, one, tier in rows
-    ]
-    print_table(("tier", "health", "collateral", "debt", "account", "market"), table)
-    print_note(f"{len(rows)} of {accounts} accounts with debt, at block {head.number}")
+def _account(row: Row) -> dict[str, object]:
+    one = row.health
+    return {
+        "market": one.market,
+        "account": one.account,
+        "health_factor": str(one.health_factor),
+        "collateral_base": str(one.collateral_base),
+        "debt_base": str(one.debt_base),
+        "liquidatable": one.liquidatable,
+        "tier": str(row.tier),
+    } | ({"unpriced": one.unpriced} if one.unpriced else {})
+
+
+def _print(scan: Scan, *, histogram: bool) -> None:
+    if histogram:
+        print_table(("health", "accounts", "debt, USD", ""), bar_rows(scan.buckets))
+        print_line("")
+    late: Sequence[tuple[str, ...]] = [()] * len(scan.rows)
+    if scan.late is not None:
+        late = [one.cells for one in scan.late]
+    names = ("tier", "health", "collateral", "debt", "account", "market")
+    table = [(*_cells(row), *more) for row, more in zip(scan.rows, late, strict=True)]
+    print_table(names if scan.late is None else (*names, "left alone", "why"), table)
+    print_note(
+        f"{len(scan.rows)} of {scan.accounts} accounts with debt, at block {scan.head.number}"
+    )
+
+
+def _cells(row: Row) -> tuple[Cell, ...]:
+    one, digits = row.health, len(str(row.snapshot.base_unit)) - 1
+    return (
+        tier_text(row.tier),
+        health_text(one.health_factor) if not one.unpriced else "unknown",
+        decimal(one.collateral_base, digits, 2),
+        decimal(one.debt_base, digits, 2),
+        str(one.account),
+        str(one.market),
+    )

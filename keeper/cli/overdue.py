@@ -1,0 +1,112 @@
+"""Who has been past the line for long without anybody touching it, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from keeper.chain.concurrent import each
+from keeper.cli.picking import Row
+from keeper.cli.reasons import in_words
+from keeper.config import Settings
+from keeper.domain.errors import JournalError
+from keeper.domain.head import Head
+from keeper.domain.units import Address
+from keeper.session import Session
+from keeper.storage import database
+from keeper.storage.decisions import StoredDecision, history
+
+IN_FLIGHT = 4
+UNKNOWN = "the journal has nothing of it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """
+    An account past the line that was left alone for ``seconds``, with the newest reason.
+
+    ``seconds`` is None where the journal knows nothing of the account: nobody looked at it.
+    """
+
+    row: Row
+    seconds: int | None
+    reason: str
+    detail: str
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What JSON says of it."""
+        return {"overdue_seconds": self.seconds, "reason": self.reason, "detail": self.detail}
+
+    @property
+    def cells(self) -> tuple[str, str]:
+        """What a table says of it."""
+        return ("?" if self.seconds is None else f"{self.seconds} s", in_words(self.reason))
+
+
+async def overdue(session: Session, head: Head, rows: Sequence[Row], seconds: int) -> list[Overdue]:
+    """
+    Return the liquidatable rows that were left alone for longer than so many seconds.
+
+    The time runs from the block at which the journal first refused the account, unless it was
+    decided otherwise since; where it was written down anew unchanged (it was healthy in
+    between, or the keeper was started again), from then.
+    """
+    unhealthy = [row for row in rows if row.health.liquidatable]
+    past = _past(session.settings, {row.health.account for row in unhealthy})
+    refused = [
+        (
+            row,
+            _refusals([one for one in past[row.health.account] if one.market == row.health.market]),
+        )
+        for row in unhealthy
+    ]
+    blocks = sorted({found[0].block_number for _, found in refused if found})
+    heads = await each(blocks, session.reader.head, in_flight=IN_FLIGHT)
+    times = {one.number: one.timestamp for one in heads}
+    made = [
+        Overdue(
+            row=row,
+            seconds=head.timestamp - times[found[0].block_number] if found else None,
+            reason=found[-1].reason if found else UNKNOWN,
+            detail=found[-1].detail if found else "",
+        )
+        for row, found in refused
+    ]
+    return [one for one in made if one.seconds is None or one.seconds > seconds]
+
+
+def _refusals(past: Sequence[StoredDecision]) -> list[StoredDecision]:
+    """Return the latest unbroken refusals, oldest first."""
+    found: list[StoredDecision] = []
+    for one in past:
+        if one.action != "skip":
+            found = []
+            continue
+        again = bool(found) and (found[-1].reason, found[-1].net_profit) == (
+            one.reason,
+            one.net_profit,
+        )
+        found = [one] if again else [*found, one]
+    return found
+
+
+def _past(settings: Settings, accounts: set[Address]) -> dict[Address, list[StoredDecision]]:
+    """Return what was recorded of these accounts; nothing where there is no journal."""
+    path = _journal(settings.journal.path)
+    if path is None:
+        return {one: [] for one in accounts}
+    engine = database.reader(path)
+    try:
+        return database.read(
+            engine, lambda connection: {one: history(connection, one) for one in accounts}
+        )
+    except JournalError:
+        return {one: [] for one in accounts}
+    finally:
+        engine.dispose()
+
+
+def _journal(path: Path) -> Path | None:
+    """Return the live run's journal, else the dry run's, else None."""
+    dry = path.with_name(f"{path.stem}.dry-run{path.suffix}")
+    return next((one for one in (path, dry) if one.exists() and one.stat().st_size), None)

@@ -1,0 +1,108 @@
+"""Which accounts a scan shows, and in what order."""
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from keeper.cli.dollars import Rate, usd_e8
+from keeper.domain.account import AccountHealth
+from keeper.domain.errors import ConfigError
+from keeper.domain.units import WAD
+from keeper.ports import MarketSnapshot
+from keeper.risk.tiers import Tier
+
+_USD_E8: Final = 10**8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An account with the market it is in; ``rate`` turns its base currency into dollars."""
+
+    snapshot: MarketSnapshot
+    health: AccountHealth
+    tier: Tier
+    rate: Rate | None = None
+
+    @property
+    def debt_usd_e8(self) -> int:
+        """Its debt in 1e-8 dollars; 0 where nobody values it so."""
+        return usd_e8(self.health.debt_base, self.rate)
+
+    @property
+    def collateral_usd_e8(self) -> int:
+        """Its collateral in 1e-8 dollars; 0 where nobody values it so."""
+        return usd_e8(self.health.collateral_base, self.rate)
+
+
+class Sort(enum.StrEnum):
+    """The order of the rows."""
+
+    HEALTH = "health"  # worst first
+    DEBT = "debt"  # most first
+    COLLATERAL = "collateral"  # most first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picking:
+    """What was asked for; what is None or empty does not matter."""
+
+    everybody: bool = False
+    health_below: Decimal | None = None
+    debt_above: Decimal | None = None
+    market: str = ""
+    asset: str = ""
+    sort: Sort = Sort.HEALTH
+    limit: int | None = None
+
+    def picked(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows that pass, in order, as many as are wanted."""
+        found = [row for row in rows if self._passes(row)]
+        found.sort(key=_ORDERS[self.sort])
+        return found[: self.limit]
+
+    def refuse_unknown(self, snapshots: Sequence[MarketSnapshot]) -> None:
+        """
+        Check that a market and a token of these names are there.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if self.market and not any(self._is_market(one) for one in snapshots):
+            names = ", ".join(sorted(str(one.market) for one in snapshots)[:3])
+            raise ConfigError(f"no market is or begins with {self.market}", hint=f"there: {names}")
+
+    def _passes(self, row: Row) -> bool:
+        if self.health_below is None and not self.everybody and row.tier is Tier.HEALTHY:
+            return False
+        return self._is_bad(row) and self._is_market(row.snapshot) and self._has_asset(row)
+
+    def _is_bad(self, row: Row) -> bool:
+        below, above = self.health_below, self.debt_above
+        if below is not None and (row.health.unpriced or row.health.health_factor >= below * WAD):
+            return False
+        return above is None or row.debt_usd_e8 > above * _USD_E8
+
+    def _is_market(self, snapshot: MarketSnapshot) -> bool:
+        return str(snapshot.market).lower().startswith(self.market.lower())
+
+    def _has_asset(self, row: Row) -> bool:
+        if not self.asset:
+            return True
+        wanted = self.asset.lower()
+        collateral, debts = row.snapshot.balances(row.health.account)
+        return any(
+            wanted in (one.token.lower(), one.symbol.lower()) for one in (*collateral, *debts)
+        )
+
+
+def _by_health(row: Row) -> tuple[int, str, str]:
+    return (row.health.health_factor, row.health.account, row.health.market)
+
+
+_ORDERS: Final[dict[Sort, Callable[[Row], tuple[int, str, str]]]] = {
+    Sort.HEALTH: _by_health,
+    Sort.DEBT: lambda row: (-row.debt_usd_e8, *_by_health(row)[1:]),
+    Sort.COLLATERAL: lambda row: (-row.collateral_usd_e8, *_by_health(row)[1:]),
+}

@@ -1,0 +1,74 @@
+"""Pictures: drawn with matplotlib, which is there only if somebody installed it."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from keeper.domain.errors import ConfigError, EnvironmentFault
+
+FORMATS: Final = frozenset({".png", ".svg"})
+
+
+def checked_plot(path: Path) -> Path:
+    """
+    Return the file to draw into, before any work is done for it.
+
+    Raises:
+        ConfigError: it is neither PNG nor SVG by its name, or has no folder.
+        EnvironmentFault: matplotlib is not installed.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"{path} is neither .png nor .svg", hint="name the file so")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"the folder of {path} does not exist")
+    _figures()
+    return path
+
+
+def bars(path: Path, title: str, axes: tuple[str, str], values: Mapping[str, float]) -> None:
+    """Draw one bar per name; the two ``axes`` are labelled across and up."""
+    figure = _figures()(figsize=(9, 5), layout="constrained")
+    plot = figure.add_subplot()
+    plot.bar(list(values), list(values.values()), color="#3b6ea5")
+    plot.tick_params(axis="x", rotation=45)
+    _finish(figure, plot, path, title, axes)
+
+
+def lines(
+    path: Path,
+    title: str,
+    axes: tuple[str, str],
+    across: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+) -> None:
+    """Draw each series over the values across."""
+    figure = _figures()(figsize=(9, 5), layout="constrained")
+    plot = figure.add_subplot()
+    for name, values in series.items():
+        plot.plot(across, values, marker=".", label=name)
+    plot.legend()
+    _finish(figure, plot, path, title, axes)
+
+
+def _finish(figure: Any, plot: Any, path: Path, title: str, axes: tuple[str, str]) -> None:  # noqa: ANN401 (matplotlib may be absent)
+    plot.set_title(title)
+    plot.set_xlabel(axes[0])
+    plot.set_ylabel(axes[1])
+    plot.ticklabel_format(axis="y", style="plain")
+    plot.grid(visible=True, axis="y", alpha=0.3)
+    try:
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _figures() -> Any:  # noqa: ANN401 (matplotlib may be absent)
+    """Return matplotlib's ``Figure``, which needs no display."""
+    try:
+        return importlib.import_module("matplotlib.figure").Figure
+    except ModuleNotFoundError:
+        raise EnvironmentFault(
+            "pictures need matplotlib, which is not installed",
+            hint="pip install 'liquidation-keeper[plot]', or matplotlib into the same environment",
+        ) from None

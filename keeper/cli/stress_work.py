@@ -1,0 +1,208 @@
+"""What ``keeper stress`` reads and reckons, once its options are known."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from keeper.abilities import WeighsLegs
+from keeper.cli.dollars import dollar_rates
+from keeper.cli.output import print_note
+from keeper.cli.shocks import Percent, resolved
+from keeper.config import Settings
+from keeper.domain.curve import ExitCurve, Route
+from keeper.domain.errors import RpcMalformed, RpcRefused
+from keeper.domain.exits import Exits, Pair
+from keeper.domain.head import Basis, Head
+from keeper.domain.units import Address, BaseCurrency, MarketKey, TokenUnits
+from keeper.domain.value import TokenPrice
+from keeper.ports import MarketSnapshot
+from keeper.risk.depth import Sale, exit_depth
+from keeper.risk.stress import Stress, Totals, stressed, totals
+from keeper.risk.table import Table, TableBuilder, factors
+from keeper.session import Session, opened
+from keeper.valuation import USD_UNIT
+
+_RATIO_SCALE: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """
+    What has to be sold of one token for another, and what the pools take, in token units.
+
+    ``depth`` is the most that sells, at the block's prices and pools, without the loss
+    eating the bonus. Pairs that share pools share their depth; each is told as if alone.
+    """
+
+    sold: TokenPrice
+    bought: TokenPrice
+    to_sell: int
+    to_sell_usd: float
+    depth: TokenUnits
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether all of it can be sold so."""
+        return self.depth >= self.to_sell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A stressed book; ``unvalued`` accounts have no price and are left out."""
+
+    head: Head
+    table: Table
+    moves: Mapping[Address, Percent]
+    stress: Stress
+    exits: Sequence[Exit]
+    curve: Sequence[tuple[Percent, Totals]]
+    unvalued: int
+    prices: Mapping[Address, TokenPrice]
+
+
+async def asked(
+    settings: Settings,
+    block: int | None,
+    shocks: Mapping[str, Percent],
+    curve: Sequence[Percent],
+    *,
+    quiet: bool,
+) -> Answer:
+    """
+    Return what the shocks would do at a block.
+
+    Raises:
+        ConfigError: a shocked token is none that anybody uses.
+        ChainError: the block, or every market, cannot be read.
+    """
+    async with opened(settings) as session:
+        head, snapshots = await session.at(
+            block,
+            lambda one: None if quiet else print_note(f"{one.stage} {one.market} {one.detail}"),
+        )
+        rates = await dollar_rates(session, snapshots)
+        dollars = {market: above / below for market, (above, below) in rates.items()}
+        table, unvalued = tabled(snapshots, {m: d / USD_UNIT for m, d in dollars.items()})
+        tokens = resolved(list(shocks), {one.token: one.symbol for one in table.assets})
+        moves = {tokens[name]: percent for name, percent in shocks.items()}
+        stress = await asyncio.to_thread(stressed, table, factors(table, _parts(moves)))
+        prices = _prices(snapshots, dollars)
+        wanted = set(_pairs(table, stress).values())
+        market = await _read_exits(session, wanted, Basis(block_hash=head.hash))
+        return Answer(
+            head=head,
+            table=table,
+            moves=moves,
+            stress=stress,
+            exits=_exits(table, stress, moves, prices, market),
+            curve=[
+                (at, totals(stressed(table, factors(table, _parts(dict.fromkeys(moves, at))))))
+                for at in curve
+            ],
+            unvalued=unvalued,
+            prices=prices,
+        )
+
+
+def tabled(
+    snapshots: Sequence[MarketSnapshot], dollars_per_base: Mapping[MarketKey, float]
+) -> tuple[Table, int]:
+    """Return every valued account with debt as a table, and how many could not be valued."""
+    builder, unvalued = TableBuilder(), 0
+    for snapshot in snapshots:
+        dollars = dollars_per_base.get(snapshot.market, 0.0)
+        for health in snapshot.accounts():
+            exposure = None
+            if isinstance(snapshot, WeighsLegs):
+                exposure = snapshot.exposure(health.account)
+            if exposure is None:
+                unvalued += 1
+            else:
+                builder.add(health, exposure, dollars)
+    return builder.built(), unvalued
+
+
+def _parts(moves: Mapping[Address, Percent]) -> dict[Address, float]:
+    return {token: float(percent) / 100 for token, percent in moves.items()}
+
+
+def _prices(
+    snapshots: Sequence[MarketSnapshot], dollars: Mapping[MarketKey, float]
+) -> dict[Address, TokenPrice]:
+    """Return each token's price in 1e-8 dollars, by the first market that states it."""
+    found: dict[Address, TokenPrice] = {}
+    for snapshot in snapshots:
+        rate = dollars.get(snapshot.market)
+        if rate is None:
+            continue
+        for token, one in snapshot.prices.items():
+            price = BaseCurrency(one.price if rate == 1 else int(one.price * rate))
+            if price:
+                found.setdefault(
+                    token,
+                    TokenPrice(token=token, symbol=one.symbol, decimals=one.decimals, price=price),
+                )
+    return found
+
+
+def _exits(
+    table: Table,
+    stress: Stress,
+    moves: Mapping[Address, Percent],
+    prices: Mapping[Address, TokenPrice],
+    market: Exits,
+) -> list[Exit]:
+    """Return the sales that the stressed accounts need, the largest first."""
+    found = list[Exit]()
+    for (row, column), pair in _pairs(table, stress).items():
+        sold, bought = (prices.get(one) for one in pair)
+        if sold is None or bought is None:
+            continue
+        usd = float(stress.pairs[row, column])
+        moved = sold.price / USD_UNIT * (1.0 + float(moves.get(sold.token, Percent(0))) / 100)
+        sale = Sale(sold=sold, bought=bought, least=_least(stress, row))
+        found.append(
+            Exit(
+                sold=sold,
+                bought=bought,
+                to_sell=int(usd / moved * 10**sold.decimals) if moved else 0,
+                to_sell_usd=usd,
+                depth=exit_depth(sale, market.routes.get(pair, ()), market.curves),
+            )
+        )
+    return sorted(found, key=lambda one: (-one.to_sell_usd, one.sold.token, one.bought.token))
+
+
+def _pairs(table: Table, stress: Stress) -> dict[tuple[int, int], Pair]:
+    """Return which asset is sold for which, by their places; the same one needs no sale."""
+    rows, columns = np.nonzero(stress.pairs)
+    return {
+        (int(row), int(column)): (table.assets[row].token, table.assets[column].token)
+        for row, column in zip(rows, columns, strict=True)
+        if row != column
+    }
+
+
+def _least(stress: Stress, asset: int) -> tuple[int, int]:
+    """Return the part of a sale's worth that pays back the debt: the rest is the bonus."""
+    sold, bonus = float(stress.sold[asset]), float(stress.bonus[asset])
+    return int((sold - bonus) / sold * _RATIO_SCALE), _RATIO_SCALE
+
+
+async def _read_exits(session: Session, pairs: Collection[Pair], basis: Basis) -> Exits:
+    """Return all venues' routes and curves; a venue that does not answer has none."""
+    routes: dict[Pair, tuple[Route, ...]] = {}
+    curves: dict[Address, ExitCurve] = {}
+    for venue in session.venues if pairs else ():
+        try:
+            found = await venue.exits(pairs, basis)
+        except (RpcRefused, RpcMalformed) as error:
+            print_note(f"warning: venue {venue.kind} does not answer: {error.code}")
+            continue
+        curves.update(found.curves)
+        for pair, ways in found.routes.items():
+            routes[pair] = routes.get(pair, ()) + ways
+    return Exits(routes=routes, curves=curves, lenders={})

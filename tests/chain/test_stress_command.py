@@ -1,0 +1,121 @@
+"""``keeper stress``, ``keeper audit book`` and ``keeper scan`` as an operator runs them."""
+
+import json
+
+import pytest
+
+from tests.chain.conformance.aave import AaveWorld
+from tests.chain.conformance.keepers import configured
+
+
+@pytest.fixture
+def keeper(aave36, tmp_path):
+    """A keeper of one Aave market."""
+    return configured(tmp_path / "keeper", aave36, AaveWorld("aave_3.6", aave36))
+
+
+def told(finished):
+    assert finished.code == 0, finished.err
+    return finished.document
+
+
+def test_stress_tells_what_would_cross_and_what_can_be_sold(keeper, aave36):
+    """Who crosses is who is liquidatable once the price is there."""
+    found = told(keeper.command("stress", "--shock", "WBTC=-25%", "--json"))
+    assert found["shocks"][0]["symbol"] == "WBTC"
+    assert float(found["totals"]["debt_usd"]) > 0
+    assert {one["sell_symbol"] for one in found["exits"]} >= {"WBTC"}
+    assert any(int(one["depth"]) > 0 for one in found["exits"])
+
+    aave36.set_prices({"WBTC": aave36.prices()["WBTC"] * 75 // 100}, leave_pools=True)
+    crossed = {one["account"] for one in found["crossed"]}
+    assert crossed
+    assert crossed == set(aave36.unhealthy())
+
+
+def test_stress_draws_a_curve(keeper):
+    """A point per step, worse the further prices fall; as PNG and as SVG."""
+    for name, begins in (("curve.png", b"\x89PNG"), ("curve.svg", b"<?xml")):
+        arguments = ("--shock", "WETH=-1%", "--curve", "0:-60:-20", "--plot", name, "--json")
+        found = told(keeper.command("stress", *arguments))
+        assert (keeper.folder / name).read_bytes().startswith(begins)
+    debts = [float(one["debt_usd"]) for one in found["curve"]]
+    assert [one["percent"] for one in found["curve"]] == ["0", "-20", "-40", "-60"]
+    assert debts[0] == 0 < debts[1] < debts[-1]
+    assert float(found["curve"][-1]["bad_debt_usd"]) > 0
+
+
+def test_stress_refuses_what_it_cannot_mean(keeper):
+    """An unknown token with the nearest one; a fall of more than everything."""
+    unknown = keeper.command("stress", "--shock", "WETHH=-20%")
+    assert unknown.code == 2
+    assert "did you mean WETH?" in unknown.err
+    assert keeper.command("stress", "--shock", "WETH=-120%").code == 2
+    assert keeper.command("stress").code == 2
+
+
+def test_audit_book_agrees_with_the_contract(keeper, aave36):
+    """Every borrower, at a named block, and the exit code of success."""
+    aave36.pass_time(10**7)
+    found = told(keeper.command("audit", "book", "--json"))
+
+    assert found["accounts"] >= len(aave36.borrowers)
+    assert (found["differing"], found["not_compared"], found["differences"]) == (0, 0, [])
+    assert found["block"]["number"] == aave36.node.block_number()
+
+
+def test_scan_filters_and_sorts(keeper, aave36):
+    """Each filter leaves what it says, in the order that was asked for."""
+    everybody = told(keeper.command("scan", "--all", "--json"))["accounts"]
+    assert len(everybody) == len(aave36.borrowers)
+
+    low = told(keeper.command("scan", "--health-below", "1.3", "--json"))["accounts"]
+    assert {one["account"] for one in low} == {
+        one["account"] for one in everybody if int(one["health_factor"]) < 13 * 10**17
+    }
+    rich = told(
+        keeper.command("scan", "--all", "--debt-above", "20000", "--sort", "debt", "--json")
+    )
+    debts = [int(one["debt_base"]) for one in rich["accounts"]]
+    assert debts == sorted(debts, reverse=True)
+    assert set(debts) == {
+        int(one["debt_base"]) for one in everybody if int(one["debt_base"]) > 20_000 * 10**8
+    }
+    three = told(keeper.command("scan", "--all", "--limit", "3", "--json"))["accounts"]
+    assert three == everybody[:3]
+
+    with_link = told(keeper.command("scan", "--all", "--asset", "link", "--json"))["accounts"]
+    assert {one["account"] for one in with_link} == {
+        one.address for one in aave36.borrowers if "LINK" in one.collateral or "LINK" in one.debt
+    }
+
+
+def test_scan_shows_the_distribution(keeper):
+    """Bars in the terminal, figures in JSON, a picture in a file; the debt adds up."""
+    found = told(keeper.command("scan", "--all", "--histogram", "--plot", "h.svg", "--json"))
+    whole = sum(int(one["debt_base"]) for one in found["accounts"])
+    assert sum(int(one["debt_usd_e8"]) for one in found["histogram"]) == whole
+    assert (keeper.folder / "h.svg").read_bytes().startswith(b"<?xml")
+    shown = keeper.command("scan", "--histogram")
+    assert "█" in shown.out
+    assert json.dumps(found)
+
+
+def test_the_overdue_are_listed_with_the_journals_reason(keeper, aave36):
+    """Left alone since a dry run refused them; not before the time is over."""
+    aave36.node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(10**15)])
+    aave36.set_prices({"WBTC": aave36.prices()["WBTC"] * 70 // 100}, leave_pools=True)
+    done = keeper.command("run", "--dry-run", "--json", "--blocks", "1")
+    assert done.code == 0, done.err
+    refused = {one["account"]: one for one in done.events if one.get("action") == "skip"}
+    assert refused
+    aave36.pass_time(3_600)
+
+    late = told(keeper.command("scan", "--overdue", "3000", "--json"))["accounts"]
+    assert {one["account"] for one in late} >= set(refused)
+    for one in late:
+        if one["account"] in refused:
+            assert one["reason"] == refused[one["account"]]["reason"]
+            assert one["overdue_seconds"] >= 3_600
+    later = told(keeper.command("scan", "--overdue", "9000", "--json"))["accounts"]
+    assert not {one["account"] for one in later} & set(refused)
