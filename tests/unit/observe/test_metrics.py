@@ -1,8 +1,12 @@
 """The metrics say what the node told, by Prometheus' conventions, and nobody's address."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from keeper.chain.rpc import Exchange
@@ -16,6 +20,7 @@ from keeper.observe.vitals import REMEMBERED, Vitals
 from keeper.risk.tiers import DEFAULT
 
 ALICE = "0x00000000000000000000000000000000000A11cE"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 ALLOWED_LABELS = {
     "band", "class", "endpoint", "kind", "le", "market", "method", "name", "outcome", "reason",
     "result", "stage", "state", "version", "chain_id", "mode",
@@ -278,3 +283,19 @@ def test_an_event_that_nobody_counts_is_no_error():
     Tally(metrics=metrics).told({"event": "something_new"})
 
     assert samples(metrics).keys() >= before
+
+
+def test_the_document_names_every_metric_and_no_other():
+    """Operators build alerts from the document: it must be whole and true, labels included."""
+    told = dict(
+        re.findall(r"(?m)^\| `(keeper_\w+)(\{[\w,]+\})?` \| (?:\w+) \|", DOCUMENT.read_text())
+    )
+    there = {
+        name: "{" + ",".join(one._labelnames) + "}" if one._labelnames else ""
+        for one in vars(Metrics()).values()
+        if isinstance(one, MetricWrapperBase)
+        for name in [one._name + ("_total" if isinstance(one, Counter) else "")]
+    }
+    read = {"keeper_rpc_requests_total": "{method}", "keeper_journal_errors_total": ""}
+
+    assert told == there | read
