@@ -87,14 +87,16 @@ def _of_pair(candidate: Candidate, opportunity: Opportunity, exits: Exits, terms
     ways: list[Way] = []
     misses: list[Miss] = []
     for route in routes:
-        free = [lender for lender in lenders if lender.lender not in route.pools]
-        allowed = [one for one in free if _tried(opportunity, route, one) not in candidate.barred]
-        kinds: list[tuple[Route, tuple[FlashLender, ...] | None]] = [
-            *_vouched(route, allowed, exits)
+        free = [
+            lender
+            for lender in lenders
+            if lender.lender not in route.pools
+            and _tried(opportunity, route, lender) not in candidate.barred
         ]
+        kinds: list[tuple[Route, tuple[FlashLender, ...] | None]] = [*_vouched(route, free, exits)]
         if _can_flash_swap(opportunity, route, candidate, terms):
             kinds.append((route, None))
-        if not kinds and len(allowed) == len(free):
+        if not kinds:
             misses.append(_no_lender(candidate, opportunity, len(lenders), terms))
         ways.extend(
             Way(opportunity=opportunity, route=taken, lenders=kind, outcomes=outcomes)

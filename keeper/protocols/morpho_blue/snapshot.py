@@ -35,12 +35,12 @@ from keeper.protocols.morpho_blue.opportunity import PositionOpportunity
 from keeper.protocols.morpho_blue.reader import USD_UNIT
 from keeper.protocols.morpho_blue.rules import Health
 
-LIQUIDATION_GAS: Final = Gas(220_000)
+LIQUIDATION_GAS: Final = Gas(170_000)
 """
-A transaction of ``liquidate`` alone, interest, fee and the rate model's update included.
+``liquidate`` on cold slots, interest, fee and the rate model's update included.
 
-At most 156 051 measured, with plain tokens and an oracle of two feeds; the rest is for oracles
-that read more.
+At most 156 051 measured for a transaction of it alone, with plain tokens and an oracle of two
+feeds; the rest, with the headroom of every limit, is for oracles that read more.
 """
 
 
