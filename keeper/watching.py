@@ -22,6 +22,7 @@ from keeper.observe.events import Event
 from keeper.observe.health import (
     Check,
     Health,
+    book_check,
     endpoint_check,
     head_check,
     journal_check,
@@ -107,6 +108,7 @@ class Watching:
             metrics.progress.labels(str(stage)).set(
                 time.time() - (vitals.seconds_since(stage) or 0.0)
             )
+        metrics.doubted.set(len(self.session.follower.parity.doubted))
         quarantined = self.session.follower.quarantined
         for market in self.session.markets:
             metrics.quarantined.labels(market.key).set(market.key in quarantined)
@@ -202,6 +204,7 @@ def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
             "work": work_check(vitals, limit),
             "endpoint": endpoint_check(vitals),
             "markets": markets_check(len(session.markets), lambda: follower.quarantined),
+            "book": book_check(lambda: len(follower.parity.doubted)),
         }
     )
     session.reader.rpc.measured = vitals.measured

@@ -101,6 +101,16 @@ def markets_check(markets: int, quarantined: Callable[[], Mapping[MarketKey, str
     return check
 
 
+def book_check(doubted: Callable[[], int]) -> Check:
+    """Return the check that the book agrees with the contracts, as far as it was compared."""
+
+    def check() -> str:
+        count = doubted()
+        return f"{count} accounts differ from the contracts' own answer" if count else ""
+
+    return check
+
+
 def journal_check(path: Path, failing: Callable[[], bool]) -> Check:
     """
     Return the check that the journal can be written.

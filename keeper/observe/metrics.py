@@ -80,6 +80,9 @@ class Metrics:
         self.quarantined = self._gauge(
             "market_quarantined", "1 for a market that cannot be read", "market"
         )
+        self.doubted = self._gauge(
+            "parity_doubted_accounts", "Accounts that differ from the contracts' own answer"
+        )
         self.scan = self._histogram("scan_duration_seconds", "Time to read a block's markets", FAST)
         self.to_decision = self._histogram(
             "block_to_decision_seconds", "From hearing of a block to its decisions", FAST

@@ -1,5 +1,6 @@
 """The node's events, counted: what it told is what the metrics say."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,12 +8,19 @@ from dataclasses import dataclass, field
 from keeper.observe.events import Event
 from keeper.observe.metrics import Metrics, ether, gwei
 
+log = logging.getLogger(__name__)
+
 TX_STATES = ("submitted", "succeeded", "reverted", "cancelled", "reopened", "final")
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Counts events; an event that it does not know counts for nothing."""
+    """
+    Counts events.
+
+    One that it does not know counts for nothing, and one that it does not understand is a
+    warning: no transaction is held up by a metric.
+    """
 
     metrics: Metrics
     clock: Callable[[], float] = time.monotonic
@@ -33,8 +41,12 @@ class Tally:
             "breaker": self._breaker,
         }
         count = known.get(str(event.get("event")))
-        if count is not None:
+        if count is None:
+            return
+        try:
             count(event)
+        except (LookupError, TypeError, ValueError) as error:
+            log.warning("event_not_counted event=%s reason=%r", event.get("event"), error)
 
     def _decision(self, event: Event) -> None:
         self.metrics.decisions.labels(str(event["action"]), str(event["reason"])).inc()

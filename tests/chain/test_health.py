@@ -154,7 +154,7 @@ def test_a_node_at_work_is_alive_and_ready(seen):
     assert json.loads(seen.pages["/version"][1])["mode"] == "live"
     assert components == {
         name: {"ok": True, "reason": ""}
-        for name in ("head", "work", "endpoint", "markets", "journal", "signing")
+        for name in ("head", "work", "endpoint", "markets", "book", "journal", "signing")
     }
 
 

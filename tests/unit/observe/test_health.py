@@ -9,6 +9,7 @@ from keeper.domain.errors import RpcUnavailable
 from keeper.observe.health import (
     ENDPOINT_PATIENCE,
     Health,
+    book_check,
     endpoint_check,
     head_check,
     journal_check,
@@ -104,6 +105,12 @@ def test_one_readable_market_is_enough():
 
     assert one_left == ""
     assert check() == "no market can be read: m:1: oracle reverts; m:2: no code"
+
+
+def test_a_book_that_differs_from_the_contracts_is_told_without_names():
+    """What is not understood about one account may be wrong about others."""
+    assert book_check(lambda: 0)() == ""
+    assert book_check(lambda: 2)() == "2 accounts differ from the contracts' own answer"
 
 
 def test_a_journal_that_was_moved_away_is_missed(tmp_path):

@@ -285,6 +285,17 @@ def test_an_event_that_nobody_counts_is_no_error():
     assert samples(metrics).keys() >= before
 
 
+@pytest.mark.parametrize(
+    "name", ["decision", "attempt", "included", "reopened", "final", "breaker"]
+)
+def test_an_event_that_is_not_understood_is_a_warning(caplog, name):
+    """It is told between a send and its record: a metric must not end the node there."""
+    Tally(metrics=Metrics()).told({"event": name})
+
+    (warning,) = caplog.records
+    assert warning.getMessage().startswith(f"event_not_counted event={name}")
+
+
 def test_the_document_names_every_metric_and_no_other():
     """Operators build alerts from the document: it must be whole and true, labels included."""
     told = dict(
