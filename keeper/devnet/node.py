@@ -19,7 +19,6 @@ _TIMEOUT_SECONDS: Final = 120
 _BATCH_SIZE: Final = 500
 _POLL_SECONDS: Final = 0.02
 _NO_LIMIT: Final = 1 << 45
-_UNCONFIRMED: Final = "confirmation timeout"
 
 Receipt = dict[str, Any]
 
@@ -77,12 +76,7 @@ class Node:
         Raises:
             RpcRefused: it reverted; ``data`` holds the reason.
         """
-        try:
-            receipt: Receipt = self.rpc("eth_sendTransactionSync", [transaction.as_json()])
-        except RpcRefused as error:
-            if _UNCONFIRMED not in error.text:
-                raise
-            receipt = self._overlooked(transaction.sender)
+        receipt: Receipt = self.rpc("eth_sendTransactionSync", [transaction.as_json()])
         if int(receipt["status"], 16) == 0:
             self.call(transaction)
             raise RpcRefused("transaction reverted")
@@ -109,16 +103,6 @@ class Node:
                 self.call(transaction)
                 raise RpcRefused("transaction reverted")
         return receipts
-
-    def _overlooked(self, sender: str) -> Receipt:
-        """Return the receipt of a sender's newest transaction, which no block took in time."""
-        count = int(self.rpc("eth_getTransactionCount", [sender, "pending"]), 16)
-        newest = self.rpc("eth_getTransactionBySenderAndNonce", [sender, hex(count - 1)])
-        if newest is None:
-            raise RpcUnavailable("the local node lost what it was sent")
-        if self.rpc("anvil_getAutomine") and newest["blockNumber"] is None:
-            self.rpc("evm_mine")
-        return self._wait_for([newest["hash"]])[0]
 
     def _submit(self, transactions: Sequence[Transaction]) -> list[str]:
         # The node works on a batch in parallel, so that each nonce must be told.

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from keeper.devnet.node import Node, Transaction
+from keeper.devnet.node import Node
 
 
 class Interrupt(Exception):
@@ -66,47 +66,4 @@ def test_an_interrupted_call_does_not_leave_its_answer_to_the_next(server):
         server.interrupted.set()
 
     assert node.rpc("after") == "after"
-    node.close()
-
-
-HASH = "0x" + "ab" * 32
-TIMED_OUT = "Transaction confirmation timeout"
-SENDER = "0x" + "a1" * 20
-
-
-class Overlooking(Answering):
-    """A node whose pool keeps a transaction until it is told to mine."""
-
-    def do_POST(self):
-        calls = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        body = json.dumps([self.answer(each) for each in calls]).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def answer(self, call):
-        reply = {"jsonrpc": "2.0", "id": call["id"]}
-        if call["method"] == "eth_sendTransactionSync":
-            return {**reply, "error": {"code": -32603, "message": TIMED_OUT}}
-        return {**reply, "result": self.result(call["method"], call["params"])}
-
-    def result(self, method, params):
-        if method == "evm_mine":
-            self.server.mined = True
-        if method == "eth_getTransactionReceipt" and params == [HASH]:
-            return {"status": "0x1"} if self.server.mined else None
-        if params == [SENDER, "0x6"]:
-            return {"hash": HASH, "blockNumber": None}
-        return {"eth_getTransactionCount": "0x7", "anvil_getAutomine": True}.get(method)
-
-
-def test_what_the_node_forgot_to_mine_is_mined_and_its_receipt_found(server):
-    """It answers so after half a minute; the transaction is in its pool all the same."""
-    server.RequestHandlerClass, server.mined = Overlooking, False
-    node = Node(server.server_port)
-
-    receipt = node.send(Transaction(sender=SENDER, to=SENDER))
-
-    assert receipt == {"status": "0x1"}
     node.close()
