@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from keeper.book.parity import SAMPLE
 from keeper.devnet import local
 from keeper.devnet.demo.places import MorphoPlace
 from tests.chain.worlds import Keeper, decisions, hot_receipts, plans_of, wait_for_block
@@ -73,8 +74,9 @@ def test_requests_are_stated_in_markets(ticking):
     """
     A quiet block is one query for logs and one multicall for up to 500 reads.
 
-    The reads are 3 for each market with interest and 2 for others, 1 for each dollar feed and
-    1 for each token: none for a position.
+    The reads are 3 for each market with interest and 2 for others, 1 for each dollar feed,
+    1 for each token, and 4 for each position of the sample that is held against the contracts,
+    which is as large however many positions there are.
     """
     devnet, keeper = ticking
     node, markets = devnet.node, devnet.morpho.markets.values()
@@ -82,6 +84,7 @@ def test_requests_are_stated_in_markets(ticking):
     feeds = sum(feed.aggregator is not None for feed in devnet.feeds.values())
     tokens = {token for one in markets for token in one.terms[:2]}
     reads = sum(3 if one.spec.interest else 2 for one in markets) + feeds + len(tokens)
+    reads += SAMPLE * 4
     requests = -(-reads // 500)
     with proxied(node.port) as proxy:
         own = f"ws://127.0.0.1:{node.port}"
