@@ -14,7 +14,7 @@ import pytest
 from keeper.devnet.anvil import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 150
+SECONDS = 280
 
 
 @contextlib.contextmanager

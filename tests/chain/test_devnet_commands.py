@@ -146,7 +146,7 @@ def test_a_chain_of_a_test_ends_with_its_owner(tmp_path):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
 
     pid = int(done.stdout)
-    for _ in range(500):
+    for _ in range(6_000):
         if not is_running(pid):
             break
         time.sleep(0.01)

@@ -286,7 +286,7 @@ async def test_the_proxy_passes_subscriptions_on(anvil, proxy):
     async with connect([proxy.ws_url]) as reader:
         heard = await reader.rpc.subscribe("newHeads")
         await reader.rpc.request("evm_mine")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             header = await heard.get()
 
         assert header["number"] == "0x1"

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from tests.support.proxy import Proxy
 
+PATIENCE = 60.0
+
 
 @contextlib.contextmanager
 def proxied(port: int) -> Iterator[Proxy]:
@@ -15,11 +17,11 @@ def proxied(port: int) -> Iterator[Proxy]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     proxy = Proxy(f"http://127.0.0.1:{port}")
-    asyncio.run_coroutine_threadsafe(proxy.start(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(proxy.start(), loop).result(PATIENCE)
     try:
         yield proxy
     finally:
-        asyncio.run_coroutine_threadsafe(proxy.stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(proxy.stop(), loop).result(PATIENCE)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(PATIENCE)
         loop.close()
