@@ -205,8 +205,9 @@ class LendingMarket(Protocol):
         Return the market at ``head`` from the answers to ``calls(head)``, in their order.
 
         A deployment of several isolated markets returns a snapshot of each one with a
-        borrower (of every one before ``load``); their keys begin with the deployment's (``units.deployment``). One whose
-        oracle or token fails says so in its snapshot and leaves the others alone.
+        borrower (of every one before ``load``); their keys begin with the deployment's
+        (``units.deployment``). One whose oracle or token fails says so in its snapshot and
+        leaves the others alone.
 
         Raises:
             MarketUnreadable: the contracts do not answer as the protocol's do.
