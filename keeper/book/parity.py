@@ -126,6 +126,8 @@ class Parity:
 
     def guarded(self, snapshots: Sequence[MarketSnapshot]) -> list[MarketSnapshot]:
         """Return the snapshots such that nobody in doubt is acted upon."""
+        if not self._doubted:
+            return list(snapshots)
         by_market: dict[MarketKey, dict[Address, Difference]] = {}
         for (market, account), difference in self._doubted.items():
             by_market.setdefault(market, {})[account] = difference
