@@ -142,11 +142,12 @@ async def served(window: Window, host: str, port: int) -> AsyncIterator[int | No
         accept = _Accept(cast("web.Server", runner.server), loop)
         listening = await loop.create_server(accept, host, port, backlog=MAX_CONNECTIONS)
         taken = listening.sockets[0].getsockname()[1]
-        log.info("observe_listening address=%s", _shown(host, taken))
+        log.info("observe_listening host=%s port=%d", host, taken)
     except OSError as error:
         log.warning(
-            "observe_off address=%s reason=%s hint=%s",
-            _shown(host, port),
+            "observe_off host=%s port=%d reason=%s hint=%s",
+            host,
+            port,
             error.strerror or type(error).__name__,
             "the keeper goes on; set observe.listen to a free port to look at it",
         )
@@ -184,7 +185,3 @@ class _Refused(asyncio.Protocol):
 def _document(document: Mapping[str, object], *, failing: bool = False) -> web.Response:
     text = json.dumps(document, ensure_ascii=False) + "\n"
     return web.Response(status=503 if failing else 200, text=text, content_type="application/json")
-
-
-def _shown(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -22,7 +22,7 @@ from tests.support.threaded import proxied
 PATH = "/v2/canaryOfTheEndpoint0123456789"
 PAGES = ("/livez", "/readyz", "/healthz?verbose", "/metrics", "/version", "/none")
 FALL = {"WETH": 2_500 * 10**8, "LINK": 7 * 10**8}
-LISTENING = re.compile(r"observe_listening address=127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"observe_listening host=127\.0\.0\.1 port=(\d+)")
 
 
 def configured(keeper, port=0):

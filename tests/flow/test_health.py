@@ -191,7 +191,7 @@ async def test_a_busy_port_is_a_warning_and_the_node_goes_on(caplog):
     assert port is None
     assert still.status == 200
     (warning,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
-    assert f"observe_off address=127.0.0.1:{seen.port}" in warning
+    assert f"observe_off host=127.0.0.1 port={seen.port}" in warning
     assert "in use" in warning
 
 
