@@ -100,6 +100,8 @@ def seen(market, tmp_path_factory):
             running.until("block")
             devnet.set_prices(FALL)
             running.until("included")
+            while running.until("block")["block_number"] < devnet.node.block_number():
+                pass
             until_idle(running)
             ready = until_ready(port)
             pages = {one: asked(port, one) for one in PAGES}
