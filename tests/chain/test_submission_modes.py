@@ -28,6 +28,7 @@ def here(aave36, tmp_path, monkeypatch):
     made.configure()
     for name in ("KEEPER_CONFIG", "KEEPER_WALLET__PRIVATE_KEY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KEEPER_OBSERVE__LISTEN", "127.0.0.1:0")  # others may run meanwhile
     monkeypatch.chdir(made.folder)
     aave36.set_prices(FALL)
     return made

@@ -135,9 +135,16 @@ via = {json.dumps(via)}
             running.close()
 
     def environment(self) -> dict[str, str]:
-        """Return the command's environment: nothing of this machine's own keeper, the hot key."""
+        """
+        Return the command's environment: nothing of this machine's own keeper, the hot key.
+
+        Unless its settings say where, it may be looked at on a port that the system chooses:
+        several of them run at once.
+        """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEPER_")}
         own = {"PYTHONPATH": str(ROOT), "KEEPER_WALLET__PRIVATE_KEY": self.key or ""}
+        if "[observe]" not in (self.folder / "keeper.toml").read_text():
+            own["KEEPER_OBSERVE__LISTEN"] = "127.0.0.1:0"
         return kept | {name: value for name, value in own.items() if value}
 
 
