@@ -145,6 +145,9 @@ def _plan(plan: Plan, story: Story) -> Iterator[str]:
         f" = {ether(plan.gross_profit_wei)} ETH, gas {plan.gas} at {plan.gas_price} wei,"
         f" net {ether(plan.net_profit)} ETH"
     )
+    if plan.bad_debt:
+        written_off = decimal(plan.bad_debt, spend.decimals)
+        yield f"    the protocol writes off {written_off} {spend.symbol} of the debt with it"
     for other in plan.alternatives:
         yield f"    instead of: {other}"
 

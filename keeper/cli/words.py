@@ -63,7 +63,11 @@ def _decision(event: Event) -> str:
         return ""
     profit = event["net_profit_wei"]
     if event["action"] == "liquidate":
-        return f"liquidate {event['account']}  net {ether(profit)} ETH by {event['funding']}"
+        lost = event.get("bad_debt")
+        bad = isinstance(lost, Mapping) and lost["amount"] != "0"
+        return f"liquidate {event['account']}  net {ether(profit)} ETH by {event['funding']}" + (
+            ", leaving bad debt" if bad else ""
+        )
     netted = "" if profit is None else f" (net {ether(profit)} ETH)"
     return f"skip {event['account']}  {event['reason']}{netted}: {event['detail']}"
 

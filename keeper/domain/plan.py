@@ -49,7 +49,8 @@ class Plan:
     the executor enforces on chain, in units of the spend token, and ``sure_profit``
     the most that it may be: what every landing in the window brings. ``gas`` is the gas
     expected, after simulation the plan's share of what was used; ``step_gas`` is the
-    limit of its step, with headroom.
+    limit of its step, with headroom. ``bad_debt`` is what the protocol is expected to
+    write off with it, in the spend token (see ``Outcome``).
     """
 
     market: MarketKey
@@ -73,6 +74,7 @@ class Plan:
     deadline: Timestamp
     step_gas: Gas = _NO_GAS
     sure_profit: TokenUnits = _NOTHING
+    bad_debt: TokenUnits = _NOTHING
     alternatives: tuple[str, ...] = ()
 
 

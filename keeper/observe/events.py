@@ -82,6 +82,7 @@ def _liquidate(plan: Plan, head: Head) -> Event:
         "funding": plan.funding.name,
         "gross_profit": {"token": plan.spend_token, "amount": str(plan.gross_profit)},
         "net_profit_wei": str(plan.net_profit),
+        "bad_debt": {"token": plan.spend_token, "amount": str(plan.bad_debt)},
         **_block(head),
     }
 

@@ -266,6 +266,7 @@ def _plan(contender: _Contender, number: int, chosen: Sized) -> Plan:
         net_profit=found.net,
         min_profit=chosen.min_profit,
         sure_profit=chosen.sure_profit,
+        bad_debt=found.outcome.bad_debt,
         step_gas=terms.gas_model.step_limit(found.gas_at_most, terms.policy),
         health_factor=candidate.health_factor,
         deadline=candidate.deadline,

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from keeper.chain.abi import checksum
 from keeper.devnet import local
 from keeper.devnet.morpho import health_factors
 from keeper.devnet.morpho_markets import BROKEN, HOSTILE
@@ -131,3 +132,27 @@ def test_a_quiet_block_costs_one_query_and_one_multicall(tmp_path, borrowers):
     for one in of_quiet_blocks(borrowers, tmp_path):
         one.pop("eth_getBlockByNumber", None)
         assert one == {"eth_getLogs": 1, "eth_call": 1}
+
+
+def test_debt_that_is_written_off_is_told_before_and_happens(tmp_path):
+    """Who is under water costs the lenders: the decision says how much, the event agrees."""
+    with devnet(tmp_path / "devnet", protocol="morpho_blue", borrowers=44) as (found, keeper):
+        found.set_prices({"LINK": 5 * USD})
+        fell = found.node.block_number()
+
+        events = driven(keeper, 2)
+
+        told = {
+            one["account"]: int(one["bad_debt"]["amount"])
+            for one in decisions(events, "liquidate")
+            if one["bad_debt"]["amount"] != "0"
+        }
+        written_off = {}
+        for event in morpho_events(found, fell):
+            lost = int(event["data"][2 + 3 * 64 : 2 + 4 * 64], 16)
+            if lost:
+                written_off[checksum("0x" + event["topics"][3][-40:])] = lost
+        assert told.keys() == written_off.keys()
+        assert len(told) >= 1
+        # What a second of interest adds, and no more.
+        assert all(0 <= written_off[who] - told[who] <= told[who] // 10**6 for who in told)

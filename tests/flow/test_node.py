@@ -112,7 +112,7 @@ def a_plan():
     route = SimpleNamespace(pools=())
     return SimpleNamespace(
         market="m:1", account=ALICE, net_profit=5, health_factor=1, spend_token="0xd", spend=1,
-        receive_token="0xc", receive=2, route=route, funding=funding, gross_profit=1,
+        receive_token="0xc", receive=2, route=route, funding=funding, gross_profit=1, bad_debt=0,
     )  # fmt: skip
 
 
