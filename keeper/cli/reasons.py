@@ -28,9 +28,7 @@ REASON_WORDS: Final[Mapping[SkipReason, str]] = {
     SkipReason.NO_LONGER_LIQUIDATABLE: "it is healthy again",
     SkipReason.IN_FLIGHT: "a transaction of ours is on its way",
     SkipReason.GAS_TOO_EXPENSIVE: "gas costs more than it earns, or more than may be asked for",
-    SkipReason.TOO_LATE_IN_BLOCK: "there is no room left in the next block",
     SkipReason.NOT_SENT: "the transaction was not sent",
-    SkipReason.MARKET_QUARANTINED: "the market cannot be read",
     SkipReason.PARITY: "the book differs from the contract; the account is being read again",
 }
 

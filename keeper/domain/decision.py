@@ -32,9 +32,7 @@ class SkipReason(enum.StrEnum):
     NO_LONGER_LIQUIDATABLE = "no_longer_liquidatable"
     IN_FLIGHT = "in_flight"
     GAS_TOO_EXPENSIVE = "gas_too_expensive"
-    TOO_LATE_IN_BLOCK = "too_late_in_block"
     NOT_SENT = "not_sent"
-    MARKET_QUARANTINED = "market_quarantined"
     PARITY = "parity"
 
 
