@@ -7,10 +7,12 @@ Each of these is optional: whoever asks checks for it, and does without.
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from keeper.domain.account import AccountHealth
+from keeper.domain.advice import Advice
 from keeper.domain.exposure import Exposure
 from keeper.domain.parity import Difference, ParityNews
 from keeper.domain.reads import Call, CallResult
-from keeper.domain.units import Address, MarketKey
+from keeper.domain.units import Address, MarketKey, Timestamp, Wad
 
 
 @runtime_checkable
@@ -66,4 +68,31 @@ class WeighsLegs(Protocol):
 
     def exposure(self, account: Address) -> Exposure | None:
         """Return the account's legs with their weights; None where it is not valued."""
+        ...
+
+
+@runtime_checkable
+class ScreensBelow(Protocol):
+    """A snapshot that finds who is below a health factor without valuing everybody exactly."""
+
+    def below(self, health_factor: Wad) -> Sequence[AccountHealth]:
+        """
+        Return every account with less than this health factor, or liquidatable, worst first.
+
+        Exact, as ``accounts`` is; an account that cannot be valued is among them.
+        """
+        ...
+
+
+@runtime_checkable
+class Advises(Protocol):
+    """A snapshot that knows what would cure an account."""
+
+    def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
+        """
+        Return what brings the account to ``target`` at ``holds_until``; None if it owes nothing.
+
+        Exact: applied on the contracts at that time the amount reaches the target, and one unit
+        less does not.
+        """
         ...
