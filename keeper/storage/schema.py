@@ -205,3 +205,52 @@ paper: Final = Table(
     Column("gas_price", Amount, nullable=False),
     Column("plan", Text, nullable=False),
 )
+
+notices: Final = Table(
+    "notices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("market", Text),
+    Column("account", Text),
+    Column("episode", Integer),
+    Column("block_number", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("enqueued_at", Integer, nullable=False),
+    Column("routed_at", Integer),
+    Index("notices_to_route", "routed_at"),
+    Index("notices_of_account", "account", "block_number"),
+)
+"""What is to be told, once each; which channels it goes to is known when it is routed."""
+
+messages: Final = Table(
+    "messages",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("channel", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Integer, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("ended_at", Integer),
+    Index("messages_by_state", "state", "channel", "due_at"),
+)
+"""One or several notices as they are told to a channel; a retry tells the same under its key."""
+
+deliveries: Final = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("notice_id", Integer, ForeignKey("notices.id"), nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("message_id", Integer, ForeignKey("messages.id")),
+    UniqueConstraint("notice_id", "channel", name="one_telling_per_channel"),
+    Index("deliveries_waiting", "channel", "message_id"),
+    Index("deliveries_of_message", "message_id"),
+)
+"""That a channel is to be told of a notice, and by which message it was."""

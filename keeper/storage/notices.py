@@ -1,0 +1,50 @@
+"""Notices as JSON and back: every integer a decimal string."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice
+from keeper.domain.notice import Notice, NoticeKind
+from keeper.storage.documents import canonical
+
+_NUMBERS = (
+    "block_number", "timestamp", "episode", "health_factor", "guarded_health_factor",
+    "debt_usd_e8", "collateral_usd_e8", "deadline",
+)  # fmt: skip
+
+
+def notice_document(notice: Notice) -> str:
+    """Return a notice as canonical JSON."""
+    return canonical(notice)
+
+
+def notice_from(document: str) -> Notice:
+    """Return the notice that ``notice_document`` wrote."""
+    raw: dict[str, Any] = json.loads(document)
+    numbers = {name: None if raw[name] is None else int(raw[name]) for name in _NUMBERS}
+    advice = None if raw["advice"] is None else _advice(raw["advice"])
+    return Notice(**{**raw, **numbers, "kind": NoticeKind(raw["kind"]), "advice": advice})
+
+
+def _advice(raw: Mapping[str, Any]) -> Advice:
+    return Advice(
+        **{
+            **raw,
+            **_whole(raw, "target", "holds_until"),
+            "cures": tuple(_cure(one) for one in raw["cures"]),
+            "prices": tuple(
+                LiquidationPrice(**{**one, **_whole(one, "price", "now")}) for one in raw["prices"]
+            ),
+            "impossible": tuple(raw["impossible"]),
+        }
+    )
+
+
+def _cure(raw: Mapping[str, Any]) -> Cure:
+    numbers = _whole(raw, "decimals", "amount", "value")
+    return Cure(**{**raw, **numbers, "kind": CureKind(raw["kind"])})
+
+
+def _whole(raw: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: int(raw[name]) for name in names}

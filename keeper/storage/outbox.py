@@ -1,0 +1,224 @@
+"""The outbox as rows: statements only, inside the caller's transaction. Times are Unix seconds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from keeper.domain.notice import Notice
+from keeper.domain.telling import Backlog, Message, MessageState, Outgoing, Waiting
+from keeper.storage.documents import canonical
+from keeper.storage.notices import notice_document, notice_from
+from keeper.storage.schema import deliveries, messages, notices
+
+T = TypeVar("T")
+
+CHUNK: Final = 500
+"""Values in one statement; SQLite and PostgreSQL both bound them."""
+
+
+def enqueue(connection: Connection, told: Sequence[Notice], now: int) -> int:
+    """Keep notices to be told; one whose key is known is known already. Returns the new ones."""
+    by_key = {one.key: one for one in told}
+    known = set[str]()
+    for keys in _chunks(list(by_key)):
+        known |= set(connection.scalars(select(notices.c.key).where(notices.c.key.in_(keys))))
+    rows = [_notice_row(one, now) for key, one in by_key.items() if key not in known]
+    if rows:
+        connection.execute(insert(notices), rows)
+    return len(rows)
+
+
+def unrouted(connection: Connection, most: int) -> list[tuple[int, Notice]]:
+    """Return notices that nobody has looked up the channels of, oldest first."""
+    rows = connection.execute(
+        select(notices.c.id, notices.c.document)
+        .where(notices.c.routed_at.is_(None))
+        .order_by(notices.c.id)
+        .limit(most)
+    )
+    return [(row.id, notice_from(row.document)) for row in rows]
+
+
+def route(connection: Connection, channels: Mapping[int, Sequence[str]], now: int) -> None:
+    """Keep which channels each notice goes to; none is an answer, too."""
+    rows = [
+        {"notice_id": notice, "channel": channel}
+        for notice, named in channels.items()
+        for channel in dict.fromkeys(named)
+    ]
+    if rows:
+        connection.execute(insert(deliveries), rows)
+    for ids in _chunks(list(channels)):
+        connection.execute(update(notices).where(notices.c.id.in_(ids)).values(routed_at=now))
+
+
+def waiting(connection: Connection, channel: str) -> list[Waiting]:
+    """Return what a channel is to be told of and no message tells yet, oldest first."""
+    rows = connection.execute(
+        select(deliveries.c.id, notices.c.document, notices.c.enqueued_at)
+        .join(notices, notices.c.id == deliveries.c.notice_id)
+        .where(deliveries.c.channel == channel, deliveries.c.message_id.is_(None))
+        .order_by(deliveries.c.id)
+    )
+    return [
+        Waiting(delivery=row.id, notice=notice_from(row.document), since=row.enqueued_at)
+        for row in rows
+    ]
+
+
+def compose(
+    connection: Connection, channel: str, message: Message, told: Sequence[int], now: int
+) -> None:
+    """Keep a message, due at once, that tells these deliveries' notices."""
+    made = connection.execute(
+        insert(messages).values(
+            key=message.key,
+            channel=channel,
+            document=canonical(message),
+            state=MessageState.WAITING,
+            attempts=0,
+            due_at=now,
+            last_error="",
+            created_at=now,
+        )
+    )
+    owner = made.inserted_primary_key[0] if made.inserted_primary_key else None
+    for ids in _chunks(list(told)):
+        connection.execute(
+            update(deliveries).where(deliveries.c.id.in_(ids)).values(message_id=owner)
+        )
+
+
+def due(connection: Connection, channel: str, now: int) -> Outgoing | None:
+    """Return the channel's oldest message that waits, if its time has come."""
+    row = connection.execute(
+        select(messages)
+        .where(messages.c.channel == channel, messages.c.state == MessageState.WAITING)
+        .order_by(messages.c.id)
+        .limit(1)
+    ).first()
+    return _outgoing(row) if row is not None and row.due_at <= now else None
+
+
+def sent(connection: Connection, message: int, now: int) -> None:
+    """Keep that the channel took a message."""
+    _ended(connection, message, MessageState.SENT, "", now)
+
+
+def failed(connection: Connection, message: int, why: str, again_at: int) -> None:
+    """Keep that a message did not get through, and when to try again."""
+    connection.execute(
+        update(messages)
+        .where(messages.c.id == message)
+        .values(attempts=messages.c.attempts + 1, due_at=again_at, last_error=why)
+    )
+
+
+def given_up(connection: Connection, message: int, why: str, now: int) -> None:
+    """Keep that a message is not tried again; it stays to be looked at and revived."""
+    _ended(connection, message, MessageState.DEAD, why, now)
+
+
+def revive(connection: Connection, now: int) -> int:
+    """Have every message that was given up tried again; returns how many there were."""
+    changed = connection.execute(
+        update(messages)
+        .where(messages.c.state == MessageState.DEAD)
+        .values(state=MessageState.WAITING, attempts=0, due_at=now, ended_at=None)
+    )
+    return int(changed.rowcount)
+
+
+def channel_attempts(connection: Connection, channel: str, since: int) -> int:
+    """Return how many messages a channel took since a time."""
+    counted = select(func.count()).where(
+        messages.c.channel == channel,
+        messages.c.state == MessageState.SENT,
+        messages.c.ended_at > since,
+    )
+    return int(connection.execute(counted).scalar_one())
+
+
+def backlog(connection: Connection) -> Backlog:
+    """Return how much waits, since when, and how much was given up."""
+    unsent = messages.c.state == MessageState.WAITING
+    queued, oldest = connection.execute(
+        select(func.count(), func.min(messages.c.created_at)).where(unsent)
+    ).one()
+    untold, since = connection.execute(
+        select(func.count(), func.min(notices.c.enqueued_at))
+        .select_from(notices.outerjoin(deliveries, deliveries.c.notice_id == notices.c.id))
+        .where(
+            notices.c.routed_at.is_(None)
+            | (deliveries.c.id.is_not(None) & deliveries.c.message_id.is_(None))
+        )
+    ).one()
+    dead = connection.execute(
+        select(func.count()).where(messages.c.state == MessageState.DEAD)
+    ).scalar_one()
+    known = [one for one in (oldest, since) if one is not None]
+    return Backlog(waiting=queued + untold, oldest=min(known) if known else None, dead=dead)
+
+
+def listed(connection: Connection, most: int) -> list[Outgoing]:
+    """Return the newest messages, whatever became of them, newest first."""
+    rows = connection.execute(select(messages).order_by(messages.c.id.desc()).limit(most))
+    return [_outgoing(row) for row in rows]
+
+
+def told_of(connection: Connection, account: str) -> list[tuple[Notice, str]]:
+    """Return every notice about an account with the state of its tellings, oldest first."""
+    rows = connection.execute(
+        select(notices.c.document, deliveries.c.channel, messages.c.state)
+        .outerjoin(deliveries, deliveries.c.notice_id == notices.c.id)
+        .outerjoin(messages, messages.c.id == deliveries.c.message_id)
+        .where(notices.c.account == account)
+        .order_by(notices.c.id, deliveries.c.id)
+    )
+    return [
+        (
+            notice_from(row.document),
+            f"{row.channel}: {row.state or 'waiting'}" if row.channel else "",
+        )
+        for row in rows
+    ]
+
+
+def _ended(connection: Connection, message: int, state: MessageState, why: str, now: int) -> None:
+    connection.execute(
+        update(messages)
+        .where(messages.c.id == message)
+        .values(state=state, attempts=messages.c.attempts + 1, last_error=why, ended_at=now)
+    )
+
+
+def _notice_row(notice: Notice, now: int) -> dict[str, object]:
+    return {
+        "key": notice.key,
+        "kind": notice.kind,
+        "tier": notice.tier,
+        "market": notice.market,
+        "account": notice.account,
+        "episode": notice.episode,
+        "block_number": notice.block_number,
+        "document": notice_document(notice),
+        "enqueued_at": now,
+    }
+
+
+def _outgoing(row: Row[Any]) -> Outgoing:
+    return Outgoing(
+        id=row.id,
+        channel=row.channel,
+        message=Message.from_document(row.document),
+        state=MessageState(row.state),
+        attempts=row.attempts,
+        last_error=row.last_error,
+        created_at=row.created_at,
+    )
+
+
+def _chunks(every: Sequence[T]) -> Iterator[Sequence[T]]:
+    for at in range(0, len(every), CHUNK):
+        yield every[at : at + CHUNK]
