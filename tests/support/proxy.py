@@ -3,7 +3,8 @@ A JSON-RPC proxy between the keeper and Anvil, over http and websocket.
 
 It counts, records, delays, lets hooks answer, and enforces what Anvil does not: geth's
 rule for replacing a transaction (both fees up by 10 %, rounded up), its pool that keeps
-a transaction whose cap is below the base fee, and the caps on gas.
+a transaction whose cap is below the base fee, and the caps on gas. ``faults`` is the script
+of what goes wrong (docs/faults.md).
 """
 
 import asyncio
@@ -16,33 +17,18 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from eth_account import Account
-from eth_account.typed_transactions import TypedTransaction
-from eth_hash.auto import keccak
-from hexbytes import HexBytes
+
+from tests.support.breaking import broken_answer, broken_message
+from tests.support.faults import BROKEN, Fault, Faults, Kind
+from tests.support.pool import Pooled, bumped, pooled, waiting_document
 
 Message = dict[str, Any]
 Hook = Callable[[Message], Awaitable[Message | None]]
 """Sees a request; returns a full answer to give instead of the node's, or None."""
 
-BUMP_PERCENT = 10
 TRANSACTION_GAS_CAP = 2**24
 CALL_GAS_CAP = 50_000_000
-DYNAMIC_FEE = 2
 MAX_BODY = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Pooled:
-    """A transaction that was accepted: who, which nonce, for how much."""
-
-    sender: str
-    nonce: int
-    max_fee: int
-    tip: int
-    gas: int
-    raw: str
-    hash: str
 
 
 @dataclass(slots=True)
@@ -69,6 +55,7 @@ class Proxy:
     port: int = 0
     rules: Rules = field(default_factory=Rules)
     hooks: list[Hook] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
     latency: float = 0.0
     outage: tuple[int, str] | None = None
     recording: bool = False
@@ -146,8 +133,9 @@ class Proxy:
             return web.Response(status=self.outage[0], text=self.outage[1])
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request)
-        answer = await self._answer(json.loads(await request.read()))
-        return web.json_response(answer)
+        broken: list[Fault] = []
+        answer = await self._answer(json.loads(await request.read()), broken)
+        return await broken_answer(request, answer, broken[0] if broken else None)
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         client = web.WebSocketResponse(max_msg_size=MAX_BODY)
@@ -162,7 +150,8 @@ class Proxy:
             try:
                 async for message in client:
                     task = asyncio.create_task(
-                        self._socket_answer(message.data, node, client, replies), name="answer"
+                        self._socket_answer(request, message.data, node, client, replies),
+                        name="answer",
                     )
                     answering.add(task)
                     task.add_done_callback(answering.discard)
@@ -186,13 +175,15 @@ class Proxy:
             if waiting is not None:
                 waiting.set_result(document)
             elif (passed := await self._hooked(document)) is None:
-                await client.send_str(message.data)
+                for heard in self.faults.notified(document):
+                    await client.send_json(heard)
             elif passed:
                 await client.send_json(passed)
         await client.close()
 
     async def _socket_answer(
         self,
+        asked: web.Request,
         raw: str,
         node: aiohttp.ClientWebSocketResponse,
         client: web.WebSocketResponse,
@@ -207,23 +198,33 @@ class Proxy:
 
         document = json.loads(raw)
         own = isinstance(document, dict) and document["method"].endswith("subscribe")
-        answer = await self._answer(document, over_socket if own else self._forward)
+        broken: list[Fault] = []
+        answer = await self._answer(document, broken, over_socket if own else self._forward)
         with contextlib.suppress(ConnectionError):
-            if answer:
+            if broken:
+                await broken_message(asked, client, answer, broken[0])
+            elif answer:
                 await client.send_json(answer)
 
     async def _answer(
-        self, document: Any, forward: Callable[[Message], Awaitable[Message]] | None = None
+        self,
+        document: Any,
+        broken: list[Fault],
+        forward: Callable[[Message], Awaitable[Message]] | None = None,
     ) -> Any:
+        """Answer a message; ``broken`` gets what then happens to the answer on its way."""
         self.round_trips += 1
         if self.latency:
             await asyncio.sleep(self.latency)
         if isinstance(document, list):
-            return [await self._answer_one(item, self._forward) for item in document]
-        return await self._answer_one(document, forward or self._forward)
+            return [await self._answer_one(item, broken, self._forward) for item in document]
+        return await self._answer_one(document, broken, forward or self._forward)
 
     async def _answer_one(
-        self, request: Message, forward: Callable[[Message], Awaitable[Message]]
+        self,
+        request: Message,
+        broken: list[Fault],
+        forward: Callable[[Message], Awaitable[Message]],
     ) -> Message:
         self.counts[request["method"]] += 1
         if self.recording:
@@ -231,6 +232,38 @@ class Proxy:
         answer = await self._hooked(request)
         if answer is not None:
             return answer
+        fired = self.faults.fired(request["method"])
+        broken += [one for one in fired if one.kind in BROKEN]
+        for one in fired:
+            if one.kind is Kind.LATENCY:
+                await asyncio.sleep(one.seconds)
+        if any(not one.delivered for one in fired):
+            return _refused(request, "lost")
+        if not fired:
+            return await self._asked(request, forward)
+        newest = int(await self.ask("eth_blockNumber"), 16)
+        asked = self.faults.asked(request, fired, newest)
+        if any(one.kind is Kind.SWALLOWED for one in fired):
+            return {
+                "jsonrpc": "2.0",
+                "id": request["id"],
+                "result": pooled(asked["params"][0]).hash,
+            }
+        answer = await self._asked(asked, forward)
+        if any(one.kind is Kind.DROPPED for one in fired):
+            await self.drop(pooled(asked["params"][0]))
+        return self.faults.answered(request, answer, fired)
+
+    async def drop(self, sent: Pooled) -> None:
+        """Let the pool forget a transaction."""
+        self.waiting.pop((sent.sender, sent.nonce), None)
+        self.pooled.pop((sent.sender, sent.nonce), None)
+        await self.ask("anvil_dropTransaction", sent.hash)
+
+    async def _asked(
+        self, request: Message, forward: Callable[[Message], Awaitable[Message]]
+    ) -> Message:
+        """Ask the node, under the proxy's rules."""
         method, params = request["method"], request.get("params", [])
         if method == "eth_sendRawTransaction":
             return await self._send(request, params[0])
@@ -243,7 +276,7 @@ class Proxy:
         if method == "eth_getTransactionByHash" and answer.get("result") is None:
             kept = next((kept for kept in self.waiting.values() if kept.hash == params[0]), None)
             if kept is not None:
-                return {"jsonrpc": "2.0", "id": request["id"], "result": _waiting_document(kept)}
+                return {"jsonrpc": "2.0", "id": request["id"], "result": waiting_document(kept)}
         return answer
 
     async def _hooked(self, request: Message) -> Message | None:
@@ -305,27 +338,6 @@ class Proxy:
         return answer
 
 
-def bumped(fee: int) -> int:
-    """Return the least fee that replaces ``fee``, rounded up."""
-    return -(-fee * (100 + BUMP_PERCENT) // 100)
-
-
-def pooled(raw: str) -> Pooled:
-    """Return what an EIP-1559 transaction offers."""
-    payload = HexBytes(raw)
-    fields = TypedTransaction.from_bytes(payload).as_dict()
-    assert fields["type"] == DYNAMIC_FEE
-    return Pooled(
-        sender=Account.recover_transaction(raw),
-        nonce=fields["nonce"],
-        max_fee=fields["maxFeePerGas"],
-        tip=fields["maxPriorityFeePerGas"],
-        gas=fields["gas"],
-        raw=raw,
-        hash="0x" + keccak(bytes(payload)).hex(),
-    )
-
-
 @contextlib.asynccontextmanager
 async def running(upstream: str, **options: Any) -> AsyncIterator[Proxy]:
     """Run a proxy in front of the node at ``upstream`` (http)."""
@@ -339,16 +351,3 @@ async def running(upstream: str, **options: Any) -> AsyncIterator[Proxy]:
 
 def _refused(request: Message, text: str) -> Message:
     return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32000, "message": text}}
-
-
-def _waiting_document(kept: Pooled) -> Message:
-    return {
-        "hash": kept.hash,
-        "from": kept.sender,
-        "nonce": hex(kept.nonce),
-        "blockHash": None,
-        "blockNumber": None,
-        "gas": hex(kept.gas),
-        "maxFeePerGas": hex(kept.max_fee),
-        "maxPriorityFeePerGas": hex(kept.tip),
-    }
