@@ -19,6 +19,7 @@ from keeper.domain.plan import Plan
 from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei
 from keeper.execution.control import listening, socket_path
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
+from keeper.execution.failpoints import arm
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.idle import Forgetful, NobodySends, Unsimulated
 from keeper.execution.paper import PaperSubmitter
@@ -96,6 +97,7 @@ async def run_session(
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> None:
     """Do what ``run`` does over a connection that is there already."""
+    arm(session.settings.chain.id)
     head = await session.reader.head()
     if options.mode is not Mode.OBSERVE:
         await session.refuse_without_code(head)

@@ -18,6 +18,7 @@ from keeper.domain.errors import (
 )
 from keeper.domain.head import Head
 from keeper.domain.units import Address, MarketKey
+from keeper.execution.failpoints import reached
 from keeper.latest import Latest
 from keeper.observe.events import (
     Event,
@@ -125,11 +126,13 @@ class Node:
             self._tell_markets(head, snapshots)
             self._tell_parity(head)
             self._read = (head, snapshots)
+            reached("K0")
             sent_before = bool(self.submitter.in_flight())
             if sent_before:
                 await self._look_after(head, snapshots)
             result = await self._decided(head, snapshots)
             self.watch.passed(Stage.DECIDED, head)
+            reached("K1")
         except ChainError as error:
             self.watch.skipped(head, error)
             log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)

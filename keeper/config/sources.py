@@ -18,7 +18,7 @@ from keeper.config.types import EnvText, file_float
 from keeper.domain.errors import ConfigError
 
 PREFIX: Final = "KEEPER_"
-OTHER_VARIABLES: Final = frozenset({"KEEPER_CONFIG"})
+OTHER_VARIABLES: Final = frozenset({"KEEPER_CONFIG", "KEEPER_FAILPOINT"})
 """Variables of ours that are not settings."""
 
 _HEADER: Final = re.compile(r"^\s*(\[\[?)\s*([A-Za-z0-9_.\"' -]+?)\s*\]\]?\s*(#.*)?$")

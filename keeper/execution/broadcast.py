@@ -10,6 +10,7 @@ from keeper.domain.errors import ChainError
 from keeper.domain.head import Head
 from keeper.domain.submission import Attempt, AttemptState, Submission
 from keeper.execution.chain import RawSender
+from keeper.execution.failpoints import reached
 from keeper.execution.sending import Answer, classified, state_after
 from keeper.execution.told import attempt_event
 from keeper.execution.tracker import Tracker
@@ -43,6 +44,7 @@ class Broadcast:
         if not bound:
             return
         errors = await asyncio.gather(*(self._sent(one.newest.raw) for one in bound))
+        reached("K5")
         answers = [classified(error) for error in errors]
         changed: list[Attempt] = []
         results: list[str] = []
@@ -58,6 +60,9 @@ class Broadcast:
                 events.append(attempt_event(submission, marked, answer, head))
         if changed:
             await self.tracker.journal.mark_sent(changed, results)
+        reached("K6")
+        if not events:
+            reached("K7")
         for event in events:
             self.tracker.emit(event)
 

@@ -14,6 +14,7 @@ from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
 from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.broadcast import Broadcast, seen_through
 from keeper.execution.chain import RawSender, Signer
+from keeper.execution.failpoints import reached
 from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_fees, opening_fees
 from keeper.execution.guard import Guard, Unlimited
 from keeper.execution.nonces import next_nonce
@@ -123,6 +124,7 @@ class NodeSubmitter:
                 self._market(head), self._next_nonce(), self._check_canonical(head)
             )
             allowed = self.guard.allowed(self._affordable(batches, market), self.tracker, head)
+            reached("K2")
             bound = [
                 self._bound(nonce + at, batch, fees, head)
                 for at, (batch, fees) in enumerate(allowed)
@@ -135,7 +137,9 @@ class NodeSubmitter:
             return [batch for batch, _ in allowed]
 
     async def _recorded_and_sent(self, bound: Sequence[Submission], head: Head) -> None:
+        reached("K3")
         await self.tracker.journal.record(bound)
+        reached("K4")
         self.tracker.book.update((one.nonce, one) for one in bound)
         await self._broadcast.send(bound, head)
 

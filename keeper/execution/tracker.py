@@ -17,6 +17,7 @@ from keeper.domain.submission import (
 )
 from keeper.domain.units import Address, Timestamp
 from keeper.execution.chain import Chain, Emit, Outcomes, SubmitJournal
+from keeper.execution.failpoints import reached
 from keeper.execution.results import failed_outcomes, why_reverted
 from keeper.execution.told import inclusion_event
 
@@ -132,6 +133,7 @@ class Tracker:
     async def _include(
         self, submission: Submission, receipt: Receipt, timestamp: Timestamp
     ) -> None:
+        reached("K8")
         inclusion = Inclusion(
             hash=receipt.transaction_hash,
             block_number=receipt.block_number,
@@ -143,10 +145,12 @@ class Tracker:
             timestamp=timestamp,
         )
         await self.journal.include(submission.nonce, inclusion)
+        reached("K11")
         self.settlements += 1
         done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
         self.book[submission.nonce] = done
         self.emit(inclusion_event("included", done, inclusion))
+        reached("K12")
 
     async def _plans(self, submission: Submission, receipt: Receipt) -> tuple[PlanOutcome, ...]:
         """Return what each plan brought; nothing where the attempt that was mined cancelled."""
@@ -170,6 +174,7 @@ class Tracker:
             inclusion = submission.inclusion
             if inclusion is None:
                 continue
+            reached("K9")
             deep = head.number >= inclusion.block_number + self.confirmations
             if linear and not deep:
                 continue
@@ -177,8 +182,10 @@ class Tracker:
             if gone or await self._canonical_block(inclusion, head) is None:
                 await self._reopen(submission, inclusion)
             elif deep:
+                reached("K10")
                 await self.journal.finalise(submission.nonce)
                 del self.book[submission.nonce]
+                reached("K13")
                 self.emit(inclusion_event("final", submission, inclusion))
 
     def _included(self) -> Sequence[Submission]:
