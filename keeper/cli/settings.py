@@ -101,7 +101,7 @@ def _flat(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _printable(name: str, value: object) -> Iterator[tuple[str, object]]:
-    if name in SECRETS and isinstance(value, SecretStr):
+    if _listed(name) in SECRETS and isinstance(value, SecretStr):
         yield name, HIDDEN
     elif isinstance(value, BaseModel):
         yield from _flat(value, f"{name}.")
@@ -117,6 +117,11 @@ def _printable(name: str, value: object) -> Iterator[tuple[str, object]]:
         yield name, endpoint_label(value.get_secret_value())
     elif value is not None:
         yield name, value if isinstance(value, int) else str(value)
+
+
+def _listed(name: str) -> str:
+    """Return the name with every item of a list as its first: they are all alike."""
+    return ".".join("0" if part.isdigit() else part for part in name.split("."))
 
 
 def _origin(name: str, loaded: Loaded) -> str:

@@ -9,16 +9,16 @@ from keeper.config.models import (
     Log,
     Market,
     Observe,
-    Plugged,
     Policy,
     Run,
-    Section,
     Settings,
     Tiers,
     Venue,
     Wallet,
 )
+from keeper.config.notifying import Channel, Notify
 from keeper.config.problems import Problem, SettingsInvalid, nearest, validated
+from keeper.config.section import Plugged, Section
 from keeper.config.types import (
     AddressText,
     EndpointText,
@@ -35,6 +35,7 @@ __all__ = [
     "SECRETS",
     "AddressText",
     "Chain",
+    "Channel",
     "EndpointText",
     "Exact",
     "Executor",
@@ -44,6 +45,7 @@ __all__ = [
     "Loaded",
     "Log",
     "Market",
+    "Notify",
     "Observe",
     "Plugged",
     "Policy",

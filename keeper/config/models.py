@@ -1,13 +1,15 @@
 """The settings: one frozen model per section, with defaults, units and bounds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from keeper.config.listening import HostText, ListenText, is_loopback, listen_address
+from keeper.config.notifying import Notify
+from keeper.config.section import Plugged, Section
 from keeper.config.types import (
     AddressText,
     EndpointText,
@@ -32,39 +34,13 @@ MAX_FEE_GWEI: Final = 10_000
 MIN_BUMP_BPS: Final = 1_000
 """Nodes refuse a replacement that raises either fee by less than this."""
 
-SECRETS: Final = frozenset({"wallet.private_key", "wallet.password", "chain.endpoints"})
-"""Settings that are never shown as they are."""
+SECRETS: Final = frozenset(
+    {"wallet.private_key", "wallet.password", "notify.channel.0.url", "notify.channel.0.secret"}
+)
+"""Settings that are never shown at all; an item of a list is under ``0``."""
 
 NOT_IN_FILE: Final = frozenset({"wallet.private_key", "wallet.password"})
 """Settings that come from the environment or from ``.env`` only."""
-
-
-class Section(BaseModel):
-    """One section: frozen, strict about its keys, silent about its values."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
-    )
-
-
-class Plugged(Section):
-    """A section whose other keys belong to an adapter, which validates them itself."""
-
-    options: Mapping[str, Any] = Field(default_factory=dict)
-    origins: Mapping[str, str] = Field(default_factory=dict, repr=False)
-    where: str = ""
-
-    own: ClassVar[frozenset[str]] = frozenset()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _set_aside(cls, raw: object) -> object:
-        """Put the adapter's keys into ``options``."""
-        if not isinstance(raw, Mapping):
-            return raw
-        kept = cls.own | {"origins", "where"}
-        options = {key: value for key, value in raw.items() if key not in kept}
-        return {key: raw[key] for key in raw if key in kept} | {"options": options}
 
 
 class Chain(Section):
@@ -273,6 +249,7 @@ class Settings(Section):
     run: Run = Run()
     log: Log = Log()
     observe: Observe = Observe()
+    notify: Notify = Notify()
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

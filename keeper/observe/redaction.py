@@ -21,12 +21,17 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 HIDDEN: Final = "***"
 """What stands in a secret's place."""
 
+_WITH_A_HOST: Final = frozenset({"http", "https", "ws", "wss"})
+"""Schemes whose first part is a host; in others it may be a token (``tgram://token/chat``)."""
+
 
 def endpoint_label(url: str) -> str:
     """Return what may be shown of an endpoint: scheme and host; the bare scheme for a path."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return "ipc" if "/" in url or url.endswith(".ipc") else HIDDEN
+    if scheme.lower() not in _WITH_A_HOST:
+        return f"{scheme}://{HIDDEN}"
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     return f"{scheme}://{host or HIDDEN}"
 
