@@ -13,6 +13,7 @@ from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
 from keeper.domain.plan import Batch
+from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits, Wei
 from keeper.ports import (
     ExitVenue,
@@ -65,9 +66,12 @@ async def decided(
     in_flight: InFlight = frozenset(),
     *,
     only: Address | None = None,
+    restraint: Restraint = FREE,
 ) -> Decided:
     """
     Decide about every unhealthy account (or ``only`` one) at one head.
+
+    Whom the ``restraint`` lets wait is skipped for its reason; the others go in its order.
 
     The plans are sized in sequence on frozen curves, then their transactions are
     simulated on the pinned block, which decides: a plan that fails there is sized again
@@ -83,13 +87,14 @@ async def decided(
         earliest=Timestamp(head.timestamp + 1),
         deadline=Timestamp(await planner.next_timestamp(head) + planner.deadline_seconds),
     )
+    wanted = _Wanted(in_flight=in_flight, restraint=restraint)
     candidates: list[Candidate] = []
     for snapshot, accounts in unhealthy:
         if not accounts:
             continue
         result.health.update(((one.market, one.account), one) for one in accounts)
         first = [snapshot, *(one for one in snapshots if one is not snapshot)]
-        for answer in await _considered(planner, first, accounts, window, in_flight):
+        for answer in await _considered(planner, first, accounts, window, wanted):
             if isinstance(answer, Skip):
                 result.decisions.append(answer)
             else:
@@ -113,7 +118,7 @@ async def _considered(
     snapshots: Sequence[MarketSnapshot],
     unhealthy: Sequence[AccountHealth],
     window: Window,
-    in_flight: InFlight,
+    wanted: "_Wanted",
 ) -> list[Candidate | Skip]:
     """
     Return a candidate for every account that can be liquidated, a skip for every other.
@@ -125,10 +130,9 @@ async def _considered(
     answers: list[Candidate | Skip] = []
     lenders: dict[Address, tuple[Sequence[FlashLender], Sequence[Refusal]]] = {}
     for health in unhealthy:
-        if (health.market, health.account) in in_flight:
-            answers.append(
-                _skip(health, SkipReason.IN_FLIGHT, "a transaction of ours is on its way")
-            )
+        held = wanted.held(health)
+        if held is not None:
+            answers.append(held)
             continue
         if valuation is None:
             answers.append(
@@ -158,9 +162,28 @@ async def _considered(
                 refusals=tuple(refusals),
                 lenders={token: tuple(found[0]) for token, found in lenders.items()},
                 lender_refusals={token: tuple(found[1]) for token, found in lenders.items()},
+                rank=wanted.restraint.ranks.get((health.market, health.account), 0),
             )
         )
     return answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What is known of a block's accounts besides the chain: our own flights, the policy."""
+
+    in_flight: InFlight
+    restraint: Restraint
+
+    def held(self, health: AccountHealth) -> Skip | None:
+        """Return why an account is left alone whatever could be earned; None where it is not."""
+        subject = (health.market, health.account)
+        if subject in self.in_flight:
+            return _skip(health, SkipReason.IN_FLIGHT, "a transaction of ours is on its way")
+        wait = self.restraint.waits.get(subject)
+        if wait is None:
+            return None
+        return replace(_skip(health, wait.reason, wait.detail), until=wait.until)
 
 
 def _lenders(

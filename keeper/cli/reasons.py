@@ -30,6 +30,9 @@ REASON_WORDS: Final[Mapping[SkipReason, str]] = {
     SkipReason.GAS_TOO_EXPENSIVE: "gas costs more than it earns, or more than may be asked for",
     SkipReason.NOT_SENT: "the transaction was not sent",
     SkipReason.PARITY: "the book differs from the contract; the account is being read again",
+    SkipReason.POLICY_GRACE: "the policy still grants it time",
+    SkipReason.SPIKE_UNCONFIRMED: "the breach may be a spike and is not confirmed yet",
+    SkipReason.ORACLE_SUSPECT: "a price that it rests on cannot be trusted now",
 }
 
 

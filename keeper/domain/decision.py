@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 
 from keeper.domain.plan import Plan
-from keeper.domain.units import Address, MarketKey, Wei
+from keeper.domain.units import Address, MarketKey, Timestamp, Wei
 
 
 class SkipReason(enum.StrEnum):
@@ -34,6 +34,9 @@ class SkipReason(enum.StrEnum):
     GAS_TOO_EXPENSIVE = "gas_too_expensive"
     NOT_SENT = "not_sent"
     PARITY = "parity"
+    POLICY_GRACE = "policy_grace"
+    SPIKE_UNCONFIRMED = "spike_unconfirmed"
+    ORACLE_SUSPECT = "oracle_suspect"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,8 @@ class Skip:
     Not worth sending, for this reason.
 
     ``detail`` holds the numbers in words, ``net_profit`` the best that was found
-    (negative where it would lose money; None where nothing could be priced).
+    (negative where it would lose money; None where nothing could be priced). ``until`` is the
+    chain's time before which a policy's waiting does not end, None where none is known.
     """
 
     market: MarketKey
@@ -67,6 +71,7 @@ class Skip:
     reason: SkipReason
     detail: str = ""
     net_profit: Wei | None = None
+    until: Timestamp | None = None
 
 
 Decision = Liquidate | Skip

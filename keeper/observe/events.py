@@ -23,6 +23,7 @@ def decision_event(decision: Decision, head: Head) -> Event:
         "spend": [],
         "receive": [],
         "net_profit_wei": None if profit is None else str(profit),
+        **({} if decision.until is None else {"until": decision.until}),
         **_block(head),
     }
 

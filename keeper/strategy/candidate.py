@@ -53,7 +53,7 @@ class Candidate:
 
     ``lenders`` are the flash lenders of any market by token, ``lender_refusals``
     why others do not lend it. Lenders of the venues come with the exits. ``barred`` are
-    ways that are not to be taken.
+    ways that are not to be taken. Accounts of a lesser ``rank`` are taken first.
     """
 
     market: MarketKey
@@ -66,6 +66,7 @@ class Candidate:
     lenders: Mapping[Address, Sequence[FlashLender]] = field(default_factory=dict)
     lender_refusals: Mapping[Address, Sequence[Refusal]] = field(default_factory=dict)
     barred: frozenset[Tried] = frozenset()
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

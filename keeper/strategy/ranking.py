@@ -3,7 +3,8 @@ The sequence: which liquidations, in which order, each on what the earlier ones 
 
 Greedy by net profit, with lazy evaluation: every way of every account is queued by the
 most that it can net, sized when it comes to the top, and sized again there if its
-pools or holders were used since. An account is liquidated at most once per round.
+pools or holders were used since. An account is liquidated at most once per round. Where the
+policy ranks accounts, those of a lesser rank are taken first, whatever they earn.
 """
 
 import heapq
@@ -127,7 +128,7 @@ class _Sequence:
         self._remaining = remaining
         self._turn = 0
         self._used: dict[Depth, int] = {}
-        self._heap: list[tuple[int, _Key, Sized | None]] = []
+        self._heap: list[tuple[int, int, _Key, Sized | None]] = []
         self._plans: list[Plan] = []
 
     def run(self) -> list[Plan]:
@@ -147,16 +148,18 @@ class _Sequence:
         if most is None:
             self._size(contender, number)
         elif most >= contender.terms.min_profit:
-            heapq.heappush(self._heap, (-most, (*contender.key, number), None))
+            entry = (contender.candidate.rank, -most, (*contender.key, number), None)
+            heapq.heappush(self._heap, entry)
 
     def _size(self, contender: _Contender, number: int) -> None:
         result = contender.size(number, self._remaining, self._turn, COARSE)
         if isinstance(result, Sized):
-            heapq.heappush(self._heap, (-result.net, (*contender.key, number), result))
+            entry = (contender.candidate.rank, -result.net, (*contender.key, number), result)
+            heapq.heappush(self._heap, entry)
 
     def _take(self) -> None:
         """Settle the way on top: dropped, sized, sized again, or made a plan."""
-        _, (account, market, number), result = heapq.heappop(self._heap)
+        _, _, (account, market, number), result = heapq.heappop(self._heap)
         contender = self._open.get((account, market))
         if contender is None:
             return

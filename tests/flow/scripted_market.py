@@ -6,6 +6,7 @@ from keeper.domain.account import AccountHealth
 from keeper.domain.exits import Exits
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, SimulatedBatch, SimulatedPlan
+from keeper.domain.restraint import FREE
 from keeper.pipeline import Planner, decided
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
@@ -174,7 +175,7 @@ class Desk:
     valuer: ScriptedValuer = field(default_factory=ScriptedValuer)
     policy: Policy = field(default_factory=Policy)
 
-    async def decide(self, *snapshots, in_flight=frozenset(), only=None):
+    async def decide(self, *snapshots, in_flight=frozenset(), only=None, restraint=FREE):
         async def next_timestamp(head):
             return head.timestamp + 12
 
@@ -188,7 +189,7 @@ class Desk:
             deadline_seconds=120,
             next_timestamp=next_timestamp,
         )
-        return await decided(planner, HEAD, snapshots, in_flight, only=only)
+        return await decided(planner, HEAD, snapshots, in_flight, only=only, restraint=restraint)
 
     @property
     def venue(self):

@@ -6,6 +6,7 @@ import pytest
 
 from keeper.domain.decision import Liquidate, Skip, SkipReason
 from keeper.domain.errors import RpcMalformed, RpcRefused, RpcUnavailable
+from keeper.domain.restraint import Restraint, Wait
 from keeper.strategy.policy import Policy
 from tests.flow.scripted_market import (
     DEEP,
@@ -216,3 +217,35 @@ async def test_no_pool_at_all_is_no_exit():
     result = await Desk(venues=[ScriptedVenue(exits())]).decide(ScriptedSnapshot((pair(1),)))
 
     assert skips(result)[account(1)].reason == SkipReason.NO_EXIT_ROUTE
+
+
+async def test_whom_the_policy_lets_wait_is_skipped_with_its_reason():
+    """Grace is not a price or a gas question: nothing is asked about who has it."""
+    desk = Desk()
+    wait = Wait(reason=SkipReason.POLICY_GRACE, detail="until block 9", until=HEAD.timestamp + 24)
+
+    result = await desk.decide(
+        ScriptedSnapshot((pair(1), pair(2))),
+        restraint=Restraint(waits={(MARKET, account(1)): wait}),
+    )
+
+    assert skips(result)[account(1)] == Skip(
+        market=MARKET,
+        account=account(1),
+        reason=SkipReason.POLICY_GRACE,
+        detail="until block 9",
+        until=HEAD.timestamp + 24,
+    )
+    assert sent(result) == [[account(2)]]
+
+
+async def test_a_rank_comes_before_the_profit():
+    """The policy may want the largest risk of bad debt first; equal ranks go by profit."""
+    desk = Desk()
+    accounts = ScriptedSnapshot((pair(1, 10_000), pair(2, 40_000), pair(3, 20_000)))
+
+    by_profit = await desk.decide(accounts)
+    ranked = await desk.decide(accounts, restraint=Restraint(ranks={(MARKET, account(1)): -1}))
+
+    assert sent(by_profit) == [[account(2), account(3), account(1)]]
+    assert sent(ranked) == [[account(1), account(2), account(3)]]
