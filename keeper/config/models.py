@@ -265,6 +265,21 @@ class Settings(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _one_contract_one_role(self) -> Self:
+        taken = {self.chain.multicall: "chain.multicall"}
+        if self.chain.wrapped_native is not None:
+            taken[self.chain.wrapped_native] = "chain.wrapped_native"
+        for number, one in enumerate(self.executor):
+            setting = f"executor[{number}].address"
+            if one.address in taken:
+                refuse(
+                    f"{setting} is the address of {taken[one.address]}",
+                    hint=f"{taken[one.address]} and {setting} are different contracts",
+                )
+            taken[one.address] = setting
+        return self
+
     def executor_of(self, market: Market) -> Executor | None:
         """Return the executor that a market uses: the one it names, else the first."""
         named = [one for one in self.executor if market.executor in (None, one.name)]

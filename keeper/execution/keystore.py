@@ -1,11 +1,13 @@
 """Keystore files, version 3: made, read and checked; the key never leaves in a message."""
 
 import json
+import logging
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from eth_account import Account
 
@@ -13,6 +15,11 @@ from keeper.chain.abi import checksum
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import Address
 from keeper.execution.signer import KEY_BYTES, checked_key
+
+log = logging.getLogger(__name__)
+
+LEAST_ROUNDS: Final = {"scrypt": ("n", 2**14), "pbkdf2": ("c", 100_000)}
+"""How much work a guess at the password must cost at least, by key derivation."""
 
 
 def create(path: Path, password: str) -> Address:
@@ -71,7 +78,23 @@ def load(path: Path, password: str) -> bytes:
             f"{path} says it is {stated}, but its key is that of {address}",
             hint="the file was tampered with or mixed up: do not use it",
         )
+    if is_weak(document):
+        log.warning(
+            "keystore_weak file=%s hint=%s",
+            path.name,
+            "its password is cheap to guess: import the key into a new one",
+        )
     return key
+
+
+def is_weak(document: Mapping[str, Any]) -> bool:
+    """Whether a sound keystore lets passwords be guessed at little cost."""
+    crypto = document.get("crypto") or document.get("Crypto")
+    kdf = str(crypto["kdf"]) if isinstance(crypto, Mapping) else ""
+    if kdf not in LEAST_ROUNDS or not isinstance(crypto, Mapping):
+        return True
+    name, least = LEAST_ROUNDS[kdf]
+    return int(crypto["kdfparams"][name]) < least
 
 
 def stated_address(path: Path) -> Address | None:

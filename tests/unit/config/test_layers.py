@@ -147,10 +147,10 @@ def test_windows_line_ends_and_a_byte_order_mark_are_taken(written):
 
 def test_an_address_becomes_checksummed(loaded):
     """Lower case is explicit; everything after the settings compares checksummed text."""
-    lower = "0xca11bde05977b3631167028862be2a173976ca11"
+    lower = "0xd8da6bf26964af9d7eed9e03e53415d37aa96045"
     settings = loaded(f'{MINIMAL}\n[[executor]]\naddress = "{lower}"\n').settings
 
-    assert settings.executor[0].address == "0xcA11bde05977b3631167028862bE2a173976CA11"
+    assert settings.executor[0].address == "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045"
 
 
 def test_settings_do_not_change(loaded):
