@@ -92,7 +92,8 @@ class Advises(Protocol):
         """
         Return what brings the account to ``target`` at ``holds_until``; None if it owes nothing.
 
-        Exact: applied on the contracts at that time the amount reaches the target, and one unit
-        less does not.
+        Exact: applied on the contracts in a block of that time the amount reaches the target, and
+        one unit less does not. A time before the snapshot's block counts as the block's. What
+        cannot be valued has an advice without cures, and the reason among the impossible.
         """
         ...

@@ -1,6 +1,7 @@
 """What would cure an account: how much to add or to repay, and where liquidation would start."""
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keeper.domain.units import Address, BaseCurrency, Timestamp, TokenUnits, Wad
@@ -18,7 +19,9 @@ class Cure:
     """
     The least of one token that brings the account to the target health at ``Advice.holds_until``.
 
-    One unit less does not. ``value`` is what it is worth now, rounded up.
+    One unit less does not, and every unit more does. ``value`` is what it is worth now, rounded
+    up. ``clears`` says that it is the whole debt. ``is_new`` collateral backs nothing yet: adding
+    it makes it count. A debt at a ``stable_rate`` is one of its own.
     """
 
     kind: CureKind
@@ -27,6 +30,9 @@ class Cure:
     decimals: int
     amount: TokenUnits
     value: BaseCurrency
+    clears: bool = False
+    is_new: bool = False
+    stable_rate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,8 @@ class LiquidationPrice:
     """
     The highest price of a collateral, or the lowest of a debt, at which liquidation starts.
 
-    All other prices stand still; in the market's base currency per whole token.
+    All other prices and the balances of the snapshot's block stand still; in the market's base
+    currency per whole token. A token is missing where no price of it alone would do.
     """
 
     token: Address
@@ -43,16 +50,29 @@ class LiquidationPrice:
     now: BaseCurrency
 
 
+def cheapest_first(cures: Iterable[Cure]) -> tuple[Cure, ...]:
+    """Return cures by what they are worth, in an order that never depends on anything else."""
+    return tuple(sorted(cures, key=lambda one: (one.value, one.kind, one.token, one.stable_rate)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
     """
     Every possible cure of an account, the cheapest first, at a stated time.
 
-    ``impossible`` says, one line each, why other ways are shut (a cap, a freeze, a pause).
+    A cure is reckoned as done in a block of the time ``holds_until``, after the interest until
+    then, at the prices of the snapshot and with nobody else acting in between: so applied it is
+    exact. Applied earlier it reaches the target at that time too: collateral does not shrink,
+    a debt that is repaid stops growing, and what the cure does to rates is not in it.
+
+    ``untreated`` is the health factor then if nothing is done: at the target or above it
+    nothing is advised. ``impossible`` says, one line each, why other ways are shut (a cap, a
+    freeze, a pause), or why nothing can be told at all.
     """
 
     target: Wad
     holds_until: Timestamp
-    cures: tuple[Cure, ...]
-    prices: tuple[LiquidationPrice, ...]
+    untreated: Wad | None = None
+    cures: tuple[Cure, ...] = ()
+    prices: tuple[LiquidationPrice, ...] = ()
     impossible: tuple[str, ...] = ()

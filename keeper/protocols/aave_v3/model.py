@@ -12,6 +12,7 @@ ZERO_ADDRESS: Final = Address("0x" + "0" * 40)
 
 _SIXTEEN_BITS: Final = 0xFFFF
 _EIGHT_BITS: Final = 0xFF
+_CAP_BITS: Final = 2**36 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,16 @@ class Configuration:
     def flash_loans_enabled(self) -> bool:
         """Whether it can be borrowed for one transaction."""
         return self._bit(63)
+
+    @property
+    def reserve_factor(self) -> Bps:
+        """The treasury's share of the interest."""
+        return Bps(self.word >> 64 & _SIXTEEN_BITS)
+
+    @property
+    def supply_cap(self) -> int:
+        """The most that may be supplied, in whole tokens; 0 = any amount."""
+        return self.word >> 116 & _CAP_BITS
 
     @property
     def protocol_fee(self) -> Bps:
@@ -170,7 +181,12 @@ class Structure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveState:
-    """What the pool says of a reserve at one block; ``price`` is None if its source failed."""
+    """
+    What the pool says of a reserve at one block; ``price`` is None if its source failed.
+
+    ``scaled_supply``, ``scaled_debt`` (variable) and ``accrued_to_treasury`` are before interest;
+    None where the token did not answer.
+    """
 
     reserve: Reserve
     configuration: Configuration
@@ -183,6 +199,9 @@ class ReserveState:
     grace_until: Timestamp
     available: TokenUnits
     answered_at: Timestamp | None = None
+    scaled_supply: int | None = None
+    scaled_debt: int | None = None
+    accrued_to_treasury: int = 0
 
     @property
     def unit(self) -> int:

@@ -31,6 +31,7 @@ ALWAYS_VIRTUAL_FROM: Final = 8
 """The revision (3.4) from which every reserve's underlying is counted by the pool."""
 
 RESERVE_WORDS: Final = 15
+TREASURY_WORD: Final = 12
 UPDATED_AT_WORD: Final = 3
 NEVER: Final = 2**40
 """A grace period that could not be read has not ended."""
@@ -68,6 +69,8 @@ def _reserve_calls(structure: Structure, reserve: Reserve) -> list[Call]:
         ask(pool, "getReserveData(address)", token),
         ask(structure.oracle, "getAssetPrice(address)", token),
         ask(token, "balanceOf(address)", reserve.a_token),
+        ask(reserve.a_token, "scaledTotalSupply()"),
+        ask(reserve.variable_token, "scaledTotalSupply()"),
     ]
     if structure.rules.grace_periods:
         calls.append(ask(pool, "getLiquidationGracePeriod(address)", token))
@@ -83,6 +86,7 @@ def _reserve_state(structure: Structure, reserve: Reserve, answers: Answers) -> 
     if len(data) < RESERVE_WORDS * 32:
         raise MarketUnreadable(f"getReserveData of {reserve.symbol} is too short")
     price, available = answers.maybe_integer(), answers.maybe_integer() or 0
+    scaled_supply, scaled_debt = answers.maybe_integer(), answers.maybe_integer()
     configuration = Configuration(word(data, 0))
     grace = answers.maybe_integer() if structure.rules.grace_periods else 0
     if structure.rules.virtual_balance:
@@ -103,6 +107,9 @@ def _reserve_state(structure: Structure, reserve: Reserve, answers: Answers) -> 
         grace_until=Timestamp(NEVER if grace is None else grace),
         available=TokenUnits(available),
         answered_at=None if answered is None else Timestamp(answered),
+        scaled_supply=scaled_supply,
+        scaled_debt=scaled_debt,
+        accrued_to_treasury=word(data, TREASURY_WORD),
     )
 
 

@@ -66,6 +66,17 @@ def debt_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
     return TokenUnits(multiply(scaled, index, RAY))
 
 
+def scaled(amount: int, index: int, rules: Rules) -> int:
+    """
+    Return what supplying an amount adds to the scaled balance, or repaying takes off the debt's.
+
+    Rounds to nearest up to 3.4 (``rayDiv``), down from 3.5
+    (``TokenMath.getATokenMintScaledAmount`` and ``getVTokenBurnScaledAmount``).
+    """
+    divide = mul_div_floor if rules.directed_rounding else mul_div_half_up
+    return divide(amount, RAY, index)
+
+
 def debt_value(amount: int, price: int, unit: int, rules: Rules) -> BaseCurrency:
     """Return a debt in base currency: rounded down up to 3.4, up (``mulDivCeil``) from 3.5."""
     multiply = mul_div_ceil if rules.directed_rounding else mul_div_floor
@@ -81,31 +92,61 @@ class AccountData:
     health_factor: Wad
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """An account in base currency: collateral, the same times its thresholds (bps), and debt."""
+
+    total: int
+    weighted: int
+    debt: int
+
+    @property
+    def average_threshold(self) -> int:
+        """The collateral's threshold (bps, down) that the pool works with up to 3.4."""
+        return self.weighted // self.total if self.total else 0
+
+    def health_factor(self, rules: Rules) -> Wad:
+        """
+        Return the pool's health factor.
+
+        Up to 3.4 the threshold is averaged (down), applied (halves up) and divided (halves
+        up); from 3.5 the weighted sum is divided by the debt (halves up), then by 10 000 (down).
+
+        Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 and aave-v3-origin
+        at 6138e1fd (unchanged at fd1fbd91).
+        """
+        if self.debt == 0:
+            return HEALTH_FACTOR_NO_DEBT
+        if rules.directed_rounding:
+            return Wad(mul_div_half_up(self.weighted, WAD, self.debt) // BPS)
+        weighted = percent_mul(self.total, self.average_threshold)
+        return Wad(mul_div_half_up(weighted, WAD, self.debt))
+
+    def health_factor_at_least(self) -> int:
+        """
+        Return less than the health factor of any version, without an average's jumps.
+
+        An average that is rounded down loses less than one bps of the collateral.
+        """
+        if self.debt == 0:
+            return HEALTH_FACTOR_NO_DEBT
+        return mul_div_floor((self.weighted - self.total) // BPS - 1, WAD, self.debt)
+
+
 def account_data(
     collateral: Iterable[tuple[int, int]], debts: Iterable[int], rules: Rules
 ) -> AccountData:
-    """
-    Return totals and health factor from (value, threshold in bps) pairs and debt values.
-
-    Up to 3.4 the threshold is averaged (down), applied (halves up) and divided (halves
-    up); from 3.5 the weighted sum is divided by the debt (halves up), then by 10 000 (down).
-
-    Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 and aave-v3-origin
-    at 6138e1fd (unchanged at fd1fbd91).
-    """
+    """Return totals and health factor from (value, threshold in bps) pairs and debt values."""
     legs = list(collateral)
-    total = sum(value for value, _ in legs)
-    weighted = sum(value * threshold for value, threshold in legs)
-    debt = sum(debts)
-    if debt == 0:
-        health = HEALTH_FACTOR_NO_DEBT
-    elif rules.directed_rounding:
-        health = Wad(mul_div_half_up(weighted, WAD, debt) // BPS)
-    else:
-        average = weighted // total if total else 0
-        health = Wad(mul_div_half_up(percent_mul(total, average), WAD, debt))
+    sums = Sums(
+        total=sum(value for value, _ in legs),
+        weighted=sum(value * threshold for value, threshold in legs),
+        debt=sum(debts),
+    )
     return AccountData(
-        collateral=BaseCurrency(total), debt=BaseCurrency(debt), health_factor=health
+        collateral=BaseCurrency(sums.total),
+        debt=BaseCurrency(sums.debt),
+        health_factor=sums.health_factor(rules),
     )
 
 

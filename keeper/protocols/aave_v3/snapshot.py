@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Final
 
 from keeper.domain.account import AccountHealth, Balance
+from keeper.domain.advice import Advice
 from keeper.domain.decision import SkipReason
 from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
@@ -16,6 +17,7 @@ from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits, Wad
 from keeper.domain.value import TokenPrice
 from keeper.protocols.aave_v3 import parity, rules
+from keeper.protocols.aave_v3.advice import advised
 from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.facts import facts
 from keeper.protocols.aave_v3.lenders import flash_lender
@@ -192,6 +194,21 @@ class AaveSnapshot:
         """Return the account's legs with thresholds and bonuses; None where it is unpriced."""
         position = self._position(account)
         return None if position is None else exposure_of(position)
+
+    def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
+        """Return what would cure an account; a time before the block counts as the block's."""
+        kept = self.borrowers.get(account)
+        if kept is None or not _owes(kept):
+            return None
+        moment = Timestamp(max(holds_until, self.head.timestamp))
+        if not self.pool.structure.supported:
+            why = f"pool revision {self.pool.structure.revision} is observed only"
+        else:
+            try:
+                return advised(kept, self._clock, self._clock_at(moment), target)
+            except (Unpriced, Unread) as reason:
+                why = f"the account cannot be valued: {reason}"
+        return Advice(target=target, holds_until=moment, impossible=(why,))
 
     def _position(self, account: Address) -> Position | None:
         kept = self.borrowers.get(account)

@@ -52,6 +52,15 @@ def shares_up(assets: int, state: State) -> Shares:
     )
 
 
+def shares_down(assets: int, state: State) -> Shares:
+    """Return the borrow shares of a debt, rounded down. Source: ``SharesMathLib.toSharesDown``."""
+    return Shares(
+        mul_div_floor(
+            assets, state.borrow_shares + VIRTUAL_SHARES, state.borrow_assets + VIRTUAL_ASSETS
+        )
+    )
+
+
 def compounded(rate: int, seconds: int) -> int:
     """
     Return e^(rate * seconds) - 1 (wad) by its first three terms, each rounded down.

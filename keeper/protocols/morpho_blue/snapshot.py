@@ -1,11 +1,12 @@
 """One market at one block: every account exact, and what can be done with each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
 from keeper.domain.account import AccountHealth, Balance
+from keeper.domain.advice import Advice
 from keeper.domain.decision import SkipReason
 from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
@@ -28,6 +29,7 @@ from keeper.domain.units import (
 )
 from keeper.domain.value import TokenPrice
 from keeper.protocols.morpho_blue import parity, rules
+from keeper.protocols.morpho_blue.advice import Case, advised
 from keeper.protocols.morpho_blue.exposure import exposure_of
 from keeper.protocols.morpho_blue.lenders import flash_loan
 from keeper.protocols.morpho_blue.model import Irm, Market, OraclePrice, Position, State, Token
@@ -42,6 +44,8 @@ LIQUIDATION_GAS: Final = Gas(170_000)
 At most 156 051 measured for a transaction of it alone, with plain tokens and an oracle of two
 feeds; the rest, with the headroom of every limit, is for oracles that read more.
 """
+
+TOO_MUCH: Final = "the collateral at this price is more than the contract can count"
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ class MorphoSnapshot:
         health = self._health(position, self._now)
         unpriced = self._trouble if health is None else ""
         if health is None and not unpriced:
-            unpriced = "the collateral at this price is more than the contract can count"
+            unpriced = TOO_MUCH
         return AccountHealth(
             market=self.market,
             account=account,
@@ -254,6 +258,26 @@ class MorphoSnapshot:
             return None
         worth = rules.quoted(position.collateral, self.price)
         return exposure_of(self.read, worth, health.borrowed, self._loan_price)
+
+    def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
+        """Return what would cure an account; a time before the block counts as the block's."""
+        position = self.positions.get(account)
+        if position is None or position.borrow_shares == 0:
+            return None
+        moment = Timestamp(max(holds_until, self.head.timestamp))
+        if self._trouble or self.price is None or not self._is_countable(position):
+            why = f"the account cannot be valued: {self._trouble or TOO_MUCH}"
+            return Advice(target=target, holds_until=moment, impossible=(why,))
+        case = Case(
+            market=self.read,
+            position=position,
+            now=self._now,
+            then=replace(self._at(moment), last_update=moment),
+            price=self.price,
+            collateral_price=self._base(10**self.read.collateral.decimals),
+            loan_price=self._loan_price or BaseCurrency(0),
+        )
+        return advised(case, target)
 
     def _is_countable(self, position: Position) -> bool:
         """Whether the contract can count the collateral at the oracle's price."""

@@ -1,0 +1,282 @@
+"""What would cure an account of a pool: exact amounts at a stated time, and why not otherwise."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice, cheapest_first
+from keeper.domain.search import Test, least, least_for_good
+from keeper.domain.units import (
+    Address,
+    BaseCurrency,
+    TokenUnits,
+    Wad,
+    mul_div_ceil,
+    mul_div_floor,
+)
+from keeper.protocols.aave_v3 import rules
+from keeper.protocols.aave_v3.interest import stable_debt
+from keeper.protocols.aave_v3.model import Account, Holding, PoolState, ReserveState
+from keeper.protocols.aave_v3.position import Clock, Leg, Position
+from keeper.protocols.aave_v3.rules import Sums
+from keeper.protocols.aave_v3.supplying import supply_refusal
+
+MOST_UNITS: Final = 2**127
+"""More of a token than the pool can count."""
+
+NOT_USED: Final = "what is supplied is not used as collateral, which only the account can change"
+
+
+def advised(account: Account, now: Clock, then: Clock, target: Wad) -> Advice:
+    """
+    Return what brings an account to ``target`` at the time of ``then``.
+
+    Raises:
+        Unpriced, Unread: the account cannot be valued.
+    """
+    treatment = _Treatment(account, then, then.position(account), target)
+    untreated = treatment.sums.health_factor(then.pool.structure.rules)
+    prices = tuple(_prices(now.position(account), then.pool))
+    stated = Advice(target=target, holds_until=then.now, untreated=untreated, prices=prices)
+    if untreated >= target:
+        return stated
+    found = list(treatment.cures())
+    return Advice(
+        target=target,
+        holds_until=then.now,
+        untreated=untreated,
+        prices=prices,
+        cures=cheapest_first(one for one in found if isinstance(one, Cure)),
+        impossible=tuple(one for one in found if isinstance(one, str)),
+    )
+
+
+@dataclass(frozen=True)
+class _Treatment:
+    """An account at the time that the cure is to hold."""
+
+    account: Account
+    clock: Clock
+    position: Position
+    target: Wad
+
+    @property
+    def pool(self) -> PoolState:
+        """The market."""
+        return self.clock.pool
+
+    @cached_property
+    def sums(self) -> Sums:
+        """The account if nothing is done."""
+        return _sums(self.position)
+
+    def cures(self) -> Iterator[Cure | str]:
+        """Return every cure, and a line for every one that is impossible."""
+        for at, leg in self.position.legs.items():
+            holding = self.account.holdings[at]
+            backs, owes = self.account.is_collateral(at), self.account.is_borrowing(at)
+            repaid = list(self._repaid(at, leg, holding)) if owes else []
+            yield from repaid
+            if not backs and holding.scaled_supply:
+                yield f"adding {leg.state.reserve.symbol}: {NOT_USED}"
+            elif backs or not any(isinstance(one, Cure) for one in repaid):
+                yield self._supplied(at, leg, holding)
+
+    def _supplied(self, at: int, leg: Leg, holding: Holding) -> Cure | str:
+        """Return the least of a collateral to add. Source: ``SupplyLogic.executeSupply``."""
+        symbol = leg.state.reserve.symbol
+        is_new = not self.account.is_collateral(at)
+        price, threshold, counts = self.clock.weights(at, self.account)
+        refusal = supply_refusal(self.pool, self.account, at)
+        if refusal:
+            return f"adding {symbol}: {refusal}"
+        if not (counts and threshold and price):
+            return f"adding {symbol}: it counts for nothing"
+        index, rulebook = self.clock.indices(at)[0], self.pool.structure.rules
+
+        def after(amount: int) -> Sums:
+            scaled = holding.scaled_supply + rules.scaled(amount, index, rulebook)
+            balance = rules.supply_balance(scaled, index, rulebook)
+            more = mul_div_floor(balance, price, leg.state.unit) - leg.collateral_value
+            return Sums(
+                total=self.sums.total + more,
+                weighted=self.sums.weighted + more * threshold,
+                debt=self.sums.debt,
+            )
+
+        def reaches(amount: int) -> bool:
+            return after(amount).health_factor(rulebook) >= self.target
+
+        if rulebook.directed_rounding:
+            amount = least(MOST_UNITS, reaches)
+        else:
+            amount = least_for_good(
+                MOST_UNITS,
+                reaches,
+                lambda units: after(units).health_factor_at_least() >= self.target,
+                lambda units: after(units).average_threshold,
+            )
+        if amount is None:
+            return f"adding {symbol}: no amount of it is enough"
+        refusal = supply_refusal(self.pool, self.account, at, amount, self.clock)
+        if refusal:
+            return f"adding {symbol}: {refusal}"
+        return _cure(CureKind.ADD_COLLATERAL, leg, amount, is_new=is_new)
+
+    def _repaid(self, at: int, leg: Leg, holding: Holding) -> Iterator[Cure | str]:
+        """Return the least of each debt to repay. Source: ``BorrowLogic.executeRepay``."""
+        symbol, configuration = leg.state.reserve.symbol, leg.state.configuration
+        if not configuration.active or configuration.paused:
+            why = "paused" if configuration.active else "inactive"
+            yield f"repaying {symbol}: the reserve is {why}"
+            return
+        index, rulebook = self.clock.indices(at)[1], self.pool.structure.rules
+        stable = stable_debt(holding, self.clock.now)
+        owed = rules.debt_balance(holding.scaled_debt, index, rulebook)
+
+        def after_variable(amount: int) -> int:
+            scaled = max(0, holding.scaled_debt - rules.scaled(amount, index, rulebook))
+            return rules.debt_balance(scaled, index, rulebook) + stable
+
+        if owed:
+            found = least(owed, lambda units: self._enough(leg, after_variable(units)))
+            yield self._repayment(leg, found, owed, after_variable(owed))
+        if stable:
+            found = least(stable, lambda units: self._enough(leg, owed + stable - units))
+            yield self._repayment(leg, found, stable, owed, stable_rate=True)
+
+    def _repayment(
+        self, leg: Leg, amount: int | None, owed: int, left: int, *, stable_rate: bool = False
+    ) -> Cure | str:
+        if amount is None:
+            reached = self._with_debt(leg, left).health_factor(self.pool.structure.rules)
+            symbol = leg.state.reserve.symbol
+            return f"repaying {symbol}: all of it gives a health factor of {reached} (1e18 = 1)"
+        return _cure(
+            CureKind.REPAY_DEBT, leg, amount, clears=amount == owed, stable_rate=stable_rate
+        )
+
+    def _with_debt(self, leg: Leg, owed: int) -> Sums:
+        rulebook = self.pool.structure.rules
+        value = rules.debt_value(owed, leg.price, leg.state.unit, rulebook)
+        return Sums(
+            total=self.sums.total,
+            weighted=self.sums.weighted,
+            debt=self.sums.debt - leg.debt_value + value,
+        )
+
+    def _enough(self, leg: Leg, owed: int) -> bool:
+        reached = self._with_debt(leg, owed).health_factor(self.pool.structure.rules)
+        return reached >= self.target
+
+
+def _sums(position: Position) -> Sums:
+    legs = position.legs.values()
+    return Sums(
+        total=sum(leg.collateral_value for leg in legs),
+        weighted=sum(leg.collateral_value * leg.threshold for leg in legs),
+        debt=sum(leg.debt_value for leg in legs),
+    )
+
+
+def _cure(
+    kind: CureKind,
+    leg: Leg,
+    amount: int,
+    *,
+    clears: bool = False,
+    is_new: bool = False,
+    stable_rate: bool = False,
+) -> Cure:
+    return Cure(
+        kind=kind,
+        token=leg.state.reserve.token,
+        symbol=leg.state.reserve.symbol,
+        decimals=leg.state.configuration.decimals,
+        amount=TokenUnits(amount),
+        value=_worth(leg.state, leg.price, amount),
+        clears=clears,
+        is_new=is_new,
+        stable_rate=stable_rate,
+    )
+
+
+def _worth(state: ReserveState, price: BaseCurrency, amount: int) -> BaseCurrency:
+    """Return an amount in base currency, rounded up; an eMode's own price is second best."""
+    return BaseCurrency(mul_div_ceil(amount, state.price or price, state.unit))
+
+
+def _prices(position: Position, pool: PoolState) -> Iterator[LiquidationPrice]:
+    """Return at which price of each token alone the account would be liquidatable."""
+    sums = _sums(position)
+    for leg in position.legs.values():
+        backing = leg.collateral_value * leg.threshold * sums.debt
+        owing = leg.debt_value * sums.weighted
+        if not sums.debt or leg.price == 0 or backing == owing:
+            continue
+        price = _PricedLeg(pool, sums, leg)
+        found = price.when_falling() if backing > owing else price.when_rising()
+        if found is not None:
+            token: Address = leg.state.reserve.token
+            yield LiquidationPrice(
+                token=token, symbol=leg.state.reserve.symbol, price=found, now=leg.price
+            )
+
+
+@dataclass(frozen=True)
+class _PricedLeg:
+    """One leg of an account at other prices, all else as it is."""
+
+    pool: PoolState
+    sums: Sums
+    leg: Leg
+
+    def at(self, price: int) -> Sums:
+        """Return the account at another price of this token."""
+        leg, rulebook = self.leg, self.pool.structure.rules
+        more = mul_div_floor(leg.collateral, price, leg.state.unit) - leg.collateral_value
+        owed = rules.debt_value(leg.debt, price, leg.state.unit, rulebook)
+        return Sums(
+            total=self.sums.total + more,
+            weighted=self.sums.weighted + more * leg.threshold,
+            debt=self.sums.debt - leg.debt_value + owed,
+        )
+
+    def healthy(self, price: int) -> bool:
+        """Whether the account is not liquidatable at a price."""
+        return self.at(price).health_factor(self.pool.structure.rules) >= (
+            rules.LIQUIDATION_THRESHOLD
+        )
+
+    def when_falling(self) -> BaseCurrency | None:
+        """Return the highest price below which, or at which, it is; None if none is low enough."""
+        top = self._far(self.healthy)
+        if top is None:
+            return None
+        if self.pool.structure.rules.directed_rounding or self.leg.debt:
+            found = least(top, self.healthy)
+        else:
+            found = least_for_good(
+                top,
+                self.healthy,
+                lambda price: (
+                    self.at(price).health_factor_at_least() >= rules.LIQUIDATION_THRESHOLD
+                ),
+                lambda price: self.at(price).average_threshold,
+            )
+        return BaseCurrency(found - 1) if found else None
+
+    def when_rising(self) -> BaseCurrency | None:
+        """Return the lowest price from which on it is; None if there is none, or all are."""
+        top = self._far(lambda price: not self.healthy(price))
+        found = None if top is None else least(top, lambda price: not self.healthy(price))
+        return BaseCurrency(found) if found else None
+
+    def _far(self, reached: Test) -> int | None:
+        top = max(1, self.leg.price)
+        while not reached(top):
+            top *= 2
+            if top > MOST_UNITS:
+                return None
+        return top

@@ -1,0 +1,161 @@
+"""What would cure a debtor of a market: exact amounts at a stated time, and why not otherwise."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice, cheapest_first
+from keeper.domain.search import least
+from keeper.domain.units import (
+    UINT256_MAX,
+    BaseCurrency,
+    Timestamp,
+    TokenUnits,
+    Wad,
+    mul_div_ceil,
+    mul_div_floor,
+)
+from keeper.protocols.morpho_blue import rules
+from keeper.protocols.morpho_blue.model import Market, OraclePrice, Position, Shares, State, Token
+
+MOST_COLLATERAL: Final = 2**128 - 1
+"""What the contract counts a position's collateral with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """
+    One debtor: the market ``now`` and ``then``, when the cure is to hold, interest accrued.
+
+    ``collateral_price`` and ``loan_price`` are in base currency per whole token; 0 unpriced.
+    """
+
+    market: Market
+    position: Position
+    now: State
+    then: State
+    price: OraclePrice
+    collateral_price: BaseCurrency
+    loan_price: BaseCurrency
+
+    @property
+    def lltv(self) -> Wad:
+        """The market's liquidation threshold."""
+        return self.market.params.lltv
+
+
+def advised(case: Case, target: Wad) -> Advice:
+    """Return what brings a debtor to ``target`` at the time of ``case.then``."""
+    untreated = rules.health(case.position, case.then, case.price, case.lltv).factor
+    found = [] if untreated >= target else [_pledged(case, target), _repaid(case, target)]
+    return Advice(
+        target=target,
+        holds_until=Timestamp(case.then.last_update),
+        untreated=untreated,
+        cures=cheapest_first(one for one in found if isinstance(one, Cure)),
+        prices=tuple(_prices(case)),
+        impossible=tuple(one for one in found if isinstance(one, str)),
+    )
+
+
+def after_repaying(amount: int, position: Position, state: State) -> tuple[Position, State] | None:
+    """
+    Return position and market after ``repay`` of so many assets; None where it reverts.
+
+    ``state`` is accrued to the block's timestamp. Source: ``Morpho.repay``.
+    """
+    shares = rules.shares_down(amount, state)
+    if shares > position.borrow_shares:
+        return None
+    left = replace(
+        state,
+        borrow_assets=TokenUnits(max(0, state.borrow_assets - amount)),
+        borrow_shares=Shares(state.borrow_shares - shares),
+    )
+    return replace(position, borrow_shares=Shares(position.borrow_shares - shares)), left
+
+
+def _pledged(case: Case, target: Wad) -> Cure | str:
+    """Return the least collateral to add. Source: ``Morpho.supplyCollateral``: nothing forbids."""
+    token, held = case.market.collateral, case.position.collateral
+
+    def reaches(amount: int) -> bool:
+        position = replace(case.position, collateral=TokenUnits(held + amount))
+        return rules.health(position, case.then, case.price, case.lltv).factor >= target
+
+    most = min(MOST_COLLATERAL, UINT256_MAX // case.price) - held
+    amount = least(most, reaches)
+    if amount is None:
+        return f"adding {token.symbol}: no amount of it that the contract can count is enough"
+    return _cure(CureKind.ADD_COLLATERAL, token, amount, case.collateral_price)
+
+
+def _repaid(case: Case, target: Wad) -> Cure:
+    """Return the least debt to repay; all of it is repaid by shares, which leaves none."""
+    token, position, state = case.market.loan, case.position, case.then
+
+    def reaches(amount: int) -> bool:
+        done = after_repaying(amount, position, state)
+        if done is None or done[0].borrow_shares == 0:
+            return True
+        return rules.health(*done, case.price, case.lltv).factor >= target
+
+    everything = rules.assets_up(position.borrow_shares, state)
+    amount = least(everything, reaches) or everything
+    clears = amount >= everything or after_repaying(amount, position, state) is None
+    return _cure(
+        CureKind.REPAY_DEBT,
+        token,
+        everything if clears else amount,
+        case.loan_price,
+        clears=clears,
+    )
+
+
+def _cure(
+    kind: CureKind, token: Token, amount: int, price: BaseCurrency, *, clears: bool = False
+) -> Cure:
+    return Cure(
+        kind=kind,
+        token=token.address,
+        symbol=token.symbol,
+        decimals=token.decimals,
+        amount=TokenUnits(amount),
+        value=BaseCurrency(mul_div_ceil(amount, price, 10**token.decimals)),
+        clears=clears,
+    )
+
+
+def _prices(case: Case) -> Iterator[LiquidationPrice]:
+    """
+    Return where liquidation starts: the oracle's price, told by either token's in dollars.
+
+    The oracle's price is exact; in dollars the collateral's is rounded down, the loan's up.
+    """
+    if not case.loan_price or not case.collateral_price or not case.position.collateral:
+        return
+
+    def healthy(price: int) -> bool:
+        found = rules.health(case.position, case.now, OraclePrice(price), case.lltv)
+        return not found.liquidatable
+
+    first = least(UINT256_MAX // case.position.collateral, healthy)
+    if first is None or first < 1:
+        return
+    collateral, loan = case.market.collateral, case.market.loan
+    scale = rules.ORACLE_PRICE_SCALE * 10**loan.decimals
+    yield LiquidationPrice(
+        token=collateral.address,
+        symbol=collateral.symbol,
+        price=BaseCurrency(
+            mul_div_floor((first - 1) * 10**collateral.decimals, case.loan_price, scale)
+        ),
+        now=case.collateral_price,
+    )
+    if first > 1:
+        yield LiquidationPrice(
+            token=loan.address,
+            symbol=loan.symbol,
+            price=BaseCurrency(mul_div_ceil(case.loan_price, case.price, first - 1)),
+            now=case.loan_price,
+        )
