@@ -1,4 +1,4 @@
-"""``keeper audit``: what the keeper believes, held against what can be checked."""
+"""``keeper audit``: the book held against the contracts, the record against its hashes."""
 
 import asyncio
 from typing import Annotated, Final
@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from keeper.book.parity import BookAudit, audited_book
+from keeper.cli import record
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line, print_note, print_table
 from keeper.config import Settings, load, overrides
@@ -14,7 +15,11 @@ from keeper.session import opened
 DIFFERS_EXIT: Final = 3
 """The exit code where the book is not what the contracts say."""
 
-app = typer.Typer(help="Hold what the keeper believes against what can be checked.")
+app = typer.Typer(help="Hold what the keeper believes and recorded against what can be checked.")
+app.command("verify")(record.verify)
+app.command("head")(record.head)
+app.command("export")(record.export)
+app.command("prune")(record.prune)
 
 
 @app.command("book")

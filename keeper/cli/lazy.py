@@ -39,7 +39,8 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
         target="keeper.cli.stress:command", help="Say what a move of prices would do."
     ),
     "audit": CommandSpec(
-        target="keeper.cli.audit:app", help="Hold the book against the contracts' own answers."
+        target="keeper.cli.audit:app",
+        help="Hold the book against the contracts, the record against its hashes.",
     ),
     "tx": CommandSpec(target="keeper.cli.tx:app", help="The journal's intents and attempts."),
     "breaker": CommandSpec(

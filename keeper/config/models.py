@@ -194,6 +194,12 @@ class Journal(Section):
     path: FilePath = Field(default=Path("keeper.sqlite"))
 
 
+class Record(Section):
+    """How long the record of decisions is kept; for ever without ``keep_days``."""
+
+    keep_days: Annotated[Whole, Field(ge=1, le=36_500)] | None = None
+
+
 class Run(Section):
     """The running node."""
 
@@ -246,6 +252,7 @@ class Settings(Section):
     policy: Policy = Policy()
     limits: Limits = Limits()
     journal: Journal = Journal()
+    record: Record = Record()
     run: Run = Run()
     log: Log = Log()
     observe: Observe = Observe()

@@ -1,20 +1,27 @@
-"""What was decided and why: stored when it changes, with a digest of every block."""
+"""What was decided and why: on record when it changes, with a digest of every block."""
 
-import hashlib
+import asyncio
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection
 
+from keeper.audit.canonical import Documents, canonical, plain, sha256
+from keeper.audit.chain import Entry, NewEntry
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
 from keeper.domain.units import Address, MarketKey, Wei
 from keeper.storage.database import Database
-from keeper.storage.documents import canonical
-from keeper.storage.schema import decisions as decisions_table
-from keeper.storage.schema import digests
+from keeper.storage.record import append, entries_of
+
+DECISION: Final = "decision"
+DIGEST: Final = "digest"
+
+Key = tuple[MarketKey, Address]
 
 Verdict = tuple[str, str, Wei | None]
 """Action, reason and net profit, as they were stored."""
@@ -49,8 +56,9 @@ def profit_band(net_profit: Wei | None) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDecision:
-    """One change of mind about an account, as it was recorded."""
+    """One change of mind about an account, as it was recorded; ``entry`` is its number."""
 
+    entry: int
     block_number: int
     market: MarketKey
     action: str
@@ -62,58 +70,100 @@ class StoredDecision:
 
 def history(connection: Connection, account: Address) -> list[StoredDecision]:
     """Return what was recorded about an account, oldest first."""
-    table = decisions_table
-    rows = connection.execute(
-        select(table).where(table.c.account == account).order_by(table.c.block_number, table.c.id)
-    )
-    return [
-        StoredDecision(
-            block_number=row.block_number,
-            market=row.market,
-            action=row.action,
-            reason=row.reason,
-            detail=row.detail,
-            net_profit=row.net_profit,
-            health_factor=row.health_factor,
-        )
-        for row in rows
-    ]
+    return [_stored(one) for one in entries_of(connection, account, DECISION)]
 
 
 class DecisionJournal:
-    """The journal's decisions; permanent dust is one row, not one a block."""
+    """The journal's decisions; permanent dust is one entry, not one a block."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._last: dict[tuple[str, str], Verdict] = {}
+        self._last: dict[Key, Verdict] = {}
 
     async def record(
         self,
         head: Head,
         decisions: Sequence[Decision],
-        health: Mapping[tuple[MarketKey, Address], AccountHealth],
+        health: Mapping[Key, AccountHealth],
     ) -> None:
-        """Store what changed since the last block, and the block's digest."""
+        """Put on record what changed since the last block, and the block's digest."""
+        block = _Block(head=head, health=health)
+        await asyncio.to_thread(block.read, decisions, self._last)
+        await self._database.write(append, block.entries, block.documents)
+        self._last = block.verdicts
+
+
+@dataclass(slots=True, kw_only=True)
+class _Block:
+    """One block's entries in the making."""
+
+    head: Head
+    health: Mapping[Key, AccountHealth]
+    entries: list[NewEntry] = field(default_factory=list)
+    documents: Documents = field(default_factory=dict)
+    verdicts: dict[Key, Verdict] = field(default_factory=dict)
+
+    def read(self, decisions: Sequence[Decision], last: Mapping[Key, Verdict]) -> None:
+        """Find what is news against the ``last`` verdicts, and write the entries."""
         ordered = sorted(decisions, key=lambda one: (one.market, one.account))
-        stored: dict[tuple[str, str], Verdict] = {}
-        rows = []
+        news: list[Decision] = []
         for one in ordered:
             key, verdict = (one.market, one.account), _verdict(one)
-            before = self._last.get(key)
-            if is_news(before, verdict):
-                rows.append(_row(one, head, health.get(key)))
+            before = last.get(key)
+            if before is None or is_news(before, verdict):
+                news.append(one)
                 before = verdict
-            stored[key] = before or verdict
-        await self._database.write(_stored, rows, _digest(head, ordered))
-        self._last = stored
+            self.verdicts[key] = before
+        self.entries += [self._decision(one) for one in news]
+        self.entries.append(self._entry(DIGEST, _digest(self.head, ordered)))
+
+    def _decision(self, decision: Decision) -> NewEntry:
+        action, reason, net_profit = _verdict(decision)
+        health = self.health.get((decision.market, decision.account))
+        body = {
+            "block_hash": self.head.hash,
+            "action": action,
+            "reason": reason,
+            "detail": "" if isinstance(decision, Liquidate) else decision.detail,
+            "net_profit": net_profit,
+            "profit_band": profit_band(net_profit),
+            "health_factor": None if health is None else health.health_factor,
+            "health": health,
+            "plan": decision.plan if isinstance(decision, Liquidate) else None,
+            "inputs": None,
+        }
+        return self._entry(DECISION, body, decision.market, decision.account)
+
+    def _entry(
+        self,
+        kind: str,
+        body: Mapping[str, object],
+        market: MarketKey | None = None,
+        account: Address | None = None,
+    ) -> NewEntry:
+        return NewEntry(
+            kind=kind,
+            block_number=self.head.number,
+            block_time=self.head.timestamp,
+            market=market,
+            account=account,
+            body=canonical(plain(body, self.documents)),
+        )
 
 
-def _stored(
-    connection: Connection, rows: Sequence[dict[str, object]], digest: dict[str, object]
-) -> None:
-    if rows:
-        connection.execute(insert(decisions_table), rows)
-    connection.execute(insert(digests).values(**digest))
+def _stored(entry: Entry) -> StoredDecision:
+    body: dict[str, Any] = json.loads(entry.body)
+    profit, health = body["net_profit"], body["health_factor"]
+    return StoredDecision(
+        entry=entry.id,
+        block_number=entry.block_number,
+        market=entry.market or MarketKey(""),
+        action=body["action"],
+        reason=body["reason"],
+        detail=body["detail"],
+        net_profit=None if profit is None else Wei(int(profit)),
+        health_factor=None if health is None else int(health),
+    )
 
 
 def _verdict(decision: Decision) -> Verdict:
@@ -129,29 +179,7 @@ def _net_profit(decision: Decision) -> Wei | None:
     return decision.plan.net_profit if isinstance(decision, Liquidate) else decision.net_profit
 
 
-def _row(decision: Decision, head: Head, health: AccountHealth | None) -> dict[str, object]:
-    action, reason, net_profit = _verdict(decision)
-    return {
-        "block_number": head.number,
-        "block_hash": head.hash,
-        "market": decision.market,
-        "account": decision.account,
-        "action": action,
-        "reason": reason,
-        "detail": "" if isinstance(decision, Liquidate) else decision.detail,
-        "net_profit": net_profit,
-        "profit_band": profit_band(net_profit),
-        "health_factor": None if health is None else health.health_factor,
-        "document": canonical(decision),
-    }
-
-
 def _digest(head: Head, ordered: Sequence[Decision]) -> dict[str, object]:
     counts = Counter(_reason(one) for one in ordered)
     document = canonical([[_verdict(one)[0], one] for one in ordered])
-    return {
-        "block_number": head.number,
-        "block_hash": head.hash,
-        "counts": canonical(counts),
-        "sha256": hashlib.sha256(document.encode()).hexdigest(),
-    }
+    return {"block_hash": head.hash, "counts": counts, "sha256_of_all": sha256(document)}

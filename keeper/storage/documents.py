@@ -5,10 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keeper.audit.canonical import canonical
 from keeper.domain.curve import Hop, Route
 from keeper.domain.plan import Funding, FundingKind, Plan
 from keeper.domain.submission import PlanOutcome
 from keeper.domain.units import Pips
+
+__all__ = ["canonical", "outcomes_document", "outcomes_from", "plan_document", "plan_from"]
 
 _PLAN_NUMBERS = frozenset(
     field.name
@@ -20,11 +23,6 @@ _PLAN_NUMBERS = frozenset(
         "sure_profit", "bad_debt",
     }
 )  # fmt: skip
-
-
-def canonical(value: object) -> str:
-    """Return JSON with sorted keys and no spaces; integers as strings, bytes as hex."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def plan_document(plan: Plan) -> str:
@@ -69,21 +67,3 @@ def _route(raw: Mapping[str, Any]) -> Route:
 def _funding(raw: Mapping[str, Any]) -> Funding:
     numbers = {name: int(raw[name]) for name in ("source", "amount", "fee")}
     return Funding(**{**raw, **numbers, "kind": FundingKind(raw["kind"])})
-
-
-def _plain(value: object) -> object:
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-    raise TypeError(f"no canonical form for {type(value).__name__}")

@@ -2,7 +2,8 @@
 The journal's tables, in SQLAlchemy Core: the same on SQLite and PostgreSQL.
 
 Amounts are decimal strings (no database integer holds 256 bits), hashes and
-addresses text as the domain writes them, documents canonical JSON.
+addresses text as the domain writes them, documents canonical JSON. ``entries`` and ``texts``
+are the record (docs/record.md).
 """
 
 from typing import Final
@@ -136,33 +137,31 @@ outcomes: Final = Table(
     Index("outcomes_by_time", "block_time"),
 )
 
-decisions: Final = Table(
-    "decisions",
+entries: Final = Table(
+    "entries",
     metadata,
     Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
     Column("block_number", Integer, nullable=False),
-    Column("block_hash", Text, nullable=False),
-    Column("market", Text, nullable=False),
-    Column("account", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("net_profit", Amount),
-    Column("profit_band", Integer),
-    Column("health_factor", Amount),
-    Column("document", Text, nullable=False),
-    Index("decisions_of_account", "account", "block_number"),
+    Column("block_time", Integer, nullable=False),
+    Column("market", Text),
+    Column("account", Text),
+    Column("body", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+Index("entries_of_block", entries.c.block_number)
+Index(
+    "entries_of_account",
+    entries.c.account,
+    sqlite_where=entries.c.account.is_not(None),
+    postgresql_where=entries.c.account.is_not(None),
 )
 
-digests: Final = Table(
-    "digests",
+texts: Final = Table(
+    "texts",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("block_number", Integer, nullable=False),
-    Column("block_hash", Text, nullable=False),
-    Column("counts", Text, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Index("digests_of_block", "block_number"),
+    Column("hash", Text, primary_key=True),
+    Column("text", Text, nullable=False),
 )
 
 control_actions: Final = Table(

@@ -38,16 +38,21 @@ async def test_permanent_dust_is_one_row_and_every_block_has_its_digest(tmp_path
     await log.record(head(6), [replace(DUST, net_profit=-80)], {})
     await log.record(head(7), [Liquidate(plan=plan(1))], {})
 
-    stored = rows(tmp_path, "SELECT block_number, action, net_profit FROM decisions")
-    assert stored == [
+    stored = rows(tmp_path, "SELECT block_number, body FROM entries WHERE kind = 'decision'")
+    told = [(number, json.loads(body)) for number, body in stored]
+    assert [(number, body["action"], body["net_profit"]) for number, body in told] == [
         (1, "skip", "-6"),
         (6, "skip", "-80"),
         (7, "liquidate", str(plan().net_profit)),
     ]
-    digests = rows(tmp_path, "SELECT block_number, counts, sha256 FROM digests")
+    digests = [
+        json.loads(body)
+        for (body,) in rows(tmp_path, "SELECT body FROM entries WHERE kind = 'digest'")
+    ]
     assert len(digests) == 7
-    assert json.loads(digests[0][1]) == {"dust": "1"}
-    assert digests[0][2] == digests[2][2] != digests[1][2]
+    assert digests[0]["counts"] == {"dust": "1"}
+    of_all = [one["sha256_of_all"] for one in digests]
+    assert of_all[0] == of_all[2] != of_all[1]
 
 
 async def test_a_thousand_blocks_of_dust_are_as_many_rows_as_accounts(tmp_path, database):
@@ -57,9 +62,12 @@ async def test_a_thousand_blocks_of_dust_are_as_many_rows_as_accounts(tmp_path, 
     for number in range(1_000):
         await log.record(head(number), [dust(at, one, number) for at, one in enumerate(worth)], {})
 
-    counted = rows(tmp_path, "SELECT account, count(*) FROM decisions GROUP BY account")
+    counted = rows(
+        tmp_path,
+        "SELECT account, count(*) FROM entries WHERE kind = 'decision' GROUP BY account",
+    )
     assert [count for _, count in counted] == [1] * len(worth)
-    (size,) = rows(tmp_path, "SELECT max(length(block_hash || counts || sha256)) FROM digests")
+    (size,) = rows(tmp_path, "SELECT max(length(body || hash)) FROM entries WHERE kind = 'digest'")
     assert size[0] < 400
 
 

@@ -1,0 +1,1 @@
+"""The record's rules: its canonical form, its chain of hashes, what deciding was given. Pure."""

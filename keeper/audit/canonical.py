@@ -1,0 +1,183 @@
+"""
+Frozen facts as JSON and back, the same text for the same facts for ever.
+
+Integers are decimal strings, so that no reader rounds them; bytes are 0x-prefixed hex,
+sets sorted lists, a mapping whose keys are no text a list of pairs in the order of the keys'
+text. Floats have no form here.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import json
+import re
+import types
+import typing
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar, Union
+
+T = TypeVar("T")
+
+_KEY: Final = "sha256"
+_REFERENCE: Final = re.compile(r'\{"sha256":"([0-9a-f]{64})"\}')
+"""Within a JSON text no string's content looks like this: its quotes are escaped."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """Something that is stored by its hash, once for all that hold the same."""
+
+    value: object
+
+
+Documents = dict[str, str]
+"""Texts by their hash."""
+
+
+def canonical(value: object) -> str:
+    """Return JSON with sorted keys and no spaces; TypeError for what has no canonical form."""
+    return _text(plain(value))
+
+
+def plain(value: object, parts: Documents | None = None) -> object:
+    """
+    Return a value as JSON's own types.
+
+    A ``Part`` becomes a reference (``{"sha256": hash}``) to its text, which is added to
+    ``parts``; where there are none, its value stands in its place.
+    """
+    if isinstance(value, enum.Enum):
+        return plain(value.value, parts)
+    if isinstance(value, Part):
+        inner = plain(value.value, parts)
+        return inner if parts is None else _put(inner, parts)
+    if value is None or isinstance(value, (str, bool, int, bytes)):
+        return _one(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: plain(getattr(value, name), parts) for name in names}
+    return _several(value, parts)
+
+
+def _one(value: str | int | bytes | None) -> str | bool | None:
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    return str(value) if isinstance(value, int) else "0x" + value.hex()
+
+
+def _several(value: object, parts: Documents | None) -> object:
+    if isinstance(value, Mapping):
+        if all(isinstance(name, (str, int)) for name in value):
+            return {str(name): plain(one, parts) for name, one in value.items()}
+        pairs = [[plain(name, parts), plain(one, parts)] for name, one in value.items()]
+        return sorted(pairs, key=lambda pair: _text(pair[0]))
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(one, parts) for one in value), key=_text)
+    if isinstance(value, (list, tuple)):
+        return [plain(one, parts) for one in value]
+    raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+def sha256(text: str) -> str:
+    """Return the hash of a text as lower-case hex; bytes that are no UTF-8 count as they are."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def references(text: str) -> frozenset[str]:
+    """Return the hashes of the texts that a canonical text refers to."""
+    return frozenset(_REFERENCE.findall(text))
+
+
+def resolved(document: object, texts: Mapping[str, str]) -> object:
+    """Return a document with every reference replaced by what it refers to; KeyError if missing."""
+    if isinstance(document, Mapping):
+        if document.keys() == {_KEY}:
+            return resolved(json.loads(texts[document[_KEY]]), texts)
+        return {name: resolved(one, texts) for name, one in document.items()}
+    if isinstance(document, list):
+        return [resolved(one, texts) for one in document]
+    return document
+
+
+def restored(kind: type[T], document: object) -> T:
+    """
+    Return the value of this type that ``plain`` made the document of.
+
+    Raises:
+        ValueError: the document is not one of this type.
+    """
+    try:
+        return typing.cast(T, _restored(kind, document))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"this is no {getattr(kind, '__name__', kind)}: {error}") from error
+
+
+def _restored(kind: Any, document: Any) -> object:  # noqa: ANN401 (any annotation, any JSON)
+    kind = _base(kind)
+    origin = typing.get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return _one_of(typing.get_args(kind), document)
+    if origin is not None:
+        return _generic(origin, typing.get_args(kind), document)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        known = {f.name for f in dataclasses.fields(kind)}
+        if document.keys() - known:
+            raise ValueError(f"{kind.__name__} has no {min(document.keys() - known)}")
+        return kind(**{name: _restored(hints[name], one) for name, one in document.items()})
+    return _scalar(kind, document)
+
+
+def _base(kind: Any) -> Any:  # noqa: ANN401 (any annotation)
+    """Return what a ``NewType`` is made of."""
+    while hasattr(kind, "__supertype__"):
+        kind = kind.__supertype__
+    return kind
+
+
+def _scalar(kind: Any, document: object) -> object:  # noqa: ANN401 (any annotation)
+    if issubclass(kind, enum.Enum):
+        return kind(document)
+    if kind is bool and isinstance(document, bool):
+        return document
+    if kind not in (int, str, bytes) or not isinstance(document, str):
+        raise TypeError(f"{document!r} is no {kind.__name__}")
+    if kind is int:
+        return int(document)
+    return bytes.fromhex(document[2:]) if kind is bytes else document
+
+
+def _one_of(kinds: Sequence[Any], document: object) -> object:
+    """Return an optional value: None, or that of the one other type."""
+    others = [one for one in kinds if one is not type(None)]
+    if document is None and len(others) < len(kinds):
+        return None
+    if len(others) != 1:
+        raise TypeError("one of several types cannot be told")
+    return _restored(others[0], document)
+
+
+def _generic(origin: Any, arguments: Sequence[Any], document: Any) -> object:  # noqa: ANN401
+    if issubclass(origin, Mapping):
+        key, value = arguments
+        pairs = document.items() if isinstance(document, Mapping) else document
+        return {_restored(key, name): _restored(value, one) for name, one in pairs}
+    if issubclass(origin, (set, frozenset)):
+        return origin(_restored(arguments[0], one) for one in document)
+    if not issubclass(origin, Collection) or isinstance(document, str):
+        raise TypeError(f"no way back to {origin.__name__}")
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return tuple(_restored(*pair) for pair in zip(arguments, document, strict=True))
+    items = [_restored(arguments[0], one) for one in document]
+    return items if origin is list else tuple(items)
+
+
+def _put(inner: object, parts: Documents) -> dict[str, str]:
+    text = _text(inner)
+    name = sha256(text)
+    parts[name] = text
+    return {_KEY: name}
+
+
+def _text(document: object) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

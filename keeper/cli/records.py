@@ -1,0 +1,82 @@
+"""Which file's record a command looks at, and how it is read."""
+
+import enum
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+from sqlalchemy import Connection
+
+from keeper.config import Settings
+from keeper.domain.errors import ConfigError
+from keeper.storage import database
+
+T = TypeVar("T")
+
+_ANCHOR: Final = re.compile(r"(?:[0-9]{1,18}:)?[0-9a-f]{64}")
+
+
+class RecordOf(enum.StrEnum):
+    """Whose record: that of the live run, of a dry run, or of a run that only observes."""
+
+    LIVE = "live"
+    DRY_RUN = "dry-run"
+    OBSERVE = "observe"
+
+
+RecordOption = Annotated[
+    RecordOf | None,
+    typer.Option(
+        "--record",
+        help="Whose record; default the live run's, else the dry run's, else the observer's.",
+        show_default=False,
+    ),
+]
+"""``--record live|dry-run|observe``."""
+
+
+def path_of(journal: Path, whose: RecordOf) -> Path:
+    """Return the file of a run, beside the journal."""
+    if whose is RecordOf.LIVE:
+        return journal
+    return journal.with_name(f"{journal.stem}.{whose}{journal.suffix}")
+
+
+def record_path(settings: Settings, whose: RecordOf | None = None) -> Path:
+    """Return the file of that run; without one, the first that is there, else the live run's."""
+    journal = settings.journal.path
+    if whose is not None:
+        return path_of(journal, whose)
+    found = (path_of(journal, one) for one in RecordOf)
+    return next((one for one in found if one.is_file() and one.stat().st_size), journal)
+
+
+def read_record(path: Path, work: Callable[[Connection], T]) -> T:
+    """
+    Return what ``work`` reads from the file; it cannot write.
+
+    Raises:
+        JournalError: there is no such file, or it is no journal.
+    """
+    engine = database.reader(path)
+    try:
+        return database.read(engine, work)
+    finally:
+        engine.dispose()
+
+
+def checked_anchor(text: str) -> str:
+    """
+    Return an anchor as ``number:hash`` or a hash.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    anchor = text.strip().lower()
+    if anchor and _ANCHOR.fullmatch(anchor) is None:
+        raise ConfigError(
+            f"{text!r} is no anchor", hint="NUMBER:HASH or HASH, as `keeper audit head` prints it"
+        )
+    return anchor

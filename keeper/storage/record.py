@@ -1,0 +1,303 @@
+"""The record's rows: appended to the chain inside the caller's transaction, read, pruned."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
+
+from keeper.audit.canonical import Documents, references
+from keeper.audit.chain import (
+    PRUNED,
+    START,
+    Entry,
+    Link,
+    NewEntry,
+    Verification,
+    Walk,
+    chained,
+    changed,
+    changed_text,
+    is_sound,
+    pruned_entry,
+    vouched,
+)
+from keeper.domain.units import Address, MarketKey, Timestamp
+from keeper.storage.schema import entries, texts
+
+DAY: Final = 86_400
+_PAGE: Final = 500
+"""Rows fetched at once: a record is larger than memory should be."""
+
+# Made once: a block's entries wait for these.
+_NEWEST: Final = select(entries.c.id, entries.c.hash).order_by(entries.c.id.desc()).limit(1)
+_NEW_ENTRY: Final = insert(entries)
+_LEAST: Final = func.min(entries.c.id)
+_NEW_TEXT: Final = insert(texts)
+_KNOWN: Final = select(texts.c.hash).where(texts.c.hash.in_(bindparam("wanted", expanding=True)))
+
+
+def append(
+    connection: Connection, new: Sequence[NewEntry], documents: Mapping[str, str] | None = None
+) -> list[int]:
+    """
+    Put entries at the end of the chain, with the texts that they refer to; return their numbers.
+
+    Nobody else may write to the file meanwhile, which the journal's lock sees to.
+    """
+    if documents:
+        _keep(connection, documents)
+    if not new:
+        return []
+    made = chained(new, newest(connection))
+    connection.execute(_NEW_ENTRY, [_values(one) for one in made])
+    return [one.id for one in made]
+
+
+def newest(connection: Connection) -> Link:
+    """Return the end of the chain."""
+    row = connection.execute(_NEWEST).first()
+    return START if row is None else Link(id=row.id, hash=row.hash)
+
+
+def entry(connection: Connection, number: int) -> Entry | None:
+    """Return one entry; None if there is none of this number."""
+    row = connection.execute(select(entries).where(entries.c.id == number)).first()
+    return None if row is None else _entry(row)
+
+
+def entries_between(connection: Connection, first: int, last: int | None = None) -> Iterator[Entry]:
+    """Yield the entries of a range of numbers, both ends included, in order."""
+    query = select(entries).where(entries.c.id >= first).order_by(entries.c.id)
+    if last is not None:
+        query = query.where(entries.c.id <= last)
+    for row in connection.execute(query).yield_per(_PAGE):
+        yield _entry(row)
+
+
+def entries_of(connection: Connection, account: Address, *kinds: str) -> list[Entry]:
+    """Return what is on record about an account, in order; of some kinds, or all."""
+    query = select(entries).where(entries.c.account == account).order_by(entries.c.id)
+    if kinds:
+        query = query.where(entries.c.kind.in_(kinds))
+    return [_entry(row) for row in connection.execute(query)]
+
+
+def entries_of_kinds(connection: Connection, *kinds: str) -> Iterator[Entry]:
+    """Yield all entries of some kinds, in order."""
+    query = select(entries).where(entries.c.kind.in_(kinds)).order_by(entries.c.id)
+    for row in connection.execute(query).yield_per(_PAGE):
+        yield _entry(row)
+
+
+def documents_of(connection: Connection, text: str) -> Documents:
+    """Return every stored text that a text refers to, or that one of these refers to."""
+    found: Documents = {}
+    wanted = set(references(text))
+    while wanted:
+        query = select(texts).where(texts.c.hash.in_(wanted))
+        got = {row.hash: row.text for row in connection.execute(query)}
+        found |= got
+        wanted = {name for one in got.values() for name in references(one)} - found.keys()
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """
+    Which part of the record is verified; all of it by default.
+
+    ``anchor`` was noted elsewhere before: ``number:hash``, or the hash alone.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    anchor: str = ""
+
+
+def verified(connection: Connection, scope: Scope) -> Verification:
+    """
+    Return whether the record is what was written.
+
+    A part is held against the hash before it; the stored texts are looked at where
+    everything is.
+    """
+    _take_any_bytes(connection)
+    start, problem = _start(connection, scope.first)
+    walk = Walk(start)
+    if problem is not None:
+        return walk.result(changed(problem), bad=problem.id)
+    anchor = _anchor(connection, scope.anchor, start)
+    wanted = anchor.id if isinstance(anchor, Link) else None
+    found = walk.passed(entries_between(connection, start.id + 1, scope.last), wanted)
+    if found is None and isinstance(anchor, str) and anchor:
+        found = walk.result(anchor)
+    if found is None and isinstance(anchor, Link):
+        found = walk.anchored(anchor)
+    if found is None and scope.first is None and scope.last is None:
+        found = _stray(connection, walk) or _texts_checked(connection, walk)
+    return found or walk.result()
+
+
+def _stray(connection: Connection, walk: Walk) -> Verification | None:
+    """Return what stands before the beginning, where nothing is."""
+    before = select(_LEAST).where(entries.c.id <= walk.after.id)
+    stray = connection.execute(before).scalar()
+    if stray is None:
+        return None
+    return walk.result(f"entry {stray} stands before the record's beginning", bad=stray)
+
+
+def _take_any_bytes(connection: Connection) -> None:
+    """Let text that is no UTF-8 any more be read: it is a finding, not an error."""
+    raw = connection.connection.dbapi_connection
+    if isinstance(raw, sqlite3.Connection):
+        raw.text_factory = lambda found: found.decode(errors="surrogateescape")
+
+
+def _start(connection: Connection, first: int | None) -> tuple[Link, Entry | None]:
+    """Return what the first entry to verify follows on, and the voucher for it if unsound."""
+    before = None if first is None else entry(connection, first - 1)
+    if before is not None:
+        return Link(id=before.id, hash=before.hash), None
+    newest_voucher = (
+        select(entries).where(entries.c.kind == PRUNED).order_by(entries.c.id.desc()).limit(1)
+    )
+    row = connection.execute(newest_voucher).first()
+    if row is None:
+        return START, None
+    voucher = _entry(row)
+    try:
+        start = vouched(voucher.body)
+    except ValueError:
+        return START, voucher
+    previous = entry(connection, voucher.id - 1)
+    if previous is None and voucher.id - 1 != start.id:
+        return start, None  # what stood there is missing: the walk will say so
+    sound = is_sound(start.hash if previous is None else previous.hash, voucher)
+    return start, None if sound else voucher
+
+
+def _anchor(connection: Connection, anchor: str, start: Link) -> Link | str:
+    """Return the place that an anchor names; a hash that is nowhere gives what is wrong."""
+    number, _, value = anchor.rpartition(":")
+    if number or not value:
+        return Link(id=int(number), hash=value) if number else ""
+    if value == start.hash:
+        return start
+    found = connection.execute(select(entries.c.id).where(entries.c.hash == value)).scalar()
+    if found is None:
+        return (
+            "no entry has the anchor's hash: the end is cut off, or it was written anew"
+            " (or pruned: an anchor with its number tells)"
+        )
+    return Link(id=found, hash=value)
+
+
+def _texts_checked(connection: Connection, walk: Walk) -> Verification | None:
+    rows = connection.execute(select(texts.c.hash, texts.c.text)).yield_per(_PAGE)
+
+    def user_of(name: str) -> int | None:
+        return _first_user(connection, name)
+
+    found, bad = changed_text(((row.hash, row.text) for row in rows), walk.used, user_of)
+    return walk.result(found, bad=bad) if found else None
+
+
+def _first_user(connection: Connection, name: str) -> int | None:
+    """Return the first entry that refers to a text, if need be through others."""
+    names, waiting = {name}, [name]
+    while waiting:
+        like = f'%"{waiting.pop()}"%'
+        more = connection.execute(select(texts.c.hash).where(texts.c.text.like(like))).scalars()
+        fresh = set(more) - names
+        names |= fresh
+        waiting += fresh
+    found = [
+        connection.execute(select(_LEAST).where(entries.c.body.like(f'%"{one}"%'))).scalar()
+        for one in names
+    ]
+    return min((one for one in found if one is not None), default=None)
+
+
+def prune_older(connection: Connection, days: int) -> int:
+    """Remove what is older than so many days before the newest block on record; see ``prune``."""
+    now = connection.execute(select(func.max(entries.c.block_time))).scalar() or 0
+    return prune(connection, Timestamp(now - days * DAY))
+
+
+def prune(connection: Connection, before: Timestamp) -> int:
+    """
+    Remove the entries of blocks older than a time, and the texts that only they refer to.
+
+    Only whole beginnings go: everything up to the first entry that is kept. An entry that
+    holds the last removed one's hash is appended first, so that the rest stays verifiable. Returns
+    how many were removed.
+    """
+    kept = select(_LEAST).where(entries.c.block_time >= before, entries.c.kind != PRUNED)
+    first = connection.execute(kept).scalar()
+    end = newest(connection)
+    last = entry(connection, (end.id + 1 if first is None else first) - 1)
+    if last is None:
+        return 0
+    removed = connection.execute(
+        select(func.count()).select_from(entries).where(entries.c.id <= last.id)
+    ).scalar_one()
+    through = Link(id=last.id, hash=last.hash)
+    tip = entry(connection, end.id) or last
+    vouching = pruned_entry(
+        through, removed=removed, block_number=tip.block_number, at=tip.block_time
+    )
+    append(connection, [vouching])
+    connection.execute(delete(entries).where(entries.c.id <= last.id))
+    _forget_unused(connection)
+    return removed
+
+
+def _forget_unused(connection: Connection) -> None:
+    used: set[str] = set()
+    for body in connection.execute(select(entries.c.body)).scalars():
+        used |= references(body)
+    held = {row.hash: references(row.text) for row in connection.execute(select(texts))}
+    waiting = list(used)
+    while waiting:
+        more = held.get(waiting.pop(), frozenset()) - used
+        used |= more
+        waiting += more
+    gone = [{"gone": name} for name in held.keys() - used]
+    if gone:
+        connection.execute(delete(texts).where(texts.c.hash == bindparam("gone")), gone)
+
+
+def _keep(connection: Connection, documents: Mapping[str, str]) -> None:
+    known = set(connection.execute(_KNOWN, {"wanted": list(documents)}).scalars())
+    fresh = [{"hash": n, "text": text} for n, text in documents.items() if n not in known]
+    if fresh:
+        connection.execute(_NEW_TEXT, fresh)
+
+
+def _values(one: Entry) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "block_number": one.block_number,
+        "block_time": one.block_time,
+        "market": one.market,
+        "account": one.account,
+        "body": one.body,
+        "hash": one.hash,
+    }
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(
+        id=row.id,
+        kind=row.kind,
+        block_number=row.block_number,
+        block_time=Timestamp(row.block_time),
+        market=None if row.market is None else MarketKey(row.market),
+        account=None if row.account is None else Address(row.account),
+        body=row.body,
+        hash=row.hash,
+    )

@@ -1,0 +1,142 @@
+"""``keeper audit verify|head|export|prune`` over a real file: what they print and their codes."""
+
+import contextlib
+import json
+import sqlite3
+
+import pytest
+
+from keeper.audit.canonical import canonical, sha256
+from keeper.audit.chain import START, Entry, entry_hash
+from keeper.cli import root
+from keeper.storage.database import opened
+from keeper.storage.record import append
+from tests.unit.storage.test_record import entries
+
+SETTINGS = (
+    '[chain]\nid = 1\nendpoints = ["http://127.0.0.1:1"]\n'
+    '[[market]]\nprotocol = "aave_v3"\n'
+    'addresses_provider = "0x2f39d218133AFaB8F2B819B1066c7E434Ad94E9e"\nfrom_block = 1\n'
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with settings and a record of six entries."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keeper.toml").write_text(SETTINGS)
+    made = opened(tmp_path / "keeper.sqlite")
+    made.write_now(append, *entries(6))
+    made.close()
+    return tmp_path
+
+
+def ran(capsys, *arguments):
+    """Run a command; return its exit code, what it printed and what it complained about."""
+    code = root.run(arguments)
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def changed(folder, statement):
+    with contextlib.closing(sqlite3.connect(folder / "keeper.sqlite")) as raw:
+        raw.execute(statement)
+        raw.commit()
+
+
+def test_a_sound_record_is_told_with_its_head(folder, capsys):
+    """The head is what is noted elsewhere, and what is given back as an anchor later."""
+    code, out, _ = ran(capsys, "audit", "verify")
+    _, anchor, _ = ran(capsys, "audit", "head")
+
+    assert code == 0
+    assert "6 entries are as they were written" in out
+    assert anchor.strip() in out
+    assert ran(capsys, "audit", "verify", "--anchor", anchor.strip())[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "bad"),
+    [
+        ("UPDATE entries SET body = replace(body, '4', '5') WHERE id = 4", 4),
+        ("DELETE FROM entries WHERE id = 3", 3),
+        ("UPDATE entries SET id = CASE id WHEN 2 THEN -5 ELSE id END", 2),
+        ("DELETE FROM texts WHERE text = '[\"5\"]'", 5),
+    ],
+)
+def test_what_was_done_to_it_is_named_and_the_command_fails(folder, capsys, statement, bad):
+    """Scripts go by the exit code, people by the line."""
+    changed(folder, statement)
+
+    code, out, _ = ran(capsys, "audit", "verify", "--json")
+
+    assert code == 3
+    assert json.loads(out)["first_bad_entry"] == bad
+    assert ran(capsys, "audit", "verify")[1].startswith("keeper.sqlite: ")
+
+
+def test_a_cut_off_end_is_found_by_the_anchor(folder, capsys):
+    """The one thing that the chain itself cannot know."""
+    anchor = ran(capsys, "audit", "head")[1].strip()
+    changed(folder, "DELETE FROM entries WHERE id > 4")
+    changed(folder, "DELETE FROM texts WHERE text IN ('[\"5\"]', '[\"6\"]')")
+
+    assert ran(capsys, "audit", "verify")[0] == 0
+    assert ran(capsys, "audit", "verify", "--anchor", anchor)[0] == 3
+    assert ran(capsys, "audit", "verify", "--anchor", "nonsense")[0] == 2
+
+
+def test_an_export_can_be_verified_by_anybody(folder, capsys):
+    """The hashes follow from the lines alone: the rule is in the documentation."""
+    _, out, _ = ran(capsys, "audit", "export")
+
+    lines = [json.loads(line) for line in out.splitlines()]
+    texts = [line for line in lines if line["kind"] == "text"]
+    assert all(sha256(canonical_json(line["body"])) == line["hash"] for line in texts)
+    hashed, link = [line for line in lines if line["kind"] != "text"], START.hash
+    assert len(hashed) == 6
+    for number, line in enumerate(hashed, start=1):
+        known = {name: line[name] for name in line if name not in ("number", "body")}
+        body = canonical_json(line["body"])
+        link = entry_hash(link, Entry(id=number, body=body, **known), number)
+        assert (line["number"], line["hash"]) == (number, link)
+
+
+def canonical_json(document):
+    """The body is canonical already: numbers are strings in it."""
+    return canonical(document)
+
+
+def test_an_export_as_parquet_holds_the_same(folder, capsys):
+    """Columns for whoever works with tables; bodies as their canonical text."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="in the lock: run scripts/setup")
+    arguments = ("--format", "parquet", "--from", "2", "--to", "5")
+
+    code, _, _ = ran(capsys, "audit", "export", "--out", "r.parquet", *arguments)
+
+    assert code == 0
+    rows = parquet.read_table(folder / "r.parquet").to_pylist()
+    assert [row["number"] for row in rows if row["kind"] != "text"] == [2, 3, 4, 5]
+    assert all(sha256(row["body"]) == row["hash"] for row in rows if row["kind"] == "text")
+    assert ran(capsys, "audit", "export", "--format", "parquet")[0] == 2
+
+
+def test_pruning_by_the_settings_leaves_a_record_that_verifies(folder, capsys):
+    """Without a number of days nothing is removed; the entries here are seconds apart."""
+    assert ran(capsys, "audit", "prune")[0] == 2
+    code, out, _ = ran(capsys, "audit", "prune", "--set", "record.keep_days=1", "--json")
+
+    assert (code, json.loads(out)["removed"]) == (0, 0)
+    assert ran(capsys, "audit", "verify")[0] == 0
+
+
+def test_there_is_no_record_before_the_first_run(tmp_path, monkeypatch, capsys):
+    """Said in one line, and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keeper.toml").write_text(SETTINGS)
+
+    code, _, err = ran(capsys, "audit", "verify")
+
+    assert code == 4
+    assert "there is no journal" in err
+    assert not (tmp_path / "keeper.sqlite").exists()
