@@ -1,10 +1,18 @@
 """
-How property tests draw their examples: the same ones on every machine, without a deadline.
+How property tests draw their examples, and the watch over secrets.
 
+The examples are the same on every machine, without a deadline;
 ``scripts/test tests/unit --hypothesis-profile search`` looks for new ones.
+
+``tests/support/canaries.py`` says which secrets are looked for, and where.
 """
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support import canaries
 
 # A slow machine is no counterexample.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -12,3 +20,27 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", PATIENT)
 settings.register_profile("repeatable", PATIENT, derandomize=True, database=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Look at everything that the suite wrote, when all of it is written."""
+    with pytest.MonkeyPatch.context() as patch:
+        canaries.watch(patch)
+        canaries.mark(canaries.ENDPOINT_KEY, "the endpoint's key")
+        yield
+    found = canaries.leaking_files(tmp_path_factory.getbasetemp())
+    assert not found, "files hold a secret: " + "; ".join(found)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[pytest.TestReport]:
+    """Fail a test whose captured output or log holds a secret."""
+    report: pytest.TestReport = yield
+    found = canaries.leaking_sections(report.sections) if report.when == "teardown" else []
+    if found:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} gave a secret away: {'; '.join(found)}"
+    return report

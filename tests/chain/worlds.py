@@ -23,6 +23,8 @@ from eth_utils.crypto import keccak
 from keeper.devnet.market import Devnet, hot_key
 from keeper.devnet.node import Node
 from keeper.devnet.toolchain import ROOT
+from tests.support.canaries import marked_endpoint, refuse_leaks
+from tests.support.pages import pages_of
 
 Event = dict[str, Any]
 
@@ -71,7 +73,8 @@ class Keeper:
     key: str | None = field(default_factory=hot_key)
 
     def __post_init__(self) -> None:
-        self.endpoint = self.endpoint or f"ws://127.0.0.1:{self.devnet.node.port}"
+        plain = self.endpoint or f"ws://127.0.0.1:{self.devnet.node.port}"
+        self.endpoint = marked_endpoint(plain)
         self.executor = self.executor or self.devnet.executor
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -84,7 +87,7 @@ class Keeper:
         text = f"""\
 [chain]
 id = {chain_id}
-endpoints = ["{self.endpoint}"]
+endpoints = ["{marked_endpoint(self.endpoint)}"]
 
 [[market]]
 protocol = "aave_v3"
@@ -155,15 +158,20 @@ class Running:
         self.process = process
         self.log = log
         self.events: list[Event] = []
+        self._told: list[str] = []
         self._waiting: queue.Queue[Event | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def close(self) -> None:
-        """End it, whatever it does; what it told last is read."""
+        """End it, whatever it does; what it told last is read, and what its pages say."""
+        if self.process.poll() is None:
+            for name, text in pages_of(self.log).items():
+                refuse_leaks(text, f"the page {name}")
         self.process.kill()
         self.process.wait()
         self._reader.join()
+        refuse_leaks("".join(self._told), "what it printed")
 
     def next(self, seconds: float = PATIENCE) -> Event | None:
         """Return the next event; None when it has ended. ``queue.Empty`` if nothing comes."""
@@ -189,6 +197,7 @@ class Running:
         assert self.process.stdout is not None
         with self.process.stdout as lines:
             for line in lines:
+                self._told.append(line)
                 self._waiting.put(json.loads(line))
         self._waiting.put(None)
 
