@@ -12,7 +12,7 @@ from keeper.domain.facts import Fact
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
 from keeper.domain.plan import Batch, Plan, SimulatedBatch
-from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, BaseCurrency, BlockHash, Gas, MarketKey, TokenUnits, Wei
 from keeper.domain.value import TokenPrice, Valuation
 
@@ -38,6 +38,10 @@ class ChainReader(Protocol):
         """Return a block's header: by number, by hash, or the newest."""
         ...
 
+    async def heads(self, first: int, last: int) -> list[Head]:
+        """Return the canonical headers of a range, both ends included, oldest first."""
+        ...
+
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
         """Read all the calls at one block, in few requests; a failed call fails alone."""
         ...
@@ -56,6 +60,17 @@ class ChainReader(Protocol):
 
     async def logs_between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
         """Return the logs of a range, both ends included, in windows that the node accepts."""
+        ...
+
+    async def scan_logs(
+        self, wanted: LogFilter, first: int, last: int, took: Callable[[LogTable, int], None]
+    ) -> None:
+        """
+        Go through the logs of a long range, both ends included, checked to be all of them.
+
+        ``took`` gets one stretch after the other with the block that is covered; a failure
+        leaves what it got before. ``HistoryPruned``: the node has thrown logs away.
+        """
         ...
 
     async def code(self, address: Address, basis: Basis) -> bytes:
@@ -175,7 +190,7 @@ class LendingMarket(Protocol):
         """The logs that name every account that ever owed anything."""
         ...
 
-    def borrowers(self, logs: Sequence[Log]) -> frozenset[Address]:
+    def borrowers(self, logs: LogTable) -> frozenset[Address]:
         """Return the accounts that those logs name."""
         ...
 

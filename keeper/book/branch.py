@@ -82,7 +82,7 @@ async def _after_long_gap(tip: Footprint, headers: Sequence[Head], reader: Chain
 
 async def _linked(first: int, head: Head, reader: ChainReader) -> list[Head]:
     """Return the headers from ``first`` to the head's parent, each the parent of the next."""
-    headers = [await reader.head(number) for number in range(first, head.number)]
+    headers = await reader.heads(first, head.number - 1)
     for parent, child in zip(headers, [*headers[1:], head], strict=True):
         if child.parent_hash != parent.hash:
             raise SnapshotReorged("the headers of a gap come from another branch")

@@ -14,19 +14,23 @@ from keeper.abilities import Resyncs
 from keeper.book.branch import Branch, branch_to, logs_of
 from keeper.book.parity import Parity
 from keeper.book.trail import DEPTH, Trail
-from keeper.domain.errors import ChainError, MarketUnreadable, RpcMalformed, RpcRefused
+from keeper.domain.errors import (
+    ChainError,
+    HistoryPruned,
+    MarketUnreadable,
+    RpcMalformed,
+    RpcRefused,
+)
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Difference, ParityNews
-from keeper.domain.reads import Call, CallResult, LogFilter
+from keeper.domain.reads import Call, CallResult, LogFilter, LogTable
 from keeper.domain.units import Address, MarketKey, deployment
 from keeper.ports import ChainReader, LendingMarket, MarketSnapshot
 
-HISTORY_STEP: Final = 50_000
-"""Blocks of history between two reports of progress."""
 LONGEST_REST: Final = 64
 """The most blocks between two attempts to read a quarantined market."""
 
-ITS_OWN_FAULT: Final = (MarketUnreadable, RpcRefused, RpcMalformed)
+ITS_OWN_FAULT: Final = (MarketUnreadable, HistoryPruned, RpcRefused, RpcMalformed)
 """What quarantines one market; any other error concerns the node, and so all of them."""
 
 
@@ -59,7 +63,8 @@ class _Followed:
 
     def failed(self, head: Head, error: ChainError) -> None:
         """Quarantine the market, for longer each time."""
-        self.fault = str(error) or type(error).__name__
+        told = str(error) or type(error).__name__
+        self.fault = f"{told}; {error.hint}" if error.hint else told
         self.rests_until = head.number + min(2**self.failures, LONGEST_REST)
         self.failures = min(self.failures + 1, LONGEST_REST)
 
@@ -167,16 +172,18 @@ class Follower:
         self, each: _Followed, head: Head, progress: Callable[[Progress], None]
     ) -> None:
         """Collect who ever borrowed; goes on where an earlier attempt stopped."""
-        first = each.market.from_block
+        market, first = each.market, each.market.from_block
         if each.scanned_to is not None:
             first = max(first, each.scanned_to - DEPTH)
-        for start in range(first, head.number + 1, HISTORY_STEP):
-            end = min(start + HISTORY_STEP - 1, head.number)
-            logs = await self._reader.logs_between(each.market.history_filter, start, end)
-            each.borrowers |= each.market.borrowers(logs)
-            each.scanned_to = end
-            done, total = end - each.market.from_block, head.number - each.market.from_block
-            progress(Progress(market=each.market.key, stage="history", done=done, total=total))
+
+        def took(logs: LogTable, covered_to: int) -> None:
+            each.borrowers |= market.borrowers(logs)
+            each.scanned_to = covered_to
+            done, total = covered_to - market.from_block, head.number - market.from_block
+            progress(Progress(market=market.key, stage="history", done=done, total=total))
+
+        if first <= head.number:
+            await self._reader.scan_logs(market.history_filter, first, head.number, took)
 
     async def _read(self, head: Head) -> list[MarketSnapshot]:
         asked = list[tuple[_Followed, Sequence[Call]]]()

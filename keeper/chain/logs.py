@@ -1,38 +1,71 @@
-"""Logs of long ranges, in windows as large as the node accepts."""
+"""
+Logs of long ranges: in windows as long as the node answers, and checked to be all of them.
 
-from collections.abc import Mapping
+A node may refuse a window for its length, for the number of its logs, or by not answering: it is
+asked in smaller parts. Or it may answer and leave logs out without a word. Therefore an
+answer as long as a usual limit is asked for again in halves; of every other one the blocks from
+its last log on (and up to its first) are asked for once more, which finds what was cut off;
+and of some windows a block is held against its own bloom filter.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from eth_hash.auto import keccak
+
 from keeper.chain.concurrent import each
-from keeper.chain.fields import Json, LogReader
+from keeper.chain.fields import Json, LogReader, document, sequence
+from keeper.chain.log_table import log_table, refuse_unwanted
+from keeper.chain.refusal import is_pruned
 from keeper.chain.rpc import Rpc
-from keeper.domain.errors import RpcMalformed, RpcRefused, RpcUnavailable
-from keeper.domain.reads import Log, LogFilter
+from keeper.chain.windows import Pace, Windows, named_limit
+from keeper.domain.errors import HistoryPruned, RpcMalformed, RpcRefused, RpcUnavailable
+from keeper.domain.reads import Log, LogFilter, LogTable
 from keeper.domain.units import BlockHash
 
+__all__ = ["LogSource", "Windows"]
+
 METHOD: Final = "eth_getLogs"
-SILENT_WINDOWS: Final = 2
-"""How often a window may be halved because the node did not answer at all."""
+USUAL_CAPS: Final = frozenset(
+    count * 10**power for count in (1, 2, 5) for power in (1, 2, 3, 4)
+) | frozenset({25, 250, 2_500, 100_000})
+"""Numbers of logs at which hosted nodes cut their answers."""
+SAMPLE_EVERY: Final = 4
+"""One window in so many has a block held against its bloom filter."""
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 8.0
+BLOOM_BITS: Final = 2048
+BLOOM_BYTES: Final = BLOOM_BITS // 8
+
+Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Windows:
-    """How a range is cut, in blocks."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The logs of some blocks, as the node gave them and as columns."""
 
-    first: int = 10_000
-    most: int = 100_000
-    in_flight: int = 4
+    span: Span
+    raw: Json
+    table: LogTable
 
 
 class LogSource:
-    """Asks for logs and checks that they are what was asked for."""
+    """
+    Asks for logs and checks that they are what was asked for, and all of it.
+
+    ``cut`` is the fewest logs of an answer that proved to be cut off; None while none did.
+    """
 
     def __init__(self, rpc: Rpc, windows: Windows | None = None) -> None:
+        self.cut: int | None = None
         self._rpc = rpc
         self._windows = windows or Windows()
-        self._size = self._windows.first
+        self._pace = Pace(self._windows)
         self._reader = LogReader()
+        self._asked_windows = 0
 
     def logs_of(self, value: Json) -> list[Log]:
         """Return the logs of a receipt or an answer."""
@@ -41,58 +74,240 @@ class LogSource:
     async def in_block(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
         """Return one block's logs; RpcMalformed where the node mixes in another block's."""
         answer = await self._rpc.read(METHOD, {"blockHash": block_hash, **_filter(wanted)})
-        logs = self._checked(answer, wanted)
+        logs = self._reader.logs_of(answer)
+        if not all(map(wanted.accepts, logs)):
+            raise RpcMalformed("the node returned a log that was not asked for")
         if any(log.block_hash != block_hash for log in logs):
             raise RpcMalformed("the logs of a block hold another block's")
         return logs
 
     async def between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
         """Return the logs of a range, both ends included, in the chain's order."""
-        found, cursor = list[Log](), first
-        while cursor <= last:
-            size = self._size
-            starts = range(cursor, min(last, cursor + size * self._windows.in_flight - 1) + 1, size)
-            spans = [(start, min(last, start + size - 1)) for start in starts]
-            parts = await each(
-                spans,
-                lambda span: self._window(wanted, span, SILENT_WINDOWS),
-                in_flight=self._windows.in_flight,
-            )
-            found.extend(log for part in parts for log in part)
-            cursor = spans[-1][1] + 1
-            if self._size == size:
-                self._size = min(self._windows.most, size * 2)
-        return found
+        found = list[Log]()
 
-    async def _window(self, wanted: LogFilter, span: tuple[int, int], patience: int) -> list[Log]:
+        def keep(part: Part) -> None:
+            found.extend(self._reader.logs_of(part.raw))
+
+        await self._cover(wanted, (first, last), keep, outage=0)
+        return sorted(found, key=lambda log: (log.block_number, log.index))
+
+    async def scan(
+        self, wanted: LogFilter, first: int, last: int, took: Callable[[LogTable, int], None]
+    ) -> None:
+        """
+        Go through the logs of a long range, both ends included.
+
+        ``took`` is called with the logs of one stretch after the other and with the block that
+        everything is covered up to; what failed after that can be gone on with from there.
+
+        Raises:
+            HistoryPruned: the node has thrown away logs of the range.
+            RpcUnavailable: the node answered nothing for ``Windows.outage`` seconds.
+        """
+        await self._refuse_pruned(first)
+        outage = self._windows.outage
+        await self._cover(
+            wanted, (first, last), lambda part: took(part.table, part.span[1]), outage=outage
+        )
+
+    async def _refuse_pruned(self, block: int) -> None:
+        """Raise HistoryPruned where the node does not even have the header of a block."""
+        if await self._header(block) is None:
+            raise pruned(f"it does not have block {block}")
+
+    async def _header(self, block: int) -> Mapping[str, Json] | None:
+        answer = await self._rpc.read("eth_getBlockByNumber", hex(block), False)  # noqa: FBT003 - JSON-RPC: hashes only
+        return None if answer is None else document(answer, "the block")
+
+    async def _cover(
+        self, wanted: LogFilter, span: Span, took: Callable[[Part], None], *, outage: float
+    ) -> None:
+        """Ask for windows of the span, several at once, and hand on the parts in order."""
+        cursor, last = span
+        done: dict[int, Sequence[Part]] = {}
+        reported = cursor
+
+        async def work(_: int) -> None:
+            nonlocal cursor, reported
+            while cursor <= last:
+                window = (cursor, min(last, cursor + self._pace.length - 1))
+                cursor = window[1] + 1
+                done[window[0]] = await self._persistently(wanted, window, outage)
+                while reported in done:
+                    parts = done.pop(reported)
+                    reported = parts[-1].span[1] + 1
+                    for part in parts:
+                        took(part)
+
+        workers = range(self._windows.in_flight)
+        await each(workers, work, in_flight=len(workers))
+
+    async def _persistently(self, wanted: LogFilter, window: Span, outage: float) -> Sequence[Part]:
+        """Return a window's parts, waiting for a node that answers nothing for a while."""
+        pause, waited = FIRST_PAUSE, 0.0
+        while True:
+            try:
+                return await self._window(wanted, window)
+            except RpcUnavailable:
+                if waited >= outage:
+                    raise
+                # No two keepers should come back at the same moment.
+                await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
+                waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
+
+    async def _window(self, wanted: LogFilter, span: Span) -> list[Part]:
+        """Return the parts of a window, one if the node gives it whole."""
+        length, named = span[1] - span[0] + 1, None
+        try:
+            part = await self._asked(wanted, span)
+            if length == 1:
+                return [await self._whole_block(wanted, part)]
+            if await self._is_whole(wanted, part):
+                self._pace.answered(length)
+                return [part]
+        except RpcRefused as error:
+            if is_pruned(error):
+                raise pruned(error.text) from None
+            if not _may_be_too_much(error):
+                raise
+            if length == 1:
+                return [await self._from_receipts(wanted, span[0], error)]
+            named = named_limit(error.text, length)
+        except RpcUnavailable:
+            if length == 1 or not await self._is_alive():
+                raise
+        size = self._pace.refused(length, named)
+        starts = range(span[0], span[1] + 1, size)
+        spans = [(start, min(span[1], start + size - 1)) for start in starts]
+        return [part for each_ in spans for part in await self._window(wanted, each_)]
+
+    async def _asked(self, wanted: LogFilter, span: Span) -> Part:
         first, last = span
         criteria = {"fromBlock": hex(first), "toBlock": hex(last), **_filter(wanted)}
-        try:
-            answer = await self._rpc.read(METHOD, criteria)
-        except RpcRefused as error:
-            if first == last or not _may_be_too_much(error):
-                raise
-        except RpcUnavailable:
-            if first == last or patience == 0:
-                raise
-            patience -= 1
-        else:
-            logs = self._checked(answer, wanted)
-            if any(not first <= log.block_number <= last for log in logs):
-                raise RpcMalformed("the logs of a range hold another block's")
-            return sorted(logs, key=lambda log: (log.block_number, log.index))
-        middle = (first + last) // 2
-        self._size = max(1, min(self._size, middle - first + 1))
-        return [
-            *await self._window(wanted, (first, middle), patience),
-            *await self._window(wanted, (middle + 1, last), patience),
-        ]
+        return self._part(wanted, span, await self._rpc.read(METHOD, criteria))
 
-    def _checked(self, answer: Json, wanted: LogFilter) -> list[Log]:
-        logs = self._reader.logs_of(answer)
-        if not all(map(wanted.accepts, logs)):
-            raise RpcMalformed("the node returned a log that was not asked for")
-        return logs
+    def _part(self, wanted: LogFilter, span: Span, answer: Json) -> Part:
+        table = log_table(answer)
+        refuse_unwanted(table, wanted)
+        if table.rows and not span[0] <= min(table.blocks) <= max(table.blocks) <= span[1]:
+            raise RpcMalformed("the logs of a range hold another block's")
+        return Part(span, answer, table)
+
+    def _has_suspicious_size(self, part: Part) -> bool:
+        rows = part.table.rows
+        return rows in USUAL_CAPS or (self.cut is not None and rows >= self.cut)
+
+    async def _whole_block(self, wanted: LogFilter, part: Part) -> Part:
+        """Return one block's logs; from its receipts where the answer may have been cut."""
+        if not self._has_suspicious_size(part):
+            return part
+        block, rows = part.span[0], part.table.rows
+        try:
+            return await self._from_receipts(wanted, block, RpcRefused())
+        except RpcRefused:
+            if self.cut is None:
+                return part
+            raise RpcMalformed(
+                f"the node cuts its answers off at {rows} logs, and block {block} may have more",
+                hint="use another endpoint",
+            ) from None
+
+    async def _is_whole(self, wanted: LogFilter, part: Part) -> bool:
+        """Whether nothing seems to be left out of a window's answer."""
+        rows, blocks = part.table.rows, part.table.blocks
+        if self._has_suspicious_size(part):
+            return False
+        if rows:
+            edges = ((part.span[0], min(blocks)), (max(blocks), part.span[1]))
+            for edge, at in zip(edges, (min(blocks), max(blocks)), strict=True):
+                again = await self._asked(wanted, edge)
+                if again.table.rows != blocks.count(at):
+                    self.cut = min(self.cut or rows, rows)
+                    return False
+        self._asked_windows += 1
+        return bool(self._asked_windows % SAMPLE_EVERY) or await self._bloom_agrees(wanted, part)
+
+    async def _bloom_agrees(self, wanted: LogFilter, part: Part) -> bool:
+        """Whether a block of the window, chosen by chance, has the logs that it should have."""
+        block = random.randint(*part.span)  # noqa: S311 - no secret
+        header = await self._header(block)
+        if header is None:
+            raise pruned(f"it does not have block {block}")
+        bloom, block_hash = header.get("logsBloom"), header.get("hash")
+        if not isinstance(bloom, str) or not isinstance(block_hash, str):
+            return True
+        if not may_hold(bloom, wanted):
+            return True
+        answer = await self._rpc.read(METHOD, {"blockHash": block_hash, **_filter(wanted)})
+        rows = log_table(answer).rows
+        if rows == part.table.blocks.count(block):
+            return True
+        again = await self._asked(wanted, part.span)
+        if rows == again.table.blocks.count(block):  # a reorganisation came between
+            return False
+        raise RpcMalformed(
+            f"the node leaves out logs of block {block} where it is asked for a range",
+            hint="use another endpoint",
+        )
+
+    async def _from_receipts(self, wanted: LogFilter, block: int, why: RpcRefused) -> Part:
+        """Return the logs of one block that has too many for one answer."""
+        try:
+            receipts = sequence(
+                await self._rpc.read("eth_getBlockReceipts", hex(block)), "the receipts"
+            )
+        except RpcRefused:
+            raise why from None
+        logs = [log for one in receipts for log in _logs_in(one)]
+        accepted = [
+            raw
+            for raw, log in zip(logs, self._reader.logs_of(logs), strict=True)
+            if wanted.accepts(log)
+        ]
+        return self._part(wanted, (block, block), accepted)
+
+    async def _is_alive(self) -> bool:
+        """Whether the node answers anything at all: then it was the question that was too long."""
+        try:
+            await self._rpc.request("eth_blockNumber")
+        except RpcUnavailable:
+            return False
+        return True
+
+
+def pruned(detail: str) -> HistoryPruned:
+    """Return the error for a node that lacks the history, with the way out."""
+    return HistoryPruned(
+        f"the node no longer has the market's old logs: {detail}",
+        hint="put an endpoint that keeps all logs first for one start (the book file keeps what"
+        " was found), or set the market's from_block if it is too early",
+    )
+
+
+def may_hold(bloom: str, wanted: LogFilter) -> bool:
+    """
+    Whether a block with this bloom filter may have a log that is wanted; wrongly True at times.
+
+    Source: the execution specs' ``bloom.py``: three bits of 2048 for each address and topic.
+    """
+    try:
+        bits = int(bloom, 16)
+    except ValueError:
+        return False
+    groups = [[bytes.fromhex(one[2:]) for one in wanted.addresses], *wanted.topics]
+    return bits != 0 and all(
+        not group or any(_in_bloom(bits, one) for one in group) for group in groups
+    )
+
+
+def _in_bloom(bits: int, value: bytes) -> bool:
+    digest = keccak(value)
+    places = (int.from_bytes(digest[at : at + 2]) % BLOOM_BITS for at in (0, 2, 4))
+    return all(bits >> place & 1 for place in places)
+
+
+def _logs_in(receipt: Json) -> list[Json]:
+    return sequence(document(receipt, "a receipt").get("logs"), "a receipt's logs")
 
 
 def _filter(wanted: LogFilter) -> Mapping[str, object]:

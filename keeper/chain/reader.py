@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from keeper.chain import fields
@@ -29,7 +29,7 @@ from keeper.domain.errors import (
     SnapshotReorged,
 )
 from keeper.domain.head import Basis, CodeOverride, Head
-from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, BlockHash, Gas, TransactionHash, Wei
 
 BATCH: Final = 100
@@ -85,6 +85,27 @@ class NodeReader:
             raise RpcMalformed("the node returned another block")
         return head
 
+    async def heads(self, first: int, last: int) -> list[Head]:
+        """Return the headers of a range, both ends included; SnapshotReorged where one lacks."""
+        numbers = range(first, last + 1)
+        parts = [numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH)]
+        answers = [answer for part in parts for answer in await self._headers(part)]
+        found = list[Head]()
+        for number, answer in zip(numbers, answers, strict=True):
+            if isinstance(answer, ChainError):
+                raise answer
+            if answer is None:
+                raise SnapshotReorged("the node does not know the block")
+            found.append(fields.head_of(answer))
+            if found[-1].number != number:
+                raise RpcMalformed("the node returned another block")
+        return found
+
+    async def _headers(self, numbers: Sequence[int]) -> list[Json | ChainError]:
+        return await self.rpc.read_batch(
+            [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
+        )
+
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
         """Read all the calls at one block, in few requests; a failed call fails alone."""
         if not calls:
@@ -127,6 +148,12 @@ class NodeReader:
     async def logs_between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
         """Return the logs of a range, both ends included, in windows that the node accepts."""
         return await self._logs.between(wanted, first, last)
+
+    async def scan_logs(
+        self, wanted: LogFilter, first: int, last: int, took: Callable[[LogTable, int], None]
+    ) -> None:
+        """Go through the logs of a long range; ``took`` gets them with the block covered to."""
+        await self._logs.scan(wanted, first, last, took)
 
     async def code(self, address: Address, basis: Basis) -> bytes:
         """Return a contract's code; empty where there is none."""

@@ -93,6 +93,18 @@ TOO_MUCH: Final = (
 )
 """How nodes say that a smaller question may be answered."""
 
+PRUNED: Final = (
+    "prun",
+    "history unavailable",
+    "historical data",
+    "history is not available",
+    "ancient block",
+    "older than the earliest",
+    "earliest available block",
+    "earliest block available",
+)
+"""How nodes say that they have thrown away what is asked for."""
+
 TOO_MUCH_CODE: Final = (
     "code size",
     "codesize",
@@ -152,6 +164,12 @@ def is_too_much(error: RpcRefused) -> bool:
     """Whether less may be answered: too long, too slow or too expensive for this node."""
     said = error.text.lower()
     return any(sign in said for sign in TOO_MUCH)
+
+
+def is_pruned(error: RpcRefused) -> bool:
+    """Whether the node no longer has so old blocks, whatever the size of the question."""
+    said = error.text.lower()
+    return any(sign in said for sign in PRUNED)
 
 
 def is_too_much_code(error: RpcRefused) -> bool:

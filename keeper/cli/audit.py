@@ -8,7 +8,8 @@ import typer
 from keeper.book.parity import BookAudit, audited_book
 from keeper.cli import record
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
-from keeper.cli.output import print_json, print_line, print_note, print_table
+from keeper.cli.output import print_json, print_line, print_table
+from keeper.cli.progress import telling
 from keeper.config import Settings, load, overrides
 from keeper.session import opened
 
@@ -48,10 +49,8 @@ async def _audited(
 ) -> tuple[BookAudit, dict[str, str]]:
     """Return the audit, and the markets that could not be read with the reasons."""
     async with opened(settings) as session:
-        head, snapshots = await session.at(
-            block,
-            lambda one: None if quiet else print_note(f"{one.stage} {one.market} {one.detail}"),
-        )
+        with telling(quiet=quiet) as tell:
+            head, snapshots = await session.at(block, tell)
         audit = await audited_book(session.reader, head, snapshots)
         return audit, {str(key): why for key, why in session.follower.quarantined.items()}
 

@@ -14,10 +14,10 @@ import typer
 
 from keeper.app import Emit, Mode, RunOptions
 from keeper.app import run as run_node
-from keeper.book.follower import Progress
 from keeper.cli.here import wallet_key
 from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetOption
 from keeper.cli.output import print_line, print_note
+from keeper.cli.progress import telling
 from keeper.cli.words import event_line
 from keeper.config import load, overrides
 from keeper.domain.errors import ConfigError
@@ -62,7 +62,8 @@ def command(
     key = wallet_key(settings.wallet) if mode is Mode.LIVE else None
     options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
     emit: Emit = _emit_json if as_json else _emit_text
-    asyncio.run(_until_stopped(run_node(settings, options, emit, key=key, progress=_tell_progress)))
+    with telling() as tell:
+        asyncio.run(_until_stopped(run_node(settings, options, emit, key=key, progress=tell)))
 
 
 async def _until_stopped(work: Coroutine[object, object, None]) -> None:
@@ -103,8 +104,3 @@ def _emit_text(event: Event) -> None:
     if line:
         print_line(line)
         sys.stdout.flush()
-
-
-def _tell_progress(progress: Progress) -> None:
-    counted = f" {progress.done}/{progress.total}" if progress.total else ""
-    print_note(f"{progress.stage}{counted} {progress.market} {progress.detail}".rstrip())

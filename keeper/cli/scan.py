@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from keeper.book.follower import Progress
 from keeper.cli import plots
 from keeper.cli.distribution import Bucket, bar_rows, by_name, distribution
 from keeper.cli.dollars import dollar_rates
@@ -18,6 +17,7 @@ from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import Cell, print_json, print_line, print_note, print_table
 from keeper.cli.overdue import Overdue, overdue
 from keeper.cli.picking import Picking, Row, Sort
+from keeper.cli.progress import telling
 from keeper.cli.words import decimal, health_text, tier_text
 from keeper.config import Settings, load, overrides
 from keeper.domain.errors import ConfigError
@@ -127,13 +127,10 @@ async def _scanned(
     *,
     quiet: bool,
 ) -> Scan:
-    def tell(progress: Progress) -> None:
-        if not quiet or progress.stage == "quarantined":
-            print_note(f"{progress.stage} {progress.market} {progress.detail}".rstrip())
-
     limits = thresholds(settings)
     async with opened(settings) as session:
-        head, snapshots = await session.at(block, tell)
+        with telling(quiet=quiet) as tell:
+            head, snapshots = await session.at(block, tell)
         picking.refuse_unknown(snapshots)
         rates = await dollar_rates(session, snapshots)
         every = [

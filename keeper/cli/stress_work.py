@@ -10,6 +10,7 @@ import numpy as np
 from keeper.abilities import WeighsLegs
 from keeper.cli.dollars import dollar_rates
 from keeper.cli.output import print_note
+from keeper.cli.progress import telling
 from keeper.cli.shocks import Percent, resolved
 from keeper.config import Settings
 from keeper.domain.curve import ExitCurve, Route
@@ -79,10 +80,8 @@ async def asked(
         ChainError: the block, or every market, cannot be read.
     """
     async with opened(settings) as session:
-        head, snapshots = await session.at(
-            block,
-            lambda one: None if quiet else print_note(f"{one.stage} {one.market} {one.detail}"),
-        )
+        with telling(quiet=quiet) as tell:
+            head, snapshots = await session.at(block, tell)
         rates = await dollar_rates(session, snapshots)
         dollars = {market: above / below for market, (above, below) in rates.items()}
         table, unvalued = tabled(snapshots, {m: d / USD_UNIT for m, d in dollars.items()})

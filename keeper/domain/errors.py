@@ -8,6 +8,7 @@ KeeperError
 │       ├── RpcUnavailable     retry the read
 │       ├── RpcRefused         the node answered with an error: do not repeat as it is
 │       ├── RpcMalformed       the node's answer is not what was asked for
+│       ├── HistoryPruned      this node has thrown away what is asked for
 │       ├── SnapshotReorged    drop this block's work, wait for the next head
 │       └── MarketUnreadable   one market's own contracts misbehave: quarantine it
 ├── JournalError           no journal, no signing                         exit 4
@@ -90,6 +91,12 @@ class RpcMalformed(ChainError):
     """The node's answer has the wrong id, type, length or range."""
 
     code = "rpc_malformed"
+
+
+class HistoryPruned(ChainError):
+    """The node no longer has logs as old as the market: another node has to be asked once."""
+
+    code = "history_pruned"
 
 
 class SnapshotReorged(ChainError):

@@ -1,5 +1,6 @@
 """What is asked of a node and what it answers, as plain data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keeper.domain.units import Address, BlockHash, TransactionHash
@@ -55,3 +56,23 @@ class Log:
     transaction_hash: TransactionHash
     index: int
     removed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogTable:
+    """
+    Many logs as columns, a row for each, so that no object is made per log.
+
+    ``addresses`` has 20 bytes a row, each column of ``topics`` 32, zeros where a log has no
+    such topic; ``topic_counts`` says how many it has, in one byte. The ``data`` of row ``i``
+    ends at ``data_ends[i]`` and begins where the row before it ends.
+    """
+
+    rows: int
+    addresses: bytes
+    topics: tuple[bytes, bytes, bytes, bytes]
+    topic_counts: bytes
+    data: bytes
+    data_ends: Sequence[int]
+    blocks: Sequence[int]
+    indices: Sequence[int]

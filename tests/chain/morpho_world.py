@@ -12,6 +12,7 @@ from keeper.devnet.morpho import Morpho, deploy_morpho
 from keeper.devnet.node import Node
 from keeper.domain.head import Basis
 from keeper.protocols.morpho_blue.adapter import MorphoDeployment, Options, build
+from tests.support.history import history_of
 
 START = 1_800_000_000
 INTERVAL = 12
@@ -111,7 +112,7 @@ async def loaded(world: World, reader, **changes) -> MorphoDeployment:
     made = build(world.options(**changes), from_block=0, reader=reader)
     head = await reader.head()
     await made.discover(head)
-    history = await reader.logs_between(made.history_filter, 0, head.number)
+    history = await history_of(reader, made.history_filter, 0, head.number)
     await made.load(head, made.borrowers(history))
     return made
 

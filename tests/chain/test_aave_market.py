@@ -16,6 +16,7 @@ from keeper.domain.units import UINT256_MAX
 from keeper.protocols.aave_v3 import rules
 from keeper.protocols.aave_v3.adapter import Options, build
 from keeper.protocols.aave_v3.position import Clock
+from tests.support.history import history_of
 from tests.support.undoing import undo
 
 LIQUIDATION_CALL = (
@@ -71,7 +72,7 @@ async def market(chain, reader):
     head = await reader.head()
     await made.discover(head)
     await made.load(
-        head, made.borrowers(await reader.logs_between(made.history_filter, 0, head.number))
+        head, made.borrowers(await history_of(reader, made.history_filter, 0, head.number))
     )
     return made
 

@@ -10,7 +10,7 @@ from keeper.chain.abi import checksum
 from keeper.chain.asking import Answers
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
-from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.aave_v3 import discovery, events, reader
@@ -123,9 +123,9 @@ class AaveMarket:
         """The ``Borrow`` logs of the pool."""
         return events.history_filter(self.structure)
 
-    def borrowers(self, logs: Sequence[Log]) -> frozenset[Address]:
+    def borrowers(self, logs: LogTable) -> frozenset[Address]:
         """Return whom these ``Borrow`` logs name as the debtor."""
-        return events.borrowers(logs)
+        return events.history_borrowers(logs)
 
     async def load(self, head: Head, accounts: Collection[Address]) -> None:
         """Read all of these accounts at one block: flags first, then what they flag."""

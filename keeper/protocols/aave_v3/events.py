@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.chain.abi import checksum, topic
-from keeper.domain.reads import Log, LogFilter
+from keeper.chain.log_table import addresses_of, rows_with, words_at
+from keeper.domain.reads import Log, LogFilter, LogTable
 from keeper.domain.units import Address
 from keeper.protocols.aave_v3.model import ZERO_ADDRESS, Structure
 
@@ -84,6 +85,11 @@ def block_filter(structure: Structure) -> LogFilter:
         *sorted(STRUCTURE),
     )
     return LogFilter(addresses=tuple(sorted(contracts)), topics=(wanted,))
+
+
+def history_borrowers(logs: LogTable) -> frozenset[Address]:
+    """Return what ``borrowers`` does, for many logs at once."""
+    return addresses_of(words_at(logs, 2, rows_with(logs, BORROW, 3)))
 
 
 def borrowers(logs: Iterable[Log]) -> frozenset[Address]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from keeper.chain.asking import Answers
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
-from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.morpho_blue import discovery, events, reader
@@ -102,14 +102,14 @@ class MorphoDeployment:
         """The ``Borrow`` logs."""
         return events.history_filter(self._morpho)
 
-    def borrowers(self, logs: Sequence[Log]) -> frozenset[Address]:
+    def borrowers(self, logs: LogTable) -> frozenset[Address]:
         """
         Return whom these ``Borrow`` logs name as the debtor in a market that is followed.
 
         Where each of them borrowed is remembered, so that ``load`` need not look everywhere.
         """
         followed = self.structure.markets
-        pairs = [pair for pair in events.touched(logs).borrowed if pair[0] in followed]
+        pairs = [pair for pair in events.history_borrowed(logs) if pair[0] in followed]
         for identity, account in pairs:
             self._borrowed[account].add(identity)
         return events.accounts(pairs)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.chain.abi import checksum, decoded, topic
+from keeper.chain.log_table import pairs_of, rows_with, words_at
 from keeper.domain.errors import RpcMalformed
-from keeper.domain.reads import Log, LogFilter
+from keeper.domain.reads import Log, LogFilter, LogTable
 from keeper.domain.units import Address, Wad
 from keeper.protocols.morpho_blue.model import PARAMS_TYPE, MarketId, Params
 
@@ -73,6 +74,13 @@ def touched(logs: Iterable[Log]) -> Touched:
     return Touched(
         borrowed=frozenset(borrowed), changed=frozenset(changed), created=frozenset(created)
     )
+
+
+def history_borrowed(logs: LogTable) -> frozenset[Pair]:
+    """Return the positions that borrowed, for many logs at once."""
+    rows = rows_with(logs, BORROW, _ACCOUNT_AT[BORROW] + 1)
+    words = (words_at(logs, at, rows) for at in (1, _ACCOUNT_AT[BORROW]))
+    return frozenset((MarketId(each), account) for each, account in pairs_of(*words))
 
 
 def created(logs: Iterable[Log]) -> dict[MarketId, Params]:

@@ -9,6 +9,7 @@ from keeper.domain.units import deployment
 from keeper.ports import DescribesItself, TargetsExecutor
 from keeper.wiring import load_market
 from tests.chain.conformance.books import advanced, followed
+from tests.support.history import history_of
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ async def ready(market, reader):
     """Bring an adapter to the newest block, as the book does."""
     head = await reader.head()
     await market.discover(head)
-    logs = await reader.logs_between(market.history_filter, market.from_block, head.number)
+    logs = await history_of(reader, market.history_filter, market.from_block, head.number)
     await market.load(head, market.borrowers(logs))
     return head
 

@@ -1,0 +1,148 @@
+"""What a start or a scan is at, on stderr: a bar on a terminal, a few plain lines elsewhere."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from keeper.book.follower import Progress
+from keeper.cli.output import print_note
+from keeper.observe.redaction import one_line
+
+LINE_EVERY: Final = 5.0
+"""Seconds between two plain lines about the same stage."""
+_MINUTE, _HOUR = 60, 3_600
+
+Tell = Callable[[Progress], None]
+
+
+@contextlib.contextmanager
+def telling(*, quiet: bool = False) -> Iterator[Tell]:
+    """
+    Yield what tells progress; the bar is gone when the context ends.
+
+    ``quiet``: only a market that cannot be read is told.
+    """
+    if quiet:
+        yield _only_trouble
+    elif sys.stderr.isatty():
+        drawn = OnTerminal(_bars())
+        try:
+            yield drawn
+        finally:
+            drawn.clear()
+    else:
+        yield Lines()
+
+
+def _only_trouble(progress: Progress) -> None:
+    if progress.stage == "quarantined":
+        print_note(_line(progress, ""))
+
+
+class Lines:
+    """Tells each stage once, and the history every few seconds with the time that is left."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._left = TimeLeft(clock)
+        self._clock = clock
+        self._last: tuple[str, str] | None = None
+        self._told_at = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Print a line, unless one of the same stage was printed just now."""
+        left, stage = self._left.told(progress), (progress.market, progress.stage)
+        finished = 0 < progress.total <= progress.done
+        recent = self._clock() - self._told_at < LINE_EVERY
+        if stage == self._last and recent and not finished:
+            return
+        self._last, self._told_at = stage, self._clock()
+        print_note(_line(progress, left))
+
+
+class OnTerminal:
+    """Draws the history of each market as a bar while it is read; the rest are lines."""
+
+    def __init__(self, bars: Bars, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bars = bars
+        self._left = TimeLeft(clock)
+        self._tasks = dict[str, TaskID]()
+
+    def __call__(self, progress: Progress) -> None:
+        """Move the market's bar, or write a line."""
+        left = self._left.told(progress)
+        if progress.stage == "history":
+            self._move(progress, left)
+            return
+        task = self._tasks.pop(progress.market, None)
+        if task is not None:
+            self._bars.remove_task(task)
+        if not self._tasks:
+            self._bars.stop()
+        print_note(_line(progress, ""))
+
+    def _move(self, progress: Progress, left: str) -> None:
+        if not self._tasks:
+            self._bars.start()
+        task = self._tasks.get(progress.market)
+        if task is None:
+            task = self._bars.add_task(one_line(f"history {progress.market}"), left="")
+            self._tasks[progress.market] = task
+        done, total = max(progress.done, 0), max(progress.total, 1)
+        self._bars.update(task, completed=min(done, total), total=total, left=left)
+
+    def clear(self) -> None:
+        """Take the bars away."""
+        self._bars.stop()
+
+
+class TimeLeft:
+    """Estimates, from how fast a market's history went since it was begun, when it is done."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._begun: dict[str, tuple[float, int]] = {}
+
+    def told(self, progress: Progress) -> str:
+        """Return the time that is left in words; nothing where it cannot be told yet."""
+        if progress.stage != "history" or not progress.total:
+            self._begun.pop(progress.market, None)
+            return ""
+        now = self._clock()
+        begun, first = self._begun.setdefault(progress.market, (now, progress.done))
+        gone, remaining = progress.done - first, progress.total - progress.done
+        if gone <= 0 or remaining <= 0:
+            return ""
+        return f"about {duration((now - begun) * remaining / gone)} left"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, in the coarsest unit that tells something."""
+    if seconds < _MINUTE:
+        return f"{max(1, round(seconds))} s"
+    if seconds < _HOUR:
+        return f"{round(seconds / _MINUTE)} min"
+    return f"{seconds / _HOUR:.1f} h"
+
+
+def _bars() -> Bars:
+    return Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
+        console=Console(stderr=True, highlight=False, markup=False, emoji=False),
+        transient=True,
+    )
+
+
+def _line(progress: Progress, left: str) -> str:
+    counted = f" {progress.done}/{progress.total}" if progress.total else ""
+    told = f"{progress.stage}{counted} {progress.market} {progress.detail}".rstrip()
+    return f"{told}, {left}" if left else told
