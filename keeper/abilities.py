@@ -4,8 +4,10 @@ What a snapshot, a market or a book may be able to do beyond its port.
 Each of these is optional: whoever asks checks for it, and does without.
 """
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
 
 from keeper.domain.account import AccountHealth
 from keeper.domain.advice import Advice
@@ -50,6 +52,57 @@ class Resyncs(Protocol):
 
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the whole account with the next block's calls."""
+        ...
+
+
+@runtime_checkable
+class KeepsColumns(Protocol):
+    """
+    A market whose accounts can be kept on disk, as named arrays, and taken up again.
+
+    The names of arrays that hold addresses, twenty bytes a row, end in ``address``.
+    """
+
+    def array_form(self) -> str:
+        """Return what the arrays depend on (their layout, the contracts), after ``discover``."""
+        ...
+
+    def is_settled(self) -> bool:
+        """Whether everything that was noted has been read."""
+        ...
+
+    def to_arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Return every account."""
+        ...
+
+    def from_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take up what ``to_arrays`` returned under the same form, instead of ``load``."""
+        ...
+
+    def changed(self) -> Mapping[str, NDArray[Any]]:
+        """Return the accounts that the last ``apply`` wrote; nothing when asked again."""
+        ...
+
+    def merge(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Put what ``changed`` returned on top of what there is."""
+        ...
+
+
+@runtime_checkable
+class KeepsItself(Protocol):
+    """A book that is kept on disk as it goes."""
+
+    def keep(self) -> None:
+        """Begin to write the state after the newest block; returns at once."""
+        ...
+
+
+@runtime_checkable
+class ReportsRebuilds(Protocol):
+    """A book that says when it had to read a market anew."""
+
+    def rebuild_news(self) -> Sequence[tuple[MarketKey, str]]:
+        """Return which markets, and why, since this was asked last."""
         ...
 
 

@@ -49,7 +49,22 @@ async def branch_to(head: Head, trail: Trail, reader: ChainReader) -> Branch:
         if fork is not None:
             return Branch(fork=fork, headers=tuple(headers), gap_from=fork.number + 1)
         headers.insert(0, await reader.head(headers[0].parent_hash))
-    return Branch(fork=None, headers=(head,), gap_from=head.number)
+    return Branch(fork=None, headers=tuple(await ancestry(head, reader)), gap_from=head.number)
+
+
+async def ancestry(head: Head, reader: ChainReader) -> list[Head]:
+    """Return the head and those before it, oldest first, as far as they are its ancestors."""
+    first = max(0, head.number - DEPTH + 1)
+    found = [head]
+    try:
+        before = await reader.heads(first, head.number - 1) if first < head.number else []
+    except SnapshotReorged:
+        return found  # a node that keeps no old headers
+    for parent in reversed(before):
+        if parent.hash != found[0].parent_hash:
+            break  # the node changed its mind meanwhile
+        found.insert(0, parent)
+    return found
 
 
 async def logs_of(branch: Branch, wanted: LogFilter, reader: ChainReader) -> list[Log]:
@@ -60,7 +75,7 @@ async def logs_of(branch: Branch, wanted: LogFilter, reader: ChainReader) -> lis
         SnapshotReorged: the node answered from another branch.
     """
     headers = branch.headers
-    if not headers:
+    if not headers or branch.fork is None:  # without a fork everything is read anew
         return []
     if headers[0].number == branch.gap_from and len(headers) <= BY_HASH:
         parts = [await reader.block_logs(wanted, header.hash) for header in headers]
@@ -76,7 +91,7 @@ async def _after_long_gap(tip: Footprint, headers: Sequence[Head], reader: Chain
     """Return the branch over a gap whose headers are not all read; the tip must still stand."""
     standing = await reader.head(tip.number)
     if standing.hash != tip.hash:
-        return Branch(fork=None, headers=tuple(headers[-1:]), gap_from=headers[-1].number)
+        return Branch(fork=None, headers=tuple(headers), gap_from=headers[-1].number)
     return Branch(fork=tip, headers=tuple(headers), gap_from=tip.number + 1)
 
 

@@ -6,71 +6,35 @@ noted before anything is read, and stay noted in the market until a read succeed
 failed advance loses nothing: the next one covers it.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from keeper.abilities import Resyncs
-from keeper.book.branch import Branch, branch_to, logs_of
+from keeper.abilities import KeepsColumns, Resyncs
+from keeper.book.branch import Branch, ancestry, branch_to, logs_of
+from keeper.book.followed import Followed, Progress, taken_up
+from keeper.book.keeping import Keeping
 from keeper.book.parity import Parity
 from keeper.book.trail import DEPTH, Trail
 from keeper.domain.errors import (
-    ChainError,
     HistoryPruned,
     MarketUnreadable,
     RpcMalformed,
     RpcRefused,
+    SnapshotReorged,
 )
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Difference, ParityNews
 from keeper.domain.reads import Call, CallResult, LogFilter, LogTable
-from keeper.domain.units import Address, MarketKey, deployment
+from keeper.domain.units import Address, BlockHash, MarketKey, deployment
 from keeper.ports import ChainReader, LendingMarket, MarketSnapshot
 
-LONGEST_REST: Final = 64
-"""The most blocks between two attempts to read a quarantined market."""
+__all__ = ["Follower", "Progress", "merged"]
+
+log = logging.getLogger(__name__)
 
 ITS_OWN_FAULT: Final = (MarketUnreadable, HistoryPruned, RpcRefused, RpcMalformed)
 """What quarantines one market; any other error concerns the node, and so all of them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a market is: ``stage`` is discover, history, load, ready or quarantined."""
-
-    market: MarketKey
-    stage: str
-    done: int = 0
-    total: int = 0
-    detail: str = ""
-
-
-@dataclass(slots=True)
-class _Followed:
-    """One market and where it stands; ``loaded_at`` is the block it was last loaded at."""
-
-    market: LendingMarket
-    loaded_at: int | None = None
-    borrowers: set[Address] = field(default_factory=set)
-    scanned_to: int | None = None
-    fault: str = ""
-    failures: int = 0
-    rests_until: int = 0
-
-    def is_due(self, head: Head) -> bool:
-        """Whether to read the market at this head."""
-        return not self.fault or head.number >= self.rests_until
-
-    def failed(self, head: Head, error: ChainError) -> None:
-        """Quarantine the market, for longer each time."""
-        told = str(error) or type(error).__name__
-        self.fault = f"{told}; {error.hint}" if error.hint else told
-        self.rests_until = head.number + min(2**self.failures, LONGEST_REST)
-        self.failures = min(self.failures + 1, LONGEST_REST)
-
-    def recovered(self) -> None:
-        """End the quarantine."""
-        self.fault, self.failures = "", 0
 
 
 class Follower:
@@ -78,9 +42,12 @@ class Follower:
 
     def __init__(self, reader: ChainReader, markets: Sequence[LendingMarket]) -> None:
         self._reader = reader
-        self._followed = [_Followed(market) for market in markets]
+        self._followed = [Followed(market) for market in markets]
         self._trail = Trail()
+        self._rebuilds: list[tuple[MarketKey, str]] = []
         self.parity = Parity()
+        self.keeping = Keeping(None, 0)
+        """Where the book is kept between two processes; nowhere, until it is replaced."""
         self.reorged: Callable[[int], None] = _ignored
         """Is told of each reorganisation how many followed blocks it took back."""
 
@@ -93,12 +60,18 @@ class Follower:
         """Return who began to differ from the contracts, or agrees again, since asked last."""
         return self.parity.news()
 
+    def rebuild_news(self) -> Sequence[tuple[MarketKey, str]]:
+        """Return which markets had to be read anew, and why, since this was asked last."""
+        told, self._rebuilds = self._rebuilds, []
+        return told
+
     async def start(
         self, head: Head, progress: Callable[[Progress], None] = lambda _: None
     ) -> None:
         """
         Discover and load every market at ``head``; those that fail are quarantined.
 
+        What an earlier process kept is taken up instead, and what happened since is followed.
         May be called again after a failure: what was loaded stays loaded.
 
         Raises:
@@ -106,8 +79,11 @@ class Follower:
             SnapshotReorged: the block is no longer canonical.
             RpcUnavailable: the endpoint did not answer in time.
         """
+        if self._trail.tip is None:
+            await self._resume(head)
         await self._track(head)
         await self._load_missing(head, progress)
+        self.keep()
 
     async def advance(self, head: Head) -> Sequence[MarketSnapshot]:
         """
@@ -123,10 +99,40 @@ class Follower:
         await self._load_missing(head, lambda _: None)
         return await self._read(head)
 
+    def keep(self) -> None:
+        """Begin to write the state after the newest block; returns at once."""
+        standings = (each.standing() for each in self._followed)
+        self.keeping.keep(self._trail, [one for one in standings if one is not None])
+
+    async def _resume(self, head: Head) -> None:
+        """Take up what an earlier process left, as far as it is of this chain."""
+        kept = await self.keeping.open()
+        self._trail.restored(kept.blocks)
+        for each in self._followed:
+            each.scans = kept.scans.get(each.market.key, ())
+            found = kept.markets.get(each.market.key)
+            if found is None:
+                continue
+            try:
+                await each.market.discover(head)
+                refusal = taken_up(each, found, self._trail, head)
+            except ITS_OWN_FAULT as error:
+                each.failed(head, error)
+                continue
+            if refusal:
+                self._rebuilt(each, refusal)
+            else:
+                self.keeping.taken_up(each.market.key, len(found.deltas))
+
+    def _rebuilt(self, each: Followed, reason: str) -> None:
+        """Say that a market has to be read anew."""
+        self._rebuilds.append((each.market.key, reason))
+        log.warning("book_rebuilt market=%s reason=%s", each.market.key, reason)
+
     async def _track(self, head: Head) -> None:
         """Note what the blocks up to ``head`` touched, and what orphaned blocks had touched."""
         if self._trail.tip is None:
-            self._trail.rebased(None, [head], [])
+            self._trail.rebased(None, await ancestry(head, self._reader), [])
             return
         branch = await branch_to(head, self._trail, self._reader)
         loaded = [each for each in self._followed if each.loaded_at is not None]
@@ -135,13 +141,23 @@ class Follower:
         # From here to the end nothing waits: all of it happens, or none.
         taken_back = self._trail.after(branch.fork)
         orphaned = [log for block in taken_back for log in block.logs]
-        _unload_orphans(loaded, branch)
+        self._unload_orphans(branch)
         for each in loaded:
             mine = each.market.log_filter
             each.market.note([log for log in (*orphaned, *logs) if mine.accepts(log)])
         self._trail.rebased(branch.fork, branch.headers, logs)
         if taken_back:
             self.reorged(len(taken_back))
+
+    def _unload_orphans(self, branch: Branch) -> None:
+        """Let be loaded anew what is older than what is known: its logs before are not."""
+        for each in self._followed:
+            at = each.loaded_at
+            if branch.fork is None:
+                each.scanned_to = None  # nobody knows how far back the chain is another one
+            if at is not None and (branch.fork is None or at > branch.fork.number):
+                each.forget()
+                self._rebuilt(each, "the chain was reorganised below what is remembered")
 
     async def _load_missing(self, head: Head, progress: Callable[[Progress], None]) -> None:
         for each in self._followed:
@@ -155,38 +171,70 @@ class Follower:
                 progress(Progress(market=key, stage="quarantined", detail=each.fault))
             else:
                 each.recovered()
-                progress(Progress(market=key, stage="ready", detail=str(len(each.borrowers))))
+                progress(Progress(market=key, stage="ready", detail=str(each.accounts)))
 
-    async def _load(
-        self, each: _Followed, head: Head, progress: Callable[[Progress], None]
-    ) -> None:
+    async def _load(self, each: Followed, head: Head, progress: Callable[[Progress], None]) -> None:
         market = each.market
         progress(Progress(market=market.key, stage="discover"))
         await market.discover(head)
         await self._scan_history(each, head, progress)
-        progress(Progress(market=market.key, stage="load", total=len(each.borrowers)))
-        await market.load(head, sorted(each.borrowers))
-        each.loaded_at = head.number
+        borrowers = each.everybody()
+        progress(Progress(market=market.key, stage="load", total=len(borrowers)))
+        await market.load(head, borrowers)
+        oldest = self._trail.oldest
+        if oldest < head.number:  # so that a reorganisation to before now can be undone, too
+            span = (oldest + 1, head.number)
+            self._trail.learnt(await self._reader.logs_between(market.log_filter, *span))
+        each.loaded(oldest, len(borrowers))
+        self.keeping.loaded(market.key)
 
     async def _scan_history(
-        self, each: _Followed, head: Head, progress: Callable[[Progress], None]
+        self, each: Followed, head: Head, progress: Callable[[Progress], None]
     ) -> None:
-        """Collect who ever borrowed; goes on where an earlier attempt stopped."""
+        """Collect who ever borrowed; goes on where an earlier attempt, or process, stopped."""
         market, first = each.market, each.market.from_block
+        await self._take_up_scans(each)
         if each.scanned_to is not None:
             first = max(first, each.scanned_to - DEPTH)
+        unwritten, since = set[Address](), first
 
         def took(logs: LogTable, covered_to: int) -> None:
-            each.borrowers |= market.borrowers(logs)
+            nonlocal since
+            found = market.borrowers(logs)
+            each.borrowers |= found
             each.scanned_to = covered_to
+            unwritten.update(found)
+            if self.keeping.is_free() and covered_to < head.number:
+                self.keeping.scanned(each.checkpoint(unwritten, (since, covered_to), head))
+                since = covered_to + 1
+                unwritten.clear()
             done, total = covered_to - market.from_block, head.number - market.from_block
             progress(Progress(market=market.key, stage="history", done=done, total=total))
 
         if first <= head.number:
             await self._reader.scan_logs(market.history_filter, first, head.number, took)
 
+    async def _take_up_scans(self, each: Followed) -> None:
+        """Go on with a history that an earlier process was reading, if the chain is the same."""
+        scans, each.scans = each.scans, ()
+        standing = dict[int, BlockHash | None]()
+        for one in scans:
+            if one.target not in standing:
+                standing[one.target] = await self._hash_of(one.target)
+            covered = each.market.from_block - 1 if each.scanned_to is None else each.scanned_to
+            # One that could not be written leaves a gap: what comes after it does not count.
+            if standing[one.target] == one.target_hash and one.first <= covered + 1:
+                each.known += one.addresses
+                each.scanned_to = max(covered, one.covered_to)
+
+    async def _hash_of(self, block: int) -> BlockHash | None:
+        try:
+            return (await self._reader.head(block)).hash
+        except SnapshotReorged:
+            return None
+
     async def _read(self, head: Head) -> list[MarketSnapshot]:
-        asked = list[tuple[_Followed, Sequence[Call]]]()
+        asked = list[tuple[Followed, Sequence[Call]]]()
         for each in self._followed:
             if each.loaded_at is None or not each.is_due(head):
                 continue
@@ -200,10 +248,31 @@ class Follower:
         audits = [call for question in questions for call in question.calls]
         basis = Basis(block_hash=head.hash)
         results = await self._reader.aggregate([*calls, *audits], basis)
-        snapshots = _applied(head, asked, results[: len(calls)])
+        snapshots = self._applied(head, asked, results[: len(calls)])
         for difference in self.parity.judge(questions, snapshots, results[len(calls) :]):
             self._resync(difference)
         return self.parity.guarded(snapshots)
+
+    def _applied(
+        self,
+        head: Head,
+        asked: Sequence[tuple[Followed, Sequence[Call]]],
+        results: Sequence[CallResult],
+    ) -> list[MarketSnapshot]:
+        """Hand each market its own results."""
+        snapshots, at = list[MarketSnapshot](), 0
+        for each, calls in asked:
+            mine = results[at : at + len(calls)]
+            at += len(calls)
+            try:
+                snapshots.extend(each.market.apply(head, mine))
+            except ITS_OWN_FAULT as error:
+                each.failed(head, error)
+            else:
+                each.recovered()
+                if self.keeping.enabled and isinstance(each.market, KeepsColumns):
+                    self.keeping.changed(each.market.key, each.market.changed())
+        return snapshots
 
     def _resync(self, difference: Difference) -> None:
         """Have an account that differs read anew with the next block."""
@@ -223,31 +292,6 @@ def merged(filters: Iterable[LogFilter]) -> LogFilter:
     return LogFilter(
         addresses=() if anywhere else tuple(addresses), topics=(tuple(topics),) if topics else ()
     )
-
-
-def _applied(
-    head: Head, asked: Sequence[tuple[_Followed, Sequence[Call]]], results: Sequence[CallResult]
-) -> list[MarketSnapshot]:
-    """Hand each market its own results."""
-    snapshots, at = list[MarketSnapshot](), 0
-    for each, calls in asked:
-        mine = results[at : at + len(calls)]
-        at += len(calls)
-        try:
-            snapshots.extend(each.market.apply(head, mine))
-        except ITS_OWN_FAULT as error:
-            each.failed(head, error)
-        else:
-            each.recovered()
-    return snapshots
-
-
-def _unload_orphans(loaded: Sequence[_Followed], branch: Branch) -> None:
-    """Load anew what was loaded at a block that is gone: its logs before are not known."""
-    for each in loaded:
-        at = each.loaded_at
-        if branch.fork is None or (at is not None and at > branch.fork.number):
-            each.loaded_at = None
 
 
 def _ignored(_: int) -> None:

@@ -1,7 +1,7 @@
 """The last blocks that were followed, and the logs that mattered in each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keeper.domain.head import Head
@@ -33,6 +33,11 @@ class Trail:
         return self._blocks[-1] if self._blocks else None
 
     @property
+    def blocks(self) -> Sequence[Footprint]:
+        """The followed blocks, oldest first."""
+        return tuple(self._blocks)
+
+    @property
     def oldest(self) -> int:
         """The number of the oldest block that is remembered."""
         return self._blocks[0].number
@@ -58,3 +63,26 @@ class Trail:
             for head in branch
         ]
         self._blocks = kept[-DEPTH:]
+
+    def restored(self, blocks: Sequence[Footprint]) -> None:
+        """Go on with blocks that an earlier process followed."""
+        self._blocks = list(blocks)[-DEPTH:]
+
+    def learnt(self, logs: Sequence[Log]) -> None:
+        """
+        Add logs of blocks that were followed before their contracts were.
+
+        A log of a block that is not here is of none that could be undone.
+        """
+        by_block: dict[BlockHash, list[Log]] = {}
+        for log in logs:
+            by_block.setdefault(log.block_hash, []).append(log)
+        self._blocks = [
+            replace(at, logs=_merged(at.logs, by_block[at.hash])) if at.hash in by_block else at
+            for at in self._blocks
+        ]
+
+
+def _merged(before: Sequence[Log], after: Sequence[Log]) -> tuple[Log, ...]:
+    by_index = {log.index: log for log in (*before, *after)}
+    return tuple(by_index[index] for index in sorted(by_index))

@@ -75,6 +75,16 @@ class Chain:
             return self.blocks[block]
         return next(each for each in self.blocks.values() if each.hash == block)
 
+    async def heads(self, first, last):
+        self._ask("heads")
+        return [self.blocks[number] for number in range(first, last + 1)]
+
+    async def scan_logs(self, wanted, first, last, took):
+        self._ask("scan_logs")
+        blocks = [self.blocks[n] for n in range(first, last + 1) if n in self.blocks]
+        logs = [each for at in blocks for each in self.logs[at.hash] if wanted.accepts(each)]
+        took(logs, last)
+
     async def block_logs(self, wanted, block_hash):
         self._ask("block_logs")
         return [each for each in self.logs[block_hash] if wanted.accepts(each)]
@@ -220,16 +230,75 @@ async def test_a_reorg_back_to_a_followed_block_reads_what_came_after_it():
     assert (at, read) == (head(101).hash, [102])
 
 
-async def test_a_reorg_below_the_loaded_block_loads_the_market_again():
-    """What its blocks before had touched was never asked for."""
+async def test_a_reorg_below_the_loaded_block_is_undone_too():
+    """The blocks before the start are asked for their logs, so that they can be taken back."""
     market = Market()
-    chain, follower = await started(market)
+    chain = Chain()
+    chain.mine(*(head(number) for number in range(101)), logs=[log(head(99), 5)])
+    follower = Follower(chain, [market])
+    await follower.start(head(100))
     chain.mine(head(99, "b", "a"), head(100, "b"), head(101, "b"), logs=[log(head(99, "b"), 7)])
 
-    await follower.advance(head(101, "b"))
+    ((_, _, read),) = await follower.advance(head(101, "b"))
 
-    assert market.loads == 2
-    assert market.loaded == [address(7)]
+    assert (market.loads, read) == (1, [5, 7])
+    assert follower.rebuild_news() == []
+
+
+@pytest.mark.parametrize("depth", [64, DEPTH - 1])
+async def test_a_reorg_of_any_remembered_depth_is_undone(depth):
+    """Right after the start, and after as many followed blocks."""
+    for followed in (0, depth):
+        chain, follower = await started(Market(), first=200)
+        for number in range(201, 201 + followed):
+            chain.mine(head(number), logs=[log(head(number), number)])
+            await follower.advance(head(number))
+        tip = 200 + followed
+        fork = tip - depth
+        chain.mine(head(fork + 1, "b", "a"), *(head(n, "b") for n in range(fork + 2, tip + 2)))
+
+        ((_, _, read),) = await follower.advance(head(tip + 1, "b"))
+
+        assert read == list(range(201, 201 + followed))
+        assert follower.rebuild_news() == []
+
+
+async def test_a_deeper_reorg_reads_everything_anew_and_says_so():
+    """The history, too: nobody knows how far back it is another one; whom it knew it keeps."""
+    market, told = Market(), []
+    chain, follower = await started(market, first=300)
+    follower.reorged = told.append
+    fork = 300 - DEPTH
+    chain.mine(
+        head(fork - 9, "b", "a"),
+        *(head(number, "b") for number in range(fork - 8, 302)),
+        logs=[log(head(fork - 9, "b"), 7)],
+    )
+
+    await follower.advance(head(301, "b"))
+
+    assert (market.loads, market.loaded) == (2, [address(7)])
+    assert told == [DEPTH]
+    ((key, reason),) = follower.rebuild_news()
+    assert key == "test:1"
+    assert "below what is remembered" in reason
+
+
+async def test_two_reorgs_in_a_row_are_undone():
+    """From one branch to another, and to a third that forks lower, before anything settles."""
+    chain, follower = await started(Market())
+    for number in (101, 102, 103):
+        chain.mine(head(number), logs=[log(head(number), number)])
+        await follower.advance(head(number))
+    new = chain.mine(head(103, "b", "a"), logs=[log(head(103, "b"), 5)])
+    ((_, _, read),) = await follower.advance(new)
+    assert read == [5, 103]
+    chain.mine(head(102, "c", "a"), logs=[log(head(102, "c"), 6)])
+    new = chain.mine(head(103, "c"))
+
+    ((_, at, read),) = await follower.advance(new)
+
+    assert (at, read) == (new.hash, [5, 6, 102])
 
 
 @pytest.mark.parametrize("step", ["block_logs", "aggregate"])

@@ -67,7 +67,7 @@ async def test_a_reorganisation_is_told_with_its_depth():
     chain, depths = Chain(), []
     follower = Follower(chain, [])
     follower.reorged = depths.append
-    await follower.start(chain.mine(head(1)))
+    await follower.start(chain.mine(head(0), head(1)))
     for each in (head(2), head(3)):
         await follower.advance(chain.mine(each))
     fork = [head(2, "b", "a"), head(3, "b"), head(4, "b")]

@@ -1,0 +1,143 @@
+"""One followed market: who is known of it, where it stands, and what is kept of it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from keeper.abilities import KeepsColumns
+from keeper.book.keeping import Standing
+from keeper.book.kept import MarketChange, Scanned, addresses_in
+from keeper.book.trail import Trail
+from keeper.chain.abi import checksum
+from keeper.domain.errors import ChainError
+from keeper.domain.head import Head
+from keeper.domain.units import Address, MarketKey
+from keeper.ports import LendingMarket
+
+LONGEST_REST: Final = 64
+"""The most blocks between two attempts to read a quarantined market."""
+LONG_GAP: Final = 50_000
+"""After so many blocks it is less work to read the accounts anew than to read the logs."""
+
+_ADDRESS_BYTES: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a market is: ``stage`` is discover, history, load, ready or quarantined."""
+
+    market: MarketKey
+    stage: str
+    done: int = 0
+    total: int = 0
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Followed:
+    """
+    One market and where it stands.
+
+    ``loaded_at`` is the block since which all its logs are known, and so can be undone; None
+    while it is not loaded. ``borrowers``, and ``known`` in twenty bytes each, were found so far.
+    """
+
+    market: LendingMarket
+    loaded_at: int | None = None
+    borrowers: set[Address] = field(default_factory=set)
+    known: bytes = b""
+    scans: Sequence[Scanned] = ()
+    scanned_to: int | None = None
+    accounts: int = 0
+    fault: str = ""
+    failures: int = 0
+    rests_until: int = 0
+
+    def is_due(self, head: Head) -> bool:
+        """Whether to read the market at this head."""
+        return not self.fault or head.number >= self.rests_until
+
+    def failed(self, head: Head, error: ChainError) -> None:
+        """Quarantine the market, for longer each time."""
+        told = str(error) or type(error).__name__
+        self.fault = f"{told}; {error.hint}" if error.hint else told
+        self.rests_until = head.number + min(2**self.failures, LONGEST_REST)
+        self.failures = min(self.failures + 1, LONGEST_REST)
+
+    def recovered(self) -> None:
+        """End the quarantine."""
+        self.fault, self.failures = "", 0
+
+    def everybody(self) -> Collection[Address]:
+        """Return everyone who is known to have borrowed, in order."""
+        step = _ADDRESS_BYTES
+        known = {self.known[at : at + step] for at in range(0, len(self.known), step)}
+        return sorted(self.borrowers | {checksum(each) for each in known})
+
+    def loaded(self, since: int, accounts: int) -> None:
+        """Note that the market is loaded, and that all its logs are known since a block."""
+        self.loaded_at, self.accounts = since, accounts
+        if isinstance(self.market, KeepsColumns):  # it has the accounts itself
+            self.borrowers, self.known = set(), b""
+
+    def forget(self) -> None:
+        """Let the market be read anew; whom it knows is not forgotten."""
+        self.loaded_at = None
+        if isinstance(self.market, KeepsColumns):
+            self.known = addresses_in(self.market.to_arrays())
+
+    def standing(self) -> Standing | None:
+        """Return what of the market can be kept now; None where something is unread."""
+        market = self.market
+        if self.loaded_at is None or self.fault or not isinstance(market, KeepsColumns):
+            return None
+        if not market.is_settled():
+            return None
+        scanned_to = self.market.from_block if self.scanned_to is None else self.scanned_to
+        return Standing(market, self.market.key, self.loaded_at, scanned_to)
+
+    def checkpoint(self, found: Collection[Address], span: tuple[int, int], head: Head) -> Scanned:
+        """Return what some blocks of a history that is being read up to ``head`` have shown."""
+        return Scanned(
+            market=self.market.key,
+            addresses=b"".join(bytes.fromhex(each[2:]) for each in found),
+            first=span[0],
+            covered_to=span[1],
+            target=head.number,
+            target_hash=head.hash,
+        )
+
+
+def taken_up(each: Followed, kept: MarketChange, trail: Trail, head: Head) -> str:
+    """
+    Take up a market, after ``discover``, as an earlier process left it.
+
+    What happened since is noted as far as the trail says it. Returns why the accounts have to be
+    read anew, though it is known who they are; empty where they need not.
+    """
+    market, arrays = each.market, (kept.base or {}, *kept.deltas)
+    if not isinstance(market, KeepsColumns):
+        return ""
+    refusal = _refusal(market, kept, trail, head)
+    if refusal:
+        each.known = b"".join(addresses_in(one) for one in arrays)
+        each.scanned_to = kept.scanned_to if trail.find(kept.hash) else None
+        return refusal
+    market.from_arrays(arrays[0])
+    for one in arrays[1:]:
+        market.merge(one)
+    each.loaded_at, each.scanned_to = kept.since, kept.scanned_to
+    later = (block for block in trail.blocks if block.number > kept.number)
+    mine = each.market.log_filter
+    each.market.note([log for block in later for log in block.logs if mine.accepts(log)])
+    return ""
+
+
+def _refusal(market: KeepsColumns, kept: MarketChange, trail: Trail, head: Head) -> str:
+    if market.array_form() != kept.form:
+        return "its contracts are others than those that were kept"
+    if trail.find(kept.hash) is None:
+        return "it was kept at a block that is gone"
+    if head.number - kept.number > LONG_GAP:
+        return f"{head.number - kept.number} blocks have passed since it was kept"
+    return ""

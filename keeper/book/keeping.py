@@ -1,0 +1,263 @@
+"""
+Keeps a book on disk while it is followed: each block's changes, after the block's work.
+
+What changed is taken over as arrays when it is read; written is it in a thread of its own, one
+transaction after the other. A failing disk costs nothing but a slower restart: what could not be
+written stays to be written, until it is so much that everything is written anew.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from keeper.abilities import KeepsColumns
+from keeper.book.file import BookFile, NotUsable
+from keeper.book.kept import Arrays, Change, Kept, MarketChange, Scanned
+from keeper.book.trail import Trail
+from keeper.domain.units import BlockHash, MarketKey
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MOST_DELTAS: Final = 1_000
+"""So many blocks with changes are kept as such; then the whole is written anew."""
+MOST_WAITING: Final = 256
+"""So many blocks' changes may wait for a disk that takes nothing."""
+LONGEST_REST: Final = 64
+"""The most blocks between two attempts to write."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """A followed market as far as it is to be kept: ``since`` is from where its logs are known."""
+
+    market: KeepsColumns
+    key: MarketKey
+    since: int
+    scanned_to: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What of one market is not on the disk yet."""
+
+    whole: bool = True
+    deltas: list[Arrays] = field(default_factory=list)
+    on_disk: int = 0
+
+    def changed(self, arrays: Arrays) -> None:
+        if self.whole or not arrays:
+            return
+        self.deltas.append(arrays)
+        if len(self.deltas) > MOST_WAITING or self.on_disk + len(self.deltas) > MOST_DELTAS:
+            self.whole = True
+            self.deltas.clear()
+
+    def written(self, change: MarketChange) -> None:
+        if change.base is not None:
+            self.on_disk = 0
+        self.on_disk += len(change.deltas)
+
+    def not_written(self, change: MarketChange) -> None:
+        if change.base is not None:
+            self.whole = True
+        self.deltas[:0] = [] if self.whole else change.deltas
+        if self.whole:
+            self.deltas.clear()
+
+
+class Keeping:
+    """
+    One book's file and what waits for it; does nothing where there is no file.
+
+    ``failures`` counts what could not be written, ``failing`` says it of the last attempt;
+    ``kept_block`` is the newest block on the disk, and None until there is one.
+    """
+
+    def __init__(self, path: Path | None, chain_id: int) -> None:
+        self.failures = 0
+        self.failing = False
+        self.kept_block: int | None = None
+        self._path = path
+        self._chain_id = chain_id
+        self._file: BookFile | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="book")
+        self._waiting: dict[MarketKey, _Waiting] = {}
+        self._on_disk: set[BlockHash] = set()
+        self._writing: asyncio.Future[None] | None = None
+        self._rest = 0
+        self._rests_for = 1
+        self._broken: BaseException | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a file."""
+        return self._file is not None
+
+    async def open(self) -> Kept:
+        """Open the file and return what an earlier process left; nothing where it is unusable."""
+        if self._path is None or self._file is not None:
+            return Kept()
+        try:
+            self._file = await self._run(BookFile, self._path, self._chain_id)
+            kept = await self._run(self._file.kept)
+        except NotUsable as error:
+            self._give_up(str(error))
+            return Kept()
+        if self._file.said:
+            log.warning(
+                "book_rebuilt reason=the file %s cannot be used, %s",
+                self._path.name,
+                self._file.said,
+            )
+        self._on_disk = {one.hash for one in kept.blocks}
+        return kept
+
+    def taken_up(self, market: MarketKey, deltas: int) -> None:
+        """Note that a market is in memory as it is on the disk."""
+        self._waiting[market] = _Waiting(whole=False, on_disk=deltas)
+
+    def loaded(self, market: MarketKey) -> None:
+        """Note that a market was read anew: all of it has to be written."""
+        self._waiting[market] = _Waiting()
+
+    def changed(self, market: MarketKey, arrays: Arrays) -> None:
+        """Note what a block changed in a market."""
+        if self._file is not None:
+            self._waiting.setdefault(market, _Waiting()).changed(arrays)
+
+    def scanned(self, found: Scanned) -> None:
+        """Write how far a history is read, if nothing else is being written."""
+        if self._file is not None and self._is_free():
+            self._begin(lambda file: file.write_scan(found), lambda: None, lambda: None)
+
+    def is_free(self) -> bool:
+        """Whether something could be written now."""
+        return self._file is not None and self._is_free()
+
+    def keep(self, trail: Trail, standings: Sequence[Standing]) -> None:
+        """
+        Begin to write the state after the newest block; returns at once.
+
+        ``standings`` are the markets in which nothing is noted that was not read. Does nothing
+        while the last state is being written: the next block's covers it.
+        """
+        if self._broken is not None:
+            raise self._broken
+        tip = trail.tip
+        if self._file is None or tip is None or not self._is_free():
+            return
+        if self._rest > 0:
+            self._rest -= 1
+            return
+        change = self._change(trail, standings)
+
+        def done() -> None:
+            self.kept_block = tip.number
+            self._on_disk = (self._on_disk - set(change.gone)) | {o.hash for o in change.blocks}
+            for one in change.markets:
+                self._waiting[one.market].written(one)
+
+        def failed() -> None:
+            for one in change.markets:
+                self._waiting[one.market].not_written(one)
+
+        self._begin(lambda file: file.write(change), done, failed)
+
+    async def close(self) -> None:
+        """Finish what is being written and close the file."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        if self._file is not None:
+            await self._run(self._file.close)
+            self._file = None
+        self._thread.shutdown(wait=True)
+
+    def _change(self, trail: Trail, standings: Sequence[Standing]) -> Change:
+        """Return what is to be written, and let nothing of it wait any more."""
+        here = {one.hash: one for one in trail.blocks}
+        tip = trail.blocks[-1]
+        markets = list[MarketChange]()
+        for one in standings:
+            waiting = self._waiting.setdefault(one.key, _Waiting())
+            deltas, waiting.deltas = tuple(waiting.deltas), []
+            base = one.market.to_arrays() if waiting.whole else None
+            waiting.whole = False
+            markets.append(
+                MarketChange(
+                    market=one.key,
+                    form=one.market.array_form(),
+                    number=tip.number,
+                    hash=tip.hash,
+                    since=one.since,
+                    scanned_to=one.scanned_to,
+                    base=base,
+                    deltas=() if base is not None else deltas,
+                )
+            )
+        return Change(
+            gone=tuple(self._on_disk - here.keys()),
+            blocks=tuple(one for one in here.values() if one.hash not in self._on_disk),
+            markets=tuple(markets),
+        )
+
+    def _is_free(self) -> bool:
+        return self._writing is None or self._writing.done()
+
+    def _begin(
+        self,
+        write: Callable[[BookFile], None],
+        done: Callable[[], None],
+        failed: Callable[[], None],
+    ) -> None:
+        """Write in the thread; then say on the event loop what became of it."""
+        file = self._file
+        if file is None:
+            return
+        future = asyncio.get_running_loop().run_in_executor(self._thread, write, file)
+
+        def over(finished: asyncio.Future[None]) -> None:
+            error = finished.exception()
+            if error is None:
+                done()
+                self._recovered()
+            else:
+                failed()
+                self._failed(error)
+
+        future.add_done_callback(over)
+        self._writing = future
+
+    def _recovered(self) -> None:
+        if self.failing:
+            log.warning("book_kept_again file=%s", self._path and self._path.name)
+        self.failing, self._rests_for = False, 1
+
+    def _failed(self, error: BaseException) -> None:
+        if not isinstance(error, sqlite3.Error | OSError):
+            self._broken = error  # a bug: raised where the node sees it
+            return
+        self.failures += 1
+        if not self.failing:
+            log.warning(
+                "book_not_kept file=%s reason=%s: a restart will take longer",
+                self._path and self._path.name,
+                error,
+            )
+        self.failing, self._rest = True, self._rests_for
+        self._rests_for = min(2 * self._rests_for, LONGEST_REST)
+
+    def _give_up(self, reason: str) -> None:
+        self.failures += 1
+        self.failing = True
+        self._file = None
+        log.warning("book_not_kept reason=%s: a restart will take longer", reason)
+
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

@@ -1,0 +1,173 @@
+"""What of a book is kept on disk between two processes, as plain data."""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keeper.book.trail import Footprint
+from keeper.domain.reads import Log
+from keeper.domain.units import Address, BlockHash, MarketKey, TransactionHash
+
+Arrays = Mapping[str, NDArray[Any]]
+"""Accounts as named arrays of fixed types."""
+
+ADDRESS_COLUMN: Final = "address"
+"""How the names of arrays end that hold twenty bytes a row."""
+_LENGTH_BYTES: Final = 4
+_LOG_FIELDS: Final = 8
+
+
+class Damaged(Exception):
+    """What was read from the disk is not what was written to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """
+    Who was found from ``first`` to ``covered_to`` of a history that is still being read.
+
+    The history ends at ``target``; the findings hold while that block is canonical.
+    """
+
+    market: MarketKey
+    addresses: bytes
+    first: int
+    covered_to: int
+    target: int
+    target_hash: BlockHash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketChange:
+    """
+    What changed in one market, up to ``number``: a whole ``base``, or ``deltas`` on the last one.
+
+    ``form`` says what the arrays depend on; ``since`` from which block on all logs are known.
+    """
+
+    market: MarketKey
+    form: str
+    number: int
+    hash: BlockHash
+    since: int
+    scanned_to: int
+    base: Arrays | None = None
+    deltas: tuple[Arrays, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one transaction writes: the state after a block, or after several."""
+
+    gone: tuple[BlockHash, ...]
+    blocks: tuple[Footprint, ...]
+    markets: tuple[MarketChange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Everything that an earlier process left."""
+
+    blocks: tuple[Footprint, ...] = ()
+    markets: Mapping[MarketKey, MarketChange] = field(default_factory=dict)
+    scans: Mapping[MarketKey, Sequence[Scanned]] = field(default_factory=dict)
+
+
+def packed(arrays: Arrays) -> bytes:
+    """Return arrays as bytes: a checksum, a description of each, and their contents."""
+    plain = {name: np.ascontiguousarray(one) for name, one in arrays.items()}
+    described = [[name, one.dtype.str, list(one.shape)] for name, one in plain.items()]
+    header = json.dumps(described).encode()
+    parts = [
+        len(header).to_bytes(_LENGTH_BYTES),
+        header,
+        *(one.data.cast("B") if one.size else b"" for one in plain.values()),
+    ]
+    return sealed(b"".join(parts))
+
+
+def unpacked(raw: bytes) -> Arrays:
+    """
+    Return the arrays that ``packed`` wrote; they cannot be written to.
+
+    Raises:
+        Damaged: these are other bytes.
+    """
+    body = opened(raw)
+    try:
+        start = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES])
+        found: dict[str, NDArray[Any]] = {}
+        for name, kind, shape in json.loads(body[_LENGTH_BYTES:start]):
+            dtype, count = np.dtype(kind), int(np.prod(shape, dtype=np.int64))
+            found[name] = np.frombuffer(body, dtype, count, start).reshape(shape)
+            start += count * dtype.itemsize
+    except (ValueError, TypeError) as error:
+        raise Damaged(f"arrays that cannot be read: {error}") from None
+    return found
+
+
+def sealed(body: bytes) -> bytes:
+    """Return bytes with their checksum before them."""
+    return zlib.crc32(body).to_bytes(_LENGTH_BYTES) + body
+
+
+def opened(raw: bytes) -> bytes:
+    """Return what ``sealed`` was given; Damaged where the checksum is another one."""
+    if not isinstance(raw, bytes) or len(raw) < _LENGTH_BYTES:
+        raise Damaged("a record is missing")
+    body = raw[_LENGTH_BYTES:]
+    if zlib.crc32(body) != int.from_bytes(raw[:_LENGTH_BYTES]):
+        raise Damaged("a record has another checksum")
+    return body
+
+
+def addresses_in(arrays: Arrays) -> bytes:
+    """Return every address in the arrays, twenty bytes each, some perhaps more than once."""
+    return b"".join(one.tobytes() for name, one in arrays.items() if name.endswith(ADDRESS_COLUMN))
+
+
+def packed_logs(logs: Sequence[Log]) -> bytes:
+    """Return logs as bytes."""
+    rows = [
+        [
+            one.address,
+            [topic.hex() for topic in one.topics],
+            one.data.hex(),
+            one.block_number,
+            one.block_hash,
+            one.transaction_hash,
+            one.index,
+            one.removed,
+        ]
+        for one in logs
+    ]
+    return sealed(json.dumps(rows).encode())
+
+
+def unpacked_logs(raw: bytes) -> tuple[Log, ...]:
+    """Return the logs that ``packed_logs`` wrote; Damaged where these are other bytes."""
+    try:
+        return tuple(_log(row) for row in json.loads(opened(raw)))
+    except (ValueError, TypeError) as error:
+        raise Damaged(f"logs that cannot be read: {error}") from None
+
+
+def _log(row: object) -> Log:
+    if not isinstance(row, list) or len(row) != _LOG_FIELDS:
+        raise Damaged("a log that cannot be read")
+    address, topics, data, number, block_hash, transaction, index, removed = row
+    return Log(
+        address=Address(address),
+        topics=tuple(bytes.fromhex(topic) for topic in topics),
+        data=bytes.fromhex(data),
+        block_number=number,
+        block_hash=BlockHash(block_hash),
+        transaction_hash=TransactionHash(transaction),
+        index=index,
+        removed=removed,
+    )
