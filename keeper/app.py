@@ -16,7 +16,7 @@ from keeper.config import Settings
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.plan import Plan
-from keeper.domain.units import GWEI, Address, Bps, Gas, MarketKey, Wei
+from keeper.domain.units import GWEI, USD_E8, Address, Bps, Gas, MarketKey, Wei
 from keeper.execution.control import listening, socket_path
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
 from keeper.execution.failpoints import arm
@@ -30,6 +30,7 @@ from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
 from keeper.limiting import breakers_of
 from keeper.node import Decide, Node
+from keeper.notifying import notifying
 from keeper.observe.events import Event
 from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
@@ -37,6 +38,7 @@ from keeper.session import Session, opened
 from keeper.storage.decisions import DecisionJournal
 from keeper.storage.journal import Journal
 from keeper.storage.paper import PaperLedger
+from keeper.storage.places import file_of
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
 from keeper.wallet import an_operator, hot_address, in_flight_limit, is_operator
@@ -44,7 +46,6 @@ from keeper.watching import watch_of, watched
 
 log = logging.getLogger(__name__)
 
-USD_E8: Final = 10**8
 LOCAL_CHAINS: Final = frozenset({1337, 31337})
 """Chains of a developer's own machine: a key's past there is nobody's money."""
 
@@ -115,6 +116,12 @@ async def run_session(
         _refuse_nothing_readable(session)
         node = _node(session, options, parts, emit)
         node.watch = watch_of(watching)
+        if parts.journal is not None:
+            look = await stack.enter_async_context(
+                notifying(session.settings.notify, parts.journal.database, emit, lambda: node.head)
+            )
+            if watching is not None:
+                watching.outbox = look
         await node.run(options.blocks)
 
 
@@ -214,7 +221,7 @@ async def _journal(session: Session, options: RunOptions, signer: LocalSigner | 
     settings, path = session.settings, session.settings.journal.path
     if signer is None:
         return Journal.open(
-            path.with_name(f"{path.stem}.dry-run{path.suffix}"),
+            file_of(path, Mode.DRY_RUN),
             chain_id=settings.chain.id,
             sender=None,
         )

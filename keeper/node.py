@@ -69,6 +69,11 @@ class Node:
     _told: dict[tuple[str, str], object] = field(default_factory=dict)
     _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
 
+    @property
+    def head(self) -> Head | None:
+        """The block that was read last."""
+        return None if self._read is None else self._read[0]
+
     async def run(self, blocks: int | None = None) -> None:
         """
         Act on every head until cancelled, or on ``blocks`` heads and see them through.

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import platform
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +17,7 @@ import keeper
 from keeper.config.listening import listen_address
 from keeper.domain.errors import KeeperError
 from keeper.domain.head import Basis
+from keeper.domain.telling import Backlog
 from keeper.execution.submitter import NodeSubmitter
 from keeper.observe.events import Event
 from keeper.observe.health import (
@@ -61,6 +62,7 @@ class Watching:
     _live: NodeSubmitter | None = None
     _journal: Journal | None = None
     _wallet_at: float | None = None
+    outbox: Callable[[], Awaitable[Backlog]] | None = None
 
     def __post_init__(self) -> None:
         self._tally = Tally(metrics=self.metrics)
@@ -92,6 +94,7 @@ class Watching:
     async def text(self) -> bytes:
         """Return the metrics as they are now."""
         await self._look_at_wallet()
+        await self._look_at_outbox()
         self._read()
         return self.metrics.text()
 
@@ -116,6 +119,17 @@ class Watching:
             metrics.inflight.set(len(self._live.tracker.bound()))
             metrics.held.set(bool(self._live.held))
             metrics.journal_failures = self._journal.database.failures
+
+    async def _look_at_outbox(self) -> None:
+        """Count what is still to be told; a disk that does not answer is told elsewhere."""
+        if self.outbox is None:
+            return
+        with contextlib.suppress(KeeperError):
+            left = await self.outbox()
+            since = 0.0 if left.oldest is None else max(0.0, time.time() - left.oldest)
+            self.metrics.outbox_waiting.set(left.waiting)
+            self.metrics.outbox_oldest.set(since)
+            self.metrics.outbox_dead.set(left.dead)
 
     async def _look_at_wallet(self) -> None:
         """Ask for balance and nonces, unless that was done just now; no answer is no news."""

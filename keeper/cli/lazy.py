@@ -43,6 +43,9 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
         help="Hold the book against the contracts, the record against its hashes.",
     ),
     "tx": CommandSpec(target="keeper.cli.tx:app", help="The journal's intents and attempts."),
+    "notify": CommandSpec(
+        target="keeper.cli.notify:app", help="Channels: test them, see what was told."
+    ),
     "breaker": CommandSpec(
         target="keeper.cli.breaker:app", help="What holds new transactions: list, reset, pause."
     ),

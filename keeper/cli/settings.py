@@ -12,6 +12,7 @@ from keeper.config import (
     SECRETS,
     Loaded,
     Market,
+    Notify,
     Plugged,
     Problem,
     SettingsInvalid,
@@ -20,6 +21,9 @@ from keeper.config import (
     overrides,
     settings_path,
 )
+from keeper.domain.errors import ConfigError
+from keeper.notify.subscribed import Subscribed
+from keeper.notifying import channel_of
 from keeper.observe.redaction import HIDDEN, endpoint_label
 from keeper.wiring import check_options
 
@@ -87,6 +91,25 @@ def _problems(config: ConfigOption) -> list[Problem]:
             check_options(section)
         except SettingsInvalid as error:
             found.extend(error.problems)
+    return [*found, *_about_telling(settings.notify)]
+
+
+def _about_telling(notify: Notify) -> list[Problem]:
+    """Return what is wrong with channels and subscriptions."""
+    found: list[Problem] = []
+    for at, one in enumerate(notify.channel):
+        try:
+            channel_of(one)
+        except ConfigError as error:
+            where = f"notify.channel[{at}].url"
+            found.append(Problem(setting=where, origin="", reason=str(error), hint=error.hint))
+    try:
+        Subscribed(notify.subscriptions, [one.name for one in notify.channel])
+    except SettingsInvalid as error:
+        found.extend(error.problems)
+    except ConfigError as error:
+        name = "notify.subscriptions"
+        found.append(Problem(setting=name, origin="", reason=str(error), hint=error.hint))
     return found
 
 

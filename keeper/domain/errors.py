@@ -14,6 +14,7 @@ KeeperError
 ├── JournalError           no journal, no signing                         exit 4
 ├── ForeignKeyUse          somebody else signs with this key              exit 5
 ├── BreakerOpen            a limit stopped the keeper                     exit 6
+├── NotTold                a channel did not take a message               exit 3
 └── SubmissionError        a transaction did not reach a final receipt
     ├── NotBroadcast       nothing left this process; safe to plan again
     └── OutcomeUnknown     signed bytes may be in a mempool; keep the nonce
@@ -130,6 +131,30 @@ class BreakerOpen(KeeperError):
 
     code = "breaker_open"
     exit_code = 6
+
+
+class NotTold(KeeperError):
+    """
+    A channel did not take a message; it may have arrived all the same.
+
+    ``retry_after`` is how many seconds the other side asked to wait, None if it did not;
+    ``final``: it will not take this message at another time either.
+    """
+
+    code = "not_told"
+    exit_code = 3
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        hint: str = "",
+        retry_after: float | None = None,
+        final: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+        self.final = final
 
 
 class SubmissionError(KeeperError):

@@ -33,13 +33,18 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message as it leaves, for people and machines; a retry is the same, by its ``key``."""
+    """
+    One message as it leaves, for people and machines; a retry is the same, by its ``key``.
+
+    ``count`` is how many notices it tells; ``items`` has the worst of them.
+    """
 
     key: str
     severity: Severity
     title: str
     text: str
     html: str
+    count: int
     items: tuple[Item, ...]
 
     @staticmethod
@@ -50,6 +55,7 @@ class Message:
             **{
                 **raw,
                 "severity": Severity(raw["severity"]),
+                "count": int(raw["count"]),
                 "items": tuple(Item(**one) for one in raw["items"]),
             }
         )
@@ -66,7 +72,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A message on its way to a channel; ``created_at`` is Unix seconds."""
+    """A message on its way to a channel; times are Unix seconds."""
 
     id: int
     channel: str
@@ -75,6 +81,7 @@ class Outgoing:
     attempts: int
     last_error: str
     created_at: int
+    due_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ RAY: Final = 10**27
 BPS: Final = 10_000
 PIPS: Final = 10**6
 GWEI: Final = 10**9
+USD_E8: Final = 10**8  # one dollar, where dollars are counted in 1e-8
 UINT256_MAX: Final = 2**256 - 1
 
 MAX_TRANSACTION_GAS: Final = Gas(2**24)

@@ -120,6 +120,14 @@ class Metrics:
         self.gas_price = self._gauge("tx_gas_price_gwei", "What a gas cost in the newest receipt")
         self.nonce = self._gauge("nonce", "The next nonce, by whom one asks", "kind")
         self.balance = self._gauge("wallet_balance_ether", "What the key's account holds")
+        self.told = self._counter(
+            "notifications", "Messages handed to channels", "channel", "result"
+        )
+        self.outbox_waiting = self._gauge("outbox_waiting", "Notices and messages still to be told")
+        self.outbox_oldest = self._gauge(
+            "outbox_oldest_seconds", "How long the oldest of them has waited"
+        )
+        self.outbox_dead = self._gauge("outbox_dead", "Messages that were given up")
         self.breaker = self._gauge("breaker_open", "1 for a switch that holds sending", "name")
         self.held = self._gauge("signing_held", "1 while nothing, or not all, may be sent")
 

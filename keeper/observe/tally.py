@@ -39,6 +39,7 @@ class Tally:
             "reopened": self._reopened,
             "final": self._final,
             "breaker": self._breaker,
+            "notification": self._notification,
         }
         count = known.get(str(event.get("event")))
         if count is None:
@@ -83,6 +84,9 @@ class Tally:
 
     def _breaker(self, event: Event) -> None:
         self.metrics.breaker.labels(str(event["name"])).set(event["state"] == "open")
+
+    def _notification(self, event: Event) -> None:
+        self.metrics.told.labels(str(event["channel"]), str(event["result"])).inc()
 
     def _book(self, event: Event, sign: int) -> None:
         self.metrics.gas_spent.inc(sign * ether(int(str(event["gas_cost_wei"]))))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from keeper.domain.notice import Notice
 from keeper.domain.telling import Backlog, Message, MessageState, Outgoing, Waiting
@@ -90,15 +90,15 @@ def compose(
         )
 
 
-def due(connection: Connection, channel: str, now: int) -> Outgoing | None:
-    """Return the channel's oldest message that waits, if its time has come."""
+def next_message(connection: Connection, channel: str) -> Outgoing | None:
+    """Return the channel's oldest message that waits; those behind it wait for it."""
     row = connection.execute(
         select(messages)
         .where(messages.c.channel == channel, messages.c.state == MessageState.WAITING)
         .order_by(messages.c.id)
         .limit(1)
     ).first()
-    return _outgoing(row) if row is not None and row.due_at <= now else None
+    return None if row is None else _outgoing(row)
 
 
 def sent(connection: Connection, message: int, now: int) -> None:
@@ -130,7 +130,7 @@ def revive(connection: Connection, now: int) -> int:
     return int(changed.rowcount)
 
 
-def channel_attempts(connection: Connection, channel: str, since: int) -> int:
+def sent_since(connection: Connection, channel: str, since: int) -> int:
     """Return how many messages a channel took since a time."""
     counted = select(func.count()).where(
         messages.c.channel == channel,
@@ -185,6 +185,31 @@ def told_of(connection: Connection, account: str) -> list[tuple[Notice, str]]:
     ]
 
 
+def prune(connection: Connection, before: int) -> int:
+    """Forget notices that were told, or were for nobody, before a time; returns how many."""
+    untold = (
+        select(deliveries.c.notice_id)
+        .outerjoin(messages, messages.c.id == deliveries.c.message_id)
+        .where(messages.c.state.is_(None) | (messages.c.state != MessageState.SENT))
+    )
+    gone = select(notices.c.id).where(notices.c.routed_at < before, notices.c.id.not_in(untold))
+    connection.execute(delete(deliveries).where(deliveries.c.notice_id.in_(gone)))
+    pruned = connection.execute(
+        delete(notices).where(
+            notices.c.routed_at < before, notices.c.id.not_in(select(deliveries.c.notice_id))
+        )
+    )
+    connection.execute(
+        delete(messages).where(
+            messages.c.state == MessageState.SENT,
+            messages.c.id.not_in(
+                select(deliveries.c.message_id).where(deliveries.c.message_id.is_not(None))
+            ),
+        )
+    )
+    return int(pruned.rowcount)
+
+
 def _ended(connection: Connection, message: int, state: MessageState, why: str, now: int) -> None:
     connection.execute(
         update(messages)
@@ -216,6 +241,7 @@ def _outgoing(row: Row[Any]) -> Outgoing:
         attempts=row.attempts,
         last_error=row.last_error,
         created_at=row.created_at,
+        due_at=row.due_at,
     )
 
 

@@ -13,6 +13,7 @@ MESSAGE = Message(
     title="t",
     text="one\ntwo",
     html="<p>one</p>",
+    count=1,
     items=(Item(key="k", fields={"tier": "call", "deadline": None}),),
 )
 
@@ -79,13 +80,15 @@ def test_a_message_waits_until_it_is_due_and_keeps_its_words(file):
     """A retry tells the same under the same key."""
     routed(file, notice())
     composed(file)
-    first = file.write_now(outbox.due, "ops", 102)
+    first = file.write_now(outbox.next_message, "ops")
     file.write_now(outbox.failed, first.id, "429", 130)
 
     assert first.message == MESSAGE
     assert file.write_now(outbox.waiting, "ops") == []
-    assert file.write_now(outbox.due, "ops", 129) is None
-    assert file.write_now(outbox.due, "ops", 130) == replace(first, attempts=1, last_error="429")
+    assert first.due_at == 102
+    assert file.write_now(outbox.next_message, "ops") == replace(
+        first, attempts=1, last_error="429", due_at=130
+    )
 
 
 def test_what_was_sent_or_given_up_is_not_sent_again(file):
@@ -97,15 +100,15 @@ def test_what_was_sent_or_given_up_is_not_sent_again(file):
     file.write_now(outbox.sent, 1, 103)
     file.write_now(outbox.given_up, 2, "refused", 104)
 
-    assert file.write_now(outbox.due, "ops", 10_000) is None
+    assert file.write_now(outbox.next_message, "ops") is None
     assert file.write_now(outbox.backlog) == Backlog(waiting=0, oldest=None, dead=1)
-    assert file.write_now(outbox.channel_attempts, "ops", 102) == 1
+    assert file.write_now(outbox.sent_since, "ops", 102) == 1
     assert [one.state for one in file.write_now(outbox.listed, 10)] == [
         MessageState.DEAD,
         MessageState.SENT,
     ]
     assert file.write_now(outbox.revive, 105) == 1
-    assert file.write_now(outbox.due, "ops", 105).id == 2
+    assert file.write_now(outbox.next_message, "ops").id == 2
 
 
 def test_the_backlog_counts_everything_that_is_still_to_be_told(file):

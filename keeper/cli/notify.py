@@ -1,0 +1,192 @@
+"""``keeper notify``: whether the channels work, what was told, what was given up."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from keeper import config
+from keeper.cli.options import ConfigOption, JsonOption
+from keeper.cli.output import print_json, print_line, print_table
+from keeper.config import Settings
+from keeper.config.subscriptions import Subscriptions
+from keeper.domain.errors import ConfigError, NotTold
+from keeper.domain.telling import Message, Outgoing, Severity
+from keeper.notify.subscribed import Subscribed
+from keeper.notifying import channel_of
+from keeper.storage import database, outbox
+from keeper.storage.places import MODES, file_of
+
+app = typer.Typer(no_args_is_help=True, help="Channels: test them, see what was told.")
+
+ChannelOption = Annotated[
+    str | None, typer.Option("--channel", metavar="NAME", help="This channel only.")
+]
+ModeOption = Annotated[
+    str, typer.Option("--mode", help=f"Whose outbox: {', '.join(MODES)}.", metavar="MODE")
+]
+
+TRIED: Final = "The keeper's test message: nothing has happened. If you read this, the way works."
+
+
+@app.command("test")
+def try_(
+    config_file: ConfigOption = None,
+    *,
+    channel: ChannelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a test message through every channel, or one; ends with 3 where one fails."""
+    settings = config.load(config_file).settings
+    results = asyncio.run(_tested(settings, channel))
+    if as_json:
+        print_json(
+            {"channels": [{"channel": k, "ok": not v, "reason": v} for k, v in results.items()]}
+        )
+    else:
+        for name, why in results.items():
+            print_line(f"{'fail' if why else 'ok':<4}  {name}" + (f": {why}" if why else ""))
+    if any(results.values()):
+        raise typer.Exit(NotTold.exit_code)
+
+
+@app.command("list")
+def list_(
+    config_file: ConfigOption = None,
+    *,
+    mode: ModeOption = MODES[0],
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List messages, newest first: sent, waiting or given up, and why."""
+    path = _file(config_file, mode)
+    engine = database.reader(path)
+    found = database.read(engine, lambda connection: outbox.listed(connection, limit))
+    engine.dispose()
+    if as_json:
+        print_json({"messages": [_document(one) for one in found]})
+        return
+    print_table(
+        ["state", "channel", "made", "tries", "message", "last error"],
+        [
+            [
+                str(one.state),
+                one.channel,
+                _moment(one.created_at),
+                str(one.attempts),
+                one.message.title,
+                one.last_error,
+            ]
+            for one in found
+        ],
+    )
+
+
+@app.command()
+def retry(
+    config_file: ConfigOption = None, *, mode: ModeOption = MODES[0], as_json: JsonOption = False
+) -> None:
+    """Have every message that was given up tried again by the running keeper, or the next."""
+    opened = database.opened(_existing(_file(config_file, mode)))
+    try:
+        revived = opened.write_now(outbox.revive, int(datetime.now(tz=UTC).timestamp()))
+    finally:
+        opened.close()
+    if as_json:
+        print_json({"revived": revived})
+    else:
+        print_line(f"{revived} messages will be tried again")
+
+
+@app.command()
+def subscriptions(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+    """Say who is told of what, by the subscriptions file as it is now."""
+    notify = config.load(config_file).settings.notify
+    names = [one.name for one in notify.channel]
+    found = Subscribed(notify.subscriptions, names).in_effect
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    for line in _told(found):
+        print_line(line)
+
+
+def _told(found: Subscriptions) -> list[str]:
+    if not found.subscription:
+        return ["nobody is told of anything: there is no [[notify.channel]]"]
+    return [
+        f"{', '.join(one.channels)}: {', '.join(one.tiers)};"
+        f" {f'{len(one.accounts)} accounts' if one.accounts else 'every account'}"
+        f" of {', '.join(one.markets) or 'every market'}"
+        f" with a debt above {one.debt_above_usd} USD; {', '.join(one.kinds)}"
+        for one in found.subscription
+    ]
+
+
+async def _tested(settings: Settings, only: str | None) -> dict[str, str]:
+    """Return what was wrong with each channel; empty where it works."""
+    wanted = [one for one in settings.notify.channel if only in (None, one.name)]
+    if not wanted:
+        known = ", ".join(one.name for one in settings.notify.channel)
+        raise ConfigError(
+            f"there is no channel {only!r}" if only else "there is no [[notify.channel]]",
+            hint=f"channels: {known}" if known else "add one to the settings",
+        )
+    found = dict[str, str]()
+    for one in wanted:
+        channel = channel_of(one)
+        stamp = f"keeper-test-{datetime.now(tz=UTC).timestamp():.0f}"
+        try:
+            async with asyncio.timeout(settings.notify.timeout_seconds):
+                await channel.tell(_test_message(stamp))
+            found[one.name] = ""
+        except NotTold as error:
+            found[one.name] = str(error)
+        except TimeoutError:
+            found[one.name] = "no answer in time"
+        finally:
+            await channel.close()
+    return found
+
+
+def _test_message(key: str) -> Message:
+    return Message(
+        key=key,
+        severity=Severity.INFO,
+        title="Keeper: test message",
+        text=TRIED,
+        html=f"<p>{TRIED}</p>",
+        count=0,
+        items=(),
+    )
+
+
+def _file(config_file: Path | None, mode: str) -> Path:
+    if mode not in MODES:
+        raise ConfigError(f"{mode!r} is not a mode", hint=f"modes: {', '.join(MODES)}")
+    return file_of(config.load(config_file).settings.journal.path, mode)
+
+
+def _existing(path: Path) -> Path:
+    database.reader(path).dispose()
+    return path
+
+
+def _document(one: Outgoing) -> dict[str, object]:
+    return {
+        "state": str(one.state),
+        "channel": one.channel,
+        "created_at": one.created_at,
+        "attempts": one.attempts,
+        "last_error": one.last_error,
+        "key": one.message.key,
+        "severity": str(one.message.severity),
+        "title": one.message.title,
+        "notices": one.message.count,
+    }
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")

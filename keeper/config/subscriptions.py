@@ -1,0 +1,88 @@
+"""The file that says who is told of what; read again when it changes."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from keeper.config.problems import Problem, SettingsInvalid, validated
+from keeper.config.section import Section
+from keeper.config.sources import read_text, toml_tree
+from keeper.config.types import AddressText, Exact, Text, refuse
+from keeper.domain.notice import NoticeKind
+
+TIERS: Final = ("watch", "call", "urgent", "liquidatable")
+"""The tiers that people can be told of, mildest first."""
+
+CALLED: Final[tuple[Literal["watch", "call", "urgent", "liquidatable"], ...]] = (
+    "call",
+    "urgent",
+    "liquidatable",
+)
+
+
+class Subscription(Section):
+    """
+    What some channels are told of; what is left out is not asked for.
+
+    ``markets`` are keys as ``keeper scan`` prints them, or beginnings of them (``aave_v3``).
+    An account whose debt in dollars is not known is above every ``debt_above_usd``. The keeper's
+    own alarms go to whoever asks for no particular accounts, unless ``kinds`` leaves them out.
+    """
+
+    channels: tuple[Text, ...] = Field(min_length=1)
+    accounts: tuple[AddressText, ...] = ()
+    markets: tuple[Text, ...] = ()
+    tiers: tuple[Literal["watch", "call", "urgent", "liquidatable"], ...] = CALLED
+    kinds: tuple[NoticeKind, ...] = tuple(NoticeKind)
+    debt_above_usd: Exact = Field(default=Decimal(0), ge=0, le=10**15)
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.tiers or not self.kinds:
+            refuse("asks for no tier or no kind, so for nothing", hint="leave the list out")
+        return self
+
+
+class Subscriptions(Section):
+    """Every subscription of a file."""
+
+    subscription: tuple[Subscription, ...] = ()
+
+
+def everything_to(channels: Sequence[str]) -> Subscriptions:
+    """Return what holds without a file: every channel is told of every call."""
+    if not channels:
+        return Subscriptions()
+    return Subscriptions(subscription=(Subscription(channels=tuple(channels)),))
+
+
+def load_subscriptions(path: Path, channels: Sequence[str]) -> Subscriptions:
+    """
+    Return the subscriptions of a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+        SettingsInvalid: something in it is wrong, or names a channel that there is not.
+    """
+    text = read_text(
+        path, what="the subscriptions file", hint="write it, or remove notify.subscriptions"
+    )
+    tree, origins = toml_tree(text, path.name)
+    found = validated(Subscriptions, tree, where="", origins=origins)
+    unknown = [
+        Problem(
+            setting=f"subscription[{at}].channels",
+            origin=origins.get(f"subscription.{at}.channels", ""),
+            reason=f"{name!r} is not a channel",
+            hint=f"channels: {', '.join(channels)}",
+        )
+        for at, one in enumerate(found.subscription)
+        for name in one.channels
+        if name not in channels
+    ]
+    if unknown:
+        raise SettingsInvalid(unknown)
+    return found

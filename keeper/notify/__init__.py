@@ -1,0 +1,1 @@
+"""Package: who is told, in which words, by which way."""

@@ -1,0 +1,1 @@
+"""Ways to people by kind: a module each, with ``build(url, secret)``."""

@@ -1,0 +1,89 @@
+"""
+Alertmanager, by its API v2: an account and tier is one alert, however often it is told.
+
+An alert ends by itself after ``ALERT_SECONDS``, since nobody repeats it; a closing notice ends
+every alert of the account at once. Source: https://prometheus.io/docs/alerting/latest/alerts_api
+"""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from keeper.domain.notice import NoticeKind
+from keeper.domain.telling import Item, Message
+from keeper.notify.channels.web import Web
+
+PATH: Final = "/api/v2/alerts"
+ALERT_SECONDS: Final = 86_400
+TIERS: Final = ("watch", "call", "urgent", "liquidatable")
+_CLOSING: Final = frozenset({NoticeKind.CURED, NoticeKind.LIQUIDATED})
+
+Alert = dict[str, object]
+
+
+class Alertmanager:
+    """``Channel`` over Alertmanager; ``url`` is where its API begins, before ``/api/v2``."""
+
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._web = Web(url.rstrip("/") + PATH)
+        self._clock = clock
+
+    async def tell(self, message: Message) -> None:
+        """Send once; NotTold unless the answer is 2xx."""
+        await self._web.post(json.dumps(alerts(message, int(self._clock()))).encode(), {})
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._web.close()
+
+
+def alerts(message: Message, now: int) -> list[Alert]:
+    """Return a message as alerts; a digest is one, whatever it holds."""
+    if message.count > 1:
+        labels = {"alertname": "KeeperMarginCallDigest", "severity": str(message.severity)}
+        return [_alert(labels, message, now, now + ALERT_SECONDS)]
+    return [alert for item in message.items for alert in _of(item, message, now)]
+
+
+def _of(item: Item, message: Message, now: int) -> list[Alert]:
+    kind = item.fields["kind"]
+    if kind == NoticeKind.ALARM:
+        labels = {"alertname": "KeeperAlarm", "severity": str(message.severity), "key": item.key}
+        return [_alert(labels, message, now, now + ALERT_SECONDS)]
+    closing = kind in _CLOSING
+    tiers = TIERS if closing else (str(item.fields["tier"]),)
+    ends = now if closing else now + ALERT_SECONDS
+    return [
+        _alert(
+            {
+                "alertname": "KeeperMarginCall",
+                "tier": tier,
+                "market": str(item.fields["market"]),
+                "account": str(item.fields["account"]),
+            },
+            message,
+            now,
+            ends,
+        )
+        for tier in tiers
+    ]
+
+
+def _alert(labels: dict[str, str], message: Message, starts: int, ends: int) -> Alert:
+    return {
+        "labels": labels,
+        "annotations": {"summary": message.title, "description": message.text},
+        "startsAt": _rfc3339(starts),
+        "endsAt": _rfc3339(ends),
+    }
+
+
+def _rfc3339(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).isoformat()
+
+
+def build(url: str, secret: str) -> Alertmanager:  # noqa: ARG001 - every kind is built alike
+    """Return the channel of these settings; nothing is signed."""
+    return Alertmanager(url)

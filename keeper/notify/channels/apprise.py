@@ -1,0 +1,92 @@
+"""
+Any service that Apprise knows, by its URL: e-mail, Telegram, Slack, PagerDuty, ntfy and others.
+
+Its URLs are secret, and so are its own words about a failure: only a status is taken from them.
+"""
+
+import asyncio
+import logging
+import re
+from typing import Final
+
+import apprise
+
+from keeper.domain.errors import ConfigError, NotTold
+from keeper.domain.telling import Message, Severity
+
+_TYPES: Final = {
+    Severity.CRITICAL: apprise.NotifyType.FAILURE,
+    Severity.WARNING: apprise.NotifyType.WARNING,
+    Severity.INFO: apprise.NotifyType.INFO,
+}
+_STATUS: Final = re.compile(r"error\s*[=:]\s*(\d{3})\b")
+SERVICE_SECONDS: Final = 12.0
+"""How long a service may take; less than the dispatcher's own patience by default."""
+
+
+class AppriseChannel:
+    """``Channel`` over one URL of Apprise."""
+
+    def __init__(self, url: str) -> None:
+        asset = apprise.AppriseAsset(
+            app_id="Keeper",
+            app_desc="Margin calls",
+            app_url="",
+            secure_logging=True,
+            interpret_escapes=False,
+            interpret_emojis=False,
+            service_timeout=SERVICE_SECONDS,
+        )
+        plugin = apprise.Apprise.instantiate(url, asset=asset)
+        if plugin is None:
+            raise ConfigError(
+                "a channel's url is not one that Apprise understands",
+                hint="its service or its parts are wrong; see the list of services of Apprise",
+            )
+        self._service = apprise.Apprise(asset=asset)
+        self._service.add(plugin)
+        formats = plugin.notify_format
+        listed = formats if isinstance(formats, tuple) else (formats,)
+        self._as_html = apprise.NotifyFormat.HTML in listed
+
+    async def tell(self, message: Message) -> None:
+        """Send once; NotTold unless the service took it."""
+        heard = _Heard()
+        logger = logging.getLogger("apprise")
+        logger.addHandler(heard)
+        logger.propagate = False
+        try:
+            taken = await self._service.async_notify(
+                title=message.title,
+                body=message.html if self._as_html else message.text,
+                body_format=(
+                    apprise.NotifyFormat.HTML if self._as_html else apprise.NotifyFormat.TEXT
+                ),
+                notify_type=_TYPES[message.severity],
+            )
+        except TypeError as error:  # a body or title that it refuses to send
+            raise NotTold("Apprise refused the message", final=True) from error
+        finally:
+            logger.removeHandler(heard)
+        if not taken:
+            raise NotTold(heard.why)
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+        await asyncio.sleep(0)
+
+
+class _Heard(logging.Handler):
+    """Takes a status out of what Apprise logs, and keeps the rest to itself."""
+
+    why = "the service did not take it, or did not answer"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found = _STATUS.search(record.getMessage())
+        if found is not None:
+            self.why = f"the service answered {found.group(1)}"
+
+
+def build(url: str, secret: str) -> AppriseChannel:  # noqa: ARG001 - every kind is built alike
+    """Return the channel of these settings; ConfigError where Apprise does not know the URL."""
+    return AppriseChannel(url)

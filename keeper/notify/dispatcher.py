@@ -1,0 +1,181 @@
+"""From the outbox to people: routed, grouped, told, tried again; no channel waits for another."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from keeper.domain.errors import JournalError, NotTold
+from keeper.domain.head import Head
+from keeper.domain.notice import Notice, NoticeKind
+from keeper.domain.telling import Outgoing
+from keeper.notify.pace import RATE_SECONDS, Pace
+from keeper.notify.ports import Channel, Outbox
+from keeper.notify.rendering import message_of
+
+log = logging.getLogger(__name__)
+
+Event = dict[str, object]
+Choose = Callable[[Notice], Sequence[str]]
+
+TURN_SECONDS: Final = 0.5
+"""How often the outbox is looked at."""
+DISK_SECONDS: Final = 5.0
+"""How long to leave a disk alone that does not work."""
+JITTER: Final = 0.25
+ABOUT_CHANNEL: Final = "channel:"
+"""How the keys of alarms about a channel begin; its name and a line break follow."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatcher:
+    """
+    Tells what the outbox holds, at least once and in order, channel by channel.
+
+    ``choose`` says which channels a notice goes to. ``head`` is the block that alarms of the
+    dispatcher's own are dated by. A disk that fails is waited for: nothing is lost by it.
+    """
+
+    outbox: Outbox
+    channels: Mapping[str, Channel]
+    choose: Choose
+    pace: Pace
+    emit: Callable[[Event], None]
+    head: Callable[[], Head | None]
+    clock: Callable[[], float] = time.time
+    _failures: dict[str, int] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_forever(self.routed), name="route-notices")
+            for name in self.channels:
+                tasks.create_task(_forever(partial(self.served, name)), name=f"tell-{name}")
+
+    async def flush(self, seconds: float) -> None:
+        """Tell what can be told now, ripe or not, within a bound; the rest stays in the outbox."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.routed()
+                await asyncio.gather(*(self._emptied(name) for name in self.channels))
+        except (TimeoutError, JournalError) as error:
+            log.warning("notifications_left code=%s", type(error).__name__)
+
+    async def _emptied(self, name: str) -> None:
+        while await self.served(name, hurried=True):
+            pass
+
+    async def routed(self) -> bool:
+        """Give new notices their channels; whether there were any."""
+        return bool(await self.outbox.route(self._chosen, self._now()))
+
+    def _chosen(self, notice: Notice) -> Sequence[str]:
+        """Return the channels of a notice; none is told of its own trouble."""
+        about = ""
+        if notice.kind is NoticeKind.ALARM and notice.key.startswith(ABOUT_CHANNEL):
+            about = notice.key.removeprefix(ABOUT_CHANNEL).partition("\n")[0]
+        return [name for name in self.choose(notice) if name in self.channels and name != about]
+
+    async def served(self, name: str, *, hurried: bool = False) -> bool:
+        """Tell a channel the next message, or make it; whether there was something to do."""
+        message = await self.outbox.next_message(name)
+        if message is None:
+            return await self._composed(name, hurried=hurried)
+        if message.due_at > self._now():
+            return False
+        await self._tried(message)
+        return True
+
+    async def _composed(self, name: str, *, hurried: bool) -> bool:
+        now = self._now()
+        waiting = await self.outbox.waiting(name)
+        if not waiting or not (hurried or self.pace.is_ripe(waiting, now)):
+            return False
+        told = await self.outbox.sent_since(name, now - RATE_SECONDS)
+        groups = self.pace.groups(waiting, self.pace.max_per_minute - told)
+        for group in groups:
+            message = message_of(name, [one.notice for one in group])
+            await self.outbox.compose(name, message, [one.delivery for one in group], now)
+        return bool(groups)
+
+    async def _tried(self, outgoing: Outgoing) -> None:
+        """Hand a message over once, and keep how that went."""
+        name = outgoing.channel
+        try:
+            async with asyncio.timeout(self.pace.timeout_seconds):
+                await self.channels[name].tell(outgoing.message)
+        except (NotTold, TimeoutError) as error:
+            await self._failed(outgoing, _explained(error))
+            return
+        self._failures[name] = 0
+        await self.outbox.sent(outgoing.id, self._now())
+        self._tell(outgoing, "sent")
+
+    async def _failed(self, outgoing: Outgoing, error: NotTold) -> None:
+        name, now, why = outgoing.channel, self._now(), str(error)
+        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        if error.final or self.pace.gives_up(outgoing, now):
+            await self.outbox.given_up(outgoing.id, why, now)
+            self._tell(outgoing, "dead", why)
+            told = f"{outgoing.message.count} notices were not delivered through {name}: {why}"
+            await self._alarm(f"{ABOUT_CHANNEL}{name}\ndead {outgoing.message.key}", told)
+            return
+        wait = self.pace.retry_after(failures, error.retry_after)
+        spread = wait * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+        await self.outbox.failed(outgoing.id, why, now + int(spread))
+        self._tell(outgoing, "failed", why)
+        if failures == self.pace.alarm_after_failures:
+            told = f"the channel {name} failed {failures} times in a row: {why}"
+            await self._alarm(f"{ABOUT_CHANNEL}{name}\nfails {outgoing.message.key}", told)
+
+    async def _alarm(self, key: str, detail: str) -> None:
+        """Have the other channels told that one does not work."""
+        head = self.head()
+        if head is None:
+            return
+        notice = Notice(
+            key=key,
+            kind=NoticeKind.ALARM,
+            tier="",
+            block_number=head.number,
+            block_hash=head.hash,
+            timestamp=head.timestamp,
+            detail=detail,
+        )
+        await self.outbox.enqueue([notice], self._now())
+
+    def _tell(self, outgoing: Outgoing, result: str, why: str = "") -> None:
+        self.emit(
+            {
+                "event": "notification",
+                "channel": outgoing.channel,
+                "result": result,
+                "message": outgoing.message.key,
+                "notices": outgoing.message.count,
+                "attempt": outgoing.attempts + 1,
+                "reason": why,
+            }
+        )
+
+    def _now(self) -> int:
+        return int(self.clock())
+
+
+def _explained(error: NotTold | TimeoutError) -> NotTold:
+    return error if isinstance(error, NotTold) else NotTold("no answer in time")
+
+
+async def _forever(turn: Callable[[], Awaitable[bool]]) -> None:
+    """Take turns, without a pause while there is something to do."""
+    while True:
+        try:
+            busy = await turn()
+        except JournalError as error:
+            log.warning("outbox_failed reason=%s", error)
+            await asyncio.sleep(DISK_SECONDS)
+        else:
+            await asyncio.sleep(0 if busy else TURN_SECONDS)

@@ -1,0 +1,235 @@
+"""Notices as one message: what happened, how much time is left, what to do."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+from typing import Final
+
+from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice
+from keeper.domain.notice import Notice, NoticeKind
+from keeper.domain.telling import Item, Message, Severity
+from keeper.domain.units import BPS
+from keeper.notify import words
+
+LISTED: Final = 20
+"""Accounts that a digest names; the others are counted."""
+
+ITEMS: Final = 100
+"""Notices that a digest has for machines."""
+
+KEY_DIGITS: Final = 32
+
+_TIERS: Final = ("liquidatable", "urgent", "call", "watch")
+_LOUD: Final = frozenset({"liquidatable", "urgent"})
+_SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+
+_OPENINGS: Final = {
+    NoticeKind.CALLED: "is in tier {tier}",
+    NoticeKind.REMINDER: "is still in tier {tier}",
+    NoticeKind.ESCALATED: "is still in tier {tier}, and nothing was done",
+    NoticeKind.CURED: "is out of danger again",
+    NoticeKind.LIQUIDATED: "was liquidated",
+}
+
+
+def message_of(channel: str, told: Sequence[Notice]) -> Message:
+    """Return the message that tells a channel of one notice, or of several as a digest."""
+    ordered = sorted(told, key=_badness)
+    if len(ordered) == 1:
+        (only,) = ordered
+        title, lines = _title(only), _lines(only)
+    else:
+        title, lines = _digest_title(ordered), _digest_lines(ordered)
+    return Message(
+        key=_key(channel, ordered),
+        severity=min((severity_of(one) for one in ordered), key=_SEVERITIES.index),
+        title=title,
+        text="\n".join(lines),
+        html="\n".join(_paragraph(line) for line in lines if line),
+        count=len(ordered),
+        items=tuple(item_of(one) for one in ordered[:ITEMS]),
+    )
+
+
+def severity_of(notice: Notice) -> Severity:
+    """Return how loudly to tell a notice."""
+    if notice.kind is NoticeKind.ALARM:
+        return Severity.CRITICAL
+    if notice.kind is NoticeKind.CURED:
+        return Severity.INFO
+    if notice.kind is NoticeKind.LIQUIDATED or notice.tier == "call":
+        return Severity.WARNING
+    return Severity.CRITICAL if notice.tier in _LOUD else Severity.INFO
+
+
+def item_of(notice: Notice) -> Item:
+    """Return a notice for machines: integers as decimal digits, units in the names."""
+    numbers = {
+        "episode": notice.episode,
+        "health_factor_wad": notice.health_factor,
+        "guarded_health_factor_wad": notice.guarded_health_factor,
+        "debt_usd_e8": notice.debt_usd_e8,
+        "collateral_usd_e8": notice.collateral_usd_e8,
+        "deadline": notice.deadline,
+        "block_number": notice.block_number,
+        "timestamp": notice.timestamp,
+    }
+    texts = {
+        "kind": str(notice.kind),
+        "tier": notice.tier,
+        "market": notice.market,
+        "account": notice.account,
+        "block_hash": notice.block_hash,
+        "detail": notice.detail,
+    }
+    shown = {name: None if one is None else str(one) for name, one in numbers.items()}
+    return Item(key=notice.key, fields=texts | shown)
+
+
+def _key(channel: str, told: Sequence[Notice]) -> str:
+    """Return what is the same whenever the same is told to the same channel."""
+    said = "\n".join([channel, *sorted(one.key for one in told)])
+    return hashlib.sha256(said.encode()).hexdigest()[:KEY_DIGITS]
+
+
+def _badness(notice: Notice) -> tuple[int, int, int, str]:
+    """Return what sorts the worst news first."""
+    tier = _TIERS.index(notice.tier) if notice.tier in _TIERS else len(_TIERS)
+    factor = notice.health_factor
+    return (
+        _SEVERITIES.index(severity_of(notice)),
+        tier,
+        factor if factor is not None else 0,
+        notice.key,
+    )
+
+
+def _opening(notice: Notice) -> str:
+    return _OPENINGS[notice.kind].format(tier=notice.tier)
+
+
+def _title(notice: Notice) -> str:
+    if notice.kind is NoticeKind.ALARM:
+        return f"Alarm of the keeper: {words.line(notice.detail)}"
+    state = "" if notice.health_factor is None else f", health {words.health(notice.health_factor)}"
+    return f"{words.shortened(notice.account or '')} {_opening(notice)}{state}"
+
+
+def _lines(notice: Notice) -> list[str]:
+    """Return a notice in words, a line a paragraph; empty lines part them."""
+    read = f"Read at block {notice.block_number}, {words.moment(notice.timestamp)}."
+    if notice.kind is NoticeKind.ALARM:
+        return [words.line(notice.detail), "", read]
+    lines = [f"Account {notice.account} {_opening(notice)}.", f"Market: {notice.market}"]
+    if notice.health_factor is not None:
+        steadied = _steadied(notice)
+        lines.append(
+            f"Health: {words.health(notice.health_factor)}{steadied}; liquidation starts below 1."
+        )
+    lines.append(
+        f"Debt: {words.dollars(notice.debt_usd_e8)}, against collateral of"
+        f" {words.dollars(notice.collateral_usd_e8)}."
+    )
+    lines += [words.line(notice.detail)] if notice.detail else []
+    lines += ["", *_time_left(notice)]
+    if notice.advice is not None:
+        lines += ["", *_what_to_do(notice.advice)]
+    return [*lines, "", read]
+
+
+def _steadied(notice: Notice) -> str:
+    """Return the health at the guard's prices, where that is another."""
+    guarded = notice.guarded_health_factor
+    if guarded is None or guarded == notice.health_factor:
+        return ""
+    return f", {words.health(guarded)} at the steadied prices"
+
+
+def _time_left(notice: Notice) -> list[str]:
+    if notice.kind in (NoticeKind.CURED, NoticeKind.LIQUIDATED):
+        return []
+    if notice.deadline is not None and notice.deadline > notice.timestamp:
+        left = words.span(notice.deadline - notice.timestamp)
+        until = words.moment(notice.deadline)
+        return [f"Time: this keeper waits until {until}, {left} from then; others may not wait."]
+    if notice.tier == "liquidatable":
+        return ["Time: none; anybody may liquidate it now."]
+    return ["Time: as soon as its health falls below 1, anybody may liquidate it."]
+
+
+def _what_to_do(advice: Advice) -> list[str]:
+    lines = list[str]()
+    if advice.cures:
+        lines.append(
+            f"What to do, any one of these (health {words.health(advice.target)}, holds until"
+            f" {words.moment(advice.holds_until)} if prices stay):"
+        )
+        lines += [
+            f"- {_cure(one)}{' (the cheapest)' if at == 0 and len(advice.cures) > 1 else ''}"
+            for at, one in enumerate(advice.cures)
+        ]
+    else:
+        lines.append("Nothing that can be added or repaid here would cure it.")
+    lines += [f"Not possible: {words.line(one)}" for one in advice.impossible]
+    lines += [_price(one) for one in advice.prices]
+    return lines
+
+
+def _cure(cure: Cure) -> str:
+    verb = "add" if cure.kind is CureKind.ADD_COLLATERAL else "repay"
+    token = words.name(cure.symbol)
+    return f"{verb} {words.amount_ceil(cure.amount, cure.decimals)} {token} ({cure.token})"
+
+
+def _price(one: LiquidationPrice) -> str:
+    falls = one.price < one.now
+    move = abs(one.now - one.price) * BPS // max(one.now, 1)
+    return (
+        f"Liquidation starts if {words.name(one.symbol)} alone {'falls' if falls else 'rises'}"
+        f" by {move // 100}.{move % 100:02} %."
+    )
+
+
+def _digest_title(told: Sequence[Notice]) -> str:
+    alarms = sum(one.kind is NoticeKind.ALARM for one in told)
+    accounts = len({(one.market, one.account) for one in told if one.account is not None})
+    parts = [f"{alarms} alarms"] if alarms else []
+    parts += [f"{accounts:,} accounts"] if accounts else []
+    open_ = Counter(
+        one.tier
+        for one in told
+        if one.kind in (NoticeKind.CALLED, NoticeKind.REMINDER, NoticeKind.ESCALATED)
+    )
+    parts += [f"{open_[tier]:,} {tier}" for tier in _TIERS if open_[tier]]
+    for kind in (NoticeKind.LIQUIDATED, NoticeKind.CURED):
+        count = sum(one.kind is kind for one in told)
+        parts += [f"{count:,} {kind}"] if count else []
+    return f"Margin calls: {', '.join(parts)}"
+
+
+def _digest_lines(told: Sequence[Notice]) -> list[str]:
+    lines = [f"{len(told):,} notices in one message, the worst first.", ""]
+    lines += [f"- {_digest_line(one)}" for one in told[:LISTED]]
+    if len(told) > LISTED:
+        lines += ["", f"And {len(told) - LISTED:,} more: `keeper calls` lists every open call."]
+    newest = max(told, key=lambda one: one.block_number)
+    return [*lines, "", f"Up to block {newest.block_number}, {words.moment(newest.timestamp)}."]
+
+
+def _digest_line(notice: Notice) -> str:
+    if notice.kind is NoticeKind.ALARM:
+        return f"Alarm: {words.line(notice.detail)}"
+    factor = notice.health_factor
+    state = "" if factor is None else f", health {words.health(factor)}"
+    cure = ""
+    if notice.advice is not None and notice.advice.cures:
+        cure = f"; {_cure(notice.advice.cures[0])}"
+    return (
+        f"{notice.account} {_opening(notice)}{state},"
+        f" debt {words.dollars(notice.debt_usd_e8)}{cure}"
+    )
+
+
+def _paragraph(line: str) -> str:
+    return f"<p>{escape(line)}</p>"

@@ -1,0 +1,87 @@
+"""Figures and names as a person reads them; what a token calls itself is not trusted."""
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import Final
+
+from keeper.domain.units import USD_E8, WAD, Timestamp, TokenUnits, Wad
+
+LONGEST_NAME: Final = 24
+SIGNIFICANT: Final = 6
+"""Digits behind the point that an amount keeps; it is rounded up, so that it suffices."""
+
+_PLAIN: Final = frozenset(" .-+₮€$/")
+MINUTE: Final = 60
+HOUR: Final = 3_600
+DAY: Final = 86_400
+
+
+def name(untrusted: str) -> str:
+    """
+    Return a token's name without anything that text, markup or a terminal could act upon.
+
+    Letters and digits stay, in any script; direction marks, control characters, line breaks
+    and the marks of HTML, Markdown and links do not.
+    """
+    kept = "".join(
+        one if one in _PLAIN or unicodedata.category(one)[0] in "LN" else "?"
+        for one in untrusted[:LONGEST_NAME]
+    ).strip()
+    if len(untrusted) > LONGEST_NAME:
+        kept += "…"
+    return kept or "?"
+
+
+def line(text: str) -> str:
+    """Return text on one line, without control characters and direction marks."""
+    return "".join(one if unicodedata.category(one)[0] != "C" else " " for one in text).strip()
+
+
+def amount_ceil(amount: TokenUnits, decimals: int) -> str:
+    """Return a token amount, rounded up behind its first six significant decimals."""
+    whole, rest = divmod(int(amount), int(10**decimals))
+    if not rest:
+        return f"{whole:,}"
+    digits = str(rest).rjust(decimals, "0")
+    leading = len(digits) - len(digits.lstrip("0"))
+    keep = min(decimals, SIGNIFICANT if whole else leading + SIGNIFICANT)
+    step = int(10 ** (decimals - keep))
+    rounded = -(-int(amount) // step)
+    whole, rest = divmod(rounded, int(10**keep))
+    behind = str(rest).rjust(keep, "0").rstrip("0")
+    return f"{whole:,}.{behind}" if behind else f"{whole:,}"
+
+
+def dollars(usd_e8: int | None) -> str:
+    """Return dollars and cents, rounded to the nearest cent; "an unknown amount" where unknown."""
+    if usd_e8 is None:
+        return "an unknown amount"
+    cents = (2 * usd_e8 * 100 + USD_E8) // (2 * USD_E8)
+    return f"{cents // 100:,}.{cents % 100:02} USD"
+
+
+def health(factor: Wad) -> str:
+    """Return a health factor with four decimals, rounded down: never better than it is."""
+    tenths = factor * 10_000 // WAD
+    return f"{tenths // 10_000:,}.{tenths % 10_000:04}"
+
+
+def moment(when: Timestamp) -> str:
+    """Return a time of the chain's clock in UTC."""
+    return datetime.fromtimestamp(when, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def span(seconds: int) -> str:
+    """Return a length of time in its two largest units."""
+    if seconds < MINUTE:
+        return f"{max(seconds, 0)} s"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE} min"
+    if seconds < DAY:
+        return f"{seconds // HOUR} h {seconds % HOUR // MINUTE} min"
+    return f"{seconds // DAY} d {seconds % DAY // HOUR} h"
+
+
+def shortened(account: str) -> str:
+    """Return an address for a title; the text has it whole."""
+    return f"{account[:6]}…{account[-4:]}"

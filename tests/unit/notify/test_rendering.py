@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import pytest
+
+from keeper.domain.advice import CureKind
+from keeper.domain.notice import NoticeKind
+from keeper.domain.telling import Severity
+from keeper.domain.units import WAD
+from keeper.notify.rendering import ITEMS, LISTED, message_of
+from tests.support.notices import ACCOUNT, MARKET, TOKEN, advice, notice
+
+
+def test_a_call_says_what_happened_how_much_time_and_what_to_do():
+    """The holder of the account reads nothing else before acting."""
+    told = notice(advice=advice(), deadline=1_700_000_600)
+
+    message = message_of("ops", [told])
+
+    deadline = "2023-11-14 22:23:20 UTC"
+    until = "2023-11-15 22:13:20 UTC if prices stay"
+    assert message.title == "0x0000…00A1 is in tier call, health 1.0800"
+    assert message.text.splitlines() == [
+        f"Account {ACCOUNT} is in tier call.",
+        f"Market: {MARKET}",
+        "Health: 1.0800; liquidation starts below 1.",
+        "Debt: 2,500.00 USD, against collateral of 3,100.00 USD.",
+        "",
+        f"Time: this keeper waits until {deadline}, 10 min from then; others may not wait.",
+        "",
+        f"What to do, any one of these (health 1.2500, holds until {until}):",
+        f"- repay 12.5 USDC ({TOKEN})",
+        "Liquidation starts if WETH alone falls by 76.00 %.",
+        "",
+        "Read at block 7, 2023-11-14 22:13:20 UTC.",
+    ]
+
+
+def test_the_cheapest_of_several_cures_is_named_and_the_impossible_are_explained():
+    """A person has one transaction to make, and little time."""
+    (repay,) = advice().cures
+    add = replace(repay, kind=CureKind.ADD_COLLATERAL, symbol="W<b>", amount=1)
+    told = notice(
+        advice=advice(cures=(repay, add), impossible=("adding WBTC: supply cap reached",))
+    )
+
+    text = message_of("ops", [told]).text
+
+    assert f"- repay 12.5 USDC ({TOKEN}) (the cheapest)" in text
+    assert f"- add 0.000001 W?b? ({TOKEN})" in text
+    assert "Not possible: adding WBTC: supply cap reached" in text
+
+
+def test_what_is_told_is_escaped_for_html():
+    """Details may quote what a contract said."""
+    message = message_of("ops", [notice(detail='<script>alert("x")</script>\u202e')])
+
+    assert "<script>" not in message.html
+    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;" in message.html
+    assert "\u202e" not in message.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "severity", "opening"),
+    [
+        ({"tier": "liquidatable"}, Severity.CRITICAL, "is in tier liquidatable"),
+        ({"tier": "urgent", "kind": NoticeKind.REMINDER}, Severity.CRITICAL, "is still in tier"),
+        ({"tier": "watch"}, Severity.INFO, "is in tier watch"),
+        ({"kind": NoticeKind.ESCALATED}, Severity.WARNING, "nothing was done"),
+        ({"kind": NoticeKind.CURED}, Severity.INFO, "is out of danger again"),
+        ({"kind": NoticeKind.LIQUIDATED}, Severity.WARNING, "was liquidated"),
+        ({"kind": NoticeKind.ALARM, "detail": "no node"}, Severity.CRITICAL, "no node"),
+    ],
+)
+def test_each_kind_has_its_words_and_its_loudness(changed, severity, opening):
+    """People route by severity and read the first line."""
+    message = message_of("ops", [notice(**changed)])
+
+    assert message.severity is severity
+    assert opening in message.title
+
+
+def test_without_cures_a_call_says_so():
+    """Silence would be read as "wait"."""
+    assert "Nothing that can be added" in message_of("o", [notice(advice=advice(cures=()))]).text
+
+
+def test_steadied_prices_are_told_beside_the_raw_ones():
+    """Who looks at the chain sees the raw one."""
+    told = notice(guarded_health_factor=112 * WAD // 100)
+
+    assert "Health: 1.0800, 1.1200 at the steadied prices" in message_of("ops", [told]).text
+
+
+def test_many_accounts_are_one_digest_the_worst_first():
+    """In a crash nobody reads ten thousand pages."""
+    many = [
+        notice(key=f"k{at}", account=f"0x{at:040x}", health_factor=WAD + at, tier="urgent")
+        for at in range(10_000)
+    ]
+
+    message = message_of("ops", [*many, notice(kind=NoticeKind.CURED, key="cured", account="0xc")])
+
+    assert message.title == "Margin calls: 10,001 accounts, 10,000 urgent, 1 cured"
+    assert message.count == 10_001
+    assert len(message.items) == ITEMS
+    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
+    assert len(listed) == LISTED
+    assert listed[0].startswith(f"- 0x{0:040x} is in tier urgent, health 1.0000, debt 2,500.00 USD")
+    assert f"And {10_001 - LISTED:,} more" in message.text
+
+
+def test_the_same_news_has_the_same_key_whatever_the_order():
+    """A retry after a crash is recognised where it arrives."""
+    one, two = notice(key="a"), notice(key="b")
+
+    assert message_of("ops", [one, two]).key == message_of("ops", [two, one]).key
+    assert message_of("ops", [one]).key != message_of("mail", [one]).key
