@@ -23,6 +23,7 @@ from keeper.execution.failpoints import arm
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.idle import Forgetful, NobodySends, Unsimulated
 from keeper.execution.paper import PaperSubmitter
+from keeper.execution.replacing import Rehearse
 from keeper.execution.results import plan_outcomes
 from keeper.execution.signer import LocalSigner, Mandate
 from keeper.execution.simulator import ExecutorSimulator
@@ -34,6 +35,7 @@ from keeper.notifying import notifying
 from keeper.observe.events import Event
 from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
+from keeper.rehearsal import Repeats
 from keeper.session import Session, opened
 from keeper.storage.decisions import DecisionJournal
 from keeper.storage.journal import Journal
@@ -164,7 +166,8 @@ async def _parts(
         submitter = PaperSubmitter(ledger=ledger, emit=emit)
         stack.push_async_callback(_tell_paper, ledger, emit)
     else:
-        live = await live_submitter(session, signer, fees, journal, emit)
+        again = Repeats(simulators=_by_executor(session, simulators))
+        live = await live_submitter(session, signer, fees, journal, emit, rehearse=again)
         await stack.enter_async_context(
             listening(socket_path(journal.path), live, journal.record_control)
         )
@@ -179,7 +182,13 @@ async def _parts(
 
 
 async def live_submitter(
-    session: Session, signer: LocalSigner, fees: FeeOracle, journal: Journal, emit: Emit
+    session: Session,
+    signer: LocalSigner,
+    fees: FeeOracle,
+    journal: Journal,
+    emit: Emit,
+    *,
+    rehearse: Rehearse | None = None,
 ) -> NodeSubmitter:
     """Return the submitter that signs and sends, its earlier nonces looked at first."""
     policy, head = session.settings.policy, await session.reader.head()
@@ -196,6 +205,7 @@ async def live_submitter(
         ),
         fees=fees,
         bump_after_blocks=policy.bump_after_blocks,
+        rehearse=rehearse,
         max_in_flight=await in_flight_limit(session.reader, signer.address, head),
         guard=breakers_of(session.settings, journal, session.reader, signer.address, emit),
     )
@@ -289,6 +299,13 @@ async def _simulators(
     return {one.key: made[session.executor_of(one.key)] for one in session.markets}
 
 
+def _by_executor(
+    session: Session, simulators: Mapping[MarketKey, Simulator]
+) -> Mapping[Address, Simulator]:
+    found = ((session.executor_of(market), one) for market, one in simulators.items())
+    return {executor: one for executor, one in found if executor is not None}
+
+
 async def _somebody(session: Session, executor: Address) -> Address:
     """Return the configured key's account, or another operator of the executor."""
     reader, head = session.reader, await session.reader.head()
@@ -364,4 +381,5 @@ def fee_policy(settings: Settings) -> FeePolicy:
         percentile=wanted.priority_percentile,
         profit_bid_bps=Bps(wanted.profit_bid_bps),
         bump_bps=Bps(wanted.bump_bps),
+        max_multiple=wanted.max_fee_multiple,
     )

@@ -12,6 +12,7 @@ from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
 from keeper.domain.errors import (
     BreakerOpen,
     ChainError,
+    JournalError,
     NotBroadcast,
     OutcomeUnknown,
     SubmissionError,
@@ -68,6 +69,7 @@ class Node:
     watch: Watch = field(default_factory=Unwatched)
     _told: dict[tuple[str, str], object] = field(default_factory=dict)
     _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
+    _unkept: JournalError | None = None
 
     @property
     def head(self) -> Head | None:
@@ -80,6 +82,7 @@ class Node:
 
         Raises:
             BreakerOpen: after so many blocks a limit holds what is to be sent.
+            JournalError: after so many blocks, something of them could not be kept.
         """
         newest: Latest[Head] = Latest()
         try:
@@ -89,6 +92,8 @@ class Node:
                 following.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from group
+        if self._unkept is not None:
+            raise self._unkept
         held = self._held()
         if held:
             raise BreakerOpen(held, hint="see `keeper breaker list`")
@@ -127,6 +132,12 @@ class Node:
         self.watch.passed(Stage.TAKEN, head)
         try:
             snapshots = await self.book.advance(head)
+        except ChainError as error:
+            self._skipped(head, error)
+            if self.submitter.in_flight():
+                await self._followed_later(head, ())
+            return False
+        try:
             self.watch.passed(Stage.READ, head)
             self._tell_markets(head, snapshots)
             self._tell_parity(head)
@@ -139,18 +150,29 @@ class Node:
             self.watch.passed(Stage.DECIDED, head)
             reached("K1")
         except ChainError as error:
-            self.watch.skipped(head, error)
-            log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
+            self._skipped(head, error)
             return False
         await self._submitted(result)
         self._tell_decisions(result.decisions, head)
         accounts = self._tell_block(head, snapshots)
-        await self.decisions.record(head, result.decisions, result.health)
+        await self._recorded(result)
         self.watch.passed(Stage.RECORDED, head)
         self.watch.done(head, accounts)
         if not sent_before and not result.batches:
             await self._followed_later(head, snapshots)
         return True
+
+    def _skipped(self, head: Head, error: ChainError) -> None:
+        self.watch.skipped(head, error)
+        log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
+
+    async def _recorded(self, result: Decided) -> None:
+        """Keep what was decided; a journal that fails stops signing, not watching."""
+        try:
+            await self.decisions.record(result.head, result.decisions, result.health)
+        except JournalError as error:
+            self._unkept = error
+            log.warning("not_recorded block=%d reason=%s", result.head.number, error)
 
     async def _drained(self, head: Head) -> None:
         """Read a head only to look after what is in flight."""
@@ -181,7 +203,9 @@ class Node:
 
         try:
             await self.submitter.follow(head, still_unhealthy)
-        except SubmissionError as error:
+        except (SubmissionError, JournalError) as error:
+            if isinstance(error, JournalError):
+                self._unkept = error
             log.warning("follow_failed block=%d code=%s reason=%s", head.number, error.code, error)
 
     async def _decided(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Decided:
@@ -196,8 +220,10 @@ class Node:
         try:
             taken = await self.submitter.submit(result.batches, result.head)
             why = self._held() or "gas is too expensive for it now, or too much is in flight"
-        except NotBroadcast as error:
+        except (NotBroadcast, JournalError) as error:
             taken, why = (), str(error)
+            if isinstance(error, JournalError):
+                self._unkept = error
         except OutcomeUnknown as error:
             log.warning("send_unclear block=%d reason=%s", result.head.number, error)
             return

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from keeper.domain.decision import Skip
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch
-from keeper.domain.units import MarketKey, Wei, deployment
+from keeper.domain.units import Address, MarketKey, Wei, deployment
 from keeper.ports import Simulator
 from keeper.strategy.batches import batch_net_profit, packed
 from keeper.strategy.gas import GasModel, limits_of
@@ -132,6 +132,29 @@ class Rehearsal:
                 grouped.append((executor, own := []))
             own.append(plan)
         return grouped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """Runs transactions that were signed once more; ``simulators`` are by executor."""
+
+    simulators: Mapping[Address, Simulator]
+
+    async def __call__(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        """
+        Return what each batch would do now, those of one executor one after the other.
+
+        Raises:
+            ChainError: the node did not simulate.
+        """
+        found: dict[int, SimulatedBatch] = {}
+        for executor in dict.fromkeys(one.executor for one in batches):
+            own = [at for at, one in enumerate(batches) if one.executor == executor]
+            wanted = [batches[at] for at in own]
+            found.update(
+                zip(own, await self.simulators[executor].simulated(wanted, head), strict=True)
+            )
+        return [found[at] for at in range(len(batches))]
 
 
 def _whole(batch: Batch, answer: SimulatedBatch) -> bool:

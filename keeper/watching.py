@@ -155,12 +155,7 @@ def signing_check(submitter: NodeSubmitter) -> Check:
     """Return the check that what pays may be signed."""
 
     def check() -> str:
-        if submitter.held:
-            return submitter.held
-        unexplained = submitter.tracker.unexplained
-        if unexplained:
-            return f"nonce {min(unexplained)} was used, and its receipt is not there yet"
-        return ""
+        return submitter.held or submitter.hindrance
 
     return check
 

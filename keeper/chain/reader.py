@@ -106,6 +106,14 @@ class NodeReader:
             [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
         )
 
+    async def finalized(self) -> Head | None:
+        """Return the newest finalized block; None where the node knows no such tag."""
+        try:
+            answer = await self.rpc.read("eth_getBlockByNumber", "finalized", False)  # noqa: FBT003 - JSON-RPC: hashes only
+        except RpcRefused:
+            return None
+        return None if answer is None else fields.head_of(answer)
+
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
         """Read all the calls at one block, in few requests; a failed call fails alone."""
         if not calls:

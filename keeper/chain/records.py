@@ -8,10 +8,17 @@ from keeper.domain.errors import RpcMalformed
 from keeper.domain.reads import Log
 from keeper.domain.units import Address, BlockHash, Gas, TransactionHash, Wei
 
+_NOTHING = Wei(0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What a mined transaction did; ``gas_price`` is what was paid per gas, tip included."""
+    """
+    What a mined transaction did.
+
+    ``gas_price`` is what was paid per gas, tip included; ``data_fee`` what an OP-stack rollup
+    took beside the gas (``l1Fee`` of its receipts).
+    """
 
     transaction_hash: TransactionHash
     block_hash: BlockHash
@@ -21,6 +28,7 @@ class Receipt:
     gas_price: Wei
     contract: Address | None
     logs: tuple[Log, ...]
+    data_fee: Wei = _NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,7 @@ def receipt_of(
         gas_price=Wei(quantity(raw.get("effectiveGasPrice"), "the receipt's gas price")),
         contract=None if created is None else address(created, "the new contract"),
         logs=tuple(logs_of(raw.get("logs"))),
+        data_fee=Wei(quantity(raw.get("l1Fee") or "0x0", "the receipt's data fee")),
     )
 
 

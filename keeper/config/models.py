@@ -151,6 +151,7 @@ class Policy(Section):
     deadline_seconds: Whole = Field(default=180, ge=1, le=YEAR_SECONDS)
     bump_after_blocks: Whole = Field(default=2, ge=1, le=10_000)
     bump_bps: Whole = Field(default=1_250, ge=MIN_BUMP_BPS, le=BPS)
+    max_fee_multiple: Whole = Field(default=5, ge=2, le=1_000)
     confirmations: Whole = Field(default=12, ge=1, le=10_000)
     max_transaction_gas: Whole = Field(
         default=MAX_TRANSACTION_GAS, ge=500_000, le=MAX_TRANSACTION_GAS

@@ -9,6 +9,7 @@ from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, 
 
 _NO_GAS: Final = Gas(0)
 _NOTHING: Final = TokenUnits(0)
+_NO_FEE: Final = Wei(0)
 
 
 class FundingKind(enum.StrEnum):
@@ -50,7 +51,9 @@ class Plan:
     the most that it may be: what every landing in the window brings. ``gas`` is the gas
     expected, after simulation the plan's share of what was used; ``step_gas`` is the
     limit of its step, with headroom. ``bad_debt`` is what the protocol is expected to
-    write off with it, in the spend token (see ``Outcome``).
+    write off with it, in the spend token (see ``Outcome``). ``data_fee`` is its share of
+    what a rollup takes for publishing the transaction; the net profit is less that too.
+    ``native_usd_e8`` is the native coin's price in 1e-8 US dollars, 0 where unknown.
     """
 
     market: MarketKey
@@ -75,6 +78,8 @@ class Plan:
     step_gas: Gas = _NO_GAS
     sure_profit: TokenUnits = _NOTHING
     bad_debt: TokenUnits = _NOTHING
+    data_fee: Wei = _NO_FEE
+    native_usd_e8: int = 0
     alternatives: tuple[str, ...] = ()
 
 

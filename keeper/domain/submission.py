@@ -16,7 +16,11 @@ from keeper.domain.units import (
     Wei,
 )
 
+NO_LOG: Final = -1
+"""No log says it."""
+
 _UNKNOWN: Final = Timestamp(0)
+_NOTHING: Final = Wei(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOutcome:
-    """What one plan brought on chain; ``failure`` is empty when it worked."""
+    """
+    What one plan brought on chain; ``failure`` is empty when it worked.
+
+    ``log_index`` is the place in its block of the log that says so.
+    """
 
     market: MarketKey
     account: Address
@@ -78,6 +86,7 @@ class PlanOutcome:
     profit: TokenUnits
     profit_wei: Wei
     failure: str = ""
+    log_index: int = NO_LOG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +101,12 @@ class Inclusion:
     effective_gas_price: Wei
     plans: tuple[PlanOutcome, ...] = ()
     timestamp: Timestamp = _UNKNOWN  # of the block
+    data_fee: Wei = _NOTHING  # what a rollup took for publishing the data, beside the gas
 
     @property
     def gas_cost(self) -> Wei:
-        """What the gas cost."""
-        return Wei(self.gas_used * self.effective_gas_price)
+        """What the gas cost, and a rollup's data fee."""
+        return Wei(self.gas_used * self.effective_gas_price + self.data_fee)
 
     @property
     def net_profit(self) -> Wei:

@@ -49,6 +49,12 @@ class Valuation:
             -(-value * self.native_price * 10**quoted.decimals // (quoted.price * WAD))
         )
 
+    @property
+    def native_usd_e8(self) -> int:
+        """What the native coin is worth, in 1e-8 US dollars, rounded down."""
+        numerator, denominator = self.usd_per_base
+        return mul_div_floor(self.native_price, numerator, denominator)
+
     def wei_of_usd_ceil(self, usd_e8: int) -> Wei:
         """Return the wei worth ``usd_e8`` (1e-8 US dollars), rounded up."""
         numerator, denominator = self.usd_per_base

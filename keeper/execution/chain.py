@@ -25,6 +25,10 @@ class Chain(Protocol):
         """Return a block's header."""
         ...
 
+    async def finalized(self) -> Head | None:
+        """Return the newest finalized block; None where the node knows no such tag."""
+        ...
+
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
         """Return how many nonces of the account the chain consumed."""
         ...
@@ -69,6 +73,27 @@ class SubmitJournal(Protocol):
 
     async def open_submissions(self) -> list[Submission]:
         """Return every nonce that is not final, lowest first."""
+        ...
+
+    @property
+    def anchor(self) -> tuple[int, BlockHash] | None:
+        """A deep block of the chain that the journal was made on; None where none is kept yet."""
+        ...
+
+    async def keep_anchor(self, number: int, block_hash: BlockHash) -> None:
+        """Keep a deep block of the chain, by which the chain is known again."""
+        ...
+
+    async def probe(self) -> None:
+        """Write something that changes nothing."""
+        ...
+
+    async def final_above(self, block_number: int) -> list[Submission]:
+        """Return the final nonces whose block is above this one, lowest first."""
+        ...
+
+    async def unbound(self, first: int, last: int) -> list[int]:
+        """Return the nonces from ``first`` to ``last``, both included, that were never bound."""
         ...
 
     async def high_water(self) -> int | None:

@@ -23,6 +23,7 @@ from keeper.domain.curve import Route
 from keeper.domain.errors import EnvironmentFault, RpcMalformed
 from keeper.domain.plan import Plan, SimulatedPlan
 from keeper.domain.reads import Log
+from keeper.domain.submission import NO_LOG
 from keeper.domain.units import Address, TokenUnits
 from keeper.execution.reverts import failure_reason
 
@@ -69,6 +70,7 @@ class StepReport:
     received: TokenUnits = _NOTHING
     profit: TokenUnits = _NOTHING
     failure: str = ""
+    log_index: int = NO_LOG
 
 
 def encode_path(route: Route) -> bytes:
@@ -137,7 +139,9 @@ def decode_logs(logs: Sequence[Log], executor: Address) -> tuple[StepReport, ...
         elif log.topics[0] == STEP_FAILED_TOPIC:
             (reason,) = decoded(("bytes",), log.data, "the executor's log")
             index = word(b"".join(log.topics), 1)
-            reports.append(StepReport(index=index, failure=failure_reason(reason)))
+            reports.append(
+                StepReport(index=index, failure=failure_reason(reason), log_index=log.index)
+            )
     return tuple(reports)
 
 
@@ -202,6 +206,7 @@ def _liquidated(log: Log) -> StepReport:
         spent=TokenUnits(word(log.data, 0)),
         received=TokenUnits(word(log.data, 1)),
         profit=TokenUnits(word(log.data, 2)),
+        log_index=log.index,
     )
 
 

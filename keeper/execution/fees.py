@@ -21,6 +21,9 @@ NODE_REPLACEMENT_BPS: Final = Bps(1_000)
 STANDARD_CHAINS: Final = frozenset({1, 1337, 17_000, 31_337, 560_048, 11_155_111})
 """Chains whose base fee follows EIP-1559's own parameters."""
 
+MAX_MULTIPLE: Final = 5
+"""Of the next base fee and the usual tip: what replacements rise to by themselves."""
+
 _HEADROOM: Final = Bps(20_000)
 _BUMP: Final = Bps(1_250)
 _NO_BID: Final = Bps(0)
@@ -37,7 +40,8 @@ class FeePolicy:
     ``max_fee`` is the most per unit of gas, ever. ``headroom_bps`` of the next base fee
     may be charged before a transaction is too cheap. ``percentile`` of the last
     ``history_blocks`` blocks' tips is what others pay; ``profit_bid_bps`` is the share
-    of the expected profit that is offered as tip. ``bump_bps`` is a replacement's rise.
+    of the expected profit that is offered as tip. ``bump_bps`` is a replacement's rise;
+    replacements rise to ``max_multiple`` times the market's price at most.
     """
 
     max_fee: Wei = _MAX_FEE
@@ -47,6 +51,7 @@ class FeePolicy:
     history_blocks: int = 5
     profit_bid_bps: Bps = _NO_BID
     bump_bps: Bps = _BUMP
+    max_multiple: int = MAX_MULTIPLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +102,8 @@ def plan_surplus(plan: Plan) -> Wei:
     if plan.gross_profit <= 0:
         return Wei(0)
     enforced = mul_div_ceil(plan.min_profit, plan.gross_profit_wei, plan.gross_profit)
-    kept = max(0, enforced - plan.gas * plan.gas_price)
-    return Wei(max(0, plan.gross_profit_wei - kept))
+    kept = max(0, enforced - plan.gas * plan.gas_price - plan.data_fee)
+    return Wei(max(0, plan.gross_profit_wei - plan.data_fee - kept))
 
 
 def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = None) -> Wei:
@@ -112,7 +117,7 @@ def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = No
     earning = batch.plans if earning is None else earning
     gas = sum(plan.gas for plan in batch.plans)
     surplus = sum(plan_surplus(plan) for plan in earning)
-    profit = sum(max(0, plan.gross_profit_wei) for plan in earning)
+    profit = sum(max(0, plan.gross_profit_wei - plan.data_fee) for plan in earning)
     return Wei(min(policy.max_fee, surplus // max(gas, 1), profit // max(batch.gas_limit, 1)))
 
 

@@ -7,7 +7,7 @@ from keeper.domain.errors import ChainError, RpcRefused
 from keeper.domain.head import Basis
 from keeper.domain.plan import Batch, Plan
 from keeper.domain.reads import Call, Log
-from keeper.domain.submission import Attempt, PlanOutcome
+from keeper.domain.submission import NO_LOG, Attempt, PlanOutcome
 from keeper.domain.units import Address, TokenUnits, Wei
 from keeper.execution.chain import Chain
 from keeper.execution.executor import StepReport, decode_logs
@@ -65,4 +65,5 @@ def _outcome(plan: Plan, report: StepReport | None) -> PlanOutcome:
         profit=profit,
         profit_wei=Wei(worth),
         failure=NOT_REPORTED if report is None else report.failure,
+        log_index=NO_LOG if report is None else report.log_index,
     )

@@ -3,30 +3,28 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from keeper.domain.errors import ChainError, ConfigError, JournalError, NotBroadcast
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch, Plan
-from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
+from keeper.domain.plan import Batch
+from keeper.domain.submission import AttemptKind, Fees, Submission
 from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.broadcast import Broadcast, seen_through
 from keeper.execution.chain import RawSender, Signer
 from keeper.execution.failpoints import reached
-from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_fees, opening_fees
+from keeper.execution.fees import FeeMarket, FeeOracle, market_fees, opening_fees
 from keeper.execution.guard import Guard, Unlimited
 from keeper.execution.nonces import next_nonce
+from keeper.execution.replacing import Rehearse, Replacer, StillUnhealthy, expired
 from keeper.execution.signer import Unsigned
 from keeper.execution.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
-CANCEL_GAS: Final = Gas(21_000)
-"""What a transfer of nothing to oneself takes."""
-
-StillUnhealthy = Callable[[MarketKey, Address], bool]
+ANCHOR_DEPTH = 64
+"""How deep, in blocks, the block lies by which the chain is known again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,7 +34,9 @@ class NodeSubmitter:
 
     One lock orders everything that changes a nonce: the heads and the operator's
     commands. ``max_in_flight`` bounds the nonces that no block consumed yet. ``guard`` holds
-    new batches only: what is in flight, and what a person orders, goes on.
+    new batches only: what is in flight, and what a person orders, goes on. ``rehearse`` runs
+    what is about to be bid up once more. ``fault`` is why the journal cannot be written:
+    then nothing is signed until it can be.
     """
 
     signer: Signer
@@ -48,12 +48,22 @@ class NodeSubmitter:
     explain_seconds: float = 30.0
     explain_pause: float = 1.0
     guard: Guard = field(default_factory=Unlimited)
+    rehearse: Rehearse | None = None
+    fault: str = ""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _head: Head | None = None
     _broadcast: Broadcast = field(init=False)
+    _replacer: Replacer = field(init=False)
 
     def __post_init__(self) -> None:
         self._broadcast = Broadcast(node=self.node, tracker=self.tracker)
+        self._replacer = Replacer(
+            signer=self.signer,
+            tracker=self.tracker,
+            fees=self.fees,
+            bump_after_blocks=self.bump_after_blocks,
+            rehearse=self.rehearse,
+        )
 
     def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
         """Return the accounts of every nonce that no block consumed yet."""
@@ -74,14 +84,15 @@ class NodeSubmitter:
         """
         async with self._lock:
             tracker = self.tracker
-            tracker.book = {one.nonce: one for one in await tracker.journal.open_submissions()}
+            await self._take_up()
+            await tracker.check_same_chain(head, ANCHOR_DEPTH)
             head, count = await self._explained(head)
             await tracker.check_known(
                 await tracker.chain.transaction_count(tracker.sender, "pending")
             )
             for one in self._unconsumed(count):
-                if _expired(one, head):
-                    await self._replace(one, head, AttemptKind.CANCEL)
+                if expired(one, head):
+                    await self._replacer.ordered(one.nonce, head, AttemptKind.CANCEL)
             await self._broadcast.send(self._unconsumed(count), head)
             await self.guard.take_up(tracker, head)
             self._head = head
@@ -89,10 +100,11 @@ class NodeSubmitter:
     async def _explained(self, head: Head) -> tuple[Head, int]:
         """Return a head at which every consumed nonce is explained, and the chain's count."""
         tracker = self.tracker
-        settled = tracker.settled(await tracker.journal.high_water())
         give_up = time.monotonic() + self.explain_seconds
         while True:
             count = await tracker.observe(head)
+            await self._replacer.fill(head, count)
+            settled = tracker.settled(await tracker.journal.high_water())
             if count >= settled and not tracker.unexplained:
                 return head, count
             if time.monotonic() >= give_up:
@@ -118,6 +130,7 @@ class NodeSubmitter:
         """
         async with self._lock:
             self._head = head
+            await self._refuse_faulty()
             await self._refuse_held(head)
             self._refuse_unsettled()
             market, nonce, _ = await asyncio.gather(
@@ -126,22 +139,67 @@ class NodeSubmitter:
             allowed = self.guard.allowed(self._affordable(batches, market), self.tracker, head)
             reached("K2")
             bound = [
-                self._bound(nonce + at, batch, fees, head)
+                self._replacer.opened(nonce + at, batch, fees, head)
                 for at, (batch, fees) in enumerate(allowed)
             ]
             if bound:
                 await seen_through(self._recorded_and_sent(bound, head))
-            await self.guard.keep(head)
+            await self._kept(head)
             if not bound:
                 raise NotBroadcast(self.guard.held)
             return [batch for batch, _ in allowed]
 
     async def _recorded_and_sent(self, bound: Sequence[Submission], head: Head) -> None:
         reached("K3")
-        await self.tracker.journal.record(bound)
+        try:
+            await self.tracker.journal.record(bound)
+        except JournalError as error:
+            self._failed(error)
+            raise
         reached("K4")
         self.tracker.book.update((one.nonce, one) for one in bound)
-        await self._broadcast.send(bound, head)
+        await self._sent(bound, head)
+
+    async def _sent(self, bound: Sequence[Submission], head: Head) -> None:
+        """Send what is recorded; what the node says of it may be lost, the bytes are not."""
+        try:
+            await self._broadcast.send(bound, head)
+        except JournalError as error:
+            self._failed(error)
+
+    async def _kept(self, head: Head) -> None:
+        """Keep the breaker that was tripped; the bytes that it let pass have left already."""
+        try:
+            await self.guard.keep(head)
+        except JournalError as error:
+            self._failed(error)
+
+    def _failed(self, error: JournalError) -> None:
+        """Sign nothing from now on, until the journal can be written again."""
+        self.fault = str(error)
+        log.error("journal_failed reason=%s", error)
+
+    async def _healed(self) -> bool:
+        """Whether the journal can be written; then what it holds is what there is."""
+        if not self.fault:
+            return True
+        try:
+            await self.tracker.journal.probe()
+            await self._take_up()
+        except JournalError as error:
+            self.fault = str(error)
+            return False
+        log.warning("journal_works_again reason=%s", self.fault)
+        self.fault = ""
+        return True
+
+    async def _take_up(self) -> None:
+        found = await self.tracker.journal.open_submissions()
+        self.tracker.book = {one.nonce: one for one in found}
+
+    async def _refuse_faulty(self) -> None:
+        if not await self._healed():
+            raise NotBroadcast(self.fault)
 
     async def order(
         self, to: Address | None, calldata: bytes, gas_limit: Gas, head: Head
@@ -158,13 +216,14 @@ class NodeSubmitter:
         """
         async with self._lock:
             self._head = head
+            await self._refuse_faulty()
             self._refuse_unsettled()
             market, nonce = await asyncio.gather(self._market(head), self._next_nonce())
             fees = market_fees(market, self.fees.policy)
             if fees is None:
                 raise NotBroadcast(f"the base fee {market.base_fee} wei is above the setting's")
             wanted = Unsigned(nonce=nonce, to=to, calldata=calldata, gas_limit=gas_limit, fees=fees)
-            attempt = self._attempt(wanted, AttemptKind.SEND, head)
+            attempt = self._replacer.attempt(wanted, AttemptKind.SEND, head)
             bound = Submission(nonce=nonce, batch=None, attempts=(attempt,))
             await seen_through(self._recorded_and_sent([bound], head))
             return bound
@@ -186,6 +245,8 @@ class NodeSubmitter:
         """
         Look after every open nonce: receipts, then cancel, bump or re-send, lowest first.
 
+        Where the chain or the journal fails, the recorded bytes are sent again all the same.
+
         Raises:
             ForeignKeyUse: a nonce of this key was used by somebody else.
             ChainError: the chain could not be read; nothing was changed.
@@ -193,32 +254,42 @@ class NodeSubmitter:
         """
         async with self._lock:
             self._head = head
-            if not self.tracker.book:
-                await self.guard.observe(self.tracker, head)
+            if not await self._healed():
+                await self._sent(self.tracker.bound(), head)
                 return
-            count = await self.tracker.observe(head)
-            await self.guard.observe(self.tracker, head)
-            unconsumed = self._unconsumed(count)
-            for one in unconsumed:
-                try:
-                    await self._renewed(one, head, still_unhealthy)
-                except NotBroadcast as error:  # its old bytes still are the best offer
-                    log.warning("not_replaced nonce=%d reason=%s", one.nonce, error)
-            await self._broadcast.send(self._unconsumed(count), head)
+            try:
+                await self._followed(head, still_unhealthy)
+            except (ChainError, JournalError) as error:
+                if isinstance(error, JournalError):
+                    self._failed(error)
+                await self._sent(self.tracker.bound(), head)
+                raise
+
+    async def _followed(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
+        tracker = self.tracker
+        if not tracker.book and await tracker.quiet(head):
+            await self.guard.observe(tracker, head)
+            return
+        count = await tracker.observe(head)
+        await self.guard.observe(tracker, head)
+        await self._replacer.fill(head, count)
+        unfunded = frozenset(self._broadcast.unfunded)
+        await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)
+        await self._broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int) -> str:
         """Replace a bound nonce's transaction now; returns the hash, the old one at the cap."""
         async with self._lock:
-            submission, head = self._commanded(nonce)
-            await self._replace(submission, head, submission.newest.kind)
+            head = await self._commanded(nonce)
+            await self._replacer.ordered(nonce, head, AttemptKind.BUMP)
             await self._broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
 
     async def cancel(self, nonce: int) -> str:
         """Replace a bound nonce's transaction by an empty one; returns its hash."""
         async with self._lock:
-            submission, head = self._commanded(nonce)
-            await self._replace(submission, head, AttemptKind.CANCEL)
+            head = await self._commanded(nonce)
+            await self._replacer.ordered(nonce, head, AttemptKind.CANCEL)
             await self._broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
 
@@ -242,11 +313,22 @@ class NodeSubmitter:
         """Whether nothing new is sent, by a limit or by an operator."""
         return bool(self.guard.refusal())
 
-    def _commanded(self, nonce: int) -> tuple[Submission, Head]:
-        bound = {one.nonce: one for one in self.tracker.bound()}
-        if nonce not in bound or self._head is None:
+    @property
+    def hindrance(self) -> str:
+        """Why nothing new may be signed now, whatever the limits say; empty where it may."""
+        if self.fault or self.tracker.finality.violated:
+            return self.fault or self.tracker.finality.violated
+        if self.tracker.unexplained:
+            nonce = min(self.tracker.unexplained)
+            return f"nonce {nonce} was used, and its receipt is not there yet"
+        return ""
+
+    async def _commanded(self, nonce: int) -> Head:
+        """Return the head to act at; an error where the nonce cannot be replaced."""
+        await self._refuse_faulty()
+        if self._head is None or nonce not in {one.nonce for one in self.tracker.bound()}:
             raise ConfigError(f"nonce {nonce} is not waiting", hint="see `keeper tx list`")
-        return bound[nonce], self._head
+        return self._head
 
     def _unconsumed(self, count: int) -> list[Submission]:
         return [one for one in self.tracker.bound() if one.nonce >= count]
@@ -286,9 +368,8 @@ class NodeSubmitter:
 
     def _refuse_unsettled(self) -> None:
         """Raise NotBroadcast where another nonce would not help, or is not to be had."""
-        if self.tracker.unexplained:
-            nonce = min(self.tracker.unexplained)
-            raise NotBroadcast(f"nonce {nonce} was used, and its receipt is not there yet")
+        if self.hindrance:
+            raise NotBroadcast(self.hindrance)
         unfunded = self._broadcast.unfunded & {one.nonce for one in self.tracker.bound()}
         if unfunded:
             raise NotBroadcast(
@@ -317,88 +398,3 @@ class NodeSubmitter:
         if len(able) < len(batches):
             log.warning("batches_held back=%d sent=%d", len(batches) - len(able), len(able))
         return able
-
-    def _bound(self, nonce: int, batch: Batch, fees: Fees, head: Head) -> Submission:
-        wanted = Unsigned(
-            nonce=nonce,
-            to=batch.executor,
-            calldata=batch.calldata,
-            gas_limit=batch.gas_limit,
-            fees=fees,
-        )
-        attempt = self._attempt(wanted, AttemptKind.SEND, head)
-        return Submission(nonce=nonce, batch=batch, attempts=(attempt,))
-
-    def _attempt(self, wanted: Unsigned, kind: AttemptKind, head: Head) -> Attempt:
-        signed = self.signer.sign(wanted)
-        return Attempt(
-            nonce=wanted.nonce,
-            kind=kind,
-            hash=signed.hash,
-            raw=signed.raw,
-            fees=wanted.fees,
-            gas_limit=wanted.gas_limit,
-            to=wanted.to,
-            calldata=wanted.calldata,
-            block_number=head.number,
-        )
-
-    async def _renewed(
-        self, submission: Submission, head: Head, still_unhealthy: StillUnhealthy
-    ) -> None:
-        """Sign a replacement where one is due; the send follows with all the others."""
-        newest, batch = submission.newest, submission.batch
-        if newest.kind is not AttemptKind.CANCEL and batch is not None:
-            earning = [one for one in batch.plans if still_unhealthy(one.market, one.account)]
-            if not earning or _expired(submission, head):
-                await self._replace(submission, head, AttemptKind.CANCEL)
-                return
-        else:
-            earning = []
-        due = head.number - newest.block_number >= self.bump_after_blocks
-        if due and submission.nonce not in self._broadcast.unfunded:
-            await self._replace(submission, head, newest.kind, earning)
-
-    async def _replace(
-        self,
-        submission: Submission,
-        head: Head,
-        kind: AttemptKind,
-        earning: Sequence[Plan] | None = None,
-    ) -> None:
-        """Record a replacement with higher fees; at the cap nothing changes."""
-        newest = submission.newest
-        cancelling = kind is AttemptKind.CANCEL
-        cap = self.fees.policy.max_fee
-        if submission.batch is not None and not cancelling:
-            cap = fee_cap(submission.batch, self.fees.policy, earning)
-        fees = bumped(newest.fees, cap, self.fees.policy, await self._market_now(head))
-        if fees is None:
-            log.warning("fee_cap_reached nonce=%d block=%d", submission.nonce, head.number)
-            return
-        wanted = Unsigned(
-            nonce=submission.nonce,
-            to=self.signer.address if cancelling else newest.to,
-            calldata=b"" if cancelling else newest.calldata,
-            gas_limit=CANCEL_GAS if cancelling else newest.gas_limit,
-            fees=fees,
-        )
-        attempt = self._attempt(wanted, kind if cancelling else AttemptKind.BUMP, head)
-        await self.tracker.journal.add_attempt(attempt)
-        self.tracker.book[submission.nonce] = replace(
-            submission, attempts=(*submission.attempts, attempt)
-        )
-
-    async def _market_now(self, head: Head) -> FeeMarket | None:
-        try:
-            return await self.fees.market(head)
-        except ChainError as error:
-            log.warning("fees_unknown block=%d reason=%s", head.number, error)
-            return None
-
-
-def _expired(submission: Submission, head: Head) -> bool:
-    """Whether the executor would refuse it in any block from here on."""
-    batch = submission.batch
-    acting = batch is not None and submission.newest.kind is not AttemptKind.CANCEL
-    return acting and batch is not None and head.timestamp >= batch.deadline

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from keeper.chain.records import Receipt
-from keeper.domain.errors import ForeignKeyUse, RpcMalformed
+from keeper.domain.errors import ForeignKeyUse, JournalError, RpcMalformed
 from keeper.domain.head import Head
 from keeper.domain.submission import (
     AttemptKind,
@@ -18,6 +18,7 @@ from keeper.domain.submission import (
 from keeper.domain.units import Address, Timestamp
 from keeper.execution.chain import Chain, Emit, Outcomes, SubmitJournal
 from keeper.execution.failpoints import reached
+from keeper.execution.finality import NOTHING_FINAL, Finality
 from keeper.execution.results import failed_outcomes, why_reverted
 from keeper.execution.told import inclusion_event
 
@@ -26,6 +27,12 @@ log = logging.getLogger(__name__)
 MISSING_RECEIPT_BLOCKS = 3
 MISSING_RECEIPT_SECONDS = 15
 """How long, in both, to wait for a used nonce's receipt before it counts as somebody else's."""
+
+
+DEEPEST_REORG = 1_024
+"""How far down, in blocks, what was final by depth alone is looked at again after a reorg."""
+
+_Mined = tuple[Submission, Inclusion]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,10 +49,14 @@ class Tracker:
     outcomes: Outcomes
     emit: Emit
     confirmations: int = 12
+    finality: Finality = field(init=False)
     book: dict[int, Submission] = field(default_factory=dict)
     settlements: int = 0
     _missing: dict[int, Head] = field(default_factory=dict)
     _last: Head | None = None
+
+    def __post_init__(self) -> None:
+        self.finality = Finality(chain=self.chain)
 
     def bound(self) -> list[Submission]:
         """Return the nonces that no block consumed yet, lowest first."""
@@ -77,6 +88,18 @@ class Tracker:
         self._last = head
         return count
 
+    async def quiet(self, head: Head) -> bool:
+        """
+        Whether there is nothing to look after, asking nobody where blocks follow each other.
+
+        Where only the depth says what is final, a reorg may take that back too.
+        """
+        if self.finality.known is None and await self.journal.high_water() is not None:
+            if not await self._is_linear(head):
+                await self._check_included(head)
+            self._last = head
+        return not self.book
+
     @property
     def unexplained(self) -> frozenset[int]:
         """The nonces that the chain consumed and no receipt of ours explains, so far."""
@@ -86,6 +109,25 @@ class Tracker:
         """Return how many nonces are final by the journal: no chain of ours has fewer."""
         own = self.journal.first_nonce if high_water is None else high_water + 1
         return min(self.book, default=own)
+
+    async def check_same_chain(self, head: Head, depth: int) -> None:
+        """
+        Raise JournalError where the journal was made on another chain of the same id.
+
+        It is known by a block ``depth`` below the head that the journal was made at.
+        """
+        if self.journal.anchor is None:
+            deep = await self.chain.head(max(0, head.number - depth))
+            await self.journal.keep_anchor(deep.number, deep.hash)
+            return
+        number, expected = self.journal.anchor
+        if number <= head.number and (await self.chain.head(number)).hash == expected:
+            return
+        raise JournalError(
+            f"the journal was made on a chain whose block {number} is another",
+            hint="the node lags far behind, or the chain was started anew: then give this one"
+            " another journal.path",
+        )
 
     async def check_known(self, count: int) -> None:
         """Raise ForeignKeyUse where the chain consumed nonces that the journal never bound."""
@@ -119,16 +161,16 @@ class Tracker:
         """Return the receipt of any attempt and its block's time, if the chain has that block."""
         for attempt in reversed(submission.attempts):
             receipt = await self.chain.receipt(attempt.hash)
-            block = None if receipt is None else await self._canonical_block(receipt, head)
-            if receipt is not None and block is not None:
+            if receipt is None:
+                continue
+            block = await self._block(receipt.block_number, head)
+            if block.hash == receipt.block_hash:
                 return receipt, block.timestamp
         return None
 
-    async def _canonical_block(self, receipt: Receipt | Inclusion, head: Head) -> Head | None:
-        """Return the block that has the receipt; None where it is not the chain's any more."""
-        same = receipt.block_number == head.number
-        block = head if same else await self.chain.head(receipt.block_number)
-        return block if block.hash == receipt.block_hash else None
+    async def _block(self, number: int, head: Head) -> Head:
+        """Return the chain's block of that number, as far as ``head`` knows it."""
+        return head if number == head.number else await self.chain.head(number)
 
     async def _include(
         self, submission: Submission, receipt: Receipt, timestamp: Timestamp
@@ -143,13 +185,14 @@ class Tracker:
             effective_gas_price=receipt.gas_price,
             plans=await self._plans(submission, receipt),
             timestamp=timestamp,
+            data_fee=receipt.data_fee,
         )
         await self.journal.include(submission.nonce, inclusion)
         reached("K11")
         self.settlements += 1
         done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
         self.book[submission.nonce] = done
-        self.emit(inclusion_event("included", done, inclusion))
+        self._tell("included", done, inclusion)
         reached("K12")
 
     async def _plans(self, submission: Submission, receipt: Receipt) -> tuple[PlanOutcome, ...]:
@@ -169,32 +212,85 @@ class Tracker:
 
     async def _check_included(self, head: Head) -> None:
         """Finalise what is deep enough; re-open what a reorg took back."""
-        linear = self._last is not None and head.parent_hash == self._last.hash
-        for submission in self._included():
-            inclusion = submission.inclusion
-            if inclusion is None:
-                continue
+        included = self._included()
+        deep = {
+            one.nonce
+            for one, inclusion in included
+            if head.number >= inclusion.block_number + self.confirmations
+        }
+        through = await self.finality.through(head, waiting=bool(deep))
+        if not await self._is_linear(head):
+            final = await self._final_above(through, head)
+            included = await self._canonical([*final, *included], head)
+        for submission, inclusion in included:
             reached("K9")
-            deep = head.number >= inclusion.block_number + self.confirmations
-            if linear and not deep:
-                continue
-            gone = inclusion.block_number > head.number
-            if gone or await self._canonical_block(inclusion, head) is None:
-                await self._reopen(submission, inclusion)
-            elif deep:
+            if submission.nonce in deep and (through is None or inclusion.block_number <= through):
                 reached("K10")
                 await self.journal.finalise(submission.nonce)
                 del self.book[submission.nonce]
+                self._tell("final", submission, inclusion)
                 reached("K13")
-                self.emit(inclusion_event("final", submission, inclusion))
 
-    def _included(self) -> Sequence[Submission]:
+    async def _is_linear(self, head: Head) -> bool:
+        """Whether nothing was taken back since the last head that was observed."""
+        last = self._last
+        if last is None or head.number < last.number:
+            return False
+        if head.parent_hash == last.hash:
+            return True
+        return (await self._block(last.number, head)).hash == last.hash
+
+    async def _final_above(self, through: int | None, head: Head) -> list[_Mined]:
+        """
+        Return what the journal has for final and the chain has not, or not yet.
+
+        A depth is a guess, and what was final by it may come back. What the chain itself calls
+        final is not looked at again.
+        """
+        least = max(head.number - DEEPEST_REORG, NOTHING_FINAL if through is None else through)
+        found = await self.journal.final_above(least)
+        return [(one, one.inclusion) for one in found if one.inclusion is not None]
+
+    async def _canonical(self, mined: Sequence[_Mined], head: Head) -> list[_Mined]:
+        """Re-open every nonce whose block is not the chain's any more; return the others."""
+        blocks: dict[int, Head | None] = {}
+        kept: list[_Mined] = []
+        for submission, inclusion in mined:
+            number, final = inclusion.block_number, submission.state is NonceState.FINAL
+            if number not in blocks:
+                blocks[number] = None if number > head.number else await self._block(number, head)
+            block = blocks[number]
+            if block is None and final:
+                continue  # the chain is shorter: it may lag, and says nothing yet
+            if block is None or block.hash != inclusion.block_hash:
+                await self._reopen(submission, inclusion)
+            elif not final:
+                kept.append((submission, inclusion))
+        return kept
+
+    def _included(self) -> list[_Mined]:
         return [
-            self.book[n] for n in sorted(self.book) if self.book[n].state is NonceState.INCLUDED
+            (one, one.inclusion)
+            for _, one in sorted(self.book.items())
+            if one.state is NonceState.INCLUDED and one.inclusion is not None
         ]
 
     async def _reopen(self, submission: Submission, inclusion: Inclusion) -> None:
         await self.journal.reopen(submission.nonce)
         self.settlements += 1
         self.book[submission.nonce] = replace(submission, state=NonceState.BOUND, inclusion=None)
-        self.emit(inclusion_event("reopened", submission, inclusion))
+        self._tell("reopened", submission, inclusion)
+
+    def _tell(self, name: str, submission: Submission, inclusion: Inclusion) -> None:
+        """Emit what became of a nonce, and log it."""
+        log.info(
+            "tx_%s nonce=%d hash=%s block=%d success=%s gas_used=%d net_profit_wei=%d",
+            name,
+            submission.nonce,
+            inclusion.hash,
+            inclusion.block_number,
+            inclusion.success,
+            inclusion.gas_used,
+            inclusion.net_profit,
+        )
+        self.emit(inclusion_event(name, submission, inclusion))

@@ -83,6 +83,7 @@ def _receipts() -> Select[Any]:
             outcomes.c.block_time,
             outcomes.c.gas_used,
             outcomes.c.effective_gas_price,
+            outcomes.c.data_fee,
             outcomes.c.success,
         )
         .join(transactions, transactions.c.id == outcomes.c.transaction_id)
@@ -101,7 +102,7 @@ def _spent(row: Row[Any]) -> Spent:
         nonce=row.nonce,
         block_number=row.block_number,
         timestamp=row.block_time,
-        cost=Wei(row.gas_used * row.effective_gas_price),
+        cost=Wei(row.gas_used * row.effective_gas_price + (row.data_fee or 0)),
         reverted=not row.success if acting else None,
     )
 

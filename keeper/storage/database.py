@@ -34,10 +34,12 @@ class Database:
     ``failures`` counts what could not be committed; ``failing`` says it of the last commit.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, path: Path) -> None:
         self.failures = 0
         self.failing = False
         self._engine = engine
+        self._path = path
+        self._file = _identity(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
 
     async def write(
@@ -60,15 +62,21 @@ class Database:
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Do what ``write`` does, in the caller's thread."""
+        if _identity(self._path) != self._file:
+            self._failed()
+            raise _replaced(self._path)
         try:
             with self._engine.begin() as connection:
                 result = work(connection, *args, **kwargs)
         except SQLAlchemyError as error:
-            self.failures += 1
-            self.failing = True
+            self._failed()
             raise _translated(error) from error
         self.failing = False
         return result
+
+    def _failed(self) -> None:
+        self.failures += 1
+        self.failing = True
 
     def close(self) -> None:
         """Finish what was begun and close the file."""
@@ -102,7 +110,7 @@ def opened(path: Path) -> Database:
     except JournalError:
         engine.dispose()
         raise
-    return Database(engine)
+    return Database(engine, path)
 
 
 def reader(path: Path) -> Engine:
@@ -149,6 +157,22 @@ def _prepared(path: Path) -> None:
             f"the journal {path} has mode {mode:04o}; others must not read or write it",
             hint=f"chmod 600 {path}",
         )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file is there; a commit into one that was deleted would be nowhere."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _replaced(path: Path) -> JournalError:
+    return JournalError(
+        f"the journal's file {path} is gone, or another one is in its place",
+        hint="stop the keeper, put the file back if you can, and start again",
+    )
 
 
 def _for_writing(connection: sqlite3.Connection, _record: object) -> None:

@@ -20,9 +20,12 @@ _PLAN_NUMBERS = frozenset(
     in {
         "amount", "spend", "receive", "module", "gross_profit", "gross_profit_wei", "gas",
         "gas_price", "net_profit", "min_profit", "health_factor", "deadline", "step_gas",
-        "sure_profit", "bad_debt",
+        "sure_profit", "bad_debt", "data_fee", "native_usd_e8",
     }
 )  # fmt: skip
+
+
+_OUTCOME_NUMBERS = frozenset({"profit", "profit_wei", "log_index"})
 
 
 def plan_document(plan: Plan) -> str:
@@ -54,7 +57,7 @@ def outcomes_document(plans: Sequence[PlanOutcome]) -> str:
 def outcomes_from(document: str) -> tuple[PlanOutcome, ...]:
     """Return what ``outcomes_document`` wrote."""
     return tuple(
-        PlanOutcome(**{**one, "profit": int(one["profit"]), "profit_wei": int(one["profit_wei"])})
+        PlanOutcome(**{**one, **{name: int(one[name]) for name in _OUTCOME_NUMBERS & one.keys()}})
         for one in json.loads(document)
     )
 

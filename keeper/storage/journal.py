@@ -1,15 +1,16 @@
 """The journal of one key on one chain: no journal, no signing."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
 from keeper.domain.errors import JournalError
 from keeper.domain.submission import Attempt, Inclusion, NonceState, Submission
-from keeper.domain.units import Address, Timestamp
+from keeper.domain.units import Address, BlockHash, Timestamp
 from keeper.storage import breakers, submissions
 from keeper.storage.database import Database, opened, read, reader
 from keeper.storage.lock import SigningLock
@@ -17,6 +18,14 @@ from keeper.storage.schema import control_actions, identity
 
 LEASE_EPOCH = 0
 """One process signs, and the flock says which: the epoch of leases is not used yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Identity:
+    """Where the journal begins, and the block by which its chain is known."""
+
+    first_nonce: int
+    anchor: tuple[int, BlockHash] | None
 
 
 class Journal:
@@ -28,11 +37,17 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, database: Database, lock: SigningLock, chain_id: int, first_nonce: int
+        self,
+        path: Path,
+        database: Database,
+        lock: SigningLock,
+        chain_id: int,
+        identified: "_Identity",
     ) -> None:
         self.path = path
         self.database = database
-        self.first_nonce = first_nonce
+        self.first_nonce = identified.first_nonce
+        self.anchor = identified.anchor
         self._lock = lock
         self._chain_id = chain_id
         self._water: int | None = None
@@ -66,14 +81,14 @@ class Journal:
             lock.release()
             raise
         try:
-            first = database.write_now(
+            found = database.write_now(
                 _identified, path, chain_id, sender or "", chain_nonce, init=init
             )
         except JournalError:
             database.close()
             lock.release()
             raise
-        return cls(path, database, lock, chain_id, first)
+        return cls(path, database, lock, chain_id, found)
 
     def close(self) -> None:
         """Give the journal back."""
@@ -125,6 +140,23 @@ class Journal:
         """Note that a receipt is deep enough."""
         await self.database.write(submissions.finalise, nonce)
 
+    async def final_above(self, block_number: int) -> list[Submission]:
+        """Return the final nonces whose block is above this one, lowest first."""
+        return await self.database.write(submissions.final_above, block_number)
+
+    async def unbound(self, first: int, last: int) -> list[int]:
+        """Return the nonces from ``first`` to ``last``, both included, that were never bound."""
+        return await self.database.write(submissions.unbound, first, last)
+
+    async def keep_anchor(self, number: int, block_hash: BlockHash) -> None:
+        """Keep a deep block of the chain, by which the chain is known again."""
+        await self.database.write(_keep_anchor, number, block_hash)
+        self.anchor = (number, block_hash)
+
+    async def probe(self) -> None:
+        """Write something that changes nothing; JournalError where nothing can be kept."""
+        await self.database.write(_touch)
+
     async def spent(self, since: Timestamp, newest: int) -> list[Spent]:
         """Return what was mined since a time, and the newest liquidations, by nonce."""
         return await self.database.write(breakers.spent, since, newest)
@@ -174,8 +206,8 @@ def _refuse_used(path: Path, chain_nonce: int, *, init: bool) -> None:
 
 def _identified(
     connection: Connection, path: Path, chain_id: int, sender: str, chain_nonce: int, *, init: bool
-) -> int:
-    """Check whose journal it is, or make it ours; return the first nonce it answers for."""
+) -> _Identity:
+    """Check whose journal it is, or make it ours; return what it answers for."""
     row = connection.execute(select(identity)).first()
     if row is None:
         _refuse_used(path, chain_nonce, init=init)
@@ -188,7 +220,7 @@ def _identified(
                 created_at=submissions.now(),
             )
         )
-        return chain_nonce
+        return _Identity(first_nonce=chain_nonce, anchor=None)
     if row.chain_id != chain_id:
         raise JournalError(
             f"the journal belongs to chain {row.chain_id}, not to chain {chain_id}",
@@ -200,7 +232,19 @@ def _identified(
             f"the journal belongs to {owner}, not to {sender or 'a dry run'}",
             hint="give every key a journal of its own (journal.path)",
         )
-    return int(row.first_nonce)
+    anchored = row.anchor_number is not None
+    return _Identity(
+        first_nonce=int(row.first_nonce),
+        anchor=(row.anchor_number, BlockHash(row.anchor_hash)) if anchored else None,
+    )
+
+
+def _keep_anchor(connection: Connection, number: int, block_hash: BlockHash) -> None:
+    connection.execute(update(identity).values(anchor_number=number, anchor_hash=block_hash))
+
+
+def _touch(connection: Connection) -> None:
+    connection.execute(update(identity).values(id=identity.c.id))
 
 
 def _record_control(connection: Connection, action: str, argument: str, result: str) -> None:

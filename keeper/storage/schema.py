@@ -54,7 +54,10 @@ identity: Final = Table(
     Column("sender", Text, nullable=False),
     Column("first_nonce", Integer, nullable=False),
     Column("created_at", Text, nullable=False),
+    Column("anchor_number", Integer),
+    Column("anchor_hash", Text),
 )
+"""Whose journal it is; the anchor is a deep block of the chain that it was made on."""
 
 transactions: Final = Table(
     "transactions",
@@ -133,9 +136,31 @@ outcomes: Final = Table(
     Column("plans", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("block_time", Integer),
+    Column("data_fee", Amount),
     Index("outcomes_of_transaction", "transaction_id"),
     Index("outcomes_by_time", "block_time"),
 )
+
+bookings: Final = Table(
+    "bookings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("transaction_id", Integer, ForeignKey("transactions.id"), nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("block_number", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("profit", Amount, nullable=False),
+    Column("profit_wei", Amount, nullable=False),
+    Column("booked_at", Text, nullable=False),
+    UniqueConstraint("hash", "log_index", name="one_booking_per_log"),
+    Index("bookings_of_transaction", "transaction_id"),
+)
+"""Profit, one row per log of a receipt: ``booked``, or ``orphaned`` while a reorg has it."""
 
 entries: Final = Table(
     "entries",

@@ -17,6 +17,8 @@ from keeper.domain.submission import (
     NonceState,
     Submission,
 )
+from keeper.domain.units import Wei
+from keeper.storage import bookings
 from keeper.storage.documents import outcomes_document, outcomes_from, plan_document, plan_from
 from keeper.storage.schema import LANE, ROUTE, attempts, intents, outcomes, transactions
 
@@ -138,8 +140,10 @@ def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
             plans=outcomes_document(inclusion.plans),
             created_at=now(),
             block_time=inclusion.timestamp,
+            data_fee=inclusion.data_fee,
         )
     )
+    bookings.book(connection, owner, inclusion, now())
     _move(connection, owner, NonceState.INCLUDED)
 
 
@@ -181,6 +185,33 @@ def submissions_in(
         else query.order_by(transactions.c.nonce.desc()).limit(newest)
     )
     return [_submission(connection, row) for row in connection.execute(query)]
+
+
+def final_above(connection: Connection, block_number: int) -> list[Submission]:
+    """Return the final nonces whose block is above this one, lowest first."""
+    mined = select(outcomes.c.transaction_id).where(
+        outcomes.c.state == NonceState.FINAL, outcomes.c.block_number > block_number
+    )
+    query = (
+        select(transactions)
+        .where(
+            transactions.c.lane == LANE,
+            transactions.c.state == NonceState.FINAL,
+            transactions.c.id.in_(mined),
+        )
+        .order_by(transactions.c.nonce)
+    )
+    return [_submission(connection, row) for row in connection.execute(query)]
+
+
+def unbound(connection: Connection, first: int, last: int) -> list[int]:
+    """Return the nonces from ``first`` to ``last``, both included, that the journal lacks."""
+    found = connection.execute(
+        select(transactions.c.nonce).where(
+            transactions.c.lane == LANE, transactions.c.nonce.between(first, last)
+        )
+    ).scalars()
+    return sorted(set(range(first, last + 1)) - set(found))
 
 
 def _submission(connection: Connection, row: Row[Any]) -> Submission:
@@ -240,6 +271,7 @@ def _inclusion(row: Row[Any]) -> Inclusion:
         effective_gas_price=row.effective_gas_price,
         plans=outcomes_from(row.plans),
         timestamp=row.block_time,
+        data_fee=row.data_fee or Wei(0),
     )
 
 
@@ -276,6 +308,7 @@ def _orphan(connection: Connection, owner: int) -> None:
     connection.execute(
         update(outcomes).where(outcomes.c.transaction_id == owner).values(state="orphaned")
     )
+    bookings.orphan(connection, owner)
 
 
 def _move(connection: Connection, owner: int, state: NonceState) -> None:

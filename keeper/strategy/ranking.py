@@ -270,6 +270,7 @@ def _plan(contender: _Contender, number: int, chosen: Sized) -> Plan:
         min_profit=chosen.min_profit,
         sure_profit=chosen.sure_profit,
         bad_debt=found.outcome.bad_debt,
+        native_usd_e8=terms.valuation.native_usd_e8,
         step_gas=terms.gas_model.step_limit(found.gas_at_most, terms.policy),
         health_factor=candidate.health_factor,
         deadline=candidate.deadline,

@@ -202,18 +202,34 @@ async def test_an_account_that_cannot_be_read_is_not_taken_for_cured():
     assert [one.followed for one in submitters] == [[(1, True)], [(1, False)]]
 
 
-async def test_no_journal_stops_the_node():
-    """Nothing may be signed that cannot be recorded; a supervisor restarts the node."""
+async def test_no_journal_no_signing_and_a_bounded_run_says_so():
+    """Nothing may be signed that cannot be recorded; what was decided is told all the same."""
 
     async def plans(head, snapshots, in_flight):
         return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
 
-    node, _ = a_node(
+    node, events = a_node(
         ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(JournalError("disk full")), plans
     )
 
     with pytest.raises(JournalError, match="disk full"):
         await node.run(blocks=1)
+    assert [(one["event"], one.get("reason")) for one in events] == [
+        ("decision", "not_sent"),
+        ("block", None),
+    ]
+
+
+async def test_a_journal_that_fails_does_not_end_the_watching():
+    """G30: signing is off, and health is read and told at the next block as ever."""
+    flights = [frozenset({("m:1", ALICE)})] * 9
+    broken = RecordingSubmitter(flights=flights, follow_error=JournalError("disk full"))
+    node, events = a_node(ScriptedHeads(1, 2, 3), ScriptedBook({}), broken, drain_seconds=0)
+
+    with pytest.raises(JournalError, match="disk full"):
+        await node.run(blocks=3)
+
+    assert [one["block_number"] for one in events if one["event"] == "block"] == [1, 2, 3]
 
 
 async def test_a_bounded_run_sees_through_what_it_sent():
@@ -250,20 +266,16 @@ async def test_a_follow_that_could_not_send_costs_nothing_else(error):
     assert [one["event"] for one in events] == ["decision", "block"]
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(ForeignKeyUse("stolen"), 5), (JournalError("disk full"), 4)]
-)
-async def test_what_makes_signing_unsafe_ends_the_node(error, code):
+async def test_a_key_that_others_use_ends_the_node():
     """Nothing is decided after it; a supervisor and the exit code say the rest."""
     flights = [frozenset({("m:1", ALICE)})]
-    node, events = a_node(
-        ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(flights=flights, follow_error=error)
-    )
+    stolen = RecordingSubmitter(flights=flights, follow_error=ForeignKeyUse("stolen"))
+    node, events = a_node(ScriptedHeads(1), ScriptedBook({}), stolen)
 
     with pytest.raises(KeeperError) as caught:
         await node.run()
 
-    assert caught.value.exit_code == code
+    assert caught.value.exit_code == 5
     assert events == []
 
 

@@ -85,9 +85,13 @@ class ScriptedChain:
     receipts: dict = field(default_factory=dict)
     blocks: dict = field(default_factory=dict)
     revert: Exception | None = None
+    final: Head | None = None
 
     async def head(self, block=None):
         return self.blocks[block] if block in self.blocks else head(block)
+
+    async def finalized(self):
+        return self.final
 
     async def transaction_count(self, address, block="latest"):
         return self.count
@@ -143,6 +147,23 @@ class DiaryJournal:
     diary: list
     first_nonce: int = 0
     kept: dict = field(default_factory=dict)
+    anchor: tuple | None = None
+
+    async def keep_anchor(self, number, hash_):
+        self.anchor = (number, hash_)
+
+    async def probe(self):
+        pass
+
+    async def final_above(self, number):
+        return [
+            one
+            for _, one in sorted(self.kept.items())
+            if one.state is NonceState.FINAL and one.inclusion.block_number > number
+        ]
+
+    async def unbound(self, first, last):
+        return sorted(set(range(first, last + 1)) - set(self.kept))
 
     async def open_submissions(self):
         return [one for _, one in sorted(self.kept.items()) if one.state is not NonceState.FINAL]
