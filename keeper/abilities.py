@@ -150,3 +150,13 @@ class Advises(Protocol):
         cannot be valued has an advice without cures, and the reason among the impossible.
         """
         ...
+
+
+@runtime_checkable
+class HasDoubts(Protocol):
+    """A snapshot of which some accounts must not be acted upon."""
+
+    @property
+    def doubts(self) -> Mapping[Address, str]:
+        """The accounts in doubt, with why."""
+        ...

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from keeper.audit.inputs import Program
 from keeper.book.follower import Progress
 from keeper.chain.abi import selector
 from keeper.chain.heads import Heads, Pace
 from keeper.chain.sender import Sender
 from keeper.config import Settings
+from keeper.config.hashing import settings_hash
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.plan import Plan
@@ -38,13 +40,17 @@ from keeper.ports import MarketSnapshot, Simulator, Submitter
 from keeper.rehearsal import Repeats
 from keeper.session import Session, opened
 from keeper.storage.decisions import DecisionJournal
+from keeper.storage.inputs import Recorder
 from keeper.storage.journal import Journal
 from keeper.storage.paper import PaperLedger
 from keeper.storage.places import file_of
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
+from keeper.version import code_version
 from keeper.wallet import an_operator, hot_address, in_flight_limit, is_operator
 from keeper.watching import watch_of, watched
+from keeper.wiring import FORMS
+from keeper.witness import witnessed
 
 log = logging.getLogger(__name__)
 
@@ -175,10 +181,23 @@ async def _parts(
     planner = await _planner(session, simulators, fees)
     return _Parts(
         submitter=submitter,
-        decisions=DecisionJournal(journal.database),
-        decide=partial(decided, planner),
+        decisions=DecisionJournal(
+            journal.database, _recorder(session, options), settings.record.keep_days
+        ),
+        decide=partial(witnessed, planner),
         journal=journal,
     )
+
+
+def _recorder(session: Session, options: RunOptions) -> Recorder:
+    """Return who writes down what decisions are made of."""
+    program = Program(
+        chain_id=session.settings.chain.id,
+        code=code_version(),
+        settings=settings_hash(session.settings),
+        mode=str(options.mode),
+    )
+    return Recorder(program=program, forms=FORMS)
 
 
 async def live_submitter(

@@ -30,7 +30,7 @@ from keeper.observe.events import (
 )
 from keeper.observe.stages import Stage, Unwatched, Watch
 from keeper.pipeline import Decided, InFlight
-from keeper.ports import DecisionLog, HeadSource, MarketBook, MarketSnapshot, Submitter
+from keeper.ports import DecisionLog, Given, HeadSource, MarketBook, MarketSnapshot, Submitter
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Node:
         await self._submitted(result)
         self._tell_decisions(result.decisions, head)
         accounts = self._tell_block(head, snapshots)
-        await self._recorded(result)
+        await self._recorded(result, snapshots)
         self.watch.passed(Stage.RECORDED, head)
         self.watch.done(head, accounts)
         if not sent_before and not result.batches:
@@ -166,10 +166,11 @@ class Node:
         self.watch.skipped(head, error)
         log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
 
-    async def _recorded(self, result: Decided) -> None:
+    async def _recorded(self, result: Decided, snapshots: Sequence[MarketSnapshot]) -> None:
         """Keep what was decided; a journal that fails stops signing, not watching."""
+        given = Given(snapshots=snapshots, inputs=result.inputs)
         try:
-            await self.decisions.record(result.head, result.decisions, result.health)
+            await self.decisions.record(result.head, result.decisions, result.health, given)
         except JournalError as error:
             self._unkept = error
             log.warning("not_recorded block=%d reason=%s", result.head.number, error)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from keeper.audit.inputs import Inputs
 from keeper.domain.account import AccountHealth
 from keeper.domain.curve import ExitCurve, Route
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
@@ -51,12 +52,17 @@ class Planner:
 
 @dataclass(slots=True, kw_only=True)
 class Decided:
-    """Everything decided at one head; the batches hold the plans in the order of sending."""
+    """
+    Everything decided at one head; the batches hold the plans in the order of sending.
+
+    ``inputs`` is what was told from outside, where somebody wrote it down.
+    """
 
     head: Head
     decisions: list[Decision] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     health: dict[tuple[MarketKey, Address], AccountHealth] = field(default_factory=dict)
+    inputs: Inputs | None = None
 
 
 async def decided(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from keeper.audit.inputs import Inputs
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.curve import Route
 from keeper.domain.decision import Decision
@@ -361,6 +362,14 @@ class Submitter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What deciding about a block was given: the markets, and what was told from outside."""
+
+    snapshots: Sequence[MarketSnapshot]
+    inputs: Inputs | None
+
+
 class DecisionLog(Protocol):
     """What was decided and why, kept."""
 
@@ -369,6 +378,7 @@ class DecisionLog(Protocol):
         head: Head,
         decisions: Sequence[Decision],
         health: Mapping[tuple[MarketKey, Address], AccountHealth],
+        given: Given | None = None,
     ) -> None:
-        """Store what changed since the last block, and the block's digest."""
+        """Store what changed since the last block, made of what, and the block's digest."""
         ...

@@ -6,17 +6,19 @@ A protocol is ``keeper/protocols/<protocol>/adapter.py``, a venue
 settings) and ``build``.
 """
 
+import functools
 import importlib
 import importlib.util
 import pkgutil
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import keeper.protocols
 import keeper.quotes
 from keeper.config import Market, Plugged, SettingsInvalid, Venue, nearest, validated
 from keeper.config.problems import Problem
 from keeper.domain.units import Address
+from keeper.forms import Forms, MarketForm, VenueForm
 from keeper.ports import ChainReader, ExitVenue, LendingMarket
 
 
@@ -68,6 +70,31 @@ def venue_addresses(settings: Venue) -> dict[str, Address]:
             }
         )
     return found
+
+
+def market_form(protocol: str) -> MarketForm | None:
+    """Return a protocol's form for the record; None where it has none."""
+    found: MarketForm | None = _form(keeper.protocols, protocol)
+    return found
+
+
+def venue_form(kind: str) -> VenueForm | None:
+    """Return the form for the record of a kind of venue; None where it has none."""
+    found: VenueForm | None = _form(keeper.quotes, kind)
+    return found
+
+
+FORMS: Final = Forms(market=market_form, venue=venue_form)
+"""The forms for the record of all adapters, by name."""
+
+
+@functools.cache
+def _form(package: ModuleType, name: str) -> Any:  # noqa: ANN401 (a module that is the form)
+    where = f"{package.__name__}.{name}"
+    if not name.isidentifier() or importlib.util.find_spec(where) is None:
+        return None
+    found = importlib.util.find_spec(f"{where}.record")
+    return None if found is None else importlib.import_module(f"{where}.record")
 
 
 def adapters(package: ModuleType) -> list[str]:

@@ -8,6 +8,7 @@ text. Floats have no form here.
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
 import re
@@ -120,12 +121,17 @@ def _restored(kind: Any, document: Any) -> object:  # noqa: ANN401 (any annotati
     if origin is not None:
         return _generic(origin, typing.get_args(kind), document)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         known = {f.name for f in dataclasses.fields(kind)}
         if document.keys() - known:
             raise ValueError(f"{kind.__name__} has no {min(document.keys() - known)}")
         return kind(**{name: _restored(hints[name], one) for name, one in document.items()})
     return _scalar(kind, document)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _base(kind: Any) -> Any:  # noqa: ANN401 (any annotation)

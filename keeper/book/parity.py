@@ -132,7 +132,9 @@ class Parity:
         for (market, account), difference in self._doubted.items():
             by_market.setdefault(market, {})[account] = difference
         return [
-            cast(MarketSnapshot, Guarded(one, by_market[one.market]))
+            Guarded.by_words(
+                one, {who: _words(what) for who, what in by_market[one.market].items()}
+            )
             if one.market in by_market
             else one
             for one in snapshots
@@ -142,9 +144,14 @@ class Parity:
 class Guarded:
     """A snapshot in every respect, but for what may be done with the accounts in doubt."""
 
-    def __init__(self, snapshot: MarketSnapshot, doubted: Mapping[Address, Difference]) -> None:
+    def __init__(self, snapshot: MarketSnapshot, doubts: Mapping[Address, str]) -> None:
         self._snapshot = snapshot
-        self._doubted = doubted
+        self.doubts = doubts
+
+    @classmethod
+    def by_words(cls, snapshot: MarketSnapshot, doubts: Mapping[Address, str]) -> MarketSnapshot:
+        """Return the snapshot with these accounts in doubt, each with what is said of it."""
+        return cast(MarketSnapshot, cls(snapshot, doubts))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the snapshot has)
         return getattr(self._snapshot, name)
@@ -153,14 +160,17 @@ class Guarded:
         self, account: Address, window: Window
     ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
         """Return the snapshot's; for an account in doubt nothing, with what differs."""
-        difference = self._doubted.get(account)
-        if difference is None:
+        detail = self.doubts.get(account)
+        if detail is None:
             return self._snapshot.opportunities(account, window)
-        detail = (
-            f"the book differs from the contract: {difference.what} is {difference.ours}"
-            f" here and {difference.theirs} there"
-        )
         return (), (Refusal(reason=SkipReason.PARITY, detail=detail),)
+
+
+def _words(difference: Difference) -> str:
+    return (
+        f"the book differs from the contract: {difference.what} is {difference.ours}"
+        f" here and {difference.theirs} there"
+    )
 
 
 def auditing(snapshots: Sequence[MarketSnapshot]) -> dict[MarketKey, AuditsItself]:

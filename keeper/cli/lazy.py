@@ -42,6 +42,10 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
         target="keeper.cli.audit:app",
         help="Hold the book against the contracts, the record against its hashes.",
     ),
+    "replay": CommandSpec(
+        target="keeper.cli.replay:command",
+        help="Make recorded decisions again, from the record alone.",
+    ),
     "tx": CommandSpec(target="keeper.cli.tx:app", help="The journal's intents and attempts."),
     "notify": CommandSpec(
         target="keeper.cli.notify:app", help="Channels: test them, see what was told."

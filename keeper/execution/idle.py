@@ -7,6 +7,7 @@ from keeper.domain.decision import Decision
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
 from keeper.domain.units import Address, Gas, MarketKey, Wei
+from keeper.ports import Given
 
 
 class Forgetful:
@@ -17,6 +18,7 @@ class Forgetful:
         head: Head,
         decisions: Sequence[Decision],
         health: Mapping[tuple[MarketKey, Address], AccountHealth],
+        given: Given | None = None,
     ) -> None:
         """Forget it."""
 

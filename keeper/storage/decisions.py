@@ -9,14 +9,16 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from keeper.audit.canonical import Documents, canonical, plain, sha256
+from keeper.audit.canonical import Documents, Part, canonical, plain, sha256
 from keeper.audit.chain import Entry, NewEntry
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
 from keeper.domain.units import Address, MarketKey, Wei
+from keeper.ports import Given
 from keeper.storage.database import Database
-from keeper.storage.record import append, entries_of
+from keeper.storage.inputs import Recorder
+from keeper.storage.record import DAY, append, entries_of, prune_older
 
 DECISION: Final = "decision"
 DIGEST: Final = "digest"
@@ -76,8 +78,14 @@ def history(connection: Connection, account: Address) -> list[StoredDecision]:
 class DecisionJournal:
     """The journal's decisions; permanent dust is one entry, not one a block."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, recorder: Recorder | None = None, keep_days: int | None = None
+    ) -> None:
+        """Without a recorder nothing is said of what decisions are made of."""
         self._database = database
+        self._recorder = recorder
+        self._keep_days = keep_days
+        self._pruned_at = 0
         self._last: dict[Key, Verdict] = {}
 
     async def record(
@@ -85,12 +93,16 @@ class DecisionJournal:
         head: Head,
         decisions: Sequence[Decision],
         health: Mapping[Key, AccountHealth],
+        given: Given | None = None,
     ) -> None:
-        """Put on record what changed since the last block, and the block's digest."""
-        block = _Block(head=head, health=health)
+        """Put on record what changed since the last block, made of what, and the digest."""
+        block = _Block(head=head, health=health, given=given, recorder=self._recorder)
         await asyncio.to_thread(block.read, decisions, self._last)
         await self._database.write(append, block.entries, block.documents)
         self._last = block.verdicts
+        if self._keep_days is not None and head.timestamp - self._pruned_at >= DAY:
+            self._pruned_at = head.timestamp
+            await self._database.write(prune_older, self._keep_days)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,6 +111,8 @@ class _Block:
 
     head: Head
     health: Mapping[Key, AccountHealth]
+    given: Given | None
+    recorder: Recorder | None
     entries: list[NewEntry] = field(default_factory=list)
     documents: Documents = field(default_factory=dict)
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
@@ -114,10 +128,19 @@ class _Block:
                 news.append(one)
                 before = verdict
             self.verdicts[key] = before
-        self.entries += [self._decision(one) for one in news]
+        inputs = self._inputs(news)
+        self.entries += [self._decision(one, inputs) for one in news]
         self.entries.append(self._entry(DIGEST, _digest(self.head, ordered)))
 
-    def _decision(self, decision: Decision) -> NewEntry:
+    def _inputs(self, news: Sequence[Decision]) -> object | None:
+        """Return a reference to what all of this block's news was made of; None if unknown."""
+        if not news or self.recorder is None or self.given is None:
+            return None
+        subjects = [(one.market, one.account) for one in news]
+        document = self.recorder.document(self.head, self.given, subjects)
+        return None if document is None else plain(Part(document), self.documents)
+
+    def _decision(self, decision: Decision, inputs: object | None) -> NewEntry:
         action, reason, net_profit = _verdict(decision)
         health = self.health.get((decision.market, decision.account))
         body = {
@@ -129,8 +152,8 @@ class _Block:
             "profit_band": profit_band(net_profit),
             "health_factor": None if health is None else health.health_factor,
             "health": health,
-            "plan": decision.plan if isinstance(decision, Liquidate) else None,
-            "inputs": None,
+            "decision": decision,
+            "inputs": inputs,
         }
         return self._entry(DECISION, body, decision.market, decision.account)
 

@@ -103,7 +103,7 @@ class RecordingSubmitter:
 
 
 class ListLog(list):
-    async def record(self, head, decisions, health):
+    async def record(self, head, decisions, health, given=None):
         self.append((head.number, [one.reason for one in decisions if isinstance(one, Skip)]))
 
 

@@ -86,6 +86,16 @@ class Depth:
         """Whether no liquidity is known anywhere."""
         return not any(self._active)
 
+    @property
+    def below_all(self) -> int:
+        """The liquidity below the lowest known tick."""
+        return self._active[0]
+
+    def net_liquidity(self) -> tuple[tuple[int, int], ...]:
+        """Return the known ticks with the liquidity that each adds for a rising price."""
+        pairs = zip(self._ticks, self._active, self._active[1:], strict=False)
+        return tuple((at, after - before) for at, before, after in pairs)
+
     def active(self, tick: int) -> int:
         """Return the liquidity active at a tick."""
         return self._active[bisect_right(self._ticks, tick)]

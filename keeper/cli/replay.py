@@ -1,0 +1,111 @@
+"""``keeper replay``: recorded decisions made again from the record alone."""
+
+import asyncio
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from sqlalchemy import Connection
+
+from keeper.audit.canonical import Documents
+from keeper.audit.chain import Entry
+from keeper.cli.options import ConfigOption, JsonOption, SetOption
+from keeper.cli.output import print_json, print_line
+from keeper.cli.records import RecordOption, read_record, record_path
+from keeper.config import load, overrides
+from keeper.domain.errors import ConfigError
+from keeper.replay import Replayed, inputs_of, replayed
+from keeper.storage.decisions import DECISION
+from keeper.storage.record import documents_of, entries_of_kinds, entry
+from keeper.version import code_version
+from keeper.wiring import FORMS
+
+DIFFERS_EXIT: Final = 3
+"""The exit code where a decision came out otherwise."""
+
+
+def command(
+    decision: Annotated[
+        int | None,
+        typer.Argument(min=1, metavar="DECISION", help="The entry's number, as explain tells it."),
+    ] = None,
+    config: ConfigOption = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every decision on record.")] = False,
+    whose: RecordOption = None,
+    as_json: JsonOption = False,
+    override: SetOption = None,
+) -> None:
+    """Make a recorded decision again, from the record alone, and compare every figure."""
+    if every == (decision is not None):
+        raise ConfigError("nothing says which decision", hint="its number, or --all")
+    path = record_path(load(config, overrides(override)).settings, whose)
+    found = [
+        one
+        for entries, texts in _stored(path, decision)
+        for one in asyncio.run(replayed(entries, texts, FORMS))
+    ]
+    if as_json:
+        print_json({"decisions": [document(one) for one in found]})
+    else:
+        _print(found, one_by_one=not every)
+    if any(one.differences for one in found):
+        raise typer.Exit(DIFFERS_EXIT)
+
+
+def _stored(path: Path, number: int | None) -> Iterator[tuple[list[Entry], Documents]]:
+    """Yield the wanted decisions by what they were made of, with the texts of that."""
+
+    def wanted(connection: Connection) -> list[Entry]:
+        if number is None:
+            return list(entries_of_kinds(connection, DECISION))
+        found = entry(connection, number)
+        if found is None or found.kind != DECISION:
+            raise ConfigError(
+                f"entry {number} is no decision on record", hint="see `keeper explain ACCOUNT`"
+            )
+        return [found]
+
+    for _, group in itertools.groupby(read_record(path, wanted), inputs_of):
+        entries = list(group)
+        body = entries[0].body
+        yield entries, read_record(path, functools.partial(documents_of, text=body))
+
+
+def document(one: Replayed) -> dict[str, object]:
+    """Return a replay for scripts."""
+    return {
+        "entry": one.entry,
+        "same": one.same,
+        "missing": one.missing or None,
+        "recorded_by": one.recorded_by or None,
+        "replayed_by": code_version(),
+        "differences": [
+            {"field": each.field, "recorded": each.recorded, "replayed": each.replayed}
+            for each in one.differences
+        ],
+    }
+
+
+def _print(found: Sequence[Replayed], *, one_by_one: bool) -> None:
+    for one in found:
+        if one.missing:
+            print_line(f"entry {one.entry}: not replayed: {one.missing}")
+        elif one.differences:
+            by_other = one.recorded_by != code_version()
+            code = f" (recorded by {one.recorded_by})" if by_other else ""
+            print_line(f"entry {one.entry}: comes out otherwise{code}")
+            for each in one.differences:
+                print_line(f"  {each.field}: recorded {each.recorded}, now {each.replayed}")
+        elif one_by_one:
+            print_line(f"entry {one.entry}: the same, to the last integer")
+    if not one_by_one:
+        same = sum(one.same for one in found)
+        missing = sum(bool(one.missing) for one in found)
+        print_line(
+            f"{len(found)} decisions: {same} the same, {len(found) - same - missing} otherwise,"
+            f" {missing} without what they were made of"
+        )

@@ -1,0 +1,64 @@
+"""What a pool and its accounts are made of, for the record, and a snapshot made of that again."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from keeper.audit.canonical import Part, restored
+from keeper.domain.head import Head
+from keeper.domain.units import Address
+from keeper.ports import MarketSnapshot
+from keeper.protocols.aave_v3.model import Account, PoolState, ReserveState
+from keeper.protocols.aave_v3.snapshot import AaveSnapshot
+
+VERSION: Final = "1"
+
+
+def market_facts(snapshot: MarketSnapshot) -> object:
+    """
+    Return everything that the contracts said of the pool but its accounts.
+
+    What seldom changes, and each reserve, is a part of its own: stored once while it is the same.
+    """
+    pool = _own(snapshot).pool
+    reserves = {at: Part(_reserve(state)) for at, state in pool.reserves.items()}
+    own = {field.name: getattr(pool, field.name) for field in dataclasses.fields(pool)}
+    return {
+        "version": VERSION,
+        "pool": own | {"structure": Part(pool.structure), "reserves": reserves},
+    }
+
+
+def _reserve(state: ReserveState) -> object:
+    own = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    return own | {"reserve": Part(state.reserve)}
+
+
+def account_facts(snapshot: MarketSnapshot, account: Address) -> object | None:
+    """Return the account's flags, eMode and holdings, before interest."""
+    return _own(snapshot).borrowers.get(account)
+
+
+def _own(snapshot: MarketSnapshot) -> AaveSnapshot:
+    """Return the snapshot as this protocol's own; one that is guarded passes for it."""
+    return cast(AaveSnapshot, snapshot)
+
+
+def snapshot_of(
+    head: Head, facts: Mapping[str, Any], accounts: Mapping[Address, object]
+) -> AaveSnapshot:
+    """
+    Return the market of these facts with these accounts of it.
+
+    Raises:
+        ValueError: these are not the facts of a pool, or of another version.
+    """
+    if facts.get("version") != VERSION:
+        raise ValueError(f"facts of version {facts.get('version')}, not {VERSION}")
+    pool = restored(PoolState, facts["pool"])
+    return AaveSnapshot(
+        head=head,
+        pool=dataclasses.replace(pool, reserves=dict(sorted(pool.reserves.items()))),
+        borrowers={one: restored(Account, document) for one, document in accounts.items()},
+        warnings=(),
+    )

@@ -1,0 +1,115 @@
+"""
+A recorded decision, made again from nothing but what is stored, and held against itself.
+
+The code that decides is the running keeper's own (``pipeline.decided``); only what it was told
+from outside comes from the record.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from keeper.audit.canonical import Documents, plain, resolved
+from keeper.audit.chain import Entry
+from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
+from keeper.domain.errors import JournalError
+from keeper.forms import Forms
+from keeper.restaged import Difference, Stage
+
+_UNKNOWN: Final = "what it was made of is not on record"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """
+    A decision made again.
+
+    ``missing`` says why it could not be; ``recorded_by`` is the program that made it first.
+    """
+
+    entry: int
+    decision: Decision | None = None
+    differences: tuple[Difference, ...] = ()
+    missing: str = ""
+    recorded_by: str = ""
+
+    @property
+    def same(self) -> bool:
+        """Whether it came out the same, bit for bit."""
+        return not (self.missing or self.differences)
+
+
+async def replayed(entries: Sequence[Entry], texts: Documents, forms: Forms) -> list[Replayed]:
+    """
+    Make recorded decisions of one block again and compare every figure.
+
+    All of them refer to the same inputs (``inputs_of``). ``texts`` are the stored texts that
+    these refer to, however indirectly.
+
+    Raises:
+        JournalError: what is stored is no record of this version, or part of it is missing.
+    """
+    first = entries[0]
+    if inputs_of(first) is None:
+        return [Replayed(entry=one.id, missing=_UNKNOWN) for one in entries]
+    try:
+        bodies = [json.loads(one.body) for one in entries]
+        document: Any = resolved(bodies[0]["inputs"], texts)
+        stage = Stage.of(document, forms)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise JournalError(
+            f"entry {first.id} cannot be read: {error}",
+            hint="verify the record with `keeper audit verify`",
+        ) from error
+    mine = await stage.decided()
+    return [
+        Replayed(
+            entry=one.id,
+            decision=found,
+            differences=(*stage.complaints, *_compared(found, body["decision"])),
+            recorded_by=stage.stored.program.code,
+        )
+        for one, body in zip(entries, bodies, strict=True)
+        for found in [mine.get((one.market, one.account))]
+    ]
+
+
+def inputs_of(entry: Entry) -> str | None:
+    """Return the hash of what a decision was made of; None where that is not on record."""
+    inputs = json.loads(entry.body).get("inputs")
+    return None if inputs is None else str(inputs["sha256"])
+
+
+def _compared(mine: Decision | None, recorded: Mapping[str, Any]) -> list[Difference]:
+    """Return what differs; a liquidation that was not sent is compared with what was to be."""
+    if isinstance(mine, Liquidate) and recorded.get("reason") == SkipReason.NOT_SENT:
+        mine = Skip(
+            market=mine.market,
+            account=mine.account,
+            reason=SkipReason.NOT_SENT,
+            detail=str(recorded.get("detail")),
+            net_profit=mine.plan.net_profit,
+        )
+    if mine is None:
+        return [Difference(field="decision", recorded="one", replayed="none")]
+    return list(_differences("", recorded, plain(mine)))
+
+
+def _differences(where: str, recorded: object, mine: object) -> Sequence[Difference]:
+    """Return every leaf that differs, by its dotted name."""
+    if isinstance(recorded, Mapping) and isinstance(mine, Mapping):
+        names = sorted(recorded.keys() | mine.keys())
+        pairs = [(name, recorded.get(name), mine.get(name)) for name in names]
+    elif isinstance(recorded, list) and isinstance(mine, list) and len(recorded) == len(mine):
+        pairs = [(str(at), *pair) for at, pair in enumerate(zip(recorded, mine, strict=True))]
+    elif recorded == mine:
+        return []
+    else:
+        return [Difference(field=where, recorded=_text(recorded), replayed=_text(mine))]
+    dot = f"{where}." if where else ""
+    return [one for name, *pair in pairs for one in _differences(f"{dot}{name}", *pair)]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

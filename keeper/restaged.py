@@ -1,0 +1,241 @@
+"""A recorded block set up again: its markets, and everything that was told from outside."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from keeper.audit.canonical import restored, sha256
+from keeper.audit.inputs import VERSION, Native, StoredInputs, StoredSimulation
+from keeper.book.parity import Guarded
+from keeper.domain.curve import Route
+from keeper.domain.decision import Decision
+from keeper.domain.errors import RpcRefused
+from keeper.domain.exits import Exits, Pair
+from keeper.domain.head import Basis, Head
+from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.reads import Call
+from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
+from keeper.domain.value import Valuation
+from keeper.execution.simulator import ExecutorSimulator
+from keeper.forms import Forms, MarketForm, VenueForm
+from keeper.pipeline import Planner, decided
+from keeper.ports import MarketSnapshot
+
+_FIELDS: Final = frozenset(one.name for one in dataclasses.fields(StoredInputs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A figure that came out otherwise: its place, as recorded and as made again."""
+
+    field: str
+    recorded: str
+    replayed: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """The recorded block; ``complaints`` grow where deciding again asks for something else."""
+
+    stored: StoredInputs
+    snapshots: Sequence[MarketSnapshot]
+    exits: Sequence[tuple[str, Exits | None]]
+    complaints: list[Difference] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], forms: Forms) -> "Stage":
+        """Return the stage of a document; ValueError, KeyError or TypeError where it is none."""
+        if document["version"] != VERSION:
+            raise ValueError(f"inputs of version {document['version']}, not {VERSION}")
+        stored = restored(StoredInputs, {name: document[name] for name in _FIELDS})
+        accounts: dict[str, dict[Address, object]] = {}
+        for market, account, facts in document["accounts"]:
+            if facts is not None:
+                accounts.setdefault(market, {})[Address(account)] = facts
+        snapshots = [
+            _market_form(forms, market).snapshot_of(stored.head, facts, accounts.get(market, {}))
+            for market, facts in document["markets"]
+        ]
+        return cls(
+            stored=stored,
+            snapshots=[_doubted(one, stored) for one in snapshots],
+            exits=[
+                (one["kind"], _exits(one["exits"], _venue_form(forms, one["kind"])))
+                for one in document["venues"]
+            ],
+        )
+
+    async def decided(self) -> dict[tuple[str | None, str | None], Decision]:
+        """Decide again, as the running keeper does; return the decisions by their subject."""
+        stored, left = self.stored, list(self.stored.simulations)
+        simulators = {
+            number: _Simulator(number, left, self)
+            for number in sorted(set(stored.executors.values()))
+        }
+        planner = Planner(
+            venues=[_Venue(kind, exits) for kind, exits in self.exits],
+            simulators={key: simulators[number] for key, number in stored.executors.items()},
+            fees=_Fees(stored),
+            valuer=_Valuer(stored.native),
+            policy=stored.policy,
+            gas_model=stored.gas_model,
+            deadline_seconds=stored.deadline_seconds,
+            next_timestamp=self._next_timestamp,
+        )
+        result = await decided(
+            planner,
+            stored.head,
+            self.snapshots,
+            frozenset(stored.in_flight),
+            restraint=stored.restraint,
+        )
+        if left:
+            self.complain("simulations", str(len(stored.simulations)), f"{len(left)} fewer")
+        return {(one.market, one.account): one for one in result.decisions}
+
+    def complain(self, where: str, recorded: str, mine: str) -> None:
+        """Note that something was asked for otherwise than it was recorded."""
+        self.complaints.append(Difference(field=where, recorded=recorded, replayed=mine))
+
+    async def _next_timestamp(self, head: Head) -> Timestamp:
+        return self.stored.next_timestamp or Timestamp(head.timestamp + 1)
+
+
+def _doubted(snapshot: MarketSnapshot, stored: StoredInputs) -> MarketSnapshot:
+    """Return the snapshot with whoever differed from the contracts held back again."""
+    found = {
+        who: text for (market, who), text in stored.doubts.items() if market == snapshot.market
+    }
+    return Guarded.by_words(snapshot, found) if found else snapshot
+
+
+def _market_form(forms: Forms, market: str) -> MarketForm:
+    found = forms.market(market.partition(":")[0])
+    if found is None:
+        raise ValueError(f"this program has no form for {market}")
+    return found
+
+
+def _venue_form(forms: Forms, kind: str) -> VenueForm:
+    found = forms.venue(kind)
+    if found is None:
+        raise ValueError(f"this program has no form for the venue {kind}")
+    return found
+
+
+def _exits(document: Mapping[str, Any] | None, venue: VenueForm) -> Exits | None:
+    if document is None:
+        return None
+    return Exits(
+        routes=restored(dict[Pair, tuple[Route, ...]], document["routes"]),
+        curves={Address(pool): venue.curve_of(one) for pool, one in document["curves"].items()},
+        lenders={
+            Address(token): tuple(venue.lender_of(one) for one in lenders)
+            for token, lenders in document["lenders"].items()
+        },
+        factories=restored(dict[Address, Address], document["factories"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fees:
+    """
+    What gas cost.
+
+    Where the price was asked for it is also the floor: somebody else's bonus was the reason to
+    ask, and once it is known everybody is judged by it.
+    """
+
+    stored: StoredInputs
+
+    def floor(self, head: Head) -> Wei:  # noqa: ARG002 (the port's)
+        known = self.stored.gas_floor if self.stored.gas_price is None else self.stored.gas_price
+        return Wei(0) if known is None else known
+
+    async def gas_price(self, head: Head) -> Wei:
+        return self.floor(head)
+
+
+@dataclass(frozen=True, slots=True)
+class _Valuer:
+    native: Mapping[MarketKey, Native | None]
+
+    async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
+        known = self.native.get(snapshot.market)
+        if known is None:
+            return None
+        return Valuation(
+            prices=snapshot.prices,
+            base_unit=snapshot.base_unit,
+            native_price=known.native_price,
+            usd_per_base=known.usd_per_base,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Venue:
+    kind: str
+    answer: Exits | None
+
+    async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:  # noqa: ARG002 (the port's)
+        if self.answer is None:
+            raise RpcRefused("the venue did not answer then")
+        return self.answer
+
+    async def wrapped_native(self) -> Address:
+        raise RpcRefused("not on record")
+
+    async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:  # noqa: ARG002 (the port's)
+        raise RpcRefused("not on record")
+
+
+@dataclass(frozen=True, slots=True)
+class _Simulator:
+    """One executor: makes the very transactions, and answers as the node did then."""
+
+    number: int
+    left: list[StoredSimulation]
+    stage: Stage
+
+    def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
+        known = (one for one in self.stage.stored.simulations if one.executor == self.number)
+        simulation = next(known, None)
+        maker = ExecutorSimulator(
+            _NoChain(),
+            executor=Address("") if simulation is None else simulation.address,
+            operator=Address(""),
+            step_gas=lambda plan: plan.step_gas,
+            builder_share_bps=self.stage.stored.policy.builder_share_bps,
+        )
+        return maker.batch(plans, net_profit=net_profit, gas_limit=gas_limit)
+
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:  # noqa: ARG002 (the port's)
+        at = len(self.stage.stored.simulations) - len(self.left)
+        known = self.left.pop(0) if self.left else None
+        if known is None or len(known.batches) != len(batches):
+            recorded = 0 if known is None else len(known.batches)
+            self.stage.complain(f"simulation.{at}", f"{recorded} transactions", f"{len(batches)}")
+            unknown = SimulatedBatch(plans=(), gas_used=Gas(0), failure="not on record")
+            return [unknown for _ in batches]
+        for place, (batch, one) in enumerate(zip(batches, known.batches, strict=True)):
+            mine = sha256(batch.calldata.hex())
+            where = f"simulation.{at}.{place}"
+            if mine != one.calldata_sha256:
+                self.stage.complain(f"{where}.calldata", one.calldata_sha256, mine)
+            if batch.gas_limit != one.gas_limit:
+                self.stage.complain(f"{where}.gas_limit", str(one.gas_limit), str(batch.gas_limit))
+        return [one.answer for one in known.batches]
+
+
+class _NoChain:
+    """Nothing is read when a recorded decision is made again."""
+
+    async def simulate_v1(self, payload: Mapping[str, object], basis: Basis) -> list[Any]:  # noqa: ARG002
+        raise RpcRefused("not on record")
+
+    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:  # noqa: ARG002
+        raise RpcRefused("not on record")
+
+    async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:  # noqa: ARG002
+        raise RpcRefused("not on record")

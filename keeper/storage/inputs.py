@@ -1,0 +1,192 @@
+"""What deciding about a block was given, as the document that the record keeps of it."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from keeper.abilities import HasDoubts
+from keeper.audit.canonical import Part, sha256
+from keeper.audit.inputs import (
+    VERSION,
+    Inputs,
+    Program,
+    Simulation,
+    StoredBatch,
+    StoredInputs,
+    StoredSimulation,
+    VenueAnswer,
+    only_of,
+    trimmed,
+)
+from keeper.domain.exits import Exits
+from keeper.domain.head import Head
+from keeper.domain.parity import Subject
+from keeper.domain.units import Address, MarketKey
+from keeper.forms import Forms, MarketForm, VenueForm
+from keeper.ports import Given, MarketSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorder:
+    """
+    Writes down what decisions were made of.
+
+    ``forms`` are the adapters' own.
+    """
+
+    program: Program
+    forms: Forms
+
+    def document(self, head: Head, given: Given, news: Iterable[Subject]) -> object | None:
+        """
+        Return what the decisions about ``news`` were made of, and nothing that cannot matter.
+
+        None where that cannot be written: a market or a venue has no form for the record.
+        """
+        inputs = given.inputs
+        if inputs is None:
+            return None
+        kept = frozenset(news) | inputs.planned
+        own = {one.market: one for one in given.snapshots}
+        if not kept or not all(self._form(market) and market in own for market, _ in kept):
+            return None
+        legs = _legs(own, kept)
+        venues = [self._venue(inputs.venues[at], legs.all) for at in sorted(inputs.venues)]
+        markets = _markets(given.snapshots, kept, legs.debts)
+        if None in venues or not all(self._form(one.market) for one in markets):
+            return None
+        stored = self._stored(head, inputs, kept, _doubts(markets, kept))
+        fields = {one.name: getattr(stored, one.name) for one in dataclasses.fields(stored)}
+        program, policy = Part(stored.program), Part(stored.policy)
+        return {
+            **fields,
+            "program": program,
+            "policy": policy,
+            "gas_model": Part(stored.gas_model),
+            "markets": self._facts(markets),
+            "accounts": self._accounts(own, kept),
+            "venues": venues,
+        }
+
+    def _form(self, market: MarketKey) -> MarketForm | None:
+        return self.forms.market(market.partition(":")[0])
+
+    def _facts(self, markets: Sequence[MarketSnapshot]) -> list[object]:
+        forms = [(one, self._form(one.market)) for one in markets]
+        return [[one.market, Part(form.market_facts(one))] for one, form in forms if form]
+
+    def _accounts(
+        self, own: Mapping[MarketKey, MarketSnapshot], kept: frozenset[Subject]
+    ) -> list[object]:
+        forms = [(market, account, self._form(market)) for market, account in sorted(kept)]
+        return [
+            [market, account, Part(form.account_facts(own[market], account))]
+            for market, account, form in forms
+            if form
+        ]
+
+    def _stored(
+        self,
+        head: Head,
+        inputs: Inputs,
+        kept: frozenset[Subject],
+        doubts: Mapping[Subject, str],
+    ) -> StoredInputs:
+        return StoredInputs(
+            version=VERSION,
+            head=head,
+            program=self.program,
+            policy=inputs.policy,
+            gas_model=inputs.gas_model,
+            deadline_seconds=inputs.deadline_seconds,
+            in_flight=tuple(sorted(inputs.in_flight & kept)),
+            restraint=only_of(inputs.restraint, kept),
+            doubts=doubts,
+            executors=inputs.executors,
+            next_timestamp=inputs.next_timestamp,
+            gas_floor=inputs.gas_floor,
+            gas_price=inputs.gas_price,
+            native={market: inputs.native.get(market) for market in sorted({m for m, _ in kept})},
+            simulations=tuple(_simulation(one) for one in inputs.simulations),
+        )
+
+    def _venue(self, answer: VenueAnswer, tokens: Sequence[Address]) -> object | None:
+        """Return a venue's answer about these tokens; None where its kind has no form for it."""
+        if answer.exits is None:
+            return {"kind": answer.kind, "exits": None}
+        form = self.forms.venue(answer.kind)
+        return form and {
+            "kind": answer.kind,
+            "exits": _exits(trimmed(answer.exits, tokens), form),
+        }
+
+
+def _exits(exits: Exits, form: VenueForm) -> object:
+    return {
+        "routes": exits.routes,
+        "curves": {pool: Part(form.curve_facts(one)) for pool, one in exits.curves.items()},
+        "lenders": {
+            token: [form.lender_facts(one) for one in lenders]
+            for token, lenders in exits.lenders.items()
+        },
+        "factories": exits.factories,
+    }
+
+
+def _simulation(one: Simulation) -> StoredSimulation:
+    pairs = zip(one.batches, one.answers, strict=True)
+    return StoredSimulation(
+        executor=one.executor,
+        address=one.batches[0].executor if one.batches else Address(""),
+        batches=tuple(
+            StoredBatch(
+                calldata_sha256=sha256(batch.calldata.hex()),
+                gas_limit=batch.gas_limit,
+                answer=answer,
+            )
+            for batch, answer in pairs
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Legs:
+    """The tokens that the kept accounts hold or owe, and those that they owe."""
+
+    all: tuple[Address, ...]
+    debts: tuple[Address, ...]
+
+
+def _legs(own: Mapping[MarketKey, MarketSnapshot], kept: frozenset[Subject]) -> _Legs:
+    every, debts = dict[Address, None](), dict[Address, None]()
+    for market, account in sorted(kept):
+        collateral, owed = own[market].balances(account)
+        debts.update(dict.fromkeys(one.token for one in owed))
+        every.update(dict.fromkeys(one.token for one in (*collateral, *owed)))
+    return _Legs(all=tuple(every), debts=tuple(debts))
+
+
+def _markets(
+    snapshots: Sequence[MarketSnapshot], kept: frozenset[Subject], debts: Sequence[Address]
+) -> list[MarketSnapshot]:
+    """Return the markets of the kept accounts, and who else lends what they owe, in order."""
+    concerned = {market for market, _ in kept}
+    known: list[object] = []
+    found: list[MarketSnapshot] = []
+    for snapshot in snapshots:
+        lenders = [one for token in debts for one in snapshot.flash_lenders(token)[0]]
+        fresh = [one for one in lenders if one not in known]
+        if snapshot.market in concerned or fresh:
+            found.append(snapshot)
+            known += fresh
+    return found
+
+
+def _doubts(markets: Sequence[MarketSnapshot], kept: frozenset[Subject]) -> dict[Subject, str]:
+    return {
+        (one.market, account): detail
+        for one in markets
+        if isinstance(one, HasDoubts)
+        for account, detail in one.doubts.items()
+        if (one.market, account) in kept
+    }

@@ -1,0 +1,131 @@
+"""Deciding with somebody who writes down what it was told, and changes nothing of it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from keeper.audit.inputs import Inputs, Native, Simulation, VenueAnswer
+from keeper.domain.curve import Route
+from keeper.domain.errors import RpcMalformed, RpcRefused
+from keeper.domain.exits import Exits, Pair
+from keeper.domain.head import Basis, Head
+from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.restraint import FREE, Restraint
+from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
+from keeper.domain.value import Valuation
+from keeper.pipeline import Decided, InFlight, Planner, decided
+from keeper.ports import ExitVenue, FeeSource, MarketSnapshot, Simulator, Valuer
+
+
+async def witnessed(
+    planner: Planner,
+    head: Head,
+    snapshots: Sequence[MarketSnapshot],
+    in_flight: InFlight = frozenset(),
+    *,
+    restraint: Restraint = FREE,
+) -> Decided:
+    """Do what ``decided`` does, and leave with the answer what it was given."""
+    inputs = Inputs(
+        policy=planner.policy,
+        gas_model=planner.gas_model,
+        deadline_seconds=planner.deadline_seconds,
+        in_flight=in_flight,
+        restraint=restraint,
+    )
+    result = await decided(
+        _beside(planner, inputs), head, snapshots, in_flight, restraint=restraint
+    )
+    result.inputs = inputs
+    return result
+
+
+def _beside(planner: Planner, inputs: Inputs) -> Planner:
+    """Return the planner with every port told to ``inputs``; executors stay one object each."""
+    made: dict[int, _Simulator] = {}
+    simulators: dict[MarketKey, Simulator] = {}
+    for deployment, one in planner.simulators.items():
+        if id(one) not in made:
+            made[id(one)] = _Simulator(one, len(made), inputs)
+        simulators[deployment] = made[id(one)]
+        inputs.executors = {**inputs.executors, deployment: made[id(one)].number}
+
+    async def next_timestamp(head: Head) -> Timestamp:
+        inputs.next_timestamp = await planner.next_timestamp(head)
+        return inputs.next_timestamp
+
+    return replace(
+        planner,
+        venues=[_Venue(one, at, inputs) for at, one in enumerate(planner.venues)],
+        simulators=simulators,
+        fees=_Fees(planner.fees, inputs),
+        valuer=_Valuer(planner.valuer, inputs),
+        next_timestamp=next_timestamp,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fees:
+    fees: FeeSource
+    inputs: Inputs
+
+    def floor(self, head: Head) -> Wei:
+        self.inputs.gas_floor = self.fees.floor(head)
+        return self.inputs.gas_floor
+
+    async def gas_price(self, head: Head) -> Wei:
+        self.inputs.gas_price = await self.fees.gas_price(head)
+        return self.inputs.gas_price
+
+
+@dataclass(frozen=True, slots=True)
+class _Valuer:
+    valuer: Valuer
+    inputs: Inputs
+
+    async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
+        found = await self.valuer.valuation(snapshot)
+        self.inputs.native[snapshot.market] = None if found is None else Native.of(found)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Venue:
+    venue: ExitVenue
+    number: int
+    inputs: Inputs
+
+    @property
+    def kind(self) -> str:
+        return self.venue.kind
+
+    async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
+        try:
+            found = await self.venue.exits(pairs, basis)
+        except (RpcRefused, RpcMalformed):
+            self.inputs.venues[self.number] = VenueAnswer(kind=self.kind, exits=None)
+            raise
+        self.inputs.venues[self.number] = VenueAnswer(kind=self.kind, exits=found)
+        return found
+
+    async def wrapped_native(self) -> Address:
+        return await self.venue.wrapped_native()
+
+    async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
+        return await self.venue.confirmed(route, amount_in, basis)
+
+
+@dataclass(frozen=True, slots=True)
+class _Simulator:
+    simulator: Simulator
+    number: int
+    inputs: Inputs
+
+    def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
+        return self.simulator.batch(plans, net_profit=net_profit, gas_limit=gas_limit)
+
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        answers = await self.simulator.simulated(batches, head)
+        self.inputs.simulations.append(
+            Simulation(executor=self.number, batches=tuple(batches), answers=tuple(answers))
+        )
+        return answers

@@ -1,0 +1,129 @@
+"""Every decision of a day on a chain, made again from the record alone: bit for bit."""
+
+import asyncio
+import contextlib
+import json
+import re
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+from keeper.cli.records import read_record
+from keeper.replay import replayed
+from keeper.storage.record import documents_of, entries_of_kinds
+from keeper.wiring import FORMS
+from tests.chain.conformance.keepers import configured, protocol
+from tests.chain.conformance.world import PRICE_UNIT
+
+NOBODY = 'chain.endpoints=["http://127.0.0.1:1"]'
+"""A node that nobody runs: a replay must not ask."""
+
+GWEI = 10**9
+ON, OFF = True, False
+
+
+@dataclass(frozen=True)
+class Hour:
+    """What happens at once: prices in whole dollars, the price of gas, a reserve's pause."""
+
+    prices: dict
+    pools: bool = True  # whether the pools follow the prices
+    gas: int = 1  # gwei
+    paused: str = ""
+
+
+DAY = (
+    Hour({"WETH": 2_950, "LINK": 14}, gas=900),
+    Hour({"WETH": 2_900, "WBTC": 58_000}),
+    Hour({"WETH": 2_800, "LINK": 12}, pools=False),
+    Hour({"WETH": 2_870}, paused="WETH"),
+    Hour({"WETH": 2_600, "WBTC": 52_000}, pools=False),
+    Hour({"WETH": 2_640}, gas=4_000),
+    Hour({"WETH": 2_000, "LINK": 7, "WBTC": 40_000}, pools=False),
+    Hour({"WETH": 2_100}),
+)
+"""Three hours apart."""
+STEP_SECONDS = 3 * 3_600
+
+
+AMOUNT = re.compile(r'"action":"liquidate"')
+PLEDGED = re.compile(r'"(scaled_supply|collateral)":"([0-9]{7,})"')
+"""What accounts have pledged, by either protocol."""
+
+
+def lived(keeper, day, *arguments):
+    """Run a keeper through a day; every step is seen before the next one comes."""
+    devnet, node = keeper.devnet, keeper.devnet.node
+    with keeper.running(*arguments) as running:
+        for hour in day:
+            devnet.pass_time(STEP_SECONDS)
+            if hour.paused:
+                token = devnet.tokens[hour.paused].address
+                devnet.aave.configurator.send("setReservePause", token, ON)
+            moved = {symbol: dollars * PRICE_UNIT for symbol, dollars in hour.prices.items()}
+            devnet.set_prices(moved, leave_pools=not hour.pools)
+            seen(running, node)
+            node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(hour.gas * GWEI)])
+            node.rpc("evm_mine")
+            seen(running, node)
+            if hour.paused:
+                devnet.aave.configurator.send("setReservePause", token, OFF)
+            node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(GWEI)])
+            node.rpc("evm_mine")
+            seen(running, node)
+        running.process.terminate()
+        running.end()
+
+
+def seen(running, node):
+    """Wait until the keeper has done the newest block."""
+    running.until("block", block=node.block_number())
+
+
+def recorded(path):
+    """Return the decisions on record: market, body."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT market, body FROM entries WHERE kind = 'decision'")
+        return [(market, json.loads(body)) for market, body in rows]
+
+
+def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path):
+    """Two protocols, live: profits, dust, dry pools and what was on its way; no node is asked."""
+    keeper = configured(tmp_path / "keeper", together.devnet, *together.worlds)
+
+    lived(keeper, DAY)
+
+    verified = keeper.command("audit", "verify")
+    assert verified.code == 0, verified.out
+    stored = recorded(keeper.folder / "keeper.sqlite")
+    assert len({protocol(market) for market, _ in stored}) == len(together.worlds)
+    reasons = Counter(body["reason"] for _, body in stored)
+    assert reasons["profitable"] >= 5
+    assert len(reasons) >= 4, reasons
+    replayed = keeper.command("replay", "--all", "--json", "--set", NOBODY)
+    assert replayed.code == 0, replayed.out[:2_000] + replayed.err
+    found = replayed.document["decisions"]
+    assert [one for one in found if not one["same"]] == []
+    assert len(found) == len(stored)
+    differing = otherwise(keeper.folder / "keeper.sqlite")
+    assert any(one.field.startswith("plan.") for one in differing)
+
+
+def otherwise(path):
+    """Replay a liquidation whose account pledged a hundredth less than is on record of it."""
+    work = partial(entries_of_kinds_listed, kind="decision")
+    entry = next(one for one in read_record(path, work) if AMOUNT.search(one.body))
+    texts = read_record(path, partial(documents_of, text=entry.body))
+    changed = {name: PLEDGED.sub(lessened, text) for name, text in texts.items()}
+    assert changed != texts
+    (found,) = asyncio.run(replayed([entry], changed, FORMS))
+    return found.differences
+
+
+def entries_of_kinds_listed(connection, kind):
+    return list(entries_of_kinds(connection, kind))
+
+
+def lessened(match):
+    return f'"{match[1]}":"{int(match[2]) * 99 // 100}"'
