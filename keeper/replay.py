@@ -50,18 +50,10 @@ async def replayed(entries: Sequence[Entry], texts: Documents, forms: Forms) -> 
     Raises:
         JournalError: what is stored is no record of this version, or part of it is missing.
     """
-    first = entries[0]
-    if inputs_of(first) is None:
+    stage = stage_of(entries[0], texts, forms)
+    if stage is None:
         return [Replayed(entry=one.id, missing=_UNKNOWN) for one in entries]
-    try:
-        bodies = [json.loads(one.body) for one in entries]
-        document: Any = resolved(bodies[0]["inputs"], texts)
-        stage = Stage.of(document, forms)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise JournalError(
-            f"entry {first.id} cannot be read: {error}",
-            hint="verify the record with `keeper audit verify`",
-        ) from error
+    bodies = [json.loads(one.body) for one in entries]
     mine = await stage.decided()
     return [
         Replayed(
@@ -73,6 +65,25 @@ async def replayed(entries: Sequence[Entry], texts: Documents, forms: Forms) -> 
         for one, body in zip(entries, bodies, strict=True)
         for found in [mine.get((one.market, one.account))]
     ]
+
+
+def stage_of(entry: Entry, texts: Documents, forms: Forms) -> Stage | None:
+    """
+    Return the block of a recorded decision, set up again; None where it is not on record.
+
+    Raises:
+        JournalError: what is stored is no record of this version, or part of it is missing.
+    """
+    if inputs_of(entry) is None:
+        return None
+    try:
+        document: Any = resolved(json.loads(entry.body)["inputs"], texts)
+        return Stage.of(document, forms)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise JournalError(
+            f"entry {entry.id} cannot be read: {error}",
+            hint="verify the record with `keeper audit verify`",
+        ) from error
 
 
 def inputs_of(entry: Entry) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,16 +13,16 @@ from keeper.chain.abi import checksum
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
+from keeper.cli.recorded import past_of, recorded_stories, refuse_no_address
+from keeper.cli.records import RecordOption, record_path
 from keeper.cli.story import Story, Verdict, document, lines
 from keeper.config import Settings, load, overrides
 from keeper.domain.decision import Decision, Liquidate
-from keeper.domain.errors import ConfigError, JournalError, RpcRefused
+from keeper.domain.errors import ConfigError, RpcRefused
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, TokenUnits
 from keeper.ports import MarketSnapshot
 from keeper.session import Session, opened
-from keeper.storage import database
-from keeper.storage.decisions import StoredDecision, history
 
 ADDRESS_LENGTH = 42
 
@@ -35,12 +36,23 @@ def command(
     block: Annotated[
         int | None, typer.Option("--block", min=0, metavar="N", help="At this block.")
     ] = None,
+    recorded: Annotated[
+        bool,
+        typer.Option(
+            "--recorded", help="From the record alone: no node is asked, not even for --block."
+        ),
+    ] = False,
+    whose: RecordOption = None,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Say why an account was, or was not, liquidated."""
+    """Tell an account's story: tiers, calls, cures, why it was, or was not, liquidated."""
     settings = load(config, overrides(override)).settings
-    stories = asyncio.run(_told(settings, account.strip(), block))
+    path = record_path(settings, whose)
+    if recorded:
+        stories = recorded_stories(path, account.strip(), block, thresholds(settings))
+    else:
+        stories = asyncio.run(_told(settings, account.strip(), block, path))
     if as_json:
         print_json({"stories": [document(one) for one in stories]})
         return
@@ -49,12 +61,12 @@ def command(
             print_line(line)
 
 
-async def _told(settings: Settings, wanted: str, block: int | None) -> list[Story]:
+async def _told(settings: Settings, wanted: str, block: int | None, path: Path) -> list[Story]:
     async with opened(settings) as session:
         head, snapshots = await session.at(block)
         account = _resolved(wanted, snapshots)
         decided = await explained(session, head, snapshots, account)
-        past = _past(settings, account)
+        past = past_of(path, account, head.number)
         quoted = [await _quoted(session, one, head) for one in decided.decisions]
         return [
             Story(
@@ -94,9 +106,7 @@ def _resolved(wanted: str, snapshots: Sequence[MarketSnapshot]) -> Address:
     Raises:
         ConfigError: it is no address, or begins several or none of the accounts with debt.
     """
-    lowered = wanted.lower()
-    if not lowered.startswith("0x") or any(c not in "0123456789abcdef" for c in lowered[2:]):
-        raise ConfigError(f"{wanted!r} is not an address", hint="0x and up to 40 hex digits")
+    lowered = refuse_no_address(wanted)
     known = {one.account for snapshot in snapshots for one in snapshot.accounts()}
     found = sorted(one for one in known if one.lower().startswith(lowered))
     if len(found) == 1:
@@ -108,17 +118,3 @@ def _resolved(wanted: str, snapshots: Sequence[MarketSnapshot]) -> Address:
     if len(lowered) == ADDRESS_LENGTH:
         return checksum(wanted)
     raise ConfigError(f"no account with debt begins with {wanted}", hint="see `keeper scan --all`")
-
-
-def _past(settings: Settings, account: Address) -> list[StoredDecision]:
-    """Return what the node recorded about the account; nothing where there is no journal."""
-    path = settings.journal.path
-    if not path.exists():
-        return []
-    engine = database.reader(path)
-    try:
-        return database.read(engine, lambda connection: history(connection, account))
-    except JournalError:
-        return []
-    finally:
-        engine.dispose()

@@ -46,6 +46,9 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
         target="keeper.cli.replay:command",
         help="Make recorded decisions again, from the record alone.",
     ),
+    "report": CommandSpec(
+        target="keeper.cli.report:app", help="What the record says of how accounts were treated."
+    ),
     "tx": CommandSpec(target="keeper.cli.tx:app", help="The journal's intents and attempts."),
     "notify": CommandSpec(
         target="keeper.cli.notify:app", help="Channels: test them, see what was told."

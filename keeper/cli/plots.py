@@ -51,6 +51,22 @@ def lines(
     _finish(figure, plot, path, title, axes)
 
 
+def points(
+    path: Path,
+    title: str,
+    axes: tuple[str, str],
+    series: Mapping[str, Sequence[tuple[float, float]]],
+) -> None:
+    """Draw each series as points; across goes by orders of magnitude."""
+    figure = _figures()(figsize=(9, 5), layout="constrained")
+    plot = figure.add_subplot()
+    for name, pairs in series.items():
+        plot.scatter([x for x, _ in pairs], [y for _, y in pairs], s=18, alpha=0.7, label=name)
+    plot.set_xscale("log")
+    plot.legend()
+    _finish(figure, plot, path, title, axes)
+
+
 def _finish(figure: Any, plot: Any, path: Path, title: str, axes: tuple[str, str]) -> None:  # noqa: ANN401 (matplotlib may be absent)
     plot.set_title(title)
     plot.set_xlabel(axes[0])

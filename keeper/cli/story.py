@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from keeper.audit.chain import Entry
+from keeper.cli import past
 from keeper.cli.reasons import in_words
 from keeper.cli.words import decimal, ether, health_text, tier_text
 from keeper.domain.account import AccountHealth, Balance
@@ -13,7 +15,7 @@ from keeper.domain.units import Address, TokenUnits
 from keeper.observe.events import decision_event
 from keeper.ports import MarketSnapshot
 from keeper.risk.tiers import Thresholds, tier_of
-from keeper.storage.decisions import StoredDecision
+from keeper.storage.decisions import StoredDecision, decisions_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +36,8 @@ class Story:
     """
     What is known about an account in one market at one block.
 
-    ``verdicts`` is what the node would decide there and then, ``past`` what the
-    running node recorded when its mind changed.
+    ``verdicts`` is what the node would decide there and then, ``past`` what is on record of
+    the account up to the block: tiers, calls, decisions, outcomes.
     """
 
     head: Head
@@ -43,7 +45,7 @@ class Story:
     account: Address
     health: AccountHealth | None
     verdicts: Sequence[Verdict]
-    past: Sequence[StoredDecision]
+    past: Sequence[Entry]
     thresholds: Thresholds
 
     @property
@@ -67,17 +69,8 @@ def document(story: Story) -> dict[str, object]:
         "collateral": [_balance(one) for one in collateral],
         "debt": [_balance(one) for one in debts],
         "decisions": [_decision(one, story.head) for one in story.verdicts],
-        "recorded": [
-            {
-                "block_number": one.block_number,
-                "action": one.action,
-                "reason": one.reason,
-                "detail": one.detail,
-                "net_profit_wei": None if one.net_profit is None else str(one.net_profit),
-                "health_factor": None if one.health_factor is None else str(one.health_factor),
-            }
-            for one in story.past
-        ],
+        "recorded": [_recorded(one) for one in decisions_among(story.past)],
+        "history": [past.document(one) for one in story.past],
     }
 
 
@@ -91,12 +84,21 @@ def lines(story: Story) -> Iterator[str]:
     for one in story.verdicts:
         yield from _verdict(one, story)
     if story.past:
-        yield "  what the node recorded:"
-    for past in story.past:
-        netted = "" if past.net_profit is None else f", net {ether(past.net_profit)} ETH"
-        why = "" if past.action == "liquidate" else f" ({in_words(past.reason)})"
-        yield f"    block {past.block_number}: {past.action}, {past.reason}{why}{netted}"
+        yield "  what is on record:"
+        yield from past.lines(list(story.past))
     yield ""
+
+
+def _recorded(one: StoredDecision) -> dict[str, object]:
+    return {
+        "entry": one.entry,
+        "block_number": one.block_number,
+        "action": one.action,
+        "reason": one.reason,
+        "detail": one.detail,
+        "net_profit_wei": None if one.net_profit is None else str(one.net_profit),
+        "health_factor": None if one.health_factor is None else str(one.health_factor),
+    }
 
 
 def _standing(story: Story, health: AccountHealth) -> Iterator[str]:

@@ -14,7 +14,7 @@ from keeper.audit.chain import Entry, NewEntry
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
-from keeper.domain.units import Address, MarketKey, Wei
+from keeper.domain.units import Address, MarketKey, Wei, mul_div_floor
 from keeper.ports import Given
 from keeper.storage.database import Database
 from keeper.storage.inputs import Recorder
@@ -72,7 +72,12 @@ class StoredDecision:
 
 def history(connection: Connection, account: Address) -> list[StoredDecision]:
     """Return what was recorded about an account, oldest first."""
-    return [_stored(one) for one in entries_of(connection, account, DECISION)]
+    return decisions_among(entries_of(connection, account, DECISION))
+
+
+def decisions_among(entries: Sequence[Entry]) -> list[StoredDecision]:
+    """Return the decisions among these entries, in their order."""
+    return [_stored(one) for one in entries if one.kind == DECISION]
 
 
 class DecisionJournal:
@@ -152,10 +157,20 @@ class _Block:
             "profit_band": profit_band(net_profit),
             "health_factor": None if health is None else health.health_factor,
             "health": health,
+            "debt_usd_e8": None if health is None else self._dollars(health),
             "decision": decision,
             "inputs": inputs,
         }
         return self._entry(DECISION, body, decision.market, decision.account)
+
+    def _dollars(self, health: AccountHealth) -> int | None:
+        """Return the debt in 1e-8 dollars, rounded down; None where nobody states a dollar."""
+        inputs = None if self.given is None else self.given.inputs
+        native = None if inputs is None else inputs.native.get(health.market)
+        if native is None:
+            return None
+        numerator, denominator = native.usd_per_base
+        return mul_div_floor(health.debt_base, numerator, denominator)
 
     def _entry(
         self,

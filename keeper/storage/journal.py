@@ -11,7 +11,7 @@ from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
 from keeper.domain.errors import JournalError
 from keeper.domain.submission import Attempt, Inclusion, NonceState, Submission
 from keeper.domain.units import Address, BlockHash, Timestamp
-from keeper.storage import breakers, submissions
+from keeper.storage import breakers, outcomes, submissions
 from keeper.storage.database import Database, opened, read, reader
 from keeper.storage.lock import SigningLock
 from keeper.storage.schema import control_actions, identity
@@ -130,15 +130,15 @@ class Journal:
 
     async def include(self, nonce: int, inclusion: Inclusion) -> None:
         """Note the receipt of a nonce; an earlier one of the same nonce is orphaned."""
-        await self.database.write(submissions.include, nonce, inclusion)
+        await self.database.write(outcomes.include, nonce, inclusion)
 
     async def reopen(self, nonce: int) -> None:
         """Take a receipt back after a reorg."""
-        await self.database.write(submissions.reopen, nonce)
+        await self.database.write(outcomes.reopen, nonce)
 
     async def finalise(self, nonce: int) -> None:
         """Note that a receipt is deep enough."""
-        await self.database.write(submissions.finalise, nonce)
+        await self.database.write(outcomes.finalise, nonce)
 
     async def final_above(self, block_number: int) -> list[Submission]:
         """Return the final nonces whose block is above this one, lowest first."""

@@ -84,11 +84,24 @@ def entries_of(connection: Connection, account: Address, *kinds: str) -> list[En
     return [_entry(row) for row in connection.execute(query)]
 
 
+def accounts_beginning(connection: Connection, lowered: str) -> list[Address]:
+    """Return the accounts on record whose address begins so, in lower case, sorted."""
+    query = select(entries.c.account).where(entries.c.account.is_not(None)).distinct()
+    found = connection.execute(query).scalars()
+    return sorted(Address(one) for one in found if one and one.lower().startswith(lowered))
+
+
 def entries_of_kinds(connection: Connection, *kinds: str) -> Iterator[Entry]:
     """Yield all entries of some kinds, in order."""
     query = select(entries).where(entries.c.kind.in_(kinds)).order_by(entries.c.id)
     for row in connection.execute(query).yield_per(_PAGE):
         yield _entry(row)
+
+
+def texts_like(connection: Connection, pattern: str) -> Iterator[str]:
+    """Yield the stored texts that match an SQL pattern."""
+    query = select(texts.c.text).where(texts.c.text.like(pattern)).order_by(texts.c.hash)
+    yield from connection.execute(query).yield_per(_PAGE).scalars()
 
 
 def documents_of(connection: Connection, text: str) -> Documents:

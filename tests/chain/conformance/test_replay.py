@@ -109,6 +109,33 @@ def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path):
     differing = otherwise(keeper.folder / "keeper.sqlite")
     assert any(one.field.startswith("plan.") for one in differing)
 
+    told_from_the_record(keeper, stored)
+
+
+def told_from_the_record(keeper, stored):
+    """The same file answers why somebody was liquidated, and whether all were treated alike."""
+    who = next(body["health"]["account"] for _, body in stored if body["action"] == "liquidate")
+    told = keeper.command("explain", who, "--recorded", "--json", "--set", NOBODY)
+    assert told.code == 0, told.err
+    (story, *_) = told.document["stories"]
+    assert {one["kind"] for one in story["history"]} >= {"decision", "outcome"}
+    assert story["liquidatable"] is True
+    assert story["decisions"][0]["action"] == "liquidate"
+    assert story["decisions"][0]["net_profit_wei"] == story["recorded"][-1]["net_profit_wei"]
+    plain = keeper.command("explain", who, "--recorded", "--set", NOBODY)
+    assert "what is on record:" in plain.out
+    report = keeper.command("report", "fairness", "--json", "--plot", "f.svg", "--set", NOBODY)
+    assert report.code == 0, report.err
+    found = report.document
+    assert (
+        sum(one["breaches"] for one in found["sizes"])
+        == len(found["breaches"])
+        >= len({body["health"]["account"] for _, body in stored})
+    )
+    assert any(one["seconds_to_action"]["median"] == 0 for one in found["sizes"])
+    assert found["ordered"][0]["rule"].startswith("by net profit")
+    assert (keeper.folder / "f.svg").stat().st_size > 0
+
 
 def otherwise(path):
     """Replay a liquidation whose account pledged a hundredth less than is on record of it."""

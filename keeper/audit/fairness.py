@@ -1,0 +1,196 @@
+"""
+How long accounts waited, by their size: from breach to first call and to action.
+
+Read from the record alone. A breach begins when an account is first on record as past the line
+and ends when it left it or was liquidated; it is acted upon when a liquidation was decided.
+"""
+
+import enum
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from keeper.audit.chain import Entry
+from keeper.domain.parity import Subject
+
+USD_E8: Final = 10**8
+BUCKETS: Final = (1_000, 10_000, 100_000, 1_000_000)
+"""Where the next larger size begins, in whole dollars of debt."""
+LINE: Final = "liquidatable"
+
+
+class End(enum.StrEnum):
+    """How a breach ended."""
+
+    LIQUIDATED = "liquidated"
+    RECOVERED = "recovered"
+    OPEN = "open"
+
+
+@dataclass(slots=True, kw_only=True)
+class Breach:
+    """
+    One account past the line, for as long as that lasted; times are the chain's.
+
+    ``called_at`` is the first call of the same episode, which may come before the breach.
+    ``refusals`` counts why it was left alone, by reason, each time it was put on record.
+    """
+
+    subject: Subject
+    since: int
+    since_block: int
+    debt_usd_e8: int | None = None
+    called_at: int | None = None
+    acted_at: int | None = None
+    acted_block: int | None = None
+    end: End = End.OPEN
+    refusals: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def to_call(self) -> int | None:
+        """Seconds from breach to first call; negative where the call came first."""
+        return None if self.called_at is None else self.called_at - self.since
+
+    @property
+    def to_action(self) -> int | None:
+        """Seconds from breach to the decision to liquidate."""
+        return None if self.acted_at is None else self.acted_at - self.since
+
+
+class Watcher:
+    """Reads the record's entries in order and keeps each account's breaches."""
+
+    def __init__(self) -> None:
+        self.breaches: list[Breach] = []
+        self._open: dict[Subject, Breach] = {}
+        self._called: dict[Subject, int] = {}
+
+    def read(self, entries: Iterable[Entry]) -> None:
+        """Take the entries in; those of other kinds do not matter."""
+        for one in entries:
+            if one.market is None or one.account is None:
+                continue
+            body = json.loads(one.body)
+            subject = (one.market, one.account)
+            if one.kind == "decision":
+                self._decided(subject, one, body)
+            elif one.kind == "call":
+                self._told(subject, one, body)
+            elif one.kind == "episode":
+                self._changed(subject, one, body)
+            elif one.kind == "outcome" and body.get("success") and not body.get("failure"):
+                self._close(subject, End.LIQUIDATED)
+
+    def _decided(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
+        if body.get("adopted"):
+            return
+        breach = self._breach(subject, entry)
+        if breach.debt_usd_e8 is None and body.get("debt_usd_e8") is not None:
+            breach.debt_usd_e8 = int(body["debt_usd_e8"])
+        if body["action"] != "liquidate":
+            breach.refusals[body["reason"]] += 1
+        elif breach.acted_at is None:
+            breach.acted_at, breach.acted_block = entry.block_time, entry.block_number
+
+    def _told(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
+        self._called.setdefault(subject, entry.block_time)
+        breach = self._open.get(subject)
+        if breach is not None and breach.called_at is None:
+            breach.called_at = entry.block_time
+        if breach is not None and breach.debt_usd_e8 is None and body.get("debt_usd_e8"):
+            breach.debt_usd_e8 = int(body["debt_usd_e8"])
+
+    def _changed(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
+        if body["after"] == LINE:
+            self._breach(subject, entry)
+        elif body["before"] == LINE:
+            self._close(subject, End.RECOVERED)
+        if body.get("closed"):
+            self._called.pop(subject, None)
+
+    def _breach(self, subject: Subject, entry: Entry) -> Breach:
+        found = self._open.get(subject)
+        if found is None:
+            found = Breach(
+                subject=subject,
+                since=entry.block_time,
+                since_block=entry.block_number,
+                called_at=self._called.get(subject),
+            )
+            self._open[subject] = found
+            self.breaches.append(found)
+        return found
+
+    def _close(self, subject: Subject, end: End) -> None:
+        found = self._open.pop(subject, None)
+        if found is None:
+            return
+        found.end = End.LIQUIDATED if found.acted_at is not None else end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One size of account; times in seconds, None where there is none."""
+
+    size: str
+    breaches: int
+    called: int
+    acted: int
+    to_call_median: int | None
+    to_call_slowest_tenth: int | None
+    to_action_median: int | None
+    to_action_slowest_tenth: int | None
+    left_alone: Mapping[str, int]
+
+
+def rows(breaches: Sequence[Breach]) -> list[Row]:
+    """Return a row for every size that occurs, the smallest first, the unknown last."""
+    sizes = [*range(len(BUCKETS) + 1), None]
+    grouped = {size: [one for one in breaches if bucket(one.debt_usd_e8) == size] for size in sizes}
+    return [_row(size, found) for size, found in grouped.items() if found]
+
+
+def bucket(debt_usd_e8: int | None) -> int | None:
+    """Return which size a debt has: how many of ``BUCKETS`` it reaches."""
+    if debt_usd_e8 is None:
+        return None
+    return sum(debt_usd_e8 >= limit * USD_E8 for limit in BUCKETS)
+
+
+def name(size: int | None) -> str:
+    """Return a size in words."""
+    if size is None:
+        return "unknown"
+    if size == 0:
+        return f"under {BUCKETS[0]:,} USD"
+    if size == len(BUCKETS):
+        return f"from {BUCKETS[-1]:,} USD"
+    return f"{BUCKETS[size - 1]:,} to {BUCKETS[size]:,} USD"
+
+
+def share(values: Sequence[int], percent: int) -> int | None:
+    """Return the value that so many percent of all do not exceed (nearest rank); None of none."""
+    if not values:
+        return None
+    place = -(-len(values) * percent // 100)
+    return sorted(values)[max(place, 1) - 1]
+
+
+def _row(size: int | None, found: Sequence[Breach]) -> Row:
+    calls = [one.to_call for one in found if one.to_call is not None]
+    actions = [one.to_action for one in found if one.to_action is not None]
+    alone = [one for one in found if one.acted_at is None and one.refusals]
+    reasons = Counter(one.refusals.most_common(1)[0][0] for one in alone)
+    return Row(
+        size=name(size),
+        breaches=len(found),
+        called=len(calls),
+        acted=len(actions),
+        to_call_median=share(calls, 50),
+        to_call_slowest_tenth=share(calls, 90),
+        to_action_median=share(actions, 50),
+        to_action_slowest_tenth=share(actions, 90),
+        left_alone=dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0]))),
+    )

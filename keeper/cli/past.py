@@ -1,0 +1,91 @@
+"""What is on record about an account, in plain words, in the order in which it happened."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from keeper.audit.chain import Entry
+from keeper.cli.reasons import in_words
+from keeper.cli.words import ether, health_text
+
+Body = Mapping[str, Any]
+
+
+def document(entry: Entry) -> dict[str, object]:
+    """Return an entry for scripts; its body as it stands."""
+    return {
+        "entry": entry.id,
+        "kind": entry.kind,
+        "block_number": entry.block_number,
+        "block_time": entry.block_time,
+        "body": json.loads(entry.body),
+    }
+
+
+def lines(entries: list[Entry]) -> Iterator[str]:
+    """Yield one line per entry: when, what, why, and the number by which it can be replayed."""
+    for one in entries:
+        body = json.loads(one.body)
+        worded = _WORDED.get(one.kind, _other)
+        yield f"    {_when(one)}  {worded(body)}  (entry {one.id})"
+
+
+def _when(entry: Entry) -> str:
+    if not entry.block_time:
+        return f"block {entry.block_number}"
+    moment = dt.datetime.fromtimestamp(entry.block_time, tz=dt.UTC)
+    return f"block {entry.block_number}, {moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _decision(body: Body) -> str:
+    netted = "" if body["net_profit"] is None else f", net {ether(body['net_profit'])} ETH"
+    health = _health(body.get("health_factor"))
+    if body["action"] == "liquidate":
+        return f"liquidate{netted}{health}"
+    return f"left alone, {body['reason']}: {in_words(body['reason'])}{netted}{health}"
+
+
+def _episode(body: Body) -> str:
+    before, after = body["before"], body["after"]
+    guarded = body.get("guarded_health_factor")
+    also = "" if guarded is None else f", {health_text(int(guarded))} with the spike guard"
+    closed = body.get("closed")
+    end = f"; the episode ended: {closed}" if closed else ""
+    return f"from {before} to {after}{_health(body.get('health_factor'))}{also}{end}"
+
+
+def _call(body: Body) -> str:
+    tier = f", {body['tier']}" if body.get("tier") else ""
+    deadline = body.get("deadline")
+    until = ""
+    if deadline is not None:
+        moment = dt.datetime.fromtimestamp(int(deadline), tz=dt.UTC)
+        until = f", waiting ends {moment:%Y-%m-%d %H:%M:%S} UTC"
+    detail = f": {body['detail']}" if body.get("detail") else ""
+    cure = f"; cheapest cure: {body['cure']}" if body.get("cure") else ""
+    return f"told ({body['kind']}{tier}){_health(body.get('health_factor'))}{until}{detail}{cure}"
+
+
+def _outcome(body: Body) -> str:
+    if body["state"] != "included":
+        return f"its transaction {body['hash']} is {body['state']}"
+    if body.get("failure") or not body["success"]:
+        return f"liquidation failed in {body['hash']}: {body.get('failure') or 'reverted'}"
+    return f"liquidated in {body['hash']}, earned {ether(body['profit_wei'])} ETH before gas"
+
+
+def _other(body: Body) -> str:
+    return " ".join(f"{name}={value}" for name, value in body.items() if value is not None)
+
+
+def _health(value: str | None) -> str:
+    return "" if value is None else f", health {health_text(int(value))}"
+
+
+_WORDED: Final[Mapping[str, Callable[[Body], str]]] = {
+    "decision": _decision,
+    "episode": _episode,
+    "call": _call,
+    "outcome": _outcome,
+}

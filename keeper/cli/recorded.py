@@ -1,0 +1,105 @@
+"""An account's story from the record alone."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from keeper.audit.chain import Entry
+from keeper.cli.records import read_record
+from keeper.cli.story import Story, Verdict
+from keeper.domain.errors import ConfigError, JournalError
+from keeper.domain.units import Address, MarketKey
+from keeper.replay import inputs_of, replayed, stage_of
+from keeper.risk.tiers import Thresholds
+from keeper.storage.decisions import DECISION
+from keeper.storage.record import accounts_beginning, documents_of, entries_of
+from keeper.wiring import FORMS
+
+
+def refuse_no_address(wanted: str) -> str:
+    """
+    Return what may be an address, or the beginning of one, in lower case.
+
+    Raises:
+        ConfigError: it cannot be one.
+    """
+    lowered = wanted.lower()
+    if not lowered.startswith("0x") or any(c not in "0123456789abcdef" for c in lowered[2:]):
+        raise ConfigError(f"{wanted!r} is not an address", hint="0x and up to 40 hex digits")
+    return lowered
+
+
+def past_of(path: Path, account: Address, block: int) -> list[Entry]:
+    """Return what is on record about an account up to a block; nothing where there is no record."""
+    if not path.exists():
+        return []
+    try:
+        found = read_record(path, partial(entries_of, account=account))
+    except JournalError:
+        return []
+    return [one for one in found if one.block_number <= block]
+
+
+def recorded_stories(
+    path: Path, wanted: str, block: int | None, thresholds: Thresholds
+) -> list[Story]:
+    """
+    Return an account's story in every market as far as it is on record.
+
+    Its health and the verdict are made again from the newest decision up to ``block``.
+
+    Raises:
+        ConfigError: no account on record begins so, or several do, or none was decided about.
+        JournalError: there is no record.
+    """
+    account = _resolved(path, refuse_no_address(wanted))
+    past = read_record(path, partial(entries_of, account=account))
+    past = [one for one in past if block is None or one.block_number <= block]
+    newest: dict[MarketKey, Entry] = {
+        one.market: one for one in past if one.kind == DECISION and one.market and inputs_of(one)
+    }
+    if not newest:
+        when = "" if block is None else f" up to block {block}"
+        raise ConfigError(
+            f"no decision about {account} is on record{when}",
+            hint="without --recorded the node is asked",
+        )
+    return [
+        _story(path, one, [each for each in past if each.market == one.market], thresholds)
+        for one in newest.values()
+    ]
+
+
+def _story(path: Path, entry: Entry, past: list[Entry], thresholds: Thresholds) -> Story:
+    texts = read_record(path, partial(documents_of, text=entry.body))
+    stage = stage_of(entry, texts, FORMS)
+    if stage is None or entry.account is None:
+        raise JournalError(f"entry {entry.id} is not whole")
+    (found,) = asyncio.run(replayed([entry], texts, FORMS))
+    snapshot = next(one for one in stage.snapshots if one.market == entry.market)
+    return Story(
+        head=stage.stored.head,
+        snapshot=snapshot,
+        account=entry.account,
+        health=snapshot.account(entry.account),
+        verdicts=() if found.decision is None else (Verdict(decision=found.decision),),
+        past=past,
+        thresholds=thresholds,
+    )
+
+
+def _resolved(path: Path, lowered: str) -> Address:
+    def work(connection: Connection) -> list[Address]:
+        return accounts_beginning(connection, lowered)
+
+    found = read_record(path, work)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(
+            f"{lowered} begins {len(found)} accounts",
+            hint=f"for example {found[0]} or {found[1]}",
+        )
+    raise ConfigError(f"no account on record begins with {lowered}", hint="see `keeper scan`")

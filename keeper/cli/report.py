@@ -1,0 +1,146 @@
+"""``keeper report``: what the record says of how accounts were treated."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from sqlalchemy import Connection
+
+from keeper.audit.fairness import Breach, Row, Watcher, rows
+from keeper.cli.options import ConfigOption, JsonOption, SetOption
+from keeper.cli.output import print_json, print_line, print_table
+from keeper.cli.plots import checked_plot, points
+from keeper.cli.reasons import in_words
+from keeper.cli.records import RecordOption, read_record, record_path
+from keeper.config import load, overrides
+from keeper.storage.record import entries_of_kinds, texts_like
+
+app = typer.Typer(help="What the record says of how accounts were treated.")
+
+BY_PROFIT: Final = "by net profit, highest first; equal ones by address"
+BY_RANK: Final = "by the policy's rank (largest bad-debt risk first); equal ones by net profit"
+
+_KINDS: Final = ("decision", "call", "episode", "outcome")
+_USD_E8: Final = 10**8
+
+
+@app.command("fairness")
+def fairness(
+    config: ConfigOption = None,
+    *,
+    whose: RecordOption = None,
+    as_json: JsonOption = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as PNG or SVG.")
+    ] = None,
+    override: SetOption = None,
+) -> None:
+    """Time from breach to first call and to action, by size of the account, with the rule."""
+    target = None if plot is None else checked_plot(plot)
+    path = record_path(load(config, overrides(override)).settings, whose)
+    breaches, rules = read_record(path, _read)
+    found = rows(breaches)
+    if target is not None:
+        _draw(target, breaches)
+    if as_json:
+        print_json(document(found, breaches, rules))
+    else:
+        _print(found, rules)
+
+
+def _read(connection: Connection) -> tuple[list[Breach], dict[str, int]]:
+    """Return the breaches on record, and in how many blocks which rule ordered accounts."""
+    watcher = Watcher()
+    watcher.read(entries_of_kinds(connection, *_KINDS))
+    rules: Counter[str] = Counter()
+    for text in texts_like(connection, '%"restraint":%'):
+        document = json.loads(text)
+        if "restraint" in document:
+            rules[BY_RANK if document["restraint"]["ranks"] else BY_PROFIT] += 1
+    return watcher.breaches, dict(rules)
+
+
+def document(
+    found: Sequence[Row], breaches: Sequence[Breach], rules: Mapping[str, int]
+) -> dict[str, object]:
+    """Return the report for scripts; seconds are numbers."""
+    return {
+        "sizes": [
+            {
+                "debt": one.size,
+                "breaches": one.breaches,
+                "called": one.called,
+                "acted": one.acted,
+                "seconds_to_call": {
+                    "median": one.to_call_median,
+                    "percentile_90": one.to_call_slowest_tenth,
+                },
+                "seconds_to_action": {
+                    "median": one.to_action_median,
+                    "percentile_90": one.to_action_slowest_tenth,
+                },
+                "left_alone": dict(one.left_alone),
+            }
+            for one in found
+        ],
+        "ordered": [{"rule": rule, "blocks": blocks} for rule, blocks in rules.items()],
+        "breaches": [
+            {
+                "market": one.subject[0],
+                "account": one.subject[1],
+                "since_block": one.since_block,
+                "since": one.since,
+                "debt_usd_e8": None if one.debt_usd_e8 is None else str(one.debt_usd_e8),
+                "seconds_to_call": one.to_call,
+                "seconds_to_action": one.to_action,
+                "end": str(one.end),
+            }
+            for one in breaches
+        ],
+    }
+
+
+def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
+    columns = ("debt", "breaches", "called", "to call", "acted", "to action", "left alone")
+    print_table(
+        columns,
+        [
+            (
+                one.size,
+                str(one.breaches),
+                str(one.called),
+                _times(one.to_call_median, one.to_call_slowest_tenth),
+                str(one.acted),
+                _times(one.to_action_median, one.to_action_slowest_tenth),
+                "; ".join(f"{count}: {in_words(why)}" for why, count in one.left_alone.items()),
+            )
+            for one in found
+        ],
+    )
+    print_line("times from breach on: median / 90th percentile, in seconds; less than 0 is before")
+    for rule, blocks in rules.items():
+        print_line(f"in {blocks} blocks accounts were taken {rule}")
+
+
+def _times(median: int | None, slowest: int | None) -> str:
+    return "-" if median is None else f"{median} / {slowest}"
+
+
+def _draw(target: Path, breaches: Sequence[Breach]) -> None:
+    known = [one for one in breaches if one.debt_usd_e8]
+    series = {
+        "to first call": [(one.debt_usd_e8, one.to_call) for one in known],
+        "to action": [(one.debt_usd_e8, one.to_action) for one in known],
+    }
+    points(
+        target,
+        "From breach to call and to action, by debt",
+        ("debt in USD", "seconds from breach"),
+        {
+            title: [(debt / _USD_E8, float(s)) for debt, s in each if debt and s is not None]
+            for title, each in series.items()
+        },
+    )

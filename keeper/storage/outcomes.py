@@ -1,0 +1,89 @@
+"""What became of transactions, as entries of the record: each plan's outcome, and its undoing."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from keeper.audit.canonical import canonical
+from keeper.audit.chain import NewEntry
+from keeper.domain.submission import Inclusion, NonceState, PlanOutcome
+from keeper.domain.units import Timestamp
+from keeper.storage import submissions
+from keeper.storage.documents import outcomes_from
+from keeper.storage.record import append
+from keeper.storage.schema import LANE, outcomes, transactions
+
+OUTCOME = "outcome"
+REOPENED = "reopened"
+
+
+def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
+    """Note the receipt of a nonce, also in the record."""
+    submissions.include(connection, nonce, inclusion)
+    append(connection, [_entry(nonce, inclusion, one) for one in inclusion.plans])
+
+
+def reopen(connection: Connection, nonce: int) -> None:
+    """Take a receipt back after a reorg, also in the record."""
+    _note(connection, nonce, REOPENED)
+    submissions.reopen(connection, nonce)
+
+
+def finalise(connection: Connection, nonce: int) -> None:
+    """Note that a receipt is deep enough, also in the record."""
+    _note(connection, nonce, NonceState.FINAL)
+    submissions.finalise(connection, nonce)
+
+
+def _entry(nonce: int, inclusion: Inclusion, plan: PlanOutcome) -> NewEntry:
+    return NewEntry(
+        kind=OUTCOME,
+        block_number=inclusion.block_number,
+        block_time=inclusion.timestamp,
+        market=plan.market,
+        account=plan.account,
+        body=canonical(
+            {
+                "state": str(NonceState.INCLUDED),
+                "nonce": nonce,
+                "hash": inclusion.hash,
+                "block_hash": inclusion.block_hash,
+                "success": inclusion.success,
+                "token": plan.token,
+                "profit": plan.profit,
+                "profit_wei": plan.profit_wei,
+                "failure": plan.failure,
+                "gas_used": inclusion.gas_used,
+                "effective_gas_price": inclusion.effective_gas_price,
+            }
+        ),
+    )
+
+
+def _note(connection: Connection, nonce: int, state: str) -> None:
+    """Put on record that what became of a nonce has another state now."""
+    row = connection.execute(
+        select(outcomes)
+        .join(transactions, transactions.c.id == outcomes.c.transaction_id)
+        .where(transactions.c.lane == LANE, transactions.c.nonce == nonce)
+        .order_by(outcomes.c.id.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return
+    told = {"state": state, "nonce": nonce, "hash": row.hash, "block_hash": row.block_hash}
+    plans: Sequence[PlanOutcome] = outcomes_from(row.plans)
+    append(
+        connection,
+        [
+            NewEntry(
+                kind=OUTCOME,
+                block_number=row.block_number,
+                block_time=Timestamp(row.block_time or 0),
+                market=one.market,
+                account=one.account,
+                body=canonical(told),
+            )
+            for one in plans
+        ],
+    )

@@ -1,0 +1,118 @@
+"""Times from breach to call and to action, read from entries alone."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keeper.audit.chain import Entry
+from keeper.audit.fairness import End, Watcher, bucket, name, rows, share
+
+USD = 10**8
+
+
+def entry(kind, at, /, account="0xa", **body):
+    return Entry(
+        id=at,
+        kind=kind,
+        block_number=at,
+        block_time=1_000 + 12 * at,
+        market="m:1",
+        account=account,
+        body=json.dumps(body),
+        hash="",
+    )
+
+
+def decision(at, action="skip", reason="dust", debt=500, **more):
+    whole = {"action": action, "reason": reason, "debt_usd_e8": str(debt * USD)}
+    return entry("decision", at, **whole, **more)
+
+
+def watched(*entries):
+    watcher = Watcher()
+    watcher.read(entries)
+    return watcher.breaches
+
+
+def test_the_time_to_act_runs_from_the_first_refusal():
+    """It was past the line then; what is repeated does not begin it again."""
+    (breach,) = watched(
+        decision(1, reason="policy_grace"),
+        decision(3, reason="policy_grace"),
+        decision(5, action="liquidate", reason="profitable"),
+        entry("outcome", 6, state="included", success=True, failure=""),
+    )
+
+    assert (breach.to_action, breach.acted_block, breach.end) == (48, 5, End.LIQUIDATED)
+    assert breach.refusals == {"policy_grace": 2}
+
+
+def test_a_call_before_the_breach_is_notice():
+    """Less than nothing: the account was told so long before."""
+    (breach,) = watched(
+        entry("call", 1, kind="called"),
+        entry("call", 2, kind="reminder"),
+        entry("episode", 4, before="urgent", after="liquidatable"),
+        decision(4, action="liquidate", reason="profitable"),
+    )
+
+    assert (breach.to_call, breach.to_action) == (-36, 0)
+
+
+def test_a_breach_ends_when_the_account_leaves_the_line():
+    """The next one has times of its own, and a new episode a call of its own."""
+    breaches = watched(
+        entry("episode", 1, before="healthy", after="liquidatable"),
+        entry("call", 2, kind="called"),
+        entry("episode", 3, before="liquidatable", after="urgent"),
+        entry("episode", 4, before="urgent", after="healthy", closed="cured"),
+        entry("episode", 8, before="healthy", after="liquidatable"),
+        decision(9),
+    )
+
+    assert [(one.since_block, one.end) for one in breaches] == [
+        (1, End.RECOVERED),
+        (8, End.OPEN),
+    ]
+    assert [one.to_call for one in breaches] == [12, None]
+
+
+def test_sizes_stand_apart_and_say_why_who_was_left_alone():
+    """Whoever reads it sees whether small accounts wait longer, and for which reason."""
+    entries = [
+        entry("decision", n, account=f"0x{n}", action="skip", reason="dust", debt_usd_e8=USD * 10)
+        for n in range(1, 4)
+    ]
+    entries += [
+        entry("decision", 4, account="0x9", action="liquidate", reason="", debt_usd_e8=USD * 10**6),
+        entry("decision", 5, account="0x8", action="skip", reason="no_funding", debt_usd_e8=None),
+    ]
+
+    small, large, unknown = rows(watched(*entries))
+
+    assert (small.size, small.breaches, small.acted) == ("under 1,000 USD", 3, 0)
+    assert small.left_alone == {"dust": 3}
+    assert (large.size, large.acted, large.to_action_median) == ("from 1,000,000 USD", 1, 0)
+    assert (unknown.size, unknown.left_alone) == ("unknown", {"no_funding": 1})
+
+
+def test_decisions_of_before_the_record_have_no_time():
+    """Their block's time was not kept; they would spoil every figure."""
+    assert watched(decision(1, adopted=True)) == []
+
+
+@given(st.integers(0, 10**18))
+def test_every_debt_has_one_size(debt):
+    """The bounds belong to the larger size."""
+    assert name(bucket(debt))
+    assert bucket(debt) <= bucket(debt + 1)
+
+
+@given(st.lists(st.integers(), min_size=1), st.integers(1, 100))
+def test_a_percentile_is_one_of_the_values_and_covers_its_share(values, percent):
+    """No value is invented between two others."""
+    found = share(values, percent)
+
+    assert found in values
+    assert sum(one <= found for one in values) * 100 >= percent * len(values)

@@ -1,0 +1,84 @@
+"""What is on record about an account, in words."""
+
+import json
+
+import pytest
+
+from keeper.audit.chain import Entry
+from keeper.cli.past import lines
+
+WAD = 10**18
+
+
+def told(kind, /, **body):
+    one = Entry(
+        id=7,
+        kind=kind,
+        block_number=12,
+        block_time=1_800_000_000,
+        market="m:1",
+        account="0xa",
+        body=json.dumps(body),
+        hash="",
+    )
+    (line,) = lines([one])
+    return line
+
+
+HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(WAD)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        (
+            "decision",
+            {
+                "action": "skip",
+                "reason": "dust",
+                "net_profit": str(-(10**15)),
+                "health_factor": None,
+            },
+            "left alone, dust: the whole bonus does not pay the gas, net -0.001000 ETH",
+        ),
+        (
+            "decision",
+            {"action": "liquidate", "net_profit": "0", "health_factor": str(99 * WAD // 100)},
+            "liquidate, net 0.000000 ETH, health 0.9900",
+        ),
+        (
+            "episode",
+            {"before": "watch", "after": "call", **HEALTH},
+            "from watch to call, health 1.0900, 1.0000 with the spike guard",
+        ),
+        (
+            "episode",
+            {"before": "call", "after": "healthy", "health_factor": None, "closed": "cured"},
+            "from call to healthy; the episode ended: cured",
+        ),
+        (
+            "call",
+            {"kind": "called", "tier": "urgent", "deadline": 1_800_000_600, "detail": "soon"},
+            "told (called, urgent), waiting ends 2027-01-15 08:10:00 UTC: soon",
+        ),
+        (
+            "outcome",
+            {"state": "included", "success": True, "failure": "", "hash": "0x1", "profit_wei": "0"},
+            "liquidated in 0x1, earned 0.000000 ETH before gas",
+        ),
+        (
+            "outcome",
+            {"state": "included", "success": False, "failure": "", "hash": "0x1"},
+            "liquidation failed in 0x1: reverted",
+        ),
+        ("outcome", {"state": "reopened", "hash": "0x1"}, "its transaction 0x1 is reopened"),
+        ("something", {"new": "thing", "not": None}, "new=thing"),
+    ],
+)
+def test_each_kind_of_entry_has_its_words(kind, body, words):
+    """When, what, and the number by which it can be replayed."""
+    line = told(kind, **body)
+
+    assert line.strip().startswith("block 12, 2027-01-15 08:00:00 UTC")
+    assert words in line
+    assert line.endswith("(entry 7)")
