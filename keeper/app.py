@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from keeper.audit.inputs import Program
+from keeper.bidding import fee_oracle, fee_policy
 from keeper.book.follower import Progress
 from keeper.chain.abi import selector
 from keeper.chain.heads import Heads, Pace
@@ -18,11 +19,11 @@ from keeper.config.hashing import settings_hash
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.plan import Plan
-from keeper.domain.units import GWEI, USD_E8, Address, Bps, Gas, MarketKey, Wei
+from keeper.domain.units import USD_E8, Address, Bps, Gas, MarketKey
 from keeper.execution.control import listening, socket_path
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
 from keeper.execution.failpoints import arm
-from keeper.execution.fees import FeeOracle, FeePolicy
+from keeper.execution.fees import FeeOracle
 from keeper.execution.idle import Forgetful, NobodySends, Unsimulated
 from keeper.execution.paper import PaperSubmitter
 from keeper.execution.replacing import Rehearse
@@ -137,7 +138,7 @@ async def explained(
     session: Session, head: Head, snapshots: Sequence[MarketSnapshot], account: Address
 ) -> Decided:
     """Decide about one account at one block, as the node would, without signing anything."""
-    fees = FeeOracle(session.reader, session.settings.chain.id, fee_policy(session.settings))
+    fees = await fee_oracle(session)
     simulators = await _simulators(session, None, unsimulated=Unsimulated())
     return await decided(await _planner(session, simulators, fees), head, snapshots, only=account)
 
@@ -161,9 +162,8 @@ async def _parts(
 ) -> _Parts:
     if options.mode is Mode.OBSERVE:
         return _Parts(submitter=NobodySends(), decisions=Forgetful(), decide=None)
-    settings = session.settings
     simulators = await _simulators(session, signer.address if signer else None)
-    fees = FeeOracle(session.reader, settings.chain.id, fee_policy(settings))
+    fees = await fee_oracle(session)
     journal = await _journal(session, options, signer)
     stack.callback(journal.close)
     submitter: Submitter
@@ -389,16 +389,4 @@ def _policy(settings: Settings) -> Policy:
         builder_share_bps=Bps(wanted.builder_share_bps),
         max_transaction_gas=Gas(wanted.max_transaction_gas),
         max_plans_per_transaction=wanted.max_plans_per_transaction,
-    )
-
-
-def fee_policy(settings: Settings) -> FeePolicy:
-    """Return how to bid by the settings."""
-    wanted = settings.policy
-    return FeePolicy(
-        max_fee=Wei(int(wanted.max_fee_gwei * GWEI)),
-        percentile=wanted.priority_percentile,
-        profit_bid_bps=Bps(wanted.profit_bid_bps),
-        bump_bps=Bps(wanted.bump_bps),
-        max_multiple=wanted.max_fee_multiple,
     )

@@ -17,6 +17,7 @@ from keeper.domain.plan import Batch
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits, Wei
 from keeper.ports import (
+    ChargesForData,
     ExitVenue,
     FeeSource,
     MarketSnapshot,
@@ -219,6 +220,7 @@ async def _plan(
         simulators=planner.simulators,
         gas_model=planner.gas_model,
         minimums={one.market: _minimum(planner, one) for one in candidates},
+        charges=planner.fees if isinstance(planner.fees, ChargesForData) else None,
     )
     attempts, policy = Attempts(candidates), planner.policy
     decisions: list[Decision] = []

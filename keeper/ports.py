@@ -12,7 +12,7 @@ from keeper.domain.exits import Exits, Pair
 from keeper.domain.facts import Fact
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
-from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, BaseCurrency, BlockHash, Gas, MarketKey, TokenUnits, Wei
 from keeper.domain.value import TokenPrice, Valuation
@@ -333,6 +333,15 @@ class FeeSource(Protocol):
 
     async def gas_price(self, head: Head) -> Wei:
         """Return the expected price of one unit of gas in the next block, tip included."""
+        ...
+
+
+@runtime_checkable
+class ChargesForData(Protocol):
+    """A fee source on a chain that takes a fee for publishing a transaction's data."""
+
+    async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
+        """Return what publishing each batch will cost beside its own gas."""
         ...
 
 

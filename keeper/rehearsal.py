@@ -1,13 +1,13 @@
 """Plans as their transactions, run on the pinned block and judged by what they brought."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from keeper.domain.decision import Skip
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch, Plan, SimulatedBatch
-from keeper.domain.units import Address, MarketKey, Wei, deployment
-from keeper.ports import Simulator
+from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
+from keeper.domain.units import MAX_TRANSACTION_GAS, Address, Gas, MarketKey, Wei, deployment
+from keeper.ports import ChargesForData, Simulator
 from keeper.strategy.batches import batch_net_profit, packed
 from keeper.strategy.gas import GasModel, limits_of
 from keeper.strategy.policy import Costs, Policy
@@ -41,12 +41,13 @@ class Rehearsal:
     Packs plans into transactions and has them simulated, each executor's in order.
 
     ``simulators`` are the executors by deployment, ``minimums`` the least net profit of
-    a plan by market.
+    a plan by market. ``charges`` says what publishing a transaction costs, where it does.
     """
 
     simulators: Mapping[MarketKey, Simulator]
     gas_model: GasModel
     minimums: Mapping[MarketKey, Wei]
+    charges: ChargesForData | None = None
 
     async def of(
         self, plans: Sequence[Plan], policy: Policy, costs: Costs, head: Head
@@ -63,9 +64,11 @@ class Rehearsal:
         result = Rehearsed()
         for executor, own in self._by_executor(plans):
             groups = packed(own, policy, costs, self.gas_model)
-            batches = [self._batch(executor, group) for group in groups]
+            plain = [self._batch(executor, group) for group in groups]
+            fees = await self._data_fees(plain, head)
+            batches = [with_data_gas(*pair) for pair in zip(plain, fees, strict=True)]
             answers = await executor.simulated(batches, head)
-            self._judge(result, executor, batches, answers)
+            self._judge(result, executor, list(zip(batches, answers, fees, strict=True)))
             if any(_whole(*pair) for pair in zip(batches, answers, strict=True)):
                 culprits = await self._culprits(executor, batches, answers, head)
                 result.failed += culprits
@@ -76,20 +79,20 @@ class Rehearsal:
         self,
         result: Rehearsed,
         executor: Simulator,
-        batches: Sequence[Batch],
-        answers: Sequence[SimulatedBatch],
+        found: Sequence[tuple[Batch, SimulatedBatch, DataFee]],
     ) -> None:
         """Add to ``result`` what fails, what does not pay, and what can be sent before that."""
         trouble = False
-        for batch, answer in zip(batches, answers, strict=True):
+        for batch, answer, data in found:
             failed = _failures(batch, answer)
-            after = () if failed or not answer.plans else settled(batch, answer, self.minimums)
+            spoilt = failed or not answer.plans
+            after = () if spoilt else settled(batch, answer, self.minimums, data.fee)
             refused = losses(after, self.minimums)
             result.failed += failed
             result.refused += refused
             trouble = trouble or not after or bool(refused)
             if not trouble:
-                result.batches.append(self._batch(executor, after))
+                result.batches.append(with_data_gas(self._batch(executor, after), data))
 
     async def _culprits(
         self,
@@ -115,6 +118,11 @@ class Rehearsal:
             for failure in _failures(batch, answer)
         ]
 
+    async def _data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
+        if self.charges is None:
+            return [DataFee() for _ in batches]
+        return await self.charges.data_fees(batches, head)
+
     def _batch(self, executor: Simulator, plans: Sequence[Plan]) -> Batch:
         return executor.batch(
             plans,
@@ -132,6 +140,12 @@ class Rehearsal:
                 grouped.append((executor, own := []))
             own.append(plan)
         return grouped
+
+
+def with_data_gas(batch: Batch, data: DataFee) -> Batch:
+    """Return the batch with gas for its data on top, as far as a transaction may have it."""
+    limit = Gas(min(batch.gas_limit + data.gas, max(batch.gas_limit, MAX_TRANSACTION_GAS)))
+    return replace(batch, gas_limit=limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
-from keeper.app import fee_policy, live_submitter
+from keeper.app import live_submitter
+from keeper.bidding import fee_policy
 from keeper.chain.records import Receipt
 from keeper.chain.sender import Sender
 from keeper.cli.here import Here

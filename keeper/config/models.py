@@ -43,6 +43,10 @@ NOT_IN_FILE: Final = frozenset({"wallet.private_key", "wallet.password"})
 """Settings that come from the environment or from ``.env`` only."""
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 class Chain(Section):
     """The chain and how to reach it."""
 
@@ -51,6 +55,9 @@ class Chain(Section):
     multicall: AddressText = MULTICALL3
     wrapped_native: AddressText | None = None
     native_price_feed: AddressText | None = None
+    data_fee: Annotated[
+        Literal["auto", "none", "op_stack", "arbitrum"], BeforeValidator(_lower)
+    ] = "auto"
     poll_interval_ms: Whole = Field(default=500, ge=50, le=60_000)
     block_time_ms: Whole = Field(default=12_000, ge=50, le=3_600_000)
 
@@ -205,10 +212,6 @@ class Run(Section):
     """The running node."""
 
     drain_seconds: Whole = Field(default=60, ge=0, le=3_600)
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
 
 
 class Log(Section):

@@ -84,6 +84,19 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataFee:
+    """
+    What a rollup takes for publishing a transaction's data, in wei.
+
+    ``gas`` is what of the gas limit goes into it, where it is paid as gas; 0 where it is taken
+    beside the gas.
+    """
+
+    fee: Wei = _NO_FEE
+    gas: Gas = _NO_GAS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Plans that share one transaction, ready to be signed but for nonce and fees."""
 
@@ -93,6 +106,11 @@ class Batch:
     gas_limit: Gas
     deadline: Timestamp
     net_profit: Wei
+
+    @property
+    def data_fee(self) -> Wei:
+        """What a rollup takes for publishing it, by its plans' shares."""
+        return Wei(sum(plan.data_fee for plan in self.plans))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,7 +107,7 @@ class Breakers:
         history, in_flight = self._history(head), worst_in_flight(nonces.bound())
         passed = list[Priced]()
         for batch, fees in wanted:
-            cost = worst_cost(fees, batch.gas_limit)
+            cost = Wei(worst_cost(fees, batch.gas_limit) + batch.data_fee)
             found = verdict(history, in_flight, cost, self.limits)
             if isinstance(found, Allowed):
                 in_flight = Wei(in_flight + cost)

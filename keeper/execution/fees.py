@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch, Plan
+from keeper.domain.plan import Batch, DataFee, Plan
 from keeper.domain.submission import Fees
 from keeper.domain.units import BPS, GWEI, Bps, Gas, Wei, mul_div_ceil, mul_div_floor
+from keeper.execution.data_fees import DataFees
 
 log = logging.getLogger(__name__)
 
@@ -181,10 +182,17 @@ def _risen(fees: Fees, rise: int) -> Fees:
 class FeeOracle:
     """What gas will cost, asked once per block at most."""
 
-    def __init__(self, reader: FeeHistory, chain_id: int, policy: FeePolicy) -> None:
+    def __init__(
+        self,
+        reader: FeeHistory,
+        chain_id: int,
+        policy: FeePolicy,
+        data: DataFees | None = None,
+    ) -> None:
         self._reader = reader
         self._chain_id = chain_id
         self.policy = policy
+        self._data = data
         self._known: tuple[str, FeeMarket] | None = None
 
     def floor(self, head: Head) -> Wei:
@@ -195,6 +203,12 @@ class FeeOracle:
         """Return the expected price of one unit of gas in the next block, tip included."""
         market = await self.market(head)
         return Wei(market.base_fee + market.priority_fee)
+
+    async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
+        """Return what publishing each batch will cost; nothing on most chains."""
+        if self._data is None:
+            return [DataFee() for _ in batches]
+        return await self._data.of(batches, head)
 
     async def market(self, head: Head) -> FeeMarket:
         """Return the next block's base fee, the node's word before the formula's, and the tip."""

@@ -160,6 +160,13 @@ class LocalSigner:
         return Signed(hash=TransactionHash("0x" + keccak(raw).hex()), raw=raw)
 
 
+def unsigned_payload(wanted: Unsigned, chain_id: int) -> bytes:
+    """Return the transaction as it is before it is signed, type byte and all."""
+    fields = _fields(wanted, chain_id)
+    to = bytes.fromhex(str(fields["to"])[2:])
+    return _DYNAMIC_FEE + _rlp([to if name == "to" else fields[name] for name in _ORDER])
+
+
 def _fields(wanted: Unsigned, chain_id: int) -> dict[str, object]:
     return {
         "type": 2,

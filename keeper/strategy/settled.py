@@ -2,27 +2,35 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
 from keeper.domain.units import Gas, MarketKey, TokenUnits, Wei, mul_div_ceil, mul_div_floor
 
+NO_FEE: Final = Wei(0)
+
 
 def settled(
-    batch: Batch, simulated: SimulatedBatch, minimums: Mapping[MarketKey, Wei]
+    batch: Batch,
+    simulated: SimulatedBatch,
+    minimums: Mapping[MarketKey, Wei],
+    data_fee: Wei = NO_FEE,
 ) -> tuple[Plan, ...]:
     """
     Return the batch's plans with profits and gas as simulated.
 
     The transaction's gas is shared among its plans as their estimates were, rounded
     up. A profit in the spend token keeps the plan's price of it, rounded down. The
-    minimum that the executor enforces follows: the gas that was really used and the
-    market's least net profit (``minimums``), but never more than what is sure.
+    minimum that the executor enforces follows: the gas that was really used, an equal share of
+    the ``data_fee``, and the market's least net profit (``minimums``), but never more than
+    what is sure.
     """
+    shared = Wei(mul_div_ceil(data_fee, 1, max(len(batch.plans), 1)))
     estimated = sum(plan.gas for plan in batch.plans)
     return tuple(
         _settled(
-            plan,
+            replace(plan, data_fee=shared),
             outcome,
             Gas(mul_div_ceil(simulated.gas_used, plan.gas, estimated)),
             minimums[plan.market],
@@ -44,10 +52,10 @@ def losses(plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> list[Ski
 
 
 def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
-    cost = plan.gas * plan.gas_price
+    cost = plan.gas * plan.gas_price + plan.data_fee
     figures = (
         f"simulated: {plan.gross_profit_wei} wei of profit,"
-        f" {plan.gas} gas at {plan.gas_price} wei, net {plan.net_profit} wei"
+        f" {plan.gas} gas at {plan.gas_price} wei,{_published(plan)} net {plan.net_profit} wei"
     )
     if plan.net_profit < 0:
         return SkipReason.GAS_TOO_EXPENSIVE, figures
@@ -61,7 +69,7 @@ def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
 
 def _settled(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei) -> Plan:
     worth, least = 0, plan.min_profit
-    cost = gas * plan.gas_price
+    cost = gas * plan.gas_price + plan.data_fee
     if plan.gross_profit_wei > 0:
         worth = mul_div_floor(outcome.profit, plan.gross_profit_wei, plan.gross_profit)
         wanted = mul_div_ceil(cost + minimum, plan.gross_profit, plan.gross_profit_wei)
@@ -74,6 +82,10 @@ def _settled(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei) -> Plan
         net_profit=Wei(worth - cost),
         min_profit=least,
     )
+
+
+def _published(plan: Plan) -> str:
+    return f" {plan.data_fee} wei for its data," if plan.data_fee else ""
 
 
 def _skip(plan: Plan, reason: SkipReason, detail: str) -> Skip:

@@ -1,12 +1,14 @@
 """The simulation decides: what fails goes another way, what does not pay is left."""
 
 from keeper.domain.decision import Liquidate, Skip, SkipReason
+from keeper.domain.plan import DataFee
 from keeper.strategy.attempts import MAX_ATTEMPTS, MAX_ROUNDS
 from keeper.strategy.policy import Policy
 from tests.flow.scripted_market import (
     MARKET,
     Desk,
     ScriptedExecutor,
+    ScriptedFees,
     ScriptedSnapshot,
     ScriptedVenue,
     account,
@@ -216,3 +218,37 @@ async def test_the_rounds_of_one_head_are_bounded():
     assert reasons.pop(account(MAX_ROUNDS)) == SkipReason.SIMULATION_FAILED
     assert reasons.keys() == {account(n) for n in range(MAX_ROUNDS)}
     assert len(result.decisions) == len(pairs)
+
+
+class Rollup(ScriptedFees):
+    """Publishing each transaction costs something on top of its gas."""
+
+    fee = 0
+
+    async def data_fees(self, batches, head):
+        return [DataFee(fee=self.fee, gas=7_000) for _ in batches]
+
+
+async def test_profit_is_net_of_what_a_rollup_takes_for_the_data():
+    """The plan's profit is less the fee, the executor enforces it, and the limit has its gas."""
+    plain = await desk().decide(ScriptedSnapshot((pair(1),)))
+    rollup = Rollup()
+    rollup.fee = 10**13
+    charged = await desk(fees=rollup).decide(ScriptedSnapshot((pair(1),)))
+
+    (before,), (after,) = plain.batches[0].plans, charged.batches[0].plans
+    assert after.net_profit == before.net_profit - 10**13
+    assert after.min_profit > before.min_profit
+    assert charged.batches[0].gas_limit == plain.batches[0].gas_limit + 7_000
+    assert charged.batches[0].data_fee == 10**13
+
+
+async def test_an_account_whose_profit_the_data_eats_is_left_with_the_numbers():
+    """On a rollup the gas is cheap, and publishing may be most of the cost."""
+    rollup = Rollup()
+    rollup.fee = 10**20
+    result = await desk(fees=rollup).decide(ScriptedSnapshot((pair(1),)))
+
+    assert result.batches == []
+    assert skips(result)[account(1)].reason is SkipReason.GAS_TOO_EXPENSIVE
+    assert "wei for its data" in skips(result)[account(1)].detail

@@ -1,0 +1,31 @@
+"""How to bid, and what publishing costs, by the settings."""
+
+from keeper.config import Settings
+from keeper.domain.units import GWEI, Bps, Wei
+from keeper.execution.data_fees import DataFeeKind, DataFees, kind_of
+from keeper.execution.fees import FeeOracle, FeePolicy
+from keeper.session import Session
+
+
+async def fee_oracle(session: Session) -> FeeOracle:
+    """Return what gas, and publishing data, costs on the settings' chain."""
+    reader, chain = session.reader, session.settings.chain
+    kind = (
+        await kind_of(reader, chain.id, await reader.head())
+        if chain.data_fee == "auto"
+        else DataFeeKind(chain.data_fee)
+    )
+    data = DataFees(reader=reader, chain_id=chain.id, kind=kind)
+    return FeeOracle(reader, chain.id, fee_policy(session.settings), data)
+
+
+def fee_policy(settings: Settings) -> FeePolicy:
+    """Return how to bid by the settings."""
+    wanted = settings.policy
+    return FeePolicy(
+        max_fee=Wei(int(wanted.max_fee_gwei * GWEI)),
+        percentile=wanted.priority_percentile,
+        profit_bid_bps=Bps(wanted.profit_bid_bps),
+        bump_bps=Bps(wanted.bump_bps),
+        max_multiple=wanted.max_fee_multiple,
+    )
