@@ -182,7 +182,7 @@ async def _parts(
     return _Parts(
         submitter=submitter,
         decisions=DecisionJournal(
-            journal.database, _recorder(session, options), settings.record.keep_days
+            journal.database, _recorder(session, options), session.settings.record.keep_days
         ),
         decide=partial(witnessed, planner),
         journal=journal,
