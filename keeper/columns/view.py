@@ -1,0 +1,98 @@
+"""The columns as they were when a block's snapshot was made."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, overload
+
+import numpy as np
+
+from keeper.columns.block import Block, joined_blocks, owing
+from keeper.columns.index import UNKNOWN
+from keeper.columns.table import Columns
+from keeper.columns.version import places
+from keeper.columns.words import Bytes, Flags, Rows
+
+AT_ONCE: Final = 4_096
+"""Accounts taken out of the columns at a time, where all of them are wanted."""
+
+
+class View(Sequence[bytes]):
+    """
+    Accounts of one market at one block; as a sequence, their addresses.
+
+    Reading costs what it does in the columns themselves, and a look at what was overwritten since.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self._count = len(columns)
+        self._version = columns.version()
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        if isinstance(at, slice):
+            return [self[row] for row in range(*at.indices(self._count))]
+        if not -self._count <= at < self._count:
+            raise IndexError(at)
+        row = at % self._count
+        return bytes(self.columns.index.addresses(slice(row, row + 1)).tobytes())
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, self._count, AT_ONCE):
+            rows = slice(start, min(start + AT_ONCE, self._count))
+            yield from map(np.ndarray.tobytes, self.columns.index.addresses(rows))
+
+    def row_of(self, address: bytes) -> int:
+        """Return an account's row; ``UNKNOWN`` where it is not (or was not yet) there."""
+        row = self.columns.index.row_of(address)
+        return row if row < self._count else UNKNOWN
+
+    def addresses(self, rows: Rows) -> Bytes:
+        """Return the addresses of these rows."""
+        return self.columns.index.addresses(rows)
+
+    def overwritten(self) -> Rows:
+        """Return the rows of this view that hold something else by now, ascending."""
+        rows = self._version.overwritten()
+        return rows[rows < self._count]
+
+    def block(self, rows: Rows) -> Block:
+        """Return these rows as they were."""
+        blocks, place = [self.columns.block(rows)], np.arange(len(rows))
+        open_, end = np.ones(len(rows), dtype=np.bool_), len(rows)
+        for saved, block in self._version.all_saved():
+            at, there = places(saved, rows)
+            there &= open_
+            if there.any():
+                blocks.append(block)
+                place[there], open_[there] = end + at[there], False
+                end += len(saved)
+        return blocks[0] if len(blocks) == 1 else joined_blocks(blocks).taken(place)
+
+    def one(self, row: int) -> Block:
+        """Return one row as it was."""
+        for saved, block in self._version.all_saved():
+            at = int(np.searchsorted(saved, row))
+            if at < len(saved) and saved[at] == row:
+                return block.taken(np.array([at]))
+        return self.columns.one(row)
+
+    def blocks(self, rows: Rows) -> Iterator[tuple[Rows, Block]]:
+        """Return these rows as they were, a bounded number of them at a time."""
+        for start in range(0, len(rows), AT_ONCE):
+            part = rows[start : start + AT_ONCE]
+            yield part, self.block(part)
+
+    def owes(self) -> Flags:
+        """Return which accounts owe anything."""
+        found = self.columns.owes[: self._count]
+        changed = self.overwritten()
+        if len(changed):
+            found = found.copy()
+            found[changed] = owing(self.block(changed), self.columns.codes)
+        return found

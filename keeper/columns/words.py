@@ -1,0 +1,53 @@
+"""Integers and addresses as machine words: the only places where one becomes the other."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keeper.domain.units import Address
+
+Words = NDArray[np.uint64]
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+ADDRESS_BYTES: Final = 20
+BALANCE_WORDS: Final = 2
+"""A balance is 128 bits: the low word, then the high one."""
+MOST: Final = 2**128 - 1
+"""The largest balance that is kept; both protocols' own storage has no larger one."""
+
+_WORD_BITS: Final = 64
+_WORD: Final = 2**_WORD_BITS - 1
+_BALANCE_BYTES: Final = 16
+_TWO_64: Final = float(2**_WORD_BITS)
+
+
+def split(balances: Iterable[int]) -> Words:
+    """Return each balance (0 to ``MOST``) as its low and its high word."""
+    packed = b"".join(one.to_bytes(_BALANCE_BYTES, "little") for one in balances)
+    return np.frombuffer(packed, dtype="<u8").astype(np.uint64).reshape(-1, BALANCE_WORDS)
+
+
+def joined(low: int, high: int) -> int:
+    """Return the balance of two words."""
+    return high << _WORD_BITS | low
+
+
+def halves(number: int) -> tuple[int, int]:
+    """Return the low and the high word of a number of up to 128 bits."""
+    return number & _WORD, number >> _WORD_BITS
+
+
+def approximate(words: Words) -> Floats:
+    """Return balances (rows of low and high word) as the nearest floats, to a few parts in 2^53."""
+    return np.asarray(words[:, 1] * _TWO_64 + words[:, 0], dtype=np.float64)
+
+
+def packed(addresses: Sequence[Address]) -> Bytes:
+    """Return addresses as rows of twenty bytes."""
+    found = np.frombuffer(bytes.fromhex("".join(one[2:] for one in addresses)), dtype=np.uint8)
+    return found.reshape(-1, ADDRESS_BYTES)
