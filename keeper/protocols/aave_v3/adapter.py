@@ -8,12 +8,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from keeper.chain.abi import checksum
 from keeper.chain.asking import Answers
+from keeper.chain.listed import unlisted
+from keeper.columns.index import UNKNOWN
+from keeper.columns.table import Columns
+from keeper.columns.view import View
+from keeper.columns.words import packed
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.aave_v3 import discovery, events, reader
+from keeper.protocols.aave_v3.accounts import borrowers, encoded, new_columns, users_of
 from keeper.protocols.aave_v3.model import Account, PoolState, Reserve, Structure
 from keeper.protocols.aave_v3.snapshot import AaveSnapshot
 
@@ -75,7 +81,7 @@ class AaveMarket:
         self._chain = chain
         self._structure: Structure | None = None
         self._made: _Made | None = None
-        self._accounts: dict[Address, Account] = {}
+        self._columns: Columns | None = None
         self._noted: dict[Address, _Noted] = {}
         self._structure_noted = False
         self._turn = 0
@@ -97,6 +103,13 @@ class AaveMarket:
         if self._structure is None:
             raise MarketUnreadable(f"{self.key} has not been discovered")
         return self._structure
+
+    @property
+    def columns(self) -> Columns:
+        """Where the accounts are; MarketUnreadable before ``discover``."""
+        if self._columns is None:
+            self._columns = new_columns(stable_debt=self.structure.rules.stable_debt)
+        return self._columns
 
     def executor_targets(self) -> ExecutorTargets:
         """Return the pool: the executor calls it and lets it take what is repaid."""
@@ -137,10 +150,18 @@ class AaveMarket:
         used = {a: frozenset(Account(*flags[a], {}).flagged()) for a in ordered}
         calls = [c for a in ordered for c in reader.holding_calls(structure, a, used[a])]
         answers = Answers(await self._chain.aggregate(calls, basis))
+        read = dict[Address, Account]()
         for account in ordered:
             holdings = reader.holdings_of(structure, used[account], answers)
-            self._accounts[account], _ = reader.account_of(flags[account], holdings, structure)
+            read[account], _ = reader.account_of(flags[account], holdings, structure)
             self._noted.pop(account, None)
+        self._write(read)
+
+    def _write(self, read: Mapping[Address, Account]) -> None:
+        self.columns.put(packed(list(read)), encoded(read.values(), self.columns))
+
+    def _is_followed(self, account: Address) -> bool:
+        return self.columns.index.row_of(unlisted(account)) != UNKNOWN
 
     @property
     def log_filter(self) -> LogFilter:
@@ -153,10 +174,10 @@ class AaveMarket:
         found = events.touched(logs)
         self._structure_noted = self._structure_noted or found.structure
         for account in events.borrowers(logs):
-            if account not in self._accounts:
+            if not self._is_followed(account):
                 self._noted[account] = _Noted(None, self._turn)
         for account, contracts in found.accounts.items():
-            if account in self._accounts or account in self._noted:
+            if account in self._noted or self._is_followed(account):
                 self._noted[account] = self._merged(account, contracts)
 
     def _merged(self, account: Address, contracts: frozenset[Address]) -> _Noted:
@@ -169,7 +190,7 @@ class AaveMarket:
 
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the whole account with the next block's calls."""
-        if market == self.key and account in self._accounts:
+        if market == self.key and self._is_followed(account):
             self._turn += 1
             self._noted[account] = _Noted(None, self._turn)
 
@@ -181,17 +202,16 @@ class AaveMarket:
         await self.discover(head)
         self._structure_noted = False
         changed = _changed(before, self.structure)
-        for account, kept in self._accounts.items():
-            if not changed.isdisjoint(kept.flagged()):
-                self._noted[account] = _Noted(None, self._turn)
+        for account in users_of(changed, View(self.columns)) if changed else ():
+            self._noted[account] = _Noted(None, self._turn)
 
     def calls(self, head: Head) -> Sequence[Call]:
         """Return the reads that bring the market to ``head``: constant but for noted accounts."""
-        structure = self.structure
-        accounts = {a: self._to_read(a, noted) for a, noted in sorted(self._noted.items())}
-        self._asked = _Asked(head.hash, self._turn, structure, accounts)
+        structure, kept = self.structure, borrowers(View(self.columns))
+        to_read = {a: self._to_read(kept.get(a), noted) for a, noted in sorted(self._noted.items())}
+        self._asked = _Asked(head.hash, self._turn, structure, to_read)
         calls = list(self._constant().pool_calls)
-        for account, reserves in accounts.items():
+        for account, reserves in to_read.items():
             calls += reader.account_calls(structure, account)
             calls += reader.holding_calls(structure, account, reserves)
         return calls
@@ -203,9 +223,8 @@ class AaveMarket:
             self._made = _Made(self.structure, calls, events.block_filter(self.structure))
         return self._made
 
-    def _to_read(self, account: Address, noted: _Noted) -> frozenset[int]:
+    def _to_read(self, known: Account | None, noted: _Noted) -> frozenset[int]:
         """Return the reserves that a noted account is read in."""
-        known = self._accounts.get(account)
         if known is None or noted.contracts is None:
             return frozenset(reserve.identity for reserve in self.structure.reserves)
         named = {
@@ -230,15 +249,15 @@ class AaveMarket:
             pool, read = _read(asked, Answers(results))
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
-        for account, (kept, complete) in read.items():
-            self._accounts[account] = kept
+        self._write({account: kept for account, (kept, _) in read.items()})
+        for account, (_, complete) in read.items():
             noted = self._noted.get(account)
             if noted is not None and noted.turn <= asked.turn:
                 del self._noted[account]
             if not complete:
                 self._noted[account] = _Noted(None, self._turn)
         snapshot = AaveSnapshot(
-            head=head, pool=pool, borrowers=dict(self._accounts), warnings=_warnings(pool)
+            head=head, pool=pool, view=View(self.columns), warnings=_warnings(pool)
         )
         return (snapshot,)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 from keeper.domain.units import Address, BaseCurrency, Bps, MarketKey, Ray, Timestamp, TokenUnits
@@ -241,29 +240,13 @@ class Holding:
     stable_since: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Account:
     """An account as the contracts keep it: two bits per reserve, an eMode, its holdings."""
 
     flags: int
     category: int
     holdings: Mapping[int, Holding]
-
-    @cached_property
-    def scaled_legs(self) -> tuple[tuple[int, float, float], ...] | None:
-        """
-        Reserve, scaled supply that may back the debt, and scaled debt, for each reserve used.
-
-        None where that is not all there is to know: a balance unread, a debt at a fixed rate.
-        """
-        legs = list[tuple[int, float, float]]()
-        for at in self.flagged():
-            held = self.holdings.get(at)
-            if held is None or held.stable_principal:
-                return None
-            supplied = float(held.scaled_supply) if self.is_collateral(at) else 0.0
-            legs.append((at, supplied, float(held.scaled_debt) if self.is_borrowing(at) else 0.0))
-        return tuple(legs)
 
     def is_collateral(self, identity: int) -> bool:
         """Whether the reserve backs the account's debt."""

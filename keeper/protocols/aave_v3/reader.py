@@ -33,6 +33,7 @@ ALWAYS_VIRTUAL_FROM: Final = 8
 RESERVE_WORDS: Final = 15
 TREASURY_WORD: Final = 12
 UPDATED_AT_WORD: Final = 3
+MOST_CATEGORIES: Final = 255
 NEVER: Final = 2**40
 """A grace period that could not be read has not ended."""
 
@@ -182,7 +183,10 @@ def holding_calls(structure: Structure, account: Address, reserves: Collection[i
 
 def flags_of(answers: Answers) -> tuple[int, int]:
     """Return the flags and the eMode from the answers to ``account_calls``."""
-    return answers.integer("getUserConfiguration"), answers.integer("getUserEMode")
+    flags, category = answers.integer("getUserConfiguration"), answers.integer("getUserEMode")
+    if category > MOST_CATEGORIES:
+        raise MarketUnreadable(f"getUserEMode answers {category}, and an eMode is one byte")
+    return flags, category
 
 
 def holdings_of(

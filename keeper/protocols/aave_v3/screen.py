@@ -1,66 +1,74 @@
 """
-Floats nominate the accounts that may be past the line; integers decide about those.
+A pool's prices, indices and thresholds at one timestamp as factors of scaled balances.
 
-No account that is past the line is missed: every rounding of the exact rules is less than
-what is conceded to the account here. Most accounts are far from the line, and
-valuing each exactly would cost a large market more time than all the rest of a block.
+Every rounding of the exact rules is less than what is conceded here: a balance's by the unit that
+the columns' floats concede (an index is never below one), a value's by ``rounded_off``, and up
+to 3.4 the average threshold's by the basis point that each threshold is taken too low.
 """
 
+import math
 from typing import Final
 
-from keeper.domain.units import BPS, RAY
+import numpy as np
+
+from keeper.columns.block import Codes
+from keeper.columns.screen import Factors
+from keeper.columns.words import Flags
+from keeper.domain.units import BPS, RAY, Bps
+from keeper.protocols.aave_v3.accounts import Role
 from keeper.protocols.aave_v3.model import Account
 from keeper.protocols.aave_v3.position import Clock, Unpriced
 
-MARGIN: Final = 1 + 1e-9
-"""Far above the relative error of the few float operations, and of the health factor's wad."""
-
 ROUNDED_OFF: Final = 4.0
-"""Base units that the exact totals may be off by, whatever the number of legs."""
+"""Base units that an account's totals may be off by, besides two for each leg."""
 
-_Factors = dict[int, tuple[float, float, float]]
+_COUNTS: Final = {Role.COLLATERAL, Role.DEBT}
+_UNTOLD: Final = {
+    Role.STABLE,
+    Role.UNREAD_COLLATERAL,
+    Role.UNREAD_DEBT,
+    Role.UNREAD_BOTH,
+}
+"""What the exact rules alone can tell: a rate of the account's own, a balance not known yet."""
 
 
-class Screen:
-    """A pool's prices, indices and thresholds at one timestamp as factors of scaled balances."""
+def factors(clock: Clock, codes: Codes) -> tuple[Factors, Flags]:
+    """Return what the clock makes of each code, and which codes have no price."""
+    by_code = np.zeros(len(codes.keys))
+    unpriced = np.zeros(len(codes.keys), dtype=np.bool_)
+    for code, (category, at, role) in enumerate(codes.keys):
+        if at not in clock.pool.reserves or role not in _COUNTS | _UNTOLD:
+            continue  # the pool passes over what it dropped, and over what is not flagged
+        if role in _UNTOLD:
+            by_code[code] = math.nan
+            continue
+        try:
+            by_code[code] = _factor(clock, at, category, role)
+        except Unpriced:
+            by_code[code], unpriced[code] = math.nan, True
+    legs = 2 * len(clock.pool.reserves)
+    return Factors(by_code=by_code, rounded_off=ROUNDED_OFF + 2 * legs), unpriced
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._by_category: dict[int, _Factors] = {}
 
-    def nominates(self, account: Account) -> bool:
-        """Whether the account may be past the line; False is certain."""
-        legs = account.scaled_legs
-        if legs is None:
-            return True
-        factors = self._by_category.get(account.category)
-        if factors is None:
-            factors = self._by_category[account.category] = self._factors(account.category)
-        weighted, owed = 0.0, ROUNDED_OFF
-        for at, supplied, borrowed in legs:
-            known = factors.get(at)
-            if known is None:
-                return True
-            weighted += supplied * known[0]
-            owed += borrowed * known[1] + known[2]
-        return not weighted >= owed * MARGIN
+def _factor(clock: Clock, at: int, category: int, role: int) -> float:
+    """
+    Return base units per scaled unit: weighted where it backs, negative where it is owed.
 
-    def _factors(self, category: int) -> _Factors:
-        """Return, by reserve, weighted base units per scaled supply, per debt, and rounding."""
-        factors: _Factors = {}
-        anyone = Account(0, category, {})
-        for at, state in self._clock.pool.reserves.items():
-            try:
-                price, threshold, counts = self._clock.weights(at, anyone)
-            except Unpriced:
-                continue
-            supply, debt = self._clock.indices(at)
-            unit = float(state.unit)
-            # Up to 3.4 the thresholds' average is rounded down to a basis point.
-            weight = max(threshold - 1, 0) / BPS if counts else 0.0
-            factors[at] = (
-                float(supply) / RAY * price / unit * weight,
-                float(debt) / RAY * price / unit,
-                2 * (price / unit + 1),
-            )
-        return factors
+    Raises:
+        Unpriced: the price that the pool would ask for failed.
+    """
+    state = clock.pool.reserves[at]
+    price, threshold, backs = clock.weights(at, Account(0, category, {}))
+    supply, debt = clock.indices(at)
+    if min(supply, debt) < RAY:
+        return math.nan  # no pool has that; a unit of a balance would not cover its rounding
+    worth = float(price) / float(state.unit)
+    if role == Role.DEBT:
+        return -(float(debt) / RAY * worth)
+    if not backs:
+        return 0.0
+    if not clock.pool.structure.rules.directed_rounding:
+        if threshold == 0:
+            return math.nan  # it lowers the average, which no factor of its own can say
+        threshold = Bps(threshold - 1)
+    return float(supply) / RAY * worth * (threshold / BPS)

@@ -1,10 +1,16 @@
 """One market at one block: every account exact, and what can be done with each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+import numpy as np
+
+from keeper.chain.abi import checksum
+from keeper.chain.listed import Accounts
+from keeper.columns.view import View
+from keeper.columns.words import Rows
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.advice import Advice
 from keeper.domain.decision import SkipReason
@@ -16,7 +22,8 @@ from keeper.domain.parity import Difference
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits, Wad
 from keeper.domain.value import TokenPrice
-from keeper.protocols.aave_v3 import parity, rules
+from keeper.protocols.aave_v3 import parity, rules, screen
+from keeper.protocols.aave_v3.accounts import borrowers, decoded
 from keeper.protocols.aave_v3.advice import advised
 from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.facts import facts
@@ -25,7 +32,8 @@ from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
 from keeper.protocols.aave_v3.opportunity import PairOpportunity
 from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
 from keeper.protocols.aave_v3.rulebook import Rules
-from keeper.protocols.aave_v3.screen import Screen
+from keeper.risk.screen import Screen, ordered
+from keeper.risk.tiers import Thresholds, Tier
 
 LIQUIDATION_GAS: Final = Gas(390_000)
 """``liquidationCall`` with one collateral and one debt, from 3.5: a few percent above the most
@@ -40,12 +48,21 @@ GAS_PER_FURTHER_LEG: Final = Gas(40_000)
 
 @dataclass(frozen=True)
 class AaveSnapshot:
-    """See ``keeper.ports.MarketSnapshot``; ``pool`` holds everything the contracts said."""
+    """
+    See ``keeper.ports.MarketSnapshot``.
+
+    ``pool`` holds everything the contracts said but for the accounts, which are in ``view``.
+    """
 
     head: Head
     pool: PoolState
-    borrowers: Mapping[Address, Account]
+    view: View
     warnings: Sequence[str]
+
+    @cached_property
+    def borrowers(self) -> Accounts[Account]:
+        """Everyone who ever borrowed, made from the columns when looked at."""
+        return borrowers(self.view)
 
     @property
     def market(self) -> MarketKey:
@@ -103,22 +120,33 @@ class AaveSnapshot:
         return self._clocks[moment]
 
     @cached_property
-    def _healths(self) -> tuple[AccountHealth, ...]:
-        found = (self.account(account) for account in self.borrowers)
-        owing = [health for health in found if health is not None]
-        return tuple(sorted(owing, key=lambda h: (h.health_factor, h.account)))
+    def screen(self) -> Screen:
+        """The pass over all accounts at this block, made when first asked."""
+        factors, unpriced = screen.factors(self._clock, self.view.columns.codes)
+        return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._exact)
+
+    def _exact(self, rows: Rows) -> Iterator[AccountHealth]:
+        for part, block in self.view.blocks(rows):
+            kept = decoded(block, self.view.columns.codes)
+            for address, one in zip(self.view.addresses(part), kept, strict=True):
+                if _owes(one):
+                    yield self._health(checksum(address.tobytes()), one)
 
     @cached_property
-    def _liquidatable(self) -> tuple[AccountHealth, ...]:
-        screen = Screen(self._clock)
-        nominated = (who for who, kept in self.borrowers.items() if screen.nominates(kept))
-        found = (self.account(account) for account in nominated)
-        past = [health for health in found if health is not None and health.liquidatable]
-        return tuple(sorted(past, key=lambda h: (h.health_factor, h.account)))
+    def _healths(self) -> tuple[AccountHealth, ...]:
+        return ordered(self._exact(np.flatnonzero(self.view.owes())))
 
     def liquidatable(self) -> Sequence[AccountHealth]:
         """Return the liquidatable of ``accounts``, without valuing those far from the line."""
-        return self._liquidatable
+        return self.screen.liquidatable
+
+    def below(self, health_factor: Wad) -> Sequence[AccountHealth]:
+        """Return those of ``accounts`` with less than this, liquidatable or unpriced."""
+        return self.screen.below(health_factor)
+
+    def tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
+        """Return how many of ``accounts`` are in each tier, without valuing them all."""
+        return self.screen.tiers(thresholds)
 
     def accounts(self) -> Sequence[AccountHealth]:
         """Return every account with debt, exact, worst first; the unpriced come first."""
@@ -127,8 +155,9 @@ class AaveSnapshot:
     def account(self, account: Address) -> AccountHealth | None:
         """Return one account's health; None without debt, or if it never borrowed."""
         kept = self.borrowers.get(account)
-        if kept is None or not _owes(kept):
-            return None
+        return None if kept is None or not _owes(kept) else self._health(account, kept)
+
+    def _health(self, account: Address, kept: Account) -> AccountHealth:
         try:
             data = self._clock.position(kept).data
         except (Unpriced, Unread) as reason:
@@ -171,7 +200,7 @@ class AaveSnapshot:
 
     def everyone(self) -> Sequence[Address]:
         """Return every account that ever borrowed."""
-        return tuple(self.borrowers)
+        return self.borrowers.everyone
 
     def is_auditable(self, account: Address) -> bool:
         """Whether the account is known and valued at this block."""

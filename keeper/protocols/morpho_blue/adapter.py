@@ -4,13 +4,21 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from keeper.chain.asking import Answers
+from keeper.chain.listed import Listed, unlisted
+from keeper.columns.index import UNKNOWN
+from keeper.columns.table import Columns
+from keeper.columns.view import View
+from keeper.columns.words import packed
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.morpho_blue import discovery, events, reader
+from keeper.protocols.morpho_blue.accounts import encoded, named, new_columns
 from keeper.protocols.morpho_blue.events import Pair
 from keeper.protocols.morpho_blue.model import MarketId, Position, Structure
 from keeper.protocols.morpho_blue.options import Options
@@ -52,8 +60,7 @@ class MorphoDeployment:
         self._from_block = from_block
         self._chain = chain
         self._structure: Structure | None = None
-        self._positions: dict[MarketId, dict[Address, Position]] = defaultdict(dict)
-        self._borrowed: dict[Address, set[MarketId]] = defaultdict(set)
+        self._books: dict[MarketId, Columns] = defaultdict(new_columns)
         self._noted: dict[Pair, int] = {}
         self._created: set[MarketId] = set()
         self._turn = 0
@@ -110,19 +117,25 @@ class MorphoDeployment:
         """
         followed = self.structure.markets
         pairs = [pair for pair in events.history_borrowed(logs) if pair[0] in followed]
-        for identity, account in pairs:
-            self._borrowed[account].add(identity)
+        self._name(pairs)
         return events.accounts(pairs)
+
+    def _name(self, pairs: Collection[Pair]) -> None:
+        """Remember that these accounts borrowed in these markets."""
+        for identity, accounts in _by_market(pairs).items():
+            book = self._books[identity]
+            addresses = packed(accounts)
+            new = addresses[book.index.rows_of(addresses) == UNKNOWN]
+            book.put(new, named(len(new)))
+
+    def _is_followed(self, pair: Pair) -> bool:
+        identity, account = pair
+        book = self._books.get(identity)
+        return book is not None and book.index.row_of(unlisted(account)) != UNKNOWN
 
     async def load(self, head: Head, accounts: Collection[Address]) -> None:
         """Read these accounts where they borrowed; everywhere, if that was never seen."""
-        markets = self.structure.markets
-        pairs = [
-            (identity, account)
-            for account in sorted(accounts)
-            for identity in sorted(self._borrowed.get(account, markets))
-            if identity in markets
-        ]
+        pairs = self._pairs(sorted(accounts))
         calls = reader.position_calls(self._morpho, pairs)
         answers = Answers(await self._chain.aggregate(calls, Basis(block_hash=head.hash)))
         self._keep(reader.positions(pairs, answers))
@@ -130,9 +143,22 @@ class MorphoDeployment:
             self._noted.pop(pair, None)
         self._loaded = True
 
+    def _pairs(self, accounts: Sequence[Address]) -> list[Pair]:
+        """Return where these accounts borrowed; every market for those never seen to."""
+        addresses = packed(accounts)
+        known = {e: b.index.rows_of(addresses) != UNKNOWN for e, b in self._books.items()}
+        nowhere = ~np.any([np.zeros(len(accounts), dtype=np.bool_), *known.values()], axis=0)
+        return [
+            (identity, accounts[at])
+            for identity in sorted(self.structure.markets)
+            for at in np.flatnonzero(known.get(identity, nowhere) | nowhere).tolist()
+        ]
+
     def _keep(self, read: Mapping[Pair, Position]) -> None:
-        for (identity, account), position in read.items():
-            self._positions[identity][account] = position
+        for identity, accounts in _by_market(read).items():
+            book = self._books[identity]
+            positions = (read[identity, account] for account in accounts)
+            book.put(packed(accounts), encoded(positions, book))
 
     @property
     def log_filter(self) -> LogFilter:
@@ -145,18 +171,15 @@ class MorphoDeployment:
         found = events.touched(logs)
         self._created |= found.created
         concerned = self._created | self.structure.markets.keys()
-        for identity, account in found.borrowed:
-            if identity in concerned:
-                self._borrowed[account].add(identity)
+        self._name([pair for pair in found.borrowed if pair[0] in concerned])
         for pair in found.changed:
-            identity, account = pair
-            if identity in self._borrowed.get(account, ()):
+            if self._is_followed(pair):
                 self._noted[pair] = self._turn
 
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the position with the next block's calls."""
         for identity, one in self.structure.markets.items():
-            if one.key == market and account in self._positions.get(identity, ()):
+            if one.key == market and self._is_followed((identity, account)):
                 self._turn += 1
                 self._noted[identity, account] = self._turn
 
@@ -176,8 +199,8 @@ class MorphoDeployment:
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
         self._created -= created
-        for account, identities in self._borrowed.items():
-            for identity in identities & created:
+        for identity in created & self._books.keys():
+            for account in Listed(View(self._books[identity])):
                 self._noted[identity, account] = self._turn
         followed = self.structure.markets
         self._noted = {pair: turn for pair, turn in self._noted.items() if pair[0] in followed}
@@ -186,13 +209,16 @@ class MorphoDeployment:
         """Return the reads that bring the deployment to ``head``: constant but for positions."""
         structure = self.structure
         pairs = tuple(sorted(pair for pair in self._noted if pair[0] in structure.markets))
-        active = {e for e in structure.markets if self._positions.get(e) or not self._loaded}
+        active = {e for e in structure.markets if self._borrowers_in(e) or not self._loaded}
         active |= {identity for identity, _ in pairs}
         self._asked = _Asked(head.hash, self._turn, structure, frozenset(active), pairs)
         return [
             *reader.block_calls(structure, active),
             *reader.position_calls(self._morpho, pairs),
         ]
+
+    def _borrowers_in(self, identity: MarketId) -> int:
+        return len(self._books[identity]) if identity in self._books else 0
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> Sequence[MorphoSnapshot]:
         """
@@ -225,5 +251,12 @@ class MorphoDeployment:
             usd=read.usd,
             tokens=asked.structure.tokens,
             held={token: read.balances[token] for token in own if token in read.balances},
-            positions=dict(self._positions[each]),
+            view=View(self._books[each]),
         )
+
+
+def _by_market(pairs: Collection[Pair]) -> dict[MarketId, list[Address]]:
+    found = dict[MarketId, list[Address]]()
+    for identity, account in sorted(set(pairs)):
+        found.setdefault(identity, []).append(account)
+    return found

@@ -1,10 +1,16 @@
 """One market at one block: every account exact, and what can be done with each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
+import numpy as np
+
+from keeper.chain.abi import checksum
+from keeper.chain.listed import Accounts
+from keeper.columns.view import View
+from keeper.columns.words import Rows
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.advice import Advice
 from keeper.domain.decision import SkipReason
@@ -28,7 +34,8 @@ from keeper.domain.units import (
     mul_div_floor,
 )
 from keeper.domain.value import TokenPrice
-from keeper.protocols.morpho_blue import parity, rules
+from keeper.protocols.morpho_blue import parity, rules, screen
+from keeper.protocols.morpho_blue.accounts import decoded
 from keeper.protocols.morpho_blue.advice import Case, advised
 from keeper.protocols.morpho_blue.exposure import exposure_of
 from keeper.protocols.morpho_blue.lenders import flash_loan
@@ -36,6 +43,8 @@ from keeper.protocols.morpho_blue.model import Irm, Market, OraclePrice, Positio
 from keeper.protocols.morpho_blue.opportunity import PositionOpportunity
 from keeper.protocols.morpho_blue.reader import USD_UNIT
 from keeper.protocols.morpho_blue.rules import Health
+from keeper.risk.screen import Screen, ordered
+from keeper.risk.tiers import Thresholds, Tier
 
 LIQUIDATION_GAS: Final = Gas(170_000)
 """
@@ -55,8 +64,8 @@ class MorphoSnapshot:
 
     ``state`` is as stored, ``price`` the oracle's answer (None where it fails), ``usd`` the
     dollar price of every token with a feed, ``held`` what Morpho holds of the market's
-    tokens. ``positions`` are those of accounts that ever borrowed here, ``notes`` warnings that
-    concern the whole deployment.
+    tokens. ``view`` has the positions of accounts that ever borrowed here, ``notes`` are warnings
+    that concern the whole deployment.
     """
 
     head: Head
@@ -67,8 +76,13 @@ class MorphoSnapshot:
     usd: Mapping[Address, BaseCurrency]
     tokens: Mapping[Address, Token]
     held: Mapping[Address, TokenUnits]
-    positions: Mapping[Address, Position]
+    view: View
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def positions(self) -> Accounts[Position]:
+        """Everyone who ever borrowed here, made from the columns when looked at."""
+        return Accounts(self.view, decoded)
 
     @property
     def market(self) -> MarketKey:
@@ -178,20 +192,47 @@ class MorphoSnapshot:
         )
 
     @cached_property
+    def screen(self) -> Screen:
+        """The pass over all accounts at this block, made when first asked."""
+        price, lltv = None if self._trouble else self.price, self.read.params.lltv
+        factors, unpriced = screen.factors(self._now, price, lltv, self.view.columns.codes)
+        return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._exact)
+
+    def _exact(self, rows: Rows) -> Iterator[AccountHealth]:
+        for part, block in self.view.blocks(rows):
+            kept = decoded(block, self.view.columns.codes)
+            for address, position in zip(self.view.addresses(part), kept, strict=True):
+                if position.borrow_shares:
+                    yield self._stated(checksum(address.tobytes()), position)
+
+    @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:
-        found = (self.account(account) for account in self.positions)
-        owing = [health for health in found if health is not None]
-        return tuple(sorted(owing, key=lambda one: (one.health_factor, one.account)))
+        return ordered(self._exact(np.flatnonzero(self.view.owes())))
 
     def accounts(self) -> Sequence[AccountHealth]:
         """Return every account with debt, exact, worst first; the unpriced come first."""
         return self._healths
+
+    def liquidatable(self) -> Sequence[AccountHealth]:
+        """Return the liquidatable of ``accounts``, without valuing those far from the line."""
+        return self.screen.liquidatable
+
+    def below(self, health_factor: Wad) -> Sequence[AccountHealth]:
+        """Return those of ``accounts`` with less than this, liquidatable or unpriced."""
+        return self.screen.below(health_factor)
+
+    def tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
+        """Return how many of ``accounts`` are in each tier, without valuing them all."""
+        return self.screen.tiers(thresholds)
 
     def account(self, account: Address) -> AccountHealth | None:
         """Return one account's health; None without debt, or if it never borrowed here."""
         position = self.positions.get(account)
         if position is None or position.borrow_shares == 0:
             return None
+        return self._stated(account, position)
+
+    def _stated(self, account: Address, position: Position) -> AccountHealth:
         health = self._health(position, self._now)
         unpriced = self._trouble if health is None else ""
         if health is None and not unpriced:
@@ -224,7 +265,7 @@ class MorphoSnapshot:
 
     def everyone(self) -> Sequence[Address]:
         """Return every account that ever borrowed here."""
-        return tuple(self.positions)
+        return self.positions.everyone
 
     def is_auditable(self, account: Address) -> bool:
         """Whether the account is known and the market can be valued."""

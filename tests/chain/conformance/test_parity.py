@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from keeper.book.follower import Follower
 from keeper.book.parity import SAMPLE, audited_book
+from keeper.columns.block import Side
+from keeper.columns.words import packed
 from keeper.config import Market
 from keeper.domain.decision import SkipReason
 from keeper.wiring import load_market
@@ -14,16 +16,15 @@ MONTH = 30 * 24 * 3_600
 
 def doctored(market, key, account):
     """Change one balance of the book, a little, behind everybody's back."""
-    if hasattr(market, "_accounts"):
-        kept = market._accounts[account]
-        at, held = next((at, one) for at, one in kept.holdings.items() if one.scaled_debt)
-        more = replace(held, scaled_debt=held.scaled_debt + held.scaled_debt // 1_000)
-        market._accounts[account] = replace(kept, holdings={**kept.holdings, at: more})
-        return
-    identity = next(one for one in market._positions if key.endswith(one))
-    position = market._positions[identity][account]
-    more = position.borrow_shares + position.borrow_shares // 1_000
-    market._positions[identity][account] = replace(position, borrow_shares=more)
+    books = market._books if hasattr(market, "_books") else {key: market.columns}
+    book = next(one for identity, one in books.items() if key.endswith(identity))
+    address = packed([account])
+    block = book.block(book.index.rows_of(address))
+    sides = book.codes.side_of()[block.code]
+    leg = next(at for at, side in enumerate(sides) if side == Side.OWED and block.words[at, 0])
+    words = block.words.copy()
+    words[leg, 0] += words[leg, 0] // 1_000
+    book.put(address, replace(block, words=words))
 
 
 async def followed_market(reader, world):

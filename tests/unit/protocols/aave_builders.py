@@ -2,9 +2,11 @@
 
 import dataclasses
 
+from keeper.columns.view import View
 from keeper.domain.head import Head
 from keeper.domain.opportunity import Window
 from keeper.domain.units import RAY, UINT256_MAX
+from keeper.protocols.aave_v3.accounts import filled
 from keeper.protocols.aave_v3.model import (
     Account,
     Category,
@@ -123,7 +125,7 @@ def snapshot(state=None, **borrowers):
         gas_limit=30_000_000,
         gas_used=0,
     )
-    return AaveSnapshot(head=head, pool=state or pool(), borrowers=kept, warnings=())
+    return AaveSnapshot(head=head, pool=state or pool(), view=View(filled(kept)), warnings=())
 
 
 def emode(identity=1, *, collateral=0b1, threshold=9_500, bonus=10_100, **changes):

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+from keeper.columns.view import View
 from keeper.domain.head import Head
 from keeper.domain.opportunity import Window
 from keeper.protocols.morpho_blue import rules
+from keeper.protocols.morpho_blue.accounts import filled
 from keeper.protocols.morpho_blue.model import Irm, Market, Params, Position, State, Token
 from keeper.protocols.morpho_blue.snapshot import MorphoSnapshot
 
@@ -80,7 +82,7 @@ def snapshot(*positions, price=WETH_IN_USDC, usd=10**8, **changes):
         "usd": {USDC: usd} if usd else {},
         "tokens": {one.address: one for one in (market().loan, market().collateral)},
         "held": {USDC: 10**13, WETH: 10**22},
-        "positions": {f"0x{at:040x}": one for at, one in enumerate(positions, 1)},
+        "view": View(filled({f"0x{at:040x}": one for at, one in enumerate(positions, 1)})),
     }
     return MorphoSnapshot(**{**facts, **changes})
 

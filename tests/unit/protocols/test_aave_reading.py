@@ -91,7 +91,7 @@ def test_an_unread_flag_is_told():
 def market():
     made = AaveMarket(build.address(1), 0, None)
     made._structure = build.pool().structure
-    made._accounts = {build.BORROWER: build.account()}
+    made._write({build.BORROWER: build.account()})
     return made
 
 

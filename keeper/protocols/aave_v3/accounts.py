@@ -1,0 +1,167 @@
+"""A market's accounts in columns: what a leg's role means, to arrays and back."""
+
+import enum
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from keeper.chain.abi import checksum
+from keeper.chain.listed import Accounts
+from keeper.columns.block import Block, Codes, Key, Side
+from keeper.columns.screen import doubted
+from keeper.columns.table import Columns
+from keeper.columns.view import View
+from keeper.columns.words import BALANCE_WORDS, MOST, halves, joined, packed
+from keeper.domain.units import Address
+from keeper.protocols.aave_v3.model import Account, Holding
+
+PLANES: Final = 3
+"""Most borrowers have a debt and one or two collaterals."""
+
+STABLE_WORDS: Final = 3
+"""A debt at a fixed rate has an index of its own: its rate (low and high word) and its time."""
+
+
+class Role(enum.IntEnum):
+    """What a leg is: which of a reserve's balances, and whether its flags let it count."""
+
+    IDLE_SUPPLY = 0
+    COLLATERAL = 1
+    DEBT = 2
+    IDLE_DEBT = 3
+    STABLE = 4
+    UNREAD_COLLATERAL = 5
+    UNREAD_DEBT = 6
+    UNREAD_BOTH = 7
+    IDLE_STABLE = 8
+
+
+_UNREAD: Final = {
+    (True, False): Role.UNREAD_COLLATERAL,
+    (False, True): Role.UNREAD_DEBT,
+    (True, True): Role.UNREAD_BOTH,
+}
+_SIDES: Final = {
+    Role.COLLATERAL: Side.BACKS,
+    Role.DEBT: Side.OWED,
+    Role.STABLE: Side.OWED,
+    Role.UNREAD_DEBT: Side.DOUBTFUL,
+    Role.UNREAD_BOTH: Side.DOUBTFUL,
+}
+_BACKS: Final = {Role.COLLATERAL, Role.UNREAD_COLLATERAL, Role.UNREAD_BOTH}
+_OWED: Final = {Role.DEBT, Role.STABLE, Role.UNREAD_DEBT, Role.UNREAD_BOTH}
+_WEIGHTED: Final = {Role.COLLATERAL, Role.DEBT}
+"""What an eMode may weigh otherwise; the other roles' codes are the same in all of them."""
+
+_Leg = tuple[int, Role, tuple[int, ...]]
+
+
+def new_columns(*, stable_debt: bool) -> Columns:
+    """Return a market's columns, empty; with the words of fixed rates where there are any."""
+    return Columns(PLANES, STABLE_WORDS if stable_debt else 0)
+
+
+def encoded(accounts: Iterable[Account], into: Columns) -> Block:
+    """
+    Return these accounts as they are written to the columns.
+
+    A balance that no token of Aave's can have counts as unread. A fixed rate in columns
+    without room for it does, too.
+    """
+    category, count, code, words = list[int](), list[int](), list[int](), list[int]()
+    for account in accounts:
+        category.append(account.category)
+        before = len(code)
+        for at, role, leg in _legs(account, into.width):
+            weighed = account.category if role in _WEIGHTED else 0
+            code.append(into.codes.code((weighed, at, role), _SIDES.get(role, Side.NEUTRAL)))
+            words += leg
+        count.append(len(code) - before)
+    return Block(
+        category=np.array(category, dtype=np.uint16),
+        count=np.array(count, dtype=np.uint16),
+        code=np.array(code, dtype=np.uint16),
+        words=np.array(words, dtype=np.uint64).reshape(-1, into.width),
+    )
+
+
+def _legs(account: Account, width: int) -> Iterator[_Leg]:
+    rest = (0,) * (width - BALANCE_WORDS)
+    for at in dict.fromkeys([*account.flagged(), *account.holdings]):
+        backs, owed = account.is_collateral(at), account.is_borrowing(at)
+        held = account.holdings.get(at)
+        if held is None or not _fits(held, width):
+            if backs or owed:
+                yield at, _UNREAD[backs, owed], (0, 0, *rest)
+            continue
+        if owed or held.scaled_debt:
+            yield at, Role.DEBT if owed else Role.IDLE_DEBT, (*halves(held.scaled_debt), *rest)
+        if held.stable_principal or held.stable_rate or held.stable_since:
+            own = (*halves(held.stable_rate), held.stable_since)
+            role = Role.STABLE if owed else Role.IDLE_STABLE
+            yield at, role, (*halves(held.stable_principal), *own)
+        if backs or held.scaled_supply or not owed:
+            role = Role.COLLATERAL if backs else Role.IDLE_SUPPLY
+            yield at, role, (*halves(held.scaled_supply), *rest)
+
+
+def _fits(held: Holding, width: int) -> bool:
+    stable = held.stable_principal or held.stable_rate or held.stable_since
+    if stable and width == BALANCE_WORDS:
+        return False
+    balances = (held.scaled_supply, held.scaled_debt, held.stable_principal, held.stable_rate)
+    return max(balances) <= MOST
+
+
+def decoded(block: Block, codes: Codes) -> list[Account]:
+    """Return the accounts of a block."""
+    found, at = list[Account](), 0
+    legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
+    for category, count in zip(block.category.tolist(), block.count.tolist(), strict=True):
+        found.append(_account(category, legs[at : at + count], codes))
+        at += count
+    return found
+
+
+def _account(category: int, legs: Sequence[tuple[int, list[int]]], codes: Codes) -> Account:
+    flags, held = 0, dict[int, list[int]]()
+    for code, words in legs:
+        _, at, role = codes.keys[code]
+        flags |= (role in _OWED) << 2 * at | (role in _BACKS) << 2 * at + 1
+        if Role.UNREAD_COLLATERAL <= role <= Role.UNREAD_BOTH:
+            continue
+        holding = held.setdefault(at, [0, 0, 0, 0, 0])
+        balance = joined(words[0], words[1])
+        if role in (Role.COLLATERAL, Role.IDLE_SUPPLY):
+            holding[0] = balance
+        elif role in (Role.DEBT, Role.IDLE_DEBT):
+            holding[1] = balance
+        else:
+            holding[2:] = balance, joined(words[2], words[3]), words[4]
+    return Account(flags, category, {at: Holding(*one) for at, one in sorted(held.items())})
+
+
+def users_of(reserves: Collection[int], view: View) -> list[Address]:
+    """Return who uses any of these reserves."""
+    marked = np.array([bool(code) and key[1] in reserves for code, key in _numbered(view)])
+    rows = np.arange(len(view))
+    using = rows[doubted(view, rows, marked)]
+    return [checksum(one.tobytes()) for one in view.addresses(using)]
+
+
+def _numbered(view: View) -> Iterable[tuple[int, Key]]:
+    return enumerate(view.columns.codes.keys)
+
+
+def borrowers(view: View) -> Accounts[Account]:
+    """Return everyone who ever borrowed, as the columns had it at a block."""
+    return Accounts(view, decoded)
+
+
+def filled(accounts: Mapping[Address, Account], *, stable_debt: bool = True) -> Columns:
+    """Return columns of these accounts."""
+    made = new_columns(stable_debt=stable_debt)
+    if accounts:
+        made.put(packed(list(accounts)), encoded(accounts.values(), made))
+    return made

@@ -1,0 +1,106 @@
+"""
+Who of a market is below a line: nominated by one pass over the columns, decided exactly.
+
+Most accounts are far from every line, and valuing each exactly would cost a large market more time
+than all the rest of a block.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from keeper.columns.screen import Factors, below, doubted, least_health
+from keeper.columns.view import View
+from keeper.columns.words import Flags, Floats, Rows
+from keeper.domain.account import AccountHealth
+from keeper.domain.units import WAD, Wad
+from keeper.risk.tiers import Thresholds, Tier, tier_of
+
+FARTHEST: Final = 1e9
+"""Above this health factor nobody is screened: the floats are not meant for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screen:
+    """
+    A market's accounts at one block, and what the block makes of their legs.
+
+    ``unpriced`` marks the codes of legs whose price failed: their accounts have no health.
+    ``exact`` returns the exact health of each of these rows that owes anything.
+    """
+
+    view: View
+    factors: Factors
+    unpriced: Flags
+    exact: Callable[[Rows], Iterable[AccountHealth]]
+    _tiers: dict[Thresholds, Mapping[Tier, int]] = field(default_factory=dict)
+
+    @cached_property
+    def least(self) -> Floats:
+        """What each account's exact health factor is at least (1.0 is the line)."""
+        return least_health(self.view, self.factors)
+
+    @cached_property
+    def liquidatable(self) -> tuple[AccountHealth, ...]:
+        """The liquidatable accounts, exact, worst first."""
+        rows = below(self.least, 1.0)
+        untold = np.isnan(self.least[rows])
+        hopeless = np.zeros(len(rows), dtype=np.bool_)
+        hopeless[untold] = doubted(self.view, rows[untold], self.unpriced)
+        return ordered(one for one in self.exact(rows[~hopeless]) if one.liquidatable)
+
+    def below(self, health_factor: Wad) -> tuple[AccountHealth, ...]:
+        """Return who has less than this, is liquidatable or cannot be valued, worst first."""
+        line = max(health_factor / WAD, 1.0)
+        rows = below(self.least, line) if line <= FARTHEST else np.arange(len(self.view))
+        return ordered(
+            one
+            for one in self.exact(rows)
+            if one.liquidatable or one.unpriced or one.health_factor < health_factor
+        )
+
+    @property
+    def debtors(self) -> int:
+        """How many accounts owe anything."""
+        return int(np.count_nonzero(self.view.owes()))
+
+    def tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
+        """
+        Return how many accounts with debt are in each tier.
+
+        Who is liquidatable and who is unpriced is exact; an account may be counted one tier too
+        bad where its factor is above a threshold by less than the screen concedes.
+        """
+        if thresholds not in self._tiers:
+            self._tiers[thresholds] = self._counted(thresholds)
+        return self._tiers[thresholds]
+
+    def _counted(self, thresholds: Thresholds) -> Mapping[Tier, int]:
+        counts = dict.fromkeys(Tier, 0)
+        untold = np.flatnonzero(np.isnan(self.least))
+        hopeless = doubted(self.view, untold, self.unpriced)
+        counts[Tier.UNPRICED] = int(np.count_nonzero(hopeless))
+        for one in self.exact(untold[~hopeless]):
+            counts[tier_of(one, thresholds)] += 1
+        worse = len(self.liquidatable)
+        counts[Tier.URGENT] -= worse - counts[Tier.LIQUIDATABLE]
+        counts[Tier.LIQUIDATABLE] = worse
+        before = 0
+        for tier, line in (
+            (Tier.URGENT, thresholds.urgent),
+            (Tier.CALL, thresholds.call),
+            (Tier.WATCH, thresholds.watch),
+        ):
+            so_far = int(np.count_nonzero(self.least < line / WAD))
+            counts[tier] += so_far - before
+            before = so_far
+        counts[Tier.HEALTHY] = self.debtors - sum(counts.values()) + counts[Tier.HEALTHY]
+        return counts
+
+
+def ordered(found: Iterable[AccountHealth]) -> tuple[AccountHealth, ...]:
+    """Return the accounts worst first; ties by address."""
+    return tuple(sorted(found, key=lambda one: (one.health_factor, one.account)))
