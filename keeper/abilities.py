@@ -15,6 +15,7 @@ from keeper.domain.exposure import Exposure
 from keeper.domain.parity import Difference, ParityNews
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, MarketKey, Timestamp, Wad
+from keeper.risk.tiers import Thresholds, Tier
 
 
 @runtime_checkable
@@ -133,6 +134,19 @@ class ScreensBelow(Protocol):
         Return every account with less than this health factor, or liquidatable, worst first.
 
         Exact, as ``accounts`` is; an account that cannot be valued is among them.
+        """
+        ...
+
+
+@runtime_checkable
+class CountsTiers(Protocol):
+    """A snapshot that counts its accounts without valuing everybody exactly."""
+
+    def tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
+        """
+        Return how many accounts with debt are in each tier.
+
+        Who is liquidatable and who cannot be valued is exact; of the others floats may count.
         """
         ...
 

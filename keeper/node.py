@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from keeper.abilities import ReportsParity
-from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
 from keeper.domain.errors import (
     BreakerOpen,
@@ -21,6 +20,7 @@ from keeper.domain.head import Head
 from keeper.domain.units import Address, MarketKey
 from keeper.execution.failpoints import reached
 from keeper.latest import Latest
+from keeper.observe.census import census
 from keeper.observe.events import (
     Event,
     decision_event,
@@ -31,6 +31,7 @@ from keeper.observe.events import (
 from keeper.observe.stages import Stage, Unwatched, Watch
 from keeper.pipeline import Decided, InFlight
 from keeper.ports import DecisionLog, Given, HeadSource, MarketBook, MarketSnapshot, Submitter
+from keeper.risk.tiers import Tier
 
 log = logging.getLogger(__name__)
 
@@ -154,10 +155,10 @@ class Node:
             return False
         await self._submitted(result)
         self._tell_decisions(result.decisions, head)
-        accounts = self._tell_block(head, snapshots)
+        self._tell_block(head, snapshots)
         await self._recorded(result, snapshots)
         self.watch.passed(Stage.RECORDED, head)
-        self.watch.done(head, accounts)
+        self.watch.done(head, snapshots)
         if not sent_before and not result.batches:
             await self._followed_later(head, snapshots)
         return True
@@ -250,15 +251,11 @@ class Node:
                 self._told[key] = one.reason
             self.emit(decision_event(one, head))
 
-    def _tell_block(
-        self, head: Head, snapshots: Sequence[MarketSnapshot]
-    ) -> Sequence[AccountHealth]:
-        accounts = [one for snapshot in snapshots for one in snapshot.accounts()]
-        unhealthy = sum(one.liquidatable for one in accounts)
-        self.emit(
-            head_event(head, markets=len(snapshots), accounts=len(accounts), unhealthy=unhealthy)
-        )
-        return accounts
+    def _tell_block(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        found = [census(one) for one in snapshots]
+        accounts = sum(sum(one.values()) for one in found)
+        unhealthy = sum(one.get(Tier.LIQUIDATABLE, 0) for one in found)
+        self.emit(head_event(head, markets=len(snapshots), accounts=accounts, unhealthy=unhealthy))
 
     def _tell_parity(self, head: Head) -> None:
         """Emit which accounts began to differ from the contracts, or agree again."""

@@ -5,8 +5,7 @@ An account that differs is read again and not acted upon until it agrees. The sa
 the aggregate of the block's other reads, so that it costs no request.
 """
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -45,7 +44,7 @@ class Parity:
         self.differed = 0
         self._sample = sample
         self._doubted: dict[Subject, Difference] = {}
-        self._waiting: deque[Subject] = deque()
+        self._waiting: Iterator[Address] = iter(())
         self._turn: MarketKey = MarketKey("")
         self._latest: Mapping[MarketKey, AuditsItself] = {}
         self._news: list[ParityNews] = []
@@ -68,9 +67,10 @@ class Parity:
         chosen, looked = dict.fromkeys(again), 0
         while len(chosen) < self._sample and looked < LOOKED_AT:
             looked += 1
-            if not self._waiting:
+            account = next(self._waiting, None)
+            if account is None:
                 self._next_market()
-            elif self._can_be_asked(subject := self._waiting.popleft()):
+            elif self._can_be_asked(subject := (self._turn, account)):
                 chosen[subject] = None
         return [
             Question(subject=one, calls=tuple(self._latest[one[0]].audit_calls(one[1])))
@@ -88,7 +88,7 @@ class Parity:
         later = [market for market in markets if market > self._turn] or markets
         if later:
             self._turn = later[0]
-            self._waiting.extend((self._turn, one) for one in self._latest[self._turn].everyone())
+            self._waiting = iter(self._latest[self._turn].everyone())
 
     def judge(
         self,

@@ -4,9 +4,9 @@ import enum
 from collections.abc import Sequence
 from typing import Protocol
 
-from keeper.domain.account import AccountHealth
 from keeper.domain.errors import ChainError
 from keeper.domain.head import Head
+from keeper.ports import MarketSnapshot
 
 
 class Stage(enum.StrEnum):
@@ -31,8 +31,8 @@ class Watch(Protocol):
         """Note that a stage was reached, now."""
         ...
 
-    def done(self, head: Head, accounts: Sequence[AccountHealth]) -> None:
-        """Note that a block was worked on to the end, and whom it found."""
+    def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Note that a block was worked on to the end, and how it found the markets."""
         ...
 
     def skipped(self, head: Head, error: ChainError) -> None:
@@ -46,7 +46,7 @@ class Unwatched:
     def passed(self, stage: Stage, head: Head) -> None:
         """Do nothing."""
 
-    def done(self, head: Head, accounts: Sequence[AccountHealth]) -> None:
+    def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         """Do nothing."""
 
     def skipped(self, head: Head, error: ChainError) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keeper.chain.rpc import Exchange
-from keeper.domain.account import AccountHealth
 from keeper.domain.errors import ChainError, RpcUnavailable
 from keeper.domain.head import Head
 from keeper.domain.units import BlockHash, MarketKey, deployment
+from keeper.observe.census import census
 from keeper.observe.metrics import Metrics
 from keeper.observe.stages import Stage
-from keeper.risk.tiers import Thresholds, Tier, tier_of
+from keeper.ports import MarketSnapshot
+from keeper.risk.tiers import Thresholds, Tier
 
 REMEMBERED: Final = 64
 """Heads whose arrival is remembered until they, or later ones, are worked on."""
@@ -40,7 +41,7 @@ class Vitals:
     passed_at: dict[Stage, float] = field(default_factory=dict)
     _marks: dict[Stage, tuple[BlockHash, float]] = field(default_factory=dict)
     _arrivals: dict[BlockHash, float] = field(default_factory=dict)
-    _uncounted: Sequence[AccountHealth] | None = None
+    _uncounted: Sequence[MarketSnapshot] | None = None
     _exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=UNCOUNTED))
 
     def passed(self, stage: Stage, head: Head) -> None:
@@ -73,8 +74,8 @@ class Vitals:
         self._arrivals.pop(head.hash, None)
         self.metrics.blocks.labels(error.code).inc()
 
-    def done(self, head: Head, accounts: Sequence[AccountHealth]) -> None:
-        """Note that a block was worked on to the end, and whom it found."""
+    def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Note that a block was worked on to the end, and how it found the markets."""
         self.trouble = ""
         self.metrics.blocks.labels("done").inc()
         arrived = self._arrivals.pop(head.hash, None)
@@ -88,7 +89,7 @@ class Vitals:
             reached = self._mark(stage, head)
             if arrived is not None and reached is not None:
                 histogram.observe(reached - arrived)
-        self._uncounted = accounts
+        self._uncounted = snapshots
 
     def count(self) -> None:
         """Count what was only noted so far: answers of endpoints, and accounts by tier."""
@@ -112,12 +113,15 @@ class Vitals:
         marked, at = self._marks.get(stage, ("", 0.0))
         return at if marked == head.hash else None
 
-    def _count_positions(self, accounts: Sequence[AccountHealth]) -> None:
-        names = {one: deployment(one) for one in {each.market for each in accounts}}
-        counts: Counter[tuple[MarketKey, Tier]] = Counter(
-            (names[one.market], tier_of(one, self.thresholds)) for one in accounts
-        )
+    def _count_positions(self, snapshots: Sequence[MarketSnapshot]) -> None:
+        counts = dict[MarketKey, Counter[Tier]]()
+        for one in snapshots:
+            found = Counter(census(one, self.thresholds))
+            if found.total():
+                counts[deployment(one.market)] = (
+                    counts.get(deployment(one.market), Counter()) + found
+                )
         self.metrics.positions.clear()
-        for market in sorted(set(names.values())):
+        for market, tiers in sorted(counts.items()):
             for tier in Tier:
-                self.metrics.positions.labels(market, str(tier)).set(counts[market, tier])
+                self.metrics.positions.labels(market, str(tier)).set(tiers[tier])

@@ -41,6 +41,10 @@ def a_head(number, branch="a"):
     return SimpleNamespace(number=number, hash=f"0x{branch}{number:x}", timestamp=12 * number)
 
 
+def a_market(key, *accounts):
+    return [SimpleNamespace(market=key, accounts=lambda: accounts)]
+
+
 def an_account(market, wad, *, liquidatable=False):
     return AccountHealth(
         market=market,
@@ -97,7 +101,7 @@ def everything(watched):
     head = a_head(7)
     for stage in Stage:
         vitals.passed(stage, head)
-    vitals.done(head, [an_account("m:1", WAD)])
+    vitals.done(head, a_market("m:1", an_account("m:1", WAD)))
     vitals.skipped(a_head(8), SnapshotReorged("gone"))
     vitals.reorged(2)
     vitals.measured(Exchange(0, ["eth_call"], 0.1, ["rpc_refused"]))
@@ -187,14 +191,14 @@ def test_heads_that_nobody_works_on_are_forgotten(watched):
 def test_positions_are_counted_by_market_and_band(watched):
     """Isolated markets of one deployment are one market here; bands without anybody are zero."""
     metrics, vitals, _ = watched
-    vitals.done(a_head(1), [an_account("gone:1", WAD, liquidatable=True)])
+    vitals.done(a_head(1), a_market("gone:1", an_account("gone:1", WAD, liquidatable=True)))
     vitals.count()
-    accounts = [
-        an_account("m:1:a", WAD * 102 // 100),
-        an_account("m:1:b", WAD * 102 // 100),
-        an_account("m:2", WAD, liquidatable=True),
+    snapshots = [
+        *a_market("m:1:a", an_account("m:1:a", WAD * 102 // 100)),
+        *a_market("m:1:b", an_account("m:1:b", WAD * 102 // 100)),
+        *a_market("m:2", an_account("m:2", WAD, liquidatable=True)),
     ]
-    vitals.done(a_head(2), accounts)
+    vitals.done(a_head(2), snapshots)
     vitals.count()
 
     assert value(metrics, "keeper_positions", market="m:1", band="urgent") == 2
