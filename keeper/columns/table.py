@@ -9,7 +9,7 @@ show them, and for nobody longer than they live.
 
 import weakref
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,14 @@ from keeper.columns.index import GROWTH, UNKNOWN, Index
 from keeper.columns.spill import Spill
 from keeper.columns.version import Version
 from keeper.columns.words import ADDRESS_BYTES, BALANCE_WORDS, Bytes, Flags, Floats, Rows
+from keeper.domain.errors import MarketUnreadable
 
 _LEAST_GROWTH: Final = 64
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
+
+STORED: Final = ("address", "category", "count", "code", "words", "keys")
+"""What ``part`` names its arrays."""
 
 
 class Columns:
@@ -37,6 +41,7 @@ class Columns:
         self.category: NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
         self.count: NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
         self.owes: Flags = np.zeros(0, dtype=np.bool_)
+        self._changed: Flags = np.zeros(0, dtype=np.bool_)
         self.spill = Spill(self.width)
         self._latest: weakref.ref[Version] | None = None
 
@@ -57,6 +62,7 @@ class Columns:
             self._grow(len(self) + int(np.count_nonzero(~known)))
             rows[~known] = self.index.append(addresses[~known])
         self._write(rows, block)
+        self._changed[rows] = True
         return rows
 
     def block(self, rows: Rows) -> Block:
@@ -116,8 +122,38 @@ class Columns:
             "keys": np.array(keys, dtype=np.int64),
         }
 
+    def changes(self) -> dict[str, Array]:
+        """Return the rows that were put since this was asked last, as ``part`` does."""
+        rows = np.flatnonzero(self._changed)
+        self._changed[:] = False
+        return self.part(rows)
+
     def merge(self, arrays: Mapping[str, Array]) -> Rows:
-        """Write the rows of ``part`` (of these or of other columns) and return where they are."""
+        """
+        Write the rows of ``part`` (of these or of other columns) and return where they are.
+
+        What is merged is no change of these columns' own.
+
+        Raises:
+            MarketUnreadable: the arrays do not fit together, or into these columns.
+        """
+        if any(name not in arrays for name in STORED):
+            raise MarketUnreadable("stored accounts of which a part is missing")
+        block = self._block_of(arrays)
+        address = arrays["address"].astype(np.uint8).reshape(-1, ADDRESS_BYTES)
+        if len(address) != len(block):
+            raise MarketUnreadable("stored accounts without an address, or the reverse")
+        rows = self.put(address, block)
+        self._changed[rows] = False
+        return rows
+
+    def _block_of(self, arrays: Mapping[str, Array]) -> Block:
+        code, width = arrays["code"].astype(np.int64), arrays["words"].shape[-1]
+        legs = int(arrays["count"].sum(dtype=np.int64))
+        fits = len(arrays["category"]) == len(arrays["count"]) and legs == len(code)
+        fits = fits and len(arrays["words"]) == legs and width == self.width
+        if not fits or (legs and code.max() >= len(arrays["keys"])):
+            raise MarketUnreadable("the stored accounts do not fit together")
         own = np.array(
             [
                 self.codes.code((int(a), int(b), int(c)), Side(int(side))) if at else 0
@@ -125,13 +161,12 @@ class Columns:
             ],
             dtype=np.uint16,
         )
-        block = Block(
+        return Block(
             category=arrays["category"].astype(np.uint16),
             count=arrays["count"].astype(np.uint16),
-            code=own[arrays["code"].astype(np.int64)],
-            words=arrays["words"].astype(np.uint64).reshape(-1, self.width),
+            code=own[code],
+            words=arrays["words"].astype(np.uint64),
         )
-        return self.put(arrays["address"].astype(np.uint8).reshape(-1, ADDRESS_BYTES), block)
 
     def _keep(self, rows: Rows) -> None:
         """Keep what these rows hold for the views that show it."""
@@ -150,7 +185,7 @@ class Columns:
             new = np.zeros((old.shape[0], capacity, *old.shape[2:]), dtype=old.dtype)
             new[:, : old.shape[1]] = old
             setattr(self, name, new)
-        for name in ("category", "count", "owes"):
+        for name in ("category", "count", "owes", "_changed"):
             old = getattr(self, name)
             new = np.zeros(capacity, dtype=old.dtype)
             new[: len(old)] = old

@@ -10,7 +10,7 @@ from keeper.chain.abi import checksum
 from keeper.chain.asking import Answers
 from keeper.chain.listed import unlisted
 from keeper.columns.index import UNKNOWN
-from keeper.columns.table import Columns
+from keeper.columns.table import Array, Columns
 from keeper.columns.view import View
 from keeper.columns.words import packed
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
@@ -159,6 +159,23 @@ class AaveMarket:
 
     def _write(self, read: Mapping[Address, Account]) -> None:
         self.columns.put(packed(list(read)), encoded(read.values(), self.columns))
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Return every account (``keeper.abilities.KeepsColumns``)."""
+        return self.columns.to_arrays()
+
+    def changed(self) -> dict[str, Array]:
+        """Return the accounts that were read since this was asked last."""
+        return self.columns.changes()
+
+    def from_arrays(self, arrays: Mapping[str, Array]) -> None:
+        """Take up stored accounts instead of ``load``; MarketUnreadable if they are not whole."""
+        self._columns = None
+        self.merge(arrays)
+
+    def merge(self, arrays: Mapping[str, Array]) -> None:
+        """Write stored changes over what is there; MarketUnreadable if they are not whole."""
+        self.columns.merge(arrays)
 
     def _is_followed(self, account: Address) -> bool:
         return self.columns.index.row_of(unlisted(account)) != UNKNOWN

@@ -9,7 +9,7 @@ import numpy as np
 from keeper.chain.asking import Answers
 from keeper.chain.listed import Listed, unlisted
 from keeper.columns.index import UNKNOWN
-from keeper.columns.table import Columns
+from keeper.columns.table import STORED, Array, Columns
 from keeper.columns.view import View
 from keeper.columns.words import packed
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
@@ -160,6 +160,30 @@ class MorphoDeployment:
             positions = (read[identity, account] for account in accounts)
             book.put(packed(accounts), encoded(positions, book))
 
+    def to_arrays(self) -> dict[str, Array]:
+        """Return every position (``keeper.abilities.KeepsColumns``), each market's apart."""
+        return _named_apart({each: book.to_arrays() for each, book in self._books.items()})
+
+    def changed(self) -> dict[str, Array]:
+        """Return the positions that were read since this was asked last."""
+        changes = {each: book.changes() for each, book in self._books.items()}
+        return _named_apart({each: one for each, one in changes.items() if len(one["count"])})
+
+    def from_arrays(self, arrays: Mapping[str, Array]) -> None:
+        """Take up stored positions instead of ``load``; MarketUnreadable if they are not whole."""
+        self._books.clear()
+        self.merge(arrays)
+        self._loaded = True
+
+    def merge(self, arrays: Mapping[str, Array]) -> None:
+        """Write stored changes over what is there; MarketUnreadable if they are not whole."""
+        for name in arrays:
+            identity, _, column = name.rpartition("/")
+            if column == "count":
+                names = [one for one in STORED if f"{identity}/{one}" in arrays]
+                mine = {one: arrays[f"{identity}/{one}"] for one in names}
+                self._books[MarketId(identity)].merge(mine)
+
     @property
     def log_filter(self) -> LogFilter:
         """The logs that change a position or create a market."""
@@ -253,6 +277,12 @@ class MorphoDeployment:
             held={token: read.balances[token] for token in own if token in read.balances},
             view=View(self._books[each]),
         )
+
+
+def _named_apart(books: Mapping[MarketId, Mapping[str, Array]]) -> dict[str, Array]:
+    return {
+        f"{each}/{name}": array for each, arrays in books.items() for name, array in arrays.items()
+    }
 
 
 def _by_market(pairs: Collection[Pair]) -> dict[MarketId, list[Address]]:
