@@ -20,7 +20,11 @@ ABI_FOLDER: Final = pathlib.Path(__file__).resolve().parents[2] / "contracts" / 
 
 _HEX_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _ADDRESS_BITS: Final = 160
-_UPPER_FROM: Final = 8
+_ADDRESS_DIGITS: Final = 40
+_CASE: Final = 0x20
+"""The bit that tells a small letter from a capital one."""
+_RAISED: Final = bytes.maketrans(b"0123456789abcdef", bytes(8) + bytes([_CASE]) * 8)
+_LETTER: Final = bytes.maketrans(b"0123456789abcdef", bytes(10) + bytes([_CASE]) * 6)
 
 
 @functools.lru_cache(maxsize=65536)
@@ -35,14 +39,17 @@ def checksum(address: str | bytes) -> Address:
     if not _HEX_ADDRESS.fullmatch(given):
         raise ValueError("an address is 0x and 40 hex digits")
     lower = given[2:].lower()
-    digest = keccak(lower.encode()).hex()
-    made = "0x" + "".join(
-        letter.upper() if int(digit, 16) >= _UPPER_FROM else letter
-        for letter, digit in zip(lower, digest, strict=False)
-    )
+    made = "0x" + _cased(lower.encode())
     if given[2:] not in (lower, lower.upper(), made[2:]):
         raise ValueError(f"the address {given} has a wrong checksum; is it {made}?")
     return Address(made)
+
+
+def _cased(digits: bytes) -> str:
+    """Return 40 hex digits with their letters raised where the digest's digit is 8 or more."""
+    digest = keccak(digits).hex()[:_ADDRESS_DIGITS].encode()
+    raised = int.from_bytes(digest.translate(_RAISED)) & int.from_bytes(digits.translate(_LETTER))
+    return (int.from_bytes(digits) - raised).to_bytes(_ADDRESS_DIGITS).decode()
 
 
 @functools.cache

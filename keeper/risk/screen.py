@@ -29,7 +29,7 @@ class Screen:
     A market's accounts at one block, and what the block makes of their legs.
 
     ``unpriced`` marks the codes of legs whose price failed: their accounts have no health.
-    ``exact`` returns the exact health of each of these rows that owes anything.
+    ``exact`` returns the exact health of each of these rows, all of which owe something.
     """
 
     view: View
@@ -55,7 +55,8 @@ class Screen:
     def below(self, health_factor: Wad) -> tuple[AccountHealth, ...]:
         """Return who has less than this, is liquidatable or cannot be valued, worst first."""
         line = max(health_factor / WAD, 1.0)
-        rows = below(self.least, line) if line <= FARTHEST else np.arange(len(self.view))
+        owing = np.flatnonzero(self.view.owes()) if line > FARTHEST else None
+        rows = below(self.least, line) if owing is None else owing
         return ordered(
             one
             for one in self.exact(rows)

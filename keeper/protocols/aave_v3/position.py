@@ -40,6 +40,28 @@ class Unread(Exception):
     """An account whose balances are not known at this block; they are read with the next."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """A reserve for the accounts of one eMode: what its balances count at a clock's timestamp."""
+
+    state: ReserveState
+    price: BaseCurrency
+    threshold: Bps
+    backs: bool
+    bonus: Bps
+    unit: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """An account's balances in one reserve and their values."""
+
+    collateral: TokenUnits
+    collateral_value: BaseCurrency
+    debt: TokenUnits
+    debt_value: BaseCurrency
+
+
 class Clock:
     """The indices of a pool's reserves at one timestamp, each reckoned once."""
 
@@ -52,6 +74,7 @@ class Clock:
             at: interest.debt_index(r, now, polynomial=polynomial)
             for at, r in pool.reserves.items()
         }
+        self._weighed: dict[tuple[int, int], _Weighed] = {}
 
     def position(self, account: Account) -> Position:
         """
@@ -71,26 +94,55 @@ class Clock:
         )
         return Position(now=self.now, legs=legs, data=data)
 
+    def data(self, account: Account) -> AccountData:
+        """Return the totals of ``position`` alone; raises as that does."""
+        collateral, debts = list[tuple[int, int]](), list[int]()
+        for at in account.flagged():
+            if at in self.pool.reserves:
+                weighed = self._weigh(at, account)
+                worth = self._worth(weighed, at, account)
+                collateral.append((worth.collateral_value, weighed.threshold))
+                debts.append(worth.debt_value)
+        return rules.account_data(collateral, debts, self.pool.structure.rules)
+
     def _leg(self, at: int, account: Account) -> Leg:
-        rulebook, state = self.pool.structure.rules, self.pool.reserves[at]
-        category = self._category_of(at, account)
-        price, threshold, backs = self.weights(at, account)
+        weighed = self._weigh(at, account)
+        worth = self._worth(weighed, at, account)
+        return Leg(
+            state=weighed.state,
+            price=weighed.price,
+            collateral=worth.collateral,
+            collateral_value=worth.collateral_value,
+            threshold=weighed.threshold,
+            bonus=weighed.bonus,
+            debt=worth.debt,
+            debt_value=worth.debt_value,
+        )
+
+    def _worth(self, weighed: _Weighed, at: int, account: Account) -> _Worth:
         holding = account.holdings.get(at)
         if holding is None:
-            raise Unread(f"the balance of {state.reserve.symbol}")
-        counts = backs and account.is_collateral(at)
+            raise Unread(f"the balance of {weighed.state.reserve.symbol}")
+        counts = weighed.backs and account.is_collateral(at)
         collateral = self._collateral(at, holding) if counts else TokenUnits(0)
         debt = self._owed(at, holding) if account.is_borrowing(at) else TokenUnits(0)
-        return Leg(
-            state=state,
-            price=price,
-            collateral=collateral,
-            collateral_value=BaseCurrency(mul_div_floor(collateral, price, state.unit)),
-            threshold=threshold,
-            bonus=category.liquidation_bonus if category else state.configuration.liquidation_bonus,
-            debt=debt,
-            debt_value=rules.debt_value(debt, price, state.unit, rulebook),
+        price, unit = weighed.price, weighed.unit
+        return _Worth(
+            collateral,
+            BaseCurrency(mul_div_floor(collateral, price, unit)),
+            debt,
+            rules.debt_value(debt, price, unit, self.pool.structure.rules),
         )
+
+    def _weigh(self, at: int, account: Account) -> _Weighed:
+        """Return a reserve as it counts in the account's eMode, reckoned once for all."""
+        key = at, account.category
+        if key not in self._weighed:
+            state, category = self.pool.reserves[at], self._category_of(at, account)
+            own = state.configuration.liquidation_bonus
+            bonus = category.liquidation_bonus if category else own
+            self._weighed[key] = _Weighed(state, *self.weights(at, account), bonus, state.unit)
+        return self._weighed[key]
 
     def weights(self, at: int, account: Account) -> tuple[BaseCurrency, Bps, bool]:
         """

@@ -129,8 +129,7 @@ class AaveSnapshot:
         for part, block in self.view.blocks(rows):
             kept = decoded(block, self.view.columns.codes)
             for address, one in zip(self.view.addresses(part), kept, strict=True):
-                if _owes(one):
-                    yield self._health(checksum(address.tobytes()), one)
+                yield self._health(checksum(address.tobytes()), one)
 
     @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:
@@ -159,7 +158,7 @@ class AaveSnapshot:
 
     def _health(self, account: Address, kept: Account) -> AccountHealth:
         try:
-            data = self._clock.position(kept).data
+            data = self._clock.data(kept)
         except (Unpriced, Unread) as reason:
             return self._unpriced(account, str(reason))
         return AccountHealth(

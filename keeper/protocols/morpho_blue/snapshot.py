@@ -202,8 +202,7 @@ class MorphoSnapshot:
         for part, block in self.view.blocks(rows):
             kept = decoded(block, self.view.columns.codes)
             for address, position in zip(self.view.addresses(part), kept, strict=True):
-                if position.borrow_shares:
-                    yield self._stated(checksum(address.tobytes()), position)
+                yield self._stated(checksum(address.tobytes()), position)
 
     @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:
