@@ -20,10 +20,10 @@ BALANCE_WORDS: Final = 2
 MOST: Final = 2**128 - 1
 """The largest balance that is kept; both protocols' own storage has no larger one."""
 
-_WORD_BITS: Final = 64
-_WORD: Final = 2**_WORD_BITS - 1
+WORD_BITS: Final = 64
+WORD: Final = 2**WORD_BITS - 1
 _BALANCE_BYTES: Final = 16
-_TWO_64: Final = float(2**_WORD_BITS)
+_TWO_64: Final = float(2**WORD_BITS)
 
 
 def split(balances: Iterable[int]) -> Words:
@@ -34,12 +34,12 @@ def split(balances: Iterable[int]) -> Words:
 
 def joined(low: int, high: int) -> int:
     """Return the balance of two words."""
-    return high << _WORD_BITS | low
+    return high << WORD_BITS | low
 
 
 def halves(number: int) -> tuple[int, int]:
     """Return the low and the high word of a number of up to 128 bits."""
-    return number & _WORD, number >> _WORD_BITS
+    return number & WORD, number >> WORD_BITS
 
 
 def approximate(words: Words) -> Floats:

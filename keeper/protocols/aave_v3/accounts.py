@@ -1,7 +1,7 @@
 """A market's accounts in columns: what a leg's role means, to arrays and back."""
 
 import enum
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from keeper.columns.block import Block, Codes, Key, Side
 from keeper.columns.screen import doubted
 from keeper.columns.table import Columns
 from keeper.columns.view import View
-from keeper.columns.words import BALANCE_WORDS, MOST, halves, joined, packed
+from keeper.columns.words import BALANCE_WORDS, MOST, WORD, WORD_BITS, halves, joined, packed
 from keeper.domain.units import Address
 from keeper.protocols.aave_v3.model import Account, Holding
 
@@ -54,7 +54,7 @@ _OWED: Final = {Role.DEBT, Role.STABLE, Role.UNREAD_DEBT, Role.UNREAD_BOTH}
 _WEIGHTED: Final = {Role.COLLATERAL, Role.DEBT}
 """What an eMode may weigh otherwise; the other roles' codes are the same in all of them."""
 
-_Leg = tuple[int, Role, tuple[int, ...]]
+_Leg = tuple[int, Role, int, tuple[int, int, int] | None]
 
 
 def new_columns(*, stable_debt: bool) -> Columns:
@@ -70,14 +70,20 @@ def encoded(accounts: Iterable[Account], into: Columns) -> Block:
     without room for it does, too.
     """
     category, count, code, words = list[int](), list[int](), list[int](), list[int]()
+    known = dict[tuple[int, int, Role], int]()
+    rest = (0,) * (into.width - BALANCE_WORDS)
     for account in accounts:
-        category.append(account.category)
-        before = len(code)
-        for at, role, leg in _legs(account, into.width):
-            weighed = account.category if role in _WEIGHTED else 0
-            code.append(into.codes.code((weighed, at, role), _SIDES.get(role, Side.NEUTRAL)))
-            words += leg
-        count.append(len(code) - before)
+        mode, legs = account.category, _legs(account, into.width)
+        for at, role, balance, own in legs:
+            weighed = mode if role in _WEIGHTED else 0
+            found = known.get((weighed, at, role))
+            if found is None:
+                found = into.codes.code((weighed, at, role), _SIDES.get(role, Side.NEUTRAL))
+                known[weighed, at, role] = found
+            code.append(found)
+            words += (balance & WORD, balance >> WORD_BITS, *(own or rest))
+        category.append(mode)
+        count.append(len(legs))
     return Block(
         category=np.array(category, dtype=np.uint16),
         count=np.array(count, dtype=np.uint16),
@@ -86,32 +92,33 @@ def encoded(accounts: Iterable[Account], into: Columns) -> Block:
     )
 
 
-def _legs(account: Account, width: int) -> Iterator[_Leg]:
-    rest = (0,) * (width - BALANCE_WORDS)
-    for at in dict.fromkeys([*account.flagged(), *account.holdings]):
-        backs, owed = account.is_collateral(at), account.is_borrowing(at)
-        held = account.holdings.get(at)
+def _legs(account: Account, width: int) -> list[_Leg]:
+    """Return reserve, role and balance of each leg, and the words of a rate of its own."""
+    found = list[_Leg]()
+    flags, holdings = account.flags, account.holdings
+    for at in dict.fromkeys([*account.flagged(), *holdings]):
+        backs, owed = bool(flags >> 2 * at + 1 & 1), bool(flags >> 2 * at & 1)
+        held = holdings.get(at)
         if held is None or not _fits(held, width):
             if backs or owed:
-                yield at, _UNREAD[backs, owed], (0, 0, *rest)
+                found.append((at, _UNREAD[backs, owed], 0, None))
             continue
         if owed or held.scaled_debt:
-            yield at, Role.DEBT if owed else Role.IDLE_DEBT, (*halves(held.scaled_debt), *rest)
+            found.append((at, Role.DEBT if owed else Role.IDLE_DEBT, held.scaled_debt, None))
         if held.stable_principal or held.stable_rate or held.stable_since:
             own = (*halves(held.stable_rate), held.stable_since)
             role = Role.STABLE if owed else Role.IDLE_STABLE
-            yield at, role, (*halves(held.stable_principal), *own)
+            found.append((at, role, held.stable_principal, own))
         if backs or held.scaled_supply or not owed:
             role = Role.COLLATERAL if backs else Role.IDLE_SUPPLY
-            yield at, role, (*halves(held.scaled_supply), *rest)
+            found.append((at, role, held.scaled_supply, None))
+    return found
 
 
 def _fits(held: Holding, width: int) -> bool:
+    balances = held.scaled_supply | held.scaled_debt | held.stable_principal | held.stable_rate
     stable = held.stable_principal or held.stable_rate or held.stable_since
-    if stable and width == BALANCE_WORDS:
-        return False
-    balances = (held.scaled_supply, held.scaled_debt, held.stable_principal, held.stable_rate)
-    return max(balances) <= MOST
+    return balances <= MOST and not (stable and width == BALANCE_WORDS)
 
 
 def decoded(block: Block, codes: Codes) -> list[Account]:

@@ -52,16 +52,6 @@ class _Weighed:
     unit: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Worth:
-    """An account's balances in one reserve and their values."""
-
-    collateral: TokenUnits
-    collateral_value: BaseCurrency
-    debt: TokenUnits
-    debt_value: BaseCurrency
-
-
 class Clock:
     """The indices of a pool's reserves at one timestamp, each reckoned once."""
 
@@ -94,32 +84,8 @@ class Clock:
         )
         return Position(now=self.now, legs=legs, data=data)
 
-    def data(self, account: Account) -> AccountData:
-        """Return the totals of ``position`` alone; raises as that does."""
-        collateral, debts = list[tuple[int, int]](), list[int]()
-        for at in account.flagged():
-            if at in self.pool.reserves:
-                weighed = self._weigh(at, account)
-                worth = self._worth(weighed, at, account)
-                collateral.append((worth.collateral_value, weighed.threshold))
-                debts.append(worth.debt_value)
-        return rules.account_data(collateral, debts, self.pool.structure.rules)
-
     def _leg(self, at: int, account: Account) -> Leg:
-        weighed = self._weigh(at, account)
-        worth = self._worth(weighed, at, account)
-        return Leg(
-            state=weighed.state,
-            price=weighed.price,
-            collateral=worth.collateral,
-            collateral_value=worth.collateral_value,
-            threshold=weighed.threshold,
-            bonus=weighed.bonus,
-            debt=worth.debt,
-            debt_value=worth.debt_value,
-        )
-
-    def _worth(self, weighed: _Weighed, at: int, account: Account) -> _Worth:
+        rulebook, weighed = self.pool.structure.rules, self._weigh(at, account)
         holding = account.holdings.get(at)
         if holding is None:
             raise Unread(f"the balance of {weighed.state.reserve.symbol}")
@@ -127,11 +93,15 @@ class Clock:
         collateral = self._collateral(at, holding) if counts else TokenUnits(0)
         debt = self._owed(at, holding) if account.is_borrowing(at) else TokenUnits(0)
         price, unit = weighed.price, weighed.unit
-        return _Worth(
-            collateral,
-            BaseCurrency(mul_div_floor(collateral, price, unit)),
-            debt,
-            rules.debt_value(debt, price, unit, self.pool.structure.rules),
+        return Leg(
+            state=weighed.state,
+            price=price,
+            collateral=collateral,
+            collateral_value=BaseCurrency(mul_div_floor(collateral, price, unit)),
+            threshold=weighed.threshold,
+            bonus=weighed.bonus,
+            debt=debt,
+            debt_value=rules.debt_value(debt, price, unit, rulebook),
         )
 
     def _weigh(self, at: int, account: Account) -> _Weighed:

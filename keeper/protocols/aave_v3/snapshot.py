@@ -32,6 +32,8 @@ from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
 from keeper.protocols.aave_v3.opportunity import PairOpportunity
 from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
 from keeper.protocols.aave_v3.rulebook import Rules
+from keeper.protocols.aave_v3.rules import AccountData
+from keeper.protocols.aave_v3.totals import Totals
 from keeper.risk.screen import Screen, ordered
 from keeper.risk.tiers import Thresholds, Tier
 
@@ -126,10 +128,18 @@ class AaveSnapshot:
         return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._exact)
 
     def _exact(self, rows: Rows) -> Iterator[AccountHealth]:
+        codes = self.view.columns.codes
+        totals = Totals(self._clock, codes)
         for part, block in self.view.blocks(rows):
-            kept = decoded(block, self.view.columns.codes)
-            for address, one in zip(self.view.addresses(part), kept, strict=True):
-                yield self._health(checksum(address.tobytes()), one)
+            legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
+            starts, ends = block.start.tolist(), np.cumsum(block.count).tolist()
+            for at, address in enumerate(self.view.addresses(part)):
+                account = checksum(address.tobytes())
+                data = totals.of(legs[starts[at] : ends[at]])
+                if data is None:
+                    yield self._health(account, decoded(block.taken(np.array([at])), codes)[0])
+                else:
+                    yield self._stated(account, data)
 
     @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:
@@ -158,9 +168,11 @@ class AaveSnapshot:
 
     def _health(self, account: Address, kept: Account) -> AccountHealth:
         try:
-            data = self._clock.data(kept)
+            return self._stated(account, self._clock.position(kept).data)
         except (Unpriced, Unread) as reason:
             return self._unpriced(account, str(reason))
+
+    def _stated(self, account: Address, data: AccountData) -> AccountHealth:
         return AccountHealth(
             market=self.market,
             account=account,

@@ -85,6 +85,15 @@ def test_below_any_line_are_those_that_the_exact_rules_say(pool, people, line):
 
 
 @given(pools(), st.lists(accounts(), max_size=6))
+def test_totals_are_those_of_the_position(pool, people):
+    """Everyone at once is reckoned from the columns, one account from its position."""
+    taken = build.snapshot(pool, **{build.address(at): one for at, one in enumerate(people, 1)})
+    apart = [taken.account(one) for one in taken.borrowers]
+
+    assert sorted(taken.accounts(), key=lambda h: h.account) == [h for h in apart if h is not None]
+
+
+@given(pools(), st.lists(accounts(), max_size=6))
 def test_the_line_of_an_accounts_own_health_divides(pool, people):
     """At its own health factor it is not below, one wei above it is."""
     taken = build.snapshot(pool, **{build.address(at): one for at, one in enumerate(people, 1)})
