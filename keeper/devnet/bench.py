@@ -1,4 +1,4 @@
-"""``scripts/bench``: how fast the keeper reacts, beside the floor measured in the same run."""
+"""``scripts/bench``: how fast the keeper is, beside the floor measured in the same run."""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
+from keeper.devnet import bench_book
 from keeper.devnet.bench_runs import Burst, Latency, Reaction, burst, latency, spread
 from keeper.devnet.bench_wire import TRANSPORTS
 from keeper.devnet.market import PROTOCOLS
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure(level="error", form="text")
     signal.signal(signal.SIGTERM, _stop)
     try:
-        answer = _latency(wanted) if wanted.command == "latency" else _burst(wanted)
+        answer = COMMANDS[wanted.command](wanted)
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
     except KeeperError as error:
@@ -57,6 +58,11 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         command.add_argument("--samples", type=_sample_count, default=samples, metavar="N")
         command.add_argument("--transport", choices=TRANSPORTS, default=TRANSPORTS[0])
         command.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
+    book = commands.add_parser("book", help="a book of a million accounts, without a chain")
+    book.add_argument("--only", choices=bench_book.MODULES, nargs="+", metavar="ROW")
+    book.add_argument("--accounts", type=_positive, default=bench_book.ACCOUNTS, metavar="N")
+    book.add_argument("--samples", type=_sample_count, default=bench_book.SAMPLES, metavar="N")
+    for command in (one, many, book):
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
 
@@ -95,6 +101,14 @@ def _burst(wanted: argparse.Namespace) -> str:
     if wanted.json:
         return json.dumps({**_where(wanted), **_burst_json(found)})
     return "\n".join([_heading(wanted), *_burst_lines(found)])
+
+
+def _book(wanted: argparse.Namespace) -> str:
+    size = bench_book.Wanted(accounts=wanted.accounts, samples=wanted.samples)
+    return bench_book.answer(wanted.only or [*bench_book.MODULES], size, as_json=wanted.json)
+
+
+COMMANDS: Final = {"latency": _latency, "burst": _burst, "book": _book}
 
 
 def _where(wanted: argparse.Namespace) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""
+``scripts/bench book``: what the position book costs, each figure beside its limit of the same run.
+
+A module of ``MODULES`` has ``measured(wanted) -> Sequence[Row]``. What it measures needs no chain.
+"""
+
+import importlib
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from statistics import median
+from time import thread_time
+from typing import Final
+
+MODULES: Final = {
+    "pass": "keeper.devnet.bench_book_pass",
+    "memory": "keeper.devnet.bench_book_memory",
+}
+"""What can be measured, and where: a further row is a module and a line."""
+
+ACCOUNTS: Final = 1_000_000
+SAMPLES: Final = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """How large a book is measured, and how often."""
+
+    accounts: int = ACCOUNTS
+    samples: int = SAMPLES
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """
+    One figure beside its limit, in the same ``unit``.
+
+    ``ratio`` is what the target is about: the figure over the limit, or what the row says it is.
+    ``parts`` are figures that it consists of or that belong beside it.
+    """
+
+    name: str
+    unit: str
+    measured: float
+    limit_name: str
+    limit: float
+    ratio: float
+    target: float
+    at_most: bool = True
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is reached."""
+        return self.ratio <= self.target if self.at_most else self.ratio >= self.target
+
+
+def answer(names: Sequence[str], wanted: Wanted, *, as_json: bool) -> str:
+    """Return the rows of these names as a table or as JSON."""
+    rows = [row for name in names for row in _measure(name)(wanted)]
+    where = {
+        "date": datetime.now(tz=UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **asdict(wanted),
+    }
+    if as_json:
+        return json.dumps({**where, "rows": [{**asdict(one), "met": one.met} for one in rows]})
+    heading = (
+        f"{where['date']}, {where['cores']} cores, Python {where['python']},"
+        f" {wanted.accounts:,} accounts, seed {wanted.seed}, medians of {wanted.samples}"
+    )
+    return "\n".join([heading, *(line for one in rows for line in _lines(one))])
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return how many milliseconds of processor the work takes: others may use the machine, too."""
+    start = thread_time()
+    work()
+    return (thread_time() - start) * 1_000
+
+
+def middle(values: Sequence[float]) -> float:
+    """Return the median, to a thousandth."""
+    return round(median(values), 3)
+
+
+def _measure(name: str) -> Callable[[Wanted], Sequence[Row]]:
+    measure: Callable[[Wanted], Sequence[Row]] = importlib.import_module(MODULES[name]).measured
+    return measure
+
+
+def _lines(row: Row) -> list[str]:
+    bound = "at most" if row.at_most else "at least"
+    verdict = "met" if row.met else "MISSED"
+    return [
+        "",
+        row.name,
+        f"  {'measured':<44}{row.measured:>12.2f} {row.unit}",
+        f"  {'limit: ' + row.limit_name:<44}{row.limit:>12.2f} {row.unit}",
+        f"  {'ratio':<44}{row.ratio:>12.2f}   target: {bound} {row.target:g}, {verdict}",
+        *(f"    {name:<42}{value:>12.2f}" for name, value in row.parts.items()),
+    ]
