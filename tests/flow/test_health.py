@@ -224,7 +224,10 @@ async def test_a_connection_that_says_nothing_is_ended(monkeypatch):
     async with looked_at(a_window()) as seen:
         reader, writer = await asyncio.open_connection("127.0.0.1", seen.port)
         writer.write(b"GET /livez HTTP/1.1\r\n")
-        end = await asyncio.wait_for(reader.read(), 5)
+        try:
+            end = await asyncio.wait_for(reader.read(), 5)
+        except ConnectionResetError:  # that is an end, too, where the bytes came after it
+            end = b""
         writer.close()
 
     assert b"200" not in end
