@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -159,6 +160,17 @@ class AaveMarket:
 
     def _write(self, read: Mapping[Address, Account]) -> None:
         self.columns.put(packed(list(read)), encoded(read.values(), self.columns))
+
+    def array_form(self) -> str:
+        """Return what stored accounts depend on: their layout, the pool and its tokens."""
+        structure = self.structure
+        tokens = (str(token) for reserve in structure.reserves for token in _tokens(reserve))
+        told = " ".join((structure.pool, str(structure.revision), *tokens))
+        return f"1 {self.columns.width} {sha256(told.encode()).hexdigest()}"
+
+    def is_settled(self) -> bool:
+        """Whether everything that was noted has been read."""
+        return not self._noted and not self._structure_noted
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every account (``keeper.abilities.KeepsColumns``)."""

@@ -160,6 +160,14 @@ class MorphoDeployment:
             positions = (read[identity, account] for account in accounts)
             book.put(packed(accounts), encoded(positions, book))
 
+    def array_form(self) -> str:
+        """Return what stored positions depend on: their layout, and which contract it is."""
+        return f"1 {self._morpho}"
+
+    def is_settled(self) -> bool:
+        """Whether everything that was noted has been read."""
+        return not self._noted and not self._created
+
     def to_arrays(self) -> dict[str, Array]:
         """Return every position (``keeper.abilities.KeepsColumns``), each market's apart."""
         return _named_apart({each: book.to_arrays() for each, book in self._books.items()})
