@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from keeper.audit.canonical import Part, restored
+from keeper.columns.view import View
 from keeper.domain.head import Head
 from keeper.domain.units import Address
 from keeper.ports import MarketSnapshot
+from keeper.protocols.aave_v3.accounts import filled
 from keeper.protocols.aave_v3.model import Account, PoolState, ReserveState
 from keeper.protocols.aave_v3.snapshot import AaveSnapshot
 
@@ -56,9 +58,10 @@ def snapshot_of(
     if facts.get("version") != VERSION:
         raise ValueError(f"facts of version {facts.get('version')}, not {VERSION}")
     pool = restored(PoolState, facts["pool"])
+    theirs = {one: restored(Account, document) for one, document in accounts.items()}
     return AaveSnapshot(
         head=head,
         pool=dataclasses.replace(pool, reserves=dict(sorted(pool.reserves.items()))),
-        borrowers={one: restored(Account, document) for one, document in accounts.items()},
+        view=View(filled(theirs)),
         warnings=(),
     )

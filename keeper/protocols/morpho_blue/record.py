@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from keeper.audit.canonical import Part, restored
+from keeper.columns.view import View
 from keeper.domain.head import Head
 from keeper.domain.units import Address, BaseCurrency, TokenUnits
 from keeper.ports import MarketSnapshot
+from keeper.protocols.morpho_blue.accounts import filled
 from keeper.protocols.morpho_blue.model import Market, OraclePrice, Position, State, Token
 from keeper.protocols.morpho_blue.snapshot import MorphoSnapshot
 
@@ -65,6 +67,7 @@ def snapshot_of(
     if facts.get("version") != VERSION:
         raise ValueError(f"facts of version {facts.get('version')}, not {VERSION}")
     kept = restored(_Facts, facts["market"])
+    theirs = {one: restored(Position, document) for one, document in accounts.items()}
     return MorphoSnapshot(
         head=head,
         morpho=kept.morpho,
@@ -74,5 +77,5 @@ def snapshot_of(
         usd=kept.usd,
         tokens=kept.tokens,
         held=kept.held,
-        positions={one: restored(Position, document) for one, document in accounts.items()},
+        view=View(filled(theirs)),
     )
