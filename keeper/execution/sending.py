@@ -1,6 +1,16 @@
-"""What a node's answer to a send proves. Everything that is not in the table proves nothing."""
+"""
+What a node's answer to a send proves. Everything that is not in the table proves nothing.
+
+The words are those of go-ethereum (core/txpool/errors.go, core/error.go, core/txpool/legacypool),
+reth (crates/rpc/rpc-eth-types/src/error, crates/transaction-pool/src/error.rs), erigon
+(txnprovider/txpool/txpoolcfg), nethermind (Nethermind.TxPool: AcceptTxResult and
+TxPoolErrorMessages), besu (RpcErrorType), anvil (crates/anvil/src/eth/error.rs) and of the hosted
+providers that put their own in front. The test beside this module has each in full.
+"""
 
 import enum
+import re
+from collections.abc import Sequence
 from typing import Final
 
 from keeper.domain.errors import ChainError, RpcRefused
@@ -13,50 +23,163 @@ class Answer(enum.StrEnum):
     ACCEPTED = "accepted"
     KNOWN = "known"  # the node had these very bytes
     NONCE_USED = "nonce_used"  # mined already, by one of ours or by somebody
+    NONCE_AHEAD = "nonce_ahead"  # not taken: an earlier nonce has not reached this node
     UNDERPRICED = "underpriced"  # another attempt of the nonce is in the pool, or a floor is higher
     UNFUNDED = "unfunded"  # not taken: the account cannot pay for them
-    REFUSED = "refused"  # these bytes were not taken
+    RETRYABLE = "retryable"  # not taken now: the pool is full, or holds one too many of ours
+    REFUSED = "refused"  # these bytes will never be taken
     UNKNOWN = "unknown"  # they may be in a mempool
 
 
-_UNKNOWN_TRANSACTION: Final = "unknown transaction"
-_TABLE: Final = (
-    ("already known", Answer.KNOWN),
-    ("alreadyknown", Answer.KNOWN),
-    ("already imported", Answer.KNOWN),
-    ("known transaction", Answer.KNOWN),
-    ("nonce too low", Answer.NONCE_USED),
-    ("nonce is too low", Answer.NONCE_USED),
-    ("oldnonce", Answer.NONCE_USED),
-    ("underpriced", Answer.UNDERPRICED),
-    ("fee too low to compete", Answer.UNDERPRICED),
-    ("insufficient funds", Answer.UNFUNDED),
-    ("insufficientfunds", Answer.UNFUNDED),
-    ("max fee per gas less than block base fee", Answer.REFUSED),
-    ("max priority fee per gas higher than max fee per gas", Answer.REFUSED),
-    ("intrinsic gas too low", Answer.REFUSED),
-    ("exceeds block gas limit", Answer.REFUSED),
-    ("gas limit too high", Answer.REFUSED),
-    ("exceeds maximum transaction gas", Answer.REFUSED),
-    ("exceeds max transaction gas", Answer.REFUSED),
-    ("invalid sender", Answer.REFUSED),
-    ("invalid chain id", Answer.REFUSED),
-    ("failed to decode", Answer.REFUSED),
-    ("nonce too high", Answer.REFUSED),
-    ("nonce is too high", Answer.REFUSED),
-    ("nonce too far in the future", Answer.REFUSED),
+DONE_OR_THERE: Final = frozenset({Answer.ACCEPTED, Answer.KNOWN, Answer.NONCE_USED})
+"""After these there is nothing left to send: the bytes are there, or their nonce is consumed."""
+
+_TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
+    # An authorization inside the transaction, not its own nonce: before "nonce too low".
+    (Answer.REFUSED, ("authority nonce too low",)),
+    (
+        Answer.KNOWN,
+        (
+            "already known",
+            "alreadyknown",
+            "already imported",
+            "known transaction",
+            "existing tx with same hash",
+            "existing txn with same hash",
+            "same hash was already imported",
+            "transaction already exists",
+            "already exists in the mempool",
+            "already in mempool",
+            "tx already in mempool",
+        ),
+    ),
+    (
+        Answer.NONCE_USED,
+        ("nonce too low", "nonce is too low", "oldnonce", "nonce has already been used"),
+    ),
+    (
+        Answer.NONCE_AHEAD,
+        (
+            "nonce too high",
+            "nonce is too high",
+            "nonce too far in the future",
+            "nonce too far in future",
+            "noncetoofarinfuture",
+            "noncegap",
+            "nonce gap",
+            "nonce is too distant",
+            "exceeds next nonce",
+            "nonce out of range",
+            "gapped nonce tx",
+        ),
+    ),
+    (
+        Answer.UNDERPRICED,
+        (
+            "underpriced",
+            "feetoolow",
+            "fee too low",
+            "fee is too low",
+            "replacementnotallowed",
+            "could not replace existing tx",
+            "insufficient gas price to replace",
+            "replaced by transaction with higher tip",
+            "below chain minimum",
+            "priority fee below minimum",
+            "gas price below configured minimum",
+            "gas price below current base fee",
+            "max fee per gas less than block base fee",
+            "gas price supplied is too low",
+            "future transaction tries to replace pending",
+        ),
+    ),
+    (
+        Answer.UNFUNDED,
+        (
+            "insufficient funds",
+            "insufficientfunds",
+            "insufficient balance",
+            "upfront cost exceeds account balance",
+            "would cause overdraft",
+            "overdraws from account",
+        ),
+    ),
+    (
+        Answer.RETRYABLE,
+        (
+            "in flight transaction limit reached",
+            "already reserved",
+            "account limit exceeded",
+            "txpool is full",
+            "sub pool is full",
+            "pool size constraints",
+            "identified as a spammer",
+            "pending transaction type conflict",
+            "is syncing",
+            "not yet in sync",
+            "initial sync is still in progress",
+            "temporarily banned",
+        ),
+    ),
+    (
+        Answer.REFUSED,
+        (
+            "max priority fee per gas higher than",
+            "max priority fee per gas exceeds max fee per gas",
+            "max fee per gas higher than",
+            "intrinsic gas",
+            "intrinsicgas",
+            "exceeds block gas limit",
+            "greater than the block gas limit",
+            "gas limit reached",
+            "gaslimitexceeded",
+            "gas limit too high",
+            "gas limit is too high",
+            "exceeds maximum transaction gas",
+            "exceeds max transaction gas",
+            "exceeds the configured cap",
+            "transaction fee cap exceeded",
+            "oversized data",
+            "initcode size exceeded",
+            "gas uint64 overflow",
+            "gasuintoverflow",
+            "negative value",
+            "nonce has max value",
+            "invalid sender",
+            "failed to recover sender",
+            "failedtoresolvesender",
+            "sender not an eoa",
+            "sender is not an eoa",
+            "invalid signature",
+            "invalid chain id",
+            "wrong chainid",
+            "signed for another chain",
+            "transaction type not supported",
+            "failed to decode",
+            "rlptoolong",
+        ),
+    ),
 )
-"""Words of geth, reth, erigon, nethermind and anvil, in lower case; the first match counts."""
+"""Words in lower case, hyphens and underscores as spaces; the first match counts."""
 
 _STATES: Final = {
     Answer.ACCEPTED: AttemptState.SENT,
     Answer.KNOWN: AttemptState.SENT,
     Answer.NONCE_USED: AttemptState.UNKNOWN,
+    Answer.NONCE_AHEAD: AttemptState.REFUSED,
     Answer.UNDERPRICED: AttemptState.REFUSED,
     Answer.UNFUNDED: AttemptState.REFUSED,
+    Answer.RETRYABLE: AttemptState.REFUSED,
     Answer.REFUSED: AttemptState.REFUSED,
     Answer.UNKNOWN: AttemptState.UNKNOWN,
 }
+
+# A word begins where the words do: "unknown transaction" is not a "known transaction".
+_PATTERNS: Final = tuple(
+    (answer, re.compile("|".join(rf"(?<![a-z]){re.escape(one)}" for one in words)))
+    for answer, words in _TABLE
+)
+_SEPARATORS: Final = re.compile(r"[\s_-]+")
 
 
 def classified(error: ChainError | None) -> Answer:
@@ -65,12 +188,34 @@ def classified(error: ChainError | None) -> Answer:
         return Answer.ACCEPTED
     if not isinstance(error, RpcRefused):
         return Answer.UNKNOWN
-    said = (error.text or str(error)).lower()
-    if _UNKNOWN_TRANSACTION in said:
-        return Answer.UNKNOWN
-    return next((answer for words, answer in _TABLE if words in said), Answer.UNKNOWN)
+    said = _SEPARATORS.sub(" ", (error.text or str(error)).lower())
+    return next((answer for answer, words in _PATTERNS if words.search(said)), Answer.UNKNOWN)
 
 
 def state_after(answer: Answer) -> AttemptState:
     """Return what is known about the bytes after such an answer."""
     return _STATES[answer]
+
+
+_MOST_TELLING: Final = (
+    Answer.ACCEPTED,
+    Answer.KNOWN,
+    Answer.NONCE_USED,
+    Answer.UNKNOWN,  # whoever did not answer may have taken them
+    Answer.UNDERPRICED,
+    Answer.UNFUNDED,
+    Answer.RETRYABLE,
+    Answer.NONCE_AHEAD,
+    Answer.REFUSED,
+)
+
+
+def together(answers: Sequence[Answer]) -> int:
+    """Return the place of the answer that counts where several nodes were sent the same bytes."""
+    return min(range(len(answers)), key=lambda at: _MOST_TELLING.index(answers[at]))
+
+
+def contradicts(answers: Sequence[Answer]) -> bool:
+    """Whether one node took the bytes that another says can never be taken, or not paid for."""
+    taken = Answer.ACCEPTED in answers or Answer.KNOWN in answers
+    return taken and bool({Answer.REFUSED, Answer.UNFUNDED} & set(answers))
