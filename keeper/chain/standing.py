@@ -1,0 +1,220 @@
+"""
+What is thought of an endpoint, and how that changes: transitions without clock or I/O.
+
+An endpoint is used while it is alive. Failures add up and are paid off one success at a
+time, so that a node which fails every second question does not stay. One that serves another
+chain is left alone until it proves the right one, and then has to earn its place like any that
+came back. The last one alive is never dropped for failures or for its lag: a bad node is
+better than none, and everybody is told.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+
+class State(enum.StrEnum):
+    """What an endpoint is good for now."""
+
+    UNDIALLED = "undialled"  # not asked yet
+    ALIVE = "alive"  # read from, and sent to
+    BEHIND = "behind"  # its newest block is too old
+    WRONG_CHAIN = "wrong_chain"  # another chain id, or another contract where a known one stands
+    UNREACHABLE = "unreachable"  # failed too often; probed until it has answered as often
+    COOLING = "cooling"  # asked for patience, and is left alone until then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """When an endpoint changes its state; times in seconds, lag in blocks."""
+
+    failures: int = 3
+    """So many more failures than successes make it unreachable, and are to be paid off."""
+    lag_blocks: int = 5
+    first_cooling: float = 1.0
+    """Doubled each time, where the node does not say itself how long to wait."""
+    longest_cooling: float = 60.0
+    longest_asked: float = 600.0
+    """A node that asks for more patience than this is asked again all the same."""
+    cooling_spread: float = 0.25
+    """Up to this share longer, so that many clients do not return at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is thought of one endpoint. ``until`` is when a cooling one may be asked again."""
+
+    state: State = State.UNDIALLED
+    failures: int = 0
+    lag: int = 0
+    strikes: int = 0
+    until: float = 0.0
+    clings: bool = False
+    """It would have been dropped, were it not the last one."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """It answered a question, whatever the answer was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It did not answer."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """It asked for patience: for ``seconds`` if it said so; ``spread`` is random, 0 to 1."""
+
+    seconds: float | None
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """Its chain was looked at; ``fault`` says what is wrong with it, empty where nothing is."""
+
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lagged:
+    """It is so many blocks behind the others; 0 for the one ahead."""
+
+    blocks: int
+
+
+Event = Answered | Failed | Limited | Identified | Lagged
+
+_DROPPED: Final = (State.UNREACHABLE, State.BEHIND)
+
+
+def moved(
+    pool: Sequence[Standing], at: int, event: Event, now: float, rules: Rules
+) -> tuple[Standing, ...]:
+    """Return what is thought of all of them after ``event`` happened to the one at ``at``."""
+    after_it = list(pool)
+    after_it[at] = after(replace(pool[at], clings=False), event, now, rules)
+    held_on = pool[at].state is State.ALIVE and after_it[at].state in _DROPPED
+    if held_on and not any(
+        one.state is State.ALIVE for place, one in enumerate(after_it) if place != at
+    ):
+        after_it[at] = replace(after_it[at], state=State.ALIVE, clings=True)
+    return _let_go(after_it, rules)
+
+
+def after(standing: Standing, event: Event, now: float, rules: Rules) -> Standing:
+    """Return what is thought of an endpoint after an event, the others left aside."""
+    match event:
+        case Answered():
+            return _answered(standing, now)
+        case Failed(reason=reason):
+            return _failed(standing, reason, now, rules)
+        case Limited(seconds=seconds, spread=spread):
+            return _limited(standing, seconds, spread, now, rules)
+        case Identified(fault=fault):
+            return _identified(standing, fault, now, rules)
+        case Lagged(blocks=blocks):
+            return _lagged(standing, blocks, rules)
+
+
+def usable(standing: Standing, now: float) -> bool:
+    """Whether it may be read from and sent to."""
+    if standing.state is State.COOLING:
+        return now >= standing.until
+    return standing.state is State.ALIVE
+
+
+def preferred(pool: Sequence[Standing], newest: Sequence[bool], now: float) -> list[int]:
+    """
+    Return the usable endpoints, best first.
+
+    Best is who has the newest block (``newest``), then who failed least, then who comes
+    first in the settings.
+    """
+    places = [at for at, one in enumerate(pool) if usable(one, now)]
+    return sorted(places, key=lambda at: (not newest[at], pool[at].failures, at))
+
+
+def _answered(standing: Standing, now: float) -> Standing:
+    owed = max(0, standing.failures - 1)
+    match standing.state:
+        case State.UNREACHABLE if owed == 0:
+            return Standing(state=State.ALIVE, strikes=standing.strikes, until=standing.until)
+        case State.UNREACHABLE | State.ALIVE | State.BEHIND:
+            return replace(standing, failures=owed)
+        case State.COOLING if now >= standing.until:
+            return replace(standing, state=State.ALIVE, failures=owed, reason="")
+        case _:  # an answer to an old question, or of a chain that is not ours
+            return standing
+
+
+def _failed(standing: Standing, reason: str, now: float, rules: Rules) -> Standing:
+    owed = min(rules.failures, standing.failures + 1)
+    match standing.state:
+        case State.WRONG_CHAIN:
+            return standing
+        case State.UNDIALLED:
+            return replace(standing, state=State.UNREACHABLE, failures=owed, reason=reason)
+        case State.COOLING if now < standing.until:
+            return replace(standing, failures=owed)
+        case _ if owed >= rules.failures:
+            return replace(standing, state=State.UNREACHABLE, failures=owed, reason=reason)
+        case _:
+            return replace(standing, failures=owed)
+
+
+def _limited(
+    standing: Standing, seconds: float | None, spread: float, now: float, rules: Rules
+) -> Standing:
+    if standing.state is State.WRONG_CHAIN:
+        return standing
+    again = standing.strikes > 0 and now < standing.until + rules.longest_cooling
+    strikes = min(standing.strikes + 1, 16) if again else 1
+    own = min(rules.longest_cooling, rules.first_cooling * 2 ** (strikes - 1))
+    asked = min(rules.longest_asked, max(own, seconds or 0.0))
+    until = now + asked * (1 + rules.cooling_spread * spread)
+    cooled = replace(standing, strikes=strikes, until=max(until, standing.until))
+    if standing.state is State.UNREACHABLE:  # it is probed again, but not before
+        return cooled
+    return replace(cooled, state=State.COOLING, reason="it asked for patience")
+
+
+def _identified(standing: Standing, fault: str, now: float, rules: Rules) -> Standing:
+    if fault:
+        return Standing(state=State.WRONG_CHAIN, failures=rules.failures, reason=fault)
+    match standing.state:
+        case State.UNDIALLED:
+            return replace(standing, state=State.ALIVE, reason="")
+        case State.WRONG_CHAIN:
+            return replace(
+                standing, state=State.UNREACHABLE, reason="it was on another chain, and is probed"
+            )
+        case _:
+            return _answered(standing, now)
+
+
+def _lagged(standing: Standing, blocks: int, rules: Rules) -> Standing:
+    found = replace(standing, lag=blocks)
+    if standing.state is State.ALIVE and blocks > rules.lag_blocks:
+        return replace(found, state=State.BEHIND, reason=f"{blocks} blocks behind")
+    if standing.state is State.BEHIND and blocks <= rules.lag_blocks // 2:
+        return replace(found, state=State.ALIVE, reason="")
+    return found
+
+
+def _let_go(pool: Sequence[Standing], rules: Rules) -> tuple[Standing, ...]:
+    """Drop the one that was held on to as the last, where it is not the last any more."""
+    better = any(one.state is State.ALIVE and not one.clings for one in pool)
+    return tuple(_dropped(one, rules) if one.clings and better else one for one in pool)
+
+
+def _dropped(standing: Standing, rules: Rules) -> Standing:
+    failing = standing.failures >= rules.failures
+    state = State.UNREACHABLE if failing else State.BEHIND
+    return replace(standing, state=state, clings=False)

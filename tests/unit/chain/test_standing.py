@@ -1,0 +1,161 @@
+"""The endpoints' state machine: what it may do, and what it never does, whatever happens."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keeper.chain.standing import (
+    Answered,
+    Failed,
+    Identified,
+    Lagged,
+    Limited,
+    Rules,
+    Standing,
+    State,
+    moved,
+    preferred,
+    usable,
+)
+
+RULES = Rules()
+ALIVE = Standing(state=State.ALIVE)
+DIALLED = (ALIVE, ALIVE)
+
+events = st.one_of(
+    st.just(Answered()),
+    st.just(Failed("no answer")),
+    st.builds(Limited, st.none() | st.floats(0, 2000), st.floats(0, 1)),
+    st.sampled_from([Identified(), Identified("chain 5, not 1")]),
+    st.builds(Lagged, st.integers(0, 20)),
+)
+steps = st.lists(st.tuples(st.integers(0, 2), events, st.floats(0, 30)), max_size=60)
+
+
+def run(pool, *happened, at=0, now=0.0):
+    for event in happened:
+        pool = moved(pool, at, event, now, RULES)
+    return pool
+
+
+def alive(pool):
+    return [at for at, one in enumerate(pool) if one.state is State.ALIVE]
+
+
+@given(steps)
+def test_the_last_live_one_is_never_dropped_for_failing_or_lagging(happened):
+    """Only another chain, or the node's own wish to be left alone, takes the last one."""
+    pool, now = (ALIVE, ALIVE, ALIVE), 0.0
+    for at, event, passed in happened:
+        now += passed
+        before, pool = alive(pool), moved(pool, at, event, now, RULES)
+        if before and not isinstance(event, Limited | Identified):
+            assert alive(pool)
+
+
+@given(steps)
+def test_another_chain_is_left_by_proof_and_probation_only(happened):
+    """From wrong chain the way leads through the right identity and as many answers as failures."""
+    pool, now = (Standing(), Standing(), Standing()), 0.0
+    for at, event, passed in happened:
+        now += passed
+        before, pool = pool[at], moved(pool, at, event, now, RULES)
+        if before.state is State.WRONG_CHAIN:
+            proven = isinstance(event, Identified) and not event.fault
+            assert pool[at].state is (State.UNREACHABLE if proven else State.WRONG_CHAIN)
+            assert pool[at].failures == RULES.failures
+
+
+@given(steps)
+def test_patience_is_kept_until_it_was_asked_for(happened):
+    """No answer, failure or lag ends the cooling before its time; it never ends earlier."""
+    pool, now = (ALIVE, ALIVE, ALIVE), 0.0
+    for at, event, passed in happened:
+        now += passed
+        before, pool = pool[at], moved(pool, at, event, now, RULES)
+        if before.state is State.COOLING and now < before.until:
+            assert pool[at].state in (State.COOLING, State.WRONG_CHAIN)
+            assert not usable(pool[at], now)
+            assert pool[at].until >= before.until or pool[at].state is State.WRONG_CHAIN
+
+
+@given(steps)
+def test_failures_stay_within_their_bounds_and_the_dropped_owe_something(happened):
+    """Nobody owes more than the limit, and who is unreachable has something left to pay off."""
+    pool, now = (Standing(), Standing(), Standing()), 0.0
+    for at, event, passed in happened:
+        now += passed
+        pool = moved(pool, at, event, now, RULES)
+        assert all(0 <= one.failures <= RULES.failures for one in pool)
+        assert all(one.failures > 0 for one in pool if one.state is State.UNREACHABLE)
+        assert sum(one.clings for one in pool) <= 1
+
+
+def test_failures_decay_and_are_not_forgotten_at_one_success():
+    """A node that fails more often than it answers goes, however its answers are spread."""
+    happened = [Failed("x"), Failed("x"), Answered(), Failed("x"), Answered(), Failed("x")]
+    pool = run(DIALLED, *happened, Failed("x"))
+
+    assert pool[0].state is State.UNREACHABLE
+
+
+def test_a_dropped_one_is_probed_until_it_paid_its_failures_off():
+    """One good answer does not bring it back; as many as it failed do."""
+    dropped = run(DIALLED, *[Failed("x")] * RULES.failures)
+    once = run(dropped, Answered())
+    back = run(once, Answered(), Answered())
+
+    assert once[0].state is State.UNREACHABLE
+    assert back[0] == ALIVE
+
+
+def test_the_last_one_clings_and_is_let_go_when_another_is_back():
+    """It is used while there is nothing better, and no longer."""
+    one_left = run((ALIVE, Standing(state=State.UNREACHABLE, failures=1)), *[Failed("x")] * 3)
+    other_back = run(one_left, Answered(), at=1)
+
+    assert (one_left[0].state, one_left[0].clings) == (State.ALIVE, True)
+    assert [one.state for one in other_back] == [State.UNREACHABLE, State.ALIVE]
+
+
+def test_lag_has_two_thresholds():
+    """Who is at the limit does not flap."""
+    behind = run(DIALLED, Lagged(RULES.lag_blocks + 1))
+    nearer = run(behind, Lagged(RULES.lag_blocks))
+    back = run(nearer, Lagged(RULES.lag_blocks // 2))
+
+    assert [one[0].state for one in (behind, nearer, back)] == [
+        State.BEHIND,
+        State.BEHIND,
+        State.ALIVE,
+    ]
+
+
+def test_f05_a_stated_delay_is_kept_and_repeated_ones_grow():
+    """Retry-After counts; without one the pause doubles, up to its bound."""
+    asked = run(DIALLED, Limited(30.0, 0.0))
+    assert (asked[0].state, asked[0].until) == (State.COOLING, 30.0)
+
+    pool, pauses, now = DIALLED, [], 0.0
+    for _ in range(9):
+        pool = moved(pool, 0, Limited(None, 0.0), now, RULES)
+        pauses.append(pool[0].until - now)
+        now = pool[0].until
+        pool = moved(pool, 0, Answered(), now, RULES)
+        assert pool[0].state is State.ALIVE
+
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_who_comes_first_has_the_newest_block_then_the_fewest_failures():
+    """The order in the settings decides between equals only."""
+    pool = (ALIVE, Standing(state=State.ALIVE, failures=1), ALIVE, Standing())
+
+    assert preferred(pool, [True, True, True, True], 0.0) == [0, 2, 1]
+    assert preferred(pool, [False, True, False, False], 0.0) == [1, 0, 2]
+
+
+@pytest.mark.parametrize("event", [Answered(), Lagged(50)])
+def test_nobody_is_alive_before_its_chain_is_known(event):
+    """An answer says nothing about whose chain it is."""
+    assert run((Standing(),), event)[0].state is State.UNDIALLED
