@@ -13,7 +13,7 @@ from keeper.bidding import fee_oracle, fee_policy
 from keeper.book.follower import Progress
 from keeper.chain.abi import selector
 from keeper.chain.heads import Heads, Pace
-from keeper.chain.sender import Sender
+from keeper.chain.quorum import Quorum
 from keeper.config import Settings
 from keeper.config.hashing import settings_hash
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
@@ -21,6 +21,7 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Plan
 from keeper.domain.units import USD_E8, Address, Bps, Gas, MarketKey
 from keeper.execution.control import listening, socket_path
+from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
 from keeper.execution.failpoints import arm
 from keeper.execution.fees import FeeOracle
@@ -35,11 +36,13 @@ from keeper.execution.tracker import Tracker
 from keeper.limiting import breakers_of
 from keeper.node import Decide, Node
 from keeper.notifying import notifying
+from keeper.observe.endpoints import tell_endpoints
 from keeper.observe.events import Event
 from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
 from keeper.rehearsal import Repeats
 from keeper.session import Session, opened
+from keeper.stalling import Stalling, stall_bound
 from keeper.storage.decisions import DecisionJournal
 from keeper.storage.inputs import Recorder
 from keeper.storage.journal import Journal
@@ -118,20 +121,23 @@ async def run_session(
             watched(session, str(options.mode), own_clock=own_clock)
         )
         emit = emit if watching is None else watching.tapped(emit)
+        tell_endpoints(session.reader.rpc.pool, emit, signing=options.mode is Mode.LIVE)
         parts = await _parts(session, options, signer, emit, stack)
         if watching is not None:
             watching.attach(parts.submitter, parts.journal)
         await session.follower.start(head, progress)
         _refuse_nothing_readable(session)
         node = _node(session, options, parts, emit)
-        node.watch = watch_of(watching)
+        stalling = Stalling(watch=watch_of(watching))
+        node.watch = stalling
         if parts.journal is not None:
             look = await stack.enter_async_context(
                 notifying(session.settings.notify, parts.journal.database, emit, lambda: node.head)
             )
             if watching is not None:
                 watching.outbox = look
-        await node.run(options.blocks)
+        bound = stall_bound(session.settings, own_clock=own_clock)
+        await stalling.unless_stalled(node.run(options.blocks), bound)
 
 
 async def explained(
@@ -213,9 +219,9 @@ async def live_submitter(
     policy, head = session.settings.policy, await session.reader.head()
     submitter = NodeSubmitter(
         signer=signer,
-        node=Sender(session.reader.rpc),
+        node=SendsEverywhere(session.reader.rpc),
         tracker=Tracker(
-            chain=session.reader,
+            chain=Quorum(session.reader),
             journal=journal,
             sender=signer.address,
             outcomes=plan_outcomes,
@@ -270,7 +276,12 @@ def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> N
     settings = session.settings
     pace = Pace(poll=settings.chain.poll_interval_ms / 1000)
     return Node(
-        heads=Heads(session.reader, pace=pace, trouble=_tell_trouble),
+        heads=Heads(
+            session.reader,
+            pace=pace,
+            trouble=_tell_trouble,
+            check_seconds=settings.chain.check_seconds,
+        ),
         book=session.follower,
         decide=parts.decide,
         submitter=parts.submitter,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from keeper.book.follower import Follower, Progress
 from keeper.chain import fields
 from keeper.chain.reader import NodeReader, connect
+from keeper.chain.standing import Rules
 from keeper.config import Settings, SettingsInvalid
 from keeper.config.problems import Problem
 from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused
@@ -122,7 +123,10 @@ async def opened(settings: Settings) -> AsyncIterator[Session]:
     """
     chain = settings.chain
     async with connect(
-        chain.endpoint_addresses, multicall=chain.multicall, chain_id=chain.id
+        chain.endpoint_addresses,
+        multicall=chain.multicall,
+        chain_id=chain.id,
+        rules=Rules(lag_blocks=chain.max_lag_blocks),
     ) as reader:
         yield session_over(settings, reader)
 

@@ -19,12 +19,12 @@ from keeper.domain.errors import KeeperError
 from keeper.domain.head import Basis
 from keeper.domain.telling import Backlog
 from keeper.execution.submitter import NodeSubmitter
+from keeper.observe.endpoints import agreement_check, endpoint_check, measure
 from keeper.observe.events import Event
 from keeper.observe.health import (
     Check,
     Health,
     book_check,
-    endpoint_check,
     head_check,
     journal_check,
     markets_check,
@@ -33,7 +33,7 @@ from keeper.observe.health import (
 )
 from keeper.observe.http import LOCAL_NAMES, Window, served
 from keeper.observe.metrics import Metrics, ether
-from keeper.observe.stages import Stage, Unwatched, Watch
+from keeper.observe.stages import Unwatched, Watch
 from keeper.observe.tally import Tally
 from keeper.observe.vitals import Vitals
 from keeper.ports import Submitter
@@ -103,10 +103,10 @@ class Watching:
         metrics, vitals = self.metrics, self.vitals
         vitals.count()
         metrics.requests = dict(self.session.reader.requests)
+        measure(metrics, self.session.reader.rpc.pool)
         if vitals.head is not None:
-            metrics.head_number.set(vitals.head.number)
             metrics.head_time.set(vitals.head.timestamp)
-            metrics.head_age.set(vitals.seconds_since(Stage.HEAD) or 0.0)
+            metrics.head_age.set(vitals.seconds_since_growth() or 0.0)
         for stage in vitals.passed_at:
             metrics.progress.labels(str(stage)).set(
                 time.time() - (vitals.seconds_since(stage) or 0.0)
@@ -211,7 +211,8 @@ def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
         checks={
             "head": head_check(vitals, limit, None if own_clock else time.time),
             "work": work_check(vitals, limit),
-            "endpoint": endpoint_check(vitals),
+            "endpoint": endpoint_check(vitals, session.reader.rpc.pool),
+            "agreement": agreement_check(session.reader.rpc.pool),
             "markets": markets_check(len(session.markets), lambda: follower.quarantined),
             "book": book_check(lambda: len(follower.parity.doubted)),
         }

@@ -1,53 +1,38 @@
 """
-New heads, newest wins: announced by the node where it can, asked for where it cannot.
+New heads of all endpoints in one line, newest wins.
 
-A subscription that says nothing for a while is not trusted: the head is asked for, and
-if the node has moved on without a word, the subscription is made anew. A lost connection is
-made again with growing pauses. Only the newest head is handed on; whoever follows fills gaps.
+The newest head stands as long as an endpoint that is read from stands on it: another one's
+shorter chain, or a node that falls back to a block of before, changes nothing. Only the newest
+head is handed on; whoever follows fills gaps.
 """
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final
 
-from keeper.chain.fields import Json, hash32, head_of
+from keeper.chain.listening import Listener, Pace
 from keeper.chain.reader import NodeReader
-from keeper.chain.transport import Notifications
-from keeper.domain.errors import (
-    ChainError,
-    RpcMalformed,
-    RpcRefused,
-    RpcUnavailable,
-    SnapshotReorged,
-)
+from keeper.chain.standing import State
+from keeper.chain.tending import CHECK_SECONDS, Tending
+from keeper.domain.errors import ChainError, RpcUnavailable
 from keeper.domain.head import Head
 from keeper.domain.units import BlockHash
 from keeper.latest import Latest
 
-LOOPBACK_POLL: Final = 0.25
-REMOTE_POLL: Final = 1.0
-JITTER: Final = 0.25
+__all__ = ["Heads", "Pace"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How often and how long, in seconds; ``poll`` of None: by whether the node is near."""
-
-    poll: float | None = None
-    silence: float = 15.0
-    """A subscription silent for this long is checked against the head."""
-    pause: float = 0.1
-    longest_pause: float = 5.0
+KNOWN: Final = 1024
+"""Blocks remembered, to tell a node that fell back from a chain that was reorganised."""
 
 
 class Heads:
     """
-    ``HeadSource`` over a node.
+    ``HeadSource`` over every endpoint of a reader.
 
     ``trouble`` is called with the error that each failed attempt met; the source goes on by
-    itself and never ends.
+    itself and never ends. While it is read it also looks after the endpoints: those that
+    failed are probed, and every ``check_seconds`` each one's chain is looked at again.
     """
 
     def __init__(
@@ -56,13 +41,17 @@ class Heads:
         *,
         pace: Pace | None = None,
         trouble: Callable[[ChainError], None] | None = None,
+        check_seconds: float = CHECK_SECONDS,
     ) -> None:
-        self._reader = reader
-        self._pace = pace or Pace()
-        self._trouble = trouble or _ignored
+        rpc = reader.rpc
+        self._pool = rpc.pool
+        pace = pace or Pace()
+        trouble = trouble or _ignored
+        places = range(len(rpc.transports))
+        self._listeners = [Listener(rpc, at, pace, self._heard, trouble) for at in places]
+        self._tending = Tending(rpc, check_seconds=check_seconds)
         self._newest: Latest[Head] = Latest()
-        self._announced: Head | None = None
-        self._can_subscribe = True
+        self._known: OrderedDict[BlockHash, None] = OrderedDict()
 
     async def heads(self) -> AsyncIterator[Head]:
         """
@@ -70,7 +59,8 @@ class Heads:
 
         Close the iterator (``contextlib.aclosing``) when leaving early.
         """
-        following = asyncio.create_task(self._follow(), name="follow-heads")
+        await self._tending.first()
+        following = self._started()
         yielded: Head | None = None
         try:
             while True:
@@ -79,91 +69,73 @@ class Heads:
                     yielded = head
                     yield head
         finally:
-            following.cancel()
-            await asyncio.wait([following])
+            for task in following:
+                task.cancel()
+            await asyncio.wait(following)
 
-    async def _next_or_failure(self, following: asyncio.Task[None]) -> Head:
+    def _started(self) -> list[asyncio.Task[Any]]:
+        work: list[tuple[str, Coroutine[Any, Any, object]]] = []
+        for at, listener in enumerate(self._listeners):
+            work.append((f"follow-heads-{at}", listener.follow()))
+            work.append((f"tend-endpoint-{at}", self._tending.follow(at)))
+        return [asyncio.create_task(one, name=name) for name, one in work]
+
+    async def _next_or_failure(self, following: list[asyncio.Task[Any]]) -> Head:
         """Return the newest head; raises what ended the following, which nothing should."""
         waiting = asyncio.create_task(self._newest.get(), name="next-head")
         try:
-            await asyncio.wait([waiting, following], return_when=asyncio.FIRST_COMPLETED)
-            if following.done() and not waiting.done():
-                following.result()
+            await asyncio.wait([waiting, *following], return_when=asyncio.FIRST_COMPLETED)
+            ended = [task for task in following if task.done()]
+            if ended and not waiting.done():
+                ended[0].result()
                 raise RpcUnavailable("the heads ended")
             return await waiting
         finally:
             waiting.cancel()
 
-    async def _follow(self) -> None:
-        pause = self._pace.pause
-        while True:
-            before = self._announced
-            try:
-                await self._listen_or_poll()
-            except (RpcUnavailable, RpcRefused, RpcMalformed, SnapshotReorged) as error:
-                self._trouble(error)
-            if self._announced is not before:
-                pause = self._pace.pause
-            # A pause that differs between keepers: they must not all return at once.
-            await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret
-            pause = min(2 * pause, self._pace.longest_pause)
+    def _heard(self, at: int, head: Head) -> None:
+        """Take an endpoint's head, and hand on the newest of all if it is another one now."""
+        self._pool.heard(at, head)
+        newest = self._newest_of_all()
+        if newest is not None and self._is_news(newest):
+            self._remember(newest)
+            self._pool.hand_on(newest)
+            self._newest.put(newest)
 
-    async def _listen_or_poll(self) -> None:
-        await self._backfill()
-        if not (self._can_subscribe and self._reader.rpc.transport.streams):
-            await self._poll()
-        try:
-            heard = await self._reader.rpc.subscribe("newHeads")
-        except RpcRefused:
-            self._can_subscribe = False
-            raise
-        await self._backfill()  # what was mined while subscribing
-        await self._listen(heard)
+    def _newest_of_all(self) -> Head | None:
+        current = self._pool.current
+        heads = [
+            head
+            for at, seen in enumerate(self._pool.sightings)
+            if (head := seen.head) is not None
+            and self._pool.standings[at].state in (State.ALIVE, State.COOLING)
+        ]
+        stood_on = current is not None and any(one.hash == current.hash for one in heads)
+        if stood_on and current is not None:
+            heads = [current, *heads]  # between equals the first one stays
+        return max(heads, key=lambda one: one.number, default=None)
 
-    async def _listen(self, heard: Notifications) -> None:
-        """Announce what the subscription says, until it ends or proves to be deaf."""
-        while True:
-            try:
-                async with asyncio.timeout(self._pace.silence):
-                    notification = await heard.get()
-            except TimeoutError:
-                if await self._backfill():
-                    raise RpcUnavailable("the subscription fell silent") from None
-                continue
-            head = await self._head_of(notification)
-            newest = self._announced
-            if newest is not None and head.number <= newest.number and head.hash != newest.hash:
-                await self._backfill()  # late news, or a reorganisation: the node knows
-            else:
-                self._announce(head)
-
-    async def _poll(self) -> NoReturn:
-        near = self._reader.rpc.transport.endpoint.is_loopback
-        interval = self._pace.poll or (LOOPBACK_POLL if near else REMOTE_POLL)
-        while True:
-            await asyncio.sleep(interval)
-            await self._backfill()
-
-    async def _backfill(self) -> bool:
-        """Ask for the newest head and announce it; whether it was news."""
-        return self._announce(await self._reader.head())
-
-    async def _head_of(self, notification: Json) -> Head:
-        """Return the announced head; read the block where the announcement lacks a field."""
-        try:
-            return head_of(notification)
-        except RpcMalformed:
-            hashed = notification.get("hash") if isinstance(notification, dict) else None
-            if not isinstance(hashed, str):
-                raise
-            return await self._reader.head(BlockHash(hash32(hashed, "the announced hash")))
-
-    def _announce(self, head: Head) -> bool:
-        if self._announced is not None and self._announced.hash == head.hash:
+    def _is_news(self, head: Head) -> bool:
+        """Whether a head goes on: one ahead, or another branch's where the old one was left."""
+        current = self._pool.current
+        if self._tending.is_before_finality(head):
             return False
-        self._announced = head
-        self._newest.put(head)
-        return True
+        if current is None:
+            return True
+        if head.hash == current.hash:
+            return False
+        if head.number >= current.number:
+            return True
+        fell_back = head.hash in self._known
+        too_far = current.number - head.number > self._pool.rules.lag_blocks
+        return not (fell_back or too_far)
+
+    def _remember(self, head: Head) -> None:
+        for known in (head.parent_hash, head.hash):
+            self._known[known] = None
+            self._known.move_to_end(known)
+        while len(self._known) > KNOWN:
+            self._known.popitem(last=False)
 
 
 def _ignored(_: ChainError) -> None:

@@ -5,17 +5,25 @@ from collections.abc import Collection
 from typing import Final
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 
+from keeper.chain.causes import TOO_MANY, cause, unavailable
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.fields import Json
-from keeper.chain.transport import MAX_ANSWER_BYTES, Notifications, Timeouts, decoded_json
+from keeper.chain.transport import (
+    MAX_ANSWER_BYTES,
+    Notifications,
+    Timeouts,
+    decoded_json,
+    too_large,
+)
 from keeper.domain.errors import RpcMalformed, RpcRefused, RpcUnavailable
 
 MAX_CONNECTIONS: Final = 16
 KEEPALIVE_SECONDS: Final = 60.0
 
 _OK: Final = 200
-_TRANSIENT: Final = frozenset({408, 425, 429})
+_TRANSIENT: Final = frozenset({408, 425, TOO_MANY})
 _SERVER_ERROR: Final = 500
 _TOO_LARGE: Final = 413
 
@@ -39,12 +47,21 @@ class HttpTransport:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=self._timeouts.connect),
             ) as response:
+                if response.status in _TRANSIENT:
+                    raise unavailable(self.endpoint, response.status, response.headers)
                 raw = await _bounded(response)
-                status = response.status
+        except aiohttp.ClientPayloadError as error:
+            if isinstance(error.__cause__, ContentEncodingError):
+                raise RpcMalformed(f"{self.endpoint} sent what cannot be decompressed") from None
+            raise RpcUnavailable(f"{self.endpoint} did not answer: {cause(error)}") from None
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            kind = type(error).__name__
-            raise RpcUnavailable(f"{self.endpoint} did not answer: {kind}") from None
-        return decoded_json(raw) if status == _OK else self._other(status, raw)
+            raise RpcUnavailable(f"{self.endpoint} did not answer: {cause(error)}") from None
+        return decoded_json(raw) if response.status == _OK else self._other(response, raw)
+
+    @property
+    def generation(self) -> int:
+        """Always the same: a connection says nothing about who answers over http."""
+        return 0
 
     def notifications(self, subscription: str) -> Notifications:  # noqa: ARG002 - the protocol's
         """There are none over http."""
@@ -69,10 +86,9 @@ class HttpTransport:
             )
         return self._session
 
-    def _other(self, status: int, raw: bytes) -> Json:
+    def _other(self, response: aiohttp.ClientResponse, raw: bytes) -> Json:
         """Return the JSON-RPC answer that came under an error status, if it is one."""
-        if status in _TRANSIENT:
-            raise RpcUnavailable(f"{self.endpoint} answered with status {status}")
+        status = response.status
         try:
             answer = decoded_json(raw)
         except RpcMalformed:
@@ -80,7 +96,7 @@ class HttpTransport:
         if isinstance(answer, list) or (isinstance(answer, dict) and "jsonrpc" in answer):
             return answer
         if status >= _SERVER_ERROR:
-            raise RpcUnavailable(f"{self.endpoint} answered with status {status}")
+            raise unavailable(self.endpoint, status, response.headers)
         text = "request too large" if status == _TOO_LARGE else f"status {status}"
         raise RpcRefused(f"{self.endpoint} refused: {text}", number=-status, text=text)
 
@@ -92,6 +108,6 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
         size += len(part)
         if size > MAX_ANSWER_BYTES:
             response.close()
-            raise RpcMalformed("the node's answer is too large")
+            raise too_large()
         parts.append(part)
     return b"".join(parts)

@@ -7,8 +7,7 @@ from typing import Final
 
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.stream import StreamTransport
-from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts
-from keeper.domain.errors import RpcMalformed
+from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts, too_large
 
 CHUNK: Final = 2**18
 
@@ -70,7 +69,7 @@ class Documents:
             self._parts.append(rest)
             self._size += len(rest)
             if self._size > MAX_ANSWER_BYTES:
-                raise RpcMalformed("the node's answer is too large")
+                raise too_large()
             if rest.endswith((b"}", b"]")) and _is_document(b"".join(self._parts)):
                 self._finish()
 
@@ -88,6 +87,6 @@ class Documents:
 def _is_document(raw: bytes) -> bool:
     try:
         json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

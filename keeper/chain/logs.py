@@ -22,7 +22,13 @@ from keeper.chain.log_table import log_table, refuse_unwanted
 from keeper.chain.refusal import is_pruned
 from keeper.chain.rpc import Rpc
 from keeper.chain.windows import Pace, Windows, named_limit
-from keeper.domain.errors import HistoryPruned, RpcMalformed, RpcRefused, RpcUnavailable
+from keeper.domain.errors import (
+    HistoryPruned,
+    RpcMalformed,
+    RpcRefused,
+    RpcTooLarge,
+    RpcUnavailable,
+)
 from keeper.domain.reads import Log, LogFilter, LogTable
 from keeper.domain.units import BlockHash
 
@@ -173,8 +179,9 @@ class LogSource:
             if length == 1:
                 return [await self._from_receipts(wanted, span[0], error)]
             named = named_limit(error.text, length)
-        except RpcUnavailable:
-            if length == 1 or not await self._is_alive():
+        except (RpcTooLarge, RpcUnavailable) as error:
+            answered = isinstance(error, RpcTooLarge)
+            if length == 1 or not (answered or await self._is_alive()):
                 raise
         size = self._pace.refused(length, named)
         starts = range(span[0], span[1] + 1, size)

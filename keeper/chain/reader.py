@@ -18,6 +18,7 @@ from keeper.chain.pinning import BlockParameter, Pinning
 from keeper.chain.records import Receipt, SeenTransaction, receipt_of, transaction_of
 from keeper.chain.refusal import failed_in_evm, is_too_much, is_too_much_code
 from keeper.chain.rpc import Rpc
+from keeper.chain.standing import Rules
 from keeper.chain.transport import Timeouts, Transport
 from keeper.chain.websocket import WebSocketTransport
 from keeper.domain.errors import (
@@ -209,6 +210,10 @@ class NodeReader:
     async def receipt(self, transaction: TransactionHash) -> Receipt | None:
         """Return a mined transaction's receipt; None where the node has none."""
         answer = await self.rpc.read("eth_getTransactionReceipt", transaction)
+        return self.receipt_from(answer, transaction)
+
+    def receipt_from(self, answer: Json, transaction: TransactionHash) -> Receipt | None:
+        """Return the receipt that an answer holds; None where it is none."""
         return None if answer is None else receipt_of(answer, transaction, self._logs.logs_of)
 
     async def transaction(self, transaction: TransactionHash) -> SeenTransaction | None:
@@ -354,9 +359,10 @@ async def connect(
     timeouts: Timeouts | None = None,
     chain_id: int | None = None,
     limits: Limits | None = None,
+    rules: Rules | None = None,
 ) -> AsyncIterator[NodeReader]:
     """
-    Connect to the first endpoint that serves the chain; the others take over when it fails.
+    Connect to the endpoints that serve the chain; the best is read from, see ``Pool``.
 
     Raises:
         ConfigError: no endpoint, or they serve another chain than ``chain_id``.
@@ -366,10 +372,11 @@ async def connect(
     ways = [transport(endpoint(address), times) for address in endpoints]
     if not ways:
         raise ConfigError("no endpoint is configured", hint="set [chain] endpoints")
-    rpc = Rpc(ways, timeouts=times, chain_id=chain_id)
+    rpc = Rpc(ways, timeouts=times, chain_id=chain_id, rules=rules)
     try:
         try:
             await rpc.connect()
+            rpc.landmark = multicall
         except RpcUnavailable as error:
             hint = "is the node running, and is it the one under [chain] endpoints?"
             raise RpcUnavailable(str(error), hint=error.hint or hint) from None

@@ -18,6 +18,7 @@ class Receipt:
 
     ``gas_price`` is what was paid per gas, tip included; ``data_fee`` what an OP-stack rollup
     took beside the gas (``l1Fee`` of its receipts).
+    ``sender`` and ``to`` are None where the node does not say; ``to`` also for a new contract.
     """
 
     transaction_hash: TransactionHash
@@ -29,6 +30,8 @@ class Receipt:
     contract: Address | None
     logs: tuple[Log, ...]
     data_fee: Wei = _NOTHING
+    sender: Address | None = None
+    to: Address | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ def receipt_of(
         raise RpcMalformed("the node returned another transaction's receipt")
     if raw.get("blockHash") is None:
         return None
-    created = raw.get("contractAddress")
+    created, sender, to = (raw.get(name) for name in ("contractAddress", "from", "to"))
     return Receipt(
         transaction_hash=transaction,
         block_hash=BlockHash(hash32(raw["blockHash"], "the receipt's block hash")),
@@ -62,6 +65,8 @@ def receipt_of(
         contract=None if created is None else address(created, "the new contract"),
         logs=tuple(logs_of(raw.get("logs"))),
         data_fee=Wei(quantity(raw.get("l1Fee") or "0x0", "the receipt's data fee")),
+        sender=None if sender is None else address(sender, "the receipt's sender"),
+        to=None if to is None else address(to, "the receipt's target"),
     )
 
 

@@ -8,9 +8,9 @@ from keeper.chain.endpoint import sanitised
 from keeper.chain.fields import Json
 from keeper.domain.errors import (
     ChainError,
+    RpcBusy,
     RpcMalformed,
     RpcRefused,
-    RpcUnavailable,
     SnapshotReorged,
 )
 
@@ -54,11 +54,30 @@ BUSY: Final = (
     "exceeded the quota",
     "compute units per second",
     "request rate exceeded",
+    "request limit reached",
+    "rate exceeded",
+    "credits limited",
+    "concurrent requests capacity",
+    "rps limit",
     "server is busy",
     "service unavailable",
     "temporarily unavailable",
 )
-"""How hosted nodes ask for patience."""
+"""How hosted nodes ask for patience (Alchemy, Infura, QuickNode, Chainstack, Ankr)."""
+
+TOO_MANY: Final = 429
+"""The code of a hosted node that asks for patience, also where the status is 200."""
+LIMIT_EXCEEDED: Final = -32005
+"""EIP-1474's code for a limit; some mean the size of the question by it, others its frequency."""
+_SIZE: Final = (
+    "range",
+    "results",
+    "response size",
+    "batch size",
+    "gas limit",
+    "query returned",
+    "logs",
+)
 
 REVERTED: Final = 3
 """The error code of a revert."""
@@ -132,14 +151,45 @@ def refusal(method: str, error: Json) -> ChainError:
     reverted = number == REVERTED or said.startswith(_REVERT)
     if not reverted and method in PINNED_METHODS and any(sign in said for sign in UNKNOWN_BLOCK):
         return SnapshotReorged(f"the node does not know the block of {method}")
-    if not reverted and any(sign in said for sign in BUSY):
-        return RpcUnavailable(f"the node is busy: {shown}")
+    if not reverted and _is_busy(number, said):
+        seconds = _patience(error.get("data"))
+        return RpcBusy(f"the node is busy: {shown}", seconds=seconds)
     return RpcRefused(
         f"the node refused {method}: {shown}",
         number=number,
         text=shown,
         data=_revert_data(error.get("data"), text),
     )
+
+
+def asks_for_patience(answer: Json) -> bool:
+    """Whether what is no JSON-RPC answer is a gateway's way to say: too many requests."""
+    if not isinstance(answer, dict):
+        return False
+    inner = answer.get("error")
+    documents = [answer, inner] if isinstance(inner, dict) else [answer]
+    return any(
+        one.get(key) in (TOO_MANY, str(TOO_MANY))
+        for one in documents
+        for key in ("code", "status", "statusCode")
+    )
+
+
+def _is_busy(number: int, said: str) -> bool:
+    if number == TOO_MANY or any(sign in said for sign in BUSY):
+        return True
+    return number == LIMIT_EXCEEDED and not any(sign in said for sign in _SIZE)
+
+
+def _patience(data: Json) -> float | None:
+    """Return for how many seconds the node asks (Infura: ``data.rate.backoff_seconds``)."""
+    if not isinstance(data, dict):
+        return None
+    rate = data.get("rate")
+    found = rate.get("backoff_seconds") if isinstance(rate, dict) else data.get("retry_after")
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return max(0.0, float(found))
 
 
 def _revert_data(given: Json, text: str) -> bytes:

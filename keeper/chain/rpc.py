@@ -1,24 +1,37 @@
 """
-JSON-RPC 2.0: every answer is checked before anybody sees it.
+JSON-RPC 2.0 over one endpoint or several: every answer is checked before anybody sees it.
 
-``request`` and ``batch`` go out once. ``read`` and ``read_batch`` repeat what did not
-reach the node, a few times and for a few seconds, and move on to the next endpoint; nothing
-that changes the chain may go through them.
+``request``, ``ask`` and ``batch`` go out once. ``read`` and ``read_batch`` repeat what did not
+reach the node, a few times and for a few seconds, on the next endpoint if there is one;
+nothing that changes the chain may go through them.
 """
 
+import asyncio
+import contextlib
 import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import tenacity
 
-from keeper.chain.fields import Json, quantity
-from keeper.chain.refusal import refusal
+from keeper.chain.abi import checksum
+from keeper.chain.envelope import checked_answer, checked_batch
+from keeper.chain.fields import Json, data, quantity
+from keeper.chain.pool import Pool
+from keeper.chain.standing import Rules, State
 from keeper.chain.transport import Notifications, Timeouts, Transport
-from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused, RpcUnavailable
+from keeper.domain.errors import (
+    ChainError,
+    ConfigError,
+    RpcMalformed,
+    RpcRefused,
+    RpcTooLarge,
+    RpcUnavailable,
+)
+from keeper.domain.units import Address
 
 T = TypeVar("T")
 Request = tuple[str, Sequence[object]]
@@ -27,6 +40,10 @@ Request = tuple[str, Sequence[object]]
 ATTEMPTS: Final = 5
 WAIT_SECONDS: Final = 0.05
 MAX_WAIT_SECONDS: Final = 1.0
+DIAL_SECONDS: Final = 1.0
+"""How long the start waits for further endpoints once one is good."""
+LATE_SECONDS: Final = 1.0
+"""How long the end waits for what was begun."""
 
 
 class Exchange(NamedTuple):
@@ -45,10 +62,11 @@ class Exchange(NamedTuple):
 
 class Rpc:
     """
-    A node, or several that serve the same chain: the first that answers is used.
+    The endpoints of one chain; ``pool`` knows which are good, and reads go to the best.
 
     ``requests`` counts what was asked, by method; ``round_trips`` how many messages went out.
-    ``measured`` is told of each exchange when it is over.
+    ``measured`` is told of each exchange when it is over. ``landmark`` is a contract whose
+    code tells two chains of one id apart.
     """
 
     def __init__(
@@ -57,42 +75,55 @@ class Rpc:
         *,
         timeouts: Timeouts | None = None,
         chain_id: int | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.requests: Counter[str] = Counter()
         self.round_trips = 0
         self.measured: Callable[[Exchange], None] = _ignored
         self.timeouts = timeouts or Timeouts()
-        self._transports = list(transports)
-        self._active = 0
+        self.transports = tuple(transports)
+        self.pool = Pool([str(one.endpoint) for one in transports], rules)
+        self.landmark: Address | None = None
+        self._landmark_code: bytes | None = None
         self._chain_id = chain_id
-        self._checked: set[int] = set()
+        self._identified: dict[int, int] = {}
+        self._identifying = [asyncio.Lock() for _ in transports]
         self._ids = itertools.count(1)
+        self._late: set[asyncio.Task[object]] = set()
 
     @property
     def transport(self) -> Transport:
-        """The way that is used now."""
-        return self._transports[self._active]
+        """The way that is read over now."""
+        return self.transports[self.pool.best()]
 
     async def request(self, method: str, *params: object) -> Json:
-        """Ask once, on the way that is used now, and return the result."""
-        (answer,) = await self._exchange([(method, params)], batch=False)
+        """Ask the best endpoint once and return the result."""
+        return await self.ask(self.pool.best(), method, *params)
+
+    async def ask(self, at: int, method: str, *params: object) -> Json:
+        """Ask one endpoint once and return the result."""
+        (answer,) = await self._exchange(at, [(method, params)], batch=False)
         if isinstance(answer, ChainError):
             raise answer
         return answer
 
     async def batch(self, requests: Sequence[Request]) -> list[Json | ChainError]:
         """Ask several things in one message; each has its own result or error, in their order."""
-        return await self._exchange(requests, batch=True) if requests else []
+        if not requests:
+            return []
+        return await self._exchange(self.pool.best(), requests, batch=True)
 
     async def read(self, method: str, *params: object) -> Json:
         """Ask, and ask again if the node could not be reached."""
-        return await self._persistently(lambda: self.request(method, *params))
+        return await self._persistently(lambda at: self.ask(at, method, *params))
 
     async def read_batch(self, requests: Sequence[Request]) -> list[Json | ChainError]:
         """Ask several things, again if the node could not be reached or was busy."""
+        if not requests:
+            return []
 
-        async def attempt() -> list[Json | ChainError]:
-            answers = await self.batch(requests)
+        async def attempt(at: int) -> list[Json | ChainError]:
+            answers = await self._exchange(at, requests, batch=True)
             for answer in answers:
                 if isinstance(answer, RpcUnavailable):
                     raise answer
@@ -100,56 +131,167 @@ class Rpc:
 
         return await self._persistently(attempt)
 
-    async def subscribe(self, *params: object) -> Notifications:
+    async def read_at(self, at: int, method: str, *params: object) -> Json:
+        """Ask one endpoint, and again over the same if it could not be reached."""
+        return await self._persistently(lambda _: self.ask(at, method, *params), at)
+
+    async def subscribe(self, *params: object, at: int | None = None) -> Notifications:
         """
-        Subscribe on the way that is used now.
+        Subscribe at one endpoint, the best by default.
 
         Raises:
             RpcRefused: this way or this node has no subscriptions.
             RpcUnavailable: the node did not answer; also what ends the notifications.
         """
-        transport = self.transport
+        place = self.pool.best() if at is None else at
+        transport = self.transports[place]
         if not transport.streams:
             raise RpcRefused("this endpoint has no subscriptions")
-        subscription = await self.request("eth_subscribe", *params)
+        subscription = await self.ask(place, "eth_subscribe", *params)
         if not isinstance(subscription, str):
             raise RpcMalformed("the subscription has no id")
         return transport.notifications(subscription)
 
     async def connect(self) -> int:
         """
-        Choose the first endpoint that serves the expected chain and return the chain's id.
+        Look at every endpoint, until one serves the expected chain, and return the chain's id.
+
+        The others may take a moment longer; they are looked at on the way, then.
 
         Raises:
             ConfigError: the endpoints that answer serve another chain.
             RpcUnavailable: none answers.
         """
-        await self._persistently(lambda: self.request("eth_blockNumber"))
+        dialled = {self.later(self._dial(at)) for at in range(len(self.transports))}
+        waited: float | None = None
+        while dialled:
+            done, dialled = await asyncio.wait(
+                dialled, timeout=waited, return_when=asyncio.FIRST_COMPLETED
+            )
+            for one in done:
+                one.result()
+            if self.pool.alive():
+                waited = DIAL_SECONDS
+            if not done:
+                break
+        if not self.pool.alive():
+            self._refuse_another_chain()
+        await self._persistently(lambda at: self.ask(at, "eth_blockNumber"))
         if self._chain_id is None:
             raise RpcUnavailable("no endpoint answered")
         return self._chain_id
 
+    async def identify(self, at: int) -> None:
+        """
+        Look at which chain an endpoint serves, and tell the pool.
+
+        Raises:
+            RpcUnavailable: it does not answer, or serves another chain.
+        """
+        fault = await self._fault(at)
+        self.pool.identified(at, fault)
+        if fault:
+            self._identified.pop(at, None)
+            raise RpcUnavailable(f"{self.transports[at].endpoint} {fault}")
+        self._identified[at] = self.transports[at].generation
+
+    async def ensure_identified(self, at: int) -> None:
+        """Identify an endpoint, unless that was done over the connection that it has now."""
+        if self._is_identified(at):
+            return
+        async with self._identifying[at]:
+            if not self._is_identified(at):
+                await self.identify(at)
+
+    def _is_identified(self, at: int) -> bool:
+        return self._identified.get(at) == self.transports[at].generation
+
+    def later(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Begin what may end after its caller; ``close`` sees to it."""
+        task = asyncio.ensure_future(work)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        return task
+
     async def close(self) -> None:
         """Close every connection."""
-        for transport in self._transports:
+        late = list(self._late)
+        if late:
+            _, pending = await asyncio.wait(late, timeout=LATE_SECONDS)
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(late)
+        for transport in self.transports:
             await transport.close()
 
-    async def _persistently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        started = time.monotonic()
+    async def _dial(self, at: int) -> None:
+        """Identify at the start; what goes wrong the pool has been told."""
+        with contextlib.suppress(ChainError):
+            await self.identify(at)
+
+    def _refuse_another_chain(self) -> None:
+        wrong = [
+            (self.pool.names[at], one.reason)
+            for at, one in enumerate(self.pool.standings)
+            if one.state is State.WRONG_CHAIN
+        ]
+        if len(wrong) == len(self.pool):
+            raise ConfigError(
+                "; ".join(f"{name} {reason}" for name, reason in wrong),
+                hint="set [chain] id to what the node serves",
+            )
+
+    async def _fault(self, at: int) -> str:
+        """Return what is wrong with the chain that an endpoint serves; empty if nothing is."""
         try:
-            return await self._checked_way(ask)
+            served = quantity(await self.ask(at, "eth_chainId"), "the chain id")
+        except RpcRefused as error:
+            if len(self.transports) == 1:
+                raise
+            raise RpcUnavailable(str(error)) from None
+        if self._chain_id is None:
+            self._chain_id = served
+        if served != self._chain_id:
+            return f"serves chain {served}, not {self._chain_id}"
+        return await self._landmark_fault(at) if self.landmark is not None else ""
+
+    async def _landmark_fault(self, at: int) -> str:
+        """Compare the landmark's code with what the first endpoint said of it."""
+        try:
+            code = data(await self.ask(at, "eth_getCode", self.landmark, "latest"), "the code")
+        except RpcRefused:
+            return ""  # a node that shows no code cannot be told apart by it
+        if not self._landmark_code:
+            self._landmark_code = code
+        if code != self._landmark_code:
+            return f"has other code at {checksum(str(self.landmark))}: it is another chain"
+        return ""
+
+    async def _persistently(self, ask: Callable[[int], Awaitable[T]], only: int | None = None) -> T:
+        """Ask the best endpoint, or the ``only`` one, until it answers, within the bounds."""
+        started = time.monotonic()
+        place: int | None = only
+        try:
+            place = self.pool.best() if only is None else only
+            return await self._checked(ask, place)
         except RpcUnavailable as error:
-            return await self._repeatedly(ask, error, time.monotonic() - started)
+            elapsed = time.monotonic() - started
+            return await self._repeatedly(ask, error, elapsed, (place, only))
 
     async def _repeatedly(
-        self, ask: Callable[[], Awaitable[T]], failure: RpcUnavailable, elapsed: float
+        self,
+        ask: Callable[[int], Awaitable[T]],
+        failure: RpcUnavailable,
+        elapsed: float,
+        places: tuple[int | None, int | None],
     ) -> T:
         """Go on after a first attempt that failed and took ``elapsed`` seconds."""
         failures = iter([failure])
+        last, only = places
         retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(max(ATTEMPTS, 2 * len(self._transports)))
-            | tenacity.stop_after_delay(max(0.0, self.timeouts.reads - elapsed)),
-            wait=tenacity.wait_random_exponential(WAIT_SECONDS, MAX_WAIT_SECONDS),
+            stop=tenacity.stop_after_attempt(max(ATTEMPTS, 2 * len(self.transports)))
+            | tenacity.stop_before_delay(max(0.0, self.timeouts.reads - elapsed)),
+            wait=self._pause,
             retry=tenacity.retry_if_exception_type(RpcUnavailable),
             reraise=True,
         )
@@ -157,37 +299,29 @@ class Rpc:
             with attempt:
                 for first in failures:
                     raise first
-                return await self._checked_way(ask)
+                last = self.pool.best(avoid=last) if only is None else only
+                return await self._checked(ask, last)
         raise RpcUnavailable("no endpoint answered")  # tenacity raised before this line
 
-    async def _checked_way(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask on the way used now, once it has proved to serve the right chain."""
-        try:
-            if self._active not in self._checked:
-                await self._check_chain()
-            return await ask()
-        except RpcUnavailable:
-            self._active = (self._active + 1) % len(self._transports)
-            raise
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        """Return how long to wait: growing, and never less than what the nodes asked for."""
+        growing = tenacity.wait_random_exponential(WAIT_SECONDS, MAX_WAIT_SECONDS)
+        return max(growing(state), self.pool.patience())
 
-    async def _check_chain(self) -> None:
+    async def _checked(self, ask: Callable[[int], Awaitable[T]], at: int) -> T:
+        """Ask an endpoint, once it has proved to serve the right chain."""
+        await self.ensure_identified(at)
         try:
-            served = quantity(await self.request("eth_chainId"), "the chain id")
-        except RpcRefused as error:
-            if len(self._transports) == 1:
+            return await ask(at)
+        except RpcTooLarge:
+            raise
+        except RpcMalformed as error:
+            if len(self.transports) == 1:
                 raise
-            raise RpcUnavailable(str(error)) from None
-        if self._chain_id is None:
-            self._chain_id = served
-        if served != self._chain_id:
-            message = f"{self.transport.endpoint} serves chain {served}, not {self._chain_id}"
-            if len(self._transports) > 1:
-                raise RpcUnavailable(message)
-            raise ConfigError(message, hint="set [chain] id to what the node serves")
-        self._checked.add(self._active)
+            raise RpcUnavailable(f"{self.transports[at].endpoint}: {error}") from None
 
     async def _exchange(
-        self, requests: Sequence[Request], *, batch: bool
+        self, at: int, requests: Sequence[Request], *, batch: bool
     ) -> list[Json | ChainError]:
         ids = [next(self._ids) for _ in requests]
         bodies = [
@@ -198,9 +332,9 @@ class Rpc:
         self.requests.update(method for method, _ in requests)
         body = json.dumps(bodies if batch else bodies[0], separators=(",", ":")).encode()
         methods = [method for method, _ in requests]
-        active, started = self._active, time.monotonic()
+        started = time.monotonic()
         try:
-            answer = await self.transport.exchange(body, ids, self.timeouts.request)
+            answer = await self.transports[at].exchange(body, ids, self.timeouts.request)
             answers = (
                 checked_batch(answer, ids, methods)
                 if batch
@@ -208,60 +342,24 @@ class Rpc:
             )
         except ChainError as error:
             seconds = time.monotonic() - started
-            self.measured(Exchange(active, methods, seconds, [error.code] * len(methods)))
+            self.measured(Exchange(at, methods, seconds, [error.code] * len(methods)))
+            self._note(at, [error])
             raise
         seconds = time.monotonic() - started
-        errors = [one.code for one in answers if isinstance(one, ChainError)]
-        self.measured(Exchange(active, methods, seconds, errors))
+        errors = [one for one in answers if isinstance(one, ChainError)]
+        self.measured(Exchange(at, methods, seconds, [one.code for one in errors]))
+        self._note(at, errors)
         return answers
+
+    def _note(self, at: int, errors: Sequence[ChainError]) -> None:
+        """Tell the pool what came of asking an endpoint; a broken answer is none."""
+        for error in errors:
+            if isinstance(error, RpcUnavailable):
+                return self.pool.failed(at, error)
+            if isinstance(error, RpcMalformed) and not isinstance(error, RpcTooLarge):
+                return self.pool.failed(at, RpcUnavailable(str(error)))
+        return self.pool.answered(at)
 
 
 def _ignored(_: Exchange) -> None:
     """Do nothing."""
-
-
-def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
-    """
-    Return the result, or the node's error as ours, of the answer to request ``number``.
-
-    Raises:
-        RpcMalformed: not an answer, or one to another request.
-    """
-    if not isinstance(answer, dict) or answer.get("jsonrpc") != "2.0":
-        raise RpcMalformed(f"the answer to {method} is not JSON-RPC 2.0")
-    has_result, error = "result" in answer, answer.get("error")
-    if has_result == (error is not None):
-        raise RpcMalformed(f"the answer to {method} needs a result or an error, not both")
-    given = answer.get("id")
-    if isinstance(given, bool) or (given != number and not (given is None and error is not None)):
-        raise RpcMalformed(f"the answer to {method} has another request's id")
-    return refusal(method, error) if error is not None else answer["result"]
-
-
-def checked_batch(
-    answer: Json, ids: Sequence[int], methods: Sequence[str]
-) -> list[Json | ChainError]:
-    """
-    Return the answers in the order of the requests, whatever order the node chose.
-
-    Raises:
-        RpcMalformed: an answer is missing, doubled or to another request.
-    """
-    if isinstance(answer, dict):  # the whole batch was refused
-        refused = checked_answer(answer, ids[0], "the batch")
-        if isinstance(refused, ChainError):
-            raise refused
-    if not isinstance(answer, list) or len(answer) != len(ids):
-        raise RpcMalformed("the answer to a batch has another length")
-    by_id: dict[int, Json] = {}
-    for item in answer:
-        number = item.get("id") if isinstance(item, dict) else None
-        if isinstance(number, bool) or not isinstance(number, int) or number in by_id:
-            raise RpcMalformed("the answer to a batch has a doubled or a missing id")
-        by_id[number] = item
-    if by_id.keys() != set(ids):
-        raise RpcMalformed("the answer to a batch has another request's id")
-    return [
-        checked_answer(by_id[number], number, method)
-        for number, method in zip(ids, methods, strict=True)
-    ]

@@ -31,6 +31,17 @@ class StreamTransport(abc.ABC):
         self._waiting: dict[int, asyncio.Future[Json]] = {}
         self._newest_id = 0
         self._heard: OrderedDict[str, Notifications] = OrderedDict()
+        self._openings = 0
+        self._messages = 0
+
+    @property
+    def generation(self) -> int:
+        """Which connection the next message goes over: the open one, or one more."""
+        return self._openings + (not self._is_open)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._reading is not None and not self._reading.done()
 
     @abc.abstractmethod
     async def _open(self) -> None:
@@ -51,6 +62,7 @@ class StreamTransport(abc.ABC):
     async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - one bound over connect, write and wait
         """Send a request or batch and wait for the answer with one of its ids."""
         answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        before = self._messages
         try:
             async with asyncio.timeout(timeout):
                 await self._ensure_open()
@@ -60,6 +72,8 @@ class StreamTransport(abc.ABC):
                 await self._write(body)
                 return await answer
         except TimeoutError:
+            if self._messages == before:  # an open connection that says nothing is a lost one
+                await self.close()
             raise RpcUnavailable(f"{self.endpoint} did not answer in time") from None
         except OSError as error:
             await self._lost(type(error).__name__)
@@ -75,7 +89,7 @@ class StreamTransport(abc.ABC):
     def notifications(self, subscription: str) -> Notifications:
         """Return what arrives for a subscription; ends with an error when the connection does."""
         heard = self._heard.setdefault(subscription, Notifications())
-        if self._reading is None or self._reading.done():
+        if not self._is_open:
             heard.put(RpcUnavailable(f"{self.endpoint} closed the connection"))
         return heard
 
@@ -89,17 +103,19 @@ class StreamTransport(abc.ABC):
 
     async def _ensure_open(self) -> None:
         async with self._opening:
-            if self._reading is not None and not self._reading.done():
+            if self._is_open:
                 return
             async with asyncio.timeout(self._timeouts.connect):
                 await self._shut()
                 await self._open()
+            self._openings += 1
             self._reading = asyncio.create_task(self._read(), name="read-node")
 
     async def _read(self) -> None:
         reason = "closed by the node"
         try:
             while (message := await self._next()) is not None:
+                self._messages += 1
                 self._dispatch(decoded_json(message))
         except OSError as error:
             reason = type(error).__name__

@@ -8,9 +8,9 @@ from typing import Final, NoReturn, Protocol
 
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.fields import Json
-from keeper.domain.errors import RpcMalformed
+from keeper.domain.errors import RpcMalformed, RpcTooLarge
 
-MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """No answer is read further than this."""
 
 
@@ -65,6 +65,11 @@ class Transport(Protocol):
         """Whether the node can speak unasked, so that subscriptions work."""
         ...
 
+    @property
+    def generation(self) -> int:
+        """Which connection the next message goes over, counted; the same while it lasts."""
+        ...
+
     async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - each transport bounds its own steps
         """Send one request or batch with these ids and return the node's answer, decoded."""
         ...
@@ -81,7 +86,9 @@ class Transport(Protocol):
 def decoded_json(raw: bytes | str) -> Json:
     """Return the JSON document; RpcMalformed where it is none."""
     try:
-        document: Json = json.loads(raw, parse_constant=_no_constant)
+        document: Json = json.loads(
+            raw, parse_constant=_no_constant, object_pairs_hook=_without_doubles
+        )
     except (ValueError, RecursionError):
         raise RpcMalformed("the node's answer is not JSON") from None
     return document
@@ -89,3 +96,16 @@ def decoded_json(raw: bytes | str) -> Json:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _without_doubles(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """Return the object; which of two values of one key is meant nobody can say."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key twice")
+    return made
+
+
+def too_large() -> RpcTooLarge:
+    """Return the error of an answer that was not read to its end."""
+    return RpcTooLarge(f"the node's answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")

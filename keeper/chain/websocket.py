@@ -6,9 +6,10 @@ from typing import Final
 
 import aiohttp
 
+from keeper.chain.causes import cause, unavailable
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.stream import StreamTransport
-from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts
+from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts, too_large
 from keeper.domain.errors import RpcMalformed, RpcUnavailable
 
 PING_SECONDS: Final = 15.0
@@ -39,10 +40,12 @@ class WebSocketTransport(StreamTransport):
                 heartbeat=PING_SECONDS,
                 compress=0,
             )
+        except aiohttp.WSServerHandshakeError as error:
+            await self._shut()
+            raise unavailable(self.endpoint, error.status, error.headers) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             await self._shut()
-            kind = type(error).__name__
-            raise RpcUnavailable(f"{self.endpoint} cannot be reached: {kind}") from None
+            raise RpcUnavailable(f"{self.endpoint} cannot be reached: {cause(error)}") from None
         self._acknowledge_quickly()
 
     async def _write(self, body: bytes) -> None:
@@ -65,6 +68,8 @@ class WebSocketTransport(StreamTransport):
         if message.type is aiohttp.WSMsgType.ERROR and isinstance(
             message.data, aiohttp.WebSocketError
         ):
+            if message.data.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+                raise too_large()
             raise RpcMalformed("the node's message is not a websocket message")
         return None
 

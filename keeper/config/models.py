@@ -60,6 +60,8 @@ class Chain(Section):
     ] = "auto"
     poll_interval_ms: Whole = Field(default=500, ge=50, le=60_000)
     block_time_ms: Whole = Field(default=12_000, ge=50, le=3_600_000)
+    max_lag_blocks: Whole = Field(default=5, ge=1, le=10_000)
+    check_seconds: Whole = Field(default=180, ge=1, le=86_400)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -212,6 +214,7 @@ class Run(Section):
     """The running node."""
 
     drain_seconds: Whole = Field(default=60, ge=0, le=3_600)
+    stall_exit_seconds: Whole = Field(default=900, ge=0, le=86_400)
 
 
 class Log(Section):

@@ -6,9 +6,12 @@ KeeperError
 ├── EnvironmentFault       the machine, a contract or a file is not fit   exit 3
 │   └── ChainError         an adapter could not read the chain
 │       ├── RpcUnavailable     retry the read
+│       │   └── RpcBusy            it asked for patience: not before that
 │       ├── RpcRefused         the node answered with an error: do not repeat as it is
 │       ├── RpcMalformed       the node's answer is not what was asked for
+│       │   └── RpcTooLarge        longer than anything is read: ask for less
 │       ├── HistoryPruned      this node has thrown away what is asked for
+│       ├── EndpointsDisagree  two nodes contradict each other: sign nothing
 │       ├── SnapshotReorged    drop this block's work, wait for the next head
 │       └── MarketUnreadable   one market's own contracts misbehave: quarantine it
 ├── JournalError           no journal, no signing                         exit 4
@@ -63,6 +66,16 @@ class RpcUnavailable(ChainError):
     code = "rpc_unavailable"
 
 
+class RpcBusy(RpcUnavailable):
+    """The node asked for patience: for ``seconds``, if it said for how long."""
+
+    code = "rpc_busy"
+
+    def __init__(self, message: str = "", *, seconds: float | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
+
+
 class RpcRefused(ChainError):
     """
     The node answered with a JSON-RPC error.
@@ -98,6 +111,18 @@ class HistoryPruned(ChainError):
     """The node no longer has logs as old as the market: another node has to be asked once."""
 
     code = "history_pruned"
+
+
+class RpcTooLarge(RpcMalformed):
+    """The node's answer is longer than anything that is read; less may be answered."""
+
+    code = "rpc_too_large"
+
+
+class EndpointsDisagree(ChainError):
+    """Two endpoints say different things of a nonce, a receipt or a block: nothing is signed."""
+
+    code = "endpoints_disagree"
 
 
 class SnapshotReorged(ChainError):

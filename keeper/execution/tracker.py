@@ -19,6 +19,7 @@ from keeper.domain.units import Address, Timestamp
 from keeper.execution.chain import Chain, Emit, Outcomes, SubmitJournal
 from keeper.execution.failpoints import reached
 from keeper.execution.finality import NOTHING_FINAL, Finality
+from keeper.execution.matching import refuse_foreign
 from keeper.execution.results import failed_outcomes, why_reverted
 from keeper.execution.told import inclusion_event
 
@@ -163,6 +164,7 @@ class Tracker:
             receipt = await self.chain.receipt(attempt.hash)
             if receipt is None:
                 continue
+            refuse_foreign(receipt, attempt, self.sender)
             block = await self._block(receipt.block_number, head)
             if block.hash == receipt.block_hash:
                 return receipt, block.timestamp

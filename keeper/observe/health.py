@@ -49,7 +49,7 @@ def head_check(vitals: Vitals, limit: float, wall: Callable[[], float] | None) -
     """
 
     def check() -> str:
-        age = vitals.seconds_since(Stage.HEAD)
+        age = vitals.seconds_since_growth()
         if age is None or vitals.head is None:
             return "no block was heard of yet"
         if age > limit:
@@ -73,18 +73,6 @@ def work_check(vitals: Vitals, limit: float) -> Check:
         if heard is not None and since - heard > limit:
             return f"no block was worked on to the end for {since:.0f} s{why}"
         return ""
-
-    return check
-
-
-def endpoint_check(vitals: Vitals) -> Check:
-    """Return the check that the node answers."""
-
-    def check() -> str:
-        since = vitals.failing_since
-        if since is None or vitals.clock() - since < ENDPOINT_PATIENCE:
-            return ""
-        return f"no endpoint has answered for {vitals.clock() - since:.0f} s"
 
     return check
 

@@ -42,6 +42,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests: dict[str, int] = {}
         self.journal_failures = 0
+        self.disagreements: dict[str, int] = {}
         ProcessCollector(registry=self.registry)
         self.registry.register(_Read(self))
         self._about_the_chain()
@@ -54,8 +55,19 @@ class Metrics:
 
     def _about_the_chain(self) -> None:
         self.build = self._gauge("build_info", "What runs; always 1", "version", "chain_id", "mode")
-        self.head_number = self._gauge("head_block_number", "Number of the newest block heard of")
-        self.head_age = self._gauge("head_age_seconds", "Time since the newest block was heard of")
+        self.head_number = self._gauge(
+            "head_block_number", "Number of the newest block heard of", "endpoint"
+        )
+        self.endpoint_state = self._gauge(
+            "rpc_endpoint_state", "1 for the state that an endpoint is in", "endpoint", "state"
+        )
+        self.endpoint_lag = self._gauge(
+            "rpc_endpoint_lag_blocks", "Blocks that an endpoint is behind the others", "endpoint"
+        )
+        self.endpoint_head_age = self._gauge(
+            "rpc_endpoint_head_age_seconds", "Since an endpoint's newest block", "endpoint"
+        )
+        self.head_age = self._gauge("head_age_seconds", "Time since the chain was heard to grow")
         self.head_time = self._gauge("head_timestamp_seconds", "The newest block's own timestamp")
         self.reorgs = self._histogram("reorg_depth_blocks", "Blocks that a reorg took back", DEPTHS)
         self.rpc_seconds = self._histogram(
@@ -157,6 +169,12 @@ class _Read(Collector):
         for method, count in sorted(self._metrics.requests.items()):
             asked.add_metric([method], count)
         yield asked
+        differ = CounterMetricFamily(
+            "keeper_rpc_disagreements", "Contradictions between endpoints", labels=["what"]
+        )
+        for what, count in sorted(self._metrics.disagreements.items()):
+            differ.add_metric([what], count)
+        yield differ
         failures = self._metrics.journal_failures
         yield CounterMetricFamily(
             "keeper_journal_errors", "What the journal could not keep", value=failures

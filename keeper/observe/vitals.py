@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keeper.chain.rpc import Exchange
-from keeper.domain.errors import ChainError, RpcUnavailable
+from keeper.domain.errors import ChainError, RpcBusy, RpcUnavailable
 from keeper.domain.head import Head
 from keeper.domain.units import BlockHash, MarketKey, deployment
 from keeper.observe.census import census
@@ -21,6 +21,8 @@ REMEMBERED: Final = 64
 UNCOUNTED: Final = 10_000
 """Exchanges that wait to be counted; the oldest give way."""
 
+_NO_ANSWER: Final = frozenset({RpcUnavailable.code, RpcBusy.code})
+
 
 @dataclass(slots=True, kw_only=True)
 class Vitals:
@@ -29,7 +31,9 @@ class Vitals:
 
     It counts afterwards, and what takes long to count not before somebody asks (``count``).
     ``head`` is the newest head and ``failing_since`` when the endpoint began to fail, by
-    ``clock``; None while it answers. ``trouble`` is the code of what a block failed for last.
+    ``clock``; None while it answers. ``grown_at`` is when a head was higher than all before: one
+    that changes and does not grow is no progress. ``trouble`` is the code of what a block failed
+    for last.
     """
 
     metrics: Metrics
@@ -39,6 +43,8 @@ class Vitals:
     failing_since: float | None = None
     trouble: str = ""
     passed_at: dict[Stage, float] = field(default_factory=dict)
+    grown_at: float | None = None
+    _highest: int = -1
     _marks: dict[Stage, tuple[BlockHash, float]] = field(default_factory=dict)
     _arrivals: dict[BlockHash, float] = field(default_factory=dict)
     _uncounted: Sequence[MarketSnapshot] | None = None
@@ -50,6 +56,8 @@ class Vitals:
         self.passed_at[stage] = now
         if stage is Stage.HEAD:
             self.head = head
+            if head.number > self._highest:
+                self._highest, self.grown_at = head.number, now
             self._arrivals[head.hash] = now
             if len(self._arrivals) > REMEMBERED:
                 del self._arrivals[next(iter(self._arrivals))]
@@ -59,7 +67,7 @@ class Vitals:
     def measured(self, exchange: Exchange) -> None:
         """Note what an endpoint answered."""
         self._exchanges.append(exchange)
-        if RpcUnavailable.code not in exchange.errors:
+        if not _NO_ANSWER & set(exchange.errors):
             self.failing_since = None
         elif self.failing_since is None:
             self.failing_since = self.clock()
@@ -108,6 +116,10 @@ class Vitals:
         """Return how long ago a stage was last passed; None if never."""
         at = self.passed_at.get(stage)
         return None if at is None else self.clock() - at
+
+    def seconds_since_growth(self) -> float | None:
+        """Return how long ago the chain was last heard to grow; None if never."""
+        return None if self.grown_at is None else self.clock() - self.grown_at
 
     def _mark(self, stage: Stage, head: Head) -> float | None:
         marked, at = self._marks.get(stage, ("", 0.0))

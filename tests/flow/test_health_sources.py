@@ -21,6 +21,7 @@ class ScriptedTransport:
     """Gives the answers in their order; an error is raised."""
 
     streams = False
+    generation = 0
 
     def __init__(self, *answers):
         self.endpoint = endpoint("http://127.0.0.1:1")

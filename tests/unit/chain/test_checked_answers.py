@@ -6,10 +6,10 @@ import pytest
 
 from keeper.chain import fields
 from keeper.chain.endpoint import endpoint, sanitised
+from keeper.chain.envelope import checked_answer, checked_batch
 from keeper.chain.fields import LogReader, head_of
 from keeper.chain.ipc import Documents
 from keeper.chain.refusal import refusal
-from keeper.chain.rpc import checked_answer, checked_batch
 from keeper.chain.transport import decoded_json
 from keeper.domain.errors import (
     ConfigError,

@@ -4,13 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from keeper.chain.rpc import Exchange
 from keeper.domain.errors import RpcUnavailable
 from keeper.observe.health import (
-    ENDPOINT_PATIENCE,
     Health,
     book_check,
-    endpoint_check,
     head_check,
     journal_check,
     markets_check,
@@ -83,17 +80,14 @@ def test_heads_without_work_done_on_them_are_no_health(vitals):
     assert check() == "no block was worked on to the end for 11 s: rpc_unavailable"
 
 
-def test_an_endpoint_may_fail_for_as_long_as_reads_are_repeated(vitals):
-    """One lost answer is not an outage; a refusal is an answer."""
-    check = endpoint_check(vitals)
-    vitals.measured(Exchange(0, ["eth_call"], 0.1, ["rpc_unavailable"]))
-    at_once = check()
-    vitals.clock.now += ENDPOINT_PATIENCE + 1
-    vitals.measured(Exchange(0, ["eth_call"], 0.1, ["rpc_unavailable"]))
-    later = check()
-    vitals.measured(Exchange(0, ["eth_call"], 0.1, ["rpc_refused"]))
+def test_f08_a_head_that_changes_and_does_not_grow_is_not_fresh(vitals):
+    """A frozen node may put a new timestamp, and so a new hash, on the same block for ever."""
+    check = head_check(vitals, 36.0, None)
+    for second in range(40):
+        vitals.passed(Stage.HEAD, SimpleNamespace(number=7, hash=f"0x{second:x}", timestamp=second))
+        vitals.clock.now += 1
 
-    assert (at_once, later, check()) == ("", "no endpoint has answered for 3 s", "")
+    assert check() == "no new block for 40 s, the limit is 36 s"
 
 
 def test_one_readable_market_is_enough():

@@ -311,6 +311,10 @@ def test_the_document_names_every_metric_and_no_other():
         if isinstance(one, MetricWrapperBase)
         for name in [one._name + ("_total" if isinstance(one, Counter) else "")]
     }
-    read = {"keeper_rpc_requests_total": "{method}", "keeper_journal_errors_total": ""}
+    read = {
+        "keeper_rpc_requests_total": "{method}",
+        "keeper_rpc_disagreements_total": "{what}",
+        "keeper_journal_errors_total": "",
+    }
 
     assert told == there | read

@@ -1,0 +1,56 @@
+"""Why a node could not be asked, in words without its address."""
+
+import email.utils
+import re
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+
+from keeper.chain.endpoint import Endpoint
+from keeper.domain.errors import RpcBusy, RpcUnavailable
+
+TOO_MANY: Final = 429
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+
+
+def cause(error: Exception) -> str:
+    """Return what kept a node from being asked: its name, certificate, door, or the time."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name does not resolve"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        inner = getattr(error, "certificate_error", None) or error.__cause__
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return f"its certificate is not valid ({inner.verify_message})"
+        return "the encrypted connection failed"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "the connection is refused" if _is_refused(error) else "there is no way to it"
+    return type(error).__name__
+
+
+def unavailable(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str] | None
+) -> RpcUnavailable:
+    """Return the error of a status that says: not now."""
+    seconds = retry_after((headers or {}).get("Retry-After", ""), time.time())
+    if status == TOO_MANY or seconds is not None:
+        return RpcBusy(f"{endpoint} asks for patience (status {status})", seconds=seconds)
+    return RpcUnavailable(f"{endpoint} answered with status {status}")
+
+
+def retry_after(text: str, now: float) -> float | None:
+    """Return the seconds that a Retry-After header asks for: a number, or a date after ``now``."""
+    text = text.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        then = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, then.timestamp() - now)
+
+
+def _is_refused(error: aiohttp.ClientConnectorError) -> bool:
+    return isinstance(error.os_error, ConnectionRefusedError)

@@ -1,0 +1,58 @@
+"""The JSON-RPC 2.0 envelope: what is an answer to what was asked."""
+
+from collections.abc import Sequence
+
+from keeper.chain.fields import Json
+from keeper.chain.refusal import asks_for_patience, refusal
+from keeper.domain.errors import ChainError, RpcBusy, RpcMalformed
+
+
+def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
+    """
+    Return the result, or the node's error as ours, of the answer to request ``number``.
+
+    Raises:
+        RpcMalformed: not an answer, or one to another request.
+        RpcBusy: not an answer, but a gateway's wish to be left alone.
+    """
+    if not isinstance(answer, dict) or answer.get("jsonrpc") != "2.0":
+        if asks_for_patience(answer):
+            raise RpcBusy(f"the node is busy: no answer to {method}")
+        raise RpcMalformed(f"the answer to {method} is not JSON-RPC 2.0")
+    has_result, error = "result" in answer, answer.get("error")
+    if has_result == (error is not None):
+        raise RpcMalformed(f"the answer to {method} needs a result or an error, not both")
+    given = answer.get("id")
+    if isinstance(given, bool) or (given != number and not (given is None and error is not None)):
+        raise RpcMalformed(f"the answer to {method} has another request's id")
+    return refusal(method, error) if error is not None else answer["result"]
+
+
+def checked_batch(
+    answer: Json, ids: Sequence[int], methods: Sequence[str]
+) -> list[Json | ChainError]:
+    """
+    Return the answers in the order of the requests, whatever order the node chose.
+
+    Raises:
+        RpcMalformed: an answer is missing, doubled or to another request.
+        RpcBusy: the node wants to be left alone.
+    """
+    if isinstance(answer, dict):  # the whole batch was refused
+        refused = checked_answer(answer, ids[0], "the batch")
+        if isinstance(refused, ChainError):
+            raise refused
+    if not isinstance(answer, list) or len(answer) != len(ids):
+        raise RpcMalformed("the answer to a batch has another length")
+    by_id: dict[int, Json] = {}
+    for item in answer:
+        number = item.get("id") if isinstance(item, dict) else None
+        if isinstance(number, bool) or not isinstance(number, int) or number in by_id:
+            raise RpcMalformed("the answer to a batch has a doubled or a missing id")
+        by_id[number] = item
+    if by_id.keys() != set(ids):
+        raise RpcMalformed("the answer to a batch has another request's id")
+    return [
+        checked_answer(by_id[number], number, method)
+        for number, method in zip(ids, methods, strict=True)
+    ]

@@ -1,0 +1,159 @@
+"""
+One endpoint's new heads: announced where it can, asked for where it cannot.
+
+A subscription that says nothing for a while is not trusted: the head is asked for, and
+if the node has moved on without a word, the subscription is made anew. A lost connection is
+made again with growing pauses.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from keeper.chain.fields import Json, hash32, head_of
+from keeper.chain.rpc import Rpc
+from keeper.chain.transport import Notifications
+from keeper.domain.errors import (
+    ChainError,
+    RpcMalformed,
+    RpcRefused,
+    RpcUnavailable,
+    SnapshotReorged,
+)
+from keeper.domain.head import Head
+
+LOOPBACK_POLL: Final = 0.25
+REMOTE_POLL: Final = 1.0
+JITTER: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often and how long, in seconds; ``poll`` of None: by whether the node is near."""
+
+    poll: float | None = None
+    silence: float = 15.0
+    """A subscription silent for this long is checked against the head."""
+    pause: float = 0.1
+    longest_pause: float = 5.0
+
+
+def jittered(seconds: float) -> float:
+    """Return a pause that differs between keepers: they must not all return at once."""
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+
+
+class Listener:
+    """
+    Follows the endpoint at ``at``; ``heard`` gets each head that is news there.
+
+    ``trouble`` is called with the error that each failed attempt met; it goes on by itself.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        at: int,
+        pace: Pace,
+        heard: Callable[[int, Head], None],
+        trouble: Callable[[ChainError], None],
+    ) -> None:
+        self._rpc = rpc
+        self._at = at
+        self._pace = pace
+        self._heard = heard
+        self._trouble = trouble
+        self._newest: Head | None = None
+        self._can_subscribe = True
+
+    async def follow(self) -> NoReturn:
+        """Listen, poll and connect again, for ever."""
+        pause = self._pace.pause
+        while True:
+            before = self._newest
+            try:
+                await self._patience()
+                await self._rpc.ensure_identified(self._at)
+                await self._listen_or_poll()
+            except (RpcUnavailable, RpcRefused, RpcMalformed, SnapshotReorged) as error:
+                self._trouble(error)
+            if self._newest is not before:
+                pause = self._pace.pause
+            await asyncio.sleep(jittered(pause))
+            pause = min(2 * pause, self._pace.longest_pause)
+
+    async def _listen_or_poll(self) -> None:
+        await self._backfill()
+        if not (self._can_subscribe and self._rpc.transports[self._at].streams):
+            await self._poll()
+        try:
+            announced = await self._rpc.subscribe("newHeads", at=self._at)
+        except RpcRefused:
+            self._can_subscribe = False
+            raise
+        await self._backfill()  # what was mined while subscribing
+        await self._listen(announced)
+
+    async def _listen(self, announced: Notifications) -> None:
+        """Tell what the subscription says, until it ends or proves to be deaf."""
+        while True:
+            try:
+                async with asyncio.timeout(self._pace.silence):
+                    notification = await announced.get()
+            except TimeoutError:
+                if await self._backfill():
+                    raise RpcUnavailable("the subscription fell silent") from None
+                continue
+            head = await self._head_of(notification)
+            newest = self._newest
+            if newest is not None and head.number <= newest.number and head.hash != newest.hash:
+                await self._backfill()  # late news, or a reorganisation: the node knows
+            else:
+                self._tell(head)
+
+    async def _poll(self) -> NoReturn:
+        near = self._rpc.transports[self._at].endpoint.is_loopback
+        interval = self._pace.poll or (LOOPBACK_POLL if near else REMOTE_POLL)
+        while True:
+            await asyncio.sleep(interval)
+            await self._patience()
+            await self._backfill()
+
+    async def _patience(self) -> None:
+        """Leave a node alone for as long as it asked for."""
+        pool = self._rpc.pool
+        while (wait := pool.standings[self._at].until - pool.clock()) > 0:  # noqa: ASYNC110 - it may be put off meanwhile
+            await asyncio.sleep(wait)
+
+    async def _backfill(self) -> bool:
+        """Ask for the newest head and tell it; whether it was news."""
+        return self._tell(await self._block("eth_getBlockByNumber", "latest"))
+
+    async def _block(self, method: str, which: str) -> Head:
+        answer = await self._rpc.read_at(self._at, method, which, False)  # noqa: FBT003 - JSON-RPC: hashes only
+        if answer is None:
+            raise SnapshotReorged("the node does not know the block")
+        return head_of(answer)
+
+    async def _head_of(self, notification: Json) -> Head:
+        """Return the announced head; read the block where the announcement lacks a field."""
+        try:
+            return head_of(notification)
+        except RpcMalformed:
+            hashed = notification.get("hash") if isinstance(notification, dict) else None
+            if not isinstance(hashed, str):
+                raise
+            wanted = hash32(hashed, "the announced hash")
+            head = await self._block("eth_getBlockByHash", wanted)
+            if head.hash != wanted:
+                raise RpcMalformed("the node returned another block") from None
+            return head
+
+    def _tell(self, head: Head) -> bool:
+        if self._newest is not None and self._newest.hash == head.hash:
+            return False
+        self._newest = head
+        self._heard(self._at, head)
+        return True

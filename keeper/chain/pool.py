@@ -1,0 +1,268 @@
+"""
+The endpoints together: what is thought of each, whom to ask, and what they disagree about.
+
+It asks nobody; whoever asks tells it what came of it.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.agreement import Disagreement, Disagreements, Sightings
+from keeper.chain.standing import (
+    Answered,
+    Event,
+    Failed,
+    Identified,
+    Lagged,
+    Limited,
+    Rules,
+    Standing,
+    State,
+    moved,
+    preferred,
+    usable,
+)
+from keeper.domain.errors import RpcBusy, RpcUnavailable
+from keeper.domain.head import Head
+
+log = logging.getLogger(__name__)
+
+QUORUM: Final = 2
+"""So many endpoints have to say the same before something is signed, where there are as many."""
+HEAD: Final = "head"
+FINALIZED: Final = "finalized"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChange:
+    """An endpoint came into another state; ``clings``: it would have been dropped."""
+
+    endpoint: int
+    state: State
+    clings: bool
+    reason: str
+
+
+News = StateChange | Disagreement
+
+
+class Pool:
+    """
+    Endpoints by their place in the settings, from 0.
+
+    ``current`` is the newest head that was handed on: who has not announced it, or a later
+    one, is asked for nothing that is pinned to it while somebody else has. ``told`` gets
+    what an operator would want to know.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        rules: Rules | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.names = names
+        self.rules = rules or Rules()
+        self.clock = clock
+        self.standings: tuple[Standing, ...] = tuple(Standing() for _ in names)
+        self.sightings = [Sightings() for _ in names]
+        self.told: Callable[[News], None] = _ignored
+        self.disagreements = Disagreements(clock=clock, told=self._disagreement)
+        self.current: Head | None = None
+        self.finalized: Head | None = None
+        """The newest block that an endpoint called final."""
+        self.finality: dict[int, bool] = {}
+        """Whether an endpoint knows the finalized tag, where it was asked."""
+        self._active: int | None = None
+        self._head_at: list[float | None] = [None] * len(names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def happened(self, at: int, event: Event) -> None:
+        """Take note of what came of asking, or hearing of, an endpoint."""
+        before = self.standings
+        one = before[at]
+        quiet = one.state is State.ALIVE and not one.failures and not one.clings
+        if quiet and isinstance(event, Answered):
+            return
+        self.standings = moved(before, at, event, self.clock(), self.rules)
+        for place, (old, new) in enumerate(zip(before, self.standings, strict=True)):
+            if (old.state, old.clings) != (new.state, new.clings):
+                self._changed(place, old, new)
+
+    def answered(self, at: int) -> None:
+        """Take note of an answer."""
+        self.happened(at, Answered())
+
+    def failed(self, at: int, error: RpcUnavailable) -> None:
+        """Take note of a silence, or of a wish to be left alone."""
+        if isinstance(error, RpcBusy):
+            spread = random.random()  # noqa: S311 - no secret
+            self.happened(at, Limited(error.seconds, spread))
+        else:
+            self.happened(at, Failed(str(error)))
+
+    def identified(self, at: int, fault: str) -> None:
+        """Its chain was looked at; ``fault`` is empty where it is ours."""
+        if fault:
+            self.sightings[at].forget()
+        self.happened(at, Identified(fault))
+
+    def heard(self, at: int, head: Head) -> None:
+        """Take note of an endpoint's newest block."""
+        self.sightings[at].saw(head)
+        self._head_at[at] = self.clock()
+        if len(self) == 1:
+            return
+        self._measure_lags()
+        self._compare_heads()
+
+    def alive(self) -> list[int]:
+        """Return the usable ones, best first."""
+        now = self.clock()
+        return preferred(self.standings, [self._has_current(at) for at in range(len(self))], now)
+
+    def best(self, avoid: int | None = None) -> int:
+        """
+        Return whom to ask; not ``avoid``, who just failed, if there is anybody else.
+
+        Raises:
+            RpcBusy: all that could be asked want to be left alone.
+            RpcUnavailable: there is none on the right chain.
+        """
+        if avoid is None and self._active is not None and self._still_best(self._active):
+            return self._active
+        places = self.alive()
+        others = [at for at in places if at != avoid]
+        chosen = (others or places or self._last_resort(avoid))[0]
+        self._active = chosen
+        return chosen
+
+    def hand_on(self, head: Head) -> None:
+        """Take note of the head that goes to the pipeline: reads are about it from now on."""
+        self.current = head
+        self._active = None
+
+    def patience(self) -> float:
+        """Return after how many seconds somebody may be asked; 0 where somebody may be now."""
+        now = self.clock()
+        if any(usable(one, now) or one.state is State.UNDIALLED for one in self.standings):
+            return 0.0
+        waits = [one.until - now for one in self.standings if one.state is not State.WRONG_CHAIN]
+        return max(0.0, min(waits, default=0.0))
+
+    def head_age(self, at: int) -> float | None:
+        """Return how many seconds ago an endpoint's newest block was heard of."""
+        heard = self._head_at[at]
+        return None if heard is None else self.clock() - heard
+
+    def concern(self) -> str:
+        """Return why nothing may be signed now, as far as the endpoints go; empty if it may."""
+        reasons = list(self.disagreements.reasons())
+        if not self.alive():
+            reasons += [f"endpoint {at}: {one.reason}" for at, one in enumerate(self.standings)]
+        return "; ".join(reasons)
+
+    def _still_best(self, at: int) -> bool:
+        one = self.standings[at]
+        if one.state is not State.ALIVE:
+            return False
+        return len(self) == 1 or (not one.failures and self._has_current(at))
+
+    def _has_current(self, at: int) -> bool:
+        """Whether an endpoint spoke of the block that reads are about, or of a later one."""
+        if self.current is None or len(self) == 1:
+            return True
+        head = self.sightings[at].head
+        return head is not None and head.number >= self.current.number
+
+    def _last_resort(self, avoid: int | None) -> list[int]:
+        """Return who may be tried although nobody is known to be good."""
+        now = self.clock()
+        reachable = [
+            at
+            for at, one in enumerate(self.standings)
+            if one.state in (State.UNDIALLED, State.UNREACHABLE) and now >= one.until
+        ]
+        if reachable:
+            states = self.standings
+            return sorted(reachable, key=lambda at: (at == avoid, states[at].failures, at))
+        if any(one.until > now for one in self.standings):
+            raise RpcBusy("every endpoint asked for patience", seconds=max(self.patience(), 0.001))
+        raise RpcUnavailable(
+            "no endpoint is fit: " + "; ".join(one.reason for one in self.standings)
+        )
+
+    def _measure_lags(self) -> None:
+        """Compare heights; a single one far ahead of all others does not make them late."""
+        heights = {
+            at: head.number
+            for at, one in enumerate(self.sightings)
+            if (head := one.head) is not None and _counts(self.standings[at])
+        }
+        if not heights:
+            return
+        ranked = sorted(heights.values(), reverse=True)
+        reference = ranked[1] if len(ranked) > QUORUM else ranked[0]
+        for at, height in heights.items():
+            lag = max(0, reference - height)
+            if lag != self.standings[at].lag or self.standings[at].clings:
+                self.happened(at, Lagged(lag))
+
+    def _compare_heads(self) -> None:
+        """Compare the chains of those that are read from, pair by pair."""
+        live = {at for at, one in enumerate(self.standings) if one.state is State.ALIVE}
+        for first in range(len(self)):
+            for second in range(first + 1, len(self)):
+                about = f"{first}/{second}"
+                height = (
+                    self.sightings[first].contradiction(self.sightings[second])
+                    if {first, second} <= live
+                    else None
+                )
+                if height is None:
+                    self.disagreements.settled(HEAD, about)
+                else:
+                    detail = f"{first} and {second} have different blocks {height}"
+                    self.disagreements.found(HEAD, about, detail, lasting=True)
+
+    def _changed(self, at: int, old: Standing, new: Standing) -> None:
+        if self._active == at:
+            self._active = None
+        if new.clings:
+            log.critical(
+                "endpoint_last endpoint=%d reason=%s hint=%s",
+                at,
+                new.reason,
+                "it is used because there is no other: add or repair one",
+            )
+        elif old.state is not State.UNDIALLED or new.state is not State.ALIVE:
+            level = logging.INFO if new.state is State.ALIVE else logging.WARNING
+            log.log(
+                level, "endpoint_state endpoint=%d state=%s reason=%s", at, new.state, new.reason
+            )
+        self.told(StateChange(endpoint=at, state=new.state, clings=new.clings, reason=new.reason))
+        if len(self) > 1 and new.state is not old.state:
+            self._compare_heads()
+
+    def _disagreement(self, found: Disagreement) -> None:
+        if found.over:
+            log.info("endpoints_agree what=%s before=%s", found.what, found.detail)
+        else:
+            log.error("endpoints_disagree what=%s detail=%s", found.what, found.detail)
+        self.told(found)
+
+
+def _counts(standing: Standing) -> bool:
+    """Whether an endpoint's height says how late the others are."""
+    clings = standing.clings and standing.failures > 0
+    return not clings and standing.state in (State.ALIVE, State.BEHIND, State.COOLING)
+
+
+def _ignored(_: News) -> None:
+    """Do nothing."""

@@ -1,0 +1,213 @@
+"""
+What is signed upon, from every good endpoint at once: nonce, canonical block, receipt.
+
+One that has not heard yet says nothing and is waited for a moment; one that says something
+else is a contradiction, and nothing is signed. With a single good endpoint there is nothing to
+compare, and nothing is asked twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from keeper.chain import fields
+from keeper.chain.fields import Json
+from keeper.chain.pool import FINALIZED, HEAD, QUORUM
+from keeper.chain.reader import NodeReader
+from keeper.chain.records import Receipt
+from keeper.domain.errors import ChainError, EndpointsDisagree, RpcUnavailable, SnapshotReorged
+from keeper.domain.head import Basis, Head
+from keeper.domain.reads import Call
+from keeper.domain.units import Address, BlockHash, TransactionHash
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS: Final = 1.0
+"""How long a second endpoint is waited for once the first has answered."""
+GRACE_SECONDS: Final = 0.25
+"""How long further ones are waited for once as many as have to have answered."""
+AGAIN_SECONDS: Final = 0.03
+"""How soon one that does not have a block yet is asked again, within that time."""
+NONCE: Final = "nonce"
+RECEIPT: Final = "receipt"
+
+
+class Quorum:
+    """
+    The chain as execution needs it, over a reader's endpoints.
+
+    Every method raises ``EndpointsDisagree`` where two endpoints contradict each other, and
+    what the reader raises where none answers.
+    """
+
+    def __init__(self, reader: NodeReader) -> None:
+        self._reader = reader
+        self._rpc = reader.rpc
+        self._pool = reader.rpc.pool
+
+    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
+        """Read one call; a revert raises ``RpcRefused`` with its data."""
+        return await self._reader.call(call, basis, sender=sender)
+
+    async def head(self, block: int | BlockHash | None = None) -> Head:
+        """
+        Return a block's header.
+
+        By its number it is the canonical one: so many say so as have to, if there are as many.
+        """
+        if not isinstance(block, int):
+            return await self._reader.head(block)
+        self._refuse_contradictions()
+        places = self._pool.alive()
+        if len(places) < QUORUM:
+            return await self._reader.head(block)
+        found, answering = await self._agreed_heads(places, block)
+        if len({one.hash for one in found.values()}) > 1:
+            detail = f"{_places(found)} have different blocks {block}"
+            self._pool.disagreements.found(HEAD, "asked", detail)
+            raise EndpointsDisagree(f"endpoints disagree on {HEAD}: {detail}")
+        if not found:
+            raise SnapshotReorged("the node does not know the block")
+        if len(found) < min(QUORUM, answering):
+            raise RpcUnavailable(f"only endpoint {_places(found)} has block {block} yet")
+        self._pool.disagreements.settled(HEAD, "asked")
+        return next(iter(found.values()))
+
+    async def transaction_count(self, address: Address, block: str = "latest") -> int:
+        """
+        Return how many nonces of the account the chain consumed.
+
+        Where counts differ the lowest common block decides: a late endpoint is no liar, and
+        one that differs there is.
+        """
+        places = self._pool.alive()
+        if len(places) < QUORUM or block != "latest":
+            return await self._reader.transaction_count(address, block)
+        counts = await self._counts(places, address, block)
+        if len(set(counts.values())) > 1:
+            counts = await self._counts(list(counts), address, hex(await self._common(counts)))
+        if len(set(counts.values())) > 1:
+            said = ", ".join(f"{at} says {count}" for at, count in sorted(counts.items()))
+            self._pool.disagreements.found(NONCE, address, said)
+            raise EndpointsDisagree(f"endpoints disagree on {NONCE}: {said}")
+        self._pool.disagreements.settled(NONCE, address)
+        return next(iter(counts.values()))
+
+    async def receipt(self, transaction: TransactionHash) -> Receipt | None:
+        """Return a mined transaction's receipt; None while an endpoint in time has none yet."""
+        places = self._pool.alive()
+        if len(places) < QUORUM:
+            return await self._reader.receipt(transaction)
+
+        async def ask(at: int) -> Receipt | None:
+            answer = await self._rpc.ask(at, "eth_getTransactionReceipt", transaction)
+            return self._reader.receipt_from(answer, transaction)
+
+        found = await self._each(places, ask)
+        receipts = {at: one for at, one in found.items() if one is not None}
+        if not receipts:
+            self._pool.disagreements.settled(RECEIPT, transaction)
+            return None
+        first = next(iter(receipts.values()))
+        late = [at for at in found if at not in receipts]
+        lacking = [at for at in late if await self._has_block(at, first.block_number)]
+        if lacking or any(one != first for one in receipts.values()):
+            detail = f"{_places(found)} differ on {transaction}"
+            self._pool.disagreements.found(RECEIPT, transaction, detail)
+            raise EndpointsDisagree(f"endpoints disagree on {RECEIPT}: {detail}")
+        self._pool.disagreements.settled(RECEIPT, transaction)
+        return None if late else first
+
+    def _refuse_contradictions(self) -> None:
+        """Raise EndpointsDisagree where the endpoints are known to be on different chains."""
+        reasons = self._pool.disagreements.reasons((HEAD, FINALIZED))
+        if reasons:
+            raise EndpointsDisagree("; ".join(reasons))
+
+    async def _agreed_heads(
+        self, places: Sequence[int], number: int
+    ) -> tuple[Mapping[int, Head], int]:
+        """Ask for a block until as many have it as have to; also return how many answered."""
+        found: dict[int, Head] = {}
+
+        async def ask(at: int) -> Head | None:
+            answer = await self._rpc.ask(at, "eth_getBlockByNumber", hex(number), False)  # noqa: FBT003 - JSON-RPC: hashes only
+            return None if answer is None else fields.head_of(answer)
+
+        give_up = self._pool.clock() + PATIENCE_SECONDS
+        asked = list(places)
+        while True:
+            answers = await self._each(asked, ask)
+            found |= {at: one for at, one in answers.items() if one is not None}
+            asked = [at for at in answers if at not in found]  # those that have it not yet
+            enough = len(found) >= QUORUM or not asked
+            if enough or self._pool.clock() >= give_up:
+                return found, len(found) + len(asked)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _counts(
+        self, places: Sequence[int], address: Address, block: str
+    ) -> Mapping[int, int]:
+        async def ask(at: int) -> int:
+            answer: Json = await self._rpc.ask(at, "eth_getTransactionCount", address, block)
+            return fields.quantity(answer, "the nonce", most=fields.UINT64_MAX)
+
+        return await self._each(places, ask)
+
+    async def _common(self, places: Mapping[int, int]) -> int:
+        """Return the highest block that every one of the endpoints has."""
+
+        async def ask(at: int) -> int:
+            return fields.quantity(await self._rpc.ask(at, "eth_blockNumber"), "the block's number")
+
+        return min((await self._each(list(places), ask)).values())
+
+    async def _has_block(self, at: int, number: int) -> bool:
+        try:
+            answer = await self._rpc.ask(at, "eth_blockNumber")
+        except ChainError:
+            return False
+        return fields.quantity(answer, "the block's number") >= number
+
+    async def _each(
+        self, places: Sequence[int], ask: Callable[[int], Awaitable[T]]
+    ) -> Mapping[int, T]:
+        """
+        Ask several endpoints at once; those that fail or take too long are left out.
+
+        Raises:
+            ChainError: none answered.
+        """
+        tasks = {at: self._rpc.later(self._asked(at, ask)) for at in places}
+        waiting = set(tasks.values())
+        while waiting:
+            patience = _patience(len(tasks) - len(waiting))
+            done, waiting = await asyncio.wait(
+                waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+        answered = {at: task.result() for at, task in tasks.items() if task.done()}
+        good = {at: one for at, one in answered.items() if not isinstance(one, ChainError)}
+        failures = [one for one in answered.values() if isinstance(one, ChainError)]
+        if not good and failures:
+            raise failures[0]
+        return good
+
+    async def _asked(self, at: int, ask: Callable[[int], Awaitable[T]]) -> T | ChainError:
+        try:
+            await self._rpc.ensure_identified(at)
+            return await ask(at)
+        except ChainError as error:
+            return error
+
+
+def _places(found: Mapping[int, object]) -> str:
+    return " and ".join(str(at) for at in sorted(found))
+
+
+def _patience(answered: int) -> float | None:
+    """Return how long to wait for a further answer when so many are there; None for ever."""
+    if answered == 0:
+        return None
+    return PATIENCE_SECONDS if answered < QUORUM else GRACE_SECONDS

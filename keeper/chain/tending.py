@@ -1,0 +1,127 @@
+"""
+Looking after endpoints while the node runs: probes, the chain's identity, finality.
+
+Who failed is probed until its failures are paid off. Everybody's chain id, a known contract's
+code and the finalized block are looked at again every few minutes and after each reconnect: a
+balancer may put another node behind the same name.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Final, NoReturn
+
+from keeper.chain.fields import head_of
+from keeper.chain.listening import jittered
+from keeper.chain.pool import FINALIZED
+from keeper.chain.rpc import Rpc
+from keeper.chain.standing import State
+from keeper.domain.errors import ChainError, RpcRefused, SnapshotReorged
+from keeper.domain.head import Head
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS: Final = 2.0
+"""How often an endpoint that failed is asked."""
+CHECK_SECONDS: Final = 180.0
+"""How often an endpoint that does not is looked at all the same."""
+FIRST_SECONDS: Final = 5.0
+"""How long the first look may hold up the start."""
+
+
+class Tending:
+    """Looks after the endpoints of an ``Rpc``; the pool is told what was found."""
+
+    def __init__(self, rpc: Rpc, *, check_seconds: float = CHECK_SECONDS) -> None:
+        self._rpc = rpc
+        self._pool = rpc.pool
+        self._check_seconds = check_seconds
+        self._checked_at: dict[int, float] = {}
+
+    async def first(self) -> None:
+        """Look at everybody who is used, once, before anything depends on it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SECONDS):
+                await asyncio.gather(*(self._looked_at(at) for at in self._pool.alive()))
+
+    async def follow(self, at: int) -> NoReturn:
+        """Probe and check one endpoint, for ever."""
+        while True:
+            await asyncio.sleep(jittered(min(PROBE_SECONDS, self._check_seconds)))
+            now = self._pool.clock()
+            if now < self._pool.standings[at].until:
+                continue
+            if self._wants_a_probe(at):
+                with contextlib.suppress(ChainError):
+                    await self._rpc.identify(at)
+            elif now - self._checked_at.get(at, now - self._check_seconds) >= self._check_seconds:
+                await self._looked_at(at)
+
+    def is_before_finality(self, head: Head) -> bool:
+        """Whether a head is older than a block that was final: then no chain is to be trusted."""
+        final = self._pool.finalized
+        before = final is not None and (
+            head.number < final.number or (head.number == final.number and head.hash != final.hash)
+        )
+        found = self._pool.disagreements
+        if before and final is not None:
+            detail = f"the newest block is {head.number}, and {final.number} was final"
+            found.found(FINALIZED, "head", detail, lasting=True)
+        else:
+            found.settled(FINALIZED, "head")
+        return before
+
+    def _wants_a_probe(self, at: int) -> bool:
+        one = self._pool.standings[at]
+        if one.state in (State.UNDIALLED, State.UNREACHABLE, State.WRONG_CHAIN):
+            return True
+        return len(self._pool) > 1 and (one.state is State.COOLING or one.failures > 0)
+
+    async def _looked_at(self, at: int) -> None:
+        """Look at an endpoint's chain and at what it calls final."""
+        self._checked_at[at] = self._pool.clock()
+        with contextlib.suppress(ChainError):
+            await self._rpc.identify(at)
+            await self._finality(at)
+
+    async def _finality(self, at: int) -> None:
+        try:
+            final = await self._block(at, "finalized")
+        except (RpcRefused, SnapshotReorged):
+            if self._pool.finality.get(at) is None:
+                log.warning(
+                    "finalized_unsupported endpoint=%d hint=%s",
+                    at,
+                    "policy.confirmations decides what is final",
+                )
+            self._pool.finality[at] = False
+            return
+        self._pool.finality[at] = True
+        before = self._pool.finalized
+        if before is None or await self._still_has(at, before, final):
+            self._pool.finalized = final if before is None else max(before, final, key=_height)
+
+    async def _still_has(self, at: int, before: Head, final: Head) -> bool:
+        """Whether an endpoint has the block that was final; it is told of where it does not."""
+        try:
+            same = final.number == before.number
+            known = final if same else await self._block(at, before.number)
+        except SnapshotReorged:
+            return False  # it is behind, and says nothing about that block
+        if known.hash == before.hash:
+            self._pool.disagreements.settled(FINALIZED, str(at))
+            return True
+        detail = f"endpoint {at} has another block {before.number}, which was final"
+        self._pool.disagreements.found(FINALIZED, str(at), detail, lasting=True)
+        return False
+
+    async def _block(self, at: int, which: str | int) -> Head:
+        tag = hex(which) if isinstance(which, int) else which
+        answer = await self._rpc.ask(at, "eth_getBlockByNumber", tag, False)  # noqa: FBT003 - JSON-RPC: hashes only
+        if answer is None:
+            raise SnapshotReorged("the node does not know the block")
+        return head_of(answer)
+
+
+def _height(head: Head) -> int:
+    return head.number

@@ -1,0 +1,101 @@
+"""Signed bytes to every good endpoint at once, to each of them once."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from eth_hash.auto import keccak
+
+from keeper.chain.fields import hash32
+from keeper.chain.rpc import Rpc
+from keeper.domain.errors import ChainError, RpcMalformed
+from keeper.domain.units import TransactionHash
+from keeper.execution.sending import DONE_OR_THERE, Answer, classified, contradicts, together
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS: Final = 2.0
+"""How long a send waits where every endpoint has asked to be left alone."""
+SEND: Final = "send"
+
+Outcome = ChainError | None
+"""Why an endpoint did not take the bytes; None where it did."""
+
+
+class SendsEverywhere:
+    """
+    ``RawSender`` over all endpoints that are good.
+
+    It returns with the first that has the bytes; what the others say comes later, and is told
+    only where it contradicts. Where none has them the most telling answer is raised: one that
+    is silent outweighs one that refuses.
+    """
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def send_raw(self, raw: bytes) -> TransactionHash:
+        """
+        Send to each good endpoint once and return the transaction's hash.
+
+        Raises:
+            RpcRefused: every endpoint said no ("nonce too low" and "already known" included).
+            RpcUnavailable: no answer, or nobody to ask; the bytes may be in a mempool.
+            RpcMalformed: an answer that is none, or another transaction's hash; as above.
+        """
+        own = TransactionHash("0x" + keccak(raw).hex())
+        places = await self._places()
+        tasks = {self._rpc.later(self._sent(at, raw, own)): at for at in places}
+        outcomes: dict[int, Outcome] = {}
+        waiting: Collection[asyncio.Task[Outcome]] = set(tasks)
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            outcomes |= {tasks[task]: task.result() for task in done}
+            if any(classified(one) in DONE_OR_THERE for one in outcomes.values()):
+                break
+        if waiting:
+            self._rpc.later(self._late(tasks, outcomes, waiting))
+        else:
+            self._compare(outcomes)
+        answers = [classified(one) for one in outcomes.values()]
+        telling = list(outcomes.values())[together(answers)]
+        if telling is not None:
+            raise telling
+        return own
+
+    async def _places(self) -> list[int]:
+        """Return whom to send to: all that are good, else the one that may be tried."""
+        pool = self._rpc.pool
+        wait = pool.patience()
+        if 0 < wait <= PATIENCE_SECONDS:
+            await asyncio.sleep(wait)
+        return pool.alive() or [pool.best()]
+
+    async def _sent(self, at: int, raw: bytes, own: TransactionHash) -> Outcome:
+        try:
+            await self._rpc.ensure_identified(at)
+            answer = await self._rpc.ask(at, "eth_sendRawTransaction", "0x" + raw.hex())
+            if hash32(answer, "the transaction's hash") != own:
+                return RpcMalformed("the node returned another transaction's hash")
+        except ChainError as error:
+            return error
+        return None
+
+    async def _late(
+        self,
+        tasks: Mapping[asyncio.Task[Outcome], int],
+        outcomes: dict[int, Outcome],
+        waiting: Collection[asyncio.Task[Outcome]],
+    ) -> None:
+        """Hear out the endpoints that had not answered when the first one did."""
+        await asyncio.wait(waiting)
+        outcomes |= {tasks[task]: task.result() for task in waiting if not task.cancelled()}
+        self._compare(outcomes)
+
+    def _compare(self, outcomes: Mapping[int, Outcome]) -> None:
+        answers: Mapping[int, Answer] = {at: classified(one) for at, one in outcomes.items()}
+        if contradicts(list(answers.values())):
+            said = ", ".join(f"{at} says {answer}" for at, answer in sorted(answers.items()))
+            self._rpc.pool.disagreements.counts[SEND] += 1
+            log.error("endpoints_disagree what=%s detail=%s", SEND, said)

@@ -1,0 +1,86 @@
+"""The endpoints, as people and scripts see them: events, checks, metrics."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from keeper.chain.pool import QUORUM, News, Pool, StateChange
+from keeper.chain.standing import State
+from keeper.observe.events import Event
+from keeper.observe.health import ENDPOINT_PATIENCE, Check
+from keeper.observe.metrics import Metrics
+from keeper.observe.vitals import Vitals
+
+log = logging.getLogger(__name__)
+
+_DISAGREEMENTS: Final = ("head", "nonce", "receipt", "finalized", "send")
+
+
+def tell_endpoints(pool: Pool, emit: Callable[[Event], None], *, signing: bool) -> None:
+    """Tell what becomes of the endpoints from now on, and once where one alone is signed upon."""
+    pool.told = lambda news: emit(news_event(news))
+    if signing and len(pool) < QUORUM:
+        hint = "a second endpoint would show when this one errs: chain.endpoints"
+        log.warning("degraded: no quorum endpoints=%d hint=%s", len(pool), hint)
+
+
+def news_event(news: News) -> Event:
+    """
+    Return the event of what an endpoint came to, or of what several disagree about.
+
+    ``endpoint`` is its place in the settings, from 0, never its address.
+    """
+    if isinstance(news, StateChange):
+        return {
+            "event": "endpoint",
+            "endpoint": news.endpoint,
+            "state": str(news.state),
+            "last": news.clings,
+            "reason": news.reason,
+        }
+    return {
+        "event": "disagreement",
+        "state": "over" if news.over else "found",
+        "what": news.what,
+        "detail": news.detail,
+    }
+
+
+def endpoint_check(vitals: Vitals, pool: Pool) -> Check:
+    """Return the check that an endpoint of the right chain answers."""
+
+    def check() -> str:
+        fit = pool.alive()
+        if not fit:
+            return "no endpoint is fit: " + "; ".join(
+                f"{at} is {one.state} ({one.reason})" for at, one in enumerate(pool.standings)
+            )
+        since = vitals.failing_since
+        if since is None or vitals.clock() - since < ENDPOINT_PATIENCE:
+            return ""
+        return f"no endpoint has answered for {vitals.clock() - since:.0f} s"
+
+    return check
+
+
+def agreement_check(pool: Pool) -> Check:
+    """Return the check that the endpoints do not contradict each other, or what was final."""
+
+    def check() -> str:
+        return "; ".join(pool.disagreements.reasons())
+
+    return check
+
+
+def measure(metrics: Metrics, pool: Pool) -> None:
+    """Set the endpoints' metrics to what is known of them now."""
+    for at, standing in enumerate(pool.standings):
+        for state in State:
+            metrics.endpoint_state.labels(str(at), str(state)).set(state is standing.state)
+        metrics.endpoint_lag.labels(str(at)).set(standing.lag)
+        head, age = pool.sightings[at].head, pool.head_age(at)
+        if head is not None and age is not None:
+            metrics.head_number.labels(str(at)).set(head.number)
+            metrics.endpoint_head_age.labels(str(at)).set(age)
+    for what in _DISAGREEMENTS:
+        metrics.disagreements[what] = pool.disagreements.counts[what]

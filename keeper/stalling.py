@@ -1,0 +1,85 @@
+"""
+The last resort against a silent stall: a process that gets nowhere ends, for its supervisor.
+
+Before that the endpoints were subscribed again and changed, and the node has said for long
+that it is not ready.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.config import Settings
+from keeper.domain.errors import ChainError, EnvironmentFault
+from keeper.domain.head import Head
+from keeper.observe.stages import Stage, Watch
+from keeper.ports import MarketSnapshot
+
+STALL_BLOCKS: Final = 10
+"""So many blocks' time has to pass at least before a run counts as stalled."""
+LOOK_SHARE: Final = 20
+"""How often it is looked, as a share of the bound."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Stalling:
+    """
+    A ``Watch`` in front of another that knows when the node last got on.
+
+    That is: worked to the end on a block higher than all before.
+    """
+
+    watch: Watch
+    clock: Callable[[], float] = time.monotonic
+    got_on_at: float = 0.0
+    _highest: int = -1
+
+    def passed(self, stage: Stage, head: Head) -> None:
+        """Note that a stage was reached, now."""
+        if stage is Stage.RECORDED and head.number > self._highest:
+            self._highest, self.got_on_at = head.number, self.clock()
+        self.watch.passed(stage, head)
+
+    def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Note that a block was worked on to the end, and how it found the markets."""
+        self.watch.done(head, snapshots)
+
+    def skipped(self, head: Head, error: ChainError) -> None:
+        """Note that a block could not be read."""
+        self.watch.skipped(head, error)
+
+    async def unless_stalled(self, work: Awaitable[None], seconds: float) -> None:
+        """
+        Await work, but no longer than it gets on: ``seconds`` of nothing end it; 0 is never.
+
+        Raises:
+            EnvironmentFault: it has not got on for so long.
+        """
+        if not seconds:
+            return await work
+        self.got_on_at = self.clock()
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=seconds / LOOK_SHARE)
+                if not task.done() and self.clock() - self.got_on_at > seconds:
+                    raise EnvironmentFault(
+                        f"no new block was worked on to the end for {seconds:.0f} s",
+                        hint="the process ends so that a supervisor starts it anew;"
+                        " run.stall_exit_seconds says after how long",
+                    )
+            task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+
+def stall_bound(settings: Settings, *, own_clock: bool) -> float:
+    """Return after how many seconds without progress a run ends; 0: never, as on a local chain."""
+    bound = settings.run.stall_exit_seconds
+    if own_clock or not bound:
+        return 0.0
+    return max(bound, STALL_BLOCKS * settings.chain.block_time_ms / 1000)
