@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import json
 from typing import Final
 
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.stream import StreamTransport
-from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts, too_large
+from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts, decoded_json, too_large
+from keeper.domain.errors import RpcMalformed
 
 CHUNK: Final = 2**18
 
@@ -86,7 +86,7 @@ class Documents:
 
 def _is_document(raw: bytes) -> bool:
     try:
-        json.loads(raw)
-    except (ValueError, RecursionError):
+        decoded_json(raw)
+    except RpcMalformed:
         return False
     return True

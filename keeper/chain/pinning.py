@@ -6,12 +6,13 @@ from typing import Final, TypeVar
 
 from keeper.chain.fields import head_of
 from keeper.chain.rpc import Rpc
-from keeper.domain.errors import RpcRefused, SnapshotReorged
+from keeper.domain.errors import RpcRefused, RpcUnavailable, SnapshotReorged
 from keeper.domain.units import BlockHash
 
 T = TypeVar("T")
 BlockParameter = str | dict[str, object]
 
+ATTEMPTS: Final = 8
 INVALID_REQUEST: Final = frozenset({-32600, -32602})
 _SIGNS: Final = ("invalid argument", "cannot unmarshal", "unknown field", "unsupported block")
 
@@ -25,12 +26,17 @@ class PinMode(enum.IntEnum):
 
 
 class Pinning:
-    """Finds out once how the node takes a block's hash."""
+    """Finds out once, of each endpoint, how it takes a block's hash."""
 
     def __init__(self, rpc: Rpc) -> None:
-        self.mode = PinMode.CANONICAL
         self._rpc = rpc
-        self._proven = False
+        self._modes: dict[int, PinMode] = {}
+        self._proven: set[int] = set()
+
+    @property
+    def mode(self) -> PinMode:
+        """How the endpoint that is asked now is told the block."""
+        return self._modes.get(self._rpc.pool.active, PinMode.CANONICAL)
 
     async def at(self, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]) -> T:
         """
@@ -39,17 +45,30 @@ class Pinning:
         Raises:
             SnapshotReorged: the block is not canonical, or was not when the answer came.
         """
-        while self.mode is not PinMode.NUMBER:
-            mode = self.mode
+        for _ in range(ATTEMPTS):
+            place, mode = self._rpc.pool.active, self.mode
+            if mode is PinMode.NUMBER:
+                with self._rpc.only(place):  # another one's block of that number is another block
+                    return await self._by_number(block_hash, ask)
             try:
                 answer = await ask(_parameter(block_hash, mode))
             except RpcRefused as error:
-                if self._proven or not _concerns_the_block(error):
+                if not _concerns_the_block(error):
                     raise
-                self.mode = max(self.mode, PinMode(mode + 1))
+                if self._rpc.pool.active != place:
+                    continue  # another endpoint was asked in its place: by its own mode, then
+                if place in self._proven:
+                    raise
+                self._modes[place] = PinMode(mode + 1)
             else:
-                self._proven = True
+                if self._rpc.pool.active == place:
+                    self._proven.add(place)
                 return answer
+        raise RpcUnavailable("the endpoints change too often")
+
+    async def _by_number(
+        self, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]
+    ) -> T:
         number = await self._canonical_number(block_hash)
         answer = await ask(hex(number))
         await self._canonical_number(block_hash)

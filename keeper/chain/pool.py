@@ -143,6 +143,13 @@ class Pool:
         self._active = chosen
         return chosen
 
+    @property
+    def active(self) -> int:
+        """Whom reads go to now, as far as is known."""
+        if self._active is not None:
+            return self._active
+        return next(iter(self.alive()), 0)
+
     def hand_on(self, head: Head) -> None:
         """Take note of the head that goes to the pipeline: reads are about it from now on."""
         self.current = head

@@ -73,6 +73,15 @@ class Quorum:
         self._pool.disagreements.settled(HEAD, "asked")
         return next(iter(found.values()))
 
+    async def finalized(self) -> Head | None:
+        """
+        Return the newest final block; None where the node knows none: go by depth, then.
+
+        Raises EndpointsDisagree where what was final is another block now.
+        """
+        self._refuse_contradictions()
+        return await self._reader.finalized()
+
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
         """
         Return how many nonces of the account the chain consumed.

@@ -12,7 +12,8 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Final, NamedTuple, TypeVar
 
 import tenacity
@@ -44,6 +45,7 @@ DIAL_SECONDS: Final = 1.0
 """How long the start waits for further endpoints once one is good."""
 LATE_SECONDS: Final = 1.0
 """How long the end waits for what was begun."""
+_ONLY: Final[ContextVar[int | None]] = ContextVar("_ONLY", default=None)
 
 
 class Exchange(NamedTuple):
@@ -90,11 +92,6 @@ class Rpc:
         self._identifying = [asyncio.Lock() for _ in transports]
         self._ids = itertools.count(1)
         self._late: set[asyncio.Task[object]] = set()
-
-    @property
-    def transport(self) -> Transport:
-        """The way that is read over now."""
-        return self.transports[self.pool.best()]
 
     async def request(self, method: str, *params: object) -> Json:
         """Ask the best endpoint once and return the result."""
@@ -206,6 +203,15 @@ class Rpc:
     def _is_identified(self, at: int) -> bool:
         return self._identified.get(at) == self.transports[at].generation
 
+    @contextlib.contextmanager
+    def only(self, at: int) -> Iterator[None]:
+        """Read from one endpoint alone while the context lasts."""
+        token = _ONLY.set(at)
+        try:
+            yield
+        finally:
+            _ONLY.reset(token)
+
     def later(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         """Begin what may end after its caller; ``close`` sees to it."""
         task = asyncio.ensure_future(work)
@@ -270,6 +276,7 @@ class Rpc:
     async def _persistently(self, ask: Callable[[int], Awaitable[T]], only: int | None = None) -> T:
         """Ask the best endpoint, or the ``only`` one, until it answers, within the bounds."""
         started = time.monotonic()
+        only = _ONLY.get() if only is None else only
         place: int | None = only
         try:
             place = self.pool.best() if only is None else only

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
+
+import numpy as np
 
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.fields import Json
@@ -83,8 +86,18 @@ class Transport(Protocol):
         ...
 
 
+MAX_DEPTH: Final = 64
+"""No answer that is asked for is nested deeper than a fraction of this."""
+
+_CHUNK: Final = 2**20
+_ALL_BUT_STRUCTURE: Final = bytes(set(range(256)) - set(b'[]{}"'))
+_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
+
 def decoded_json(raw: bytes | str) -> Json:
-    """Return the JSON document; RpcMalformed where it is none."""
+    """Return the JSON document; RpcMalformed where it is none, or nested deeper than any."""
+    if _is_too_deep(raw.encode() if isinstance(raw, str) else raw):
+        raise RpcMalformed("the node's answer is nested too deeply")
     try:
         document: Json = json.loads(
             raw, parse_constant=_no_constant, object_pairs_hook=_without_doubles
@@ -92,6 +105,28 @@ def decoded_json(raw: bytes | str) -> Json:
     except (ValueError, RecursionError):
         raise RpcMalformed("the node's answer is not JSON") from None
     return document
+
+
+def _is_too_deep(raw: bytes) -> bool:
+    """
+    Whether brackets are nested beyond the bound.
+
+    The decoder recurses, and a library below lifts Python's own limit so far that the process
+    would die of it. Brackets in texts are none: a ``]`` in one must not hide a ``[``.
+    """
+    if b"\\" in raw:  # a quote may be escaped
+        raw = _TEXT.sub(b"", raw)
+    structure = raw.translate(None, _ALL_BUT_STRUCTURE)
+    brackets = b"".join(structure.split(b'"')[::2])
+    depth = 0
+    for start in range(0, len(brackets), _CHUNK):
+        part = np.frombuffer(brackets[start : start + _CHUNK], dtype=np.uint8)
+        # Opening brackets have this bit and closing ones have not: [ 5b, { 7b, ] 5d, } 7d.
+        depths = np.cumsum((part & 2).astype(np.int32) - 1) + depth
+        if int(depths.max()) > MAX_DEPTH:
+            return True
+        depth = int(depths[-1])
+    return False
 
 
 def _no_constant(name: str) -> NoReturn:

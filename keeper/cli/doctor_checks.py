@@ -5,22 +5,18 @@ import os
 import platform
 import shutil
 import sys
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from keeper.chain.reader import NodeReader, connect
 from keeper.cli import executor_work, key_work
+from keeper.cli.doctor_endpoints import endpoints
 from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.cli.here import Here, here, wallet_key
-from keeper.config import Chain, Loaded, Settings, load
-from keeper.domain.errors import ChainError, ConfigError, KeeperError
-from keeper.domain.head import Basis, Head
-from keeper.domain.reads import LogFilter
+from keeper.config import Loaded, Settings, load
+from keeper.domain.errors import ConfigError, KeeperError
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address
-from keeper.execution.signer import LOCAL_CHAINS, checked_key
-from keeper.observe.redaction import endpoint_label
+from keeper.execution.signer import checked_key
 from keeper.ports import DescribesItself, LendingMarket
 from keeper.storage.database import reader as journal_reader
 
@@ -36,8 +32,7 @@ async def examined(config: Path | None, overrides: Mapping[str, str]) -> list[Fi
     except ConfigError as error:
         return [*found, failed("settings", error)]
     found += [ok("settings", str(loaded.path)), *_files(loaded), _journal(loaded.settings)]
-    for address in loaded.settings.chain.endpoint_addresses:
-        found += await _endpoint(address, loaded.settings.chain)
+    found += await endpoints(loaded.settings.chain)
     try:
         async with here(loaded.settings) as place:
             found += await _on_chain(place)
@@ -100,66 +95,6 @@ def _journal(settings: Settings) -> Finding:
     except KeeperError as error:
         return failed("journal", error)
     return ok("journal", str(path))
-
-
-async def _endpoint(address: str, chain: Chain) -> list[Finding]:
-    """Say what one endpoint can do; one that does not answer is one line."""
-    what = f"endpoint {endpoint_label(address)}"
-    try:
-        async with connect([address], multicall=chain.multicall, chain_id=chain.id) as reader:
-            head = await reader.head()
-            found = [ok(what, f"chain {chain.id}, {await _client(reader)}")]
-            found.append(_age(what, head, chain))
-            return [*found, *await _abilities(what, reader, head, chain)]
-    except KeeperError as error:
-        return [failed(what, error)]
-
-
-async def _client(reader: NodeReader) -> str:
-    try:
-        return await reader.client_version()
-    except ChainError:
-        return "a client that does not say its name"
-
-
-def _age(what: str, head: Head, chain: Chain) -> Finding:
-    age = int(time.time()) - head.timestamp
-    text = f"block {head.number} is {age} s old"
-    if chain.id in LOCAL_CHAINS or age * 1000 <= MAX_HEAD_AGE_BLOCKS * chain.block_time_ms:
-        return ok(what, text)
-    return warn(what, text, "is the node in sync, and this machine's clock right?")
-
-
-async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) -> list[Finding]:
-    """Try what the keeper will ask for."""
-    basis = Basis(block_hash=head.hash)
-    nothing = LogFilter(addresses=(chain.multicall,))
-    tests: list[tuple[str, Callable[[], Awaitable[object]], bool]] = [
-        ("Multicall3", lambda: _multicall(reader, chain, basis), True),
-        ("eth_call by hash", lambda: reader.balance(chain.multicall, basis), True),
-        ("eth_getLogs by hash", lambda: reader.block_logs(nothing, head.hash), True),
-        ("eth_feeHistory", lambda: reader.fee_history(1, 50), True),
-        ("eth_simulateV1", lambda: reader.simulate_v1(_EMPTY_BLOCK, basis), False),
-        ("newHeads", lambda: reader.rpc.request("eth_subscribe", "newHeads"), False),
-    ]
-    found = []
-    for name, test, needed in tests:
-        try:
-            await test()
-            found.append(ok(what, name))
-        except KeeperError as error:
-            verdict = fail if needed else warn
-            advice = error.hint if needed else "the keeper does without, more slowly"
-            found.append(verdict(what, f"{name} does not work ({error.code})", advice))
-    return found
-
-
-_EMPTY_BLOCK: Final[Mapping[str, object]] = {"blockStateCalls": [{"calls": []}]}
-
-
-async def _multicall(reader: NodeReader, chain: Chain, basis: Basis) -> None:
-    if not await reader.code(chain.multicall, basis):
-        raise ConfigError(f"{chain.multicall} has no code", hint="set chain.multicall")
 
 
 async def _on_chain(place: Here) -> list[Finding]:

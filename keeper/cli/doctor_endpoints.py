@@ -1,0 +1,192 @@
+"""What ``keeper doctor`` looks at of the endpoints: each alone, and then side by side."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.endpoint import Endpoint, endpoint
+from keeper.chain.reader import NodeReader, connect
+from keeper.cli.findings import Finding, fail, failed, ok, warn
+from keeper.config import Chain
+from keeper.domain.errors import ChainError, ConfigError, KeeperError
+from keeper.domain.head import Basis, Head
+from keeper.domain.reads import LogFilter
+from keeper.execution.signer import LOCAL_CHAINS
+from keeper.observe.redaction import endpoint_label
+
+MAX_HEAD_AGE_BLOCKS: Final = 10
+LOG_RANGE: Final = 1_000
+"""Blocks of logs that the start of a keeper asks for at once, and is glad to get."""
+_EMPTY_BLOCK: Final[Mapping[str, object]] = {"blockStateCalls": [{"calls": []}]}
+
+Test = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one endpoint said; ``head`` and ``code`` are None where it did not answer."""
+
+    what: str
+    place: Endpoint
+    findings: Sequence[Finding]
+    head: Head | None = None
+    code: bytes | None = None
+    below: Mapping[int, str] | None = None
+    """Hashes of some of its blocks, by their number."""
+
+
+async def endpoints(chain: Chain) -> list[Finding]:
+    """Return what is to be said of every endpoint, and of all of them together."""
+    addresses = chain.endpoint_addresses
+    named = [f"endpoint {endpoint_label(one)}" for one in addresses]
+    if len(addresses) > 1:
+        named = [f"endpoint {at} {endpoint_label(one)}" for at, one in enumerate(addresses)]
+    seen = [await _looked_at(*one, chain) for one in zip(named, addresses, strict=True)]
+    return [
+        *(finding for one in seen for finding in (*one.findings, *_beside(one, seen, chain))),
+        *_together(seen),
+    ]
+
+
+async def _looked_at(what: str, address: str, chain: Chain) -> Seen:
+    """Say what one endpoint can do; one that does not answer is one line."""
+    place = endpoint(address)
+    try:
+        async with connect([address], multicall=chain.multicall, chain_id=chain.id) as reader:
+            head = await reader.head()
+            code = await reader.code(chain.multicall, Basis(block_hash=head.hash))
+            found = [ok(what, f"chain {chain.id}, {await _client(reader)}")]
+            found += [_age(what, head, chain), *_distance(what, place)]
+            found += await _abilities(what, reader, head, chain)
+            below = await _hashes(reader, head)
+    except KeeperError as error:
+        return Seen(what=what, place=place, findings=[failed(what, error)])
+    return Seen(what=what, place=place, findings=found, head=head, code=code, below=below)
+
+
+async def _client(reader: NodeReader) -> str:
+    try:
+        return await reader.client_version()
+    except ChainError:
+        return "a client that does not say its name"
+
+
+async def _hashes(reader: NodeReader, head: Head) -> Mapping[int, str]:
+    """Return the newest blocks' hashes, to hold against those of other endpoints."""
+    numbers = range(max(0, head.number - 8), head.number)
+    heads = await asyncio.gather(*(reader.head(number) for number in numbers))
+    return {one.number: one.hash for one in (*heads, head)}
+
+
+def _age(what: str, head: Head, chain: Chain) -> Finding:
+    age = int(time.time()) - head.timestamp
+    text = f"block {head.number} is {age} s old"
+    if chain.id in LOCAL_CHAINS or age * 1000 <= MAX_HEAD_AGE_BLOCKS * chain.block_time_ms:
+        return ok(what, text)
+    return warn(what, text, "is the node in sync, and this machine's clock right?")
+
+
+def _distance(what: str, place: Endpoint) -> list[Finding]:
+    """Say whether the node is on this machine; over the net it should be encrypted."""
+    if place.is_loopback:
+        return [ok(what, "on this machine")]
+    if place.scheme in ("http", "ws"):
+        secure = "wss" if place.scheme == "ws" else "https"
+        return [warn(what, "not encrypted: others can read and change it", f"use {secure}://")]
+    return []
+
+
+async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) -> list[Finding]:
+    """Try what the keeper will ask for."""
+    basis = Basis(block_hash=head.hash)
+    nothing = LogFilter(addresses=(chain.multicall,))
+    first = max(0, head.number - LOG_RANGE + 1)
+    window = {"fromBlock": hex(first), "toBlock": hex(head.number), "address": chain.multicall}
+    does_without = "the keeper does without, more slowly"
+    tests: list[tuple[str, Test, str | None]] = [
+        ("Multicall3", lambda: _multicall(reader, chain, basis), None),
+        ("eth_call by hash", lambda: reader.balance(chain.multicall, basis), None),
+        ("eth_getLogs by hash", lambda: reader.block_logs(nothing, head.hash), None),
+        ("eth_feeHistory", lambda: reader.fee_history(1, 50), None),
+        (
+            f"eth_getLogs over {LOG_RANGE} blocks",
+            lambda: reader.rpc.request("eth_getLogs", window),
+            "ranges are cut until it accepts them: the start takes longer",
+        ),
+        ("eth_simulateV1", lambda: reader.simulate_v1(_EMPTY_BLOCK, basis), does_without),
+        ("batches", lambda: _batch(reader), does_without),
+        (
+            "newHeads",
+            lambda: reader.rpc.request("eth_subscribe", "newHeads"),
+            "the keeper asks for new blocks, every chain.poll_interval_ms",
+        ),
+        ("finalized", lambda: _finalized(reader), "policy.confirmations decides what is final"),
+    ]
+    found = []
+    for name, test, otherwise in tests:
+        try:
+            await test()
+            found.append(ok(what, name))
+        except KeeperError as error:
+            verdict, advice = (fail, error.hint) if otherwise is None else (warn, otherwise)
+            found.append(verdict(what, f"{name} does not work ({error.code})", advice))
+    return found
+
+
+async def _multicall(reader: NodeReader, chain: Chain, basis: Basis) -> None:
+    if not await reader.code(chain.multicall, basis):
+        raise ConfigError(f"{chain.multicall} has no code", hint="set chain.multicall")
+
+
+async def _batch(reader: NodeReader) -> None:
+    for answer in await reader.rpc.batch([("eth_blockNumber", ()), ("eth_chainId", ())]):
+        if isinstance(answer, ChainError):
+            raise answer
+
+
+async def _finalized(reader: NodeReader) -> None:
+    if await reader.finalized() is None:
+        raise ChainError("no finalized block")
+
+
+def _beside(one: Seen, seen: Sequence[Seen], chain: Chain) -> list[Finding]:
+    """Hold one endpoint against the others: its height, its blocks, a contract's code."""
+    others = [each for each in seen if each is not one and each.head is not None]
+    if one.head is None or not others:
+        return []
+    newest = max(each.head.number for each in others if each.head is not None)
+    lag = max(0, newest - one.head.number)
+    text = f"{lag} blocks behind the newest"
+    late = lag > chain.max_lag_blocks
+    found = [warn(one.what, text, "it is not read from") if late else ok(one.what, text)]
+    for other in others:
+        common = (one.below or {}).keys() & (other.below or {}).keys()
+        height = max(common, default=None)
+        if height is not None and (one.below or {})[height] != (other.below or {})[height]:
+            found.append(
+                fail(one.what, f"has another block {height} than {other.what}", "which is right?")
+            )
+        if one.code != other.code:
+            found.append(
+                fail(
+                    one.what,
+                    f"has other code at {chain.multicall} than {other.what}",
+                    "it is another chain of the same id: remove it",
+                )
+            )
+    return found
+
+
+def _together(seen: Sequence[Seen]) -> list[Finding]:
+    """Say whether one failure, or one provider's mistake, could take or fool all of them."""
+    what = "endpoints"
+    if len(seen) == 1:
+        text = "one only: nothing shows when it errs, and nothing takes over"
+        return [warn(what, text, "add a second of another provider to chain.endpoints")]
+    hosts = {one.place.host for one in seen}
+    if len(hosts) == 1 and not seen[0].place.is_loopback:
+        text = f"all {len(seen)} are at {seen[0].place.host}: they fail and err together"
+        return [warn(what, text, "use another provider, or a node of your own")]
+    return [ok(what, f"{len(seen)} at {len(hosts)} hosts")]
