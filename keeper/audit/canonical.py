@@ -54,8 +54,8 @@ def plain(value: object, parts: Documents | None = None) -> object:
         return inner if parts is None else _put(inner, parts)
     if value is None or isinstance(value, (str, bool, int, bytes)):
         return _one(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
+    names = _names(type(value))
+    if names is not None:
         return {name: plain(getattr(value, name), parts) for name in names}
     return _several(value, parts)
 
@@ -127,6 +127,14 @@ def _restored(kind: Any, document: Any) -> object:  # noqa: ANN401 (any annotati
             raise ValueError(f"{kind.__name__} has no {min(document.keys() - known)}")
         return kind(**{name: _restored(hints[name], one) for name, one in document.items()})
     return _scalar(kind, document)
+
+
+@functools.cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """Return the fields of a dataclass, None for another type."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 @functools.cache

@@ -19,6 +19,8 @@ USD_E8: Final = 10**8
 BUCKETS: Final = (1_000, 10_000, 100_000, 1_000_000)
 """Where the next larger size begins, in whole dollars of debt."""
 LINE: Final = "liquidatable"
+CALLED: Final = "called"
+CLOSED: Final = "closed"
 
 
 class End(enum.StrEnum):
@@ -95,6 +97,8 @@ class Watcher:
             breach.acted_at, breach.acted_block = entry.block_time, entry.block_number
 
     def _told(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
+        if body["kind"] != CALLED:
+            return
         self._called.setdefault(subject, entry.block_time)
         breach = self._open.get(subject)
         if breach is not None and breach.called_at is None:
@@ -103,11 +107,11 @@ class Watcher:
             breach.debt_usd_e8 = int(body["debt_usd_e8"])
 
     def _changed(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
-        if body["after"] == LINE:
+        if body["tier"] == LINE:
             self._breach(subject, entry)
         elif body["before"] == LINE:
             self._close(subject, End.RECOVERED)
-        if body.get("closed"):
+        if body["change"] == CLOSED:
             self._called.pop(subject, None)
 
     def _breach(self, subject: Subject, entry: Entry) -> Breach:

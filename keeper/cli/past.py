@@ -47,12 +47,21 @@ def _decision(body: Body) -> str:
 
 
 def _episode(body: Body) -> str:
-    before, after = body["before"], body["after"]
     guarded = body.get("guarded_health_factor")
     also = "" if guarded is None else f", {health_text(int(guarded))} with the spike guard"
-    closed = body.get("closed")
-    end = f"; the episode ended: {closed}" if closed else ""
-    return f"from {before} to {after}{_health(body.get('health_factor'))}{also}{end}"
+    health = _health(body.get("health_factor")) + also
+    if body["change"] == "opened":
+        return f"episode {body['episode']} begins{health}"
+    if body["change"] == "closed":
+        return f"episode {body['episode']} ends: {body.get('outcome', 'over')}{health}"
+    return f"{body['change']} {_side(body)}{health}"
+
+
+def _side(body: Body) -> str:
+    """Return the tier that was entered, or which was left for which."""
+    if body["change"] == "entered":
+        return f"{body['tier']} (from {body['before']})"
+    return f"{body['before']} for {body['tier']}"
 
 
 def _call(body: Body) -> str:

@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import json
+import os
+import random
 import re
 import sqlite3
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +47,33 @@ DAY = (
     Hour({"WETH": 2_100}),
 )
 """Three hours apart."""
-STEP_SECONDS = 3 * 3_600
+DAY_SECONDS = 86_400
+STARTS = {"WETH": 3_000, "WBTC": 60_000, "LINK": 15}
+
+
+def long_day(steps, seed):
+    """A day of so many steps at random: walking prices, dear gas, pauses, pools left behind."""
+    chance, prices, day = random.Random(seed), dict(STARTS), []  # noqa: S311 - no secret
+    for _ in range(steps):
+        moved = chance.sample(sorted(STARTS), chance.randint(1, 3))
+        for symbol in moved:
+            step = 1 + chance.gauss(-0.004, 0.02)
+            floor, roof = STARTS[symbol] * 0.6, STARTS[symbol] * 1.05
+            prices[symbol] = max(1, round(min(max(prices[symbol] * step, floor), roof)))
+        day.append(
+            Hour(
+                {symbol: prices[symbol] for symbol in moved},
+                pools=chance.random() < 0.7,
+                gas=chance.choice([1, 1, 1, 30, 900, 4_000]),
+                paused=chance.choice(["", "", "", "", "WETH", "USDC"]),
+            )
+        )
+    return tuple(day)
+
+
+STEPS = int(os.environ.get("REPLAY_DAY_STEPS", "0"))
+"""How many steps at random instead of ``DAY``; ``scripts/replay_day`` sets it."""
+SEED = int(os.environ.get("REPLAY_DAY_SEED", "1"))
 
 
 AMOUNT = re.compile(r'"action":"liquidate"')
@@ -57,7 +86,7 @@ def lived(keeper, day, *arguments):
     devnet, node = keeper.devnet, keeper.devnet.node
     with keeper.running(*arguments) as running:
         for hour in day:
-            devnet.pass_time(STEP_SECONDS)
+            devnet.pass_time(DAY_SECONDS // len(day))
             if hour.paused:
                 token = devnet.tokens[hour.paused].address
                 devnet.aave.configurator.send("setReservePause", token, ON)
@@ -92,7 +121,7 @@ def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path):
     """Two protocols, live: profits, dust, dry pools and what was on its way; no node is asked."""
     keeper = configured(tmp_path / "keeper", together.devnet, *together.worlds)
 
-    lived(keeper, DAY)
+    lived(keeper, long_day(STEPS, SEED) if STEPS else DAY)
 
     verified = keeper.command("audit", "verify")
     assert verified.code == 0, verified.out
@@ -104,6 +133,7 @@ def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path):
     replayed = keeper.command("replay", "--all", "--json", "--set", NOBODY)
     assert replayed.code == 0, replayed.out[:2_000] + replayed.err
     found = replayed.document["decisions"]
+    sys.stderr.write(f"{len(found)} decisions replayed: {dict(reasons)}\n")
     assert [one for one in found if not one["same"]] == []
     assert len(found) == len(stored)
     differing = otherwise(keeper.folder / "keeper.sqlite")

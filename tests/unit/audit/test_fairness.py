@@ -53,7 +53,7 @@ def test_a_call_before_the_breach_is_notice():
     (breach,) = watched(
         entry("call", 1, kind="called"),
         entry("call", 2, kind="reminder"),
-        entry("episode", 4, before="urgent", after="liquidatable"),
+        entry("episode", 4, before="urgent", tier="liquidatable", change="entered"),
         decision(4, action="liquidate", reason="profitable"),
     )
 
@@ -63,11 +63,11 @@ def test_a_call_before_the_breach_is_notice():
 def test_a_breach_ends_when_the_account_leaves_the_line():
     """The next one has times of its own, and a new episode a call of its own."""
     breaches = watched(
-        entry("episode", 1, before="healthy", after="liquidatable"),
+        entry("episode", 1, before="healthy", tier="liquidatable", change="entered"),
         entry("call", 2, kind="called"),
-        entry("episode", 3, before="liquidatable", after="urgent"),
-        entry("episode", 4, before="urgent", after="healthy", closed="cured"),
-        entry("episode", 8, before="healthy", after="liquidatable"),
+        entry("episode", 3, before="liquidatable", tier="urgent", change="left"),
+        entry("episode", 4, before="urgent", tier="healthy", change="closed"),
+        entry("episode", 8, before="healthy", tier="liquidatable", change="entered"),
         decision(9),
     )
 

@@ -48,13 +48,19 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
         ),
         (
             "episode",
-            {"before": "watch", "after": "call", **HEALTH},
-            "from watch to call, health 1.0900, 1.0000 with the spike guard",
+            {"change": "entered", "before": "watch", "tier": "call", **HEALTH},
+            "entered call (from watch), health 1.0900, 1.0000 with the spike guard",
         ),
         (
             "episode",
-            {"before": "call", "after": "healthy", "health_factor": None, "closed": "cured"},
-            "from call to healthy; the episode ended: cured",
+            {"change": "left", "before": "call", "tier": "healthy", "health_factor": None},
+            "left call for healthy  (entry",
+        ),
+        ("episode", {"change": "opened", "episode": 2}, "episode 2 begins"),
+        (
+            "episode",
+            {"change": "closed", "episode": 2, "outcome": "cured"},
+            "episode 2 ends: cured",
         ),
         (
             "call",
