@@ -54,7 +54,8 @@ def plain(value: object, parts: Documents | None = None) -> object:
         return inner if parts is None else _put(inner, parts)
     if value is None or isinstance(value, (str, bool, int, bytes)):
         return _one(value)
-    names = _names(type(value))
+    kind: type = type(value)
+    names = _names(kind)
     if names is not None:
         return {name: plain(getattr(value, name), parts) for name in names}
     return _several(value, parts)
