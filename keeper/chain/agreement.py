@@ -6,7 +6,7 @@ only the highest height that two endpoints both spoke of counts.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +15,7 @@ from keeper.domain.units import BlockHash
 
 REMEMBERED: Final = 256
 """Heights remembered of each endpoint."""
-HELD_SECONDS: Final = 120.0
+HELD_SECONDS: Final = 30.0
 """A contradiction that nobody met again for so long is over: what it was about is past."""
 
 
@@ -96,15 +96,21 @@ class Disagreements:
         if found is not None:
             self.told(Disagreement(what=what, detail=found[0], over=True))
 
-    def reasons(self, kinds: Collection[str] = ()) -> Sequence[str]:
-        """Return what stands, one line each; of some ``kinds`` only, if there are any."""
+    def lasting(self) -> Sequence[str]:
+        """Return what stands until it is settled: asking again would not help."""
+        return [
+            _line(what, detail) for (what, _), (detail, ends) in self._standing.items() if not ends
+        ]
+
+    def reasons(self) -> Sequence[str]:
+        """Return what stands, one line each."""
         now = self.clock()
         for what, about in [
             key for key, (_, ends) in self._standing.items() if ends is not None and ends <= now
         ]:
             self.settled(what, about)
-        return [
-            f"endpoints disagree on {what}: {detail}"
-            for (what, _), (detail, _) in self._standing.items()
-            if not kinds or what in kinds
-        ]
+        return [_line(what, detail) for (what, _), (detail, _) in self._standing.items()]
+
+
+def _line(what: str, detail: str) -> str:
+    return f"endpoints disagree on {what}: {detail}"

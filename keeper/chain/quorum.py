@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from keeper.chain import fields
 from keeper.chain.fields import Json
-from keeper.chain.pool import FINALIZED, HEAD, QUORUM
+from keeper.chain.pool import HEAD, QUORUM
 from keeper.chain.reader import NodeReader
 from keeper.chain.records import Receipt
 from keeper.domain.errors import ChainError, EndpointsDisagree, RpcUnavailable, SnapshotReorged
@@ -129,7 +129,7 @@ class Quorum:
 
     def _refuse_contradictions(self) -> None:
         """Raise EndpointsDisagree where the endpoints are known to be on different chains."""
-        reasons = self._pool.disagreements.reasons((HEAD, FINALIZED))
+        reasons = self._pool.disagreements.lasting()
         if reasons:
             raise EndpointsDisagree("; ".join(reasons))
 
