@@ -1,5 +1,5 @@
 """
-Build the executor: ``python -m contracts.build`` writes ``contracts/abi``, ``--check`` compares.
+Build our contracts: ``python -m contracts.build`` writes ``contracts/abi``, ``--check`` compares.
 
 One source, two builds: what lives for one call is in transient storage, or in storage
 slots for chains without it. The library ``slots/Slots.sol`` is remapped accordingly.
@@ -7,6 +7,7 @@ slots for chains without it. The library ``slots/Slots.sol`` is remapped accordi
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,14 @@ from keeper.domain.errors import KeeperError
 
 CONTRACTS: Final = Path(__file__).resolve().parent
 SOLC_VERSION: Final = "0.8.27"
+_IMPORT: Final = re.compile(r'^import \{[^}]*\} from "([^"]+)";', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One way to compile the executor: the artifact's name, the slots, the EVM it may use."""
+    """One way to compile a contract: the artifact's name, the slots, the EVM it may use."""
 
+    contract: str
     name: str
     slots: str
     evm_version: str
@@ -45,9 +48,26 @@ class Build:
 
 
 BUILDS: Final = (
-    Build(name="LiquidationExecutor", slots="transient", evm_version="cancun"),
-    Build(name="LiquidationExecutorStorage", slots="storage", evm_version="paris"),
+    Build(
+        contract="LiquidationExecutor",
+        name="LiquidationExecutor",
+        slots="transient",
+        evm_version="cancun",
+    ),
+    Build(
+        contract="LiquidationExecutor",
+        name="LiquidationExecutorStorage",
+        slots="storage",
+        evm_version="paris",
+    ),
 )
+"""The executor's."""
+
+VAULT_BUILDS: Final = (
+    Build(contract="CureVault", name="CureVault", slots="transient", evm_version="cancun"),
+    Build(contract="CureVault", name="CureVaultStorage", slots="storage", evm_version="paris"),
+)
+"""The vault's."""
 
 
 def compiled(build: Build) -> dict[str, Any]:
@@ -57,16 +77,12 @@ def compiled(build: Build) -> dict[str, Any]:
     Raises:
         EnvironmentFault: the sources do not compile, or the compiler could not be fetched.
     """
-    sources = {
-        str(path.relative_to(CONTRACTS)): path
-        for path in sorted((CONTRACTS / "src").rglob("*.sol"))
-        if "slots" not in path.parts or build.slots in path.parts
-    }
+    source = f"src/{build.contract}.sol"
+    sources = {str(path.relative_to(CONTRACTS)): path for path in _needed(build, source)}
     outputs = {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}}
-    source = "src/LiquidationExecutor.sol"
     contract = compile_solidity(sources, settings=build.settings | {"outputSelection": outputs})[
         source
-    ]["LiquidationExecutor"]
+    ][build.contract]
     return {
         "contractName": build.name,
         "source": f"contracts/{source}",
@@ -77,13 +93,27 @@ def compiled(build: Build) -> dict[str, Any]:
     }
 
 
+def _needed(build: Build, source: str) -> list[Path]:
+    """Return a source and all that it imports, in order."""
+    found, open_ = set[Path](), [CONTRACTS / source]
+    while open_:
+        path = open_.pop()
+        if path not in found:
+            found.add(path)
+            for name in _IMPORT.findall(path.read_text()):
+                slots = CONTRACTS / "src" / "slots" / build.slots / name.removeprefix("slots/")
+                plain = (path.parent / name).resolve()
+                open_.append(slots if name.startswith("slots/") else plain)
+    return sorted(found)
+
+
 def main() -> int:
     """Write the artifacts, or with ``--check`` say which are not what the sources give."""
-    parser = argparse.ArgumentParser(description="Build the executor's ABI and bytecode.")
+    parser = argparse.ArgumentParser(description="Build our contracts' ABI and bytecode.")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     check = parser.parse_args().check
     stale = []
-    for build in BUILDS:
+    for build in BUILDS + VAULT_BUILDS:
         try:
             text = json.dumps(compiled(build), indent=1) + "\n"
         except KeeperError as error:

@@ -11,7 +11,7 @@ NO_REASON: Final = "reverted without a reason"
 MAX_REASON: Final = 240
 """Characters of a reason; what is longer ends in an ellipsis."""
 
-_ABIS: Final = ("LiquidationExecutor", "AaveV3Errors")
+_ABIS: Final = ("LiquidationExecutor", "CureVault", "AaveV3Errors")
 _NESTING: Final = 3
 _SHOWN_BYTES: Final = 32
 
@@ -21,7 +21,7 @@ def failure_reason(revert_data: bytes) -> str:
     Return why a call reverted, in one printable line; never raises, never empty.
 
     Knows ``Error(string)`` (words, or error numbers as text), ``Panic``, the
-    executor's own errors (those of several steps are listed in order) and those of
+    executor's and the vault's own errors (those of several steps are listed in order) and those of
     Aave 3.4 and later; of any other it shows the selector.
     """
     return _shortened(_reason(revert_data[: 1 << 16], _NESTING))

@@ -23,6 +23,12 @@ interface IAaveV3Pool {
         bool receiveAToken
     ) external;
 
+    function supply(address asset, uint256 amount, address onBehalfOf, uint16 referralCode) external;
+
+    function repay(address asset, uint256 amount, uint256 interestRateMode, address onBehalfOf)
+        external
+        returns (uint256 repaid);
+
     function flashLoanSimple(
         address receiverAddress,
         address asset,

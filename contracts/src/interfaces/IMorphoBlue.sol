@@ -39,6 +39,21 @@ interface IMorphoBlue {
         bytes memory data
     ) external returns (uint256 seized, uint256 repaid);
 
+    function supplyCollateral(
+        MarketParams memory marketParams,
+        uint256 assets,
+        address onBehalf,
+        bytes memory data
+    ) external;
+
+    function repay(
+        MarketParams memory marketParams,
+        uint256 assets,
+        uint256 shares,
+        address onBehalf,
+        bytes memory data
+    ) external returns (uint256 repaidAssets, uint256 repaidShares);
+
     function flashLoan(address token, uint256 assets, bytes calldata data) external;
 }
 
