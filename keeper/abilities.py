@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from numpy.typing import NDArray
 
 from keeper.domain.account import AccountHealth
-from keeper.domain.advice import Advice
+from keeper.domain.advice import Advice, Cure
+from keeper.domain.cure import CureStep
 from keeper.domain.exposure import Exposure
 from keeper.domain.parity import Difference, ParityNews
 from keeper.domain.reads import Call, CallResult
@@ -173,4 +174,13 @@ class HasDoubts(Protocol):
     @property
     def doubts(self) -> Mapping[Address, str]:
         """The accounts in doubt, with why."""
+        ...
+
+
+@runtime_checkable
+class TakesCures(Advises, Protocol):
+    """A snapshot that can have its cures done by the vault."""
+
+    def cure_step(self, account: Address, cure: Cure) -> CureStep:
+        """Return a cure in the vault's words."""
         ...

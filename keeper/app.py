@@ -50,8 +50,9 @@ from keeper.storage.paper import PaperLedger
 from keeper.storage.places import file_of
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
+from keeper.treatment import curing_of, somebody, vault_calls, vault_runs
 from keeper.version import code_version
-from keeper.wallet import an_operator, hot_address, in_flight_limit, is_operator
+from keeper.wallet import in_flight_limit, is_operator
 from keeper.watching import watch_of, watched
 from keeper.wiring import FORMS
 from keeper.witness import witnessed
@@ -136,6 +137,7 @@ async def run_session(
             )
             if watching is not None:
                 watching.outbox = look
+        node.cures = await curing_of(session, parts.submitter, emit, parts.journal)
         bound = stall_bound(session.settings, own_clock=own_clock)
         await stalling.unless_stalled(node.run(options.blocks), bound)
 
@@ -178,7 +180,8 @@ async def _parts(
         submitter = PaperSubmitter(ledger=ledger, emit=emit)
         stack.push_async_callback(_tell_paper, ledger, emit)
     else:
-        again = Repeats(simulators=_by_executor(session, simulators))
+        runs = {**_by_executor(session, simulators), **vault_runs(session, signer.address)}
+        again = Repeats(simulators=runs)
         live = await live_submitter(session, signer, fees, journal, emit, rehearse=again)
         await stack.enter_async_context(
             listening(socket_path(journal.path), live, journal.record_control)
@@ -245,6 +248,7 @@ async def _tell_paper(ledger: PaperLedger, emit: Emit) -> None:
         {
             "event": "paper_total",
             "liquidations": totals.liquidations,
+            "cures": totals.cures,
             "net_profit_wei": str(totals.net_profit),
             "gas_cost_wei": str(totals.gas_cost),
         }
@@ -324,7 +328,7 @@ async def _simulators(
                 " or run with --observe",
             )
         if executor is not None and executor not in made:
-            sender = operator or await _somebody(session, executor)
+            sender = operator or await somebody(session, executor)
             made[executor] = _executor_simulator(session, executor, sender)
     return {one.key: made[session.executor_of(one.key)] for one in session.markets}
 
@@ -334,16 +338,6 @@ def _by_executor(
 ) -> Mapping[Address, Simulator]:
     found = ((session.executor_of(market), one) for market, one in simulators.items())
     return {executor: one for executor, one in found if executor is not None}
-
-
-async def _somebody(session: Session, executor: Address) -> Address:
-    """Return the configured key's account, or another operator of the executor."""
-    reader, head = session.reader, await session.reader.head()
-    own = hot_address(session.settings)
-    if own is not None and await is_operator(reader, executor, own, head):
-        return own
-    since = min(one.from_block for one in session.markets)
-    return await an_operator(reader, executor, since, head)
 
 
 def _executor_simulator(session: Session, executor: Address, operator: Address) -> Simulator:
@@ -369,6 +363,7 @@ async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigne
         targets=frozenset(one for one in executors if one is not None),
         selector=selector(LIQUIDATE_SIGNATURE),
         max_fee=fee_policy(session.settings).max_fee,
+        others=vault_calls(session.settings),
     )
     signer = LocalSigner(key, session.settings.chain.id, mandate)
     for executor in mandate.targets:

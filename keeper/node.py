@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from keeper.abilities import ReportsParity
+from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
 from keeper.domain.errors import (
     BreakerOpen,
@@ -17,6 +18,8 @@ from keeper.domain.errors import (
     SubmissionError,
 )
 from keeper.domain.head import Head
+from keeper.domain.parity import Subject
+from keeper.domain.plan import Batch
 from keeper.domain.units import Address, MarketKey
 from keeper.execution.failpoints import reached
 from keeper.latest import Latest
@@ -38,6 +41,9 @@ log = logging.getLogger(__name__)
 Decide = Callable[[Head, Sequence[MarketSnapshot], InFlight], Awaitable[Decided]]
 """The pipeline, with what it needs bound to it."""
 
+StandingOf = Callable[[Subject], tuple[str, int] | None]
+"""The tier that an account's margin call is in, and the number of its episode."""
+
 
 @runtime_checkable
 class HoldsBack(Protocol):
@@ -46,6 +52,24 @@ class HoldsBack(Protocol):
     @property
     def held(self) -> str:
         """Why a limit holds batches, or held some of the last ones; empty where none does."""
+        ...
+
+
+class Cures(Protocol):
+    """Makes the transactions that cure accounts with the operator's money."""
+
+    async def batches(
+        self,
+        head: Head,
+        snapshots: Sequence[MarketSnapshot],
+        in_flight: InFlight,
+        standing_of: StandingOf,
+    ) -> list[Batch]:
+        """Return the block's cures; ChainError where the chain cannot be read."""
+        ...
+
+    def still_needs(self, health: AccountHealth) -> bool:
+        """Whether a cure that is on its way still is one."""
         ...
 
 
@@ -68,6 +92,8 @@ class Node:
     drain_seconds: float = 60.0
     quiet_seconds: float = 30.0
     watch: Watch = field(default_factory=Unwatched)
+    cures: Cures | None = None
+    standing_of: StandingOf = lambda _: None
     _told: dict[tuple[str, str], object] = field(default_factory=dict)
     _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
     _unkept: JournalError | None = None
@@ -147,7 +173,8 @@ class Node:
             sent_before = bool(self.submitter.in_flight())
             if sent_before:
                 await self._look_after(head, snapshots)
-            result = await self._decided(head, snapshots)
+            cures = await self._cured(head, snapshots)
+            result = await self._decided(head, snapshots, cures)
             self.watch.passed(Stage.DECIDED, head)
             reached("K1")
         except ChainError as error:
@@ -201,7 +228,10 @@ class Node:
             if snapshot is None:
                 return True
             health = snapshot.account(account)
-            return health is not None and (health.liquidatable or bool(health.unpriced))
+            if health is None:
+                return False
+            cured = self.cures is not None and self.cures.still_needs(health)
+            return health.liquidatable or bool(health.unpriced) or cured
 
         try:
             await self.submitter.follow(head, still_unhealthy)
@@ -210,10 +240,26 @@ class Node:
                 self._unkept = error
             log.warning("follow_failed block=%d code=%s reason=%s", head.number, error.code, error)
 
-    async def _decided(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Decided:
+    async def _cured(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> list[Batch]:
+        if self.cures is None:
+            return []
+        in_flight = self.submitter.in_flight()
+        try:
+            return await self.cures.batches(head, snapshots, in_flight, self.standing_of)
+        except (ChainError, JournalError) as error:
+            log.warning("no_cures block=%d code=%s reason=%s", head.number, error.code, error)
+            return []
+
+    async def _decided(
+        self, head: Head, snapshots: Sequence[MarketSnapshot], cures: Sequence[Batch]
+    ) -> Decided:
+        """Decide about everybody but those who are cured: nobody is liquidated meanwhile."""
         if self.decide is None:
             return Decided(head=head)
-        return await self.decide(head, snapshots, self.submitter.in_flight())
+        cured = {(plan.market, plan.account) for batch in cures for plan in batch.plans}
+        result = await self.decide(head, snapshots, self.submitter.in_flight() | cured)
+        result.batches = [*cures, *result.batches]
+        return result
 
     async def _submitted(self, result: Decided) -> None:
         """Hand the batches over; what could not leave becomes a skip with its reason."""

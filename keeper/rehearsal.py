@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from keeper.domain.decision import Skip
 from keeper.domain.head import Head
@@ -148,11 +149,18 @@ def with_data_gas(batch: Batch, data: DataFee) -> Batch:
     return replace(batch, gas_limit=limit)
 
 
+class Runs(Protocol):
+    """Runs transactions without sending them."""
+
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        """Run the batches one after the other on top of ``head`` and return what they did."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeats:
-    """Runs transactions that were signed once more; ``simulators`` are by executor."""
+    """Runs transactions that were signed once more; ``simulators`` are by what they call."""
 
-    simulators: Mapping[Address, Simulator]
+    simulators: Mapping[Address, Runs]
 
     async def __call__(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
         """

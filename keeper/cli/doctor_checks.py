@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from keeper.cli import executor_work, key_work
+from keeper.cli import executor_work, key_work, vault_work
 from keeper.cli.doctor_endpoints import endpoints
 from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.cli.here import Here, here, wallet_key
@@ -112,6 +112,7 @@ async def _on_chain(place: Here) -> list[Finding]:
     found += of_wallet
     if readable:
         found += await _executors(place, wallet)
+        found += await _vault(place, wallet)
     return found
 
 
@@ -153,6 +154,13 @@ async def _wallet(place: Here) -> tuple[Address | None, list[Finding]]:
         return address, await key_work.findings(place, address)
     except KeeperError as error:
         return None, [failed("key", error)]
+
+
+async def _vault(place: Here, wallet: Address | None) -> list[Finding]:
+    try:
+        return await vault_work.findings(place, place.settings, wallet)
+    except KeeperError as error:
+        return [failed("vault", error)]
 
 
 async def _executors(place: Here, wallet: Address | None) -> list[Finding]:

@@ -59,6 +59,9 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
     "executor": CommandSpec(
         target="keeper.cli.executor:app", help="The on-chain executor: deploy, check, sweep."
     ),
+    "vault": CommandSpec(
+        target="keeper.cli.vault:app", help="The vault that cures are paid from: deploy, check."
+    ),
     "key": CommandSpec(target="keeper.cli.key:app", help="The hot key: new, import, check."),
     "config": CommandSpec(
         target="keeper.cli.settings:app", help="Effective settings: show, check."

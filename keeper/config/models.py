@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from keeper.config.curing import Cure
 from keeper.config.listening import HostText, ListenText, is_loopback, listen_address
 from keeper.config.notifying import Notify
 from keeper.config.section import Plugged, Section
@@ -264,6 +265,7 @@ class Settings(Section):
     log: Log = Log()
     observe: Observe = Observe()
     notify: Notify = Notify()
+    cure: Cure = Cure()
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -292,6 +294,8 @@ class Settings(Section):
                     hint=f"{taken[one.address]} and {setting} are different contracts",
                 )
             taken[one.address] = setting
+        if self.cure.vault in taken:
+            refuse(f"cure.vault is the address of {taken[self.cure.vault]}")
         return self
 
     def executor_of(self, market: Market) -> Executor | None:

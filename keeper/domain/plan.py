@@ -10,6 +10,7 @@ from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, 
 _NO_GAS: Final = Gas(0)
 _NOTHING: Final = TokenUnits(0)
 _NO_FEE: Final = Wei(0)
+_NO_SUBSIDY: Final = Wei(0)
 
 
 class FundingKind(enum.StrEnum):
@@ -17,6 +18,7 @@ class FundingKind(enum.StrEnum):
 
     FLASH_LOAN = "flash_loan"  # a lender of the spend token; its kind and address say which
     CALLBACK = "callback"  # nobody: the protocol takes the repayment after it paid out
+    VAULT = "vault"  # the operator's own money: it is a cure, and nothing comes back
     FLASH_SWAP = "flash_swap"  # the route's own last pool pays first and is paid in collateral
 
 
@@ -54,6 +56,8 @@ class Plan:
     write off with it, in the spend token (see ``Outcome``). ``data_fee`` is its share of
     what a rollup takes for publishing the transaction; the net profit is less that too.
     ``native_usd_e8`` is the native coin's price in 1e-8 US dollars, 0 where unknown.
+    ``subsidy`` is what it may lose, at most, in wei; ``episode`` is the margin call's that a
+    cure answers.
     """
 
     market: MarketKey
@@ -80,7 +84,14 @@ class Plan:
     bad_debt: TokenUnits = _NOTHING
     data_fee: Wei = _NO_FEE
     native_usd_e8: int = 0
+    subsidy: Wei = _NO_SUBSIDY
+    episode: int = 0
     alternatives: tuple[str, ...] = ()
+
+    @property
+    def is_cure(self) -> bool:
+        """Whether it spends the vault's money for the account, and liquidates nothing."""
+        return self.funding.kind is FundingKind.VAULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

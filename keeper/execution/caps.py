@@ -12,7 +12,7 @@ from typing import Final
 from keeper.domain.plan import Plan
 from keeper.domain.submission import AttemptKind, Submission
 from keeper.domain.units import Gas, Wei
-from keeper.execution.fees import FeePolicy, plan_surplus
+from keeper.execution.fees import FeePolicy, plan_profit, plan_surplus
 
 CANCEL_GAS: Final = Gas(21_000)
 """What a transfer of nothing to oneself takes."""
@@ -57,7 +57,7 @@ def stake(submission: Submission, earning: Sequence[Plan]) -> Stake:
         gas=sum(plan.gas for plan in batch.plans),
         gas_limit=batch.gas_limit,
         surplus=sum(plan_surplus(plan) for plan in earning),
-        profit=sum(max(0, plan.gross_profit_wei - plan.data_fee) for plan in earning),
+        profit=sum(plan_profit(plan) for plan in earning),
         max_fee=max_fee,
     )
 

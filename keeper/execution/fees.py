@@ -98,13 +98,19 @@ def plan_surplus(plan: Plan) -> Wei:
     Return what of a plan's profit may go into gas, in wei, rounded down.
 
     The executor's minimum covers the gas at the plan's price and the least net
-    profit; what it holds beyond the gas is the profit that has to stay.
+    profit; what it holds beyond the gas is the profit that has to stay. A subsidy is
+    there to be spent.
     """
     if plan.gross_profit <= 0:
-        return Wei(0)
+        return Wei(max(0, plan.subsidy - plan.data_fee))
     enforced = mul_div_ceil(plan.min_profit, plan.gross_profit_wei, plan.gross_profit)
     kept = max(0, enforced - plan.gas * plan.gas_price - plan.data_fee)
-    return Wei(max(0, plan.gross_profit_wei - plan.data_fee - kept))
+    return Wei(max(0, plan.gross_profit_wei - plan.data_fee - kept) + plan.subsidy)
+
+
+def plan_profit(plan: Plan) -> Wei:
+    """Return all that a plan's gas may cost without a loss, or with no more than its subsidy."""
+    return Wei(max(0, max(0, plan.gross_profit_wei) + plan.subsidy - plan.data_fee))
 
 
 def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = None) -> Wei:
@@ -118,7 +124,7 @@ def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = No
     earning = batch.plans if earning is None else earning
     gas = sum(plan.gas for plan in batch.plans)
     surplus = sum(plan_surplus(plan) for plan in earning)
-    profit = sum(max(0, plan.gross_profit_wei - plan.data_fee) for plan in earning)
+    profit = sum(plan_profit(plan) for plan in earning)
     return Wei(min(policy.max_fee, surplus // max(gas, 1), profit // max(batch.gas_limit, 1)))
 
 

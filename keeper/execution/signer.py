@@ -76,19 +76,24 @@ class Mandate:
     """
     What a node's signer may sign, whatever it is asked: it does not trust the rest.
 
-    Calls of ``selector`` on ``targets``, and transfers of nothing to the account itself;
-    never dearer than ``max_fee`` per unit of gas.
+    Calls of ``selector`` on ``targets``, of exactly one more function of each of ``others``, and
+    transfers of nothing to the account itself; never dearer than ``max_fee`` per unit of gas.
     """
 
     targets: frozenset[Address]
     selector: bytes
     max_fee: Wei
+    others: frozenset[tuple[Address, bytes]] = frozenset()
 
     def refusal(self, wanted: Unsigned, own: Address) -> str:
         """Return why this is not to be signed; empty where it may be."""
         empty = wanted.to == own and not wanted.calldata
         called = wanted.to in self.targets and wanted.calldata.startswith(self.selector)
-        if not (empty or called):
+        other = any(
+            wanted.to == target and wanted.calldata.startswith(function)
+            for target, function in self.others
+        )
+        if not (empty or called or other):
             return f"a transaction to {wanted.to or 'nobody'} is none that this node sends"
         if wanted.gas_limit > MAX_TRANSACTION_GAS:
             return f"{wanted.gas_limit} gas is more than a transaction may have"

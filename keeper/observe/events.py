@@ -1,9 +1,11 @@
 """What `keeper run --json` prints: one event, one object, amounts as decimal strings."""
 
+from keeper.domain.cure import CureOrder, CureRefusal
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
-from keeper.domain.parity import ParityNews
+from keeper.domain.parity import ParityNews, Subject
 from keeper.domain.plan import Plan
+from keeper.domain.units import Wei
 
 Event = dict[str, object]
 
@@ -65,6 +67,41 @@ def parity_event(news: ParityNews, head: Head) -> Event:
         "what": found.what,
         "ours": found.ours,
         "theirs": found.theirs,
+        **_block(head),
+    }
+
+
+def cure_event(
+    head: Head,
+    subject: Subject,
+    tier: str,
+    found: CureOrder | CureRefusal,
+    *,
+    action: str = "cure",
+    gas_cost: Wei | None = None,
+) -> Event:
+    """Return the event of a listed account that reached its tier: what is done, or why nothing."""
+    market, account = subject
+    told: Event = {"event": "cure", "market": market, "account": account, "tier": tier}
+    if isinstance(found, CureRefusal):
+        return {
+            **told,
+            "action": "skip",
+            "reason": str(found.reason),
+            "detail": found.detail,
+            **_block(head),
+        }
+    cure = found.cure
+    return {
+        **told,
+        "action": action,
+        "episode": found.episode,
+        "kind": str(cure.kind),
+        "token": cure.token,
+        "amount": str(cure.amount),
+        "value": str(cure.value),
+        "target": str(found.target),
+        "gas_cost_wei": None if gas_cost is None else str(gas_cost),
         **_block(head),
     }
 

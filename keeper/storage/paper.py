@@ -9,15 +9,16 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Plan
 from keeper.domain.units import Wei
 from keeper.storage.database import Database
-from keeper.storage.documents import plan_document
+from keeper.storage.documents import plan_document, plan_from
 from keeper.storage.schema import paper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperTotals:
-    """Everything the ledger holds, summed: liquidations, net profit and gas in wei."""
+    """Everything the ledger holds, summed: how many, net profit and gas in wei."""
 
     liquidations: int
+    cures: int
     net_profit: Wei
     gas_cost: Wei
 
@@ -39,9 +40,12 @@ class PaperLedger:
 
 def paper_totals(connection: Connection) -> PaperTotals:
     """Return the sums, exact."""
-    rows = connection.execute(select(paper.c.net_profit, paper.c.gas, paper.c.gas_price)).all()
+    columns = (paper.c.net_profit, paper.c.gas, paper.c.gas_price, paper.c.plan)
+    rows = connection.execute(select(*columns)).all()
+    cures = sum(plan_from(row.plan).is_cure for row in rows)
     return PaperTotals(
-        liquidations=len(rows),
+        liquidations=len(rows) - cures,
+        cures=cures,
         net_profit=Wei(sum(row.net_profit for row in rows)),
         gas_cost=Wei(sum(row.gas * row.gas_price for row in rows)),
     )

@@ -14,6 +14,7 @@ from keeper.protocols.aave_v3.adapter import Options, build
 from tests.chain.conftest import undone
 from tests.chain.morpho_world import loaded, running_world, snapshots
 from tests.chain.worlds_unseen import unseen_market
+from tests.support.history import history_of
 from tests.support.undoing import undo
 
 DAY = 86_400
@@ -26,7 +27,7 @@ async def aave_snapshot(devnet, reader):
     )
     head = await reader.head()
     await made.discover(head)
-    logs = await reader.logs_between(made.history_filter, 0, head.number)
+    logs = await history_of(reader, made.history_filter, 0, head.number)
     await made.load(head, made.borrowers(logs))
     results = await reader.aggregate(made.calls(head), Basis(block_hash=head.hash))
     return made.apply(head, results)[0]

@@ -1,8 +1,10 @@
-"""The executor's step for a liquidation."""
+"""The executor's step for a liquidation, and the vault's for a cure."""
 
 from typing import Final
 
 from keeper.chain.abi import encoded
+from keeper.domain.advice import Cure, CureKind
+from keeper.domain.cure import CureStep
 from keeper.domain.opportunity import ExecutorStep
 from keeper.domain.units import Address, TokenUnits
 
@@ -14,3 +16,22 @@ def liquidation_step(pool: Address, borrower: Address, debt_to_cover: TokenUnits
     """Return the step: ``abi.encode(address pool, address borrower, uint256 debtToCover)``."""
     data = encoded(("address", "address", "uint256"), (pool, borrower, debt_to_cover))
     return ExecutorStep(module=EXECUTOR_MODULE, data=data)
+
+
+VAULT_SUPPLY: Final = 1
+VAULT_REPAY: Final = 2
+"""The vault's numbers of its Aave v3 cures."""
+
+STABLE_RATE: Final = 1
+VARIABLE_RATE: Final = 2
+"""Interest rate modes. Source: ``DataTypes.InterestRateMode``."""
+
+
+def cure_step(pool: Address, borrower: Address, cure: Cure) -> CureStep:
+    """Return the cure: ``abi.encode(address pool, address borrower, uint256 rateMode)``."""
+    mode = STABLE_RATE if cure.stable_rate else VARIABLE_RATE
+    return CureStep(
+        place=encoded(("address",), (pool,)),
+        kind=VAULT_REPAY if cure.kind is CureKind.REPAY_DEBT else VAULT_SUPPLY,
+        data=encoded(("address", "address", "uint256"), (pool, borrower, mode)),
+    )

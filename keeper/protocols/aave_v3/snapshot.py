@@ -12,7 +12,8 @@ from keeper.chain.listed import Accounts
 from keeper.columns.view import View
 from keeper.columns.words import Rows
 from keeper.domain.account import AccountHealth, Balance
-from keeper.domain.advice import Advice
+from keeper.domain.advice import Advice, Cure
+from keeper.domain.cure import CureStep
 from keeper.domain.decision import SkipReason
 from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
@@ -25,6 +26,7 @@ from keeper.domain.value import TokenPrice
 from keeper.protocols.aave_v3 import parity, rules, screen
 from keeper.protocols.aave_v3.accounts import borrowers, decoded
 from keeper.protocols.aave_v3.advice import advised
+from keeper.protocols.aave_v3.calls import cure_step
 from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.facts import facts
 from keeper.protocols.aave_v3.lenders import flash_lender
@@ -249,6 +251,10 @@ class AaveSnapshot:
             except (Unpriced, Unread) as reason:
                 why = f"the account cannot be valued: {reason}"
         return Advice(target=target, holds_until=moment, impossible=(why,))
+
+    def cure_step(self, account: Address, cure: Cure) -> CureStep:
+        """Return a cure in the vault's words."""
+        return cure_step(self.pool.structure.pool, account, cure)
 
     def _position(self, account: Address) -> Position | None:
         kept = self.borrowers.get(account)

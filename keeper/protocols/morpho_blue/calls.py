@@ -1,8 +1,12 @@
-"""The executor's step for a liquidation."""
+"""The executor's step for a liquidation, and the vault's for a cure."""
 
 from typing import Final
 
+from eth_hash.auto import keccak
+
 from keeper.chain.abi import encoded
+from keeper.domain.advice import Cure, CureKind
+from keeper.domain.cure import CureStep
 from keeper.domain.opportunity import ExecutorStep
 from keeper.domain.units import Address
 from keeper.protocols.morpho_blue.model import PARAMS_TYPE, Params
@@ -25,3 +29,22 @@ def liquidation_step(
         (morpho, params.values, borrower, seized, repaid_shares),
     )
     return ExecutorStep(module=EXECUTOR_MODULE, data=data)
+
+
+VAULT_SUPPLY: Final = 3
+VAULT_REPAY: Final = 4
+"""The vault's numbers of its Morpho Blue cures."""
+
+
+def cure_step(morpho: Address, params: Params, borrower: Address, cure: Cure) -> CureStep:
+    """
+    Return the cure: ``abi.encode(address morpho, MarketParams, address borrower)``.
+
+    The vault's place is ``keccak256(abi.encode(morpho, market id))``.
+    """
+    market = bytes.fromhex(params.id[2:])
+    return CureStep(
+        place=keccak(encoded(("address", "bytes32"), (morpho, market))),
+        kind=VAULT_REPAY if cure.kind is CureKind.REPAY_DEBT else VAULT_SUPPLY,
+        data=encoded(("address", PARAMS_TYPE, "address"), (morpho, params.values, borrower)),
+    )

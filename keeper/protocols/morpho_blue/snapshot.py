@@ -12,7 +12,8 @@ from keeper.chain.listed import Accounts
 from keeper.columns.view import View
 from keeper.columns.words import Rows
 from keeper.domain.account import AccountHealth, Balance
-from keeper.domain.advice import Advice
+from keeper.domain.advice import Advice, Cure
+from keeper.domain.cure import CureStep
 from keeper.domain.decision import SkipReason
 from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
@@ -37,6 +38,7 @@ from keeper.domain.value import TokenPrice
 from keeper.protocols.morpho_blue import parity, rules, screen
 from keeper.protocols.morpho_blue.accounts import decoded
 from keeper.protocols.morpho_blue.advice import Case, advised
+from keeper.protocols.morpho_blue.calls import cure_step
 from keeper.protocols.morpho_blue.exposure import exposure_of
 from keeper.protocols.morpho_blue.lenders import flash_loan
 from keeper.protocols.morpho_blue.model import Irm, Market, OraclePrice, Position, State, Token
@@ -318,6 +320,10 @@ class MorphoSnapshot:
             loan_price=self._loan_price or BaseCurrency(0),
         )
         return advised(case, target)
+
+    def cure_step(self, account: Address, cure: Cure) -> CureStep:
+        """Return a cure in the vault's words."""
+        return cure_step(self.morpho, self.read.params, account, cure)
 
     def _is_countable(self, position: Position) -> bool:
         """Whether the contract can count the collateral at the oracle's price."""

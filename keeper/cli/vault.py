@@ -1,0 +1,71 @@
+"""``keeper vault``: the contract that cures are paid from, deployed and checked."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from keeper.cli.executor import _address as address_option
+from keeper.cli.findings import report
+from keeper.cli.lazy import loaded
+from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetOption
+from keeper.cli.output import print_json, print_line
+from keeper.config import load, overrides
+from keeper.domain.errors import ConfigError
+
+app = typer.Typer(help="The vault that cures are paid from: deploy, check.")
+
+_WORK = "keeper.cli.vault_work"
+
+
+@app.command()
+def deploy(
+    config: ConfigOption = None,
+    *,
+    owner: Annotated[
+        str | None,
+        typer.Option(help="Who lists accounts and withdraws; a cold account.", metavar="ADDRESS"),
+    ] = None,
+    operator: Annotated[
+        list[str] | None,
+        typer.Option(help="Who may cure; repeatable; default the key.", metavar="ADDRESS"),
+    ] = None,
+    storage_build: Annotated[
+        bool, typer.Option("--storage-build", help="For chains without transient storage.")
+    ] = False,
+    init_journal: InitJournalOption = False,
+    as_json: JsonOption = False,
+    override: SetOption = None,
+) -> None:
+    """Deploy a vault; its owner then funds it, lists accounts and sets limits."""
+    settings = load(config, overrides(override)).settings
+    final = address_option(owner, "--owner")
+    if final is None:
+        raise ConfigError(
+            "a vault holds money: its owner has to be said",
+            hint="--owner 0x...: a cold account, not the hot key",
+        )
+    made = asyncio.run(
+        loaded(f"{_WORK}:deployed")(
+            settings,
+            owner=final,
+            operators=[
+                one for text in operator or () if (one := address_option(text, "--operator"))
+            ],
+            storage_build=storage_build,
+            init_journal=init_journal,
+        )
+    )
+    if as_json:
+        print_json({"address": made})
+    else:
+        print_line(made)
+
+
+@app.command()
+def check(
+    config: ConfigOption = None, *, as_json: JsonOption = False, override: SetOption = None
+) -> None:
+    """Check the vault's code, roles, money, limits and list against the settings."""
+    settings = load(config, overrides(override)).settings
+    report(asyncio.run(loaded(f"{_WORK}:checked")(settings)), as_json=as_json)

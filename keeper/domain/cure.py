@@ -1,0 +1,109 @@
+"""Curing accounts that the operator lists, with money of his: words and figures."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.advice import Advice, Cure
+from keeper.domain.units import Address, MarketKey, TokenUnits, Wad
+
+
+class CureReason(enum.StrEnum):
+    """Why a listed account in need is not cured."""
+
+    NO_CURE = "no_cure"  # the protocol allows none
+    NOT_LISTED = "not_listed"  # the vault's owner has not listed it for so much health
+    NO_MONEY = "no_money"  # the vault's balance or a limit does not reach
+    CURED_ALREADY = "cured_already"  # in this episode
+    GAS_TOO_EXPENSIVE = "gas_too_expensive"
+    SIMULATION_FAILED = "simulation_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CureRefusal:
+    """A no, with its reason, and words for people."""
+
+    reason: CureReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CureStep:
+    """A cure in the vault's words; ``place`` is the pool or market as the vault lists it."""
+
+    place: bytes
+    kind: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funds:
+    """What of a token may go to an account now: the vault's balance and every limit."""
+
+    balance: TokenUnits
+    per_transaction: TokenUnits
+    left_today: TokenUnits
+    left_for_account: TokenUnits
+
+    @property
+    def most(self) -> TokenUnits:
+        """The least of them."""
+        return TokenUnits(
+            min(self.balance, self.per_transaction, self.left_today, self.left_for_account)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """
+    An account that the operator lists: at which tier it is cured, and to what health factor.
+
+    ``market`` None stands for every market.
+    """
+
+    account: Address
+    market: MarketKey | None
+    tier: str
+    target: Wad
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CureOrder:
+    """What is to be done for one account, in one episode of it."""
+
+    market: MarketKey
+    account: Address
+    tier: str
+    episode: int
+    target: Wad
+    cure: Cure
+    step: CureStep
+
+
+NO_FUNDS: Final = Funds(
+    balance=TokenUnits(0),
+    per_transaction=TokenUnits(0),
+    left_today=TokenUnits(0),
+    left_for_account=TokenUnits(0),
+)
+
+
+def affordable(advice: Advice, funds: Mapping[Address, Funds]) -> Cure | CureRefusal:
+    """
+    Return the cheapest cure that there is money for, or why none.
+
+    A cure is never done in part: what does not reach the target is no cure.
+    """
+    if not advice.cures:
+        why = "; ".join(advice.impossible) or "it is at its target"
+        return CureRefusal(reason=CureReason.NO_CURE, detail=why)
+    for cure in advice.cures:
+        if cure.amount <= funds.get(cure.token, NO_FUNDS).most:
+            return cure
+    short = (
+        f"{cure.amount} units of {cure.symbol} needed, {funds.get(cure.token, NO_FUNDS).most} to"
+        " be had"
+        for cure in advice.cures
+    )
+    return CureRefusal(reason=CureReason.NO_MONEY, detail="; ".join(short))

@@ -1,0 +1,119 @@
+"""
+The vault's language: calldata of a cure, what is asked of it, what its logs say.
+
+Pure. Source: ``contracts/src/CureVault.sol``.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from keeper.chain.abi import ABI_FOLDER, WORD, address_at, calldata, encoded, selector, topic, word
+from keeper.domain.cure import CureOrder, Funds
+from keeper.domain.errors import EnvironmentFault, RpcMalformed
+from keeper.domain.plan import Plan
+from keeper.domain.reads import Call, CallResult, Log
+from keeper.domain.submission import PlanOutcome
+from keeper.domain.units import Address, Timestamp, TokenUnits, Wad, Wei
+
+ARTIFACT: Final = "CureVault"
+"""The build for chains with transient storage."""
+ARTIFACT_STORAGE: Final = "CureVaultStorage"
+"""The build for chains without it."""
+
+CURE_TYPE: Final = "(uint8,bytes,address,uint256,uint256,uint256)"
+CURE_SIGNATURE: Final = f"cure({CURE_TYPE})"
+CURED_TOPIC: Final = topic("Cured(bytes32,address,address,uint8,uint256,uint256,uint256)")
+NOT_CURED: Final = "the vault did not report it"
+
+_CURED_TOPICS: Final = 4
+FUNDS_CALLS: Final = 4
+"""How many calls ``funds_calls`` makes."""
+
+
+def cure_calldata(order: CureOrder, least_health: Wad, deadline: Timestamp) -> bytes:
+    """Return the transaction's data; the account must have ``least_health`` afterwards."""
+    values = (
+        order.step.kind,
+        order.step.data,
+        order.cure.token,
+        order.cure.amount,
+        least_health,
+        deadline,
+    )
+    return selector(CURE_SIGNATURE) + encoded((CURE_TYPE,), (values,))
+
+
+def funds_calls(vault: Address, account: Address, token: Address) -> list[Call]:
+    """Return the reads of what the vault has for an account of a token."""
+    return [
+        Call(target=token, data=calldata("balanceOf(address)", vault)),
+        Call(target=vault, data=calldata("limitOf(address)", token)),
+        Call(target=vault, data=calldata("leftToday(address)", token)),
+        Call(target=vault, data=calldata("leftTodayFor(address,address)", account, token)),
+    ]
+
+
+def funds_of(results: Sequence[CallResult]) -> Funds:
+    """Return the funds from the answers to ``funds_calls``; nothing where one failed."""
+    found = [word(one.data, 0) if one.success and len(one.data) >= WORD else 0 for one in results]
+    balance, each, today, account = found[:FUNDS_CALLS]
+    return Funds(
+        balance=TokenUnits(balance),
+        per_transaction=TokenUnits(each),
+        left_today=TokenUnits(today),
+        left_for_account=TokenUnits(account),
+    )
+
+
+def listing_call(vault: Address, place: bytes, account: Address) -> Call:
+    """Return the read of how an account is listed in a place."""
+    data = selector("listingOf(bytes32,address)") + encoded(
+        ("bytes32", "address"), (place, account)
+    )
+    return Call(target=vault, data=data)
+
+
+def listing_of(result: CallResult) -> tuple[Wad, Wad]:
+    """Return below which health factor it may be cured, and what a cure must reach; 0: not."""
+    if not result.success or len(result.data) < 2 * WORD:
+        return Wad(0), Wad(0)
+    return Wad(word(result.data, 0)), Wad(word(result.data, 1))
+
+
+def cure_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcome:
+    """
+    Return what became of a cure, by the vault's own logs; it earns nothing.
+
+    Raises:
+        RpcMalformed: a log of the vault is not one of its own.
+    """
+    failure = NOT_CURED
+    for log in logs:
+        if log.address != vault or not log.topics or log.topics[0] != CURED_TOPIC:
+            continue
+        if len(log.topics) != _CURED_TOPICS:
+            raise RpcMalformed("the vault's log has the wrong number of topics")
+        topics = b"".join(log.topics)
+        if (address_at(topics, 2), address_at(topics, 3)) == (plan.account, plan.spend_token):
+            failure = ""
+    return PlanOutcome(
+        market=plan.market,
+        account=plan.account,
+        token=plan.spend_token,
+        profit=TokenUnits(0),
+        profit_wei=Wei(0),
+        failure=failure,
+    )
+
+
+def creation_code(
+    *, owner: Address, operators: Sequence[Address], artifact: str = ARTIFACT
+) -> bytes:
+    """Return the deployment's data; EnvironmentFault if the artifact is missing or broken."""
+    try:
+        text = (ABI_FOLDER / f"{artifact}.json").read_text(encoding="utf-8")
+        code = bytes.fromhex(str(json.loads(text)["bytecode"]).removeprefix("0x"))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EnvironmentFault(f"the artifact of {artifact} is missing or broken") from None
+    return code + encoded(("address", "address[]"), (owner, list(operators)))

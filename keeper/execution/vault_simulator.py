@@ -1,0 +1,47 @@
+"""Runs cures on a pinned block without sending them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keeper.domain.errors import RpcRefused
+from keeper.domain.head import Basis, Head
+from keeper.domain.plan import Batch, SimulatedBatch, SimulatedPlan
+from keeper.domain.reads import Call
+from keeper.domain.units import Address, Gas, TokenUnits
+from keeper.execution.reverts import failure_reason
+from keeper.execution.simulator import SimulatingChain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultSimulator:
+    """One vault's cures; ``operator`` is who would send them."""
+
+    chain: SimulatingChain
+    vault: Address
+    operator: Address
+
+    async def tried(self, data: bytes, head: Head) -> Gas | str:
+        """
+        Return the gas that a cure needs at a block, or why it would revert.
+
+        Raises:
+            ChainError: the node did not run it.
+        """
+        basis = Basis(block_hash=head.hash)
+        asked = {"from": self.operator, "to": self.vault, "input": "0x" + data.hex()}
+        try:
+            await self.chain.call(Call(target=self.vault, data=data), basis, sender=self.operator)
+            return await self.chain.estimate_gas(asked, basis)
+        except RpcRefused as error:
+            return failure_reason(error.data) if error.data else error.text or str(error)
+
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        """Return what each cure would do now, each alone; ChainError where none can be run."""
+        return [_simulated(await self.tried(one.calldata, head)) for one in batches]
+
+
+def _simulated(found: Gas | str) -> SimulatedBatch:
+    if isinstance(found, str):
+        return SimulatedBatch(plans=(), gas_used=Gas(0), failure=found)
+    done = SimulatedPlan(profit=TokenUnits(0))
+    return SimulatedBatch(plans=(done,), gas_used=found)

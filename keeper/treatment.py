@@ -1,0 +1,114 @@
+"""Cures as the settings want them, on the journal of the mode."""
+
+from functools import partial
+
+from keeper.bidding import fee_oracle
+from keeper.chain.abi import selector
+from keeper.config import Settings
+from keeper.curing import Curing, Terms
+from keeper.domain.errors import EnvironmentFault
+from keeper.domain.head import Basis, Head
+from keeper.domain.parity import Subject
+from keeper.domain.units import Address, Bps
+from keeper.execution.chain import Emit
+from keeper.execution.paper import PaperSubmitter
+from keeper.execution.submitter import NodeSubmitter
+from keeper.execution.vault import CURE_SIGNATURE
+from keeper.execution.vault_simulator import VaultSimulator
+from keeper.ports import Submitter
+from keeper.rehearsal import Runs
+from keeper.session import Session
+from keeper.storage.cures import was_cured
+from keeper.storage.database import Database
+from keeper.storage.journal import Journal
+from keeper.wallet import an_operator, hot_address, is_operator
+
+HOUR_SECONDS = 3_600
+
+
+async def curing_of(
+    session: Session, submitter: Submitter, emit: Emit, journal: Journal | None
+) -> Curing | None:
+    """
+    Return the stage of cures, None where nobody is listed.
+
+    Live it sends; in a dry run it books, as somebody whom the vault takes orders from; an
+    observer only tells.
+
+    Raises:
+        EnvironmentFault: there is no vault at the address, or it does not take the hot key.
+    """
+    wanted, policy = session.settings.cure, session.settings.policy
+    if wanted.vault is None or not wanted.account:
+        return None
+    live = submitter if isinstance(submitter, NodeSubmitter) else None
+    sender = None if live is None else live.signer.address
+    if isinstance(submitter, PaperSubmitter):
+        sender = await somebody(session, wanted.vault)
+    if sender is not None:
+        await _check(session, wanted.vault, sender, await session.reader.head())
+    made = Curing(
+        chain=session.reader,
+        vault=wanted.vault,
+        simulator=None if sender is None else _simulator(session, wanted.vault, sender),
+        accounts=[one.listed for one in wanted.account],
+        terms=Terms(
+            max_gas=wanted.max_gas,
+            holds_seconds=wanted.holds_hours * HOUR_SECONDS,
+            deadline_seconds=policy.deadline_seconds,
+            tolerance_bps=Bps(policy.tolerance_bps),
+            limit_of=wanted.limit_of,
+        ),
+        fees=await fee_oracle(session),
+        cured=None
+        if live is None or journal is None
+        else partial(_was_cured, journal.database, wanted.vault),
+        emit=emit,
+    )
+    if live is not None:
+        made.take_up(
+            [plan for one in live.tracker.bound() if one.batch for plan in one.batch.plans]
+        )
+    return made
+
+
+def vault_calls(settings: Settings) -> frozenset[tuple[Address, bytes]]:
+    """Return what the signer may sign to the vault: its cure, where anybody is to be cured."""
+    cure = settings.cure
+    if cure.vault is None or not cure.account:
+        return frozenset()
+    return frozenset([(cure.vault, selector(CURE_SIGNATURE))])
+
+
+def vault_runs(session: Session, sender: Address) -> dict[Address, Runs]:
+    """Return what runs the vault's cures without sending them, by its address."""
+    vault = session.settings.cure.vault
+    return {} if vault is None else {vault: _simulator(session, vault, sender)}
+
+
+def _simulator(session: Session, vault: Address, sender: Address) -> VaultSimulator:
+    return VaultSimulator(chain=session.reader, vault=vault, operator=sender)
+
+
+async def somebody(session: Session, contract: Address) -> Address:
+    """Return the configured key's account, or another operator of an executor or a vault."""
+    reader, head = session.reader, await session.reader.head()
+    own = hot_address(session.settings)
+    if own is not None and await is_operator(reader, contract, own, head):
+        return own
+    since = min(one.from_block for one in session.markets)
+    return await an_operator(reader, contract, since, head)
+
+
+async def _was_cured(journal: Database, vault: Address, subject: Subject, episode: int) -> bool:
+    return await journal.write(was_cured, vault, subject, episode)
+
+
+async def _check(session: Session, vault: Address, sender: Address, head: Head) -> None:
+    if not await session.reader.code(vault, Basis(block_hash=head.hash)):
+        raise EnvironmentFault(f"cure.vault {vault} has no code", hint="keeper vault deploy")
+    if not await is_operator(session.reader, vault, sender, head):
+        raise EnvironmentFault(
+            f"the vault {vault} does not take {sender} as an operator",
+            hint="its owner must call setOperator; check with `keeper vault check`",
+        )

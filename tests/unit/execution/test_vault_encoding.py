@@ -1,0 +1,105 @@
+"""The vault's language against its ABI."""
+
+from web3 import Web3
+
+from keeper.chain.abi import load_abi, word
+from keeper.domain.advice import Advice, Cure, CureKind
+from keeper.domain.cure import CureOrder, CureReason, CureRefusal, CureStep, Funds, affordable
+from keeper.domain.plan import FundingKind
+from keeper.domain.reads import CallResult
+from keeper.execution import vault
+from keeper.execution.fees import FeePolicy, fee_cap, plan_surplus
+from keeper.execution.results import plan_outcomes
+from keeper.storage.documents import plan_document, plan_from
+from tests.support.scripted_submission import batch, plan
+from tests.unit.protocols.aave_builders import address
+
+TOKEN, ALICE = address(7), address(8)
+
+
+def cure(amount=10, token=TOKEN):
+    return Cure(
+        kind=CureKind.REPAY_DEBT, token=token, symbol="T", decimals=6, amount=amount, value=amount
+    )
+
+
+def order():
+    return CureOrder(
+        market="m:1",
+        account=ALICE,
+        tier="urgent",
+        episode=3,
+        target=2,
+        cure=cure(),
+        step=CureStep(place=bytes(32), kind=2, data=b"\x01\x02"),
+    )
+
+
+def test_the_calldata_is_what_the_abi_says():
+    """Every field in its place."""
+    contract = Web3().eth.contract(abi=load_abi("CureVault"))
+
+    function, arguments = contract.decode_function_input(vault.cure_calldata(order(), 5, 99))
+
+    assert function.fn_name == "cure"
+    assert list(dict(arguments["wanted"]).values()) == [
+        2,
+        b"\x01\x02",
+        Web3.to_checksum_address(TOKEN),
+        10,
+        5,
+        99,
+    ]
+
+
+def test_a_failed_read_is_no_money():
+    """A token or a vault that does not answer has nothing to give."""
+    answers = [CallResult(success=True, data=(5).to_bytes(32))] * 3
+    answers.append(CallResult(success=False, data=b""))
+
+    assert vault.funds_of(answers).most == 0
+    assert vault.listing_of(CallResult(success=False, data=b"")) == (0, 0)
+    call = vault.listing_call(TOKEN, bytes(32), ALICE)
+    assert word(call.data[4:], 1) == 8
+
+
+def test_the_cheapest_that_can_be_paid_is_chosen():
+    """Whole or not at all; what is missing is told with the numbers."""
+    advice = Advice(target=1, holds_until=1, cures=(cure(10), cure(20, ALICE)))
+    little = Funds(balance=9, per_transaction=99, left_today=99, left_for_account=99)
+    enough = Funds(balance=99, per_transaction=20, left_today=99, left_for_account=20)
+
+    assert affordable(advice, {TOKEN: enough, ALICE: enough}) == advice.cures[0]
+    assert affordable(advice, {TOKEN: little, ALICE: enough}) == advice.cures[1]
+    refused = affordable(advice, {TOKEN: little})
+    assert isinstance(refused, CureRefusal)
+    assert refused.reason is CureReason.NO_MONEY
+    assert "10 units of T needed, 9 to be had" in refused.detail
+
+
+def a_cure(**changes):
+    one = plan(0)
+    funding = type(one.funding)(
+        **{name: getattr(one.funding, name) for name in one.funding.__slots__}
+        | {"kind": FundingKind.VAULT}
+    )
+    facts = {"funding": funding, "gross_profit": 0, "gross_profit_wei": 0, "subsidy": 1_000_000}
+    return plan(0, **facts | changes)
+
+
+def test_a_subsidy_is_what_the_gas_may_cost():
+    """At the expected gas and at the limit; without one nothing that earns nothing is sent."""
+    one = a_cure(episode=4)
+
+    assert plan_surplus(one) == 1_000_000
+    assert fee_cap(batch(one, gas_limit=2_000), FeePolicy()) == 1_000_000 // max(one.gas, 2_000)
+    assert fee_cap(batch(a_cure(subsidy=0)), FeePolicy()) == 0
+    assert plan_from(plan_document(one)) == one
+
+
+def test_a_cure_that_the_vault_did_not_report_failed():
+    """Its logs are the vault's only."""
+    (outcome,) = plan_outcomes(batch(a_cure()), [])
+
+    assert outcome.failure == vault.NOT_CURED
+    assert outcome.profit_wei == 0
