@@ -18,9 +18,9 @@ from keeper.config import Settings
 from keeper.config.hashing import settings_hash
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
-from keeper.domain.plan import Plan
 from keeper.domain.units import USD_E8, Address, Bps, Gas, MarketKey
 from keeper.execution.control import listening, socket_path
+from keeper.execution.cooling import Cooling
 from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
 from keeper.execution.failpoints import arm
@@ -30,7 +30,6 @@ from keeper.execution.paper import PaperSubmitter
 from keeper.execution.replacing import Rehearse
 from keeper.execution.results import plan_outcomes
 from keeper.execution.signer import LocalSigner, Mandate
-from keeper.execution.simulator import ExecutorSimulator
 from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
 from keeper.limiting import breakers_of
@@ -41,7 +40,9 @@ from keeper.observe.events import Event
 from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
 from keeper.rehearsal import Repeats
+from keeper.resting import Rested, Restrained
 from keeper.session import Session, opened
+from keeper.simulating import by_executor, simulators_of
 from keeper.stalling import Stalling, stall_bound
 from keeper.storage.decisions import DecisionJournal
 from keeper.storage.inputs import Recorder
@@ -50,7 +51,7 @@ from keeper.storage.paper import PaperLedger
 from keeper.storage.places import file_of
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
-from keeper.treatment import curing_of, somebody, vault_calls, vault_runs
+from keeper.treatment import curing_of, vault_calls, vault_runs
 from keeper.version import code_version
 from keeper.wallet import in_flight_limit, is_operator
 from keeper.watching import watch_of, watched
@@ -61,6 +62,9 @@ log = logging.getLogger(__name__)
 
 LOCAL_CHAINS: Final = frozenset({1337, 31337})
 """Chains of a developer's own machine: a key's past there is nobody's money."""
+
+QUIET_BLOCKS: Final = 2
+"""How long the key is watched before the first signature, where the settings do not say."""
 
 Emit = Callable[[Event], None]
 
@@ -128,6 +132,8 @@ async def run_session(
             watching.attach(parts.submitter, parts.journal)
         await session.follower.start(head, progress)
         _refuse_nothing_readable(session)
+        if isinstance(parts.submitter, NodeSubmitter):
+            await parts.submitter.tracker.listen(_quiet_blocks(session.settings))
         node = _node(session, options, parts, emit)
         stalling = Stalling(watch=watch_of(watching))
         node.watch = stalling
@@ -147,7 +153,7 @@ async def explained(
 ) -> Decided:
     """Decide about one account at one block, as the node would, without signing anything."""
     fees = await fee_oracle(session)
-    simulators = await _simulators(session, None, unsimulated=Unsimulated())
+    simulators = await simulators_of(session, None, unsimulated=Unsimulated())
     return await decided(await _planner(session, simulators, fees), head, snapshots, only=account)
 
 
@@ -170,7 +176,7 @@ async def _parts(
 ) -> _Parts:
     if options.mode is Mode.OBSERVE:
         return _Parts(submitter=NobodySends(), decisions=Forgetful(), decide=None)
-    simulators = await _simulators(session, signer.address if signer else None)
+    simulators = await simulators_of(session, signer.address if signer else None)
     fees = await fee_oracle(session)
     journal = await _journal(session, options, signer)
     stack.callback(journal.close)
@@ -180,7 +186,7 @@ async def _parts(
         submitter = PaperSubmitter(ledger=ledger, emit=emit)
         stack.push_async_callback(_tell_paper, ledger, emit)
     else:
-        runs = {**_by_executor(session, simulators), **vault_runs(session, signer.address)}
+        runs = {**by_executor(session, simulators), **vault_runs(session, signer.address)}
         again = Repeats(simulators=runs)
         live = await live_submitter(session, signer, fees, journal, emit, rehearse=again)
         await stack.enter_async_context(
@@ -188,12 +194,15 @@ async def _parts(
         )
         submitter = live
     planner = await _planner(session, simulators, fees)
+    decide: Restrained = partial(witnessed, planner)
+    if isinstance(submitter, NodeSubmitter):
+        decide = Rested(decide=decide, waits=submitter.tracker.cooling.waits)
     return _Parts(
         submitter=submitter,
         decisions=DecisionJournal(
             journal.database, _recorder(session, options), session.settings.record.keep_days
         ),
-        decide=partial(witnessed, planner),
+        decide=decide,
         journal=journal,
     )
 
@@ -230,10 +239,12 @@ async def live_submitter(
             outcomes=plan_outcomes,
             emit=emit,
             confirmations=policy.confirmations,
+            cooling=Cooling(blocks=policy.cooldown_blocks),
         ),
         fees=fees,
         bump_after_blocks=policy.bump_after_blocks,
         rehearse=rehearse,
+        limit=partial(in_flight_limit, session.reader, signer.address),
         max_in_flight=await in_flight_limit(session.reader, signer.address, head),
         guard=breakers_of(session.settings, journal, session.reader, signer.address, emit),
     )
@@ -276,6 +287,11 @@ async def _journal(session: Session, options: RunOptions, signer: LocalSigner | 
     )
 
 
+def _quiet_blocks(settings: Settings) -> int:
+    own = 0 if settings.chain.id in LOCAL_CHAINS else QUIET_BLOCKS
+    return own if settings.run.quiet_blocks is None else settings.run.quiet_blocks
+
+
 def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> Node:
     settings = session.settings
     pace = Pace(poll=settings.chain.poll_interval_ms / 1000)
@@ -309,49 +325,6 @@ async def _planner(
         deadline_seconds=settings.policy.deadline_seconds,
         next_timestamp=session.next_timestamp,
     )
-
-
-async def _simulators(
-    session: Session, operator: Address | None, *, unsimulated: Simulator | None = None
-) -> Mapping[MarketKey, Simulator]:
-    """
-    Return every deployment's executor, as ``operator`` or else as one that it takes orders from.
-
-    Deployments with the same executor share it, and so their plans share transactions.
-    """
-    made: dict[Address | None, Simulator] = {None: unsimulated} if unsimulated else {}
-    for executor in (session.executor_of(one.key) for one in session.markets):
-        if executor is None and unsimulated is None:
-            raise ConfigError(
-                "a market has no executor",
-                hint="run `keeper executor deploy` and put its address under [[executor]],"
-                " or run with --observe",
-            )
-        if executor is not None and executor not in made:
-            sender = operator or await somebody(session, executor)
-            made[executor] = _executor_simulator(session, executor, sender)
-    return {one.key: made[session.executor_of(one.key)] for one in session.markets}
-
-
-def _by_executor(
-    session: Session, simulators: Mapping[MarketKey, Simulator]
-) -> Mapping[Address, Simulator]:
-    found = ((session.executor_of(market), one) for market, one in simulators.items())
-    return {executor: one for executor, one in found if executor is not None}
-
-
-def _executor_simulator(session: Session, executor: Address, operator: Address) -> Simulator:
-    return ExecutorSimulator(
-        session.reader,
-        executor=executor,
-        operator=operator,
-        step_gas=_step_gas,
-        builder_share_bps=_policy(session.settings).builder_share_bps,
-    )
-
-
-def _step_gas(plan: Plan) -> Gas:
-    return plan.step_gas
 
 
 async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigner:

@@ -27,6 +27,7 @@ REASON_WORDS: Final[Mapping[SkipReason, str]] = {
     SkipReason.SIMULATION_FAILED: "the transaction failed when it was simulated",
     SkipReason.NO_LONGER_LIQUIDATABLE: "it is healthy again",
     SkipReason.IN_FLIGHT: "a transaction of ours is on its way",
+    SkipReason.COOLING_DOWN: "it failed on chain not long ago, and is left alone for a while",
     SkipReason.GAS_TOO_EXPENSIVE: "gas costs more than it earns, or more than may be asked for",
     SkipReason.NOT_SENT: "the transaction was not sent",
     SkipReason.PARITY: "the book differs from the contract; the account is being read again",

@@ -25,8 +25,6 @@ from keeper.observe.events import Event
 from keeper.observe.logging import configure
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
-STOP_SECONDS: Final = 25.0
-"""The longest that a stop may take; supervisors kill after 30 by default."""
 OVERDUE_EXIT: Final = 3
 
 
@@ -63,14 +61,15 @@ def command(
     options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
     emit: Emit = _emit_json if as_json else _emit_text
     with telling() as tell:
-        asyncio.run(_until_stopped(run_node(settings, options, emit, key=key, progress=tell)))
+        work = run_node(settings, options, emit, key=key, progress=tell)
+        asyncio.run(_until_stopped(work, settings.run.stop_seconds))
 
 
-async def _until_stopped(work: Coroutine[object, object, None]) -> None:
+async def _until_stopped(work: Coroutine[object, object, None], seconds: int) -> None:
     """
     Run until it ends by itself or a signal asks for an end; what was sent is in the journal.
 
-    The first SIGTERM or SIGINT ends it within ``STOP_SECONDS``, the second at once.
+    The first SIGTERM or SIGINT ends it within ``seconds``, the second at once.
     """
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
@@ -78,7 +77,7 @@ async def _until_stopped(work: Coroutine[object, object, None]) -> None:
     def stop() -> None:
         for number in STOPPING:
             loop.remove_signal_handler(number)
-        last = threading.Timer(STOP_SECONDS, os._exit, [OVERDUE_EXIT])
+        last = threading.Timer(seconds, os._exit, [OVERDUE_EXIT])
         last.daemon = True
         last.start()
         task.cancel()

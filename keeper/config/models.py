@@ -162,6 +162,7 @@ class Policy(Section):
     bump_after_blocks: Whole = Field(default=2, ge=1, le=10_000)
     bump_bps: Whole = Field(default=1_250, ge=MIN_BUMP_BPS, le=BPS)
     max_fee_multiple: Whole = Field(default=5, ge=2, le=1_000)
+    cooldown_blocks: Whole = Field(default=3, ge=0, le=100_000)
     confirmations: Whole = Field(default=12, ge=1, le=10_000)
     max_transaction_gas: Whole = Field(
         default=MAX_TRANSACTION_GAS, ge=500_000, le=MAX_TRANSACTION_GAS
@@ -212,10 +213,17 @@ class Record(Section):
 
 
 class Run(Section):
-    """The running node."""
+    """
+    The running node.
+
+    A signal ends it within ``stop_seconds``. Before its first signature the key is watched for
+    ``quiet_blocks``: two by default, none on a local chain.
+    """
 
     drain_seconds: Whole = Field(default=60, ge=0, le=3_600)
     stall_exit_seconds: Whole = Field(default=900, ge=0, le=86_400)
+    stop_seconds: Whole = Field(default=25, ge=1, le=3_600)
+    quiet_blocks: Whole | None = Field(default=None, ge=0, le=1_000)
 
 
 class Log(Section):

@@ -37,6 +37,7 @@ class SkipReason(enum.StrEnum):
     POLICY_GRACE = "policy_grace"
     SPIKE_UNCONFIRMED = "spike_unconfirmed"
     ORACLE_SUSPECT = "oracle_suspect"
+    COOLING_DOWN = "cooling_down"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

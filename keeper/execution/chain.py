@@ -92,6 +92,10 @@ class SubmitJournal(Protocol):
         """Return the final nonces whose block is above this one, lowest first."""
         ...
 
+    async def mined(self, newest: int) -> list[Submission]:
+        """Return the newest nonces that a block has, lowest first."""
+        ...
+
     async def unbound(self, first: int, last: int) -> list[int]:
         """Return the nonces from ``first`` to ``last``, both included, that were never bound."""
         ...

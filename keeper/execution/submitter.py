@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from keeper.domain.errors import ChainError, ConfigError, JournalError, NotBroadcast
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch
-from keeper.domain.submission import AttemptKind, Fees, Submission
+from keeper.domain.submission import AttemptKind, Submission
 from keeper.domain.units import Address, Gas, MarketKey
+from keeper.execution.affording import affordable
 from keeper.execution.broadcast import Broadcast, seen_through
 from keeper.execution.chain import RawSender, Signer
 from keeper.execution.failpoints import reached
-from keeper.execution.fees import FeeMarket, FeeOracle, market_fees, opening_fees
+from keeper.execution.fees import FeeMarket, FeeOracle, market_fees
 from keeper.execution.guard import Guard, Unlimited
 from keeper.execution.nonces import next_nonce
 from keeper.execution.replacing import Rehearse, Replacer, StillUnhealthy, expired
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 
 ANCHOR_DEPTH = 64
 """How deep, in blocks, the block lies by which the chain is known again."""
+COOLING_NONCES = 200
+"""Of how many nonces an earlier process's failures are remembered."""
+LIMIT_BLOCKS = 50
+"""How often it is asked how many nonces may wait."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,8 +40,8 @@ class NodeSubmitter:
     One lock orders everything that changes a nonce: the heads and the operator's
     commands. ``max_in_flight`` bounds the nonces that no block consumed yet. ``guard`` holds
     new batches only: what is in flight, and what a person orders, goes on. ``rehearse`` runs
-    what is about to be bid up once more. ``fault`` is why the journal cannot be written:
-    then nothing is signed until it can be.
+    what is about to be bid up once more; ``limit`` says how many nonces may wait. ``fault``
+    is why the journal cannot be written: then nothing is signed until it can be.
     """
 
     signer: Signer
@@ -49,9 +54,11 @@ class NodeSubmitter:
     explain_pause: float = 1.0
     guard: Guard = field(default_factory=Unlimited)
     rehearse: Rehearse | None = None
+    limit: Callable[[Head], Awaitable[int]] | None = None
     fault: str = ""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _head: Head | None = None
+    _limited_at: int = -LIMIT_BLOCKS
     _broadcast: Broadcast = field(init=False)
     _replacer: Replacer = field(init=False)
 
@@ -95,6 +102,7 @@ class NodeSubmitter:
                     await self._replacer.ordered(one.nonce, head, AttemptKind.CANCEL)
             await self._broadcast.send(self._unconsumed(count), head)
             await self.guard.take_up(tracker, head)
+            tracker.cooling.take_up(await tracker.journal.mined(COOLING_NONCES))
             self._head = head
 
     async def _explained(self, head: Head) -> tuple[Head, int]:
@@ -133,10 +141,21 @@ class NodeSubmitter:
             await self._refuse_faulty()
             await self._refuse_held(head)
             self._refuse_unsettled()
-            market, nonce, _ = await asyncio.gather(
-                self._market(head), self._next_nonce(), self._check_canonical(head)
+            market, nonce, *_ = await asyncio.gather(
+                self._market(head),
+                self._next_nonce(),
+                self.tracker.check_canonical(head),
+                self._look_at_limit(head),
             )
-            allowed = self.guard.allowed(self._affordable(batches, market), self.tracker, head)
+            able = affordable(
+                batches,
+                market,
+                self.fees.policy,
+                list(self.tracker.book.values()),
+                head=head,
+                most=self.max_in_flight,
+            )
+            allowed = self.guard.allowed(able, self.tracker, head)
             reached("K2")
             bound = [
                 self._replacer.opened(nonce + at, batch, fees, head)
@@ -148,6 +167,16 @@ class NodeSubmitter:
             if not bound:
                 raise NotBroadcast(self.guard.held)
             return [batch for batch, _ in allowed]
+
+    async def _look_at_limit(self, head: Head) -> None:
+        """Ask now and then how many nonces may wait: an account may be delegated meanwhile."""
+        if self.limit is None or head.number < self._limited_at + LIMIT_BLOCKS:
+            return
+        try:
+            self.max_in_flight = await self.limit(head)
+        except ChainError as error:
+            raise NotBroadcast(f"the account's code cannot be read: {error}") from error
+        self._limited_at = head.number
 
     async def _recorded_and_sent(self, bound: Sequence[Submission], head: Head) -> None:
         reached("K3")
@@ -345,15 +374,6 @@ class NodeSubmitter:
         except ChainError as error:
             raise NotBroadcast(f"the nonce cannot be read: {error}") from error
 
-    async def _check_canonical(self, head: Head) -> None:
-        """Raise NotBroadcast unless the block that was decided on is still the chain's."""
-        try:
-            known = await self.tracker.chain.head(head.number)
-        except ChainError as error:
-            raise NotBroadcast(f"the block cannot be checked: {error}") from error
-        if known.hash != head.hash:
-            raise NotBroadcast(f"block {head.number} was reorganised while deciding")
-
     async def _refuse_held(self, head: Head) -> None:
         """Raise NotBroadcast where a limit holds everything, unless it has ceased to by now."""
         if not self.guard.refusal():
@@ -375,26 +395,3 @@ class NodeSubmitter:
             raise NotBroadcast(
                 f"{self.signer.address} cannot pay for nonce {min(unfunded)}: top it up"
             )
-
-    def _affordable(self, batches: Sequence[Batch], market: FeeMarket) -> list[tuple[Batch, Fees]]:
-        """Return the batches that may be sent, in order, with their fees."""
-        room = self.max_in_flight - len(self.tracker.bound())
-        flying = self.in_flight()
-        priced = [
-            (one, opening_fees(one, market, self.fees.policy))
-            for one in batches
-            if not any((plan.market, plan.account) in flying for plan in one.plans)
-        ]
-        able = [(batch, fees) for batch, fees in priced if fees is not None][: max(room, 0)]
-        if not able:
-            why = (
-                f"{self.max_in_flight} transactions are in flight"
-                if room <= 0
-                else "a transaction about these accounts is in flight"
-                if not priced
-                else f"gas is too expensive: the base fee is {market.base_fee} wei"
-            )
-            raise NotBroadcast(why)
-        if len(able) < len(batches):
-            log.warning("batches_held back=%d sent=%d", len(batches) - len(able), len(able))
-        return able

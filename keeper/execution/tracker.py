@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from keeper.chain.records import Receipt
-from keeper.domain.errors import ForeignKeyUse, JournalError, RpcMalformed
+from keeper.domain.errors import (
+    ChainError,
+    ForeignKeyUse,
+    JournalError,
+    NotBroadcast,
+    RpcMalformed,
+)
 from keeper.domain.head import Head
 from keeper.domain.submission import (
     AttemptKind,
@@ -17,6 +23,7 @@ from keeper.domain.submission import (
 )
 from keeper.domain.units import Address, Timestamp
 from keeper.execution.chain import Chain, Emit, Outcomes, SubmitJournal
+from keeper.execution.cooling import Cooling
 from keeper.execution.failpoints import reached
 from keeper.execution.finality import NOTHING_FINAL, Finality
 from keeper.execution.matching import refuse_foreign
@@ -50,6 +57,7 @@ class Tracker:
     outcomes: Outcomes
     emit: Emit
     confirmations: int = 12
+    cooling: Cooling = field(default_factory=Cooling)
     finality: Finality = field(init=False)
     book: dict[int, Submission] = field(default_factory=dict)
     settlements: int = 0
@@ -130,6 +138,31 @@ class Tracker:
             " another journal.path",
         )
 
+    async def listen(self, blocks: int, pause: float = 1.0) -> None:
+        """
+        Watch the key for so many blocks, before the first signature.
+
+        Raises:
+            ForeignKeyUse: somebody else used it meanwhile, or is about to.
+            ChainError: the chain cannot be read.
+        """
+        first = (await self.chain.head()).number
+        while True:
+            for kind in ("latest", "pending"):
+                await self.check_known(await self.chain.transaction_count(self.sender, kind))
+            if (await self.chain.head()).number >= first + blocks:
+                return
+            await asyncio.sleep(pause)
+
+    async def check_canonical(self, head: Head) -> None:
+        """Raise NotBroadcast unless the block that was decided on is still the chain's."""
+        try:
+            known = await self.chain.head(head.number)
+        except ChainError as error:
+            raise NotBroadcast(f"the block cannot be checked: {error}") from error
+        if known.hash != head.hash:
+            raise NotBroadcast(f"block {head.number} was reorganised while deciding")
+
     async def check_known(self, count: int) -> None:
         """Raise ForeignKeyUse where the chain consumed nonces that the journal never bound."""
         water = await self.journal.high_water()
@@ -192,6 +225,7 @@ class Tracker:
         await self.journal.include(submission.nonce, inclusion)
         reached("K11")
         self.settlements += 1
+        self.cooling.note(inclusion)
         done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
         self.book[submission.nonce] = done
         self._tell("included", done, inclusion)

@@ -144,6 +144,12 @@ class Journal:
         """Return the final nonces whose block is above this one, lowest first."""
         return await self.database.write(submissions.final_above, block_number)
 
+    async def mined(self, newest: int) -> list[Submission]:
+        """Return the newest nonces that a block has, lowest first."""
+        states = (NonceState.INCLUDED, NonceState.FINAL)
+        found = await self.database.write(submissions.submissions_in, states, newest=newest)
+        return found[::-1]
+
     async def unbound(self, first: int, last: int) -> list[int]:
         """Return the nonces from ``first`` to ``last``, both included, that were never bound."""
         return await self.database.write(submissions.unbound, first, last)

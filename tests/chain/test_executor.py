@@ -125,7 +125,7 @@ def test_a_failing_step_is_undone_and_the_rest_go_on(world):
     assert reports[1].failure.startswith("BelowMinProfit(")
 
 
-def test_the_same_account_twice_is_reported_as_healthy_again(world):
+def test_f32_the_same_account_twice_is_reported_as_healthy_again(world):
     """A rival, or we ourselves, were there before: a cheap no before anything is borrowed."""
     step = step_of(world, LOAN, "one hop")
     account = world.borrower("plain")
@@ -166,7 +166,7 @@ def test_a_step_without_enough_gas_is_not_started(world):
     assert reports[1].failure.startswith("NotEnoughGas(")
 
 
-def test_a_step_that_needs_more_than_its_gas_limit_fails_alone(world):
+def test_f31_a_step_that_needs_more_than_its_gas_limit_fails_alone(world):
     """Out of gas inside a step leaves enough to go on outside."""
     starved = step_of(world, LOAN, "one hop").with_(gas=150_000)
 
@@ -175,7 +175,7 @@ def test_a_step_that_needs_more_than_its_gas_limit_fails_alone(world):
     assert [bool(report.failure) for report in reports] == [True, False]
 
 
-def test_a_sandwich_cannot_take_more_than_the_minimum_allows(world):
+def test_f33_a_sandwich_cannot_take_more_than_the_minimum_allows(world):
     """Somebody sells into our pool first: less than the minimum is no deal at all."""
     step, venue = step_of(world, LOAN, "one hop"), world.devnet.venue
     (expected,) = decode_results(world.node.call(world.transaction([step])))

@@ -96,7 +96,7 @@ def test_odd_but_honest_tokens_work(trap, mode):
 
 
 @pytest.mark.parametrize("mode", ["returns_false", "burns_gas", "return_bomb"])
-def test_bad_tokens_fail_alone_and_within_the_gas_limit(trap, mode):
+def test_f31_bad_tokens_fail_alone_and_within_the_gas_limit(trap, mode):
     """Whatever the token does costs its own step; the next one works, the report is short."""
     trap.token.send("behave", TOKEN_MODES.index(mode))
     good = Deployer(trap.node, trap.devnet.accounts.admin).deploy(worlds.hostile()["HostileToken"])

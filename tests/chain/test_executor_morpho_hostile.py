@@ -118,7 +118,7 @@ def test_odd_but_honest_tokens_work(trap, mode, funding):
 
 @pytest.mark.parametrize("funding", [CALLBACK, MORPHO_LOAN])
 @pytest.mark.parametrize("mode", ["returns_false", "burns_gas", "return_bomb"])
-def test_a_bad_token_fails_alone_and_within_its_gas(trap, mode, funding):
+def test_f31_a_bad_token_fails_alone_and_within_its_gas(trap, mode, funding):
     """The market of another token in the same transaction is liquidated all the same."""
     trap.token.send("behave", TOKEN_MODES.index(mode))
 
@@ -147,7 +147,7 @@ def test_profit_is_what_arrives(trap):
 
 @pytest.mark.parametrize("funding", [CALLBACK, MORPHO_LOAN])
 @pytest.mark.parametrize("mode", ORACLE_MODES[1:])
-def test_a_bad_oracle_fails_alone_and_within_its_gas(trap, mode, funding):
+def test_f31_a_bad_oracle_fails_alone_and_within_its_gas(trap, mode, funding):
     """It is asked before anything is borrowed, and costs at most its own step's limit."""
     trap.market.oracle.send("behave", ORACLE_MODES.index(mode))
 

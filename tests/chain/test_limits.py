@@ -10,7 +10,7 @@ from keeper.chain.abi import calldata
 from tests.chain.worlds import Keeper, decisions, hot_receipts
 
 FALL = {"WETH": 2_600 * 10**8}
-LIMITS = "\nmax_plans_per_transaction = 64\n[limits]\n"
+LIMITS = "\nmax_plans_per_transaction = 64\ncooldown_blocks = 0\n[limits]\n"
 
 
 @pytest.fixture
