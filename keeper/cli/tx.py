@@ -14,6 +14,7 @@ from keeper.execution.control import ask
 from keeper.execution.described import described
 from keeper.storage import database
 from keeper.storage.submissions import submissions_in
+from keeper.storage.telling import told
 
 app = typer.Typer(no_args_is_help=True, help="The journal's intents and attempts.")
 
@@ -46,11 +47,13 @@ def show(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one nonce with all its attempts and its receipt."""
-    found = [one for one in _read(_journal(config_file), None) if _is(one, which.lower())]
+    """Show one nonce: intents, every attempt and answer, receipts, and the profit booked."""
+    journal = _journal(config_file)
+    found = [one for one in _read(journal, None) if _is(one, which.lower())]
     if not found:
         raise ConfigError(f"the journal has no transaction {which}", hint="see `keeper tx list`")
     document = _document(found[0]) | {"call": described(found[0].newest.calldata)}
+    document |= _told(journal, found[0].nonce)
     typer.echo(json.dumps(document) if as_json else json.dumps(document, indent=2))
 
 
@@ -81,6 +84,14 @@ def _read(path: Path, limit: int | None) -> list[Submission]:
         return database.read(
             engine, lambda one: submissions_in(one, tuple(NonceState), newest=newest)
         )
+    finally:
+        engine.dispose()
+
+
+def _told(path: Path, nonce: int) -> dict[str, object]:
+    engine = database.reader(path)
+    try:
+        return dict(database.read(engine, lambda one: told(one, nonce)))
     finally:
         engine.dispose()
 

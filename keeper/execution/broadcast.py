@@ -65,6 +65,14 @@ class Broadcast:
             reached("K7")
         for event in events:
             self.tracker.emit(event)
+            log.info(
+                "tx_attempt nonce=%d kind=%s hash=%s result=%s block=%d",
+                event["nonce"],
+                event["kind"],
+                event["hash"],
+                event["result"],
+                head.number,
+            )
 
     def _mark(self, submission: Submission, marked: Attempt, answer: Answer) -> None:
         if answer is Answer.UNFUNDED:

@@ -2,6 +2,7 @@
 
 from keeper.domain.head import Head
 from keeper.domain.submission import Attempt, Inclusion, Submission
+from keeper.domain.units import WAD
 from keeper.execution.sending import Answer
 
 Event = dict[str, object]
@@ -40,7 +41,9 @@ def inclusion_event(name: str, submission: Submission, inclusion: Inclusion) -> 
         "gas_used": str(inclusion.gas_used),
         "gas_price_wei": str(inclusion.effective_gas_price),
         "gas_cost_wei": str(inclusion.gas_cost),
+        "data_fee_wei": str(inclusion.data_fee),
         "net_profit_wei": str(inclusion.net_profit),
+        "net_profit_usd_e8": _usd_e8(submission, inclusion),
         "accounts": _accounts(submission),
         "plans": [
             {
@@ -54,6 +57,13 @@ def inclusion_event(name: str, submission: Submission, inclusion: Inclusion) -> 
             for one in inclusion.plans
         ],
     }
+
+
+def _usd_e8(submission: Submission, inclusion: Inclusion) -> str | None:
+    """Return the net profit in 1e-8 dollars, rounded down, at the decision's own price."""
+    plans = submission.batch.plans if submission.batch is not None else ()
+    price = max((plan.native_usd_e8 for plan in plans), default=0)
+    return str(inclusion.net_profit * price // WAD) if price else None
 
 
 def breaker_event(name: str, state: str, detail: str, head: Head | None) -> Event:

@@ -125,7 +125,12 @@ class Metrics:
             "tx_confirm_duration_seconds", "From the first send of a nonce to its receipt", SLOW
         )
         self.plans = self._counter("plans", "Liquidations in mined transactions", "result")
-        self.gas_spent = self._gauge("gas_spent_ether", "Gas paid since the start, less reorgs")
+        self.gas_spent = self._counter(
+            "gas_spent_ether", "Gas paid since the start, each nonce once, at its dearest"
+        )
+        self.profit_usd = self._gauge(
+            "profit_usd", "Profit less gas since the start, in dollars of the decision, less reorgs"
+        )
         self.profit = self._gauge(
             "profit_ether", "Profit less gas since the start, at the plans' prices, less reorgs"
         )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from keeper.domain.units import USD_E8
 from keeper.observe.events import Event
 from keeper.observe.metrics import Metrics, ether, gwei
 
@@ -25,6 +26,7 @@ class Tally:
     metrics: Metrics
     clock: Callable[[], float] = time.monotonic
     _sent: dict[object, float] = field(default_factory=dict)
+    _gas: dict[object, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for state in TX_STATES:
@@ -81,6 +83,7 @@ class Tally:
     def _final(self, event: Event) -> None:
         self.metrics.tx.labels("final").inc()
         self._sent.pop(event["nonce"], None)
+        self._gas.pop(event["nonce"], None)
 
     def _breaker(self, event: Event) -> None:
         self.metrics.breaker.labels(str(event["name"])).set(event["state"] == "open")
@@ -88,6 +91,17 @@ class Tally:
     def _notification(self, event: Event) -> None:
         self.metrics.told.labels(str(event["channel"]), str(event["result"])).inc()
 
+    def _count_gas(self, event: Event) -> None:
+        """Count what a nonce cost, once: a counter cannot take back what a reorg took back."""
+        cost, nonce = int(str(event["gas_cost_wei"])), event["nonce"]
+        counted = self._gas.get(nonce, 0)
+        if cost > counted:
+            self.metrics.gas_spent.inc(ether(cost - counted))
+            self._gas[nonce] = cost
+
     def _book(self, event: Event, sign: int) -> None:
-        self.metrics.gas_spent.inc(sign * ether(int(str(event["gas_cost_wei"]))))
+        self._count_gas(event)
+        usd = event.get("net_profit_usd_e8")
+        if usd is not None:
+            self.metrics.profit_usd.inc(sign * int(str(usd)) / USD_E8)
         self.metrics.profit.inc(sign * ether(int(str(event["net_profit_wei"]))))

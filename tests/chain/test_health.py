@@ -193,7 +193,7 @@ def test_the_figures_agree_with_the_chain(seen):
     tiers = [one for key, one in found.items() if key[0] == "keeper_positions"]
 
     assert found["keeper_profit_ether",] == pytest.approx(profit / 10**18)
-    assert found["keeper_gas_spent_ether",] == pytest.approx(gas / 10**18)
+    assert found["keeper_gas_spent_ether_total",] == pytest.approx(gas / 10**18)
     assert found["keeper_wallet_balance_ether",] == pytest.approx(seen.balance / 10**18)
     assert found["keeper_nonce", "journal"] == found["keeper_nonce", "latest"] >= len(included)
     assert found["keeper_tx_inflight",] == 0

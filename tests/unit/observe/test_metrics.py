@@ -248,7 +248,7 @@ def test_a_reorg_takes_back_what_was_booked():
         tally.told(an_inclusion(event))
 
     assert value(metrics, "keeper_profit_ether") == pytest.approx(0.3)
-    assert value(metrics, "keeper_gas_spent_ether") == pytest.approx(0.001)
+    assert value(metrics, "keeper_gas_spent_ether_total") == pytest.approx(0.001)
     assert value(metrics, "keeper_tx_gas_price_gwei") == 5
 
 
