@@ -16,6 +16,7 @@ from keeper.domain.exposure import Exposure
 from keeper.domain.parity import Difference, ParityNews
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, MarketKey, Timestamp, Wad
+from keeper.risk.table import Tabulated
 from keeper.risk.tiers import Thresholds, Tier
 
 
@@ -123,6 +124,15 @@ class WeighsLegs(Protocol):
 
     def exposure(self, account: Address) -> Exposure | None:
         """Return the account's legs with their weights; None where it is not valued."""
+        ...
+
+
+@runtime_checkable
+class Tabulates(Protocol):
+    """A snapshot that gives everybody's legs at once, for what-if questions about a market."""
+
+    def tabulated(self) -> Tabulated:
+        """Return the accounts with debt as columns: ``exposure`` of all of them."""
         ...
 
 

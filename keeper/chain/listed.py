@@ -6,20 +6,22 @@ from typing import Generic, TypeVar, overload
 from keeper.chain.abi import checksum
 from keeper.columns.block import Block, Codes
 from keeper.columns.index import UNKNOWN
-from keeper.columns.view import View
+from keeper.columns.view import AT_ONCE, View
+from keeper.columns.words import ADDRESS_BYTES, Rows
 from keeper.domain.units import Address
 
 Kept = TypeVar("Kept")
 
 
 class Listed(Sequence[Address]):
-    """Everyone in a view; each checksum costs a hash when it is asked for."""
+    """Accounts of a view, everyone by default; each checksum costs a hash when asked for."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, rows: Rows | None = None) -> None:
         self._view = view
+        self._rows = rows
 
     def __len__(self) -> int:
-        return len(self._view)
+        return len(self._view if self._rows is None else self._rows)
 
     @overload
     def __getitem__(self, at: int) -> Address: ...
@@ -27,11 +29,17 @@ class Listed(Sequence[Address]):
     def __getitem__(self, at: slice) -> list[Address]: ...
     def __getitem__(self, at: int | slice) -> Address | list[Address]:
         if isinstance(at, slice):
-            return [checksum(one) for one in self._view[at]]
-        return checksum(self._view[at])
+            return [self[one] for one in range(*at.indices(len(self)))]
+        return checksum(self._view[at if self._rows is None else int(self._rows[at])])
 
     def __iter__(self) -> Iterator[Address]:
-        return map(checksum, self._view)
+        if self._rows is None:
+            yield from map(checksum, self._view)
+            return
+        for start in range(0, len(self._rows), AT_ONCE):
+            together = self._view.addresses(self._rows[start : start + AT_ONCE]).tobytes()
+            for at in range(0, len(together), ADDRESS_BYTES):
+                yield checksum(together[at : at + ADDRESS_BYTES])
 
 
 class Accounts(Mapping[Address, Kept], Generic[Kept]):

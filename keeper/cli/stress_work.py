@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from keeper.abilities import WeighsLegs
+from keeper.abilities import Tabulates, WeighsLegs
 from keeper.cli.dollars import dollar_rates
 from keeper.cli.output import print_note
 from keeper.cli.progress import telling
@@ -113,7 +113,14 @@ def tabled(
     builder, unvalued = TableBuilder(), 0
     for snapshot in snapshots:
         dollars = dollars_per_base.get(snapshot.market, 0.0)
-        for health in snapshot.accounts():
+        if isinstance(snapshot, Tabulates):
+            whole = snapshot.tabulated()
+            builder.add_market(snapshot.market, whole.legs, dollars)
+            unvalued += whole.unvalued
+            healths = [one for each in whole.apart if (one := snapshot.account(each))]
+        else:
+            healths = list(snapshot.accounts())
+        for health in healths:
             exposure = None
             if isinstance(snapshot, WeighsLegs):
                 exposure = snapshot.exposure(health.account)

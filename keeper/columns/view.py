@@ -9,7 +9,7 @@ from keeper.columns.block import Block, joined_blocks, owing
 from keeper.columns.index import UNKNOWN
 from keeper.columns.table import Columns
 from keeper.columns.version import places
-from keeper.columns.words import Bytes, Flags, Rows
+from keeper.columns.words import ADDRESS_BYTES, Bytes, Flags, Rows
 
 AT_ONCE: Final = 4_096
 """Accounts taken out of the columns at a time, where all of them are wanted."""
@@ -45,7 +45,9 @@ class View(Sequence[bytes]):
     def __iter__(self) -> Iterator[bytes]:
         for start in range(0, self._count, AT_ONCE):
             rows = slice(start, min(start + AT_ONCE, self._count))
-            yield from map(np.ndarray.tobytes, self.columns.index.addresses(rows))
+            together = self.columns.index.addresses(rows).tobytes()
+            for at in range(0, len(together), ADDRESS_BYTES):
+                yield together[at : at + ADDRESS_BYTES]
 
     def row_of(self, address: bytes) -> int:
         """Return an account's row; ``UNKNOWN`` where it is not (or was not yet) there."""

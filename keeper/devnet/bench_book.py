@@ -18,6 +18,7 @@ from typing import Final
 MODULES: Final = {
     "pass": "keeper.devnet.bench_book_pass",
     "memory": "keeper.devnet.bench_book_memory",
+    "stress": "keeper.devnet.bench_book_stress",
 }
 """What can be measured, and where: a further row is a module and a line."""
 
@@ -39,7 +40,8 @@ class Row:
     """
     One figure beside its limit, in the same ``unit``.
 
-    ``ratio`` is what the target is about: the figure over the limit, or what the row says it is.
+    ``ratio`` is what the target is about: the figure over the limit, or the figure itself where the
+    target is of its unit.
     ``parts`` are figures that it consists of or that belong beside it.
     """
 

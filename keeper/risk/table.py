@@ -1,13 +1,16 @@
 """
 Many accounts as columns: who holds and owes what, and how much it counts.
 
-Floats, since the questions asked of it are what-ifs; whether an account can be liquidated now is
-the exact verdict of its market, carried along. The rows of an account stand together.
+Floats, since the questions asked of it are what-ifs; whether an account can be liquidated now, and
+its health factor as things stand, are the exact ones of its market, carried along. The rows of an
+account stand together.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from itertools import chain
+from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +47,7 @@ class Table:
     """
 
     markets: tuple[MarketKey, ...]
-    accounts: tuple[Address, ...]
+    accounts: Sequence[Address]
     assets: tuple[Asset, ...]
     market_of: Integers
     liquidatable: Flags
@@ -62,53 +65,175 @@ class Table:
         return added(self.owner, by_leg, len(self.dollars))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Legs:
+    """
+    Accounts of one market and their legs; as in ``Table``, but for assets of its own.
+
+    ``health`` is the market's own factor. Values times ``per_base`` (numerator, denominator) are
+    base currency.
+    """
+
+    accounts: Sequence[Address]
+    liquidatable: Flags
+    health: Floats
+    assets: tuple[Asset, ...]
+    owner: Integers
+    asset: Integers
+    collateral: Floats
+    debt: Floats
+    weight: Floats
+    bonus: Floats
+    per_base: tuple[int, int] = (1, 1)
+
+
+_NONE: Final = np.zeros(0)
+
+NO_LEGS: Final = Legs(
+    accounts=(),
+    liquidatable=np.zeros(0, dtype=np.bool_),
+    health=_NONE,
+    assets=(),
+    owner=np.zeros(0, dtype=np.int64),
+    asset=np.zeros(0, dtype=np.int64),
+    collateral=_NONE,
+    debt=_NONE,
+    weight=_NONE,
+    bonus=_NONE,
+)
+"""Nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tabulated:
+    """
+    A market as columns.
+
+    ``apart`` are accounts with debt that have to be asked for one by one, ``unvalued`` is how
+    many cannot be valued.
+    """
+
+    legs: Legs
+    apart: Sequence[Address] = ()
+    unvalued: int = 0
+
+
+@dataclass(slots=True)
+class _Part:
+    market: int
+    dollars: float
+    legs: Legs
+    assets: Integers
+
+
 @dataclass(slots=True)
 class TableBuilder:
-    """Collects accounts, one by one, into a table."""
+    """Collects accounts, whole markets of them or one by one, into a table."""
 
     _markets: dict[MarketKey, int] = field(default_factory=dict)
-    _assets: dict[Address, int] = field(default_factory=dict)
-    _symbols: dict[Address, str] = field(default_factory=dict)
-    _accounts: list[Address] = field(default_factory=list)
-    _rows: list[tuple[int, bool, float, float]] = field(default_factory=list)
-    _legs: list[tuple[int, int, float, float, float, float]] = field(default_factory=list)
+    _assets: dict[Address, Asset] = field(default_factory=dict)
+    _places: dict[Address, int] = field(default_factory=dict)
+    _parts: list[_Part] = field(default_factory=list)
 
     def add(self, health: AccountHealth, exposure: Exposure, dollars_per_base: float) -> None:
         """Add an account with debt, valued by its market; ``dollars_per_base`` 0: unknown."""
-        account = len(self._accounts)
-        weighted = sum(leg.collateral * leg.weight for leg in exposure.legs) / WAD
-        owed = float(sum(leg.debt for leg in exposure.legs))
-        stated = health.health_factor / WAD
-        scale = stated * owed / weighted if weighted else 1.0
-        market = self._markets.setdefault(health.market, len(self._markets))
-        numerator, denominator = exposure.per_base
-        dollars = dollars_per_base * numerator / denominator
-        self._accounts.append(health.account)
-        self._rows.append((market, health.liquidatable, dollars, scale))
-        for leg in exposure.legs:
-            asset = self._assets.setdefault(leg.token, len(self._assets))
-            self._symbols.setdefault(leg.token, leg.symbol)
-            amounts = (float(leg.collateral), float(leg.debt))
-            self._legs.append((account, asset, *amounts, leg.weight / WAD, leg.bonus / WAD))
+        legs = exposure.legs
+        self.add_market(
+            health.market,
+            Legs(
+                accounts=(health.account,),
+                liquidatable=np.array([health.liquidatable]),
+                health=np.array([health.health_factor / WAD]),
+                assets=tuple(Asset(token=leg.token, symbol=leg.symbol) for leg in legs),
+                owner=np.zeros(len(legs), dtype=np.int64),
+                asset=np.arange(len(legs)),
+                collateral=np.array([float(leg.collateral) for leg in legs]),
+                debt=np.array([float(leg.debt) for leg in legs]),
+                weight=np.array([leg.weight / WAD for leg in legs]),
+                bonus=np.array([leg.bonus / WAD for leg in legs]),
+                per_base=exposure.per_base,
+            ),
+            dollars_per_base,
+        )
+
+    def add_market(self, market: MarketKey, legs: Legs, dollars_per_base: float) -> None:
+        """Add accounts of a market; ``dollars_per_base`` 0: unknown."""
+        numerator, denominator = legs.per_base
+        for one in legs.assets:
+            self._places.setdefault(one.token, len(self._places))
+            self._assets.setdefault(one.token, one)
+        self._parts.append(
+            _Part(
+                market=self._markets.setdefault(market, len(self._markets)),
+                dollars=dollars_per_base * numerator / denominator,
+                legs=legs,
+                assets=np.array([self._places[one.token] for one in legs.assets], dtype=np.int64),
+            )
+        )
 
     def built(self) -> Table:
         """Return the table."""
-        rows, legs = _columns(self._rows, 4), _columns(self._legs, 6)
+        parts, counts = self._parts, [len(one.legs.accounts) for one in self._parts]
+        first = np.cumsum([0, *counts])
         return Table(
             markets=tuple(self._markets),
-            accounts=tuple(self._accounts),
-            assets=tuple(Asset(token=one, symbol=self._symbols[one]) for one in self._assets),
-            market_of=rows[0].astype(np.int64),
-            liquidatable=rows[1].astype(np.bool_),
-            dollars=rows[2],
-            scale=rows[3],
-            owner=legs[0].astype(np.int64),
-            asset=legs[1].astype(np.int64),
-            collateral=legs[2],
-            debt=legs[3],
-            weight=legs[4],
-            bonus=np.maximum(legs[5], 1.0),
+            accounts=Joined([one.legs.accounts for one in parts]),
+            assets=tuple(self._assets.values()),
+            market_of=np.repeat(np.array([one.market for one in parts], dtype=np.int64), counts),
+            liquidatable=_joined([one.legs.liquidatable for one in parts]).astype(np.bool_),
+            dollars=np.repeat(np.array([one.dollars for one in parts]), counts),
+            scale=_joined([_scale(one.legs) for one in parts]),
+            owner=_places([o.legs.owner + f for o, f in zip(parts, first, strict=False)]),
+            asset=_places([one.assets[one.legs.asset] for one in parts]),
+            collateral=_joined([one.legs.collateral for one in parts]),
+            debt=_joined([one.legs.debt for one in parts]),
+            weight=_joined([one.legs.weight for one in parts]),
+            bonus=np.maximum(_joined([one.legs.bonus for one in parts]), 1.0),
         )
+
+
+class Joined(Sequence[Address]):
+    """Several sequences of accounts, one after the other, none of them copied."""
+
+    def __init__(self, parts: Sequence[Sequence[Address]]) -> None:
+        self._parts = parts
+        self._ends = np.cumsum([len(one) for one in parts], dtype=np.int64).tolist()
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, at: int) -> Address: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Address]: ...
+    def __getitem__(self, at: int | slice) -> Address | list[Address]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        part = bisect_right(self._ends, at)
+        return self._parts[part][at - (self._ends[part - 1] if part else 0)]
+
+    def __iter__(self) -> Iterator[Address]:
+        return chain.from_iterable(self._parts)
+
+
+def _scale(legs: Legs) -> Floats:
+    """Return what the legs' own quotient is to be multiplied with to give the market's factor."""
+    count = len(legs.health)
+    weighted = added(legs.owner, legs.collateral * legs.weight, count)
+    scale = np.ones(count)
+    stated = legs.health * added(legs.owner, legs.debt, count)
+    np.divide(stated, weighted, out=scale, where=weighted > 0)
+    return scale
+
+
+def _joined(parts: Sequence[Floats] | Sequence[Flags]) -> Floats:
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def _places(parts: Sequence[Integers]) -> Integers:
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
 
 
 def added(place: Integers, values: Floats, places: int) -> Floats:
@@ -119,7 +244,3 @@ def added(place: Integers, values: Floats, places: int) -> Floats:
 def factors(table: Table, moves: Mapping[Address, float]) -> Floats:
     """Return what each asset's price is multiplied with: 1 plus its move (-0.2 for -20 %)."""
     return np.array([1.0 + moves.get(one.token, 0.0) for one in table.assets])
-
-
-def _columns(rows: Iterable[tuple[float, ...]], width: int) -> Floats:
-    return np.array(list(rows), dtype=np.float64).reshape(-1, width).T.copy()

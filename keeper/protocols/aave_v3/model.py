@@ -256,6 +256,17 @@ class Account:
         """Whether the account owes the reserve."""
         return bool(self.flags >> (2 * identity) & 1)
 
+    @property
+    def owes(self) -> bool:
+        """Whether the account owes anything, as far as its flags and balances say."""
+        return any(
+            self.is_borrowing(at)
+            and (
+                (h := self.holdings.get(at)) is None or h.scaled_debt > 0 or h.stable_principal > 0
+            )
+            for at in self.flagged()
+        )
+
     def flagged(self) -> list[int]:
         """Return the reserves that the account uses at all, in the pool's order."""
         found, flags, at = list[int](), self.flags, 0

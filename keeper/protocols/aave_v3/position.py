@@ -41,7 +41,7 @@ class Unread(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Weighed:
+class Weighed:
     """A reserve for the accounts of one eMode: what its balances count at a clock's timestamp."""
 
     state: ReserveState
@@ -64,7 +64,7 @@ class Clock:
             at: interest.debt_index(r, now, polynomial=polynomial)
             for at, r in pool.reserves.items()
         }
-        self._weighed: dict[tuple[int, int], _Weighed] = {}
+        self._weighed: dict[tuple[int, int], Weighed] = {}
 
     def position(self, account: Account) -> Position:
         """
@@ -85,7 +85,7 @@ class Clock:
         return Position(now=self.now, legs=legs, data=data)
 
     def _leg(self, at: int, account: Account) -> Leg:
-        rulebook, weighed = self.pool.structure.rules, self._weigh(at, account)
+        rulebook, weighed = self.pool.structure.rules, self.weighed(at, account.category)
         holding = account.holdings.get(at)
         if holding is None:
             raise Unread(f"the balance of {weighed.state.reserve.symbol}")
@@ -104,14 +104,20 @@ class Clock:
             debt_value=rules.debt_value(debt, price, unit, rulebook),
         )
 
-    def _weigh(self, at: int, account: Account) -> _Weighed:
-        """Return a reserve as it counts in the account's eMode, reckoned once for all."""
-        key = at, account.category
+    def weighed(self, at: int, category: int) -> Weighed:
+        """
+        Return a reserve as it counts for the accounts of an eMode, reckoned once for all.
+
+        Raises:
+            Unpriced: the price that the pool would ask for failed.
+        """
+        key = at, category
         if key not in self._weighed:
-            state, category = self.pool.reserves[at], self._category_of(at, account)
+            state, anyone = self.pool.reserves[at], Account(0, category, {})
+            mode = self._category_of(at, anyone)
             own = state.configuration.liquidation_bonus
-            bonus = category.liquidation_bonus if category else own
-            self._weighed[key] = _Weighed(state, *self.weights(at, account), bonus, state.unit)
+            bonus = mode.liquidation_bonus if mode else own
+            self._weighed[key] = Weighed(state, *self.weights(at, anyone), bonus, state.unit)
         return self._weighed[key]
 
     def weights(self, at: int, account: Account) -> tuple[BaseCurrency, Bps, bool]:

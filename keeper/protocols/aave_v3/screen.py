@@ -14,9 +14,8 @@ import numpy as np
 from keeper.columns.block import Codes
 from keeper.columns.screen import Factors
 from keeper.columns.words import Flags
-from keeper.domain.units import BPS, RAY, Bps
+from keeper.domain.units import BPS, RAY
 from keeper.protocols.aave_v3.accounts import Role
-from keeper.protocols.aave_v3.model import Account
 from keeper.protocols.aave_v3.position import Clock, Unpriced
 
 ROUNDED_OFF: Final = 4.0
@@ -57,18 +56,16 @@ def _factor(clock: Clock, at: int, category: int, role: int) -> float:
     Raises:
         Unpriced: the price that the pool would ask for failed.
     """
-    state = clock.pool.reserves[at]
-    price, threshold, backs = clock.weights(at, Account(0, category, {}))
-    supply, debt = clock.indices(at)
+    one, (supply, debt) = clock.weighed(at, category), clock.indices(at)
     if min(supply, debt) < RAY:
         return math.nan  # no pool has that; a unit of a balance would not cover its rounding
-    worth = float(price) / float(state.unit)
+    worth = float(one.price) / float(one.unit)
     if role == Role.DEBT:
         return -(float(debt) / RAY * worth)
-    if not backs:
+    if not one.backs:
         return 0.0
     if not clock.pool.structure.rules.directed_rounding:
-        if threshold == 0:
+        if one.threshold == 0:
             return math.nan  # it lowers the average, which no factor of its own can say
-        threshold = Bps(threshold - 1)
-    return float(supply) / RAY * worth * (threshold / BPS)
+        return float(supply) / RAY * worth * ((one.threshold - 1) / BPS)
+    return float(supply) / RAY * worth * (one.threshold / BPS)

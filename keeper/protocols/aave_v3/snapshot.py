@@ -7,8 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from keeper.chain.abi import checksum
-from keeper.chain.listed import Accounts
+from keeper.chain.listed import Accounts, Listed
 from keeper.columns.view import View
 from keeper.columns.words import Rows
 from keeper.domain.account import AccountHealth, Balance
@@ -35,8 +34,10 @@ from keeper.protocols.aave_v3.opportunity import PairOpportunity
 from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
 from keeper.protocols.aave_v3.rulebook import Rules
 from keeper.protocols.aave_v3.rules import AccountData
+from keeper.protocols.aave_v3.tabulated import tabulated
 from keeper.protocols.aave_v3.totals import Totals
 from keeper.risk.screen import Screen, ordered
+from keeper.risk.table import Tabulated
 from keeper.risk.tiers import Thresholds, Tier
 
 LIQUIDATION_GAS: Final = Gas(390_000)
@@ -133,15 +134,16 @@ class AaveSnapshot:
         codes = self.view.columns.codes
         totals = Totals(self._clock, codes)
         for part, block in self.view.blocks(rows):
-            legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
-            starts, ends = block.start.tolist(), np.cumsum(block.count).tolist()
-            for at, address in enumerate(self.view.addresses(part)):
-                account = checksum(address.tobytes())
-                data = totals.of(legs[starts[at] : ends[at]])
+            names = Listed(self.view, part)
+            for at, (account, data) in enumerate(zip(names, totals.of_block(block), strict=True)):
                 if data is None:
                     yield self._health(account, decoded(block.taken(np.array([at])), codes)[0])
                 else:
                     yield self._stated(account, data)
+
+    def tabulated(self) -> Tabulated:
+        """Return everyone with debt as columns, for asking what if prices moved."""
+        return tabulated(self.view, self._clock)
 
     @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:
@@ -166,7 +168,7 @@ class AaveSnapshot:
     def account(self, account: Address) -> AccountHealth | None:
         """Return one account's health; None without debt, or if it never borrowed."""
         kept = self.borrowers.get(account)
-        return None if kept is None or not _owes(kept) else self._health(account, kept)
+        return None if kept is None or not kept.owes else self._health(account, kept)
 
     def _health(self, account: Address, kept: Account) -> AccountHealth:
         try:
@@ -240,7 +242,7 @@ class AaveSnapshot:
     def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
         """Return what would cure an account; a time before the block counts as the block's."""
         kept = self.borrowers.get(account)
-        if kept is None or not _owes(kept):
+        if kept is None or not kept.owes:
             return None
         moment = Timestamp(max(holds_until, self.head.timestamp))
         if not self.pool.structure.supported:
@@ -376,15 +378,6 @@ def _reserve_refusal(leg: Leg, window: Window) -> Refusal | None:
     if leg.state.grace_until >= window.earliest:
         return _no(SkipReason.GRACE_PERIOD, f"{symbol}: until {leg.state.grace_until}")
     return None
-
-
-def _owes(kept: Account) -> bool:
-    """Whether the account owes anything, as far as its flags and balances say."""
-    return any(
-        kept.is_borrowing(at)
-        and ((h := kept.holdings.get(at)) is None or h.scaled_debt > 0 or h.stable_principal > 0)
-        for at in kept.flagged()
-    )
 
 
 def _balance(leg: Leg, amount: TokenUnits, value: BaseCurrency) -> Balance:

@@ -4,22 +4,21 @@ An account's exact totals straight from its legs: what ``Clock.position`` says, 
 Hundreds of accounts past the line are told in every block, worth their gas or not.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keeper.columns.block import Codes, Key
+from keeper.columns.block import Block, Codes, Key
 from keeper.columns.words import joined
 from keeper.domain.units import mul_div_floor
 from keeper.protocols.aave_v3 import rules
 from keeper.protocols.aave_v3.accounts import Role
-from keeper.protocols.aave_v3.model import Account
 from keeper.protocols.aave_v3.position import Clock, Unpriced
 from keeper.protocols.aave_v3.rules import AccountData
 
 _IDLE: Final = {Role.IDLE_SUPPLY, Role.IDLE_DEBT, Role.IDLE_STABLE}
 
-Legs = Iterable[tuple[int, Sequence[int]]]
+_Legs = Iterable[tuple[int, Sequence[int]]]
 """Codes, with the words of each balance."""
 
 
@@ -46,8 +45,15 @@ class Totals:
             self._counted.append(counted)
             self._told.append(told)
 
-    def of(self, legs: Legs) -> AccountData | None:
-        """Return the account's totals; None where its position has to be asked."""
+    def of_block(self, block: Block) -> Iterator[AccountData | None]:
+        """Return the totals of each account; None where its position has to be asked."""
+        legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
+        at = 0
+        for count in block.count.tolist():
+            yield self._of(legs[at : at + count])
+            at += count
+
+    def _of(self, legs: _Legs) -> AccountData | None:
         collateral, debts = list[tuple[int, int]](), list[int]()
         for code, words in legs:
             one = self._counted[code]
@@ -73,10 +79,10 @@ def _counted(clock: Clock, key: Key) -> tuple[_Counted | None, bool]:
     if role not in (Role.COLLATERAL, Role.DEBT):
         return None, False
     try:
-        price, threshold, backs = clock.weights(at, Account(0, category, {}))
+        one = clock.weighed(at, category)
     except Unpriced:
         return None, False
     owed, index = role == Role.DEBT, clock.indices(at)[role == Role.DEBT]
-    if not (owed or backs):
+    if not (owed or one.backs):
         return None, True
-    return _Counted(owed, index, price, clock.pool.reserves[at].unit, threshold), True
+    return _Counted(owed, index, one.price, one.unit, one.threshold), True

@@ -7,8 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from keeper.chain.abi import checksum
-from keeper.chain.listed import Accounts
+from keeper.chain.listed import Accounts, Listed
 from keeper.columns.view import View
 from keeper.columns.words import Rows
 from keeper.domain.account import AccountHealth, Balance
@@ -45,7 +44,9 @@ from keeper.protocols.morpho_blue.model import Irm, Market, OraclePrice, Positio
 from keeper.protocols.morpho_blue.opportunity import PositionOpportunity
 from keeper.protocols.morpho_blue.reader import USD_UNIT
 from keeper.protocols.morpho_blue.rules import Health
+from keeper.protocols.morpho_blue.tabulated import tabulated
 from keeper.risk.screen import Screen, ordered
+from keeper.risk.table import NO_LEGS, Tabulated
 from keeper.risk.tiers import Thresholds, Tier
 
 LIQUIDATION_GAS: Final = Gas(170_000)
@@ -203,8 +204,13 @@ class MorphoSnapshot:
     def _exact(self, rows: Rows) -> Iterator[AccountHealth]:
         for part, block in self.view.blocks(rows):
             kept = decoded(block, self.view.columns.codes)
-            for address, position in zip(self.view.addresses(part), kept, strict=True):
-                yield self._stated(checksum(address.tobytes()), position)
+            yield from map(self._stated, Listed(self.view, part), kept)
+
+    def tabulated(self) -> Tabulated:
+        """Return everyone with debt as columns, for asking what if prices moved."""
+        if self._trouble or self.price is None:
+            return Tabulated(legs=NO_LEGS, unvalued=self.screen.debtors)
+        return tabulated(self.view, self.read, self._now, self.price, self._loan_price)
 
     @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:

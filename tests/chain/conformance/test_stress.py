@@ -48,9 +48,11 @@ async def test_no_move_is_what_stands(world, reader):
             (one.market, one.account) for one in healths if one.liquidatable
         }
         assert not result.crossed.any()
-        assert list(table.accounts) == [one.account for one in healths]
-        exact = np.array([one.health_factor / WAD for one in healths])
-        assert np.allclose(result.health, exact, rtol=1e-12, atol=0)
+        stated = {(one.market, one.account): one.health_factor / WAD for one in healths}
+        names = [table.markets[market] for market in table.market_of]
+        seen = dict(zip(zip(names, table.accounts, strict=True), result.health, strict=True))
+        assert seen.keys() == stated.keys()
+        assert np.allclose([seen[one] for one in stated], list(stated.values()), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("fall", FALLS, ids=str)
