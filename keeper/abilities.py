@@ -13,8 +13,10 @@ from keeper.domain.account import AccountHealth
 from keeper.domain.advice import Advice, Cure
 from keeper.domain.cure import CureStep
 from keeper.domain.exposure import Exposure
-from keeper.domain.parity import Difference, ParityNews
-from keeper.domain.reads import Call, CallResult
+from keeper.domain.head import Head
+from keeper.domain.oracle import Reading
+from keeper.domain.parity import Difference, ParityNews, Subject
+from keeper.domain.reads import Call, CallResult, Log, LogFilter
 from keeper.domain.units import Address, MarketKey, Timestamp, Wad
 from keeper.risk.table import Tabulated
 from keeper.risk.tiers import Thresholds, Tier
@@ -194,3 +196,46 @@ class TakesCures(Advises, Protocol):
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
         """Return a cure in the vault's words."""
         ...
+
+
+@runtime_checkable
+class StatesReadings(Protocol):
+    """A snapshot that says what its prices rest on, so that they can be doubted."""
+
+    def readings(self) -> Sequence[Reading]:
+        """Return each price with what its source states of it, all in one unit."""
+        ...
+
+
+@runtime_checkable
+class NamesLiquidated(Protocol):
+    """A market whose logs say who was liquidated."""
+
+    @property
+    def liquidation_filter(self) -> LogFilter:
+        """The logs that say so."""
+        ...
+
+    def liquidated(self, logs: Sequence[Log]) -> frozenset[Subject]:
+        """Return whom these logs say was liquidated, in the markets' own keys."""
+        ...
+
+
+class Rider(Protocol):
+    """Whoever has reads of its own that go along with a block's, and cost no request."""
+
+    def calls(self, head: Head) -> Sequence[Call]:
+        """Return what is to be read at a block."""
+        ...
+
+    def apply(self, head: Head, results: Sequence[CallResult]) -> None:
+        """Take the answers to ``calls(head)``, in their order; some of them may have failed."""
+        ...
+
+
+@runtime_checkable
+class NamesFork(Protocol):
+    """A book that says whether its newest head took blocks back."""
+
+    fork: int | None
+    """The newest block in common with what was followed before; None where it just came next."""

@@ -11,6 +11,7 @@ from typing import Final
 from keeper.audit.inputs import Program
 from keeper.bidding import fee_oracle, fee_policy
 from keeper.book.follower import Progress
+from keeper.calling import calling
 from keeper.chain.abi import selector
 from keeper.chain.heads import Heads, Pace
 from keeper.chain.quorum import Quorum
@@ -19,7 +20,6 @@ from keeper.config.hashing import settings_hash
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.units import USD_E8, Address, Bps, Gas, MarketKey
-from keeper.execution.control import listening, socket_path
 from keeper.execution.cooling import Cooling
 from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
@@ -33,6 +33,7 @@ from keeper.execution.signer import LocalSigner, Mandate
 from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
 from keeper.limiting import breakers_of
+from keeper.margincalls import MarginCalls
 from keeper.node import Decide, Node
 from keeper.notifying import notifying
 from keeper.observe.endpoints import tell_endpoints
@@ -130,6 +131,10 @@ async def run_session(
         parts = await _parts(session, options, signer, emit, stack)
         if watching is not None:
             watching.attach(parts.submitter, parts.journal)
+        metrics = None if watching is None else watching.metrics
+        parts.calls = await stack.enter_async_context(
+            calling(session, parts.submitter, parts.journal, emit, metrics, own_clock=own_clock)
+        )
         await session.follower.start(head, progress)
         _refuse_nothing_readable(session)
         if isinstance(parts.submitter, NodeSubmitter):
@@ -137,13 +142,13 @@ async def run_session(
         node = _node(session, options, parts, emit)
         stalling = Stalling(watch=watch_of(watching))
         node.watch = stalling
-        if parts.journal is not None:
-            look = await stack.enter_async_context(
-                notifying(session.settings.notify, parts.journal.database, emit, lambda: node.head)
-            )
-            if watching is not None:
-                watching.outbox = look
+        look = await stack.enter_async_context(
+            notifying(session.settings.notify, parts.journal.database, emit, lambda: node.head)
+        )
+        if watching is not None:
+            watching.outbox = look
         node.cures = await curing_of(session, parts.submitter, emit, parts.journal)
+        node.standing_of = parts.calls.standing_of
         bound = stall_bound(session.settings, own_clock=own_clock)
         await stalling.unless_stalled(node.run(options.blocks), bound)
 
@@ -157,14 +162,15 @@ async def explained(
     return await decided(await _planner(session, simulators, fees), head, snapshots, only=account)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Parts:
     """What differs between the modes."""
 
     submitter: Submitter
     decisions: DecisionJournal | Forgetful
     decide: Decide | None
-    journal: Journal | None = None
+    journal: Journal
+    calls: MarginCalls | None = None
 
 
 async def _parts(
@@ -175,7 +181,9 @@ async def _parts(
     stack: contextlib.AsyncExitStack,
 ) -> _Parts:
     if options.mode is Mode.OBSERVE:
-        return _Parts(submitter=NobodySends(), decisions=Forgetful(), decide=None)
+        observed = await _journal(session, options, signer)
+        stack.callback(observed.close)
+        return _Parts(submitter=NobodySends(), decisions=Forgetful(), decide=None, journal=observed)
     simulators = await simulators_of(session, signer.address if signer else None)
     fees = await fee_oracle(session)
     journal = await _journal(session, options, signer)
@@ -188,11 +196,7 @@ async def _parts(
     else:
         runs = {**by_executor(session, simulators), **vault_runs(session, signer.address)}
         again = Repeats(simulators=runs)
-        live = await live_submitter(session, signer, fees, journal, emit, rehearse=again)
-        await stack.enter_async_context(
-            listening(socket_path(journal.path), live, journal.record_control)
-        )
-        submitter = live
+        submitter = await live_submitter(session, signer, fees, journal, emit, rehearse=again)
     planner = await _planner(session, simulators, fees)
     decide: Restrained = partial(witnessed, planner)
     if isinstance(submitter, NodeSubmitter):
@@ -267,11 +271,11 @@ async def _tell_paper(ledger: PaperLedger, emit: Emit) -> None:
 
 
 async def _journal(session: Session, options: RunOptions, signer: LocalSigner | None) -> Journal:
-    """Open the journal: the key's own, or the dry run's beside it."""
+    """Open the journal: the key's own, or the mode's beside it."""
     settings, path = session.settings, session.settings.journal.path
     if signer is None:
         return Journal.open(
-            file_of(path, Mode.DRY_RUN),
+            file_of(path, options.mode),
             chain_id=settings.chain.id,
             sender=None,
         )
@@ -307,6 +311,7 @@ def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> N
         submitter=parts.submitter,
         decisions=parts.decisions,
         emit=emit,
+        calls=parts.calls,
         drain_seconds=settings.run.drain_seconds if options.mode is Mode.LIVE else 0,
     )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from keeper.domain.errors import (
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch
+from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, MarketKey
 from keeper.execution.failpoints import reached
 from keeper.latest import Latest
@@ -38,8 +39,42 @@ from keeper.risk.tiers import Tier
 
 log = logging.getLogger(__name__)
 
-Decide = Callable[[Head, Sequence[MarketSnapshot], InFlight], Awaitable[Decided]]
-"""The pipeline, with what it needs bound to it."""
+
+class Decide(Protocol):
+    """The pipeline, with what it needs bound to it."""
+
+    def __call__(
+        self,
+        head: Head,
+        snapshots: Sequence[MarketSnapshot],
+        in_flight: InFlight,
+        /,
+        *,
+        restraint: Restraint,
+    ) -> Awaitable[Decided]:
+        """Decide about every unhealthy account at one head."""
+        ...
+
+
+class Calls(Protocol):
+    """Margin calls: who waits at a block, and who is told of it."""
+
+    async def restraint(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Restraint:
+        """Return whom the policy lets wait, and who comes first."""
+        ...
+
+    async def reserved(self, head: Head, losses: Mapping[Subject, int]) -> None:
+        """Keep what liquidations may lose (1e-8 dollars), before they are sent."""
+        ...
+
+    async def released(self, subjects: Sequence[Subject]) -> None:
+        """Take that back for those that were not sent."""
+        ...
+
+    async def told(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Keep what a block changed, then tell it."""
+        ...
+
 
 StandingOf = Callable[[Subject], tuple[str, int] | None]
 """The tier that an account's margin call is in, and the number of its episode."""
@@ -89,6 +124,7 @@ class Node:
     submitter: Submitter
     decisions: DecisionLog
     emit: Callable[[Event], None]
+    calls: Calls | None = None
     drain_seconds: float = 60.0
     quiet_seconds: float = 30.0
     watch: Watch = field(default_factory=Unwatched)
@@ -182,6 +218,7 @@ class Node:
             return False
         await self._submitted(result)
         self._tell_decisions(result.decisions, head)
+        await self._called(head, snapshots)
         self._tell_block(head, snapshots)
         await self._recorded(result, snapshots)
         self.watch.passed(Stage.RECORDED, head)
@@ -257,9 +294,22 @@ class Node:
         if self.decide is None:
             return Decided(head=head)
         cured = {(plan.market, plan.account) for batch in cures for plan in batch.plans}
-        result = await self.decide(head, snapshots, self.submitter.in_flight() | cured)
+        restraint = FREE if self.calls is None else await self.calls.restraint(head, snapshots)
+        in_flight = self.submitter.in_flight() | cured
+        result = await self.decide(head, snapshots, in_flight, restraint=restraint)
+        if self.calls is not None:
+            await self.calls.reserved(head, result.losses)
         result.batches = [*cures, *result.batches]
         return result
+
+    async def _called(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Have people told; what cannot be known now is told with the next block."""
+        if self.calls is None:
+            return
+        try:
+            await self.calls.told(head, snapshots)
+        except ChainError as error:
+            log.warning("calls_put_off block=%d code=%s reason=%s", head.number, error.code, error)
 
     async def _submitted(self, result: Decided) -> None:
         """Hand the batches over; what could not leave becomes a skip with its reason."""
@@ -278,6 +328,8 @@ class Node:
         if taken:
             self.watch.passed(Stage.SUBMITTED, result.head)
         left = {(plan.market, plan.account) for batch in taken for plan in batch.plans}
+        if self.calls is not None:
+            await self.calls.released([one for one in result.losses if one not in left])
         result.decisions = [
             _not_sent(one, why)
             if isinstance(one, Liquidate) and (one.market, one.account) not in left

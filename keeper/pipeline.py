@@ -13,9 +13,11 @@ from keeper.domain.errors import RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
+from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch
 from keeper.domain.restraint import FREE, Restraint
-from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits, Wei
+from keeper.domain.units import WAD, Address, MarketKey, Timestamp, TokenUnits, Wei
+from keeper.domain.value import Valuation
 from keeper.ports import (
     ChargesForData,
     ExitVenue,
@@ -57,6 +59,7 @@ class Decided:
     Everything decided at one head; the batches hold the plans in the order of sending.
 
     ``inputs`` is what was told from outside, where somebody wrote it down.
+    ``losses`` is the most that plans may lose which cost more than they earn, in 1e-8 dollars.
     """
 
     head: Head
@@ -64,6 +67,7 @@ class Decided:
     batches: list[Batch] = field(default_factory=list)
     health: dict[tuple[MarketKey, Address], AccountHealth] = field(default_factory=dict)
     inputs: Inputs | None = None
+    losses: dict[Subject, int] = field(default_factory=dict)
 
 
 async def decided(
@@ -108,7 +112,17 @@ async def decided(
                 candidates.append(answer)
     if candidates:
         await _plan(planner, result, candidates, snapshots)
+    result.losses = _losses(result.decisions, restraint)
     return result
+
+
+def _losses(decisions: Sequence[Decision], restraint: Restraint) -> dict[Subject, int]:
+    """Return what was granted to the plans that need it: higher fees may use up all of it."""
+    return {
+        (one.market, one.account): restraint.subsidies[one.market, one.account]
+        for one in decisions
+        if isinstance(one, Liquidate) and one.plan.subsidy and one.plan.net_profit < 0
+    }
 
 
 def _past_the_line(snapshot: MarketSnapshot, only: Address | None) -> list[AccountHealth]:
@@ -170,6 +184,7 @@ async def _considered(
                 lenders={token: tuple(found[0]) for token, found in lenders.items()},
                 lender_refusals={token: tuple(found[1]) for token, found in lenders.items()},
                 rank=wanted.restraint.ranks.get((health.market, health.account), 0),
+                subsidy=wanted.subsidy(health, valuation),
             )
         )
     return answers
@@ -181,6 +196,12 @@ class _Wanted:
 
     in_flight: InFlight
     restraint: Restraint
+
+    def subsidy(self, health: AccountHealth, valuation: Valuation) -> Wei:
+        """Return what liquidating an account may cost in the end, rounded down."""
+        usd = self.restraint.subsidies.get((health.market, health.account), 0)
+        numerator, denominator = valuation.usd_per_base
+        return Wei(usd * denominator * WAD // (numerator * valuation.native_price))
 
     def held(self, health: AccountHealth) -> Skip | None:
         """Return why an account is left alone whatever could be earned; None where it is not."""

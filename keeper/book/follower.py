@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from keeper.abilities import KeepsColumns, Resyncs
+from keeper.abilities import KeepsColumns, Resyncs, Rider
 from keeper.book.branch import Branch, ancestry, branch_to, logs_of
 from keeper.book.followed import Followed, Progress, taken_up
 from keeper.book.keeping import Keeping
@@ -50,6 +50,11 @@ class Follower:
         """Where the book is kept between two processes; nowhere, until it is replaced."""
         self.reorged: Callable[[int], None] = _ignored
         """Is told of each reorganisation how many followed blocks it took back."""
+        self.fork: int | None = None
+        """The newest block that the last head has in common with what was followed before it;
+        None where it just came next."""
+        self.riders: list[Rider] = []
+        """Whose reads go along with a block's; their answers are the last."""
 
     @property
     def quarantined(self) -> Mapping[MarketKey, str]:
@@ -131,6 +136,7 @@ class Follower:
 
     async def _track(self, head: Head) -> None:
         """Note what the blocks up to ``head`` touched, and what orphaned blocks had touched."""
+        self.fork = None
         if self._trail.tip is None:
             self._trail.rebased(None, await ancestry(head, self._reader), [])
             return
@@ -147,6 +153,7 @@ class Follower:
             each.market.note([log for log in (*orphaned, *logs) if mine.accepts(log)])
         self._trail.rebased(branch.fork, branch.headers, logs)
         if taken_back:
+            self.fork = None if branch.fork is None else branch.fork.number
             self.reorged(len(taken_back))
 
     def _unload_orphans(self, branch: Branch) -> None:
@@ -246,10 +253,13 @@ class Follower:
         calls = [call for _, its_calls in asked for call in its_calls]
         questions = self.parity.questions()
         audits = [call for question in questions for call in question.calls]
+        extra = [(rider, rider.calls(head)) for rider in self.riders]
+        along = [call for _, its_calls in extra for call in its_calls]
         basis = Basis(block_hash=head.hash)
-        results = await self._reader.aggregate([*calls, *audits], basis)
+        results = await self._reader.aggregate([*calls, *along, *audits], basis)
         snapshots = self._applied(head, asked, results[: len(calls)])
-        for difference in self.parity.judge(questions, snapshots, results[len(calls) :]):
+        rest = _taken_along(head, extra, results[len(calls) :])
+        for difference in self.parity.judge(questions, snapshots, rest):
             self._resync(difference)
         return self.parity.guarded(snapshots)
 
@@ -280,6 +290,16 @@ class Follower:
             mine = each.market.key == deployment(difference.market)
             if mine and isinstance(each.market, Resyncs):
                 each.market.resync(difference.market, difference.account)
+
+
+def _taken_along(
+    head: Head, extra: Sequence[tuple[Rider, Sequence[Call]]], results: Sequence[CallResult]
+) -> Sequence[CallResult]:
+    """Hand each rider its own results; return the others."""
+    for rider, calls in extra:
+        rider.apply(head, results[: len(calls)])
+        results = results[len(calls) :]
+    return results
 
 
 def merged(filters: Iterable[LogFilter]) -> LogFilter:

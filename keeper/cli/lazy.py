@@ -35,6 +35,9 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
         target="keeper.cli.explain:command",
         help="Say why an account was, or was not, liquidated.",
     ),
+    "calls": CommandSpec(
+        target="keeper.cli.calls:app", help="Open margin calls: list them, acknowledge one."
+    ),
     "stress": CommandSpec(
         target="keeper.cli.stress:command", help="Say what a move of prices would do."
     ),

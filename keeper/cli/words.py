@@ -93,6 +93,12 @@ def _breaker(event: Event) -> str:
     return f"breaker {name} {state}: {event['detail']}{hint}"
 
 
+def _margin_call(event: Event) -> str:
+    whom = f" {event['account']}" if event["account"] else ""
+    tier = f" {event['tier']}" if event["tier"] else ""
+    return f"{event['kind']}{whom}{tier}: {event['detail']}"
+
+
 def _paper(event: Event) -> str:
     return f"would have netted {ether(event['net_profit_wei'])} ETH on {event['account']}"
 
@@ -119,6 +125,7 @@ _WORDED: Final[Mapping[str, Callable[[Event], str]]] = {
     "final": _receipt,
     "reopened": _receipt,
     "breaker": _breaker,
+    "margin_call": _margin_call,
     "paper": _paper,
     "paper_total": _paper_total,
 }

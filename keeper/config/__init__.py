@@ -12,7 +12,6 @@ from keeper.config.models import (
     Policy,
     Run,
     Settings,
-    Tiers,
     Venue,
     Wallet,
 )
@@ -57,7 +56,6 @@ __all__ = [
     "Settings",
     "SettingsInvalid",
     "Text",
-    "Tiers",
     "Venue",
     "Wallet",
     "Whole",

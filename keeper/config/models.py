@@ -1,6 +1,7 @@
 """The settings: one frozen model per section, with defaults, units and bounds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from keeper.config.curing import Cure
 from keeper.config.listening import HostText, ListenText, is_loopback, listen_address
+from keeper.config.margin import Calls, Oracle, Restraints
 from keeper.config.notifying import Notify
 from keeper.config.section import Plugged, Section
 from keeper.config.types import (
@@ -23,8 +25,8 @@ from keeper.config.types import (
     Whole,
     refuse,
 )
-from keeper.domain.units import BPS, MAX_TRANSACTION_GAS, WAD, Address, Wad
-from keeper.risk.tiers import Thresholds
+from keeper.domain.units import BPS, MAX_TRANSACTION_GAS, Address
+from keeper.margin.settings import DAY, MarginSettings
 
 MULTICALL3: Final = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
 """Where Multicall3 stands on nearly every chain."""
@@ -122,35 +124,12 @@ class Wallet(Section):
         return self
 
 
-class Tiers(Section):
-    """Health factors below which an account is watched, called, urgent; 1 is the line."""
-
-    watch: Exact = Field(default=Decimal("1.25"), gt=1, le=10)
-    call: Exact = Field(default=Decimal("1.10"), gt=1, le=10)
-    urgent: Exact = Field(default=Decimal("1.03"), gt=1, le=10)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.watch > self.call > self.urgent:
-            refuse("the tiers are not in order", hint="watch > call > urgent > 1")
-        return self
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """Where the tiers begin, as health factors."""
-        return Thresholds(
-            watch=Wad(int(self.watch * WAD)),
-            call=Wad(int(self.call * WAD)),
-            urgent=Wad(int(self.urgent * WAD)),
-        )
-
-
 BpsField = Annotated[Whole, Field(ge=0, le=BPS)]
 """A share in basis points; 10,000 is all of it."""
 
 
-class Policy(Section):
-    """What pays, what may be spent on it, and how transactions are followed."""
+class Policy(Restraints):
+    """What pays, who is left alone, what may be spent, and how transactions are followed."""
 
     min_profit_usd: Exact = Field(default=Decimal(5), ge=0, le=10**9)
     tolerance_bps: BpsField = 100
@@ -168,7 +147,6 @@ class Policy(Section):
         default=MAX_TRANSACTION_GAS, ge=500_000, le=MAX_TRANSACTION_GAS
     )
     max_plans_per_transaction: Whole = Field(default=12, ge=1, le=64)
-    tiers: Tiers = Tiers()
 
     @model_validator(mode="after")
     def _leaves_a_profit(self) -> Self:
@@ -274,6 +252,8 @@ class Settings(Section):
     observe: Observe = Observe()
     notify: Notify = Notify()
     cure: Cure = Cure()
+    oracle: Oracle = Oracle()
+    calls: Calls = Calls()
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -305,6 +285,18 @@ class Settings(Section):
         if self.cure.vault in taken:
             refuse(f"cure.vault is the address of {taken[self.cure.vault]}")
         return self
+
+    def margin(self, *, both_clocks: bool = True) -> MarginSettings:
+        """
+        Return what margin calls and restraint go by.
+
+        ``both_clocks``: whether this machine's clock means something to the chain's.
+        """
+        wanted = self.policy.margin(self.chain.id, self.oracle, self.calls)
+        rules = wanted.oracle
+        if rules.heartbeat_seconds is None and both_clocks:
+            rules = replace(rules, heartbeat_seconds=DAY)
+        return replace(wanted, both_clocks=both_clocks, oracle=rules)
 
     def executor_of(self, market: Market) -> Executor | None:
         """Return the executor that a market uses: the one it names, else the first."""

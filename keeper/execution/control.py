@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +19,14 @@ from keeper.execution.submitter import NodeSubmitter
 LONGEST_PATH: Final = 100
 MAX_LINE: Final = 4_096
 TIMEOUT_SECONDS: Final = 30
-ACTIONS: Final = frozenset({"bump", "cancel", "pause", "resume", "reset"})
+NUMBERED: Final = frozenset({"bump", "cancel"})
+"""Commands whose argument is a nonce."""
 
 Record = Callable[[str, str, str], Awaitable[None]]
 """Keeps action, argument and result."""
+
+Actions = Mapping[str, Callable[[str], Awaitable[str]]]
+"""Further commands by name: each takes an argument and returns a result in words."""
 
 
 def socket_path(journal: Path) -> Path:
@@ -42,20 +46,25 @@ def socket_path(journal: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def listening(path: Path, submitter: NodeSubmitter, record: Record) -> AsyncIterator[None]:
+async def listening(
+    path: Path, submitter: NodeSubmitter | None, record: Record, more: Actions | None = None
+) -> AsyncIterator[None]:
     """
     Listen on a unix socket of mode 0600 while the context lasts.
+
+    Without a submitter, since nothing is sent, there are no commands but ``more``.
 
     The caller holds the journal's lock, so a socket that is there already is a dead one's.
 
     Raises:
         EnvironmentFault: the socket cannot be made.
     """
+    actions = {**(_actions(submitter) if submitter is not None else {}), **(more or {})}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.LimitOverrunError):
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                answer = await _answered(await reader.readline(), submitter, record)
+                answer = await _answered(await reader.readline(), actions, record)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         writer.close()
@@ -116,18 +125,18 @@ async def _ask(path: Path, action: str, argument: str) -> dict[str, object]:
     return dict(answer)
 
 
-async def _answered(line: bytes, submitter: NodeSubmitter, record: Record) -> dict[str, object]:
+async def _answered(line: bytes, actions: Actions, record: Record) -> dict[str, object]:
     """Do what one line asks and return what to answer; never an exception's details."""
     try:
         wanted = json.loads(line)
         action, argument = str(wanted["action"]), str(wanted.get("argument", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         return {"ok": False, "code": "config", "error": "the command is not understood"}
-    if action not in ACTIONS or (action in {"bump", "cancel"} and not argument.isdecimal()):
+    if action not in actions or (action in NUMBERED and not argument.isdecimal()):
         return {"ok": False, "code": "config", "error": f"there is no command {action[:32]!r}"}
     try:
         await record(action, argument, "asked")
-        result = await _done(action, argument, submitter)
+        result = await actions[action](argument)
         await record(action, argument, result)
     except KeeperError as error:
         with contextlib.suppress(KeeperError):
@@ -136,16 +145,27 @@ async def _answered(line: bytes, submitter: NodeSubmitter, record: Record) -> di
     return {"ok": True, "action": action, "result": result}
 
 
-async def _done(action: str, argument: str, submitter: NodeSubmitter) -> str:
-    if action == "bump":
+def _actions(submitter: NodeSubmitter) -> Actions:
+    """Return the commands about what is sent."""
+
+    async def bump(argument: str) -> str:
         return await submitter.bump(int(argument))
-    if action == "cancel":
+
+    async def cancel(argument: str) -> str:
         return await submitter.cancel(int(argument))
-    if action == "pause":
+
+    async def pause(_: str) -> str:
         await submitter.pause()
         return "paused"
-    await submitter.reset(Breaker.PAUSED if action == "resume" else argument)
-    return submitter.guard.refusal() or "running"
+
+    async def resume(_: str) -> str:
+        return await reset(Breaker.PAUSED)
+
+    async def reset(argument: str) -> str:
+        await submitter.reset(argument)
+        return submitter.guard.refusal() or "running"
+
+    return {"bump": bump, "cancel": cancel, "pause": pause, "resume": resume, "reset": reset}
 
 
 def _remove(path: Path) -> None:

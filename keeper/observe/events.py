@@ -3,6 +3,7 @@
 from keeper.domain.cure import CureOrder, CureRefusal
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
+from keeper.domain.notice import Notice
 from keeper.domain.parity import ParityNews, Subject
 from keeper.domain.plan import Plan
 from keeper.domain.units import Wei
@@ -127,3 +128,26 @@ def _liquidate(plan: Plan, head: Head) -> Event:
 
 def _block(head: Head) -> Event:
     return {"block_number": head.number, "block_hash": head.hash}
+
+
+def margin_event(notice: Notice) -> Event:
+    """Return the event of a margin call, of its end, or of what is in trouble."""
+    return {
+        "event": "margin_call",
+        "kind": str(notice.kind),
+        "tier": notice.tier,
+        "market": notice.market,
+        "account": notice.account,
+        "episode": notice.episode,
+        "health_factor": _text(notice.health_factor),
+        "guarded_health_factor": _text(notice.guarded_health_factor),
+        "deadline": notice.deadline,
+        "detail": notice.detail,
+        "key": notice.key,
+        "block_number": notice.block_number,
+        "block_hash": notice.block_hash,
+    }
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)

@@ -47,6 +47,7 @@ class Metrics:
         self.registry.register(_Read(self))
         self._about_the_chain()
         self._about_the_work()
+        self._about_margin_calls()
         self._about_money()
 
     def text(self) -> bytes:
@@ -114,6 +115,17 @@ class Metrics:
         )
         self.lag = self._histogram(
             "eventloop_lag_seconds", "By how much a timer of the process came late", FAST
+        )
+
+    def _about_margin_calls(self) -> None:
+        self.margin_accounts = self._gauge(
+            "margin_accounts", "Accounts in an episode of margin calls, by tier", "tier"
+        )
+        self.oracle_age = self._gauge(
+            "oracle_age_seconds", "How long before the newest block a feed had answered", "feed"
+        )
+        self.oracle_rejections = self._counter(
+            "oracle_rejections", "Prices that were not trusted, once a block", "feed", "reason"
         )
 
     def _about_money(self) -> None:

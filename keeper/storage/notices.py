@@ -27,6 +27,16 @@ def notice_from(document: str) -> Notice:
     return Notice(**{**raw, **numbers, "kind": NoticeKind(raw["kind"]), "advice": advice})
 
 
+def advice_document(advice: Advice) -> str:
+    """Return an advice as canonical JSON."""
+    return canonical(advice)
+
+
+def advice_from(document: str) -> Advice:
+    """Return the advice that ``advice_document`` wrote."""
+    return _advice(json.loads(document))
+
+
 def _advice(raw: Mapping[str, Any]) -> Advice:
     return Advice(
         **{

@@ -278,3 +278,43 @@ deliveries: Final = Table(
     Index("deliveries_of_message", "message_id"),
 )
 """That a channel is to be told of a notice, and by which message it was."""
+
+margin_state: Final = Table(
+    "margin_state",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("block_number", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+"""One row: what margin calls remember of the newest block, its accounts aside."""
+
+standings: Final = Table(
+    "standings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("block_number", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("advice", Text),
+    UniqueConstraint("market", "account", name="one_standing_per_account"),
+)
+"""What is remembered of each account that is in a tier, or near one; ``advice`` is its call's."""
+
+episodes: Final = Table(
+    "episodes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("opened_block", Integer, nullable=False),
+    Column("opened_time", Integer, nullable=False),
+    Column("opened_at", Integer, nullable=False),
+    Column("closed_block", Integer),
+    Column("closed_time", Integer),
+    Column("closed_at", Integer),
+    Column("outcome", Text),
+    UniqueConstraint("market", "account", "number", name="one_row_per_episode"),
+)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.opportunity import FlashLender, Opportunity, Refusal
@@ -22,6 +23,8 @@ from keeper.domain.units import (
 from keeper.domain.value import Valuation
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
+
+_NO_SUBSIDY: Final = Wei(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,8 @@ class Candidate:
 
     ``lenders`` are the flash lenders of any market by token, ``lender_refusals``
     why others do not lend it. Lenders of the venues come with the exits. ``barred`` are
-    ways that are not to be taken. Accounts of a lesser ``rank`` are taken first.
+    ways that are not to be taken. Accounts of a lesser ``rank`` are taken first. ``subsidy``
+    is what liquidating it may cost in the end.
     """
 
     market: MarketKey
@@ -67,20 +71,28 @@ class Candidate:
     lender_refusals: Mapping[Address, Sequence[Refusal]] = field(default_factory=dict)
     barred: frozenset[Tried] = frozenset()
     rank: int = 0
+    subsidy: Wei = _NO_SUBSIDY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a profit is judged by: one market's prices, the cost of gas, the policy."""
+    """
+    What a profit is judged by: one market's prices, the cost of gas, the policy.
+
+    ``subsidy`` is what the liquidation may cost in the end.
+    """
 
     valuation: Valuation
     costs: Costs
     policy: Policy
     gas_model: GasModel
+    subsidy: Wei = _NO_SUBSIDY
 
     @property
     def min_profit(self) -> Wei:
-        """The least net profit of a plan, rounded up to a wei."""
+        """The least net profit of a plan, rounded up to a wei; negative where one may cost."""
+        if self.subsidy:
+            return Wei(-self.subsidy)
         return self.valuation.wei_of_usd_ceil(self.policy.min_profit_usd_e8)
 
     def gas_cost(self, gas: Gas) -> Wei:
@@ -140,7 +152,13 @@ def quotable(
 
     An account without any needs no venue: ``sequenced`` says why for it.
     """
-    terms = Terms(valuation=candidate.valuation, costs=costs, policy=policy, gas_model=gas_model)
+    terms = Terms(
+        valuation=candidate.valuation,
+        costs=costs,
+        policy=policy,
+        gas_model=gas_model,
+        subsidy=candidate.subsidy,
+    )
     return tuple(one for one in candidate.opportunities if dust(one, terms) is None)
 
 

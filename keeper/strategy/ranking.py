@@ -51,7 +51,13 @@ def sequenced(
         _Contender(
             candidate,
             exits,
-            Terms(valuation=candidate.valuation, costs=costs, policy=policy, gas_model=gas_model),
+            Terms(
+                valuation=candidate.valuation,
+                costs=costs,
+                policy=policy,
+                gas_model=gas_model,
+                subsidy=candidate.subsidy,
+            ),
         )
         for candidate in ordered
     ]
@@ -275,4 +281,5 @@ def _plan(contender: _Contender, number: int, chosen: Sized) -> Plan:
         health_factor=candidate.health_factor,
         deadline=candidate.deadline,
         alternatives=contender.alternatives(number),
+        subsidy=terms.subsidy,
     )

@@ -33,7 +33,7 @@ def settled(
             replace(plan, data_fee=shared),
             outcome,
             Gas(mul_div_ceil(simulated.gas_used, plan.gas, estimated)),
-            minimums[plan.market],
+            _least(plan, minimums),
         )
         for plan, outcome in zip(batch.plans, simulated.plans, strict=True)
     )
@@ -47,8 +47,13 @@ def losses(plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> list[Ski
     than its market's minimum, or where the least that the executor lets pass would not
     pay the gas.
     """
-    found = ((plan, _too_little(plan, minimums[plan.market])) for plan in plans)
+    found = ((plan, _too_little(plan, _least(plan, minimums))) for plan in plans)
     return [_skip(plan, *why) for plan, why in found if why is not None]
+
+
+def _least(plan: Plan, minimums: Mapping[MarketKey, Wei]) -> Wei:
+    """Return the least that a plan must net: its market's minimum, or less by its subsidy."""
+    return Wei(-plan.subsidy) if plan.subsidy else minimums[plan.market]
 
 
 def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
@@ -57,12 +62,12 @@ def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
         f"simulated: {plan.gross_profit_wei} wei of profit,"
         f" {plan.gas} gas at {plan.gas_price} wei,{_published(plan)} net {plan.net_profit} wei"
     )
-    if plan.net_profit < 0:
+    if plan.net_profit < min(0, minimum):
         return SkipReason.GAS_TOO_EXPENSIVE, figures
-    if plan.net_profit < max(minimum, 1):
+    if plan.net_profit < (minimum if plan.subsidy else max(minimum, 1)):
         return SkipReason.BELOW_MIN_PROFIT, f"{figures} of {minimum} wei at least"
-    enforced = mul_div_floor(plan.min_profit, plan.gross_profit_wei, plan.gross_profit)
-    if enforced < cost - 1:  # a wei is what rounding the price down may cost
+    enforced = mul_div_floor(plan.min_profit, plan.gross_profit_wei, max(plan.gross_profit, 1))
+    if enforced < cost - plan.subsidy - 1:  # a wei is what rounding the price down may cost
         return SkipReason.BELOW_MIN_PROFIT, f"{figures}; at the deadline it may be a loss"
     return None
 
@@ -72,7 +77,7 @@ def _settled(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei) -> Plan
     cost = gas * plan.gas_price + plan.data_fee
     if plan.gross_profit_wei > 0:
         worth = mul_div_floor(outcome.profit, plan.gross_profit_wei, plan.gross_profit)
-        wanted = mul_div_ceil(cost + minimum, plan.gross_profit, plan.gross_profit_wei)
+        wanted = mul_div_ceil(max(0, cost + minimum), plan.gross_profit, plan.gross_profit_wei)
         least = TokenUnits(min(wanted, plan.sure_profit, outcome.profit))
     return replace(
         plan,

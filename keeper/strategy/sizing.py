@@ -155,11 +155,11 @@ def _accepted(
         return None
     token = way.opportunity.spend_token
     sure = TokenUnits(worst - mul_div_ceil(worst, terms.policy.tolerance_bps, BPS))
-    if terms.net(token, sure, best.gas) < 0:
+    if terms.net(token, sure, best.gas) < min(0, terms.min_profit):
         return None
     # The executor's minimum is what the receiver gets: the builder's share is gone by then.
     kept = TokenUnits(mul_div_floor(sure, BPS - terms.policy.builder_share_bps, BPS))
-    wanted = Wei(terms.gas_cost(best.gas) + terms.min_profit)
+    wanted = Wei(max(0, terms.gas_cost(best.gas) + terms.min_profit))
     return Sized(
         way=way,
         funded=funded,

@@ -56,7 +56,7 @@ def test_a_dry_run_sends_nothing_and_keeps_a_paper_ledger(keeper):
 
 
 def test_observing_needs_no_key_and_plans_nothing(keeper):
-    """Health alone: no decision, no simulation, no signature, no journal."""
+    """Health and margin calls: no decision, no simulation, no signature, no key's journal."""
     keeper.devnet.set_prices(FALL)
     keeper.key, keeper.executor = None, None
     with proxied(keeper.devnet.node.port) as proxy:
@@ -67,9 +67,12 @@ def test_observing_needs_no_key_and_plans_nothing(keeper):
 
         assert sends(proxy.counts) == {}
         assert proxy.counts["eth_simulateV1"] == 0
-    assert {one["event"] for one in events} == {"block"}
-    assert events[0]["unhealthy"] == len(keeper.devnet.unhealthy())
-    assert not list(keeper.folder.glob("*.sqlite"))
+    assert {one["event"] for one in events} == {"block", "margin_call"}
+    blocks = [one for one in events if one["event"] == "block"]
+    assert blocks[0]["unhealthy"] == len(keeper.devnet.unhealthy())
+    called = [one for one in events if one.get("tier") == "liquidatable"]
+    assert {one["account"] for one in called} == set(keeper.devnet.unhealthy())
+    assert [one.name for one in keeper.folder.glob("*.sqlite")] == ["keeper.observe.sqlite"]
 
 
 def test_gas_dearer_than_the_bonus_is_not_paid(keeper):

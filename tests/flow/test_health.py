@@ -69,7 +69,7 @@ async def running(heads, book):
     vitals = Vitals(metrics=metrics, thresholds=DEFAULT, clock=clock)
     handled = asyncio.Event()
 
-    async def decide(head, snapshots, in_flight):
+    async def decide(head, snapshots, in_flight, *, restraint):
         skip = Skip(market="m:1", account=ALICE, reason=SkipReason.DUST)
         return Decided(head=head, decisions=[skip], batches=[a_batch()])
 

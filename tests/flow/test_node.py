@@ -123,7 +123,7 @@ def a_batch():
 def a_node(heads, book, submitter=None, decide=None, **more):
     events = []
 
-    async def skips(head, snapshots, in_flight):
+    async def skips(head, snapshots, in_flight, *, restraint):
         return Decided(
             head=head, decisions=[Skip(market="m:1", account=ALICE, reason=SkipReason.DUST)]
         )
@@ -162,7 +162,7 @@ async def test_a_reason_is_told_once_and_recorded_every_time():
 async def test_a_plan_that_never_left_is_told_as_a_skip():
     """The record must not say that something was sent which was not."""
 
-    async def plans(head, snapshots, in_flight):
+    async def plans(head, snapshots, in_flight, *, restraint):
         return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
 
     node, events = a_node(
@@ -178,7 +178,7 @@ async def test_a_plan_that_never_left_is_told_as_a_skip():
 async def test_a_batch_that_was_not_taken_is_told_as_a_skip():
     """Of two batches one may be too expensive by now; only the other was sent."""
 
-    async def plans(head, snapshots, in_flight):
+    async def plans(head, snapshots, in_flight, *, restraint):
         return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
 
     node, events = a_node(ScriptedHeads(1), ScriptedBook({}), RecordingSubmitter(takes=0), plans)
@@ -205,7 +205,7 @@ async def test_an_account_that_cannot_be_read_is_not_taken_for_cured():
 async def test_no_journal_no_signing_and_a_bounded_run_says_so():
     """Nothing may be signed that cannot be recorded; what was decided is told all the same."""
 
-    async def plans(head, snapshots, in_flight):
+    async def plans(head, snapshots, in_flight, *, restraint):
         return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
 
     node, events = a_node(
@@ -282,7 +282,7 @@ async def test_a_key_that_others_use_ends_the_node():
 async def test_a_send_without_a_clear_outcome_is_not_told_as_a_skip():
     """It may be mined: the record must not say that it was not sent."""
 
-    async def plans(head, snapshots, in_flight):
+    async def plans(head, snapshots, in_flight, *, restraint):
         return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
 
     node, events = a_node(

@@ -16,6 +16,7 @@ from keeper.columns.view import View
 from keeper.columns.words import packed
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
+from keeper.domain.parity import Subject
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
@@ -196,6 +197,15 @@ class AaveMarket:
     def log_filter(self) -> LogFilter:
         """The logs of tokens, pool, oracle, configurator and provider that change anything."""
         return self._constant().log_filter
+
+    @property
+    def liquidation_filter(self) -> LogFilter:
+        """The pool's ``LiquidationCall`` logs."""
+        return events.liquidation_filter(self.structure)
+
+    def liquidated(self, logs: Sequence[Log]) -> frozenset[Subject]:
+        """Return whom these logs say was liquidated."""
+        return frozenset((self.key, account) for account in events.liquidated(logs))
 
     def note(self, logs: Sequence[Log]) -> None:
         """Remember what these logs touched; orphaned logs are noted just the same."""

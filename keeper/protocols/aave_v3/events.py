@@ -16,6 +16,7 @@ TRANSFER: Final = topic("Transfer(address,address,uint256)")
 COLLATERAL_ENABLED: Final = topic("ReserveUsedAsCollateralEnabled(address,address)")
 COLLATERAL_DISABLED: Final = topic("ReserveUsedAsCollateralDisabled(address,address)")
 EMODE_SET: Final = topic("UserEModeSet(address,uint8)")
+LIQUIDATION: Final = topic("LiquidationCall(address,address,address,uint256,uint256,address,bool)")
 
 STRUCTURE: Final = frozenset(
     topic(signature)
@@ -102,6 +103,24 @@ def borrowers(logs: Iterable[Log]) -> frozenset[Address]:
         _address(log.topics[2])
         for log in logs
         if len(log.topics) > 2 and log.topics[0] == BORROW  # noqa: PLR2004 - topic 2
+    )
+
+
+def liquidation_filter(structure: Structure) -> LogFilter:
+    """Return the logs that say who was liquidated."""
+    return LogFilter(addresses=(structure.pool,), topics=((LIQUIDATION,),))
+
+
+def liquidated(logs: Iterable[Log]) -> frozenset[Address]:
+    """
+    Return whom the ``LiquidationCall`` logs name: ``user``, the third indexed argument.
+
+    Source: ``IPool.LiquidationCall``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
+    """
+    return frozenset(
+        _address(log.topics[3])
+        for log in logs
+        if len(log.topics) > 3 and log.topics[0] == LIQUIDATION and not log.removed  # noqa: PLR2004 - topic 3
     )
 
 

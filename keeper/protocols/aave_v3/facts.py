@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from keeper.domain.facts import Fact
+from keeper.domain.oracle import Reading
 from keeper.domain.units import Timestamp
 from keeper.protocols.aave_v3.model import PoolState, ReserveState
 
@@ -19,6 +20,28 @@ def facts(pool: PoolState, moment: Timestamp) -> Sequence[Fact]:
     else:
         first = Fact(text=f"{revision}, {len(structure.reserves)} reserves")
     return (first, *(_price(reserve, moment) for reserve in pool.reserves.values()))
+
+
+def readings(pool: PoolState) -> Sequence[Reading]:
+    """Return each reserve's price with what its feed states of it."""
+    return tuple(_reading(pool, state) for state in pool.reserves.values())
+
+
+def _reading(pool: PoolState, state: ReserveState) -> Reading:
+    """Decimals are compared where the pool's oracle reads the feed itself."""
+    source = state.reserve.price_source
+    direct = source.feed is not None and source.feed == source.source
+    return Reading(
+        token=state.reserve.token,
+        symbol=state.reserve.symbol,
+        price=state.price,
+        feed=source.feed or source.source,
+        round=state.round,
+        minimum=source.minimum,
+        maximum=source.maximum,
+        decimals=source.decimals if direct else None,
+        expected_decimals=len(str(pool.structure.base_unit)) - 1 if direct else None,
+    )
 
 
 def _price(state: ReserveState, moment: Timestamp) -> Fact:

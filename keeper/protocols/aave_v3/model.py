@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from keeper.domain.oracle import Round
 from keeper.domain.units import Address, BaseCurrency, Bps, MarketKey, Ray, Timestamp, TokenUnits
 from keeper.protocols.aave_v3.rulebook import Rules
 
@@ -120,13 +121,16 @@ class PriceSource:
     Where a price comes from.
 
     ``feed`` is the contract whose ``latestRoundData`` states the age of the answer, after
-    unwrapping adapters; None means that the age is unknown. ``aggregator`` is behind it.
+    unwrapping adapters; None means that the age is unknown. ``aggregator`` is behind it, and cuts
+    its answers to ``minimum`` and ``maximum`` where it says so.
     """
 
     source: Address
     feed: Address | None = None
     aggregator: Address | None = None
     decimals: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
 
     @property
     def age(self) -> str:
@@ -184,7 +188,8 @@ class ReserveState:
     What the pool says of a reserve at one block; ``price`` is None if its source failed.
 
     ``scaled_supply``, ``scaled_debt`` (variable) and ``accrued_to_treasury`` are before interest;
-    None where the token did not answer.
+    None where the token did not answer. ``round`` is the feed's own; one that a known feed does
+    not tell is round 0, of no time.
     """
 
     reserve: Reserve
@@ -197,10 +202,15 @@ class ReserveState:
     price: BaseCurrency | None
     grace_until: Timestamp
     available: TokenUnits
-    answered_at: Timestamp | None = None
+    round: Round | None = None
     scaled_supply: int | None = None
     scaled_debt: int | None = None
     accrued_to_treasury: int = 0
+
+    @property
+    def answered_at(self) -> Timestamp | None:
+        """When the feed answered; None where nobody says."""
+        return self.round.updated_at if self.round is not None and self.round.updated_at else None
 
     @property
     def unit(self) -> int:

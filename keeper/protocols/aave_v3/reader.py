@@ -3,10 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from keeper.chain.abi import decoded, word
+from keeper.chain.abi import decoded, signed_word, word
 from keeper.chain.asking import Answers, ask
 from keeper.domain.errors import MarketUnreadable
-from keeper.domain.reads import Call
+from keeper.domain.oracle import Round
+from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import (
     Address,
     BaseCurrency,
@@ -34,6 +35,9 @@ RESERVE_WORDS: Final = 15
 TREASURY_WORD: Final = 12
 UPDATED_AT_WORD: Final = 3
 MOST_CATEGORIES: Final = 255
+ROUND_WORDS: Final = 5
+UNTOLD: Final = Round(round_id=0, answer=1, updated_at=Timestamp(0), answered_in=0)
+"""What stands for the round of a feed that does not answer: it is not complete."""
 NEVER: Final = 2**40
 """A grace period that could not be read has not ended."""
 
@@ -94,8 +98,7 @@ def _reserve_state(structure: Structure, reserve: Reserve, answers: Answers) -> 
         counted = answers.maybe_integer() or 0
         if structure.revision >= ALWAYS_VIRTUAL_FROM or configuration.virtual_accounting:
             available = min(available, counted)
-    has_feed = reserve.price_source.feed is not None
-    answered = answers.maybe_integer(UPDATED_AT_WORD) if has_feed else None
+    stated = _round(answers.next()) if reserve.price_source.feed is not None else None
     return ReserveState(
         reserve=reserve,
         configuration=configuration,
@@ -107,10 +110,22 @@ def _reserve_state(structure: Structure, reserve: Reserve, answers: Answers) -> 
         price=None if price is None else BaseCurrency(price),
         grace_until=Timestamp(NEVER if grace is None else grace),
         available=TokenUnits(available),
-        answered_at=None if answered is None else Timestamp(answered),
+        round=stated,
         scaled_supply=scaled_supply,
         scaled_debt=scaled_debt,
         accrued_to_treasury=word(data, TREASURY_WORD),
+    )
+
+
+def _round(answer: CallResult) -> Round:
+    """Return what ``latestRoundData`` states; ``UNTOLD`` where it is none of that shape."""
+    if not answer.success or len(answer.data) < ROUND_WORDS * 32:
+        return UNTOLD
+    return Round(
+        round_id=word(answer.data, 0),
+        answer=signed_word(answer.data, 1),
+        updated_at=Timestamp(word(answer.data, UPDATED_AT_WORD)),
+        answered_in=word(answer.data, ROUND_WORDS - 1),
     )
 
 

@@ -18,6 +18,7 @@ from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
 from keeper.domain.head import Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
+from keeper.domain.oracle import Reading
 from keeper.domain.parity import Difference
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits, Wad
@@ -27,7 +28,7 @@ from keeper.protocols.aave_v3.accounts import borrowers, decoded
 from keeper.protocols.aave_v3.advice import advised
 from keeper.protocols.aave_v3.calls import cure_step
 from keeper.protocols.aave_v3.exposure import exposure_of
-from keeper.protocols.aave_v3.facts import facts
+from keeper.protocols.aave_v3.facts import facts, readings
 from keeper.protocols.aave_v3.lenders import flash_lender
 from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
 from keeper.protocols.aave_v3.opportunity import PairOpportunity
@@ -97,6 +98,10 @@ class AaveSnapshot:
     def price_sources(self) -> Mapping[Address, PriceSource]:
         """Where each token's price comes from, unwrapped as far as known."""
         return {r.token: r.price_source for r in self.pool.structure.reserves}
+
+    def readings(self) -> Sequence[Reading]:
+        """Return each reserve's price with what its feed states of it."""
+        return readings(self.pool)
 
     def facts(self) -> Sequence[Fact]:
         """Return what an operator should know of the pool's rules and prices."""

@@ -1,9 +1,10 @@
 """Price sources, unwrapped to the feed that knows how old its answer is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from keeper.chain.abi import word
+from keeper.chain.abi import signed_word, word
 from keeper.chain.asking import Answers, ask
 from keeper.domain.head import Basis
 from keeper.domain.reads import Call, CallResult
@@ -21,7 +22,16 @@ ADAPTER_GETTERS: Final = (
 )
 """How adapters name the feed below them: bgd-labs' price caps and ratio adapters, and kin."""
 
+BOUND_GETTERS: Final = (
+    "minAnswer()",
+    "maxAnswer()",
+    "minSubmissionValue()",
+    "maxSubmissionValue()",
+)
+"""How aggregators state what they cut their answers to: OCR's, then FluxAggregator's."""
+
 MOST_LAYERS: Final = 4
+WORD: Final = 32
 LEAST_ROUND_DATA: Final = 5 * 32
 
 
@@ -48,10 +58,39 @@ async def price_sources(
                     decimals=feed.decimals,
                 )
             below[at] = next_below
-    return [
+    known = [
         kept if kept is not None else PriceSource(source=source)
         for kept, source in zip(found, sources, strict=True)
     ]
+    return await _bounded(reader, known, basis)
+
+
+async def _bounded(
+    reader: ChainReader, sources: Sequence[PriceSource], basis: Basis
+) -> list[PriceSource]:
+    """Return the sources with the bounds that their aggregators state."""
+    asked = [one.aggregator for one in sources if one.aggregator is not None]
+    if not asked:
+        return list(sources)
+    calls = [ask(aggregator, name) for aggregator in asked for name in BOUND_GETTERS]
+    answers = Answers(await reader.aggregate(calls, basis))
+    bounds = {aggregator: _bounds(answers) for aggregator in asked}
+    return [
+        one
+        if one.aggregator is None
+        else replace(one, minimum=bounds[one.aggregator][0], maximum=bounds[one.aggregator][1])
+        for one in sources
+    ]
+
+
+def _bounds(answers: Answers) -> tuple[int | None, int | None]:
+    """Return the least and the most that an aggregator says: by the newer names, else the older."""
+    low, high, older_low, older_high = (_signed(answers.next()) for _ in BOUND_GETTERS)
+    return low if low is not None else older_low, high if high is not None else older_high
+
+
+def _signed(answer: CallResult) -> int | None:
+    return signed_word(answer.data, 0) if answer.success and len(answer.data) == WORD else None
 
 
 def _questions(source: Address | None) -> list[Call]:

@@ -14,6 +14,7 @@ from keeper.columns.view import View
 from keeper.columns.words import packed
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
+from keeper.domain.parity import Subject
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
@@ -196,6 +197,20 @@ class MorphoDeployment:
     def log_filter(self) -> LogFilter:
         """The logs that change a position or create a market."""
         return events.block_filter(self._morpho)
+
+    @property
+    def liquidation_filter(self) -> LogFilter:
+        """The contract's ``Liquidate`` logs."""
+        return events.liquidation_filter(self._morpho)
+
+    def liquidated(self, logs: Sequence[Log]) -> frozenset[Subject]:
+        """Return whom these logs say was liquidated, in the markets that are followed."""
+        markets = self.structure.markets
+        return frozenset(
+            (markets[identity].key, account)
+            for identity, account in events.liquidated(logs)
+            if identity in markets
+        )
 
     def note(self, logs: Sequence[Log]) -> None:
         """Remember what these logs touched; orphaned logs are noted just the same."""

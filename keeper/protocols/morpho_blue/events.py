@@ -57,6 +57,18 @@ def block_filter(morpho: Address) -> LogFilter:
     return LogFilter(addresses=(morpho,), topics=((CREATE_MARKET, *_ACCOUNT_AT),))
 
 
+def liquidation_filter(morpho: Address) -> LogFilter:
+    """Return the logs that say who was liquidated, and where."""
+    return LogFilter(addresses=(morpho,), topics=((LIQUIDATE,),))
+
+
+def liquidated(logs: Iterable[Log]) -> frozenset[Pair]:
+    """Return the positions that ``Liquidate`` logs name, removed ones aside."""
+    return touched(
+        log for log in logs if log.topics[:1] == (LIQUIDATE,) and not log.removed
+    ).changed
+
+
 def touched(logs: Iterable[Log]) -> Touched:
     """Return what these logs touched, removed ones too."""
     borrowed, changed, created = set[Pair](), set[Pair](), set[MarketId]()

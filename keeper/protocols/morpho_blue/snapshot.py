@@ -18,6 +18,7 @@ from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
 from keeper.domain.head import Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
+from keeper.domain.oracle import Reading
 from keeper.domain.parity import Difference
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import (
@@ -142,6 +143,26 @@ class MorphoSnapshot:
                 f" {loan.address}"
             )
         return tuple(found)
+
+    def readings(self) -> Sequence[Reading]:
+        """
+        Return the oracle's price of the collateral, and the feed's of the loan token.
+
+        In dollars where the loan token has a price, else in loan tokens; how old the oracle's
+        answer is, it does not say.
+        """
+        loan, collateral = self.read.loan, self.read.collateral
+        usd = self._loan_price or USD_UNIT
+        scale = rules.ORACLE_PRICE_SCALE * 10**loan.decimals
+        price = self.price
+        worth = (
+            None if price is None else mul_div_floor(10**collateral.decimals * price, usd, scale)
+        )
+        oracle = self.read.params.oracle
+        return (
+            Reading(token=collateral.address, symbol=collateral.symbol, price=worth, feed=oracle),
+            Reading(token=loan.address, symbol=loan.symbol, price=usd, feed=oracle),
+        )
 
     def facts(self) -> Sequence[Fact]:
         """Return what the market is, and what of it this keeper cannot tell."""

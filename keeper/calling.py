@@ -1,0 +1,105 @@
+"""Margin calls of the settings, on the journal of a mode: the stage and what it looks at."""
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+from keeper.config import Settings
+from keeper.domain.units import WAD, Wad
+from keeper.execution.control import listening, socket_path
+from keeper.execution.submitter import NodeSubmitter
+from keeper.margin.guard import Block
+from keeper.margin.oracle import age_of
+from keeper.margin.settings import Measure
+from keeper.margincalls import MarginCalls, Wanted
+from keeper.observe.events import Event
+from keeper.observe.metrics import Metrics
+from keeper.ports import Submitter
+from keeper.risk.tiers import Tier
+from keeper.secondsources import SecondSources
+from keeper.session import Session
+from keeper.storage.database import Database
+from keeper.storage.journal import Journal
+
+
+@contextlib.asynccontextmanager
+async def calling(
+    session: Session,
+    submitter: Submitter,
+    journal: Journal,
+    emit: Callable[[Event], None],
+    metrics: Metrics | None,
+    *,
+    own_clock: bool,
+) -> AsyncIterator[MarginCalls]:
+    """
+    Give the stage of margin calls, with what an earlier process knew, and listen to commands.
+
+    ``own_clock``: the chain's time has nothing to do with this machine's, and alone counts.
+    """
+    calls = await _calls(session, journal.database, emit, metrics, own_clock=own_clock)
+    live = submitter if isinstance(submitter, NodeSubmitter) else None
+    actions = {"ack": calls.acknowledge}
+    async with listening(socket_path(journal.path), live, journal.record_control, actions):
+        yield calls
+
+
+async def _calls(
+    session: Session,
+    database: Database,
+    emit: Callable[[Event], None],
+    metrics: Metrics | None,
+    *,
+    own_clock: bool,
+) -> MarginCalls:
+    settings = session.settings
+    second = SecondSources(settings.oracle.second)
+    if settings.oracle.second:
+        session.follower.riders.append(second)
+    calls = MarginCalls(
+        settings=settings.margin(both_clocks=not own_clock),
+        database=database,
+        reader=session.reader,
+        book=session.follower,
+        markets=session.markets,
+        valuer=await session.coin(),
+        wanted=wanted_of(settings),
+        emit=emit,
+        second=second.prices,
+    )
+    if metrics is not None:
+        calls.looked = _counted(metrics, calls)
+    await calls.start()
+    return calls
+
+
+def wanted_of(settings: Settings) -> Wanted:
+    """Return what a call's advice shall reach: by default, what ends the episode."""
+    target, tiers = settings.calls.target, settings.policy.tiers
+    if target is not None:
+        health = Wad(int(target * WAD))
+    elif tiers.tiers.measure is Measure.HEALTH:
+        health = Wad(max(one.leave for one in tiers.tiers.bands))
+    else:
+        health = tiers.thresholds.watch
+    return Wanted(target=health, holds_seconds=3_600 * settings.calls.holds_hours)
+
+
+def _counted(metrics: Metrics, calls: MarginCalls) -> Callable[[Block], None]:
+    """Return what counts a block: accounts by tier, ages of feeds, prices not trusted."""
+
+    def counted(block: Block) -> None:
+        tiers = Counter(one.tier for one in calls.state.standings.values())
+        for tier in (Tier.WATCH, Tier.CALL, Tier.URGENT, Tier.LIQUIDATABLE):
+            metrics.margin_accounts.labels(str(tier)).set(tiers[tier])
+        now = block.facts.timestamp
+        for stated in block.facts.markets.values():
+            for reading in stated.readings:
+                age = age_of(reading, now)
+                if age is not None:
+                    metrics.oracle_age.labels(reading.feed).set(age)
+        for found in block.suspicions.values():
+            for one in found:
+                metrics.oracle_rejections.labels(one.feed, str(one.check)).inc()
+
+    return counted

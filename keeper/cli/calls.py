@@ -1,0 +1,210 @@
+"""``keeper calls``: who is called, since when, how much time is left, what would cure it."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keeper import config
+from keeper.cli.options import ConfigOption, JsonOption
+from keeper.cli.output import Cell, print_json, print_line, print_table
+from keeper.cli.words import decimal, health_text, tier_text
+from keeper.config import Settings
+from keeper.domain.advice import Advice, Cure, CureKind
+from keeper.domain.errors import ConfigError, EnvironmentFault, JournalError
+from keeper.execution.control import ask, is_listening
+from keeper.margin.settings import SEVERITY, Span
+from keeper.margin.state import MarginState, Mark
+from keeper.margincalls import acknowledgement, keep_acknowledged
+from keeper.storage import database, episodes
+from keeper.storage.episodes import OpenCall
+from keeper.storage.journal import Journal, sender_of
+from keeper.storage.places import MODES, file_of
+
+app = typer.Typer(help="Open margin calls: tier, since when, time left, what would cure them.")
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Of the dry run.")]
+ObserveOption = Annotated[bool, typer.Option("--observe", help="Of the observing node.")]
+AccountArgument = Annotated[
+    str, typer.Argument(metavar="ACCOUNT", help="An address, or its beginning if it is the only.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def list_(
+    ctx: typer.Context,
+    config_file: ConfigOption = None,
+    *,
+    dry_run: DryRunOption = False,
+    observe: ObserveOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the open calls, worst first."""
+    if ctx.invoked_subcommand is not None:
+        return
+    settings = config.load(config_file).settings
+    state, found = _read(_journal(settings, dry_run=dry_run, observe=observe))
+    found.sort(key=lambda one: (-SEVERITY[one.standing.tier], one.standing.health or 0))
+    if as_json:
+        print_json(
+            {
+                "block_number": state.number,
+                "timestamp": state.timestamp,
+                "calls": [_document(one, state, settings) for one in found],
+            }
+        )
+        return
+    columns = ("tier", "account", "health", "since", "grace left", "cure", "acknowledged")
+    print_table(columns, [_row(one, state, settings) for one in found])
+    if not found:
+        print_line(f"no open call at block {state.number}")
+
+
+@app.command()
+def ack(
+    account: AccountArgument,
+    config_file: ConfigOption = None,
+    *,
+    dry_run: DryRunOption = False,
+    observe: ObserveOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take notice of an account's calls: no more reminders until it gets worse."""
+    settings = config.load(config_file).settings
+    path = _journal(settings, dry_run=dry_run, observe=observe)
+    whose = _only(account, _read(path)[1])
+    if is_listening(path):
+        _asked(path, whose)
+    else:
+        _done_here(settings, path, whose)
+    if as_json:
+        print_json({"account": whose, "acknowledged": True})
+    else:
+        print_line(f"{whose}: acknowledged")
+
+
+def _journal(settings: Settings, *, dry_run: bool, observe: bool) -> Path:
+    """Return the wanted mode's journal; without a wish, the first that is there."""
+    if dry_run and observe:
+        raise ConfigError("--dry-run and --observe exclude each other", hint="choose one")
+    path = settings.journal.path
+    if dry_run or observe:
+        return file_of(path, "dry-run" if dry_run else "observe")
+    return next((one for mode in MODES if (one := file_of(path, mode)).exists()), path)
+
+
+def _read(path: Path) -> tuple[MarginState, list[OpenCall]]:
+    engine = database.reader(path)
+    try:
+        return database.read(engine, lambda one: (episodes.state_of(one), episodes.open_calls(one)))
+    finally:
+        engine.dispose()
+
+
+def _only(account: str, found: list[OpenCall]) -> str:
+    """Return the one account that begins like this."""
+    matching = {one.account for one in found if one.account.lower().startswith(account.lower())}
+    if len(matching) == 1:
+        return matching.pop()
+    what = "has no open call" if not matching else f"begins {len(matching)} accounts' addresses"
+    raise ConfigError(f"{account} {what}", hint="see `keeper calls`")
+
+
+def _asked(path: Path, account: str) -> None:
+    answer = ask(path, "ack", account)
+    if not answer.get("ok"):
+        known = {one.code: one for one in (ConfigError, JournalError)}
+        error = known.get(str(answer.get("code")), EnvironmentFault)
+        raise error(str(answer.get("error")), hint=str(answer.get("hint", "")))
+
+
+def _done_here(settings: Settings, path: Path, account: str) -> None:
+    journal = Journal.open(path, chain_id=settings.chain.id, sender=sender_of(path))
+    try:
+        asyncio.run(_acknowledged(journal, account))
+    finally:
+        journal.close()
+
+
+async def _acknowledged(journal: Journal, account: str) -> None:
+    await journal.record_control("ack", account, "asked, no node running")
+    state = await journal.database.write(episodes.state_of)
+    moment = Mark(number=state.number, timestamp=state.timestamp, wall=state.timestamp)
+    after, subjects = acknowledgement(state, account, moment)
+    await journal.database.write(keep_acknowledged, after, subjects)
+    await journal.record_control("ack", account, "done")
+
+
+def grace_left(call: OpenCall, state: MarginState, settings: Settings) -> Span | None:
+    """Return what is left of the policy's grace by the newest block; None where none is granted."""
+    grace, entered = settings.margin().grace, call.standing.entered
+    spans = [(span, entered[tier]) for tier, span in grace.items() if tier in entered]
+    if not spans:
+        return None
+    blocks = max(since.number + span.blocks - state.number for span, since in spans)
+    seconds = max(since.timestamp + span.seconds - state.timestamp for span, since in spans)
+    return Span(blocks=max(0, blocks), seconds=max(0, seconds))
+
+
+def _document(call: OpenCall, state: MarginState, settings: Settings) -> dict[str, object]:
+    standing, left = call.standing, grace_left(call, state, settings)
+    since = standing.entered.get(standing.tier) or standing.opened
+    return {
+        "market": call.market,
+        "account": call.account,
+        "tier": str(standing.tier),
+        "episode": standing.episode,
+        "health_factor": _text(standing.health),
+        "guarded_health_factor": _text(standing.guarded),
+        "health_block": call.block_number,
+        "since": None if since is None else {"block": since.number, "timestamp": since.timestamp},
+        "grace_left": None if left is None else {"blocks": left.blocks, "seconds": left.seconds},
+        "acknowledged": standing.acknowledged is not None,
+        "advice": None if call.advice is None else _advice(call.advice),
+    }
+
+
+def _advice(advice: Advice) -> dict[str, object]:
+    return {
+        "target": str(advice.target),
+        "holds_until": advice.holds_until,
+        "cures": [
+            {
+                "kind": str(one.kind),
+                "token": one.token,
+                "symbol": one.symbol,
+                "amount": str(one.amount),
+                "value": str(one.value),
+            }
+            for one in advice.cures
+        ],
+        "liquidation_prices": [
+            {"token": one.token, "symbol": one.symbol, "price": str(one.price)}
+            for one in advice.prices
+        ],
+        "impossible": list(advice.impossible),
+    }
+
+
+def _row(call: OpenCall, state: MarginState, settings: Settings) -> list[Cell]:
+    standing, left = call.standing, grace_left(call, state, settings)
+    since = standing.entered.get(standing.tier) or standing.opened
+    return [
+        tier_text(standing.tier),
+        call.account,
+        "?" if standing.health is None else health_text(standing.health),
+        "" if since is None else f"block {since.number}",
+        "-" if left is None else f"{left.blocks} blocks, {left.seconds} s",
+        "-" if call.advice is None or not call.advice.cures else _cure(call.advice.cures[0]),
+        "yes" if standing.acknowledged else "no",
+    ]
+
+
+def _cure(cure: Cure) -> str:
+    verb = "add" if cure.kind is CureKind.ADD_COLLATERAL else "repay"
+    return f"{verb} {decimal(cure.amount, cure.decimals)} {cure.symbol}"
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)

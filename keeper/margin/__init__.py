@@ -1,0 +1,1 @@
+"""Package: tiers, episodes, grace, the spike guard: pure rules of margin calls."""

@@ -1,0 +1,59 @@
+"""What fails and is told as an alarm: markets that cannot be read, prices that are not trusted."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from keeper.domain.notice import Notice
+from keeper.domain.units import MarketKey
+from keeper.margin.guard import Block
+from keeper.margin.notices import about_trouble
+from keeper.margin.settings import Response
+from keeper.margin.state import Alarm, Breach
+
+
+def alarmed(block: Block) -> tuple[Mapping[str, Alarm], list[Notice]]:
+    """Return the alarms after a block, and the notices of those that began or ended with it."""
+    troubles, alarms = _troubles(block), dict(block.state.alarms)
+    notices = list[Notice]()
+    for name in sorted(troubles.keys() | alarms.keys()):
+        before = alarms.get(name)
+        after = _after(block, before, troubles.get(name))
+        if after is None:
+            continue
+        alarms[name] = after
+        began = not after.ended and (before is None or before.ended)
+        ended = after.ended and before is not None and not before.ended
+        if began or ended:
+            notices.append(about_trouble(block, name, after))
+    return alarms, notices
+
+
+def _troubles(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
+    """Return everything that fails at a block, by a name that stays the same."""
+    found = dict[str, tuple[MarketKey, str]]()
+    for market, why in block.facts.failed.items():
+        found[f"market/{market}"] = (market, f"the market cannot be read: {why}")
+    for market, suspicions in block.suspicions.items():
+        for one in suspicions:
+            if one.response is not Response.EXECUTE:
+                name = f"price/{market}/{one.token}/{one.feed}/{one.check}"
+                left = ", its accounts are left alone" if one.response is Response.SKIP else ""
+                found[name] = (market, f"{one.check}: {one.detail}{left}")
+    return found
+
+
+def _after(
+    block: Block, before: Alarm | None, trouble: tuple[MarketKey, str] | None
+) -> Alarm | None:
+    if trouble is not None:
+        market, detail = trouble
+        if before is None or before.ended:
+            number = 1 if before is None else before.number + 1
+            return Alarm(number=number, since=block.mark, detail=detail, market=market)
+        return replace(before, over=None)
+    if before is None or before.ended:
+        return before
+    over = before.over
+    over = Breach(since=block.mark) if over is None else over.again()
+    ended = over.count >= block.settings.tiers.closing_after_blocks
+    return replace(before, over=over, ended=ended)

@@ -1,0 +1,276 @@
+"""Margin calls from one block to the next: who is told of what, and what is remembered."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from keeper.domain.account import AccountHealth
+from keeper.domain.notice import Notice, NoticeKind
+from keeper.domain.parity import Subject
+from keeper.margin.alarms import alarmed
+from keeper.margin.facts import BlockFacts
+from keeper.margin.guard import Block
+from keeper.margin.notices import about_account, health_words
+from keeper.margin.settings import DAY, SEVERITY, MarginSettings, Measure, Span
+from keeper.margin.standing import NOBODY, rewound, stood
+from keeper.margin.state import MarginState, Mark, Standing
+from keeper.margin.tiers import breached
+from keeper.risk.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An account's standing changed; ``after`` is None where nothing is remembered of it now."""
+
+    subject: Subject
+    before: Standing
+    after: Standing | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
+    """
+    What a block made of it all.
+
+    ``questions`` are the accounts that got better of whom it must be known whether they were
+    liquidated, and since which block; the answer goes into the facts, which are advanced again.
+    """
+
+    state: MarginState
+    notices: tuple[Notice, ...] = ()
+    changes: tuple[Change, ...] = ()
+    questions: Mapping[Subject, int] | None = None
+
+
+def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> Advanced:
+    """
+    Return what is known after a block, and what is to be told of it.
+
+    The same block again changes nothing and tells nothing.
+    """
+    block = Block(settings, state, facts)
+    if block.is_known:
+        return Advanced(state=state)
+    standings, numbers = dict(state.standings), dict(state.numbers)
+    notices, changes = list[Notice](), list[Change]()
+    questions = dict[Subject, int]()
+    for subject, before, health in _concerned(block):
+        after = stood(block, subject, before, health)
+        since = _question(block, before, after)
+        if since is not None:
+            questions[subject] = since
+            if facts.unanswered:
+                after = rewound(block, before)
+        if after.tier is not Tier.HEALTHY and not after.episode:
+            numbers[subject] = numbers.get(subject, 0) + 1
+            after = replace(after, episode=numbers[subject], opened=block.mark)
+        told, after = _told(block, subject, after, health)
+        notices += told
+        kept = None if _is_forgotten(block, after) else after
+        if kept == before or (kept is None and before == NOBODY):
+            continue
+        changes.append(Change(subject=subject, before=before, after=kept))
+        if kept is None:
+            standings.pop(subject, None)
+        else:
+            standings[subject] = kept
+    alarms, alarm_notices = alarmed(block)
+    after_all = replace(
+        state,
+        number=facts.number,
+        hash=facts.hash,
+        timestamp=facts.timestamp,
+        standings=standings,
+        numbers=numbers,
+        prices=block.prices,
+        alarms=alarms,
+        reservations=tuple(
+            one for one in state.reservations if facts.timestamp - one.timestamp < DAY
+        ),
+    )
+    return Advanced(
+        state=after_all,
+        notices=(*alarm_notices, *notices),
+        changes=tuple(changes),
+        questions=questions,
+    )
+
+
+def acknowledged(state: MarginState, subject: Subject, mark: Mark) -> MarginState:
+    """Return the state in which somebody has taken notice of an account's calls."""
+    standing = replace(state.standings[subject], acknowledged=mark)
+    return replace(state, standings={**state.standings, subject: standing})
+
+
+def wanting(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> list[Subject]:
+    """
+    Return whose legs matter at a block: who may change tiers, or is past the line.
+
+    For all others health alone says that nothing changes.
+    """
+    block = Block(settings, state, facts)
+    everyone = settings.tiers.measure is Measure.VOLATILITY
+    found = list[Subject]()
+    for subject, before, health in _concerned(block):
+        if health is None or health.unpriced:
+            continue
+        if everyone or health.liquidatable or _is_restless(block, before, health):
+            found.append(subject)
+    return found
+
+
+def _is_restless(block: Block, before: Standing, health: AccountHealth) -> bool:
+    """Whether an account is not where its health would keep it."""
+    if before.breaches or before.out is not None:
+        return True
+    tiers, factor = block.settings.tiers, health.health_factor
+    below = breached(tiers, factor, liquidatable=health.liquidatable)
+    worst = max(below, key=SEVERITY.__getitem__, default=Tier.HEALTHY)
+    if SEVERITY[worst] > SEVERITY[before.tier]:
+        return True
+    return before.tier is not Tier.HEALTHY and factor >= tiers.band(before.tier).leave
+
+
+def _concerned(block: Block) -> Iterator[tuple[Subject, Standing, AccountHealth | None]]:
+    """Yield every account that is in a tier or near one, in a stable order."""
+    facts, standings = block.facts, block.state.standings
+    for subject in sorted(facts.accounts.keys() | standings.keys()):
+        if subject[0] in facts.markets:
+            yield subject, standings.get(subject, NOBODY), facts.accounts.get(subject)
+
+
+def _question(block: Block, before: Standing, after: Standing) -> int | None:
+    """Return since when a liquidation is to be looked for; None where nobody needs to know."""
+    left_the_line = before.tier is Tier.LIQUIDATABLE and after.tier is not Tier.LIQUIDATABLE
+    got_out = before.tier is not Tier.HEALTHY and after.tier is Tier.HEALTHY
+    if before.liquidated or not (left_the_line or got_out):
+        return None
+    past = before.entered.get(Tier.LIQUIDATABLE)
+    return min(block.state.number, past.number if past else block.state.number)
+
+
+def _told(
+    block: Block,
+    subject: Subject,
+    after: Standing,
+    health: AccountHealth | None,
+) -> tuple[list[Notice], Standing]:
+    """Return the notices of one account, and its standing once they are told."""
+    if not after.episode:
+        return [], after
+    if not after.liquidated and subject in block.facts.liquidated:
+        after = replace(after, liquidated=True)
+        return [_closing(block, subject, after, health, NoticeKind.LIQUIDATED)], after
+    if _is_closing(block, after):
+        cured = [] if after.liquidated else [_cured(block, subject, after, health)]
+        return cured, after
+    if SEVERITY[after.tier] > SEVERITY[after.worst_told]:
+        after = replace(after, told=after.told | {after.tier}, acknowledged=None)
+        detail = _called(block, after, health)
+        notice = about_account(
+            block, subject, after, health, NoticeKind.CALLED, tier=after.tier, detail=detail
+        )
+        return [notice], after
+    return _told_again(block, subject, after, health)
+
+
+def _told_again(
+    block: Block, subject: Subject, standing: Standing, health: AccountHealth | None
+) -> tuple[list[Notice], Standing]:
+    """Return what is due because nobody has taken notice: escalation, else a reminder."""
+    tier, telling = standing.tier, block.settings.telling
+    since = standing.entered.get(tier)
+    if standing.acknowledged is not None or since is None:
+        return [], standing
+    waited = _waited(block, since)
+    escalate = telling.escalate_seconds.get(tier, 0)
+    if escalate and waited >= escalate and tier not in standing.escalated:
+        standing = replace(standing, escalated=standing.escalated | {tier})
+        detail = f"still in {tier} after {waited} s, and nobody acknowledged it"
+        return [
+            about_account(
+                block, subject, standing, health, NoticeKind.ESCALATED, tier=tier, detail=detail
+            )
+        ], standing
+    remind = telling.remind_seconds.get(tier, 0)
+    turn = waited // remind if remind else 0
+    if turn <= standing.reminded.get(tier, 0):
+        return [], standing
+    standing = replace(standing, reminded={**standing.reminded, tier: turn})
+    return [
+        about_account(
+            block,
+            subject,
+            standing,
+            health,
+            NoticeKind.REMINDER,
+            tier=tier,
+            turn=turn,
+            detail=f"still in {tier} after {waited} s",
+        )
+    ], standing
+
+
+def _waited(block: Block, since: Mark) -> int:
+    """Return for how long a tier has lasted, by the slower clock."""
+    chain, wall = block.facts.timestamp - since.timestamp, block.facts.wall - since.wall
+    return max(0, min(chain, wall) if block.settings.both_clocks else chain)
+
+
+def _called(block: Block, standing: Standing, health: AccountHealth | None) -> str:
+    factor = "unknown" if health is None else health_words(health.health_factor)
+    if standing.tier is Tier.LIQUIDATABLE:
+        said = f"health {factor}: it can be liquidated"
+    else:
+        said = f"health {factor}: {standing.tier}"
+    spans = [
+        f"{span.blocks} blocks and {span.seconds} s"
+        for tier, span in block.settings.grace.items()
+        if tier is standing.tier and span != _NONE
+    ]
+    return f"{said}; {spans[0]} of grace" if spans else said
+
+
+def _closing(
+    block: Block,
+    subject: Subject,
+    standing: Standing,
+    health: AccountHealth | None,
+    kind: NoticeKind,
+) -> Notice:
+    detail = (
+        "it was liquidated"
+        if health is None
+        else (f"it was liquidated; health {health_words(health.health_factor)}")
+    )
+    return about_account(
+        block, subject, standing, health, kind, tier=standing.worst_told, detail=detail
+    )
+
+
+def _cured(
+    block: Block, subject: Subject, standing: Standing, health: AccountHealth | None
+) -> Notice:
+    detail = (
+        "it owes nothing any more"
+        if health is None
+        else (f"health {health_words(health.health_factor)}")
+    )
+    return about_account(
+        block, subject, standing, health, NoticeKind.CURED, tier=standing.worst_told, detail=detail
+    )
+
+
+def _is_closing(block: Block, standing: Standing) -> bool:
+    out = standing.out
+    return out is not None and out.count >= block.settings.tiers.closing_after_blocks
+
+
+def _is_forgotten(block: Block, standing: Standing) -> bool:
+    """Whether nothing of an account needs to be remembered."""
+    if standing.episode:
+        return _is_closing(block, standing)
+    return standing.tier is Tier.HEALTHY and not standing.breaches
+
+
+_NONE: Final = Span()

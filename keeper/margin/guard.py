@@ -1,0 +1,196 @@
+"""One block as margin calls see it, and whether a breach in it is a spike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from keeper.domain.account import AccountHealth
+from keeper.domain.exposure import Exposure
+from keeper.domain.parity import Subject
+from keeper.domain.units import BPS, WAD, Address, MarketKey, Wad
+from keeper.margin.facts import BlockFacts, MarketFacts
+from keeper.margin.oracle import Suspicion, deviant, skipped, suspicions
+from keeper.margin.prices import (
+    Quotes,
+    deviation_bps,
+    distance,
+    equity_bps,
+    health_at,
+    median_quotes,
+    observed,
+    raw_quotes,
+    volatility,
+)
+from keeper.margin.settings import Confirms, MarginSettings, Measure
+from keeper.margin.state import Breach, MarginState, Mark, Prices, Standing
+from keeper.risk.tiers import Tier
+
+_NO_FACTS = MarketFacts()
+
+
+@dataclass(frozen=True)
+class Block:
+    """The settings, what was known before, and what one block says; the rest follows."""
+
+    settings: MarginSettings
+    state: MarginState
+    facts: BlockFacts
+
+    @cached_property
+    def mark(self) -> Mark:
+        """The block's moment."""
+        return Mark.of(self.facts)
+
+    @cached_property
+    def is_known(self) -> bool:
+        """Whether the state is this block's already: a head that came twice, or a restart."""
+        return self.facts.hash == self.state.hash
+
+    @cached_property
+    def fork(self) -> int | None:
+        """The newest block that was not taken back; None where none was."""
+        if self.is_known or self.state.is_new:
+            return None
+        if self.facts.fork is None and self.facts.number <= self.state.number:
+            return self.facts.number - 1
+        return self.facts.fork
+
+    @cached_property
+    def prices(self) -> Mapping[MarketKey, Prices]:
+        """What the prices are and were."""
+        if self.is_known:
+            return self.state.prices
+        return observed(self.state.prices, self.facts, self.settings)
+
+    @cached_property
+    def medians(self) -> Mapping[MarketKey, Quotes]:
+        """The prices of the guard's window, by market."""
+        now, seconds = self.facts.timestamp, self.settings.guard.window_seconds
+        return {
+            market: median_quotes(self.prices.get(market, {}), now, seconds)
+            for market in self.facts.markets
+        }
+
+    @cached_property
+    def suspicions(self) -> Mapping[MarketKey, tuple[Suspicion, ...]]:
+        """What is wrong with the prices of each market."""
+        rules, now = self.settings.oracle, self.facts.timestamp
+        return {
+            market: suspicions(rules, stated, self.medians[market], now)
+            for market, stated in self.facts.markets.items()
+        }
+
+    @cached_property
+    def untrusted(self) -> Mapping[MarketKey, Mapping[Address, Suspicion]]:
+        """The tokens for whose price accounts are left alone, by market."""
+        return {market: skipped(found) for market, found in self.suspicions.items()}
+
+    def suspicion(self, subject: Subject) -> Suspicion | None:
+        """Return why an account's health cannot be trusted; None if it can."""
+        market, exposure = subject[0], self.facts.exposures.get(subject)
+        untrusted = self.untrusted.get(market, {})
+        if exposure is None:
+            return next(iter(untrusted.values()), None)
+        for leg in exposure.legs:
+            if leg.token in untrusted and (leg.collateral or leg.debt):
+                return untrusted[leg.token]
+        return deviant(self.settings.oracle, self.stated(market), exposure)
+
+    def stated(self, market: MarketKey) -> MarketFacts:
+        """Return a market's prices; nothing for one that could not be read."""
+        return self.facts.markets.get(market, _NO_FACTS)
+
+    def value(self, health: AccountHealth, factor: int | None = None) -> int:
+        """Return what the tiers' thresholds are compared with, at another health factor if so."""
+        factor = health.health_factor if factor is None else factor
+        if self.settings.tiers.measure is Measure.HEALTH:
+            return factor
+        exposure = self.facts.exposures.get((health.market, health.account))
+        if exposure is None or factor >= self.settings.tiers.look_below:
+            return _FAR
+        prices = self.prices.get(health.market, {})
+        moves = volatility(exposure, prices, self.facts.timestamp, self.settings.tiers.volatility)
+        return distance(factor, moves)
+
+    def guarded(self, subject: Subject) -> Wad | None:
+        """Return the health at the window's median prices; None where they are not known yet."""
+        exposure = self.facts.exposures.get(subject)
+        if exposure is None or not self.medians.get(subject[0]):
+            return None
+        raw = raw_quotes(self.prices.get(subject[0], {}))
+        return health_at(exposure, raw, self.medians[subject[0]])
+
+    def breach(self, standing: Standing, tier: Tier) -> Breach:
+        """Return a breach of this block, with those before it if it was there already."""
+        before = standing.breaches.get(tier)
+        if before is None:
+            return Breach(since=self.mark)
+        if self.is_known:
+            return before
+        if self.fork is not None and before.since.number > self.fork:
+            return Breach(since=before.since.later(self.mark))
+        return before if before.count >= self.settings.guard.blocks else before.again()
+
+    def is_confirmed(self, health: AccountHealth, tier: Tier, breach: Breach) -> bool:
+        """Whether the guard takes a breach of a tier for real."""
+        guard = self.settings.guard
+        answers = (self._confirms(method, health, tier, breach) for method in guard.confirm)
+        return all(answers) if guard.every or not guard.confirm else any(answers)
+
+    def _confirms(
+        self, method: Confirms, health: AccountHealth, tier: Tier, breach: Breach
+    ) -> bool:
+        guard, subject = self.settings.guard, (health.market, health.account)
+        if method is Confirms.BLOCKS:
+            return breach.count >= guard.blocks
+        if method is Confirms.SECONDS:
+            return self.facts.timestamp - breach.since.timestamp >= guard.seconds
+        exposure = self.facts.exposures.get(subject)
+        if exposure is None:
+            return False
+        if method is Confirms.WINDOW:
+            reference = self.medians.get(health.market, {})
+            return self._agrees(health, tier, exposure, reference, everyone=True)
+        reference = self._second_quotes(health.market)
+        return self._agrees(health, tier, exposure, reference, everyone=False)
+
+    def _agrees(
+        self,
+        health: AccountHealth,
+        tier: Tier,
+        exposure: Exposure,
+        reference: Quotes,
+        *,
+        everyone: bool,
+    ) -> bool:
+        """
+        Whether reference prices say the same of an account: nearly the same, or the breach, too.
+
+        ``everyone``: each of its tokens must have one; else one is enough.
+        """
+        used = {leg.token for leg in exposure.legs if leg.collateral or leg.debt}
+        known = used & reference.keys()
+        if not known or (everyone and known != used):
+            return False
+        raw = raw_quotes(self.prices.get(health.market, {}))
+        limit = self.settings.guard.deviation_bps * equity_bps(exposure) // BPS
+        if all(
+            token in raw and deviation_bps(raw[token], reference[token]) <= limit for token in known
+        ):
+            return True
+        factor = health_at(exposure, raw, {token: reference[token] for token in known})
+        if tier is Tier.LIQUIDATABLE:
+            return factor < WAD
+        return self.value(health, factor) < self.settings.tiers.band(tier).enter
+
+    def _second_quotes(self, market: MarketKey) -> Quotes:
+        """Return each token's price by its first second source that answers."""
+        return {
+            token: price
+            for token, seconds in self.stated(market).seconds.items()
+            if (price := next((one.price for one in seconds if one.price), None)) is not None
+        }
+
+
+_FAR = 2**256
+"""More than any threshold: an account that is in no tier."""

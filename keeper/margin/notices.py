@@ -1,0 +1,87 @@
+"""The notices of a block: stable keys, and one line for people."""
+
+from keeper.domain.account import AccountHealth
+from keeper.domain.notice import Notice, NoticeKind
+from keeper.domain.parity import Subject
+from keeper.domain.units import Timestamp, Wad
+from keeper.margin.guard import Block
+from keeper.margin.settings import NO_WAIT
+from keeper.margin.state import Alarm, Standing
+from keeper.risk.tiers import Tier
+
+FIRST_LOOK = "first look"
+"""How the detail of a notice begins that tells of what was there when the keeper first looked."""
+
+
+def about_account(
+    block: Block,
+    subject: Subject,
+    standing: Standing,
+    health: AccountHealth | None,
+    kind: NoticeKind,
+    *,
+    tier: Tier,
+    turn: int = 0,
+    detail: str,
+) -> Notice:
+    """Return a notice about an account in its episode; ``turn`` counts reminders."""
+    market, account = subject
+    news = "closed" if kind in (NoticeKind.CURED, NoticeKind.LIQUIDATED) else f"{kind}/{tier}"
+    name = f"{block.settings.chain_id}/{market}/{account}/{standing.episode}/{news}"
+    first = f"{FIRST_LOOK}: " if block.state.is_new and kind is NoticeKind.CALLED else ""
+    return Notice(
+        key=f"{name}/{turn}" if turn else name,
+        kind=kind,
+        tier=str(tier),
+        block_number=block.facts.number,
+        block_hash=block.facts.hash,
+        timestamp=block.facts.timestamp,
+        market=market,
+        account=account,
+        episode=standing.episode,
+        health_factor=None if health is None else health.health_factor,
+        guarded_health_factor=block.guarded(subject),
+        debt_usd_e8=_usd_e8(block, subject, None if health is None else health.debt_base),
+        collateral_usd_e8=_usd_e8(
+            block, subject, None if health is None else health.collateral_base
+        ),
+        deadline=deadline(block, standing),
+        detail=first + detail,
+    )
+
+
+def about_trouble(block: Block, name: str, alarm: Alarm) -> Notice:
+    """Return the notice that something fails, or is well again."""
+    first = f"{FIRST_LOOK}: " if block.state.is_new else ""
+    ended = "/over" if alarm.ended else ""
+    return Notice(
+        key=f"{block.settings.chain_id}/alarm/{name}/{alarm.number}{ended}",
+        kind=NoticeKind.ALARM,
+        tier="",
+        block_number=block.facts.number,
+        block_hash=block.facts.hash,
+        timestamp=block.facts.timestamp,
+        market=alarm.market,
+        detail=f"well again: {alarm.detail}" if alarm.ended else first + alarm.detail,
+    )
+
+
+def deadline(block: Block, standing: Standing) -> Timestamp | None:
+    """Return the chain's time when the policy's grace ends; None where it grants none."""
+    ends = [
+        standing.entered[tier].timestamp + span.seconds
+        for tier, span in block.settings.grace.items()
+        if tier in standing.entered and span != NO_WAIT
+    ]
+    return Timestamp(max(ends)) if ends else None
+
+
+def health_words(health: int) -> str:
+    """Return a health factor with four digits, cut downwards."""
+    digits = str(Wad(health)).rjust(19, "0")
+    return f"{digits[:-18]}.{digits[-18:-14]}"
+
+
+def _usd_e8(block: Block, subject: Subject, base: int | None) -> int | None:
+    ratio = block.stated(subject[0]).usd_per_base
+    return None if ratio is None or base is None else base * ratio[0] // ratio[1]

@@ -1,0 +1,159 @@
+"""Whether a price can be trusted, as far as the feeds' own words and second sources tell."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.exposure import Exposure
+from keeper.domain.oracle import Reading
+from keeper.domain.units import BPS, Address
+from keeper.margin.facts import MarketFacts
+from keeper.margin.prices import Quotes, deviation_bps, equity_bps
+from keeper.margin.settings import Check, OracleRules, Response
+
+_TENTHS: Final = 10
+_WIDE_BPS: Final = 12_500
+"""A price within a fourth of ten or more times another is off by its decimals."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """What is wrong with one token's price, and what follows."""
+
+    token: Address
+    feed: Address
+    check: Check
+    response: Response
+    detail: str
+
+
+def age_of(reading: Reading, now: int) -> int | None:
+    """Return how many seconds before ``now`` a feed answered; None where nobody knows."""
+    return None if reading.round is None else max(0, now - reading.round.updated_at)
+
+
+def suspicions(
+    rules: OracleRules, stated: MarketFacts, medians: Quotes, now: int
+) -> tuple[Suspicion, ...]:
+    """
+    Return what is wrong with a market's prices, for every account alike.
+
+    ``medians`` are the prices of the guard's window. What ``EXECUTE`` is the response to is
+    among them: it is counted.
+    """
+    found = list[Suspicion]()
+    for reading in stated.readings:
+        seconds = [one.price for one in stated.seconds.get(reading.token, ()) if one.price]
+        median = medians.get(reading.token)
+        for check, detail in _wrong(rules, reading, seconds, median, now):
+            found.append(
+                Suspicion(
+                    token=reading.token,
+                    feed=reading.feed,
+                    check=check,
+                    response=rules.responses[check],
+                    detail=f"{reading.symbol} by {reading.feed}: {detail}",
+                )
+            )
+    return tuple(found)
+
+
+def skipped(found: Iterable[Suspicion]) -> Mapping[Address, Suspicion]:
+    """Return, by token, the first suspicion for which accounts are left alone."""
+    by_token = dict[Address, Suspicion]()
+    for one in found:
+        if one.response is Response.SKIP:
+            by_token.setdefault(one.token, one)
+    return by_token
+
+
+def deviant(rules: OracleRules, stated: MarketFacts, exposure: Exposure) -> Suspicion | None:
+    """
+    Return the price that is too far from a second source for this account's leverage, if any.
+
+    What may be moved is a share of the equity: the more is owed, the less the price may be off.
+    """
+    if rules.responses[Check.DEVIATION] is not Response.SKIP:
+        return None
+    limit = rules.deviation_bps * equity_bps(exposure) // BPS
+    used = {leg.token for leg in exposure.legs if leg.collateral or leg.debt}
+    for reading in stated.readings:
+        if reading.token not in used or not reading.price:
+            continue
+        for second in stated.seconds.get(reading.token, ()):
+            if second.price and deviation_bps(reading.price, second.price) > limit:
+                off = deviation_bps(reading.price, second.price)
+                return Suspicion(
+                    token=reading.token,
+                    feed=reading.feed,
+                    check=Check.DEVIATION,
+                    response=Response.SKIP,
+                    detail=f"{reading.symbol} by {reading.feed}: {off} bps off {second.source},"
+                    f" {limit} bps allowed at this leverage",
+                )
+    return None
+
+
+def _wrong(
+    rules: OracleRules, reading: Reading, seconds: list[int], median: int | None, now: int
+) -> Iterator[tuple[Check, str]]:
+    answer = reading.price if reading.round is None else reading.round.answer
+    if (answer is not None and answer <= 0) or reading.price == 0:
+        yield Check.NOT_POSITIVE, f"it answers {answer}"
+        return
+    if reading.price is None:
+        yield Check.FAILING, "the source fails"
+        return
+    yield from _about_the_round(rules, reading, now)
+    yield from _about_the_scale(rules, reading, seconds, median)
+
+
+def _about_the_round(rules: OracleRules, reading: Reading, now: int) -> Iterator[tuple[Check, str]]:
+    stated = reading.round
+    if stated is None:
+        yield Check.AGE_UNKNOWN, "nobody states when it was answered"
+        return
+    if stated.updated_at == 0 or stated.answered_in < stated.round_id:
+        yield Check.INCOMPLETE, f"round {stated.round_id} is not complete"
+        return
+    heartbeat = rules.heartbeats.get(reading.feed, rules.heartbeat_seconds)
+    age = max(0, now - stated.updated_at)
+    if heartbeat is not None and age > heartbeat + rules.slack_seconds:
+        yield (
+            Check.STALE,
+            f"answered {age} s ago, heartbeat {heartbeat} s and {rules.slack_seconds} s of slack",
+        )
+    if reading.minimum is not None and stated.answer <= reading.minimum:
+        yield Check.AT_BOUND, f"{stated.answer} is the least that the aggregator can say"
+    if reading.maximum is not None and stated.answer >= reading.maximum:
+        yield Check.AT_BOUND, f"{stated.answer} is the most that the aggregator can say"
+
+
+def _about_the_scale(
+    rules: OracleRules, reading: Reading, seconds: list[int], median: int | None
+) -> Iterator[tuple[Check, str]]:
+    price = reading.price or 0
+    if reading.decimals is not None and reading.decimals != reading.expected_decimals:
+        yield (
+            Check.DECIMALS,
+            f"it has {reading.decimals} decimals, the market takes {reading.expected_decimals}",
+        )
+    for second in seconds:
+        tens = _tens(price, second)
+        off = deviation_bps(price, second)
+        if tens:
+            yield Check.DECIMALS, f"{price} is {tens} another source's {second}"
+        elif off > rules.factor_bps:
+            yield Check.DEVIATION, f"{price} is {off} bps off another source's {second}"
+    if median and max(price, median) > rules.jump * min(price, median):
+        yield Check.JUMP, f"{price} is more than {rules.jump} times off its median of {median}"
+
+
+def _tens(price: int, second: int) -> str:
+    """Return by which power of ten two prices differ, roughly; empty where by none."""
+    up, high, low = price > second, max(price, second), min(price, second)
+    power = 0
+    while high >= low * _TENTHS or high * _WIDE_BPS >= low * _TENTHS * BPS:
+        low, power = low * _TENTHS, power + 1
+    close = max(high, low) * BPS <= min(high, low) * _WIDE_BPS
+    return f"10^{power if up else -power} times" if power and close else ""

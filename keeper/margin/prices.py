@@ -1,0 +1,175 @@
+"""What prices were: steps, their median over a window, and how much an account's health moves."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import isqrt
+from typing import Final
+
+from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
+from keeper.domain.exposure import Exposure
+from keeper.domain.units import BPS, WAD, Address, MarketKey, Wad
+from keeper.margin.facts import BlockFacts
+from keeper.margin.settings import MarginSettings, Measure, Volatility
+from keeper.margin.state import Prices, Step
+
+MOST_STEPS: Final = 4_096
+"""Changes of one price that are kept; the oldest give way."""
+
+Quotes = Mapping[Address, int]
+"""Prices by token, in the unit of a market's readings."""
+
+
+def observed(
+    before: Mapping[MarketKey, Prices], facts: BlockFacts, settings: MarginSettings
+) -> Mapping[MarketKey, Prices]:
+    """
+    Return the prices with a block's.
+
+    What orphaned blocks said is dropped. A price that fails, or is not positive, leaves the last
+    one standing.
+    """
+    if facts.fork is not None:
+        before = {market: _until(prices, facts.fork) for market, prices in before.items()}
+    since = facts.timestamp - _kept_seconds(settings)
+    after = dict(before)
+    for market, stated in facts.markets.items():
+        known = dict(before.get(market, {}))
+        for one in stated.readings:
+            if one.price is not None and one.price > 0:
+                known[one.token] = _stepped(known.get(one.token, ()), facts, one.price, since)
+        after[market] = known
+    return after
+
+
+def raw_quotes(prices: Prices) -> Quotes:
+    """Return the newest price of each token."""
+    return {token: steps[-1].price for token, steps in prices.items() if steps}
+
+
+def median_quotes(prices: Prices, now: int, seconds: int) -> Quotes:
+    """
+    Return each price's median over the window that ends now, weighed by how long it stood.
+
+    A token that has been seen for less than half of the window has none: nothing is known of
+    what its price was.
+    """
+    found = dict[Address, int]()
+    for token, steps in prices.items():
+        if steps and now - steps[0].timestamp >= seconds // 2:
+            found[token] = _median(steps, now - seconds, now)
+    return found
+
+
+def health_at(exposure: Exposure, raw: Quotes, other: Quotes) -> Wad:
+    """
+    Return the health factor if each price were ``other``'s instead of ``raw``'s, rounded down.
+
+    A token that ``other`` has no price of keeps its own.
+    """
+    weighted = debt = 0
+    for leg in exposure.legs:
+        old = raw.get(leg.token, 0)
+        new = other.get(leg.token, old)
+        up, down = (new, old) if old and new else (1, 1)
+        weighted += leg.collateral * leg.weight * up // down
+        debt += -(-leg.debt * up // down)
+    return Wad(weighted // debt) if debt else HEALTH_FACTOR_NO_DEBT
+
+
+def deviation_bps(price: int, reference: int) -> int:
+    """Return by how much a price is off a positive reference, rounded up."""
+    return -(-abs(price - reference) * BPS // reference)
+
+
+def equity_bps(exposure: Exposure) -> int:
+    """
+    Return the account's equity as a share of its collateral, rounded down; 0 without equity.
+
+    Its inverse is the leverage: a move of the price moves the equity by so many times as much.
+    """
+    collateral = sum(leg.collateral for leg in exposure.legs)
+    debt = sum(leg.debt for leg in exposure.legs)
+    return max(0, collateral - debt) * BPS // collateral if collateral else 0
+
+
+def volatility(exposure: Exposure, prices: Prices, now: int, wanted: Volatility) -> Wad:
+    """
+    Return the standard deviation of the account's health over the horizon, as a share (wad).
+
+    What its health would have been at the window's prices, sampled at equal distances: what
+    moves together in its collateral and its debt cancels. Rounded down, never less than the
+    settings' least; the window that was seen counts, if it is shorter.
+    """
+    floor = wanted.least_bps * WAD // BPS
+    used = {leg.token for leg in exposure.legs}
+    known = [steps for token, steps in prices.items() if token in used and steps]
+    first = max((steps[0].timestamp for steps in known), default=now)
+    start = max(first, now - wanted.window_seconds)
+    if now <= start:
+        return Wad(floor)
+    raw = raw_quotes(prices)
+    healths = list[int]()
+    for at in range(wanted.samples + 1):
+        moment = start + (now - start) * at // wanted.samples
+        quotes = {token: _at(steps, moment) for token, steps in prices.items() if token in used}
+        healths.append(health_at(exposure, raw, quotes))
+    squares = sum(
+        ((after - before) * WAD // before) ** 2 for before, after in pairwise(healths) if before
+    )
+    return Wad(max(floor, isqrt(squares * wanted.horizon_seconds // (now - start))))
+
+
+def distance(health: int, deviation: Wad) -> int:
+    """Return how far liquidation is in standard deviations (wad), rounded down; 0 past it."""
+    if health <= WAD:
+        return 0
+    return (health - WAD) * WAD // health * WAD // deviation
+
+
+def _kept_seconds(settings: MarginSettings) -> int:
+    if settings.tiers.measure is Measure.VOLATILITY:
+        return max(settings.guard.window_seconds, settings.tiers.volatility.window_seconds)
+    return settings.guard.window_seconds
+
+
+def _stepped(
+    steps: tuple[Step, ...], facts: BlockFacts, price: int, since: int
+) -> tuple[Step, ...]:
+    if not steps or steps[-1].price != price:
+        new = Step(number=facts.number, timestamp=facts.timestamp, price=price)
+        steps = (*steps, new)[-MOST_STEPS:]
+    if len(steps) > 1 and steps[1].timestamp <= since:
+        standing = max(at for at, one in enumerate(steps) if one.timestamp <= since)
+        return steps[standing:]
+    return steps
+
+
+def _until(prices: Prices, fork: int) -> Prices:
+    kept = {t: tuple(one for one in steps if one.number <= fork) for t, steps in prices.items()}
+    return {token: steps for token, steps in kept.items() if steps}
+
+
+def _median(steps: Sequence[Step], start: int, now: int) -> int:
+    """Return the price below or at which half of the time was spent."""
+    weights = list[tuple[int, int]]()
+    for at, one in enumerate(steps):
+        end = steps[at + 1].timestamp if at + 1 < len(steps) else now
+        weight = end - max(one.timestamp, start)
+        if weight > 0:
+            weights.append((one.price, weight))
+    if not weights:
+        return steps[-1].price
+    half, passed = sum(weight for _, weight in weights), 0
+    for price, weight in sorted(weights):
+        passed += 2 * weight
+        if passed >= half:
+            return price
+    return steps[-1].price
+
+
+def _at(steps: Sequence[Step], moment: int) -> int:
+    """Return the price that stood at a moment; the first one before it was seen."""
+    for one in reversed(steps):
+        if one.timestamp <= moment:
+            return one.price
+    return steps[0].price

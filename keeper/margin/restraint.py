@@ -1,0 +1,133 @@
+"""Whom the policy lets wait at a block, and in which order the others are taken."""
+
+from collections.abc import Mapping, Sequence
+
+from keeper.domain.account import AccountHealth
+from keeper.domain.decision import SkipReason
+from keeper.domain.exposure import Exposure
+from keeper.domain.parity import Subject
+from keeper.domain.restraint import FREE, Restraint, Wait
+from keeper.domain.units import BPS, Timestamp, mul_div_ceil
+from keeper.margin.facts import BlockFacts
+from keeper.margin.guard import Block
+from keeper.margin.settings import DAY, NO_WAIT, MarginSettings, Order
+from keeper.margin.standing import NOBODY, covered, is_below, stood
+from keeper.margin.state import MarginState, Standing
+from keeper.risk.tiers import Tier
+
+
+def restrained(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> Restraint:
+    """
+    Return what the policy says of everybody past the line at a block.
+
+    The same whether ``state`` is from before the block or has been advanced by it.
+    """
+    block = Block(settings, state, facts)
+    past = {subject: one for subject, one in facts.accounts.items() if one.liquidatable}
+    if not past or not (settings.waits or any(block.untrusted.values()) or _has_seconds(block)):
+        return FREE
+    waits = dict[Subject, Wait]()
+    for subject, health in sorted(past.items()):
+        wait = _wait(block, subject, health)
+        if wait is not None:
+            waits[subject] = wait
+    free = {subject: one for subject, one in past.items() if subject not in waits}
+    ranks = _ranks(block, free) if settings.order is Order.BAD_DEBT else {}
+    ordered = sorted(free, key=lambda one: (ranks.get(one, 0), one))
+    return Restraint(waits=waits, ranks=ranks, subsidies=_subsidies(block, free, ordered))
+
+
+def subsidy_left(settings: MarginSettings, state: MarginState, now: int) -> int:
+    """Return what of the last day's subsidy is not set aside yet, in 1e-8 dollars."""
+    spent = sum(one.usd_e8 for one in state.reservations if now - one.timestamp < DAY)
+    return max(0, settings.subsidy.per_day_usd_e8 - spent)
+
+
+def risk_usd_e8(block: Block, subject: Subject, exposure: Exposure) -> int:
+    """Return the bad debt that a fall of all collateral by the shock would leave, rounded up."""
+    debt = sum(leg.debt for leg in exposure.legs)
+    kept = covered(exposure) * (BPS - block.settings.shock_bps) // BPS
+    base = mul_div_ceil(max(0, debt - kept), exposure.per_base[0], exposure.per_base[1])
+    numerator, denominator = block.stated(subject[0]).usd_per_base or (1, 1)
+    return mul_div_ceil(base, numerator, denominator)
+
+
+def _has_seconds(block: Block) -> bool:
+    """Whether another source's price may say that an account is not to be touched."""
+    return any(stated.seconds for stated in block.facts.markets.values())
+
+
+def _wait(block: Block, subject: Subject, health: AccountHealth) -> Wait | None:
+    """Return why an account waits: a bad price first, which no floor overrides."""
+    suspicion = block.suspicion(subject)
+    if suspicion is not None:
+        detail = f"{suspicion.check}: {suspicion.detail}"
+        return Wait(reason=SkipReason.ORACLE_SUSPECT, detail=detail)
+    settings = block.settings
+    exposure = block.facts.exposures.get(subject)
+    if is_below(settings.floor, health, exposure):
+        return None
+    before = block.state.standings.get(subject, NOBODY)
+    standing = before if block.is_known else stood(block, subject, before, health)
+    return _unconfirmed(block, health, standing) or _grace(block, standing)
+
+
+def _unconfirmed(block: Block, health: AccountHealth, standing: Standing) -> Wait | None:
+    guard, tier = block.settings.guard, Tier.LIQUIDATABLE
+    if not (guard.acting and guard.confirm):
+        return None
+    breach = standing.breaches.get(tier) or block.breach(standing, tier)
+    if block.is_confirmed(health, tier, breach):
+        return None
+    methods = (" and " if guard.every else " or ").join(guard.confirm)
+    guarded = block.guarded((health.market, health.account))
+    detail = (
+        f"seen in {breach.count} blocks since {breach.since.number}, to be confirmed by {methods};"
+        f" health {health.health_factor} at raw prices, {guarded} at the window's"
+    )
+    return Wait(reason=SkipReason.SPIKE_UNCONFIRMED, detail=detail)
+
+
+def _grace(block: Block, standing: Standing) -> Wait | None:
+    settings = block.settings
+    ends = list[tuple[int, int]]()
+    for tier, span in settings.grace.items():
+        since = standing.entered.get(tier, block.mark)
+        if span == NO_WAIT or since.is_over(span, block.facts, both_clocks=settings.both_clocks):
+            continue
+        ends.append((since.timestamp + span.seconds, since.number + span.blocks))
+    if not ends:
+        return None
+    until, until_block = max(one for one, _ in ends), max(one for _, one in ends)
+    return Wait(
+        reason=SkipReason.POLICY_GRACE,
+        detail=f"grace until block {until_block} and {until} by the chain's clock",
+        until=Timestamp(until),
+        until_block=until_block,
+    )
+
+
+def _ranks(block: Block, free: Mapping[Subject, AccountHealth]) -> Mapping[Subject, int]:
+    """Return the ranks: who would leave more bad debt comes first."""
+    return {
+        subject: -risk_usd_e8(block, subject, exposure)
+        for subject in free
+        if (exposure := block.facts.exposures.get(subject)) is not None
+    }
+
+
+def _subsidies(
+    block: Block, free: Mapping[Subject, AccountHealth], ordered: Sequence[Subject]
+) -> Mapping[Subject, int]:
+    """Return what each small account may cost, in order, until the day's budget is set aside."""
+    wanted = block.settings.subsidy
+    left = subsidy_left(block.settings, block.state, block.facts.timestamp)
+    granted = dict[Subject, int]()
+    for subject in ordered:
+        ratio = block.stated(subject[0]).usd_per_base
+        if not left or ratio is None:
+            continue
+        if mul_div_ceil(free[subject].debt_base, ratio[0], ratio[1]) <= wanted.debt_at_most_usd_e8:
+            granted[subject] = min(left, wanted.per_account_usd_e8)
+            left -= granted[subject]
+    return granted

@@ -1,0 +1,33 @@
+"""Which tier an account is in: worse at once, better only when it has left for good."""
+
+from keeper.margin.settings import SEVERITY, Tiers
+from keeper.risk.tiers import Tier
+
+
+def tier_after(tiers: Tiers, held: Tier, value: int, *, liquidatable: bool) -> Tier:
+    """
+    Return the tier of an account that was in ``held`` and now measures ``value``.
+
+    A tier is entered below its first threshold and left at its second; the worst is entered by
+    the protocol's verdict and by nothing else.
+    """
+    for band in tiers.bands:
+        inside = SEVERITY[held] >= SEVERITY[band.tier]
+        entered = liquidatable if band.tier is Tier.LIQUIDATABLE else value < band.enter
+        if entered or liquidatable or (inside and value < band.leave):
+            return band.tier
+    return Tier.HEALTHY
+
+
+def breached(tiers: Tiers, value: int, *, liquidatable: bool) -> frozenset[Tier]:
+    """Return every tier below whose first threshold the account is."""
+    return frozenset(
+        band.tier
+        for band in tiers.bands
+        if liquidatable or (band.tier is not Tier.LIQUIDATABLE and value < band.enter)
+    )
+
+
+def within(tier: Tier) -> tuple[Tier, ...]:
+    """Return the tiers that an account in ``tier`` is in, the least first."""
+    return tuple(one for one, severity in SEVERITY.items() if 0 < severity <= SEVERITY[tier])

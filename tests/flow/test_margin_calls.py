@@ -1,0 +1,299 @@
+"""The stage of margin calls over scripted markets and a real database file."""
+
+import contextlib
+import json
+import sqlite3
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select
+
+from keeper.domain.advice import Advice
+from keeper.domain.errors import ConfigError, JournalError, RpcUnavailable
+from keeper.domain.head import Head
+from keeper.margin.settings import COMPETITIVE, GUARDIAN
+from keeper.margincalls import MarginCalls, Wanted
+from keeper.storage import database, episodes
+from keeper.storage.record import entries_of
+from keeper.storage.schema import notices as notices_table
+from tests.unit.margin.story import (
+    DOLLAR_READING,
+    MARKET,
+    START,
+    USD,
+    exposure_of,
+    health_of,
+    reading,
+    someone,
+    subject,
+)
+
+DEBT = 1_600
+
+
+class Market:
+    """A market whose logs say that those in ``liquidated_`` were."""
+
+    key = MARKET
+
+    def __init__(self):
+        self.liquidated_ = set()
+        self.liquidation_filter = "wanted"
+
+    def liquidated(self, logs):
+        return frozenset(self.liquidated_)
+
+
+class Snapshot:
+    """Accounts with an ether each; what they owe and its price are the test's."""
+
+    market, base_unit = MARKET, USD
+
+    def __init__(self, head, price, debts):
+        self.head, self.price, self.debts = head, price * USD, debts
+        self.asked = 0
+
+    def readings(self):
+        return (reading(self.price), DOLLAR_READING)
+
+    def exposure(self, account):
+        self.asked += 1
+        return exposure_of(self.price, self.debts[int(account, 16)])
+
+    def below(self, line):
+        found = (self.account(someone(one)) for one in self.debts)
+        return [one for one in found if one.health_factor < line]
+
+    def liquidatable(self):
+        return [one for one in self.below(10**18) if one.liquidatable]
+
+    def account(self, account):
+        number = int(account, 16)
+        debt = self.debts.get(number)
+        return health_of(number, exposure_of(self.price, debt)) if debt else None
+
+    def advice(self, account, target, holds_until):
+        return Advice(target=target, holds_until=holds_until, cures=(), prices=())
+
+
+class Book:
+    fork = None
+
+    def __init__(self):
+        self.quarantined = {}
+
+
+class Reader:
+    """A chain whose logs can fail to be read."""
+
+    def __init__(self):
+        self.fails, self.asked = False, []
+
+    async def logs_between(self, wanted, first, last):
+        self.asked.append((first, last))
+        if self.fails:
+            raise RpcUnavailable("no answer")
+        return []
+
+
+class World:
+    """A stage on a file; ``reopened`` is what a restart does."""
+
+    def __init__(self, path, settings):
+        self.path, self.settings = path, replace(settings, both_clocks=False)
+        self.number, self.debts = 0, {1: DEBT}
+        self.market, self.book, self.reader = Market(), Book(), Reader()
+        self.events = []
+        self.database = None
+
+    async def reopened(self):
+        if self.database is not None:
+            self.database.close()
+        self.database = database.opened(self.path)
+        self.calls = MarginCalls(
+            settings=self.settings,
+            database=self.database,
+            reader=self.reader,
+            book=self.book,
+            markets=[self.market],
+            valuer=None,
+            wanted=Wanted(target=126 * 10**16, holds_seconds=86_400),
+            emit=self.events.append,
+            clock=lambda: START,
+        )
+        await self.calls.start()
+
+    async def block(self, price, *, branch=""):
+        self.number += 1
+        head = a_head(self.number, branch)
+        self.snapshot = Snapshot(head, price, self.debts)
+        restraint = await self.calls.restraint(head, [self.snapshot])
+        await self.calls.told(head, [self.snapshot])
+        return {int(one[1], 16): wait.reason for one, wait in restraint.waits.items()}
+
+    def told(self):
+        return [(one["kind"], one["tier"]) for one in self.events]
+
+    def kept(self):
+        """The notices in the outbox, by the file itself."""
+        with contextlib.closing(sqlite3.connect(self.path)) as file:
+            return file.execute("select kind, tier from notices order by id").fetchall()
+
+
+def a_head(number, branch=""):
+    return Head(
+        number=number,
+        hash=f"0x{branch}{number}",
+        parent_hash=f"0x{number - 1}",
+        timestamp=START + 12 * number,
+        base_fee=1,
+        gas_limit=30_000_000,
+        gas_used=0,
+    )
+
+
+@pytest.fixture
+async def world(tmp_path):
+    made = World(tmp_path / "keeper.sqlite", COMPETITIVE)
+    await made.reopened()
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+async def guarded(tmp_path):
+    made = World(tmp_path / "keeper.sqlite", GUARDIAN)
+    await made.reopened()
+    yield made
+    made.database.close()
+
+
+async def test_what_is_told_is_in_the_outbox_with_the_change(world):
+    """One transaction: the notice, the standing, the episode and the change of tier."""
+    await world.block(2_600)
+    await world.block(2_050)
+
+    assert world.told() == world.kept() == [("called", "urgent")]
+    state = await world.database.write(episodes.state_of)
+    assert state == world.calls.state
+    entries = await world.database.write(entries_of, someone(1))
+    told = [(one.kind, json.loads(one.body)) for one in entries]
+    assert [kind for kind, _ in told] == ["episode", "episode", "call"]
+    assert [body.get("change") for _, body in told] == ["opened", "entered", None]
+    assert {body["tier"] for _, body in told} == {"urgent"}
+    assert {body["health_factor"] for _, body in told} == {str(1_025 * 10**15)}
+
+
+async def test_a_restart_between_any_two_blocks_changes_nothing(tmp_path):
+    """The story of one account with and without restarts is kept and told alike."""
+    prices = [2_600, 2_480, 2_190, 1_990, 2_190, 2_600, 2_600, 2_600, 2_480]
+    stories = []
+    for restarts in (False, True):
+        world = World(tmp_path / f"{restarts}.sqlite", COMPETITIVE)
+        await world.reopened()
+        for price in prices:
+            await world.block(price)
+            if restarts:
+                await world.reopened()
+        stories.append((world.told(), world.kept(), world.calls.state))
+        world.database.close()
+
+    assert stories[0] == stories[1]
+    assert stories[0][0] == [
+        ("called", "watch"),
+        ("called", "call"),
+        ("called", "liquidatable"),
+        ("cured", "liquidatable"),
+        ("called", "watch"),
+    ]
+
+
+async def test_a_liquidation_is_looked_up_only_when_somebody_leaves(world):
+    """One query of a few blocks when an account gets better; none in all other blocks."""
+    for price in (2_600, 1_990, 1_990):
+        await world.block(price)
+    assert world.reader.asked == []
+    world.market.liquidated_ = {subject(1)}
+    world.debts = {1: 1_000}
+    await world.block(1_990)
+
+    assert world.reader.asked == [(2, 4)]
+    assert world.told() == [("called", "liquidatable"), ("liquidated", "liquidatable")]
+
+
+async def test_while_the_chain_cannot_be_asked_nothing_is_closed(world):
+    """Cured or liquidated: whoever does not know says neither, and asks again."""
+    await world.block(1_990)
+    world.reader.fails = True
+    world.debts = {1: 1_000}
+    for _ in range(4):
+        await world.block(1_990)
+    assert world.told() == [("called", "liquidatable")]
+
+    world.reader.fails = False
+    for _ in range(3):
+        await world.block(1_990)
+    assert world.told() == [("called", "liquidatable"), ("cured", "liquidatable")]
+
+
+async def test_a_full_disk_tells_nobody(world):
+    """What could not be kept is not told; the next block tells it."""
+    await world.block(2_600)
+    world.database.close()
+
+    with pytest.raises((JournalError, RuntimeError)):
+        await world.block(2_050)
+
+    assert world.events == []
+    world.database = None
+    await world.reopened()
+    await world.block(2_050)
+    assert world.told() == [("called", "urgent")]
+
+
+async def test_an_acknowledgement_survives_a_restart(world):
+    """Somebody has taken notice: no reminder comes, whoever asks."""
+    await world.block(2_050)
+
+    assert await world.calls.acknowledge(someone(1).upper().replace("0X", "0x")) == someone(1)
+    await world.reopened()
+
+    assert world.calls.state.standings[subject(1)].acknowledged is not None
+    with pytest.raises(ConfigError, match="no open call"):
+        await world.calls.acknowledge(someone(2))
+
+
+async def test_a_call_says_what_cures_it(world):
+    """The advice goes with the notice, and stays with the account."""
+    await world.block(2_050)
+
+    (call,) = await world.database.write(episodes.open_calls)
+    assert call.advice == Advice(
+        target=126 * 10**16, holds_until=START + 12 + 86_400, cures=(), prices=()
+    )
+    document = await world.database.write(
+        lambda connection: connection.execute(select(notices_table.c.document)).scalar_one()
+    )
+    assert '"holds_until"' in document
+
+
+async def test_a_guardian_lets_wait_and_keeps_it_before_acting(guarded):
+    """Three blocks to believe it, then the grace that was promised; then it is free."""
+    waits = [await guarded.block(price) for price in [2_600] + [1_990] * 32]
+
+    assert waits[:3] == [{}, {1: "spike_unconfirmed"}, {1: "spike_unconfirmed"}]
+    assert waits[3:28] == [{1: "policy_grace"}] * 25
+    assert waits[28:] == [{}] * 5
+    state = await guarded.database.write(episodes.state_of)
+    assert state.hash == guarded.calls.state.hash
+
+
+async def test_members_that_stay_where_they_are_cost_no_look_at_their_legs(world):
+    """Ten thousand accounts in tiers: only those who move are looked at closely."""
+    world.debts = dict.fromkeys(range(1, 301), DEBT)
+    await world.block(2_050)
+    assert world.snapshot.asked >= 300
+
+    await world.block(2_051)
+
+    assert world.snapshot.asked == 0
