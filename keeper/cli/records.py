@@ -57,12 +57,19 @@ def read_record(path: Path, work: Callable[[Connection], T]) -> T:
     """
     Return what ``work`` reads from the file; it cannot write.
 
+    All of it is read as it stood at one moment, whatever a running node appends meanwhile.
+
     Raises:
         JournalError: there is no such file, or it is no journal.
     """
     engine = database.reader(path)
+
+    def at_one_moment(connection: Connection) -> T:
+        connection.exec_driver_sql("BEGIN")  # the driver itself begins only before a write
+        return work(connection)
+
     try:
-        return database.read(engine, work)
+        return database.read(engine, at_one_moment)
     finally:
         engine.dispose()
 

@@ -9,8 +9,9 @@ import pytest
 from keeper.audit.canonical import canonical, sha256
 from keeper.audit.chain import START, Entry, entry_hash
 from keeper.cli import root
+from keeper.cli.records import read_record
 from keeper.storage.database import opened
-from keeper.storage.record import append
+from keeper.storage.record import Scope, append, newest, verified
 from tests.unit.storage.test_record import entries
 
 SETTINGS = (
@@ -84,6 +85,22 @@ def test_a_cut_off_end_is_found_by_the_anchor(folder, capsys):
     assert ran(capsys, "audit", "verify")[0] == 0
     assert ran(capsys, "audit", "verify", "--anchor", anchor)[0] == 3
     assert ran(capsys, "audit", "verify", "--anchor", "nonsense")[0] == 2
+
+
+def test_what_a_running_node_appends_meanwhile_is_no_finding(folder):
+    """Entries and texts are read as they stood at one moment; else the newest would seem stray."""
+
+    def work(connection):
+        before = newest(connection)
+        running = opened(folder / "keeper.sqlite")
+        running.write_now(append, *entries(3, first=7))
+        running.close()
+        return before, newest(connection), verified(connection, Scope())
+
+    before, after, found = read_record(folder / "keeper.sqlite", work)
+
+    assert before == after == found.head
+    assert found.problem == ""
 
 
 def test_an_export_can_be_verified_by_anybody(folder, capsys):
