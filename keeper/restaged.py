@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from keeper.audit.canonical import restored, sha256
+from keeper.audit.basis import only_of
+from keeper.audit.canonical import canonical, restored, sha256
 from keeper.audit.inputs import VERSION, Native, StoredInputs, StoredSimulation
 from keeper.book.parity import Guarded
 from keeper.domain.curve import Route
@@ -13,8 +14,10 @@ from keeper.domain.decision import Decision
 from keeper.domain.errors import RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
-from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.parity import Subject
+from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
 from keeper.domain.reads import Call
+from keeper.domain.restraint import Restraint
 from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
 from keeper.domain.value import Valuation
 from keeper.execution.simulator import ExecutorSimulator
@@ -40,6 +43,7 @@ class Stage:
 
     stored: StoredInputs
     snapshots: Sequence[MarketSnapshot]
+    subjects: frozenset[Subject]
     exits: Sequence[tuple[str, Exits | None]]
     complaints: list[Difference] = field(default_factory=list)
 
@@ -60,6 +64,7 @@ class Stage:
         return cls(
             stored=stored,
             snapshots=[_doubted(one, stored) for one in snapshots],
+            subjects=frozenset((market, account) for market, account, _ in document["accounts"]),
             exits=[
                 (one["kind"], _exits(one["exits"], _venue_form(forms, one["kind"])))
                 for one in document["venues"]
@@ -76,7 +81,7 @@ class Stage:
         planner = Planner(
             venues=[_Venue(kind, exits) for kind, exits in self.exits],
             simulators={key: simulators[number] for key, number in stored.executors.items()},
-            fees=_Fees(stored),
+            fees=_Fees(stored) if stored.data_fees is None else _ChargingFees(stored, self),
             valuer=_Valuer(stored.native),
             policy=stored.policy,
             gas_model=stored.gas_model,
@@ -88,11 +93,25 @@ class Stage:
             stored.head,
             self.snapshots,
             frozenset(stored.in_flight),
-            restraint=stored.restraint,
+            restraint=self._restraint(),
         )
         if left:
             self.complain("simulations", str(len(stored.simulations)), f"{len(left)} fewer")
         return {(one.market, one.account): one for one in result.decisions}
+
+    def _restraint(self) -> Restraint:
+        """Return whom the policy lets wait: reckoned again where there is one."""
+        stored = self.stored
+        if stored.basis is None:
+            return stored.restraint
+        policy = only_of(stored.basis.restraint, self.subjects)
+        waits = {**stored.waits_besides, **policy.waits}
+        mine = dataclasses.replace(policy, waits=dict(sorted(waits.items())))
+        for one in dataclasses.fields(Restraint):
+            recorded, found = (getattr(each, one.name) for each in (stored.restraint, mine))
+            if recorded != found:
+                self.complain(f"restraint.{one.name}", canonical(recorded), canonical(found))
+        return mine
 
     def complain(self, where: str, recorded: str, mine: str) -> None:
         """Note that something was asked for otherwise than it was recorded."""
@@ -138,7 +157,7 @@ def _exits(document: Mapping[str, Any] | None, venue: VenueForm) -> Exits | None
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Fees:
     """
     What gas cost.
@@ -155,6 +174,24 @@ class _Fees:
 
     async def gas_price(self, head: Head) -> Wei:
         return self.floor(head)
+
+
+@dataclass(frozen=True)
+class _ChargingFees(_Fees):
+    """The same where publishing transactions cost something, in the order of asking."""
+
+    stage: Stage
+    asked: list[int] = field(default_factory=list)
+
+    async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:  # noqa: ARG002 (the port's)
+        known = self.stored.data_fees or ()
+        at = len(self.asked)
+        self.asked.append(at)
+        if at < len(known) and len(known[at]) == len(batches):
+            return known[at]
+        recorded = str(len(known[at])) if at < len(known) else "none"
+        self.stage.complain(f"data_fees.{at}", recorded, str(len(batches)))
+        return [DataFee() for _ in batches]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,19 @@ from keeper.domain.curve import Route
 from keeper.domain.errors import RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
-from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
 from keeper.domain.value import Valuation
 from keeper.pipeline import Decided, InFlight, Planner, decided
-from keeper.ports import ExitVenue, FeeSource, MarketSnapshot, Simulator, Valuer
+from keeper.ports import (
+    ChargesForData,
+    ExitVenue,
+    FeeSource,
+    MarketSnapshot,
+    Simulator,
+    Valuer,
+)
 
 
 async def witnessed(
@@ -57,13 +64,13 @@ def _beside(planner: Planner, inputs: Inputs) -> Planner:
         planner,
         venues=[_Venue(one, at, inputs) for at, one in enumerate(planner.venues)],
         simulators=simulators,
-        fees=_Fees(planner.fees, inputs),
+        fees=_fees(planner.fees, inputs),
         valuer=_Valuer(planner.valuer, inputs),
         next_timestamp=next_timestamp,
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Fees:
     fees: FeeSource
     inputs: Inputs
@@ -75,6 +82,25 @@ class _Fees:
     async def gas_price(self, head: Head) -> Wei:
         self.inputs.gas_price = await self.fees.gas_price(head)
         return self.inputs.gas_price
+
+
+class _ChargingFees(_Fees):
+    """The same where publishing a transaction costs something."""
+
+    async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
+        found = await self._charges().data_fees(batches, head)
+        self.inputs.data_fees = [*(self.inputs.data_fees or ()), tuple(found)]
+        return found
+
+    def _charges(self) -> ChargesForData:
+        if not isinstance(self.fees, ChargesForData):
+            raise TypeError(type(self.fees).__name__)
+        return self.fees
+
+
+def _fees(fees: FeeSource, inputs: Inputs) -> FeeSource:
+    """Return the fees with a witness; no less able than they are."""
+    return (_ChargingFees if isinstance(fees, ChargesForData) else _Fees)(fees, inputs)
 
 
 @dataclass(frozen=True, slots=True)

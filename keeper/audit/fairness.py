@@ -82,7 +82,7 @@ class Watcher:
                 self._told(subject, one, body)
             elif one.kind == "episode":
                 self._changed(subject, one, body)
-            elif one.kind == "outcome" and body.get("success") and not body.get("failure"):
+            elif one.kind == "outcome" and _is_done(body):
                 self._close(subject, End.LIQUIDATED)
 
     def _decided(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
@@ -132,6 +132,12 @@ class Watcher:
         if found is None:
             return
         found.end = End.LIQUIDATED if found.acted_at is not None else end
+
+
+def _is_done(body: Mapping[str, Any]) -> bool:
+    """Whether an outcome is a liquidation that worked."""
+    worked = bool(body.get("success")) and not body.get("failure")
+    return worked and body.get("what") == "liquidation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,19 +9,18 @@ in any round, the pools of their tokens.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
+from keeper.audit.basis import Basis
 from keeper.domain.exits import Exits
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
-from keeper.domain.plan import Batch, SimulatedBatch
-from keeper.domain.restraint import FREE, Restraint
+from keeper.domain.plan import Batch, DataFee, SimulatedBatch
+from keeper.domain.restraint import FREE, Restraint, Wait
 from keeper.domain.units import Address, BaseCurrency, Bps, MarketKey, Timestamp, Wei
 from keeper.domain.value import Valuation
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
-
-T = TypeVar("T")
 
 VERSION: Final = "1"
 """Of the form of what is stored; another one is another program's to read."""
@@ -62,9 +61,10 @@ class Inputs:
     """
     Everything that deciding about one block was told, as it was told.
 
+    ``basis`` is what the restraint was reckoned from, None where nobody waits by any policy.
     ``executors`` numbers the executor of each deployment, ``venues`` has each one's answer by its
     place in the settings; ``gas_floor`` and ``gas_price`` are None
-    where nobody asked.
+    where nobody asked; ``data_fees``, in the order of asking, where publishing costs nothing.
     """
 
     policy: Policy
@@ -72,10 +72,12 @@ class Inputs:
     deadline_seconds: int
     in_flight: frozenset[Subject]
     restraint: Restraint = FREE
+    basis: Basis | None = None
     executors: Mapping[MarketKey, int] = field(default_factory=dict)
     next_timestamp: Timestamp | None = None
     gas_floor: Wei | None = None
     gas_price: Wei | None = None
+    data_fees: list[tuple[DataFee, ...]] | None = None
     native: dict[MarketKey, Native | None] = field(default_factory=dict)
     venues: dict[int, VenueAnswer] = field(default_factory=dict)
     simulations: list[Simulation] = field(default_factory=list)
@@ -124,6 +126,7 @@ class StoredInputs:
     """
     A block's inputs as they are stored, but for what adapters write: markets, accounts, pools.
 
+    ``waits_besides`` are those of the restraint that no policy made: who failed just now, say.
     ``doubts`` are accounts that differed from the contracts, with what is said of it.
     """
 
@@ -135,11 +138,14 @@ class StoredInputs:
     deadline_seconds: int
     in_flight: tuple[Subject, ...]
     restraint: Restraint
+    basis: Basis | None
+    waits_besides: Mapping[Subject, Wait]
     doubts: Mapping[Subject, str]
     executors: Mapping[MarketKey, int]
     next_timestamp: Timestamp | None
     gas_floor: Wei | None
     gas_price: Wei | None
+    data_fees: tuple[tuple[DataFee, ...], ...] | None
     native: Mapping[MarketKey, Native | None]
     simulations: tuple[StoredSimulation, ...]
 
@@ -147,19 +153,6 @@ class StoredInputs:
     def builder_share(self) -> Bps:
         """The share of the profit that the executors are told to pay."""
         return self.policy.builder_share_bps
-
-
-def only_of(restraint: Restraint, subjects: frozenset[Subject]) -> Restraint:
-    """Return what a restraint says of some accounts."""
-    return Restraint(
-        waits=_only(restraint.waits, subjects),
-        ranks=_only(restraint.ranks, subjects),
-        subsidies=_only(restraint.subsidies, subjects),
-    )
-
-
-def _only(found: Mapping[Subject, T], subjects: frozenset[Subject]) -> dict[Subject, T]:
-    return {one: found[one] for one in sorted(subjects & found.keys())}
 
 
 def trimmed(exits: Exits, tokens: Sequence[Address]) -> Exits:

@@ -79,8 +79,11 @@ def _call(body: Body) -> str:
 def _outcome(body: Body) -> str:
     if body["state"] != "included":
         return f"its transaction {body['hash']} is {body['state']}"
+    what = body.get("what", "liquidation")
     if body.get("failure") or not body["success"]:
-        return f"liquidation failed in {body['hash']}: {body.get('failure') or 'reverted'}"
+        return f"{what} failed in {body['hash']}: {body.get('failure') or 'reverted'}"
+    if what == "cure":
+        return f"cured by the keeper in {body['hash']}"
     return f"liquidated in {body['hash']}, earned {ether(body['profit_wei'])} ETH before gas"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keeper.abilities import HasDoubts
+from keeper.audit.basis import only_of
 from keeper.audit.canonical import Part, sha256
 from keeper.audit.inputs import (
     VERSION,
@@ -15,12 +16,12 @@ from keeper.audit.inputs import (
     StoredInputs,
     StoredSimulation,
     VenueAnswer,
-    only_of,
     trimmed,
 )
 from keeper.domain.exits import Exits
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
+from keeper.domain.restraint import Wait
 from keeper.domain.units import Address, MarketKey
 from keeper.forms import Forms, MarketForm, VenueForm
 from keeper.ports import Given, MarketSnapshot
@@ -63,6 +64,7 @@ class Recorder:
             "program": program,
             "policy": policy,
             "gas_model": Part(stored.gas_model),
+            "basis": None if stored.basis is None else stored.basis.document(),
             "markets": self._facts(markets),
             "accounts": self._accounts(own, kept),
             "venues": venues,
@@ -101,11 +103,14 @@ class Recorder:
             deadline_seconds=inputs.deadline_seconds,
             in_flight=tuple(sorted(inputs.in_flight & kept)),
             restraint=only_of(inputs.restraint, kept),
+            basis=None if inputs.basis is None else inputs.basis.only(kept),
+            waits_besides=_besides(inputs, kept),
             doubts=doubts,
             executors=inputs.executors,
             next_timestamp=inputs.next_timestamp,
             gas_floor=inputs.gas_floor,
             gas_price=inputs.gas_price,
+            data_fees=None if inputs.data_fees is None else tuple(inputs.data_fees),
             native={market: inputs.native.get(market) for market in sorted({m for m, _ in kept})},
             simulations=tuple(_simulation(one) for one in inputs.simulations),
         )
@@ -119,6 +124,13 @@ class Recorder:
             "kind": answer.kind,
             "exits": _exits(trimmed(answer.exits, tokens), form),
         }
+
+
+def _besides(inputs: Inputs, kept: frozenset[Subject]) -> dict[Subject, Wait]:
+    """Return who waits for another reason than the policy's."""
+    policy = {} if inputs.basis is None else inputs.basis.restraint.waits
+    every = only_of(inputs.restraint, kept).waits
+    return {one: wait for one, wait in every.items() if policy.get(one) != wait}
 
 
 def _exits(exits: Exits, form: VenueForm) -> object:

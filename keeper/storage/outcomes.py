@@ -9,18 +9,21 @@ from keeper.audit.chain import NewEntry
 from keeper.domain.submission import Inclusion, NonceState, PlanOutcome
 from keeper.domain.units import Timestamp
 from keeper.storage import submissions
-from keeper.storage.documents import outcomes_from
+from keeper.storage.documents import outcomes_from, plan_from
 from keeper.storage.record import append
-from keeper.storage.schema import LANE, outcomes, transactions
+from keeper.storage.schema import LANE, intents, outcomes, transactions
 
 OUTCOME = "outcome"
 REOPENED = "reopened"
+CURE = "cure"
+LIQUIDATION = "liquidation"
 
 
 def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
     """Note the receipt of a nonce, also in the record."""
     submissions.include(connection, nonce, inclusion)
-    append(connection, [_entry(nonce, inclusion, one) for one in inclusion.plans])
+    cured = _cured(connection, nonce)
+    append(connection, [_entry(nonce, inclusion, one, cured) for one in inclusion.plans])
 
 
 def reopen(connection: Connection, nonce: int) -> None:
@@ -35,7 +38,19 @@ def finalise(connection: Connection, nonce: int) -> None:
     submissions.finalise(connection, nonce)
 
 
-def _entry(nonce: int, inclusion: Inclusion, plan: PlanOutcome) -> NewEntry:
+def _cured(connection: Connection, nonce: int) -> frozenset[tuple[str, str]]:
+    """Return which accounts a nonce was to cure; the others it was to liquidate."""
+    rows = connection.execute(
+        select(intents.c.market, intents.c.borrower, intents.c.plan)
+        .join(transactions, transactions.c.id == intents.c.transaction_id)
+        .where(transactions.c.lane == LANE, transactions.c.nonce == nonce)
+    )
+    return frozenset((row.market, row.borrower) for row in rows if plan_from(row.plan).is_cure)
+
+
+def _entry(
+    nonce: int, inclusion: Inclusion, plan: PlanOutcome, cured: frozenset[tuple[str, str]]
+) -> NewEntry:
     return NewEntry(
         kind=OUTCOME,
         block_number=inclusion.block_number,
@@ -45,6 +60,7 @@ def _entry(nonce: int, inclusion: Inclusion, plan: PlanOutcome) -> NewEntry:
         body=canonical(
             {
                 "state": str(NonceState.INCLUDED),
+                "what": CURE if (plan.market, plan.account) in cured else LIQUIDATION,
                 "nonce": nonce,
                 "hash": inclusion.hash,
                 "block_hash": inclusion.block_hash,

@@ -41,7 +41,7 @@ def test_the_time_to_act_runs_from_the_first_refusal():
         decision(1, reason="policy_grace"),
         decision(3, reason="policy_grace"),
         decision(5, action="liquidate", reason="profitable"),
-        entry("outcome", 6, state="included", success=True, failure=""),
+        entry("outcome", 6, state="included", what="liquidation", success=True, failure=""),
     )
 
     assert (breach.to_action, breach.acted_block, breach.end) == (48, 5, End.LIQUIDATED)

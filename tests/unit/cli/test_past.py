@@ -77,6 +77,11 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
             {"state": "included", "success": False, "failure": "", "hash": "0x1"},
             "liquidation failed in 0x1: reverted",
         ),
+        (
+            "outcome",
+            {"state": "included", "what": "cure", "success": True, "failure": "", "hash": "0x1"},
+            "cured by the keeper in 0x1",
+        ),
         ("outcome", {"state": "reopened", "hash": "0x1"}, "its transaction 0x1 is reopened"),
         ("something", {"new": "thing", "not": None}, "new=thing"),
     ],
