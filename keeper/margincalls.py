@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from keeper.abilities import Advises, NamesLiquidated, ScreensBelow, StatesReadings, WeighsLegs
+from keeper.audit.basis import Basis
 from keeper.domain.account import AccountHealth
 from keeper.domain.advice import Advice
 from keeper.domain.errors import ChainError, ConfigError
@@ -119,6 +120,13 @@ class MarginCalls:
             facts = replace(facts, exposures=_exposures(snapshots, list(past)))
         self.inputs = (self.state, facts)
         return restrained(self.settings, self.state, facts)
+
+    def basis(self, head: Head) -> Basis | None:
+        """Return what a block's restraint rests on; None where nobody was past the line."""
+        if self.inputs is None or self.inputs[1].hash != head.hash:
+            return None
+        state, facts = self.inputs
+        return Basis(settings=self.settings, state=state, facts=facts)
 
     async def told(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         """Keep what a block changed, with its notices, and then tell it; once for each block."""

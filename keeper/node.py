@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from keeper.abilities import ReportsParity
+from keeper.audit.basis import Basis
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
 from keeper.domain.errors import (
@@ -62,6 +63,9 @@ class Calls(Protocol):
     async def restraint(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Restraint:
         """Return whom the policy lets wait, and who comes first."""
         ...
+
+    def basis(self, head: Head) -> Basis | None:
+        """Return what that was reckoned from; None where nobody was past the line."""
 
     async def reserved(self, head: Head, losses: Mapping[Subject, int]) -> None:
         """Keep what liquidations may lose (1e-8 dollars), before they are sent."""
@@ -298,6 +302,8 @@ class Node:
         in_flight = self.submitter.in_flight() | cured
         result = await self.decide(head, snapshots, in_flight, restraint=restraint)
         if self.calls is not None:
+            if result.inputs is not None:
+                result.inputs.basis = self.calls.basis(head)
             await self.calls.reserved(head, result.losses)
         result.batches = [*cures, *result.batches]
         return result

@@ -58,7 +58,7 @@ def _read(connection: Connection) -> tuple[list[Breach], dict[str, int]]:
     rules: Counter[str] = Counter()
     for text in texts_like(connection, '%"restraint":%'):
         document = json.loads(text)
-        if "restraint" in document:
+        if document.get("simulations"):  # else nobody was taken, in no order
             rules[BY_RANK if document["restraint"]["ranks"] else BY_PROFIT] += 1
     return watcher.breaches, dict(rules)
 

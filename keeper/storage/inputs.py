@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keeper.abilities import HasDoubts
-from keeper.audit.basis import only_of
+from keeper.audit.basis import Basis, only_of
 from keeper.audit.canonical import Part, sha256
 from keeper.audit.inputs import (
     VERSION,
@@ -21,7 +21,7 @@ from keeper.audit.inputs import (
 from keeper.domain.exits import Exits
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
-from keeper.domain.restraint import Wait
+from keeper.domain.restraint import FREE, Wait
 from keeper.domain.units import Address, MarketKey
 from keeper.forms import Forms, MarketForm, VenueForm
 from keeper.ports import Given, MarketSnapshot
@@ -103,7 +103,7 @@ class Recorder:
             deadline_seconds=inputs.deadline_seconds,
             in_flight=tuple(sorted(inputs.in_flight & kept)),
             restraint=only_of(inputs.restraint, kept),
-            basis=None if inputs.basis is None else inputs.basis.only(kept),
+            basis=_matters(inputs.basis, kept),
             waits_besides=_besides(inputs, kept),
             doubts=doubts,
             executors=inputs.executors,
@@ -124,6 +124,13 @@ class Recorder:
             "kind": answer.kind,
             "exits": _exits(trimmed(answer.exits, tokens), form),
         }
+
+
+def _matters(basis: Basis | None, kept: frozenset[Subject]) -> Basis | None:
+    """Return what a restraint rests on; None where the policy lets nobody wait, ever."""
+    if basis is None or not (basis.settings.waits or basis.restraint != FREE):
+        return None
+    return basis.only(kept)
 
 
 def _besides(inputs: Inputs, kept: frozenset[Subject]) -> dict[Subject, Wait]:

@@ -12,7 +12,10 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
+import pytest
+
 from keeper.cli.records import read_record
+from keeper.cli.report import BY_PROFIT, BY_RANK
 from keeper.replay import replayed
 from keeper.storage.record import documents_of, entries_of_kinds
 from keeper.wiring import FORMS
@@ -117,9 +120,27 @@ def recorded(path):
         return [(market, json.loads(body)) for market, body in rows]
 
 
-def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path):
-    """Two protocols, live: profits, dust, dry pools and what was on its way; no node is asked."""
+GUARDIAN = """
+name = "guardian"
+order = "bad_debt"
+
+[policy.grace]
+liquidatable_blocks = 2
+liquidatable_seconds = 60
+
+[policy.guard]
+confirm = ["blocks"]
+blocks = 2
+acting = true
+"""
+
+
+@pytest.mark.parametrize(("policy", "waits"), [("", set()), (GUARDIAN, {"policy_grace"})])
+def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path, policy, waits):
+    """Two protocols, live: profits, dust, dry pools, what was on its way or had to wait."""
     keeper = configured(tmp_path / "keeper", together.devnet, *together.worlds)
+    with (keeper.folder / "keeper.toml").open("a") as settings:
+        settings.write(policy)
 
     lived(keeper, long_day(STEPS, SEED) if STEPS else DAY)
 
@@ -130,6 +151,7 @@ def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path):
     reasons = Counter(body["reason"] for _, body in stored)
     assert reasons["profitable"] >= 5
     assert len(reasons) >= 4, reasons
+    assert reasons.keys() >= waits
     replayed = keeper.command("replay", "--all", "--json", "--set", NOBODY)
     assert replayed.code == 0, replayed.out[:2_000] + replayed.err
     found = replayed.document["decisions"]
@@ -139,16 +161,16 @@ def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path):
     differing = otherwise(keeper.folder / "keeper.sqlite")
     assert any(one.field.startswith("plan.") for one in differing)
 
-    told_from_the_record(keeper, stored)
+    told_from_the_record(keeper, stored, BY_RANK if policy else BY_PROFIT)
 
 
-def told_from_the_record(keeper, stored):
+def told_from_the_record(keeper, stored, rule):
     """The same file answers why somebody was liquidated, and whether all were treated alike."""
     who = next(body["health"]["account"] for _, body in stored if body["action"] == "liquidate")
     told = keeper.command("explain", who, "--recorded", "--json", "--set", NOBODY)
     assert told.code == 0, told.err
     (story, *_) = told.document["stories"]
-    assert {one["kind"] for one in story["history"]} >= {"decision", "outcome"}
+    assert {one["kind"] for one in story["history"]} >= {"decision", "episode", "call", "outcome"}
     assert story["liquidatable"] is True
     assert story["decisions"][0]["action"] == "liquidate"
     assert story["decisions"][0]["net_profit_wei"] == story["recorded"][-1]["net_profit_wei"]
@@ -162,8 +184,9 @@ def told_from_the_record(keeper, stored):
         == len(found["breaches"])
         >= len({body["health"]["account"] for _, body in stored})
     )
-    assert any(one["seconds_to_action"]["median"] == 0 for one in found["sizes"])
-    assert found["ordered"][0]["rule"].startswith("by net profit")
+    assert any(one["called"] for one in found["sizes"])
+    assert any(one["seconds_to_action"]["median"] is not None for one in found["sizes"])
+    assert rule in {one["rule"] for one in found["ordered"]}
     assert (keeper.folder / "f.svg").stat().st_size > 0
 
 
