@@ -87,7 +87,7 @@ class Pool:
         """Take note of what came of asking, or hearing of, an endpoint."""
         before = self.standings
         one = before[at]
-        quiet = one.state is State.ALIVE and not one.failures and not one.clings
+        quiet = one.state is State.ALIVE and not (one.failures or one.clings or one.heat)
         if quiet and isinstance(event, Answered):
             return
         self.standings = moved(before, at, event, self.clock(), self.rules)

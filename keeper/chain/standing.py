@@ -32,7 +32,7 @@ class Rules:
     failures: int = 3
     """So many more failures than successes make it unreachable, and are to be paid off."""
     lag_blocks: int = 5
-    first_cooling: float = 1.0
+    first_cooling: float = 0.25
     """Doubled each time, where the node does not say itself how long to wait."""
     longest_cooling: float = 60.0
     longest_asked: float = 600.0
@@ -48,7 +48,8 @@ class Standing:
     state: State = State.UNDIALLED
     failures: int = 0
     lag: int = 0
-    strikes: int = 0
+    heat: int = 0
+    """Grows with each wish for patience and falls with each answer: how long to cool."""
     until: float = 0.0
     clings: bool = False
     """It would have been dropped, were it not the last one."""
@@ -92,6 +93,9 @@ class Lagged:
 Event = Answered | Failed | Limited | Identified | Lagged
 
 _DROPPED: Final = (State.UNREACHABLE, State.BEHIND)
+_HEAT: Final = 10
+"""So many answers make up for one wish for patience."""
+_MOST_HEAT: Final = 16 * _HEAT
 
 
 def moved(
@@ -142,14 +146,14 @@ def preferred(pool: Sequence[Standing], newest: Sequence[bool], now: float) -> l
 
 
 def _answered(standing: Standing, now: float) -> Standing:
-    owed = max(0, standing.failures - 1)
+    owed, heat = max(0, standing.failures - 1), max(0, standing.heat - 1)
     match standing.state:
         case State.UNREACHABLE if owed == 0:
-            return Standing(state=State.ALIVE, strikes=standing.strikes, until=standing.until)
+            return Standing(state=State.ALIVE, heat=heat, until=standing.until)
         case State.UNREACHABLE | State.ALIVE | State.BEHIND:
-            return replace(standing, failures=owed)
+            return replace(standing, failures=owed, heat=heat)
         case State.COOLING if now >= standing.until:
-            return replace(standing, state=State.ALIVE, failures=owed, reason="")
+            return replace(standing, state=State.ALIVE, failures=owed, heat=heat, reason="")
         case _:  # an answer to an old question, or of a chain that is not ours
             return standing
 
@@ -174,12 +178,13 @@ def _limited(
 ) -> Standing:
     if standing.state is State.WRONG_CHAIN:
         return standing
-    again = standing.strikes > 0 and now < standing.until + rules.longest_cooling
-    strikes = min(standing.strikes + 1, 16) if again else 1
-    own = min(rules.longest_cooling, rules.first_cooling * 2 ** (strikes - 1))
+    cooled_off = now > standing.until + rules.longest_cooling
+    heat = min(_MOST_HEAT, (0 if cooled_off else standing.heat) + _HEAT)
+    doublings = (heat - 1) // _HEAT
+    own = min(rules.longest_cooling, rules.first_cooling * 2**doublings)
     asked = min(rules.longest_asked, max(own, seconds or 0.0))
     until = now + asked * (1 + rules.cooling_spread * spread)
-    cooled = replace(standing, strikes=strikes, until=max(until, standing.until))
+    cooled = replace(standing, heat=heat, until=max(until, standing.until))
     if standing.state is State.UNREACHABLE:  # it is probed again, but not before
         return cooled
     return replace(cooled, state=State.COOLING, reason="it asked for patience")

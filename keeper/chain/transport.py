@@ -89,6 +89,8 @@ class Transport(Protocol):
 MAX_DEPTH: Final = 64
 """No answer that is asked for is nested deeper than a fraction of this."""
 
+MAX_QUOTES: Final = 8_000_000
+"""More texts than the longest answer of real ones has; the look itself must not take long."""
 _CHUNK: Final = 2**20
 _ALL_BUT_STRUCTURE: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -117,6 +119,8 @@ def _is_too_deep(raw: bytes) -> bool:
     if b"\\" in raw:  # a quote may be escaped
         raw = _TEXT.sub(b"", raw)
     structure = raw.translate(None, _ALL_BUT_STRUCTURE)
+    if structure.count(b'"') > MAX_QUOTES:
+        return True
     brackets = b"".join(structure.split(b'"')[::2])
     depth = 0
     for start in range(0, len(brackets), _CHUNK):

@@ -18,7 +18,12 @@ _DISAGREEMENTS: Final = ("head", "nonce", "receipt", "finalized", "send")
 
 def tell_endpoints(pool: Pool, emit: Callable[[Event], None], *, signing: bool) -> None:
     """Tell what becomes of the endpoints from now on, and once where one alone is signed upon."""
-    pool.told = lambda news: emit(news_event(news))
+
+    def told(news: News) -> None:
+        number = 0 if pool.current is None else pool.current.number
+        emit(news_event(news) | {"block_number": number})
+
+    pool.told = told
     if signing and len(pool) < QUORUM:
         hint = "a second endpoint would show when this one errs: chain.endpoints"
         log.warning("degraded: no quorum endpoints=%d hint=%s", len(pool), hint)

@@ -228,7 +228,7 @@ async def test_f05_a_node_that_asks_for_patience_is_left_alone(how):
 
     async with (
         nodes(ScriptedNode(), ScriptedNode()) as (first, second),
-        over(first.http, second.http) as reader,
+        over(first.http, second.http, rules=Rules(first_cooling=30.0)) as reader,
     ):
         first.raw = too_many
         if how.startswith("code"):

@@ -144,7 +144,7 @@ def test_f05_a_stated_delay_is_kept_and_repeated_ones_grow():
         pool = moved(pool, 0, Answered(), now, RULES)
         assert pool[0].state is State.ALIVE
 
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert pauses == [0.25, 0.5, 1, 2, 4, 8, 16, 32, 60]
 
 
 def test_who_comes_first_has_the_newest_block_then_the_fewest_failures():
@@ -159,3 +159,14 @@ def test_who_comes_first_has_the_newest_block_then_the_fewest_failures():
 def test_nobody_is_alive_before_its_chain_is_known(event):
     """An answer says nothing about whose chain it is."""
     assert run((Standing(),), event)[0].state is State.UNDIALLED
+
+
+def test_f05_answers_between_keep_the_pauses_short():
+    """A node that refuses one question in fifty is not overloaded: no pause grows."""
+    pool, now = DIALLED, 0.0
+    for _ in range(20):
+        pool = moved(pool, 0, Limited(None, 0.0), now, RULES)
+        assert pool[0].until - now == RULES.first_cooling
+        now = pool[0].until
+        for _ in range(49):
+            pool = moved(pool, 0, Answered(), now, RULES)
