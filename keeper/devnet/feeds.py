@@ -36,7 +36,7 @@ class Feed:
 @cache
 def own_contracts() -> dict[str, Artifact]:
     """Return the devnet's own small contracts, compiled."""
-    names = ("RatioCapAdapter", "NoReturnToken")
+    names = ("RatioCapAdapter", "NoReturnToken", "WildFeed")
     files: dict[str, Path] = {f"{name}.sol": SOURCES / f"{name}.sol" for name in names}
     return compiled(files, _SETTINGS, {name: f"{name}.sol" for name in names})
 
