@@ -55,6 +55,8 @@ def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) ->
     notices, changes = list[Notice](), list[Change]()
     questions = dict[Subject, int]()
     for subject, before, health in _concerned(block):
+        if block.is_at_rest(before, health):
+            continue
         after = stood(block, subject, before, health)
         since = _question(block, before, after)
         if since is not None:
@@ -112,7 +114,7 @@ def wanting(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> 
     everyone = settings.tiers.measure is Measure.VOLATILITY
     found = list[Subject]()
     for subject, before, health in _concerned(block):
-        if health is None or health.unpriced:
+        if health is None or health.unpriced or block.is_at_rest(before, health):
             continue
         if everyone or health.liquidatable or _is_restless(block, before, health):
             found.append(subject)

@@ -85,6 +85,39 @@ class Block:
         """The tokens for whose price accounts are left alone, by market."""
         return {market: skipped(found) for market, found in self.suspicions.items()}
 
+    @cached_property
+    def _at_rest(self) -> Mapping[Tier, tuple[int, int]]:
+        """The health factors (from, below) at which an account stays in its tier."""
+        tiers = self.settings.tiers
+        if tiers.measure is not Measure.HEALTH or self.fork is not None:
+            return {}
+        pairs = zip(tiers.bands[1:], tiers.bands, strict=False)
+        return {band.tier: (worse.enter, band.leave) for band, worse in pairs}
+
+    @cached_property
+    def _first_due(self) -> Mapping[Tier, int]:
+        """After how many seconds in a tier somebody may be due to be told again."""
+        telling = self.settings.telling
+        return {
+            tier: min(
+                telling.remind_seconds.get(tier, 0) or _FAR,
+                telling.escalate_seconds.get(tier, 0) or _FAR,
+            )
+            for tier in self._at_rest
+        }
+
+    def is_at_rest(self, before: Standing, health: AccountHealth | None) -> bool:
+        """Whether nothing can change for an account: the quick answer for nearly all of them."""
+        bounds = self._at_rest.get(before.tier)
+        if bounds is None or health is None or health.liquidatable or health.unpriced:
+            return False
+        if before.breaches or not bounds[0] <= health.health_factor < bounds[1]:
+            return False
+        if before.acknowledged is not None:
+            return True
+        waited = self.facts.timestamp - before.entered[before.tier].timestamp
+        return waited < self._first_due[before.tier]
+
     def suspicion(self, subject: Subject) -> Suspicion | None:
         """Return why an account's health cannot be trusted; None if it can."""
         market, exposure = subject[0], self.facts.exposures.get(subject)

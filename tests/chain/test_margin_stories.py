@@ -39,9 +39,9 @@ FALL = [
     *[{"WETH": 120, "LINK": 120, "WBTC": 120}] * 3,
     *[{"WETH": 108, "LINK": 108, "WBTC": 120}] * 3,
     *[{"WETH": 102, "LINK": 99, "WBTC": 99}] * 2,
-    *[{"WETH": 102, "LINK": 99, "WBTC": 120}] * 8,
+    *[{"WETH": 102, "LINK": 99, "WBTC": 120}] * 6,
 ]
-PAUSED_BEFORE, REPAID_IN, GRACE_OVER_BEFORE = 8, 13, 16
+PAUSED_BEFORE, REPAID_IN, GRACE_OVER_BEFORE = 8, 13, 14
 
 COMPETITIVE = [
     (2, "called", "owner", "watch"),
@@ -57,12 +57,12 @@ COMPETITIVE = [
     (8, "called", "spiker", "liquidatable"),
     (9, "liquidated", "sinker", "liquidatable"),
     (9, "liquidated", "spiker", "liquidatable"),
-    (15, "cured", "owner", "urgent"),
-    (16, "escalated", "graced", "liquidatable"),
-    (17, "liquidated", "graced", "liquidatable"),
+    (13, "cured", "owner", "urgent"),
+    (14, "escalated", "graced", "liquidatable"),
+    (15, "liquidated", "graced", "liquidatable"),
 ]
-COMPETITIVE_WAITS = [(block, "graced", "grace_period") for block in range(8, 16)]
-COMPETITIVE_DONE = [(9, "sinker"), (9, "spiker"), (17, "graced")]
+COMPETITIVE_WAITS = [(block, "graced", "grace_period") for block in range(8, 14)]
+COMPETITIVE_DONE = [(9, "sinker"), (9, "spiker"), (15, "graced")]
 
 # Three blocks confirm whatever it is; then two blocks of grace for those past the line.
 GUARDIAN = [
@@ -77,22 +77,24 @@ GUARDIAN = [
     (10, "called", "sinker", "liquidatable"),
     (10, "called", "graced", "liquidatable"),
     (13, "liquidated", "sinker", "liquidatable"),
-    (15, "cured", "owner", "urgent"),
-    (16, "escalated", "graced", "liquidatable"),
-    (17, "liquidated", "graced", "liquidatable"),
+    (13, "cured", "owner", "urgent"),
+    (14, "escalated", "graced", "liquidatable"),
+    (15, "liquidated", "graced", "liquidatable"),
 ]
 GUARDIAN_WAITS = [
     *((block, who, "spike_unconfirmed") for block in (8, 9) for who in ("graced", "sinker")),
     *((block, "spiker", "spike_unconfirmed") for block in (8, 9)),
     *((block, who, "policy_grace") for block in (10, 11) for who in ("graced", "sinker")),
-    *((block, "graced", "grace_period") for block in range(12, 16)),
+    *((block, "graced", "grace_period") for block in range(12, 14)),
 ]
-GUARDIAN_DONE = [(13, "sinker"), (17, "graced")]
+GUARDIAN_DONE = [(13, "sinker"), (15, "graced")]
 
+AT_ONCE = "[policy.tiers]\nclosing_after_blocks = 1\n"
 POLICIES = {
-    "competitive": ("", COMPETITIVE, COMPETITIVE_WAITS, COMPETITIVE_DONE),
+    "competitive": (AT_ONCE, COMPETITIVE, COMPETITIVE_WAITS, COMPETITIVE_DONE),
     "guardian": (
-        'name = "guardian"\n[policy.grace]\nliquidatable_blocks = 2\nliquidatable_seconds = 24\n',
+        'name = "guardian"\n[policy.grace]\nliquidatable_blocks = 2\nliquidatable_seconds = 24\n'
+        + AT_ONCE,
         GUARDIAN,
         GUARDIAN_WAITS,
         GUARDIAN_DONE,
