@@ -135,7 +135,9 @@ async def run_session(
         parts.calls = await stack.enter_async_context(
             calling(session, parts.submitter, parts.journal, emit, metrics, own_clock=own_clock)
         )
-        await session.follower.start(head, progress)
+        session.follower.keeping = Keeping(session.settings.book_path, session.settings.chain.id)
+        stack.push_async_callback(session.follower.close)
+        await _started(session, head, progress)
         _refuse_nothing_readable(session)
         if isinstance(parts.submitter, NodeSubmitter):
             await parts.submitter.tracker.listen(_quiet_blocks(session.settings))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from keeper.abilities import ReportsParity
+from keeper.abilities import KeepsItself, ReportsParity, ReportsRebuilds
 from keeper.audit.basis import Basis
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
@@ -208,6 +208,7 @@ class Node:
             self.watch.passed(Stage.READ, head)
             self._tell_markets(head, snapshots)
             self._tell_parity(head)
+            self._tell_rebuilds(head)
             self._read = (head, snapshots)
             reached("K0")
             sent_before = bool(self.submitter.in_flight())
@@ -227,6 +228,8 @@ class Node:
         await self._recorded(result, snapshots)
         self.watch.passed(Stage.RECORDED, head)
         self.watch.done(head, snapshots)
+        if isinstance(self.book, KeepsItself):
+            self.book.keep()
         if not sent_before and not result.batches:
             await self._followed_later(head, snapshots)
         return True
@@ -366,6 +369,12 @@ class Node:
         if isinstance(self.book, ReportsParity):
             for news in self.book.parity_news():
                 self.emit(parity_event(news, head))
+
+    def _tell_rebuilds(self, head: Head) -> None:
+        """Emit which markets had to be read anew."""
+        if isinstance(self.book, ReportsRebuilds):
+            for market, reason in self.book.rebuild_news():
+                self.emit(trouble_event("rebuilt", market, reason, head))
 
     def _tell_markets(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         told: dict[tuple[str, str], object] = {

@@ -2,21 +2,29 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from keeper.book.follower import Follower, Progress
+from keeper.book.keeping import Keeping
 from keeper.chain import fields
 from keeper.chain.reader import NodeReader, connect
 from keeper.chain.standing import Rules
 from keeper.config import Settings, SettingsInvalid
 from keeper.config.problems import Problem
-from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused
+from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused, SnapshotReorged
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, MarketKey, Timestamp, deployment
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.valuation import NativeCoin
 from keeper.wiring import load_market, load_venue, venue_addresses
+
+log = logging.getLogger(__name__)
+
+START_ATTEMPTS: Final = 5
+"""How often the start is tried at a newer head, where blocks are orphaned under it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,30 @@ class Session:
             market, why = next(iter(self.follower.quarantined.items()))
             raise ChainError(f"no market can be read: {market}: {why}", hint="run keeper doctor")
         return head, snapshots
+
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep the book on disk, where the settings say, while the context lasts."""
+        self.follower.keeping = Keeping(self.settings.book_path, self.settings.chain.id)
+        try:
+            yield
+        finally:
+            await self.follower.close()
+
+    async def started(self, head: Head, progress: Callable[[Progress], None]) -> None:
+        """
+        Start the book at the head; at a newer one where that block is orphaned meanwhile.
+
+        Raises:
+            SnapshotReorged: again and again.
+        """
+        for _ in range(START_ATTEMPTS):
+            try:
+                return await self.follower.start(head, progress)
+            except SnapshotReorged as error:
+                log.warning("start_repeated block=%d reason=%s", head.number, error)
+                head = await self.reader.head()
+        return await self.follower.start(head, progress)
 
     async def coin(self) -> NativeCoin:
         """Return where the native coin's price comes from: settings, else what venues wrap."""

@@ -112,6 +112,9 @@ class Watching:
                 time.time() - (vitals.seconds_since(stage) or 0.0)
             )
         metrics.doubted.set(len(self.session.follower.parity.doubted))
+        keeping = self.session.follower.keeping
+        metrics.book_failures = keeping.failures
+        metrics.kept_block.set(keeping.kept_block or 0)
         quarantined = self.session.follower.quarantined
         for market in self.session.markets:
             metrics.quarantined.labels(market.key).set(market.key in quarantined)

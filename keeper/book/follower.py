@@ -109,6 +109,12 @@ class Follower:
         standings = (each.standing() for each in self._followed)
         self.keeping.keep(self._trail, [one for one in standings if one is not None])
 
+    async def close(self) -> None:
+        """Write the newest state, if it is not written yet, and close the file."""
+        await self.keeping.written()
+        self.keep()
+        await self.keeping.close()
+
     async def _resume(self, head: Head) -> None:
         """Take up what an earlier process left, as far as it is of this chain."""
         kept = await self.keeping.open()

@@ -170,10 +170,15 @@ class Keeping:
 
         self._begin(lambda file: file.write(change), done, failed)
 
+    async def written(self) -> None:
+        """Return when nothing is being written any more."""
+        while self._writing is not None and not self._writing.done():
+            await asyncio.wait([self._writing])
+        await asyncio.sleep(0)  # what is to be done afterwards is done on the event loop
+
     async def close(self) -> None:
         """Finish what is being written and close the file."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
+        await self.written()
         if self._file is not None:
             await self._run(self._file.close)
             self._file = None

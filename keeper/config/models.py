@@ -190,6 +190,13 @@ class Record(Section):
     keep_days: Annotated[Whole, Field(ge=1, le=36_500)] | None = None
 
 
+class Book(Section):
+    """Where the accounts are kept between two runs; beside the journal if ``path`` is not set."""
+
+    keep: Flag = True
+    path: FilePath | None = None
+
+
 class Run(Section):
     """
     The running node.
@@ -247,6 +254,7 @@ class Settings(Section):
     limits: Limits = Limits()
     journal: Journal = Journal()
     record: Record = Record()
+    book: Book = Book()
     run: Run = Run()
     log: Log = Log()
     observe: Observe = Observe()
@@ -254,6 +262,19 @@ class Settings(Section):
     cure: Cure = Cure()
     oracle: Oracle = Oracle()
     calls: Calls = Calls()
+
+    @property
+    def book_path(self) -> Path | None:
+        """Where the book is kept; None where it is not."""
+        journal = self.journal.path
+        beside = journal.with_name(f"{journal.stem}.book{journal.suffix}")
+        return (self.book.path or beside) if self.book.keep else None
+
+    @model_validator(mode="after")
+    def _files_differ(self) -> Self:
+        if self.book_path == self.journal.path:
+            refuse("book.path is the journal's", hint="leave book.path out, or name another file")
+        return self
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

@@ -47,7 +47,8 @@ def trouble_event(kind: str, market: str, reason: object, head: Head) -> Event:
     Return the event of a market in trouble.
 
     ``quarantine``: it cannot be read at all, ``reason`` says why. ``warning``: parts
-    of it misbehave (a failing price source), ``reason`` has a line for each.
+    of it misbehave (a failing price source), ``reason`` has a line for each. ``rebuilt``: its
+    accounts had to be read anew.
     """
     told = list(reason) if isinstance(reason, tuple) else reason
     return {"event": kind, "market": market, "reason": told, **_block(head)}

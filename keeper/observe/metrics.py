@@ -43,6 +43,7 @@ class Metrics:
         self.requests: dict[str, int] = {}
         self.journal_failures = 0
         self.disagreements: dict[str, int] = {}
+        self.book_failures = 0
         ProcessCollector(registry=self.registry)
         self.registry.register(_Read(self))
         self._about_the_chain()
@@ -95,6 +96,12 @@ class Metrics:
         )
         self.doubted = self._gauge(
             "parity_doubted_accounts", "Accounts that differ from the contracts' own answer"
+        )
+        self.rebuilds = self._counter(
+            "book_rebuilds", "Times that a market's accounts had to be read anew", "market"
+        )
+        self.kept_block = self._gauge(
+            "book_kept_block_number", "The newest block that a restart goes on from"
         )
         self.scan = self._histogram("scan_duration_seconds", "Time to read a block's markets", FAST)
         self.to_decision = self._histogram(
@@ -195,6 +202,10 @@ class _Read(Collector):
         failures = self._metrics.journal_failures
         yield CounterMetricFamily(
             "keeper_journal_errors", "What the journal could not keep", value=failures
+        )
+        failures = self._metrics.book_failures
+        yield CounterMetricFamily(
+            "keeper_book_errors", "States of the book that could not be kept", value=failures
         )
 
 

@@ -42,6 +42,7 @@ class Tally:
             "final": self._final,
             "breaker": self._breaker,
             "notification": self._notification,
+            "rebuilt": self._rebuilt,
         }
         count = known.get(str(event.get("event")))
         if count is None:
@@ -50,6 +51,9 @@ class Tally:
             count(event)
         except (LookupError, TypeError, ValueError) as error:
             log.warning("event_not_counted event=%s reason=%r", event.get("event"), error)
+
+    def _rebuilt(self, event: Event) -> None:
+        self.metrics.rebuilds.labels(str(event["market"])).inc()
 
     def _decision(self, event: Event) -> None:
         self.metrics.decisions.labels(str(event["action"]), str(event["reason"])).inc()
