@@ -19,10 +19,8 @@ from keeper.book.kept import (
     Kept,
     MarketChange,
     Scanned,
-    opened,
     packed,
     packed_logs,
-    sealed,
     unpacked,
     unpacked_logs,
 )
@@ -46,8 +44,8 @@ CREATE TABLE market (
 CREATE TABLE base (market TEXT NOT NULL, part INTEGER NOT NULL, arrays BLOB NOT NULL,
   PRIMARY KEY (market, part));
 CREATE TABLE delta (id INTEGER PRIMARY KEY, market TEXT NOT NULL, arrays BLOB NOT NULL);
-CREATE TABLE scan (id INTEGER PRIMARY KEY, market TEXT NOT NULL, addresses BLOB NOT NULL,
-  first INTEGER NOT NULL, covered_to INTEGER NOT NULL,
+CREATE TABLE scan (id INTEGER PRIMARY KEY, market TEXT NOT NULL, form TEXT NOT NULL,
+  arrays BLOB NOT NULL, first INTEGER NOT NULL, covered_to INTEGER NOT NULL,
   target INTEGER NOT NULL, target_hash TEXT NOT NULL);
 """
 
@@ -113,7 +111,8 @@ class BookFile:
         """Add what a scan found; sqlite3.Error where it was not written."""
         row = (
             found.market,
-            sealed(found.addresses),
+            found.form,
+            packed(found.arrays),
             found.first,
             found.covered_to,
             found.target,
@@ -121,8 +120,8 @@ class BookFile:
         )
         with self._open as connection:
             connection.execute(
-                "INSERT INTO scan (market, addresses, first, covered_to, target, target_hash)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO scan (market, form, arrays, first, covered_to, target, target_hash)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
 
@@ -207,13 +206,15 @@ class BookFile:
             "SELECT key, form, number, hash, since, scanned_to FROM market"
         ).fetchall()
         scans: dict[MarketKey, list[Scanned]] = {}
-        for market, addresses, first, covered_to, target, target_hash in connection.execute(
-            "SELECT market, addresses, first, covered_to, target, target_hash FROM scan ORDER BY id"
+        for market, form, arrays, first, covered_to, target, target_hash in connection.execute(
+            "SELECT market, form, arrays, first, covered_to, target, target_hash FROM scan"
+            " ORDER BY id"
         ):
             scans.setdefault(MarketKey(market), []).append(
                 Scanned(
                     market=MarketKey(market),
-                    addresses=opened(addresses),
+                    form=form,
+                    arrays=unpacked(arrays),
                     first=first,
                     covered_to=covered_to,
                     target=target,

@@ -4,12 +4,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from keeper.abilities import KeepsColumns
 from keeper.book.keeping import Standing
-from keeper.book.kept import MarketChange, Scanned, addresses_in
+from keeper.book.kept import FOUND, MarketChange, Scanned, addresses_in
 from keeper.book.trail import Trail
 from keeper.chain.abi import checksum
-from keeper.domain.errors import ChainError
+from keeper.columns.table import Array
+from keeper.domain.errors import ChainError, MarketUnreadable
 from keeper.domain.head import Head
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import LendingMarket
@@ -98,14 +101,38 @@ class Followed:
 
     def checkpoint(self, found: Collection[Address], span: tuple[int, int], head: Head) -> Scanned:
         """Return what some blocks of a history that is being read up to ``head`` have shown."""
+        raw = b"".join(bytes.fromhex(each[2:]) for each in found)
+        addresses = np.frombuffer(raw, dtype=np.uint8).reshape(-1, _ADDRESS_BYTES)
+        market, form, noted = self.market, "", dict[str, Array]()
+        if isinstance(market, KeepsColumns):
+            form, noted = market.array_form(), market.changed()
         return Scanned(
             market=self.market.key,
-            addresses=b"".join(bytes.fromhex(each[2:]) for each in found),
+            form=form,
+            arrays={**noted, FOUND: addresses},
             first=span[0],
             covered_to=span[1],
             target=head.number,
             target_hash=head.hash,
         )
+
+    def take_up_scan(self, found: Scanned) -> None:
+        """
+        Go on from a checkpoint of an earlier process, unless it is of another list of accounts.
+
+        One that could not be written left a gap: what comes after it does not count.
+        """
+        market = self.market
+        covered = market.from_block - 1 if self.scanned_to is None else self.scanned_to
+        if not isinstance(market, KeepsColumns) or found.first > covered + 1:
+            return
+        if _first_line(found.form) != _first_line(market.array_form()):
+            return
+        arrays = dict(found.arrays)
+        self.known += arrays.pop(FOUND).tobytes()
+        if arrays:
+            market.merge(arrays)
+        self.scanned_to = max(covered, found.covered_to)
 
 
 def taken_up(each: Followed, kept: MarketChange, trail: Trail, head: Head) -> str:
@@ -113,19 +140,24 @@ def taken_up(each: Followed, kept: MarketChange, trail: Trail, head: Head) -> st
     Take up a market, after ``discover``, as an earlier process left it.
 
     What happened since is noted as far as the trail says it. Returns why the accounts have to be
-    read anew, though it is known who they are; empty where they need not.
+    read anew; whom it knows, and where, is taken up all the same. Empty where they need not.
     """
     market, arrays = each.market, (kept.base or {}, *kept.deltas)
     if not isinstance(market, KeepsColumns):
-        return ""
+        return "it cannot be kept any more"
+    if _first_line(kept.form) != _first_line(market.array_form()):
+        return "the settings ask for other accounts than those that were kept"
+    try:
+        market.from_arrays(arrays[0])
+        for one in arrays[1:]:
+            market.merge(one)
+    except MarketUnreadable as error:
+        return f"what was kept cannot be read: {error}"
     refusal = _refusal(market, kept, trail, head)
     if refusal:
         each.known = b"".join(addresses_in(one) for one in arrays)
         each.scanned_to = kept.scanned_to if trail.find(kept.hash) else None
         return refusal
-    market.from_arrays(arrays[0])
-    for one in arrays[1:]:
-        market.merge(one)
     each.loaded_at, each.scanned_to = kept.since, kept.scanned_to
     later = (block for block in trail.blocks if block.number > kept.number)
     mine = each.market.log_filter
@@ -141,3 +173,7 @@ def _refusal(market: KeepsColumns, kept: MarketChange, trail: Trail, head: Head)
     if head.number - kept.number > LONG_GAP:
         return f"{head.number - kept.number} blocks have passed since it was kept"
     return ""
+
+
+def _first_line(form: str) -> str:
+    return form.partition("\n")[0]

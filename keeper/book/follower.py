@@ -194,12 +194,19 @@ class Follower:
         borrowers = each.everybody()
         progress(Progress(market=market.key, stage="load", total=len(borrowers)))
         await market.load(head, borrowers)
-        oldest = self._trail.oldest
-        if oldest < head.number:  # so that a reorganisation to before now can be undone, too
-            span = (oldest + 1, head.number)
-            self._trail.learnt(await self._reader.logs_between(market.log_filter, *span))
-        each.loaded(oldest, len(borrowers))
+        await self._learn(each, head)
+        each.loaded(self._trail.oldest, len(borrowers))
         self.keeping.loaded(market.key)
+
+    async def _learn(self, each: Followed, head: Head) -> None:
+        """Ask for a market's logs in the blocks that are remembered, so that they can be undone."""
+        first = self._trail.oldest + 1
+        if first > head.number:
+            return
+        logs = await self._reader.logs_between(each.market.log_filter, first, head.number)
+        if any(self._trail.find(one) is None for one in {log.block_hash for log in logs}):
+            raise SnapshotReorged("the logs of the blocks before the head are of another branch")
+        self._trail.learnt(logs)
 
     async def _scan_history(
         self, each: Followed, head: Head, progress: Callable[[Progress], None]
@@ -234,11 +241,8 @@ class Follower:
         for one in scans:
             if one.target not in standing:
                 standing[one.target] = await self._hash_of(one.target)
-            covered = each.market.from_block - 1 if each.scanned_to is None else each.scanned_to
-            # One that could not be written leaves a gap: what comes after it does not count.
-            if standing[one.target] == one.target_hash and one.first <= covered + 1:
-                each.known += one.addresses
-                each.scanned_to = max(covered, one.covered_to)
+            if standing[one.target] == one.target_hash:
+                each.take_up_scan(one)
 
     async def _hash_of(self, block: int) -> BlockHash | None:
         try:
@@ -252,7 +256,10 @@ class Follower:
             if each.loaded_at is None or not each.is_due(head):
                 continue
             try:
+                before = each.market.log_filter
                 await each.market.refresh(head)
+                if each.market.log_filter != before:  # in a gap its new contracts went unheard
+                    await self._learn(each, head)
                 asked.append((each, each.market.calls(head)))
             except ITS_OWN_FAULT as error:
                 each.failed(head, error)

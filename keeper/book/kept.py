@@ -4,20 +4,22 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keeper.book.trail import Footprint
+from keeper.columns.table import Array
 from keeper.domain.reads import Log
 from keeper.domain.units import Address, BlockHash, MarketKey, TransactionHash
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, Array]
 """Accounts as named arrays of fixed types."""
 
 ADDRESS_COLUMN: Final = "address"
 """How the names of arrays end that hold twenty bytes a row."""
+FOUND: Final = "found/address"
+"""The array of those whom a history names, whatever else its market keeps of them."""
 _LENGTH_BYTES: Final = 4
 _LOG_FIELDS: Final = 8
 
@@ -29,13 +31,15 @@ class Damaged(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
     """
-    Who was found from ``first`` to ``covered_to`` of a history that is still being read.
+    What was found from ``first`` to ``covered_to`` of a history that is still being read.
 
+    The accounts' addresses are in ``arrays`` under ``FOUND``, beside what the market itself noted.
     The history ends at ``target``; the findings hold while that block is canonical.
     """
 
     market: MarketKey
-    addresses: bytes
+    form: str
+    arrays: Arrays
     first: int
     covered_to: int
     target: int
@@ -101,7 +105,7 @@ def unpacked(raw: bytes) -> Arrays:
     body = opened(raw)
     try:
         start = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES])
-        found: dict[str, NDArray[Any]] = {}
+        found: dict[str, Array] = {}
         for name, kind, shape in json.loads(body[_LENGTH_BYTES:start]):
             dtype, count = np.dtype(kind), int(np.prod(shape, dtype=np.int64))
             found[name] = np.frombuffer(body, dtype, count, start).reshape(shape)

@@ -5,6 +5,7 @@ import resource
 import sqlite3
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from keeper.book.file import SCHEMA, BookFile
 from keeper.book.followed import LONG_GAP
 from keeper.book.keeping import MOST_DELTAS, MOST_WAITING
+from keeper.book.kept import FOUND, packed
 from keeper.book.trail import DEPTH
 from keeper.domain.errors import RpcUnavailable
 from tests.flow.counting import CHAIN_ID, CountingChain, Process
@@ -319,7 +321,7 @@ async def test_other_contracts_let_only_the_accounts_be_read_anew(path):
     chain.scan_logs = noted
     for _ in range(DEPTH + 10):
         chain.grow([])
-    again = await Process(chain, path, form="other contracts").start()
+    again = await Process(chain, path, form="counts\nother contracts").start()
     state = await again.read()
     ((_, reason),) = again.follower.rebuild_news()
     await again.stop()
@@ -327,6 +329,22 @@ async def test_other_contracts_let_only_the_accounts_be_read_anew(path):
     assert "contracts" in reason
     assert first_blocks == [max(0, HISTORY - 1 - DEPTH)]
     assert state == chain.counts(chain.tip.hash)
+
+
+async def test_other_settings_let_everything_be_read_anew(path):
+    """Other markets, or an earlier first block: somebody may be missing from the list."""
+    chain = chain_of()
+    process = await followed(chain, path)
+    await process.stop()
+    chain.asked.clear()
+
+    again = await Process(chain, path, form="other settings\nthe same contracts").start()
+    ((_, reason),) = again.follower.rebuild_news()
+    await again.stop()
+
+    assert "settings" in reason
+    assert chain.asked.count("scan_logs") == 1
+    assert again.market.state == chain.counts(chain.tip.hash)
 
 
 async def test_after_a_long_time_the_accounts_are_read_and_not_their_logs(path):
@@ -462,9 +480,9 @@ async def test_a_half_read_history_of_another_branch_does_not_count(path):
     chain = chain_of(60)
     file = BookFile(path, CHAIN_ID)
     file._open.execute(
-        "INSERT INTO scan (market, addresses, first, covered_to, target, target_hash)"
-        " VALUES ('test:1', ?, 0, 50, 59, '0xgone')",
-        (b"\0\0\0\0",),
+        "INSERT INTO scan (market, form, arrays, first, covered_to, target, target_hash)"
+        " VALUES ('test:1', 'counts', ?, 0, 50, 59, '0xgone')",
+        (packed({FOUND: np.zeros((0, 20), dtype=np.uint8)}),),
     )
     file._open.commit()
     file.close()

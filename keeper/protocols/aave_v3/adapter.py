@@ -86,6 +86,7 @@ class AaveMarket:
         self._columns: Columns | None = None
         self._noted: dict[Address, _Noted] = {}
         self._structure_noted = False
+        self._upgraded: set[Address] = set()
         self._turn = 0
         self._asked: _Asked | None = None
 
@@ -163,11 +164,16 @@ class AaveMarket:
         self.columns.put(packed(list(read)), encoded(read.values(), self.columns))
 
     def array_form(self) -> str:
-        """Return what stored accounts depend on: their layout, the pool and its tokens."""
+        """
+        Return what stored accounts depend on (``keeper.abilities.KeepsColumns``).
+
+        Who they are: the pool, and where its history begins. What they have: the layout and the
+        tokens.
+        """
         structure = self.structure
         tokens = (str(token) for reserve in structure.reserves for token in _tokens(reserve))
-        told = " ".join((structure.pool, str(structure.revision), *tokens))
-        return f"1 {self.columns.width} {sha256(told.encode()).hexdigest()}"
+        told = sha256(" ".join((str(structure.revision), *tokens)).encode()).hexdigest()
+        return f"{self._from_block} {structure.pool}\n1 {self.columns.width} {told}"
 
     def is_settled(self) -> bool:
         """Whether everything that was noted has been read."""
@@ -212,6 +218,7 @@ class AaveMarket:
         self._turn += 1
         found = events.touched(logs)
         self._structure_noted = self._structure_noted or found.structure
+        self._upgraded |= found.upgraded
         for account in events.borrowers(logs):
             if not self._is_followed(account):
                 self._noted[account] = _Noted(None, self._turn)
@@ -241,6 +248,8 @@ class AaveMarket:
         await self.discover(head)
         self._structure_noted = False
         changed = _changed(before, self.structure)
+        changed |= {at.identity for at in self.structure.reserves if self._upgraded & tokens_of(at)}
+        self._upgraded.clear()
         for account in users_of(changed, View(self.columns)) if changed else ():
             self._noted[account] = _Noted(None, self._turn)
 
@@ -269,8 +278,7 @@ class AaveMarket:
         named = {
             reserve.identity
             for reserve in self.structure.reserves
-            if noted.contracts
-            & {reserve.token, reserve.a_token, reserve.variable_token, reserve.stable_token}
+            if noted.contracts & tokens_of(reserve)
         }
         return frozenset(named | set(known.flagged()))
 
@@ -299,6 +307,11 @@ class AaveMarket:
             head=head, pool=pool, view=View(self.columns), warnings=_warnings(pool)
         )
         return (snapshot,)
+
+
+def tokens_of(reserve: Reserve) -> frozenset[Address | None]:
+    """Return the contracts that a log about the reserve may name."""
+    return frozenset(_tokens(reserve)[1:])
 
 
 def _changed(before: Structure, after: Structure) -> frozenset[int]:

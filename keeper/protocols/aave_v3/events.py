@@ -18,7 +18,10 @@ COLLATERAL_DISABLED: Final = topic("ReserveUsedAsCollateralDisabled(address,addr
 EMODE_SET: Final = topic("UserEModeSet(address,uint8)")
 LIQUIDATION: Final = topic("LiquidationCall(address,address,address,uint256,uint256,address,bool)")
 
-STRUCTURE: Final = frozenset(
+UPGRADED: Final = topic("Upgraded(address)")
+"""Of the proxies of pool and tokens."""
+
+STRUCTURE: Final = frozenset({UPGRADED}) | frozenset(
     topic(signature)
     for signature in (
         # PoolAddressesProvider, core-v3 1.19.3 and aave-v3-origin fd1fbd91
@@ -43,8 +46,6 @@ STRUCTURE: Final = frozenset(
         "AssetCollateralInEModeChanged(address,uint8,bool)",
         "AssetBorrowableInEModeChanged(address,uint8,bool)",
         "AssetLtvzeroInEModeChanged(address,uint8,bool)",
-        # the proxies of pool and tokens
-        "Upgraded(address)",
     )
 )
 """Logs after which the market is discovered again. What every block reads anyway is not here."""
@@ -56,11 +57,13 @@ class Touched:
     What logs touched.
 
     ``accounts`` maps each account to the contracts (underlying or token) that the logs
-    name with it; ``structure`` says that the market must be discovered again.
+    name with it; ``structure`` says that the market must be discovered again, and ``upgraded``
+    which contracts run other code from now on.
     """
 
     accounts: Mapping[Address, frozenset[Address]]
     structure: bool
+    upgraded: frozenset[Address] = frozenset()
 
 
 def history_filter(structure: Structure) -> LogFilter:
@@ -127,12 +130,14 @@ def liquidated(logs: Iterable[Log]) -> frozenset[Address]:
 def touched(logs: Iterable[Log]) -> Touched:
     """Return who and what these logs touched, removed ones too."""
     accounts = defaultdict[Address, set[Address]](set)
-    structure = False
+    structure, upgraded = False, set[Address]()
     for log in logs:
         if not log.topics:
             continue
         kind, indexed = log.topics[0], [*log.topics[1:]]
         structure = structure or kind in STRUCTURE
+        if kind == UPGRADED:
+            upgraded.add(log.address)
         if kind == TRANSFER:
             for party in indexed[:2]:
                 accounts[_address(party)].add(log.address)
@@ -146,6 +151,7 @@ def touched(logs: Iterable[Log]) -> Touched:
     return Touched(
         accounts={account: frozenset(tokens) for account, tokens in accounts.items()},
         structure=structure,
+        upgraded=frozenset(upgraded),
     )
 
 

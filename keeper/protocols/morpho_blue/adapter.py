@@ -162,12 +162,17 @@ class MorphoDeployment:
             book.put(packed(accounts), encoded(positions, book))
 
     def array_form(self) -> str:
-        """Return what stored positions depend on: their layout, and which contract it is."""
-        return f"1 {self._morpho}"
+        """
+        Return what stored positions depend on (``keeper.abilities.KeepsColumns``).
+
+        Who they are: where the history begins, and which markets the settings want.
+        """
+        return f"{self._from_block} {self._options.model_dump_json()}\n1 {self._morpho}"
 
     def is_settled(self) -> bool:
-        """Whether everything that was noted has been read."""
-        return not self._noted and not self._created
+        """Whether everything that was noted has been read, as far as it is followed."""
+        followed = self.structure.markets
+        return not self._created and not any(pair[0] in followed for pair in self._noted)
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every position (``keeper.abilities.KeepsColumns``), each market's apart."""
