@@ -99,6 +99,19 @@ def deploy_aave_v30(deployer: Deployer, listing: Listing) -> Aave:
     return Aave("3.0", provider, pool, configurator, oracle, data_provider)
 
 
+def list_reserve_v30(deployer: Deployer, aave: Aave, asset: Asset, token: str) -> None:
+    """List one more asset, with token implementations of its own, as governance would."""
+    artifacts = aave_v30_artifacts()
+    implementations = [
+        deployer.deploy(artifacts[name], aave.pool.address).address
+        for name in ("AToken", "StableDebtToken", "VariableDebtToken")
+    ]
+    rates = _rates(deployer, artifacts, aave.provider, asset)
+    row = _reserve(asset, [*implementations, rates, token, deployer.sender])
+    aave.configurator.send("initReserves", [row])
+    configure_reserve(aave.configurator, asset, token)
+
+
 def _deploy_pool(
     deployer: Deployer, artifacts: Mapping[str, Artifact], provider: Contract
 ) -> tuple[Contract, Contract]:

@@ -117,6 +117,18 @@ def deploy_aave_v36(deployer: Deployer, listing: Listing) -> Aave:
     return Aave("3.6", provider, pool, configurator, oracle, data_provider, others)
 
 
+def list_reserve_v36(deployer: Deployer, aave: Aave, asset: Asset, token: str) -> None:
+    """List one more asset, with token implementations of its own, as governance would."""
+    artifacts, pool = aave_v36_artifacts(), aave.pool.address
+    rewards = aave.others["rewards_controller"].address
+    a_token = deployer.deploy(artifacts["ATokenInstance"], pool, rewards, deployer.sender)
+    debt_token = deployer.deploy(artifacts["VariableDebtTokenInstance"], pool, rewards)
+    aave.configurator.send(
+        "initReserves", [_reserve(asset, token, a_token.address, debt_token.address)]
+    )
+    configure_reserve(aave.configurator, asset, token)
+
+
 def _deploy_pool(
     deployer: Deployer, artifacts: Mapping[str, Artifact], provider: Contract
 ) -> tuple[Contract, Contract]:

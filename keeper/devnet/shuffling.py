@@ -1,0 +1,311 @@
+"""
+Random use of a market: everything that changes what an account has, or what it counts.
+
+The same seed makes the same market do the same, reorganisations included. What the pool refuses
+is not counted: nothing changed.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from keeper.devnet.artifacts import Contract
+from keeper.devnet.assets import BY_SYMBOL, E_MODE, PRICE_UNIT
+from keeper.devnet.listing import list_reserve
+from keeper.devnet.market import Devnet
+from keeper.devnet.node import Node, Receipt, Transaction
+from keeper.domain.errors import RpcUnavailable
+from keeper.domain.units import BPS
+
+VARIABLE: Final = 2
+STABLE: Final = 1
+NEWCOMERS: Final = 12
+"""Accounts that had nothing at first: they get aTokens, and borrow."""
+MOST_AT_ONCE: Final = 6
+"""The most actions in one block."""
+_ALL: Final = 2**256 - 1
+_GAS: Final = 3_000_000
+_GAS_MONEY: Final = 10**20
+_PATIENCE: Final = 60.0
+_USD: Final = (10, 60_000)
+_MOVES: Final = (8_800, 11_200)
+"""Between which shares of itself, in bps, a price moves at once."""
+_FAR: Final = (6_500, 14_000)
+"""Beyond which shares of the first price it is brought back to it."""
+_BEFORE: Final = 70
+_SECONDS: Final = 12
+_MONTH: Final = 30 * 24 * 3_600
+
+
+@dataclass(slots=True)
+class Shuffler:
+    """A market's users, administrators and luck; ``done`` counts what worked, by kind."""
+
+    devnet: Devnet
+    chance: random.Random
+    done: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    people: list[str] = field(default_factory=list)
+    listed: dict[str, Contract] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        new = (keccak(text=f"newcomer {number}")[-20:] for number in range(NEWCOMERS))
+        borrowers = [each.address for each in self.devnet.borrowers[1:]]
+        self.people = [*borrowers, *(str(to_checksum_address(each)) for each in new)]
+        self.devnet.node.batch(
+            [("anvil_setBalance", [each, hex(_GAS_MONEY)]) for each in self.people]
+        )
+        # No reorganisation shall take the market itself back.
+        self.devnet.node.rpc("anvil_mine", [hex(_BEFORE), hex(_SECONDS)])
+
+    @property
+    def actions(self) -> int:
+        """How many actions were mined and not refused."""
+        return self.done.total()
+
+    def block(self) -> None:
+        """Mine a block with a few random actions."""
+        chosen = [self._action() for _ in range(self.chance.randint(1, MOST_AT_ONCE))]
+        transactions = [transaction for _, transaction in chosen]
+        for (kind, _), receipt in zip(chosen, mined(self.devnet.node, transactions), strict=True):
+            if int(receipt["status"], 16):
+                self.done[kind] += 1
+            else:
+                self.refused += 1
+
+    def reorganised(self, most: int) -> int:
+        """Take a random number of blocks back, empty ones in their place; return how many."""
+        depth = self.chance.randint(1, most)
+        reorganise(self.devnet.node, depth)
+        there = {str(one).lower() for one in self.devnet.aave.pool.call("getReservesList")}
+        self.listed = {s: one for s, one in self.listed.items() if one.address.lower() in there}
+        return depth
+
+    def new_reserve(self) -> None:
+        """List one more reserve, or the like: what takes several transactions."""
+        symbol = f"NEW{self.done['new reserve'] + 1}"
+        self.listed[symbol] = list_reserve(self.devnet, symbol)
+        self.done["new reserve"] += 1
+
+    def _action(self) -> tuple[str, Transaction]:
+        kinds: dict[str, tuple[int, Callable[[], Transaction]]] = {
+            "supply": (16, self._supply),
+            "withdraw": (14, self._withdraw),
+            "borrow": (18, self._borrow),
+            "repay": (14, self._repay),
+            "transfer": (9, self._transfer),
+            "collateral": (8, self._collateral),
+            "eMode": (6, self._e_mode),
+            "price": (7, self._price),
+            "liquidation": (9, self._liquidation),
+            "parameter": (3, self._parameter),
+            "time": (2, self._time),
+        }
+        weights = [weight for weight, _ in kinds.values()]
+        (kind,) = self.chance.choices(list(kinds), weights)
+        return kind, kinds[kind][1]()
+
+    def _somebody(self) -> str:
+        return self.chance.choice(self.people)
+
+    def _token(self, symbol: str = "") -> tuple[Contract, int]:
+        """Return a token and an amount of it worth something, in its units."""
+        tokens = {**self.devnet.tokens, **self.listed}
+        symbol = symbol or self.chance.choice(sorted(tokens))
+        usd = self.chance.randint(*_USD) * PRICE_UNIT
+        known = BY_SYMBOL.get(symbol) or BY_SYMBOL["LINK"]
+        return tokens[symbol], self.chance.choice((known.units_worth(usd), 1, 3))
+
+    def _pool(self, function: str, *arguments: object, sender: str = "") -> Transaction:
+        made = self.devnet.aave.pool.transaction(function, *arguments, sender=sender)
+        return _cheaper(made)
+
+    def _supply(self) -> Transaction:
+        token, amount = self._token()
+        return self._pool("supply", token.address, amount, self._somebody(), 0)
+
+    def _used(self, who: str, *, owed: bool) -> tuple[Contract, int]:
+        """Return one of the tokens that an account owes, or that back it, if there is one."""
+        used = {one.lower() for one in self._uses(who)[0 if owed else 1]}
+        tokens = {**self.devnet.tokens, **self.listed}
+        mine = [symbol for symbol, one in sorted(tokens.items()) if one.address.lower() in used]
+        return self._token(self.chance.choice(mine)) if mine else self._token()
+
+    def _withdraw(self) -> Transaction:
+        who = self._somebody()
+        token, amount = self._used(who, owed=False)
+        amount = self.chance.choice((amount, amount // 7 + 1, amount // 30 + 1, _ALL))
+        return self._pool("withdraw", token.address, amount, who, sender=who)
+
+    def _borrow(self) -> Transaction:
+        (token, amount), who = self._token(), self._somebody()
+        stable = self.devnet.aave.version == "3.0" and self.chance.random() < 1 / 4
+        mode = STABLE if stable else VARIABLE
+        return self._pool("borrow", token.address, amount // 6 + 1, mode, 0, who, sender=who)
+
+    def _repay(self) -> Transaction:
+        who = self._somebody()
+        token, amount = self._used(who, owed=True)
+        stable = self.devnet.aave.version == "3.0" and self.chance.random() < 1 / 5
+        # Who pays for another may not pay "all": the pool wants a number.
+        amount = self.chance.choice((amount, amount * 50))
+        return self._pool("repay", token.address, amount, STABLE if stable else VARIABLE, who)
+
+    def _transfer(self) -> Transaction:
+        who = self._somebody()
+        token, amount = self._used(who, owed=False)
+        a_token = self.devnet.aave.data_provider.call("getReserveTokensAddresses", token.address)[0]
+        moved = token.artifact.calldata("transfer", self._somebody(), amount // 20 + 1)
+        return Transaction(sender=who, to=str(a_token), data=moved, gas=_GAS)
+
+    def _collateral(self) -> Transaction:
+        who = self._somebody()
+        token = self._used(who, owed=False)[0] if self.chance.random() < 1 / 2 else self._token()[0]
+        on = self.chance.random() < 1 / 2
+        return self._pool("setUserUseReserveAsCollateral", token.address, on, sender=who)
+
+    def _e_mode(self) -> Transaction:
+        who = self._somebody()
+        return self._pool("setUserEMode", self.chance.choice((0, E_MODE)), sender=who)
+
+    def _price(self) -> Transaction:
+        symbol = self.chance.choice(("WETH", "WBTC", "LINK", "DAI"))
+        feed, first = self.devnet.feeds[symbol], BY_SYMBOL[symbol].price
+        now = int(feed.source.call("latestAnswer"))
+        price = now * self.chance.randint(*_MOVES) // BPS
+        if not first * _FAR[0] // BPS < price < first * _FAR[1] // BPS:
+            price = first
+        if feed.aggregator is None:
+            return self._supply()
+        following = feed.aggregator.call("latestRound") + 1
+        return _cheaper(feed.aggregator.transaction("submit", following, price))
+
+    def _liquidation(self) -> Transaction:
+        """Liquidate one of those who can be, if anybody can."""
+        unhealthy = [who for who, health in self._healths() if health < 10**18]
+        who = self.chance.choice(unhealthy) if unhealthy else self._somebody()
+        debt, collateral = self._token()[0].address, self._token()[0].address
+        owed, held = self._uses(who)
+        if owed and held:
+            debt, collateral = self.chance.choice(owed), self.chance.choice(held)
+        keep = self.chance.random() < 1 / 3
+        return self._pool("liquidationCall", collateral, debt, who, _ALL, keep)
+
+    def _healths(self) -> list[tuple[str, int]]:
+        pool = self.devnet.aave.pool
+        calls = [pool.transaction("getUserAccountData", who) for who in self.people]
+        answers = self.devnet.node.batch([("eth_call", [c.as_json(), "latest"]) for c in calls])
+        return [(who, int(one[-64:], 16)) for who, one in zip(self.people, answers, strict=True)]
+
+    def _uses(self, who: str) -> tuple[list[str], list[str]]:
+        """Return what an account owes and what backs it, by the pool's own bitmap."""
+        pool = self.devnet.aave.pool
+        answer = pool.call("getUserConfiguration", who)
+        flags = answer[0] if isinstance(answer, tuple | list) else answer
+        tokens = pool.call("getReservesList")
+        owed = [one for at, one in enumerate(tokens) if flags >> (2 * at) & 1]
+        return owed, [one for at, one in enumerate(tokens) if flags >> (2 * at + 1) & 1]
+
+    def _parameter(self) -> Transaction:
+        """Let governance change something that an account's health depends on."""
+        configurator, token = self.devnet.aave.configurator, self._token()[0].address
+        threshold = self.chance.randint(6_600, 8_600)
+        switch = self.chance.random() < 1 / 2
+        makes: Sequence[Callable[[], Transaction]] = (
+            lambda: configurator.transaction(
+                "configureReserveAsCollateral", token, threshold - 500, threshold, 10_500
+            ),
+            lambda: configurator.transaction(
+                "setReserveFactor", token, self.chance.randint(100, 4_000)
+            ),
+            lambda: configurator.transaction(
+                "setLiquidationProtocolFee", token, self.chance.randint(0, 3_000)
+            ),
+            lambda: configurator.transaction("setReserveFreeze", token, False),  # noqa: FBT003
+            lambda: self._category(switch, token),
+        )
+        return _cheaper(self.chance.choice(makes)())
+
+    def _category(self, switch: bool, token: str) -> Transaction:  # noqa: FBT001
+        """Change the eMode's terms, or which assets it is for."""
+        configurator, modern = self.devnet.aave.configurator, self.devnet.aave.version == "3.6"
+        threshold = self.chance.randint(9_350, 9_700)
+        if self.chance.random() < 1 / 2:
+            terms: tuple[object, ...] = (E_MODE, 9_300, threshold, 10_100)
+            terms = (*terms, "changed") if modern else (*terms, "0x" + "00" * 20, "changed")
+            return configurator.transaction("setEModeCategory", *terms)
+        if modern:
+            return configurator.transaction("setAssetCollateralInEMode", token, E_MODE, switch)
+        return configurator.transaction("setAssetEModeCategory", token, E_MODE if switch else 0)
+
+    def _time(self) -> Transaction:
+        """Let days pass before the block; interest accrues."""
+        node = self.devnet.node
+        newest = node.rpc("eth_getBlockByNumber", ["latest", False])
+        moment = int(newest["timestamp"], 16) + self.chance.randint(1_000, _MONTH // 10)
+        node.rpc("evm_setNextBlockTimestamp", [hex(moment)])
+        return self._supply()
+
+
+def mined(node: Node, transactions: Sequence[Transaction]) -> list[Receipt]:
+    """Mine the transactions in one block, whatever becomes of each."""
+    node.rpc("evm_setAutomine", [False])
+    senders = list({each.sender: None for each in transactions})
+    counts = node.batch([("eth_getTransactionCount", [who, "latest"]) for who in senders])
+    nonces = {who: int(count, 16) for who, count in zip(senders, counts, strict=True)}
+    calls = []
+    for each in transactions:
+        calls.append(
+            ("eth_sendTransaction", [{**each.as_json(), "nonce": hex(nonces[each.sender])}])
+        )
+        nonces[each.sender] += 1
+    hashes = node.batch(calls)
+    node.rpc("evm_mine")
+    receipts = _receipts(node, hashes)
+    node.rpc("evm_setAutomine", [True])
+    return receipts
+
+
+def reorganise(node: Node, depth: int) -> None:
+    """
+    Take ``depth`` blocks back and mine as many empty ones.
+
+    The node's pool must have let go of what was mined by then, or it drops what comes next.
+    """
+    node.rpc("evm_setAutomine", [False])
+    _until(lambda: int(node.rpc("txpool_status")["pending"], 16) == 0, "the pool keeps what it had")
+    node.rpc("anvil_reorg", [depth, []])
+    node.rpc("anvil_dropAllTransactions")
+    node.rpc("evm_setAutomine", [True])
+
+
+def _receipts(node: Node, hashes: Sequence[str]) -> list[Receipt]:
+    found: list[Receipt] = []
+
+    def there() -> bool:
+        found[:] = node.batch([("eth_getTransactionReceipt", [each]) for each in hashes])
+        return None not in found
+
+    _until(there, "the local node did not mine what it was sent")
+    return found
+
+
+def _until(condition: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RpcUnavailable(otherwise)
+        time.sleep(0.005)
+
+
+def _cheaper(transaction: Transaction) -> Transaction:
+    """Return the transaction with a gas limit of which a block takes several."""
+    return Transaction(
+        sender=transaction.sender, to=transaction.to, data=transaction.data, gas=_GAS
+    )
