@@ -135,10 +135,8 @@ async def run_session(
         parts.calls = await stack.enter_async_context(
             calling(session, parts.submitter, parts.journal, emit, metrics, own_clock=own_clock)
         )
-        session.follower.keeping = Keeping(session.settings.book_path, session.settings.chain.id)
-        stack.push_async_callback(session.follower.close)
-        await _started(session, head, progress)
-        _refuse_nothing_readable(session)
+        await stack.enter_async_context(session.kept())
+        await session.started(head, progress)
         if isinstance(parts.submitter, NodeSubmitter):
             await parts.submitter.tracker.listen(_quiet_blocks(session.settings))
         node = _node(session, options, parts, emit)
@@ -354,13 +352,6 @@ async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigne
             hint="its owner must call setOperator; check with `keeper executor check`",
         )
     return signer
-
-
-def _refuse_nothing_readable(session: Session) -> None:
-    quarantined = session.follower.quarantined
-    if quarantined and len(quarantined) == len(session.markets):
-        market, why = next(iter(quarantined.items()))
-        raise ChainError(f"no market can be read: {market}: {why}", hint="run `keeper doctor`")
 
 
 def _tell_trouble(error: ChainError) -> None:

@@ -70,14 +70,21 @@ class Session:
 
         Raises:
             SnapshotReorged: again and again.
+            ChainError: no market can be read.
         """
-        for _ in range(START_ATTEMPTS):
+        for attempt in range(1, START_ATTEMPTS + 1):
             try:
-                return await self.follower.start(head, progress)
+                await self.follower.start(head, progress)
+                break
             except SnapshotReorged as error:
+                if attempt == START_ATTEMPTS:
+                    raise
                 log.warning("start_repeated block=%d reason=%s", head.number, error)
                 head = await self.reader.head()
-        return await self.follower.start(head, progress)
+        quarantined = self.follower.quarantined
+        if quarantined and len(quarantined) == len(self.markets):
+            market, why = next(iter(quarantined.items()))
+            raise ChainError(f"no market can be read: {market}: {why}", hint="run `keeper doctor`")
 
     async def coin(self) -> NativeCoin:
         """Return where the native coin's price comes from: settings, else what venues wrap."""

@@ -1,6 +1,6 @@
 """One followed market: who is known of it, where it stands, and what is kept of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -103,7 +103,8 @@ class Followed:
         """Return what some blocks of a history that is being read up to ``head`` have shown."""
         raw = b"".join(bytes.fromhex(each[2:]) for each in found)
         addresses = np.frombuffer(raw, dtype=np.uint8).reshape(-1, _ADDRESS_BYTES)
-        market, form, noted = self.market, "", dict[str, Array]()
+        market, form = self.market, ""
+        noted: Mapping[str, Array] = {}
         if isinstance(market, KeepsColumns):
             form, noted = market.array_form(), market.changed()
         return Scanned(
