@@ -1,7 +1,8 @@
 """
 ``scripts/bench book``: what the position book costs, each figure beside its limit of the same run.
 
-A module of ``MODULES`` has ``measured(wanted) -> Sequence[Row]``. What it measures needs no chain.
+A module of ``MODULES`` has ``measured(wanted) -> Sequence[Row]``. Only ``restart`` needs a chain,
+and brings one up.
 """
 
 import importlib
@@ -19,6 +20,8 @@ MODULES: Final = {
     "pass": "keeper.devnet.bench_book_pass",
     "memory": "keeper.devnet.bench_book_memory",
     "stress": "keeper.devnet.bench_book_stress",
+    "decode": "keeper.devnet.bench_follow_decode",
+    "restart": "keeper.devnet.bench_follow_restart",
 }
 """What can be measured, and where: a further row is a module and a line."""
 

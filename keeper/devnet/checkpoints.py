@@ -23,10 +23,10 @@ from keeper.book.follower import Follower
 from keeper.book.keeping import Keeping
 from keeper.book.parity import audited_book
 from keeper.chain.reader import NodeReader, connect
-from keeper.config import Market
 from keeper.devnet.anvil import CHAIN_ID, AnvilOptions, start_anvil
 from keeper.devnet.market import VERSIONS, Devnet, bring_up
 from keeper.devnet.node import Node
+from keeper.devnet.sections import market_of
 from keeper.devnet.shuffling import Shuffler
 from keeper.domain.errors import KeeperError
 from keeper.observe.logging import configure
@@ -139,7 +139,7 @@ async def _checkpoint(
 ) -> None:
     head = await reader.head()
     followed = await book.advance(head)
-    new = Follower(reader, [load_market(_market(devnet), reader)])
+    new = Follower(reader, [load_market(market_of(devnet), reader)])
     await new.start(head)
     anew = await new.advance(head)
     ours, theirs = said(followed), said(anew)
@@ -173,20 +173,10 @@ def said(snapshots: Sequence[MarketSnapshot]) -> dict[str, object]:
 
 
 async def _book(devnet: Devnet, reader: NodeReader, path: Path) -> Follower:
-    book = Follower(reader, [load_market(_market(devnet), reader)])
+    book = Follower(reader, [load_market(market_of(devnet), reader)])
     book.keeping = Keeping(path, CHAIN_ID)
     await book.start(await reader.head())
     return book
-
-
-def _market(devnet: Devnet) -> Market:
-    return Market.model_validate(
-        {
-            "protocol": "aave_v3",
-            "addresses_provider": devnet.aave.provider.address,
-            "from_block": devnet.from_block,
-        }
-    )
 
 
 def document(wanted: Wanted, outcome: Outcome, seconds: float) -> dict[str, object]:

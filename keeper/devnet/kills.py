@@ -29,11 +29,11 @@ from keeper.book.follower import Follower
 from keeper.book.keeping import Keeping
 from keeper.book.kept import MarketChange, addresses_in
 from keeper.chain.reader import NodeReader, connect
-from keeper.config import Market
 from keeper.devnet.anvil import CHAIN_ID, AnvilOptions, start_anvil
 from keeper.devnet.checkpoints import INTERVAL, START, said
 from keeper.devnet.market import VERSIONS, Devnet, bring_up
 from keeper.devnet.node import Node
+from keeper.devnet.sections import market_of
 from keeper.devnet.shuffling import Shuffler
 from keeper.domain.errors import EnvironmentFault, KeeperError, SnapshotReorged
 from keeper.observe.logging import configure
@@ -255,17 +255,6 @@ def _compare(
         for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name)
     ]
-
-
-def market_of(devnet: Devnet) -> Market:
-    """Return the market's section of the settings."""
-    return Market.model_validate(
-        {
-            "protocol": "aave_v3",
-            "addresses_provider": devnet.aave.provider.address,
-            "from_block": devnet.from_block,
-        }
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
