@@ -77,6 +77,7 @@ _SIZE: Final = (
     "gas limit",
     "query returned",
     "logs",
+    "blocks",
 )
 
 REVERTED: Final = 3
