@@ -20,6 +20,7 @@ from keeper.execution.caps import (
     stake,
 )
 from keeper.execution.chain import Signer
+from keeper.execution.failpoints import reached
 from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_fees
 from keeper.execution.signer import Unsigned
 from keeper.execution.tracker import Tracker
@@ -47,6 +48,7 @@ class _Round:
     earning: Mapping[int, Sequence[Plan]]
     market: FeeMarket | None
     queue: list[Stake]
+    by_hand: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,7 +114,9 @@ class Replacer:
             return
         fillers = [self._filler(nonce, fees, head) for nonce in missing]
         log.warning("gap_filled nonces=%s block=%d", missing, head.number)
+        reached("K3")
         await journal.record(fillers)
+        reached("K4")
         book.update((one.nonce, one) for one in fillers)
 
     def _filler(self, nonce: int, fees: Fees, head: Head) -> Submission:
@@ -156,8 +160,14 @@ class Replacer:
                 continue
             now.queue[at] = stake(made, earning.get(one.nonce, ()))
 
-    async def ordered(self, nonce: int, head: Head, kind: AttemptKind) -> None:
-        """Replace a nonce's transaction because a person says so, within the cap."""
+    async def ordered(
+        self, nonce: int, head: Head, kind: AttemptKind, *, by_hand: bool = False
+    ) -> None:
+        """
+        Replace a nonce's transaction now, within the cap.
+
+        What a person cancels may cost up to the policy's ceiling.
+        """
         bound = self.tracker.bound()
         at = next(place for place, one in enumerate(bound) if one.nonce == nonce)
         earning = {one.nonce: one.batch.plans for one in bound if one.batch is not None}
@@ -168,6 +178,7 @@ class Replacer:
             earning=earning,
             market=await self._market(head),
             queue=[stake(one, earning.get(one.nonce, ())) for one in bound],
+            by_hand=by_hand,
         )
         cancelled = bound[at].newest.kind is AttemptKind.CANCEL
         await self._replaced(now, at, AttemptKind.CANCEL if cancelled else kind)
@@ -250,7 +261,9 @@ class Replacer:
             fees=fees,
         )
         attempt = self.attempt(wanted, kind, now.head)
+        reached("K3")
         await self.tracker.journal.add_attempt(attempt)
+        reached("K4")
         made = replace(one, attempts=(*one.attempts, attempt))
         self.tracker.book[one.nonce] = made
         return made
@@ -258,8 +271,9 @@ class Replacer:
     def _cap(self, now: _Round, at: int, *, cancelling: bool) -> Wei:
         policy, one, market = self.fees.policy, now.bound[at], now.market
         if cancelling:
-            own = policy.max_fee if one.batch is None else cancellation_cap(now.queue, at, one)
-            return Wei(min(policy.max_fee, own))
+            if now.by_hand or one.batch is None:
+                return policy.max_fee
+            return Wei(min(policy.max_fee, cancellation_cap(now.queue, at, one)))
         most = ceiling(policy, None if market is None else market.base_fee + market.priority_fee)
         return most if one.batch is None else Wei(min(most, shared_cap(now.queue, at)))
 

@@ -318,7 +318,9 @@ class NodeSubmitter:
         """Replace a bound nonce's transaction by an empty one; returns its hash."""
         async with self._lock:
             head = await self._commanded(nonce)
-            await self._replacer.ordered(nonce, head, AttemptKind.CANCEL)
+            await self._replacer.ordered(nonce, head, AttemptKind.CANCEL, by_hand=True)
+            if self.tracker.book[nonce].newest.kind is not AttemptKind.CANCEL:
+                raise NotBroadcast("a cancellation would bid more than policy.max_fee_gwei")
             await self._broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
 

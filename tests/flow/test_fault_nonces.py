@@ -351,3 +351,17 @@ async def test_a_chain_that_cannot_be_read_still_gets_the_recorded_bytes():
 
     assert world.node.sent == [world.book[0].newest.raw] * 2
     assert kinds(world) == [AttemptKind.SEND]
+
+
+async def test_a_person_may_cancel_what_the_keeper_would_not_pay_for():
+    """Up to the policy's ceiling; above it the command says why nothing happened."""
+    world = World(FeePolicy(max_fee=25 * GWEI))
+    await world.submitter.submit([batch()], head(10))
+    await world.submitter.cancel(0)
+    tight = World(FeePolicy(max_fee=22 * GWEI))
+    await tight.submitter.submit([batch()], head(10))
+
+    with pytest.raises(NotBroadcast, match="max_fee_gwei"):
+        await tight.submitter.cancel(0)
+    assert kinds(world) == [AttemptKind.SEND, AttemptKind.CANCEL]
+    assert kinds(tight) == [AttemptKind.SEND]
