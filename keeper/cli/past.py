@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from keeper.audit.chain import Entry
 from keeper.cli.reasons import in_words
-from keeper.cli.words import ether, health_text
+from keeper.cli.words import decimal, ether, health_text
 
 Body = Mapping[str, Any]
 
@@ -72,8 +72,16 @@ def _call(body: Body) -> str:
         moment = dt.datetime.fromtimestamp(int(deadline), tz=dt.UTC)
         until = f", waiting ends {moment:%Y-%m-%d %H:%M:%S} UTC"
     detail = f": {body['detail']}" if body.get("detail") else ""
-    cure = f"; cheapest cure: {body['cure']}" if body.get("cure") else ""
-    return f"told ({body['kind']}{tier}){_health(body.get('health_factor'))}{until}{detail}{cure}"
+    health = _health(body.get("health_factor"))
+    return f"told ({body['kind']}{tier}){health}{until}{detail}{_cure(body.get('cure'))}"
+
+
+def _cure(cure: Body | None) -> str:
+    if cure is None:
+        return ""
+    amount = decimal(int(cure["amount"]), int(cure["decimals"]))
+    what = "repay" if cure["kind"] == "repay_debt" else "add"
+    return f"; cheapest cure: {what} {amount} {cure['symbol']}"
 
 
 def _outcome(body: Body) -> str:

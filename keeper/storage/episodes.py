@@ -238,6 +238,22 @@ def _entry(change: Change, facts: BlockFacts, news: str) -> NewEntry:
     )
 
 
+def _cheapest(advice: Advice | None) -> dict[str, object] | None:
+    """Return the cheapest cure that a call advises, and until when it holds."""
+    if advice is None or not advice.cures:
+        return None
+    cure = advice.cures[0]
+    return {
+        "kind": str(cure.kind),
+        "token": cure.token,
+        "symbol": cure.symbol,
+        "decimals": cure.decimals,
+        "amount": cure.amount,
+        "target": advice.target,
+        "holds_until": advice.holds_until,
+    }
+
+
 def call_entry(notice: Notice) -> NewEntry:
     """Return what goes on record of a notice: that somebody was told, and of what."""
     body = {
@@ -250,6 +266,7 @@ def call_entry(notice: Notice) -> NewEntry:
         "deadline": notice.deadline,
         "detail": notice.detail,
         "key": notice.key,
+        "cure": _cheapest(notice.advice),
     }
     return NewEntry(
         kind=CALL,

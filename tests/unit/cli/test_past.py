@@ -68,6 +68,20 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
             "told (called, urgent), waiting ends 2027-01-15 08:10:00 UTC: soon",
         ),
         (
+            "call",
+            {
+                "kind": "called",
+                "tier": "call",
+                "cure": {
+                    "kind": "repay_debt",
+                    "symbol": "USDC",
+                    "decimals": "6",
+                    "amount": "1500000",
+                },
+            },
+            "told (called, call); cheapest cure: repay 1.5 USDC",
+        ),
+        (
             "outcome",
             {"state": "included", "success": True, "failure": "", "hash": "0x1", "profit_wei": "0"},
             "liquidated in 0x1, earned 0.000000 ETH before gas",
