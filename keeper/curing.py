@@ -6,22 +6,18 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from keeper.abilities import TakesCures
-from keeper.config.curing import CureLimit
 from keeper.domain.account import AccountHealth
-from keeper.domain.advice import Advice, Cure
 from keeper.domain.cure import (
     CureOrder,
     CureReason,
     CureRefusal,
-    Funds,
     Listed,
     affordable,
 )
 from keeper.domain.curve import Route
-from keeper.domain.head import Basis, Head
+from keeper.domain.head import Head
 from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch, DataFee, Funding, FundingKind, Plan
-from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import (
     BPS,
     MAX_TRANSACTION_GAS,
@@ -36,6 +32,7 @@ from keeper.domain.units import (
     mul_div_floor,
 )
 from keeper.execution import vault as language
+from keeper.execution.purse import Purse, Spent
 from keeper.execution.vault_simulator import VaultSimulator
 from keeper.node import StandingOf
 from keeper.observe.events import Event, cure_event
@@ -49,12 +46,12 @@ _NOWHERE: Final = Address("0x" + "00" * 20)
 _NO_MONEY: Final = TokenUnits(0)
 
 
-class VaultChain(Protocol):
-    """The read of a vault; it may raise ``ChainError``."""
+Told = Callable[[Head, Sequence[MarketSnapshot]], Awaitable[None]]
+"""Has a block's margin calls kept and told, once: a cure answers the tier of this very block."""
 
-    async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
-        """Read all the calls at one block."""
-        ...
+
+async def _nothing(head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+    """Tell nothing."""
 
 
 class Charges(Protocol):
@@ -82,7 +79,6 @@ class Terms:
     holds_seconds: int
     deadline_seconds: int
     tolerance_bps: Bps
-    limit_of: Callable[[Address], CureLimit | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,28 +99,6 @@ class _Case:
         return self.health.market, self.health.account
 
 
-@dataclass(slots=True)
-class _Spent:
-    """What the cures of this block take already, of a token and for an account."""
-
-    tokens: dict[Address, int] = field(default_factory=dict)
-    accounts: dict[tuple[Address, Address], int] = field(default_factory=dict)
-
-    def left(self, funds: Funds, account: Address, token: Address) -> Funds:
-        gone, own = self.tokens.get(token, 0), self.accounts.get((account, token), 0)
-        return replace(
-            funds,
-            balance=TokenUnits(max(0, funds.balance - gone)),
-            left_today=TokenUnits(max(0, funds.left_today - gone)),
-            left_for_account=TokenUnits(max(0, funds.left_for_account - own)),
-        )
-
-    def take(self, account: Address, cure: Cure) -> None:
-        self.tokens[cure.token] = self.tokens.get(cure.token, 0) + cure.amount
-        key = (account, cure.token)
-        self.accounts[key] = self.accounts.get(key, 0) + cure.amount
-
-
 @dataclass(slots=True, kw_only=True)
 class Curing:
     """
@@ -135,14 +109,14 @@ class Curing:
     sent, and what was made once is not made again.
     """
 
-    chain: VaultChain
-    vault: Address
+    purse: Purse
     simulator: VaultSimulator | None
     accounts: Sequence[Listed]
     terms: Terms
     fees: Charges
     cured: Callable[[Subject, int], Awaitable[bool]] | None
     emit: Callable[[Event], None]
+    told: Told = _nothing
     _told: dict[Subject, object] = field(default_factory=dict)
     _sent: dict[Subject, Wad] = field(default_factory=dict)
     _below: dict[Subject, Wad] = field(default_factory=dict)
@@ -195,9 +169,12 @@ class Curing:
             ChainError: the chain cannot be read.
             JournalError: the journal cannot be asked.
         """
-        made, spent = list[Batch](), _Spent()
+        made, spent = list[Batch](), Spent()
         self._sent = {who: below for who, below in self._sent.items() if who in in_flight}
-        for listed, snapshot, health in self.needy(snapshots):
+        needy = self.needy(snapshots)
+        if needy:
+            await self.told(head, snapshots)
+        for listed, snapshot, health in needy:
             subject = (health.market, health.account)
             standing = standing_of(subject)
             if subject in in_flight or standing is None or not isinstance(snapshot, TakesCures):
@@ -219,7 +196,7 @@ class Curing:
                 made.append(batch)
         return made
 
-    async def _answer(self, case: _Case, spent: _Spent) -> Batch | None:
+    async def _answer(self, case: _Case, spent: Spent) -> Batch | None:
         """Return the account's transaction, or tell why there is none; a news is told once."""
         order = await self._order(case, spent)
         if isinstance(order, CureRefusal):
@@ -251,7 +228,7 @@ class Curing:
             self._told[case.subject] = (case.episode, news)
             self.emit(event)
 
-    async def _order(self, case: _Case, spent: _Spent) -> CureOrder | CureRefusal:
+    async def _order(self, case: _Case, spent: Spent) -> CureOrder | CureRefusal:
         """Return the cheapest cure that the vault may and can pay."""
         if await self._is_cured(case):
             detail = f"it was cured in its episode {case.episode} already"
@@ -263,8 +240,15 @@ class Curing:
             found = affordable(advice, {}) if advice is not None else None
             detail = found.detail if isinstance(found, CureRefusal) else "it owes nothing"
             return CureRefusal(reason=CureReason.NO_CURE, detail=detail)
-        funds, refusal = await self._funds(case, advice, spent)
-        chosen = refusal or affordable(advice, funds)
+        place = case.snapshot.cure_step(account, advice.cures[0]).place
+        below = await self.purse.listed(case.head, place, case.health)
+        if isinstance(below, CureRefusal):
+            return below
+        self._below[case.subject] = below
+        tokens = {one.token: case.decimals.get(one.token) for one in advice.cures}
+        funds = await self.purse.funds(case.head, account, tokens)
+        left = {token: spent.left(one, account, token) for token, one in funds.items()}
+        chosen = affordable(advice, left)
         if isinstance(chosen, CureRefusal):
             return chosen
         return CureOrder(
@@ -275,46 +259,6 @@ class Curing:
             target=case.listed.target,
             cure=chosen,
             step=case.snapshot.cure_step(account, chosen),
-        )
-
-    async def _funds(
-        self, case: _Case, advice: Advice, spent: _Spent
-    ) -> tuple[dict[Address, Funds], CureRefusal | None]:
-        """Return what there is of each token, if the vault has the account on its list."""
-        account, tokens = case.health.account, list({one.token: None for one in advice.cures})
-        place = case.snapshot.cure_step(account, advice.cures[0]).place
-        calls = [language.listing_call(self.vault, place, account)]
-        for token in tokens:
-            calls += language.funds_calls(self.vault, account, token)
-        answers = await self.chain.aggregate(calls, Basis(block_hash=case.head.hash))
-        below, least = language.listing_of(answers[0])
-        self._below[case.subject] = below
-        if not least or case.health.health_factor >= below:
-            detail = (
-                f"the vault cures it below a health factor of {below} (1e18 = 1) only"
-                if least
-                else f"the vault's owner has not listed it: setListing(0x{place.hex()}, {account})"
-            )
-            return {}, CureRefusal(reason=CureReason.NOT_LISTED, detail=detail)
-        found, size = dict[Address, Funds](), language.FUNDS_CALLS
-        for at, token in enumerate(tokens):
-            chunk = answers[1 + at * size : 1 + (at + 1) * size]
-            limited = self._limited(language.funds_of(chunk), token, case.decimals)
-            found[token] = spent.left(limited, account, token)
-        return found, None
-
-    def _limited(self, funds: Funds, token: Address, decimals: Mapping[Address, int]) -> Funds:
-        """Return the funds within the settings' limits, too; a day's are the vault's to count."""
-        limit = self.terms.limit_of(token)
-        if limit is None or token not in decimals:
-            return funds
-        unit = 10 ** decimals[token]
-        return replace(
-            funds,
-            per_transaction=TokenUnits(
-                min(funds.per_transaction, int(limit.per_transaction * unit))
-            ),
-            left_for_account=TokenUnits(min(funds.left_for_account, int(limit.per_account * unit))),
         )
 
     async def _batch(
@@ -332,7 +276,7 @@ class Curing:
         limit = Gas(min(mul_div_ceil(gas, GAS_HEADROOM_BPS, BPS), MAX_TRANSACTION_GAS))
         batch = Batch(
             plans=(plan,),
-            executor=self.vault,
+            executor=self.purse.vault,
             calldata=data,
             gas_limit=limit,
             deadline=deadline,
@@ -361,7 +305,7 @@ class Curing:
             market=order.market,
             account=order.account,
             spend_token=cure.token,
-            receive_token=self.vault,
+            receive_token=self.purse.vault,
             amount=cure.amount,
             spend=cure.amount,
             receive=_NO_MONEY,
@@ -370,7 +314,7 @@ class Curing:
                 kind=FundingKind.VAULT,
                 source=0,
                 name="cure vault",
-                lender=self.vault,
+                lender=self.purse.vault,
                 amount=cure.amount,
                 fee=_NO_MONEY,
             ),

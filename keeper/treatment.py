@@ -5,13 +5,14 @@ from functools import partial
 from keeper.bidding import fee_oracle
 from keeper.chain.abi import selector
 from keeper.config import Settings
-from keeper.curing import Curing, Terms
+from keeper.curing import Curing, Terms, Told
 from keeper.domain.errors import EnvironmentFault
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
 from keeper.domain.units import Address, Bps
 from keeper.execution.chain import Emit
 from keeper.execution.paper import PaperSubmitter
+from keeper.execution.purse import Purse
 from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.vault import CURE_SIGNATURE
 from keeper.execution.vault_simulator import VaultSimulator
@@ -27,13 +28,13 @@ HOUR_SECONDS = 3_600
 
 
 async def curing_of(
-    session: Session, submitter: Submitter, emit: Emit, journal: Journal | None
+    session: Session, submitter: Submitter, emit: Emit, journal: Journal | None, told: Told
 ) -> Curing | None:
     """
     Return the stage of cures, None where nobody is listed.
 
     Live it sends; in a dry run it books, as somebody whom the vault takes orders from; an
-    observer only tells.
+    observer only tells. ``told`` has a block's margin calls kept and told.
 
     Raises:
         EnvironmentFault: there is no vault at the address, or it does not take the hot key.
@@ -48,8 +49,7 @@ async def curing_of(
     if sender is not None:
         await _check(session, wanted.vault, sender, await session.reader.head())
     made = Curing(
-        chain=session.reader,
-        vault=wanted.vault,
+        purse=Purse(chain=session.reader, vault=wanted.vault, limit_of=wanted.limit_of),
         simulator=None if sender is None else _simulator(session, wanted.vault, sender),
         accounts=[one.listed for one in wanted.account],
         terms=Terms(
@@ -57,13 +57,13 @@ async def curing_of(
             holds_seconds=wanted.holds_hours * HOUR_SECONDS,
             deadline_seconds=policy.deadline_seconds,
             tolerance_bps=Bps(policy.tolerance_bps),
-            limit_of=wanted.limit_of,
         ),
         fees=await fee_oracle(session),
         cured=None
         if live is None or journal is None
         else partial(_was_cured, journal.database, wanted.vault),
         emit=emit,
+        told=told,
     )
     if live is not None:
         made.take_up(

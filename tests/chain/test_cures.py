@@ -17,6 +17,7 @@ from keeper.domain.errors import NotBroadcast
 from keeper.domain.submission import Fees
 from keeper.domain.units import WAD
 from keeper.execution.fees import FeeOracle, FeePolicy
+from keeper.execution.purse import Purse
 from keeper.execution.results import plan_outcomes
 from keeper.execution.signer import LocalSigner, Mandate, Unsigned
 from keeper.execution.submitter import NodeSubmitter
@@ -78,11 +79,13 @@ class Ward:
             holds_seconds=DAY,
             deadline_seconds=180,
             tolerance_bps=100,
-            limit_of=changes.pop("limit_of", lambda _: None),
         )
         facts = {
-            "chain": self.reader,
-            "vault": checksum(self.vault),
+            "purse": Purse(
+                chain=self.reader,
+                vault=checksum(self.vault),
+                limit_of=changes.pop("limit_of", lambda _: None),
+            ),
             "simulator": VaultSimulator(
                 chain=self.reader, vault=checksum(self.vault), operator=signer.address
             ),
