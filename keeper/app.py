@@ -147,7 +147,9 @@ async def run_session(
         )
         if watching is not None:
             watching.outbox = look
-        node.cures = await curing_of(session, parts.submitter, emit, parts.journal)
+        node.cures = await curing_of(
+            session, parts.submitter, emit, parts.journal, parts.calls.told
+        )
         node.standing_of = parts.calls.standing_of
         bound = stall_bound(session.settings, own_clock=own_clock)
         await stalling.unless_stalled(node.run(options.blocks), bound)
