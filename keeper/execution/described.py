@@ -1,4 +1,4 @@
-"""A recorded transaction's calldata in the executor's own words, by its ABI."""
+"""A recorded transaction's calldata in our contracts' own words, by their ABIs."""
 
 from functools import cache
 from typing import Any
@@ -9,29 +9,32 @@ from web3.exceptions import Web3Exception
 
 from keeper.chain.abi import load_abi
 from keeper.execution.executor import ARTIFACT
+from keeper.execution.vault import ARTIFACT as VAULT
 
 Described = dict[str, object]
 
 
 def described(calldata: bytes) -> Described | None:
     """
-    Return the executor's function and its arguments by name; None if it is not one of its calls.
+    Return the executor's or the vault's function and its arguments by name; None if neither's.
 
     Integers are decimal strings and bytes 0x-prefixed, so that JSON loses nothing.
     """
     if not calldata:
         return None
-    try:
-        function, arguments = _executor().decode_function_input(calldata)
-    except (ValueError, Web3Exception):
-        return None
-    return {"function": function.fn_name, "arguments": _plain(arguments)}
+    for contract in _contracts():
+        try:
+            function, arguments = contract.decode_function_input(calldata)
+        except (ValueError, Web3Exception):
+            continue
+        return {"function": function.fn_name, "arguments": _plain(arguments)}
+    return None
 
 
 @cache
-def _executor() -> type[Contract]:
-    # A contract class without a provider: web3's codec, and nothing that could reach a node.
-    return Web3().eth.contract(abi=load_abi(ARTIFACT))
+def _contracts() -> tuple[type[Contract], ...]:
+    # Contract classes without a provider: web3's codec, and nothing that could reach a node.
+    return tuple(Web3().eth.contract(abi=load_abi(name)) for name in (ARTIFACT, VAULT))
 
 
 def _plain(value: Any) -> object:  # noqa: ANN401 (what web3 decodes is of any type)

@@ -8,6 +8,7 @@ from keeper.domain.cure import CureOrder, CureReason, CureRefusal, CureStep, Fun
 from keeper.domain.plan import FundingKind
 from keeper.domain.reads import CallResult
 from keeper.execution import vault
+from keeper.execution.described import described
 from keeper.execution.fees import FeePolicy, fee_cap, plan_surplus
 from keeper.execution.results import plan_outcomes
 from keeper.storage.documents import plan_document, plan_from
@@ -50,6 +51,14 @@ def test_the_calldata_is_what_the_abi_says():
         5,
         99,
     ]
+
+
+def test_a_recorded_cure_is_told_by_its_names():
+    """What is in the journal can be read by a person."""
+    told = described(vault.cure_calldata(order(), 5, 99))
+
+    assert told["function"] == "cure"
+    assert told["arguments"]["wanted"]["minHealth"] == "5"
 
 
 def test_a_failed_read_is_no_money():
