@@ -3,21 +3,25 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.domain.search import least, least_for_good
+from keeper.domain.search import Guess, least, least_for_good
 
 LIMIT = 60
 
 
-@given(st.integers(0, LIMIT + 5), st.integers(-1, LIMIT))
-def test_the_least_is_the_first_that_holds(first, limit):
-    """Also where it is zero, the limit, or beyond it."""
+guesses = st.builds(Guess, st.integers(-5, LIMIT + 20), st.integers(0, 70))
+
+
+@given(st.integers(0, LIMIT + 5), st.integers(-1, LIMIT), guesses)
+def test_the_least_is_the_first_that_holds(first, limit, guess):
+    """Also where it is zero, the limit, or beyond it; whatever was guessed."""
     expected = first if first <= limit else None
 
+    assert least(limit, lambda at: at >= first, guess) == expected
     assert least(limit, lambda at: at >= first) == expected
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=8))
-def test_a_test_that_goes_back_and_forth_is_left_for_good(segments):
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=8), guesses)
+def test_a_test_that_goes_back_and_forth_is_left_for_good(segments, guess):
     """Within each level it turns true once; what counts is the last time it turns."""
     told, levels = [], []
     for number, (size, turns) in enumerate(segments):
@@ -29,6 +33,8 @@ def test_a_test_that_goes_back_and_forth_is_left_for_good(segments):
     surely = (failing[-1] if failing else -1) + 2
 
     for level in (levels, [-one for one in levels]):
-        found = least_for_good(limit, told.__getitem__, lambda at: at >= surely, level.__getitem__)
+        found = least_for_good(
+            limit, told.__getitem__, lambda at: at >= surely, level.__getitem__, guess
+        )
 
         assert found == expected

@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import Final
 
 from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice, cheapest_first
-from keeper.domain.search import Test, least, least_for_good
+from keeper.domain.search import Guess, Test, least, least_for_good
 from keeper.domain.units import (
+    BPS,
+    WAD,
     Address,
     BaseCurrency,
     TokenUnits,
@@ -108,14 +110,18 @@ class _Treatment:
         def reaches(amount: int) -> bool:
             return after(amount).health_factor(rulebook) >= self.target
 
-        if rulebook.directed_rounding:
-            amount = least(MOST_UNITS, reaches)
+        lacking = self.target * self.sums.debt * BPS // WAD - self.sums.weighted
+        guess = _units_worth(lacking // threshold, price, leg.state)
+        raises_average = threshold * self.sums.total >= self.sums.weighted
+        if rulebook.directed_rounding or raises_average:
+            amount = least(MOST_UNITS, reaches, guess)
         else:
             amount = least_for_good(
                 MOST_UNITS,
                 reaches,
                 lambda units: after(units).health_factor_at_least() >= self.target,
                 lambda units: after(units).average_threshold,
+                guess,
             )
         if amount is None:
             return f"adding {symbol}: no amount of it is enough"
@@ -139,11 +145,13 @@ class _Treatment:
             scaled = max(0, holding.scaled_debt - rules.scaled(amount, index, rulebook))
             return rules.debt_balance(scaled, index, rulebook) + stable
 
+        too_much = self.sums.debt - self.sums.weighted * WAD // (BPS * self.target)
+        guess = _units_worth(too_much, leg.price, leg.state)
         if owed:
-            found = least(owed, lambda units: self._enough(leg, after_variable(units)))
+            found = least(owed, lambda units: self._enough(leg, after_variable(units)), guess)
             yield self._repayment(leg, found, owed, after_variable(owed))
         if stable:
-            found = least(stable, lambda units: self._enough(leg, owed + stable - units))
+            found = least(stable, lambda units: self._enough(leg, owed + stable - units), guess)
             yield self._repayment(leg, found, stable, owed, stable_rate=True)
 
     def _repayment(
@@ -169,6 +177,11 @@ class _Treatment:
     def _enough(self, leg: Leg, owed: int) -> bool:
         reached = self._with_debt(leg, owed).health_factor(self.pool.structure.rules)
         return reached >= self.target
+
+
+def _units_worth(value: int, price: int, state: ReserveState) -> Guess:
+    """Return about how many units are worth so much: where a search begins."""
+    return Guess(value * state.unit // max(1, price), 2 + 4 * state.unit // max(1, price))
 
 
 def _sums(position: Position) -> Sums:
@@ -249,13 +262,29 @@ class _PricedLeg:
             rules.LIQUIDATION_THRESHOLD
         )
 
+    def sick(self, price: int) -> bool:
+        """Whether the account is liquidatable at a price."""
+        return not self.healthy(price)
+
+    def _guess(self) -> Guess:
+        """Return about where the account is just at the line."""
+        leg, sums = self.leg, self.sums
+        others = sums.weighted - leg.collateral_value * leg.threshold
+        per_price = leg.debt * BPS - leg.collateral * leg.threshold
+        lacking = others - (sums.debt - leg.debt_value) * BPS
+        near = lacking * leg.state.unit // per_price if per_price else leg.price
+        return Guess(near, 2)
+
     def when_falling(self) -> BaseCurrency | None:
         """Return the highest price below which, or at which, it is; None if none is low enough."""
         top = self._far(self.healthy)
         if top is None:
             return None
-        if self.pool.structure.rules.directed_rounding or self.leg.debt:
-            found = least(top, self.healthy)
+        guess = self._guess()
+        leg, others = self.leg, self.at(0)
+        raises_average = leg.threshold * others.total >= others.weighted
+        if self.pool.structure.rules.directed_rounding or leg.debt or raises_average:
+            found = least(top, self.healthy, guess)
         else:
             found = least_for_good(
                 top,
@@ -264,13 +293,14 @@ class _PricedLeg:
                     self.at(price).health_factor_at_least() >= rules.LIQUIDATION_THRESHOLD
                 ),
                 lambda price: self.at(price).average_threshold,
+                guess,
             )
         return BaseCurrency(found - 1) if found else None
 
     def when_rising(self) -> BaseCurrency | None:
         """Return the lowest price from which on it is; None if there is none, or all are."""
-        top = self._far(lambda price: not self.healthy(price))
-        found = None if top is None else least(top, lambda price: not self.healthy(price))
+        top = self._far(self.sick)
+        found = None if top is None else least(top, self.sick, self._guess())
         return BaseCurrency(found) if found else None
 
     def _far(self, reached: Test) -> int | None:

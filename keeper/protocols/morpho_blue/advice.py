@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice, cheapest_first
-from keeper.domain.search import least
+from keeper.domain.search import Guess, least
 from keeper.domain.units import (
     UINT256_MAX,
+    WAD,
     BaseCurrency,
     Timestamp,
     TokenUnits,
@@ -84,7 +85,11 @@ def _pledged(case: Case, target: Wad) -> Cure | str:
         return rules.health(position, case.then, case.price, case.lltv).factor >= target
 
     most = min(MOST_COLLATERAL, UINT256_MAX // case.price) - held
-    amount = least(most, reaches)
+    now = rules.health(case.position, case.then, case.price, case.lltv)
+    lacking = mul_div_ceil(now.borrowed * target - now.most * WAD, 1, case.lltv)
+    per_unit = rules.ORACLE_PRICE_SCALE // case.price
+    guess = Guess(mul_div_floor(lacking, rules.ORACLE_PRICE_SCALE, case.price), 2 + 4 * per_unit)
+    amount = least(most, reaches, guess)
     if amount is None:
         return f"adding {token.symbol}: no amount of it that the contract can count is enough"
     return _cure(CureKind.ADD_COLLATERAL, token, amount, case.collateral_price)
@@ -101,7 +106,9 @@ def _repaid(case: Case, target: Wad) -> Cure:
         return rules.health(*done, case.price, case.lltv).factor >= target
 
     everything = rules.assets_up(position.borrow_shares, state)
-    amount = least(everything, reaches) or everything
+    now = rules.health(position, state, case.price, case.lltv)
+    guess = Guess(now.borrowed - mul_div_floor(now.most, WAD, target), 4)
+    amount = least(everything, reaches, guess) or everything
     clears = amount >= everything or after_repaying(amount, position, state) is None
     return _cure(
         CureKind.REPAY_DEBT,
@@ -139,7 +146,10 @@ def _prices(case: Case) -> Iterator[LiquidationPrice]:
         found = rules.health(case.position, case.now, OraclePrice(price), case.lltv)
         return not found.liquidatable
 
-    first = least(UINT256_MAX // case.position.collateral, healthy)
+    now = rules.health(case.position, case.now, case.price, case.lltv)
+    near = mul_div_floor(now.borrowed * WAD, rules.ORACLE_PRICE_SCALE, case.lltv)
+    guess = Guess(near // case.position.collateral, 2 + near // case.position.collateral // 10**6)
+    first = least(UINT256_MAX // case.position.collateral, healthy, guess)
     if first is None or first < 1:
         return
     collateral, loan = case.market.collateral, case.market.loan
