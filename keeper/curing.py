@@ -50,7 +50,7 @@ Told = Callable[[Head, Sequence[MarketSnapshot]], Awaitable[None]]
 """Has a block's margin calls kept and told, once: a cure answers the tier of this very block."""
 
 
-async def _nothing(head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+async def nothing_told(head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
     """Tell nothing."""
 
 
@@ -116,7 +116,7 @@ class Curing:
     fees: Charges
     cured: Callable[[Subject, int], Awaitable[bool]] | None
     emit: Callable[[Event], None]
-    told: Told = _nothing
+    told: Told = nothing_told
     _told: dict[Subject, object] = field(default_factory=dict)
     _sent: dict[Subject, Wad] = field(default_factory=dict)
     _below: dict[Subject, Wad] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from functools import partial
 from keeper.bidding import fee_oracle
 from keeper.chain.abi import selector
 from keeper.config import Settings
-from keeper.curing import Curing, Terms, Told
+from keeper.curing import Curing, Terms, Told, nothing_told
 from keeper.domain.errors import EnvironmentFault
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
@@ -28,7 +28,11 @@ HOUR_SECONDS = 3_600
 
 
 async def curing_of(
-    session: Session, submitter: Submitter, emit: Emit, journal: Journal | None, told: Told
+    session: Session,
+    submitter: Submitter,
+    emit: Emit,
+    journal: Journal | None,
+    told: Told = nothing_told,
 ) -> Curing | None:
     """
     Return the stage of cures, None where nobody is listed.
