@@ -249,3 +249,34 @@ async def test_a_rank_comes_before_the_profit():
 
     assert sent(by_profit) == [[account(2), account(3), account(1)]]
     assert sent(ranked) == [[account(1), account(2), account(3)]]
+
+
+async def test_a_subsidy_pays_for_what_the_bonus_does_not():
+    """A small account costs more gas than it brings: it is cleared for the loss, up to the grant."""
+    small = ScriptedSnapshot((pair(1, 2),))
+    subject = (MARKET, account(1))
+
+    alone = await Desk().decide(small)
+    scarce = await Desk().decide(small, restraint=Restraint(subsidies={subject: 10**4}))
+    granted = await Desk().decide(small, restraint=Restraint(subsidies={subject: 10 * 10**8}))
+
+    assert skips(alone)[account(1)].reason is SkipReason.DUST
+    assert skips(scarce)[account(1)].reason is SkipReason.DUST
+    assert (alone.losses, scarce.losses) == ({}, {})
+    (plan,) = granted.batches[0].plans
+    assert -plan.subsidy <= plan.net_profit < 0
+    assert plan.gross_profit > 0
+    assert granted.losses == {subject: 10 * 10**8}
+
+
+async def test_a_subsidy_costs_nothing_where_it_is_not_needed():
+    """What pays for itself is sized as ever, and nothing is set aside for it."""
+    subject = (MARKET, account(1))
+
+    plain = await Desk().decide(ScriptedSnapshot((pair(1),)))
+    granted = await Desk().decide(
+        ScriptedSnapshot((pair(1),)), restraint=Restraint(subsidies={subject: 10 * 10**8})
+    )
+
+    assert granted.losses == {}
+    assert granted.batches[0].plans[0].amount == plain.batches[0].plans[0].amount
