@@ -34,10 +34,11 @@ from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
 from keeper.limiting import breakers_of
 from keeper.margincalls import MarginCalls
-from keeper.node import Decide, Node
+from keeper.node import Node
 from keeper.notifying import notifying
 from keeper.observe.endpoints import tell_endpoints
 from keeper.observe.events import Event
+from keeper.parts import Decide
 from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
 from keeper.rehearsal import Repeats

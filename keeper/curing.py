@@ -34,8 +34,8 @@ from keeper.domain.units import (
 from keeper.execution import vault as language
 from keeper.execution.purse import Purse, Spent
 from keeper.execution.vault_simulator import VaultSimulator
-from keeper.node import StandingOf
 from keeper.observe.events import Event, cure_event
+from keeper.parts import StandingOf
 from keeper.ports import MarketSnapshot
 
 log = logging.getLogger(__name__)

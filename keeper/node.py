@@ -2,13 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 from keeper.abilities import KeepsItself, ReportsParity, ReportsRebuilds
-from keeper.audit.basis import Basis
-from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
 from keeper.domain.errors import (
     BreakerOpen,
@@ -21,7 +18,7 @@ from keeper.domain.errors import (
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch
-from keeper.domain.restraint import FREE, Restraint
+from keeper.domain.restraint import FREE
 from keeper.domain.units import Address, MarketKey
 from keeper.execution.failpoints import reached
 from keeper.latest import Latest
@@ -34,82 +31,12 @@ from keeper.observe.events import (
     trouble_event,
 )
 from keeper.observe.stages import Stage, Unwatched, Watch
-from keeper.pipeline import Decided, InFlight
+from keeper.parts import Calls, Cures, Decide, HoldsBack, StandingOf
+from keeper.pipeline import Decided
 from keeper.ports import DecisionLog, Given, HeadSource, MarketBook, MarketSnapshot, Submitter
 from keeper.risk.tiers import Tier
 
 log = logging.getLogger(__name__)
-
-
-class Decide(Protocol):
-    """The pipeline, with what it needs bound to it."""
-
-    def __call__(
-        self,
-        head: Head,
-        snapshots: Sequence[MarketSnapshot],
-        in_flight: InFlight,
-        /,
-        *,
-        restraint: Restraint,
-    ) -> Awaitable[Decided]:
-        """Decide about every unhealthy account at one head."""
-        ...
-
-
-class Calls(Protocol):
-    """Margin calls: who waits at a block, and who is told of it."""
-
-    async def restraint(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Restraint:
-        """Return whom the policy lets wait, and who comes first."""
-        ...
-
-    def basis(self, head: Head) -> Basis | None:
-        """Return what that was reckoned from; None where nobody was past the line."""
-
-    async def reserved(self, head: Head, losses: Mapping[Subject, int]) -> None:
-        """Keep what liquidations may lose (1e-8 dollars), before they are sent."""
-        ...
-
-    async def released(self, subjects: Sequence[Subject]) -> None:
-        """Take that back for those that were not sent."""
-        ...
-
-    async def told(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Keep what a block changed, then tell it."""
-        ...
-
-
-StandingOf = Callable[[Subject], tuple[str, int] | None]
-"""The tier that an account's margin call is in, and the number of its episode."""
-
-
-@runtime_checkable
-class HoldsBack(Protocol):
-    """A submitter whose limits may hold back what was decided."""
-
-    @property
-    def held(self) -> str:
-        """Why a limit holds batches, or held some of the last ones; empty where none does."""
-        ...
-
-
-class Cures(Protocol):
-    """Makes the transactions that cure accounts with the operator's money."""
-
-    async def batches(
-        self,
-        head: Head,
-        snapshots: Sequence[MarketSnapshot],
-        in_flight: InFlight,
-        standing_of: StandingOf,
-    ) -> list[Batch]:
-        """Return the block's cures; ChainError where the chain cannot be read."""
-        ...
-
-    def still_needs(self, health: AccountHealth) -> bool:
-        """Whether a cure that is on its way still is one."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -301,15 +228,24 @@ class Node:
         if self.decide is None:
             return Decided(head=head)
         cured = {(plan.market, plan.account) for batch in cures for plan in batch.plans}
-        restraint = FREE if self.calls is None else await self.calls.restraint(head, snapshots)
         in_flight = self.submitter.in_flight() | cured
-        result = await self.decide(head, snapshots, in_flight, restraint=restraint)
-        if self.calls is not None:
-            if result.inputs is not None:
-                result.inputs.basis = self.calls.basis(head)
-            await self.calls.reserved(head, result.losses)
+        try:
+            restraint = FREE if self.calls is None else await self.calls.restraint(head, snapshots)
+            result = await self.decide(head, snapshots, in_flight, restraint=restraint)
+            if self.calls is not None:
+                if result.inputs is not None:
+                    result.inputs.basis = self.calls.basis(head)
+                await self.calls.reserved(head, result.losses)
+        except JournalError as error:
+            self._not_kept("nothing_decided", head, error)
+            return Decided(head=head)
         result.batches = [*cures, *result.batches]
         return result
+
+    def _not_kept(self, what: str, head: Head, error: JournalError) -> None:
+        """Go on without acting: what is read is still told, and the end will say why."""
+        self._unkept = error
+        log.warning("%s block=%d code=%s reason=%s", what, head.number, error.code, error)
 
     async def _called(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         """Have people told; what cannot be known now is told with the next block."""
@@ -319,6 +255,8 @@ class Node:
             await self.calls.told(head, snapshots)
         except ChainError as error:
             log.warning("calls_put_off block=%d code=%s reason=%s", head.number, error.code, error)
+        except JournalError as error:
+            self._not_kept("calls_put_off", head, error)
 
     async def _submitted(self, result: Decided) -> None:
         """Hand the batches over; what could not leave becomes a skip with its reason."""
@@ -337,14 +275,22 @@ class Node:
         if taken:
             self.watch.passed(Stage.SUBMITTED, result.head)
         left = {(plan.market, plan.account) for batch in taken for plan in batch.plans}
-        if self.calls is not None:
-            await self.calls.released([one for one in result.losses if one not in left])
+        await self._released([one for one in result.losses if one not in left], result.head)
         result.decisions = [
             _not_sent(one, why)
             if isinstance(one, Liquidate) and (one.market, one.account) not in left
             else one
             for one in result.decisions
         ]
+
+    async def _released(self, subjects: Sequence[Subject], head: Head) -> None:
+        """Take back what was set aside for what was not sent."""
+        if self.calls is None or not subjects:
+            return
+        try:
+            await self.calls.released(subjects)
+        except JournalError as error:
+            self._not_kept("subsidy_kept_back", head, error)
 
     def _tell_decisions(self, decisions: Sequence[Decision], head: Head) -> None:
         """Emit what changed: every liquidation, and each skip whose reason is a new one."""

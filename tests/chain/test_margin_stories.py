@@ -1,7 +1,8 @@
 """
-Four accounts through a fall, under both policies, the keeper killed after every single block.
+Five accounts through a fall, under both policies, the keeper killed after every single block.
 
-The owner sinks through the tiers and repays; the sinker is liquidated; the spiker is below the
+The owner sinks through the tiers and repays; the ward is cured by the keeper, from the vault, when
+it is urgent; the sinker is liquidated; the spiker is below the
 line for two blocks; the graced one is under a grace period of the pool's own. What each is told,
 waits for and suffers is compared with the whole list that the policy says.
 """
@@ -13,24 +14,28 @@ from collections import Counter
 
 import pytest
 
+from contracts.build import VAULT_BUILDS
+from keeper.chain.abi import checksum
 from keeper.devnet.anvil import AnvilOptions, start_anvil
 from keeper.devnet.assets import BY_SYMBOL
 from keeper.devnet.borrowers import Borrower, enter_market
 from keeper.devnet.market import bring_up
 from keeper.devnet.node import Node, Transaction
+from tests.chain import vault_world as vaults
 from tests.chain.conftest import INTERVAL, START
-from tests.chain.worlds import Keeper, liquidation_logs
+from tests.chain.worlds import Keeper, hot_receipts, liquidation_logs
 
 FIRST_HEALTH = 140
 USD_VALUE = 30_000
 GRACE_SECONDS = 3_600
 WHO = {
     "owner": ("WETH", "USDC"),
+    "ward": ("WETH", "USDC"),
     "sinker": ("LINK", "USDC"),
     "graced": ("LINK", "USDT"),
     "spiker": ("WBTC", "USDC"),
 }
-ADDRESSES = {name: "0x" + f"{at:02x}" * 20 for at, name in enumerate(WHO, 0xA1)}
+ADDRESSES = {name: checksum("0x" + f"{at:02x}" * 20) for at, name in enumerate(WHO, 0xA1)}
 NAMES = {address.lower(): name for name, address in ADDRESSES.items()}
 
 # Health in hundredths by collateral, block by block; nothing changes in the others.
@@ -45,18 +50,22 @@ PAUSED_BEFORE, REPAID_IN, GRACE_OVER_BEFORE = 8, 13, 14
 
 COMPETITIVE = [
     (2, "called", "owner", "watch"),
+    (2, "called", "ward", "watch"),
     (2, "called", "sinker", "watch"),
     (2, "called", "graced", "watch"),
     (2, "called", "spiker", "watch"),
     (5, "called", "owner", "call"),
+    (5, "called", "ward", "call"),
     (5, "called", "sinker", "call"),
     (5, "called", "graced", "call"),
     (8, "called", "owner", "urgent"),
+    (8, "called", "ward", "urgent"),
     (8, "called", "sinker", "liquidatable"),
     (8, "called", "graced", "liquidatable"),
     (8, "called", "spiker", "liquidatable"),
     (9, "liquidated", "sinker", "liquidatable"),
     (9, "liquidated", "spiker", "liquidatable"),
+    (10, "cured", "ward", "urgent"),
     (13, "cured", "owner", "urgent"),
     (14, "escalated", "graced", "liquidatable"),
     (15, "liquidated", "graced", "liquidatable"),
@@ -67,15 +76,19 @@ COMPETITIVE_DONE = [(9, "sinker"), (9, "spiker"), (15, "graced")]
 # Three blocks confirm whatever it is; then two blocks of grace for those past the line.
 GUARDIAN = [
     (4, "called", "owner", "watch"),
+    (4, "called", "ward", "watch"),
     (4, "called", "sinker", "watch"),
     (4, "called", "graced", "watch"),
     (4, "called", "spiker", "watch"),
     (7, "called", "owner", "call"),
+    (7, "called", "ward", "call"),
     (7, "called", "sinker", "call"),
     (7, "called", "graced", "call"),
     (10, "called", "owner", "urgent"),
+    (10, "called", "ward", "urgent"),
     (10, "called", "sinker", "liquidatable"),
     (10, "called", "graced", "liquidatable"),
+    (12, "cured", "ward", "urgent"),
     (13, "liquidated", "sinker", "liquidatable"),
     (13, "cured", "owner", "urgent"),
     (14, "escalated", "graced", "liquidatable"),
@@ -89,6 +102,15 @@ GUARDIAN_WAITS = [
 ]
 GUARDIAN_DONE = [(13, "sinker"), (15, "graced")]
 
+WARD = """
+[cure]
+vault = "{}"
+
+[[cure.account]]
+account = "{}"
+tier = "urgent"
+target = "1.30"
+"""
 AT_ONCE = "[policy.tiers]\nclosing_after_blocks = 1\n"
 POLICIES = {
     "competitive": (AT_ONCE, COMPETITIVE, COMPETITIVE_WAITS, COMPETITIVE_DONE),
@@ -104,25 +126,36 @@ POLICIES = {
 
 @pytest.fixture(scope="module")
 def market():
-    """A market in which nobody owes anything but the four."""
+    """A market in which nobody owes anything but the five, and a vault for one of them."""
     with start_anvil(AnvilOptions(timestamp=START)) as anvil:
         node = Node(anvil.port)
         node.rpc("anvil_setBlockTimestampInterval", [INTERVAL])
         try:
             devnet = bring_up(node, borrowers=0)
             enter_market(node, devnet.aave, devnet.tokens, [borrower(name) for name in WHO])
-            yield devnet
+            yield devnet, _vault(devnet)
         finally:
             node.close()
 
 
 @pytest.fixture
-def devnet(market):
-    """The market as it was when the four had come in."""
-    snapshot = market.node.rpc("evm_snapshot")
+def laid(market):
+    """The market and the vault as they were when the five had come in."""
+    node = market[0].node
+    snapshot = node.rpc("evm_snapshot")
     yield market
-    market.node.rpc("evm_setAutomine", [True])
-    market.node.rpc("evm_revert", [snapshot])
+    node.rpc("evm_setAutomine", [True])
+    node.rpc("evm_revert", [snapshot])
+
+
+def _vault(devnet):
+    """A funded vault that may cure the ward."""
+    world = vaults.deployed(devnet, VAULT_BUILDS[0].name)
+    for symbol in WHO["ward"]:
+        token = devnet.tokens[symbol].address
+        world.limit(token)
+        world.admit(world.aave_place(), ADDRESSES["ward"], token)
+    return world.vault.address
 
 
 def borrower(name):
@@ -146,12 +179,11 @@ def price(symbol, health):
 class Story:
     """A keeper that is killed after every block, and all that came of it."""
 
-    def __init__(self, folder, devnet, policy):
+    def __init__(self, folder, devnet, settings):
         self.devnet = devnet
         self.keeper = Keeper(folder, devnet)
-        self.keeper.configure(more=policy)
-        self.waits = []
-        self.first = 0
+        self.keeper.configure(more=settings)
+        self.waits, self.heights = [], {}
 
     def block(self, number):
         """Mine a block of the fall and let a keeper see it, then kill it."""
@@ -175,8 +207,7 @@ class Story:
         else:
             node.rpc("evm_mine")
         height = node.block_number()
-        self.first = self.first or height
-        self.heights = {**getattr(self, "heights", {}), height: number}
+        self.heights[height] = number
         with self.keeper.running() as running:
             running.until("block", block=height)
         self.waits += [
@@ -222,16 +253,17 @@ class Story:
         """Who was liquidated on the chain, in which block."""
         return [
             (self.heights[int(log["blockNumber"], 16)], NAMES["0x" + log["topics"][3][-40:]])
-            for log in liquidation_logs(self.devnet, self.first)
+            for log in liquidation_logs(self.devnet, min(self.heights))
         ]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_everyone_gets_what_the_policy_says(devnet, tmp_path, policy):
+def test_everyone_gets_what_the_policy_says(laid, tmp_path, policy):
     """Calls, waits and liquidations: those of the list, each once, whatever is killed when."""
+    devnet, vault = laid
     more, calls, waits, done = POLICIES[policy]
     devnet.node.rpc("evm_setAutomine", [False])
-    story = Story(tmp_path / "keeper", devnet, more)
+    story = Story(tmp_path / "keeper", devnet, more + WARD.format(vault, ADDRESSES["ward"]))
 
     for number in range(1, len(FALL) + 1):
         story.block(number)
@@ -239,6 +271,9 @@ def test_everyone_gets_what_the_policy_says(devnet, tmp_path, policy):
     assert Counter(story.notices()) == Counter(calls)
     assert Counter(story.waits) == Counter(waits)
     assert sorted(story.done()) == sorted(done)
+    receipts = hot_receipts(devnet, min(story.heights))
+    assert [int(one["status"], 16) for one in receipts] == [1, 1, 1]
+    assert [one["to"] for one in receipts].count(vault.lower()) == 1
     keys = [one["key"] for one in story.documents]
     assert len(keys) == len(set(keys))
     advised = [one for one in story.documents if one["kind"] == "called"]

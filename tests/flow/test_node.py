@@ -1,6 +1,7 @@
 """The node over scripted ports: what it does when a block, a market or a send goes wrong."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,9 +15,11 @@ from keeper.domain.errors import (
     KeeperError,
     NotBroadcast,
     OutcomeUnknown,
+    RpcUnavailable,
     SnapshotReorged,
 )
 from keeper.domain.head import Head
+from keeper.domain.restraint import FREE
 from keeper.node import Node
 from keeper.pipeline import Decided
 
@@ -304,3 +307,76 @@ async def test_what_is_in_flight_is_looked_after_while_no_block_comes():
     await node.run(blocks=1)
 
     assert [number for number, _ in submitter.followed] == [1, 1, 1]
+
+
+class ScriptedCalls:
+    """Margin calls that say what the test wants, or fail."""
+
+    def __init__(self, *, fails=None):
+        self.fails, self.said = fails or {}, []
+
+    async def _say(self, name):
+        self.said.append(name)
+        if name in self.fails:
+            raise self.fails[name]
+
+    async def restraint(self, head, snapshots):
+        await self._say("restraint")
+        return FREE
+
+    def basis(self, head):
+        return None
+
+    async def reserved(self, head, losses):
+        await self._say("reserved")
+
+    async def told(self, head, snapshots):
+        await self._say("told")
+
+
+async def test_the_policy_is_asked_before_and_people_are_told_after_what_was_sent():
+    """Nothing that acting does not need stands before it."""
+    calls, order = ScriptedCalls(), []
+
+    async def plans(head, snapshots, in_flight, *, restraint):
+        order.append(list(calls.said))
+        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
+
+    submitter = RecordingSubmitter()
+    node, _ = a_node(ScriptedHeads(1), ScriptedBook({}), submitter, plans, calls=calls)
+    await node.run(blocks=1)
+
+    assert order == [["restraint"]]
+    assert calls.said == ["restraint", "reserved", "told"]
+    assert len(submitter.submitted) == 1
+
+
+@pytest.mark.parametrize("where", ["restraint", "reserved"])
+async def test_a_policy_that_cannot_be_kept_lets_nobody_act(where):
+    """A grace that is not on the disk is none after a crash: nothing is sent, the rest goes on."""
+    calls = ScriptedCalls(fails={where: JournalError("disk full")})
+
+    async def plans(head, snapshots, in_flight, *, restraint):
+        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
+
+    submitter = RecordingSubmitter()
+    node, events = a_node(ScriptedHeads(1, 2), ScriptedBook({}), submitter, plans, calls=calls)
+
+    with pytest.raises(JournalError, match="disk full"):
+        await node.run(blocks=2)
+
+    assert submitter.submitted == []
+    assert [one["block_number"] for one in events if one["event"] == "block"] == [1, 2]
+
+
+@pytest.mark.parametrize("error", [RpcUnavailable("no answer"), JournalError("disk full")])
+async def test_calls_that_are_late_cost_nothing_else(error):
+    """The block is told and recorded; the next one brings the calls."""
+    calls = ScriptedCalls(fails={"told": error})
+    node, events = a_node(ScriptedHeads(1, 2), ScriptedBook({}), calls=calls)
+
+    with contextlib.suppress(JournalError):
+        await node.run(blocks=2)
+
+    assert [one["block_number"] for one in events if one["event"] == "block"] == [1, 2]
+    assert [number for number, _ in node.decisions] == [1, 2]

@@ -252,7 +252,7 @@ async def test_a_rank_comes_before_the_profit():
 
 
 async def test_a_subsidy_pays_for_what_the_bonus_does_not():
-    """A small account costs more gas than it brings: it is cleared for the loss, up to the grant."""
+    """A small account costs more gas than it brings: it is cleared for what was granted."""
     small = ScriptedSnapshot((pair(1, 2),))
     subject = (MARKET, account(1))
 
