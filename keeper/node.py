@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from keeper.abilities import KeepsItself, ReportsParity, ReportsRebuilds
+from keeper.abilities import KeepsItself
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
 from keeper.domain.errors import (
     BreakerOpen,
@@ -22,12 +22,12 @@ from keeper.domain.restraint import FREE
 from keeper.domain.units import Address, MarketKey
 from keeper.execution.failpoints import reached
 from keeper.latest import Latest
+from keeper.observe.book_news import book_news
 from keeper.observe.census import census
 from keeper.observe.events import (
     Event,
     decision_event,
     head_event,
-    parity_event,
     trouble_event,
 )
 from keeper.observe.stages import Stage, Unwatched, Watch
@@ -134,8 +134,8 @@ class Node:
         try:
             self.watch.passed(Stage.READ, head)
             self._tell_markets(head, snapshots)
-            self._tell_parity(head)
-            self._tell_rebuilds(head)
+            for event in book_news(self.book, head):
+                self.emit(event)
             self._read = (head, snapshots)
             reached("K0")
             sent_before = bool(self.submitter.in_flight())
@@ -309,18 +309,6 @@ class Node:
         accounts = sum(sum(one.values()) for one in found)
         unhealthy = sum(one.get(Tier.LIQUIDATABLE, 0) for one in found)
         self.emit(head_event(head, markets=len(snapshots), accounts=accounts, unhealthy=unhealthy))
-
-    def _tell_parity(self, head: Head) -> None:
-        """Emit which accounts began to differ from the contracts, or agree again."""
-        if isinstance(self.book, ReportsParity):
-            for news in self.book.parity_news():
-                self.emit(parity_event(news, head))
-
-    def _tell_rebuilds(self, head: Head) -> None:
-        """Emit which markets had to be read anew."""
-        if isinstance(self.book, ReportsRebuilds):
-            for market, reason in self.book.rebuild_news():
-                self.emit(trouble_event("rebuilt", market, reason, head))
 
     def _tell_markets(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         told: dict[tuple[str, str], object] = {
