@@ -315,6 +315,7 @@ def test_the_document_names_every_metric_and_no_other():
         "keeper_rpc_requests_total": "{method}",
         "keeper_rpc_disagreements_total": "{what}",
         "keeper_journal_errors_total": "",
+        "keeper_book_errors_total": "",
     }
 
     assert told == there | read
