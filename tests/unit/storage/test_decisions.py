@@ -11,6 +11,7 @@ from keeper.storage.database import opened
 from keeper.storage.decisions import DecisionJournal, is_news, profit_band
 from keeper.storage.documents import plan_document, plan_from
 from keeper.storage.paper import PaperLedger
+from keeper.storage.record import Scope, verified
 from tests.support.scripted_submission import MARKET, account, head, plan
 
 DUST = Skip(market=MARKET, account=account(1), reason=SkipReason.DUST, net_profit=-5)
@@ -69,6 +70,21 @@ async def test_a_thousand_blocks_of_dust_are_as_many_rows_as_accounts(tmp_path, 
     assert [count for _, count in counted] == [1] * len(worth)
     (size,) = rows(tmp_path, "SELECT max(length(body || hash)) FROM entries WHERE kind = 'digest'")
     assert size[0] < 400
+
+
+async def test_what_is_older_than_the_settings_keep_goes_once_a_day(tmp_path, database):
+    """A keeper that is never stopped does not fill the disk; the rest is still verifiable."""
+    log = DecisionJournal(database, keep_days=2)
+    for day in range(6):
+        for number in range(2):
+            await log.record(head(2 * day + number, timestamp=86_400 * day + number), [DUST], {})
+
+    kinds = rows(tmp_path, "SELECT kind, count(*) FROM entries GROUP BY kind")
+    (oldest,) = rows(tmp_path, "SELECT min(block_time) FROM entries")
+    assert oldest[0] >= 86_400 * 3
+    assert dict(kinds)["pruned"] >= 1
+    found = database.write_now(verified, Scope())
+    assert (found.problem, found.after.id > 0) == ("", True)
 
 
 def dust(index, worth, number):
