@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.campaign import ORDERED, Result, Totals, campaign, wanted_of
+from tests.faults.model_run import searched
 from tests.faults.world import SCRIPT
 
 SHORT = 2
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     seed = random.SystemRandom().randrange(2**32) if asked.seed is None else asked.seed
     sys.stdout.write(f"seed {seed}\n")
     sys.stdout.flush()
+    if asked.model:
+        return searched(seed, asked.examples, asked.jobs)
     runs = SHORT if asked.short else asked.runs
     points = asked.points.split(",") if asked.points else ORDERED
     began = time.monotonic()
@@ -45,6 +48,8 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--jobs", type=int, default=2, help="worlds at a time")
     options.add_argument("--minutes", type=float, default=60.0, help="begin nothing after this")
     options.add_argument("--script", help="other faults, as docs/faults.md writes them")
+    options.add_argument("--model", action="store_true", help="the model, not the process")
+    options.add_argument("--examples", type=int, default=10_000, help="of the model")
     options.add_argument("--json", type=Path, help="write the numbers to a file")
     return options
 
