@@ -148,7 +148,7 @@ class Node:
         except ChainError as error:
             self._skipped(head, error)
             return False
-        await self._submitted(result)
+        sent_now = await self._submitted(result)
         self._tell_decisions(result.decisions, head)
         await self._called(head, snapshots)
         self._tell_block(head, snapshots)
@@ -157,7 +157,7 @@ class Node:
         self.watch.done(head, snapshots)
         if isinstance(self.book, KeepsItself):
             self.book.keep()
-        if not sent_before and not result.batches:
+        if not sent_before and not sent_now:
             await self._followed_later(head, snapshots)
         return True
 
@@ -258,10 +258,14 @@ class Node:
         except JournalError as error:
             self._not_kept("calls_put_off", head, error)
 
-    async def _submitted(self, result: Decided) -> None:
-        """Hand the batches over; what could not leave becomes a skip with its reason."""
+    async def _submitted(self, result: Decided) -> bool:
+        """
+        Hand the batches over, and return whether something may have left.
+
+        What could not leave becomes a skip with its reason.
+        """
         if not result.batches:
-            return
+            return False
         try:
             taken = await self.submitter.submit(result.batches, result.head)
             why = self._held() or "gas is too expensive for it now, or too much is in flight"
@@ -271,7 +275,7 @@ class Node:
                 self._unkept = error
         except OutcomeUnknown as error:
             log.warning("send_unclear block=%d reason=%s", result.head.number, error)
-            return
+            return True
         if taken:
             self.watch.passed(Stage.SUBMITTED, result.head)
         left = {(plan.market, plan.account) for batch in taken for plan in batch.plans}
@@ -282,6 +286,7 @@ class Node:
             else one
             for one in result.decisions
         ]
+        return bool(taken)
 
     async def _released(self, subjects: Sequence[Subject], head: Head) -> None:
         """Take back what was set aside for what was not sent."""

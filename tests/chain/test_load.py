@@ -31,7 +31,8 @@ ACCOUNTS = 200
 SEED = 4
 BLOCK_GAS = 30_000_000
 LATENCY = 0.05
-FAILURES = "status:chance=0.01; reset:chance=0.01"
+BY_DEPTH = "no_finalized"
+FAILURES = f"{BY_DEPTH}; status:chance=0.01; reset:chance=0.01"
 WITHIN = 12
 FORK_AT = 5
 FORK_DEPTH = 3
@@ -93,6 +94,7 @@ def test_f38_two_hundred_accounts_are_liquidated_once_each_within_twelve_blocks(
         devnet = bring_up(node, borrowers=0)
         accounts = entered(devnet)
         with proxied(anvil.port) as proxy:
+            proxy.faults = Faults(parsed(BY_DEPTH))
             keeper = Keeper(tmp_path / "keeper", devnet, endpoint=proxy.url)
             keeper.configure(more="confirmations = 6\ndeadline_seconds = 60\n")
             with keeper.running() as running:
@@ -107,7 +109,7 @@ def test_f38_two_hundred_accounts_are_liquidated_once_each_within_twelve_blocks(
                 followed(running, node, WITHIN, FORK_AT)
                 by_then = health(devnet, accounts)
                 failed = Counter(kind for _, kind in proxy.faults.log)
-                proxy.latency, proxy.faults = 0.0, Faults()
+                proxy.latency, proxy.faults = 0.0, Faults(parsed(BY_DEPTH))
                 followed(running, node, 8)
         settled = Audit(devnet, start, 50 * ETHER).violations(
             keeper.folder / "keeper.sqlite", settled=True

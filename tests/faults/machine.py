@@ -135,7 +135,13 @@ class Submission(RuleBasedStateMachine):
         checked_end(self.reading, self.chain)
 
     def _is_idle(self) -> bool:
-        return self.live is not None and not self.live.tracker.book and not self.chain.tip.sick
+        """Whether nothing is left to do: nobody whom it would pay to liquidate, nothing open."""
+        if self.live is None or self.live.tracker.book:
+            return False
+        known = self.serial
+        self.chain.mine()
+        self._act()
+        return self.live is not None and not self.live.tracker.book and self.serial >= known
 
     # What happens.
 
@@ -281,10 +287,11 @@ class Submission(RuleBasedStateMachine):
         wanted = [one for one in sorted(block.sick) if (MARKET, account(one)) not in flying]
         batches = [self._batch(wanted[at : at + 2], head) for at in range(0, len(wanted), 2)]
         failpoints.reached("K1")
+        sent_now = False
         if batches:
             with contextlib.suppress(NotBroadcast, JournalError):
-                await live.submit(batches, head)
-        if not sent_before and not batches:
+                sent_now = bool(await live.submit(batches, head))
+        if not sent_before and not sent_now:
             with contextlib.suppress(ChainError):
                 await self._looked_after(live, head, block.sick)
 

@@ -178,6 +178,20 @@ async def test_a_plan_that_never_left_is_told_as_a_skip():
     assert [(one["action"], one["reason"]) for one in told] == [("skip", "not_sent")]
 
 
+async def test_what_is_refused_block_after_block_does_not_hide_what_was_included():
+    """A plan that no fee fits stays: a reorg of what was sent before must be seen anyway."""
+
+    async def plans(head, snapshots, in_flight):
+        return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
+
+    submitter = RecordingSubmitter(NotBroadcast("no fee fits"))
+    node, _ = a_node(ScriptedHeads(1, 2), ScriptedBook({}), submitter, plans)
+
+    await node.run(blocks=2)
+
+    assert [number for number, _ in submitter.followed] == [1, 2]
+
+
 async def test_a_batch_that_was_not_taken_is_told_as_a_skip():
     """Of two batches one may be too expensive by now; only the other was sent."""
 
