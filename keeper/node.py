@@ -259,11 +259,7 @@ class Node:
             self._not_kept("calls_put_off", head, error)
 
     async def _submitted(self, result: Decided) -> bool:
-        """
-        Hand the batches over, and return whether something may have left.
-
-        What could not leave becomes a skip with its reason.
-        """
+        """Hand the batches over; what could not leave becomes a skip. Whether anything may have."""
         if not result.batches:
             return False
         try:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -16,13 +17,14 @@ from keeper.app import Emit, Mode, RunOptions
 from keeper.app import run as run_node
 from keeper.cli.here import wallet_key
 from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetOption
-from keeper.cli.output import print_line, print_note
+from keeper.cli.output import print_note
 from keeper.cli.progress import telling
 from keeper.cli.words import event_line
 from keeper.config import load, overrides
 from keeper.domain.errors import ConfigError
 from keeper.observe.events import Event
 from keeper.observe.logging import configure
+from keeper.observe.sink import Sink
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 OVERDUE_EXIT: Final = 3
@@ -59,10 +61,14 @@ def command(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of this process would hold the key
     key = wallet_key(settings.wallet) if mode is Mode.LIVE else None
     options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
-    emit: Emit = _emit_json if as_json else _emit_text
-    with telling() as tell:
-        work = run_node(settings, options, emit, key=key, progress=tell)
-        asyncio.run(_until_stopped(work, settings.run.stop_seconds))
+    sink = Sink(sys.stdout)
+    emit: Emit = partial(_emit_json if as_json else _emit_text, sink)
+    try:
+        with telling() as tell:
+            work = run_node(settings, options, emit, key=key, progress=tell)
+            asyncio.run(_until_stopped(work, settings.run.stop_seconds))
+    finally:
+        sink.close()
 
 
 async def _until_stopped(work: Coroutine[object, object, None], seconds: int) -> None:
@@ -93,13 +99,11 @@ async def _until_stopped(work: Coroutine[object, object, None], seconds: int) ->
             loop.remove_signal_handler(number)
 
 
-def _emit_json(event: Event) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
+def _emit_json(sink: Sink, event: Event) -> None:
+    sink.write(json.dumps(event) + "\n")
 
 
-def _emit_text(event: Event) -> None:
+def _emit_text(sink: Sink, event: Event) -> None:
     line = event_line(event)
     if line:
-        print_line(line)
-        sys.stdout.flush()
+        sink.write(line + "\n")

@@ -181,7 +181,7 @@ async def test_a_plan_that_never_left_is_told_as_a_skip():
 async def test_what_is_refused_block_after_block_does_not_hide_what_was_included():
     """A plan that no fee fits stays: a reorg of what was sent before must be seen anyway."""
 
-    async def plans(head, snapshots, in_flight):
+    async def plans(head, snapshots, in_flight, *, restraint):
         return Decided(head=head, decisions=[Liquidate(plan=a_plan())], batches=[a_batch()])
 
     submitter = RecordingSubmitter(NotBroadcast("no fee fits"))
