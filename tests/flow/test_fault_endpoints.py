@@ -143,17 +143,20 @@ async def test_f09_a_reconnect_is_identified_before_anything_is_read_over_it():
 
 async def test_one_behind_the_others_is_not_read_from_and_comes_back():
     """Head age and lag are each endpoint's own."""
-    async with nodes(ScriptedNode(height=20), ScriptedNode(height=20)) as (first, second):
-        async with over(first.http, second.http) as reader, followed(reader) as seen:
-            first.height = 10
-            await second.mine(25)
-            await until(lambda: states(reader) == [State.BEHIND, State.ALIVE])
-            assert reader.rpc.pool.standings[0].lag == 15
-            assert (await reader.head()).number == 25
-            first.height = 25
-            await until(lambda: states(reader) == [State.ALIVE, State.ALIVE])
+    async with (
+        nodes(ScriptedNode(height=20), ScriptedNode(height=20)) as (first, second),
+        over(first.http, second.http) as reader,
+        followed(reader) as seen,
+    ):
+        first.height = 10
+        await second.mine(25)
+        await until(lambda: states(reader) == [State.BEHIND, State.ALIVE])
+        await until(lambda: reader.rpc.pool.standings[0].lag == 15)
+        assert (await reader.head()).number == 25
+        first.height = 25
+        await until(lambda: states(reader) == [State.ALIVE, State.ALIVE])
 
-        assert [one.number for one in seen][-1] == 25
+        await until(lambda: seen[-1].number == 25)
 
 
 async def test_reads_go_to_who_has_the_block_and_return_to_the_first():
