@@ -206,7 +206,7 @@ def test_somebody_who_repays_a_share_first_stops_nothing(world, funding, by):
 
 
 @pytest.mark.parametrize("funding", FUNDINGS)
-def test_a_rival_who_took_all_leaves_a_cheap_no(world, funding):
+def test_f32_a_rival_who_took_all_leaves_a_cheap_no(world, funding):
     """There is no debt any more: nothing is accrued, nothing borrowed."""
     market = world.markets["one hop"]
     step = step_of(world, funding, "one hop")

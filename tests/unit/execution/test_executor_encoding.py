@@ -192,7 +192,7 @@ def test_results_that_are_none_are_malformed():
         (selector("Error(string)") + eth_abi.abi.encode(["string"], ["a\n\x1b[31mb"]), "a??[31mb"),
     ],
 )
-def test_reason_of_revert_data(data: bytes, reason: str):
+def test_f30_reason_of_revert_data(data: bytes, reason: str):
     """Strings, panics, custom errors, nonsense and terminal codes each become one line."""
     assert failure_reason(data) == reason
 
@@ -207,7 +207,7 @@ def test_reason_lists_why_each_step_failed():
     assert reason == f"nothing worked: IsPaused(); {NO_REASON}; unknown error 0xdeadbeef"
 
 
-def test_reason_is_bounded():
+def test_f30_reason_is_bounded():
     """A hundred thousand letters fill no log."""
     data = selector("Error(string)") + eth_abi.abi.encode(["string"], ["x" * 60_000])
 
@@ -221,7 +221,7 @@ def test_reason_is_bounded():
     st.lists(st.one_of(st.integers(0, 2**256 - 1), st.integers(0, 200)), max_size=8),
     st.binary(max_size=40),
 )
-def test_reason_survives_anything(signature: str, words: list[int], rest: bytes):
+def test_f30_reason_survives_anything(signature: str, words: list[int], rest: bytes):
     """Revert data is written by others: lengths and offsets may point anywhere."""
     reason = failure_reason(selector(signature) + b"".join(map(_word, words)) + rest)
 

@@ -199,7 +199,7 @@ def test_the_files_are_for_the_owner_only(journal, path):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
 
 
-def test_a_second_process_is_refused_and_told_which_has_it(journal, path):
+def test_f22_a_second_process_is_refused_and_told_which_has_it(journal, path):
     """Two processes with one key overwrite each other's nonces."""
     with pytest.raises(JournalError, match=f"in use by process {os.getpid()}"):
         Journal.open(path, chain_id=1, sender=SENDER)
@@ -253,7 +253,7 @@ def test_a_foreign_journal_is_refused(path, chain_id, sender, says):
 
 
 @pytest.mark.parametrize("empty_file", [True, False])
-def test_a_lost_journal_of_a_used_key_is_refused_unless_asked_for(path, empty_file):
+def test_f24_a_lost_journal_of_a_used_key_is_refused_unless_asked_for(path, empty_file):
     """What it knew may still be in a mempool; SQLite would open an empty file as a new one."""
     if empty_file:
         path.touch(mode=0o600)
@@ -266,7 +266,7 @@ def test_a_lost_journal_of_a_used_key_is_refused_unless_asked_for(path, empty_fi
 
 
 @pytest.mark.parametrize("damage", [b"no database at all" * 100, None])
-def test_a_damaged_journal_is_refused(path, damage):
+def test_f24_a_damaged_journal_is_refused(path, damage):
     """Half a record is worse than none: nothing may be signed on it."""
     Journal.open(path, chain_id=1, sender=SENDER).close()
     raw = bytearray(path.read_bytes())
