@@ -65,9 +65,6 @@ log = logging.getLogger(__name__)
 LOCAL_CHAINS: Final = frozenset({1337, 31337})
 """Chains of a developer's own machine: a key's past there is nobody's money."""
 
-QUIET_BLOCKS: Final = 2
-"""How long the key is watched before the first signature, where the settings do not say."""
-
 Emit = Callable[[Event], None]
 
 
@@ -295,8 +292,7 @@ async def _journal(session: Session, options: RunOptions, signer: LocalSigner | 
 
 
 def _quiet_blocks(settings: Settings) -> int:
-    own = 0 if settings.chain.id in LOCAL_CHAINS else QUIET_BLOCKS
-    return own if settings.run.quiet_blocks is None else settings.run.quiet_blocks
+    return 0 if settings.chain.id in LOCAL_CHAINS else settings.run.quiet_blocks
 
 
 def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> Node:

@@ -202,13 +202,13 @@ class Run(Section):
     The running node.
 
     A signal ends it within ``stop_seconds``. Before its first signature the key is watched for
-    ``quiet_blocks``: two by default, none on a local chain.
+    ``quiet_blocks``, but not on a local chain.
     """
 
     drain_seconds: Whole = Field(default=60, ge=0, le=3_600)
     stall_exit_seconds: Whole = Field(default=900, ge=0, le=86_400)
     stop_seconds: Whole = Field(default=25, ge=1, le=3_600)
-    quiet_blocks: Whole | None = Field(default=None, ge=0, le=1_000)
+    quiet_blocks: Whole = Field(default=2, ge=0, le=1_000)
 
 
 class Log(Section):
