@@ -41,6 +41,10 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
     "stress": CommandSpec(
         target="keeper.cli.stress:command", help="Say what a move of prices would do."
     ),
+    "rehearse": CommandSpec(
+        target="keeper.cli.rehearse:command",
+        help="Run policies through a recorded price path, side by side.",
+    ),
     "audit": CommandSpec(
         target="keeper.cli.audit:app",
         help="Hold the book against the contracts, the record against its hashes.",

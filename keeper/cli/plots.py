@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,12 +68,35 @@ def points(
     _finish(figure, plot, path, title, axes)
 
 
+Line = tuple[Sequence[datetime], Sequence[float]]
+"""Times across, values up."""
+
+
+def stacked(path: Path, title: str, panels: Mapping[str, Mapping[str, Line]]) -> None:
+    """Draw panels over the same time, one above the other; each is named by what goes up."""
+    figure = _figures()(figsize=(9, 3 * len(panels)), layout="constrained")
+    plots = figure.subplots(len(panels), 1, sharex=True)
+    for plot, (name, series) in zip(plots, panels.items(), strict=True):
+        for label, (across, up) in series.items():
+            plot.plot(across, up, label=label)
+        plot.set_ylabel(name)
+        plot.grid(visible=True, axis="y", alpha=0.3)
+        plot.legend()
+    figure.suptitle(title)
+    plots[-1].tick_params(axis="x", rotation=45)
+    _saved(figure, path)
+
+
 def _finish(figure: Any, plot: Any, path: Path, title: str, axes: tuple[str, str]) -> None:  # noqa: ANN401 (matplotlib may be absent)
     plot.set_title(title)
     plot.set_xlabel(axes[0])
     plot.set_ylabel(axes[1])
     plot.ticklabel_format(axis="y", style="plain")
     plot.grid(visible=True, axis="y", alpha=0.3)
+    _saved(figure, path)
+
+
+def _saved(figure: Any, path: Path) -> None:  # noqa: ANN401 (matplotlib may be absent)
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:

@@ -53,13 +53,22 @@ def route(connection: Connection, channels: Mapping[int, Sequence[str]], now: in
         connection.execute(update(notices).where(notices.c.id.in_(ids)).values(routed_at=now))
 
 
-def waiting(connection: Connection, channel: str) -> list[Waiting]:
-    """Return what a channel is to be told of and no message tells yet, oldest first."""
+def waiting(connection: Connection, channel: str, after: int, most: int) -> list[Waiting]:
+    """
+    Return what a channel is to be told of and no message tells yet, oldest first.
+
+    ``after`` is the delivery that the last answer ended with; 0 begins.
+    """
     rows = connection.execute(
         select(deliveries.c.id, notices.c.document, notices.c.enqueued_at)
         .join(notices, notices.c.id == deliveries.c.notice_id)
-        .where(deliveries.c.channel == channel, deliveries.c.message_id.is_(None))
+        .where(
+            deliveries.c.channel == channel,
+            deliveries.c.message_id.is_(None),
+            deliveries.c.id > after,
+        )
         .order_by(deliveries.c.id)
+        .limit(most)
     )
     return [
         Waiting(delivery=row.id, notice=notice_from(row.document), since=row.enqueued_at)

@@ -10,8 +10,8 @@ from keeper.domain.telling import Backlog, Message, Outgoing, Waiting
 from keeper.storage import outbox
 from keeper.storage.database import Database
 
-AT_ONCE: Final = 20_000
-"""Notices that are given their channels in one transaction."""
+AT_ONCE: Final = 250
+"""Notices that are read in one go: a transaction of the submit journal waits no longer."""
 
 
 class OutboxStore:
@@ -26,7 +26,10 @@ class OutboxStore:
 
     async def route(self, choose: Callable[[Notice], Sequence[str]], now: int) -> int:
         """Give every new notice its channels; returns how many notices there were."""
-        return await self._database.write(_routed, choose, now)
+        total = 0
+        while found := await self._database.write(_routed, choose, now):
+            total += found
+        return total
 
     async def next_message(self, channel: str) -> Outgoing | None:
         """Return the channel's oldest message that waits."""
@@ -34,7 +37,13 @@ class OutboxStore:
 
     async def waiting(self, channel: str) -> list[Waiting]:
         """Return what the channel is to be told of and no message tells yet."""
-        return await self._database.write(outbox.waiting, channel)
+        found = list[Waiting]()
+        while True:
+            after = found[-1].delivery if found else 0
+            part = await self._database.write(outbox.waiting, channel, after, AT_ONCE)
+            found += part
+            if len(part) < AT_ONCE:
+                return found
 
     async def compose(self, channel: str, message: Message, told: Sequence[int], now: int) -> None:
         """Keep the message that tells these deliveries."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -85,6 +85,15 @@ ASSETS: Final = (
 CATEGORIES: Final = {1: (9_500, 10_100), 2: (9_300, 10_200), 3: (8_800, 10_300)}
 """eModes (ether, dollars, bitcoin): threshold and bonus."""
 
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """What a made-up market lists, and its eModes (threshold and bonus) by number."""
+
+    assets: tuple[Asset, ...] = ASSETS
+    categories: Mapping[int, tuple[int, int]] = field(default_factory=lambda: CATEGORIES)
+
+
 DOLLARS: Final = 2
 LOYALTY: Final = 100.0
 """Whoever is in an eMode takes its assets so many times as often."""
@@ -117,15 +126,23 @@ class AaveBook:
         return self.snapshot
 
 
-def aave_book(accounts: int, seed: int = 0, *, positions: int | None = None) -> AaveBook:
+def aave_book(
+    accounts: int,
+    seed: int = 0,
+    *,
+    positions: int | None = None,
+    universe: Universe | None = None,
+) -> AaveBook:
     """Return a market of so many borrowers; see ``keeper.synthetic.people`` for who they are."""
-    random, columns, pool = np.random.default_rng(seed), new_columns(stable_debt=False), _pool()
+    listed = universe or Universe()
+    random, columns = np.random.default_rng(seed), new_columns(stable_debt=False)
+    pool = _pool(listed)
     columns.reserve(accounts)
     clock = Clock(pool, NOW)
-    worth = _worth(clock)
+    worth = _worth(clock, listed)
     for start in range(0, accounts, BATCH):
         some = people(random, min(BATCH, accounts - start), positions)
-        columns.put(some.address, _block(random, some, columns, worth))
+        columns.put(some.address, _block(random, some, columns, worth, listed))
     head = block_after(None, 0)
     return AaveBook(
         columns=columns,
@@ -133,10 +150,10 @@ def aave_book(accounts: int, seed: int = 0, *, positions: int | None = None) -> 
     )
 
 
-def _worth(clock: Clock) -> Floats:
+def _worth(clock: Clock, listed: Universe) -> Floats:
     """Return dollars per scaled unit of supply and of debt, by reserve."""
-    indices = [clock.indices(at) for at in range(len(ASSETS))]
-    units = [one.price / 10**one.decimals for one in ASSETS]
+    indices = [clock.indices(at) for at in range(len(listed.assets))]
+    units = [one.price / 10**one.decimals for one in listed.assets]
     return np.array(
         [
             (unit * supply / RAY, unit * debt / RAY)
@@ -145,16 +162,18 @@ def _worth(clock: Clock) -> Floats:
     ).T
 
 
-def _block(random: np.random.Generator, some: People, columns: Columns, worth: Floats) -> Block:
+def _block(
+    random: np.random.Generator, some: People, columns: Columns, worth: Floats, listed: Universe
+) -> Block:
     """Return the accounts such that each has the health factor it was made with, to a few units."""
-    category = np.where(some.looping, random.integers(1, len(CATEGORIES) + 1, len(some)), 0)
-    backing = chosen(random, some.collaterals, _tastes()[category])
-    owed = chosen(random, some.debts, _debts()[category])
+    category = np.where(some.looping, random.integers(1, len(listed.categories) + 1, len(some)), 0)
+    backing = chosen(random, some.collaterals, _tastes(listed)[category])
+    owed = chosen(random, some.debts, _debts(listed)[category])
     backer, ower = (np.repeat(np.arange(len(some)), one) for one in (some.collaterals, some.debts))
     value = split_up(random, some.collaterals, some.debt * some.health)
-    supply = value / _thresholds()[category[backer], backing] / worth[0][backing]
+    supply = value / _thresholds(listed)[category[backer], backing] / worth[0][backing]
     debt = split_up(random, some.debts, some.debt) / worth[1][owed]
-    codes = _codes(columns)
+    codes = _codes(columns, listed)
     code = np.concatenate([codes[0, category[backer], backing], codes[1, category[ower], owed]])
     order = np.argsort(np.concatenate([backer, ower]), kind="stable")
     return Block(
@@ -165,47 +184,48 @@ def _block(random: np.random.Generator, some: People, columns: Columns, worth: F
     )
 
 
-def _tastes() -> Floats:
+def _tastes(listed: Universe) -> Floats:
     """Return how often each asset is taken as collateral, by eMode and asset."""
-    return np.stack([popularity(len(ASSETS)) * _loyal(each) for each in (0, *CATEGORIES)])
+    usual = popularity(len(listed.assets))
+    return np.stack([usual * _loyal(each, listed) for each in (0, *listed.categories)])
 
 
-def _debts() -> Floats:
+def _debts(listed: Universe) -> Floats:
     """Return how often each asset is borrowed, by eMode and asset."""
-    dollars = np.array([one.category == DOLLARS for one in ASSETS])
-    usual = popularity(len(ASSETS))
+    dollars = np.array([one.category == DOLLARS for one in listed.assets])
+    usual = popularity(len(listed.assets))
     usual[dollars] *= BORROWED_DOLLARS * usual[~dollars].sum() / usual[dollars].sum()
-    return np.stack([usual * _loyal(each) for each in (0, *CATEGORIES)])
+    return np.stack([usual * _loyal(each, listed) for each in (0, *listed.categories)])
 
 
-def _loyal(category: int) -> Floats:
-    inside = np.array([category == one.category for one in ASSETS])
+def _loyal(category: int, listed: Universe) -> Floats:
+    inside = np.array([category == one.category for one in listed.assets])
     return np.where(inside & bool(category), LOYALTY, 1.0)
 
 
-def _thresholds() -> Floats:
+def _thresholds(listed: Universe) -> Floats:
     """Return liquidation thresholds by eMode and asset, 1.0 for all of a value."""
-    rows = [[one.threshold for one in ASSETS]]
-    for category, (threshold, _) in CATEGORIES.items():
-        rows.append([threshold if a.category == category else a.threshold for a in ASSETS])
+    rows = [[one.threshold for one in listed.assets]]
+    for category, (threshold, _) in listed.categories.items():
+        rows.append([threshold if a.category == category else a.threshold for a in listed.assets])
     return np.array(rows) / BPS
 
 
-def _codes(columns: Columns) -> Counts:
+def _codes(columns: Columns, listed: Universe) -> Counts:
     """Return the codes of collateral and of debt, by eMode and asset."""
     return np.array(
         [
             [
-                [columns.codes.code((each, at, role), side) for at in range(len(ASSETS))]
-                for each in (0, *CATEGORIES)
+                [columns.codes.code((each, at, role), side) for at in range(len(listed.assets))]
+                for each in (0, *listed.categories)
             ]
             for role, side in ((Role.COLLATERAL, Side.BACKS), (Role.DEBT, Side.OWED))
         ]
     )
 
 
-def _pool() -> PoolState:
-    reserves = {at: _reserve(at, one) for at, one in enumerate(ASSETS)}
+def _pool(listed: Universe) -> PoolState:
+    reserves = {at: _reserve(at, one) for at, one in enumerate(listed.assets)}
     rules, supported = rules_of(REVISION)
     structure = Structure(
         key=MarketKey("aave_v3:synthetic"),
@@ -220,22 +240,22 @@ def _pool() -> PoolState:
         supported=supported,
         base_unit=BaseCurrency(USD),
         reserves=tuple(one.reserve for one in reserves.values()),
-        categories=tuple(CATEGORIES),
+        categories=tuple(listed.categories),
         category_sources={},
         flash_flag=True,
     )
     return PoolState(
         structure=structure,
         reserves=reserves,
-        categories={each: _category(each) for each in CATEGORIES},
+        categories={each: _category(each, listed) for each in listed.categories},
         liquidations_allowed=True,
         flash_premium=Bps(5),
     )
 
 
-def _category(identity: int) -> Category:
-    threshold, bonus = CATEGORIES[identity]
-    inside = sum(1 << at for at, one in enumerate(ASSETS) if one.category == identity)
+def _category(identity: int, listed: Universe) -> Category:
+    threshold, bonus = listed.categories[identity]
+    inside = sum(1 << at for at, one in enumerate(listed.assets) if one.category == identity)
     return Category(
         identity=identity,
         ltv=Bps(threshold - 200),

@@ -56,7 +56,7 @@ def told(file, *notices):
     file.write_now(outbox.enqueue, notices, int(time.time()))
 
 
-async def settled(file, *, within=40.0):
+async def settled(file, *, within=200.0):
     """Wait until nothing waits in the outbox."""
     async with asyncio.timeout(within):
         while True:
@@ -66,7 +66,7 @@ async def settled(file, *, within=40.0):
             await asyncio.sleep(0.05)
 
 
-async def until(condition, *, within=40.0):
+async def until(condition, *, within=200.0):
     """Wait for what another task brings about."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - a server of its own sets no event of ours

@@ -30,12 +30,12 @@ def routed(file, *told, channel="ops"):
     file.write_now(outbox.enqueue, told, 100)
     found = file.write_now(outbox.unrouted, 10_000)
     file.write_now(outbox.route, {at: [channel] for at, _ in found}, 101)
-    return file.write_now(outbox.waiting, channel)
+    return file.write_now(outbox.waiting, channel, 0, 99)
 
 
 def composed(file, message=MESSAGE, channel="ops"):
     """Make a message of everything that waits for the channel."""
-    told = [one.delivery for one in file.write_now(outbox.waiting, channel)]
+    told = [one.delivery for one in file.write_now(outbox.waiting, channel, 0, 99)]
     file.write_now(outbox.compose, channel, message, told, 102)
 
 
@@ -72,8 +72,8 @@ def test_what_was_routed_is_not_routed_again(file):
     file.write_now(outbox.route, {first: ["ops", "ops", "mail"], second: []}, 101)
 
     assert file.write_now(outbox.unrouted, 10) == []
-    assert [one.notice for one in file.write_now(outbox.waiting, "ops")] == [notice()]
-    assert [one.notice for one in file.write_now(outbox.waiting, "mail")] == [notice()]
+    assert [one.notice for one in file.write_now(outbox.waiting, "ops", 0, 99)] == [notice()]
+    assert [one.notice for one in file.write_now(outbox.waiting, "mail", 0, 99)] == [notice()]
 
 
 def test_a_message_waits_until_it_is_due_and_keeps_its_words(file):
@@ -84,7 +84,7 @@ def test_a_message_waits_until_it_is_due_and_keeps_its_words(file):
     file.write_now(outbox.failed, first.id, "429", 130)
 
     assert first.message == MESSAGE
-    assert file.write_now(outbox.waiting, "ops") == []
+    assert file.write_now(outbox.waiting, "ops", 0, 99) == []
     assert first.due_at == 102
     assert file.write_now(outbox.next_message, "ops") == replace(
         first, attempts=1, last_error="429", due_at=130

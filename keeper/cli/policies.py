@@ -1,0 +1,38 @@
+"""A policy by what a person calls it: a name, a name with changes, or a settings file."""
+
+from pathlib import Path
+from typing import Any
+
+from keeper.config import Policy, load, validated
+from keeper.config.margin import Calls, Oracle
+from keeper.config.types import EnvText
+from keeper.domain.errors import ConfigError
+from keeper.margin.settings import MarginSettings
+
+ANY_CHAIN = 1
+
+
+def policy_of(text: str) -> MarginSettings:
+    """
+    Return what margin calls and restraint go by under a policy.
+
+    ``guardian+guard.blocks=5+grace.liquidatable_seconds=600`` changes settings of ``[policy]``.
+
+    Raises:
+        ConfigError: there is no such policy, setting or file.
+    """
+    if text.endswith(".toml"):
+        return load(Path(text)).settings.margin(both_clocks=False)
+    name, *changes = text.split("+")
+    tree: dict[str, Any] = {"name": EnvText(name)}
+    for one in changes:
+        key, separator, value = one.partition("=")
+        if not separator:
+            raise ConfigError(f"{one!r} is not KEY=VALUE", hint="guardian+guard.blocks=5")
+        *sections, last = key.split(".")
+        here = tree
+        for section in sections:
+            here = here.setdefault(section, {})
+        here[last] = value.split(",") if last == "confirm" else EnvText(value)
+    policy = validated(Policy, tree, where="policy")
+    return policy.margin(ANY_CHAIN, Oracle(), Calls())

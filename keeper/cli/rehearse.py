@@ -1,0 +1,193 @@
+"""``keeper rehearse``: policies on a recorded price path, side by side."""
+
+import concurrent.futures
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from keeper.cli.options import JsonOption
+from keeper.cli.output import print_json, print_line, print_note, print_table
+from keeper.cli.plots import checked_plot, stacked
+from keeper.cli.policies import policy_of
+from keeper.config.sources import read_text
+from keeper.domain.errors import ConfigError
+from keeper.domain.units import USD_E8
+from keeper.rehearse.outcome import Outcome
+from keeper.rehearse.plan import Rehearsed, Settled, rehearsed
+from keeper.rehearse.prices import PricePath, parsed
+
+DEFAULT: Final = ["competitive", "guardian"]
+CENT_E8: Final = USD_E8 // 100
+
+_Number = typer.Option
+PricesOption = Annotated[
+    Path, typer.Option("--prices", metavar="FILE", help="CSV: timestamp_utc,WETH,USDC,...")
+]
+PolicyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--policy",
+        metavar="POLICY",
+        help="competitive, guardian, either with +KEY=VALUE of [policy] (as in"
+        " guardian+guard.blocks=5), or a settings file; repeatable.",
+        show_default="competitive, guardian",
+    ),
+]
+_SETTLED: Final = Settled()
+
+
+def command(
+    prices: PricesOption,
+    policy: PolicyOption = None,
+    *,
+    accounts: Annotated[int, _Number(min=1, max=200_000, help="Accounts.")] = _SETTLED.accounts,
+    seed: Annotated[int, _Number(min=0, help="Of the accounts.")] = _SETTLED.seed,
+    step_minutes: Annotated[
+        int, _Number(min=1, max=1_440, help="Between two looks.")
+    ] = _SETTLED.step_minutes,
+    recovery_hours: Annotated[
+        int, _Number(min=1, max=240, help="Within which recovery makes it unnecessary.")
+    ] = _SETTLED.recovery_hours,
+    wicks: Annotated[int, _Number(min=0, max=10_000, help="False prices.")] = _SETTLED.wicks,
+    wick_off_bps: Annotated[
+        int, _Number(min=1, max=9_999, help="How far off they are.")
+    ] = _SETTLED.wick_off_bps,
+    wick_seed: Annotated[int, _Number(min=0, help="When and of whom.")] = _SETTLED.wick_seed,
+    gas_gwei: Annotated[int, _Number(min=0, max=100_000, help="Price of gas.")] = (
+        _SETTLED.gas_gwei
+    ),
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as PNG or SVG.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run policies through a recorded price path, by the keeper's own rules, side by side."""
+    settled = Settled(
+        accounts=accounts,
+        seed=seed,
+        step_minutes=step_minutes,
+        recovery_hours=recovery_hours,
+        wicks=wicks,
+        wick_off_bps=wick_off_bps,
+        wick_seed=wick_seed,
+        gas_gwei=gas_gwei,
+    )
+    picture = None if plot is None else checked_plot(plot)
+    hint = "give a CSV with a column timestamp_utc"
+    path = parsed(read_text(prices, what="the price file", hint=hint), prices.name)
+    found = _rehearsed(policy or DEFAULT, path, settled)
+    outcomes = [one.outcome for one in found]
+    if picture is not None:
+        _draw(picture, prices.name, path, found)
+    if as_json:
+        print_json(
+            {
+                "settled": dict(settled.told(path)),
+                "policies": [_document(one) for one in outcomes],
+            }
+        )
+        return
+    for name, words in settled.told(path).items():
+        print_line(f"{name}: {words}")
+    print_line("")
+    print_table(["", *(one.policy for one in outcomes)], _rows(outcomes))
+
+
+def _rehearsed(names: Sequence[str], path: PricePath, settled: Settled) -> list[Rehearsed]:
+    """Return what each policy does; they run beside each other where there are processors."""
+    policies = {name: policy_of(name) for name in dict.fromkeys(names)}
+    workers = min(len(policies), os.cpu_count() or 1)
+    for name in policies:
+        print_note(f"rehearsing {name} over {len(path.times)} records")
+    if workers == 1:
+        return [rehearsed(name, one, path, settled) for name, one in policies.items()]
+    spawned = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawned) as pool:
+        runs = [pool.submit(rehearsed, name, one, path, settled) for name, one in policies.items()]
+        try:
+            return [run.result() for run in runs]
+        except concurrent.futures.BrokenExecutor as error:
+            raise ConfigError(
+                "a rehearsal's process ended", hint="is there memory for so many accounts?"
+            ) from error
+
+
+def _rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
+    shown: Mapping[str, list[str]] = {
+        "accounts called": [f"{one.called:,}" for one in outcomes],
+        "notice before liquidation, median": [_span(one.notice_median) for one in outcomes],
+        "notice before liquidation, a tenth had at most": [
+            _span(one.notice_tenth) for one in outcomes
+        ],
+        "liquidations": [f"{one.liquidations:,}" for one in outcomes],
+        "of accounts": [f"{one.liquidated:,}" for one in outcomes],
+        "of these unnecessary": [f"{one.unnecessary:,}" for one in outcomes],
+        "bad debt, USD": [f"{_dollars(one.bad_debt_usd_e8):,}" for one in outcomes],
+        "profit, USD": [f"{_dollars(one.profit_usd_e8):,}" for one in outcomes],
+        "notices": [f"{one.notices:,}" for one in outcomes],
+        "messages to one channel": [f"{one.messages:,}" for one in outcomes],
+    }
+    return [[name, *values] for name, values in shown.items()]
+
+
+def _document(one: Outcome) -> dict[str, object]:
+    document: dict[str, object] = asdict(one)
+    for name in ("bad_debt", "profit"):
+        document[f"{name}_usd"] = str(_dollars(document.pop(f"{name}_usd_e8")))
+    for name in ("notice_median", "notice_tenth"):
+        document[f"{name}_seconds"] = document.pop(name)
+    return document
+
+
+def _dollars(usd_e8: object) -> Decimal:
+    return (Decimal(str(usd_e8)) / USD_E8).quantize(Decimal("0.01"))
+
+
+def _span(seconds: int | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds // 3_600} h {seconds % 3_600 // 60:02} min"
+
+
+def _draw(file: Path, name: str, path: PricePath, found: Sequence[Rehearsed]) -> None:
+    """Draw prices, health and actions over time, one above the other."""
+    first = path.prices[0]
+    days = [datetime.fromtimestamp(one, tz=UTC) for one in path.times]
+    prices = {
+        symbol: (days, [at[symbol] / first[symbol] for at in path.prices])
+        for symbol in ("WETH", "WBTC", "stETH")
+        if symbol in first
+    }
+    health = {
+        f"{one.outcome.policy}, a tenth below": (
+            [datetime.fromtimestamp(when, tz=UTC) for when, _, _ in one.health],
+            [tenth for _, tenth, _ in one.health],
+        )
+        for one in found
+    }
+    actions = {one.outcome.policy: _added_up(one.actions) for one in found}
+    stacked(
+        file,
+        f"Rehearsal on {name}",
+        {
+            "price, first record = 1": prices,
+            "health factor": health,
+            "liquidations so far": actions,
+        },
+    )
+
+
+def _added_up(actions: Sequence[tuple[int, int]]) -> tuple[list[datetime], list[float]]:
+    times, totals, total = list[datetime](), list[float](), 0
+    for when, count in actions:
+        total += count
+        times.append(datetime.fromtimestamp(when, tz=UTC))
+        totals.append(total)
+    return times, totals

@@ -1,0 +1,63 @@
+"""
+Who has to be looked at: floats pass over all accounts, the rules see those for whom it matters.
+
+An account stays as it is while its health is between the thresholds of its standing. Whoever
+may have left them, by the screen's proven bound, and whoever waits for something, is looked at.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from keeper.columns.words import Flags, Floats
+from keeper.domain.units import WAD
+from keeper.margin.settings import SEVERITY, MarginSettings
+from keeper.margin.state import Standing
+from keeper.risk.tiers import Tier
+
+ABOVE: Final = 1 + 1e-6
+"""How much more than its bound an account's health is at most, with much room."""
+EVERYTHING: Final = np.inf
+
+
+class Attention:
+    """By row: between which healths nothing changes, and who is looked at in any case."""
+
+    def __init__(self, settings: MarginSettings, count: int) -> None:
+        self._settings = settings
+        self._enter = {one.tier: one.enter / WAD for one in settings.tiers.bands}
+        self._leave = {one.tier: one.leave / WAD for one in settings.tiers.bands}
+        self._floor = np.full(count, max(self._enter.values()))
+        self._ceiling = np.full(count, EVERYTHING)
+        self._busy = np.zeros(count, dtype=np.bool_)
+
+    @property
+    def waits(self) -> bool:
+        """Whether anybody waits for the next block."""
+        return bool(self._busy.any())
+
+    def wanted(self, least: Floats) -> Flags:
+        """Return who has to be looked at, given what each one's health is at least."""
+        inside = (least >= self._floor * ABOVE) & (least * ABOVE < self._ceiling)
+        return self._busy | ~(inside | np.isinf(least))
+
+    def stands(self, row: int, standing: Standing | None) -> None:
+        """Note what is remembered of an account after it was looked at."""
+        tier = Tier.HEALTHY if standing is None else standing.tier
+        worse = [value for one, value in self._enter.items() if SEVERITY[one] > SEVERITY[tier]]
+        self._floor[row] = max(worse, default=0.0)
+        self._ceiling[row] = self._leave.get(tier, EVERYTHING)
+        self._busy[row] = standing is not None and self._waits(standing)
+
+    def gone(self, rows: Iterable[int]) -> None:
+        """Look at these next time, whatever their health: they were acted upon."""
+        for row in rows:
+            self._busy[row] = True
+
+    def _waits(self, standing: Standing) -> bool:
+        """Whether time alone may change something."""
+        counting = any(
+            one.count < self._settings.guard.blocks for one in standing.breaches.values()
+        )
+        return counting or standing.out is not None

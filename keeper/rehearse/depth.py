@@ -1,0 +1,140 @@
+"""
+How much can be sold: a pool of every asset against dollars, with the same worth on both sides.
+
+Each is a constant product with a fee, and is back at the recorded price whenever a minute has
+passed since it was used: others trade, too. A sale goes through the two pools of its tokens.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from keeper.domain.curve import ExitCurve, Hop, Route, Trade, sold_along
+from keeper.domain.exits import Exits, Pair
+from keeper.domain.head import Basis
+from keeper.domain.plan import Plan
+from keeper.domain.units import PIPS, USD_E8, Address, BaseCurrency, Pips, TokenUnits
+
+FEE: Final = Pips(500)
+RECOVERY_SECONDS: Final = 60
+KIND: Final = "constant_product"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductCurve:
+    """``ExitCurve`` of a constant product; what is paid out rounds down, what goes in up."""
+
+    pool: Address
+    tokens: tuple[Address, Address]
+    reserves: tuple[int, int]
+    fee: Pips = FEE
+
+    def sold(self, token_in: Address, amount_in: TokenUnits) -> Trade | None:
+        """Return the sale of exactly ``amount_in``."""
+        here, there = self._sides(token_in)
+        taken = amount_in * (PIPS - self.fee) // PIPS
+        out = there * taken // (here + taken)
+        return self._traded(token_in, amount_in, out)
+
+    def bought(self, token_out: Address, amount_out: TokenUnits) -> Trade | None:
+        """Return the purchase of exactly ``amount_out``; None if there is not so much."""
+        there, here = self._sides(token_out)
+        if amount_out >= there:
+            return None
+        taken = here * amount_out // (there - amount_out) + 1
+        amount_in = -(-taken * PIPS // (PIPS - self.fee))
+        sold = self.tokens[1] if token_out == self.tokens[0] else self.tokens[0]
+        return self._traded(sold, amount_in, amount_out)
+
+    def _sides(self, token: Address) -> tuple[int, int]:
+        first, second = self.reserves
+        return (first, second) if token == self.tokens[0] else (second, first)
+
+    def _traded(self, token_in: Address, amount_in: int, amount_out: int) -> Trade | None:
+        if amount_in <= 0 or amount_out <= 0:
+            return None
+        first, second = self.reserves
+        after = (
+            (first + amount_in, second - amount_out)
+            if token_in == self.tokens[0]
+            else (first - amount_out, second + amount_in)
+        )
+        return Trade(
+            amount_in=TokenUnits(amount_in),
+            amount_out=TokenUnits(amount_out),
+            after=replace(self, reserves=after),
+            ticks_crossed=0,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """What is sold: its token, its decimals, and how much of it a pool holds, in dollars."""
+
+    token: Address
+    decimals: int
+    depth_usd: int
+    pool: Address
+
+
+@dataclass(slots=True, kw_only=True)
+class VirtualVenue:
+    """``ExitVenue`` over these pools; ``dollar`` is what every other asset is paired with."""
+
+    assets: Mapping[Address, Asset]
+    dollar: Address
+    kind: str = KIND
+    _curves: dict[Address, ExitCurve] = field(default_factory=dict)
+    _used_at: int = 0
+
+    def moved(self, prices: Mapping[Address, BaseCurrency], now: int) -> None:
+        """Bring the pools to a block: as they were left, or back at its prices."""
+        if not self._curves or now - self._used_at >= RECOVERY_SECONDS:
+            self._curves = {
+                one.pool: self._curve(one, prices)
+                for one in self.assets.values()
+                if one.token != self.dollar
+            }
+            self._used_at = now
+
+    def settle(self, plans: Iterable[Plan], now: int) -> None:
+        """Leave the pools as the plans' sales leave them."""
+        for plan in plans:
+            trade = sold_along(plan.route, plan.receive, self._curves)
+            if trade is not None:
+                self._curves.update(trade.after)
+                self._used_at = now
+
+    async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:  # noqa: ARG002 - the port's
+        """Return every pair's one route, over the pools as they are now."""
+        routes = {pair: (route,) for pair in pairs if (route := self._route(pair)) is not None}
+        return Exits(routes=routes, curves=dict(self._curves), lenders={})
+
+    async def wrapped_native(self) -> Address:
+        """Return the asset that stands for the native coin: the first."""
+        return next(iter(self.assets))
+
+    async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
+        """Nobody else quotes these pools."""
+        raise NotImplementedError
+
+    def _route(self, pair: Pair) -> Route | None:
+        sold, bought = pair
+        if sold not in self.assets or bought not in self.assets:
+            return None
+        hops = [] if sold == self.dollar else [self._hop(sold, sold, self.dollar)]
+        hops += [] if bought == self.dollar else [self._hop(bought, self.dollar, bought)]
+        if sold == bought:
+            hops = []
+        return Route(venue=self.kind, factory=self.dollar, hops=tuple(hops))
+
+    def _hop(self, of: Address, sold: Address, bought: Address) -> Hop:
+        return Hop(pool=self.assets[of].pool, token_in=sold, token_out=bought, fee=FEE)
+
+    def _curve(self, asset: Asset, prices: Mapping[Address, BaseCurrency]) -> ProductCurve:
+        dollar = self.assets[self.dollar]
+        held = asset.depth_usd * USD_E8 * int(10**asset.decimals) // prices[asset.token]
+        dollars = asset.depth_usd * USD_E8 * int(10**dollar.decimals) // prices[self.dollar]
+        return ProductCurve(
+            pool=asset.pool, tokens=(asset.token, self.dollar), reserves=(held, dollars)
+        )

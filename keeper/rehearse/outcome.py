@@ -1,0 +1,158 @@
+"""What a policy brought about, side by side with another: calls, liquidations, losses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.notice import NoticeKind
+from keeper.domain.telling import Waiting
+from keeper.domain.units import Address, Timestamp
+from keeper.notify.pace import Pace
+from keeper.protocols.aave_v3.position import Clock
+from keeper.protocols.aave_v3.rules import LIQUIDATION_THRESHOLD
+from keeper.rehearse.prices import PricePath
+from keeper.rehearse.run import Taken, Told
+from keeper.rehearse.world import World
+
+HOUR: Final = 3_600
+LOOK_SECONDS: Final = 900
+"""How often an account is looked at again within its recovery window."""
+CALLED: Final = frozenset({"call", "urgent", "liquidatable"})
+"""The tiers that people are told of unless they ask for more."""
+
+ONE_CHANNEL: Final = Pace(
+    group_seconds=0,
+    digest_above=4,
+    max_per_minute=10,
+    timeout_seconds=15,
+    first_retry_seconds=5,
+    longest_retry_seconds=900,
+    give_up_seconds=24 * HOUR,
+    alarm_after_failures=3,
+)
+"""A channel as the settings have it by default, which never fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """
+    One policy's figures; dollars in 1e-8, times in seconds.
+
+    ``notice_median`` and ``notice_tenth`` are of the time from an account's first call to its
+    first liquidation, by those that were liquidated; one that was never called had none.
+    ``unnecessary`` liquidations are of accounts that would have been healthy again within the
+    recovery window at the recorded prices, had nobody done anything. ``bad_debt`` is what was
+    written off and what the accounts owe at the end beyond their collateral.
+    """
+
+    policy: str
+    called: int
+    notices: int
+    messages: int
+    liquidations: int
+    liquidated: int
+    unnecessary: int
+    notice_median: int | None
+    notice_tenth: int | None
+    bad_debt_usd_e8: int
+    profit_usd_e8: int
+    waits: int
+    blocks: int
+
+
+def outcome(
+    policy: str, told: Told, world: World, path: PricePath, recovery_seconds: int
+) -> Outcome:
+    """Return the figures of a run that has ended."""
+    calls, liquidations = _first_calls(told), _first_liquidations(told.taken)
+    notice = sorted(
+        max(0, when - calls[account]) if account in calls else 0
+        for account, when in liquidations.items()
+    )
+    return Outcome(
+        policy=policy,
+        called=len(calls),
+        notices=sum(_counted(one.kind, one.tier) for _, some in told.notices for one in some),
+        messages=_messages(told),
+        liquidations=len(told.taken),
+        liquidated=len(liquidations),
+        unnecessary=len(unnecessary(told.taken, world, path, recovery_seconds)),
+        notice_median=_part(notice, 1, 2),
+        notice_tenth=_part(notice, 1, 10),
+        bad_debt_usd_e8=sum(one.bad_debt_usd_e8 for one in told.taken) + _left_behind(world),
+        profit_usd_e8=sum(one.profit_usd_e8 for one in told.taken),
+        waits=told.waits,
+        blocks=told.blocks,
+    )
+
+
+def unnecessary(
+    taken: Sequence[Taken], world: World, path: PricePath, recovery_seconds: int
+) -> list[Taken]:
+    """Return the liquidations of accounts that would have recovered by themselves."""
+    clocks = dict[int, Clock]()
+    return [one for one in taken if _recovers(one, world, path, recovery_seconds, clocks)]
+
+
+def _recovers(
+    one: Taken, world: World, path: PricePath, recovery_seconds: int, clocks: dict[int, Clock]
+) -> bool:
+    """Whether the account as it was is healthy at the recorded prices before the window ends."""
+    start = one.moment.timestamp
+    first = start - start % LOOK_SECONDS
+    for when in (start, *range(first + LOOK_SECONDS, start + recovery_seconds + 1, LOOK_SECONDS)):
+        if when > path.times[-1]:
+            return False
+        clock = clocks.get(when)
+        if clock is None:
+            clock = clocks[when] = world.clock(path.at(when), Timestamp(when))
+        if clock.position(one.before).data.health_factor >= LIQUIDATION_THRESHOLD:
+            return True
+    return False
+
+
+def _first_calls(told: Told) -> Mapping[Address, int]:
+    found = dict[Address, int]()
+    for moment, notices in told.notices:
+        for one in notices:
+            if one.kind is NoticeKind.CALLED and one.tier in CALLED and one.account is not None:
+                found.setdefault(one.account, moment.timestamp)
+    return found
+
+
+def _first_liquidations(taken: Sequence[Taken]) -> Mapping[Address, int]:
+    found = dict[Address, int]()
+    for one in taken:
+        found.setdefault(one.account, one.moment.timestamp)
+    return found
+
+
+def _counted(kind: NoticeKind, tier: str) -> bool:
+    return tier in CALLED and kind is not NoticeKind.ALARM
+
+
+def _messages(told: Told) -> int:
+    """Return how many messages one channel would have got, grouped as the dispatcher does."""
+    total = 0
+    for moment, notices in told.notices:
+        waiting = [
+            Waiting(delivery=at, notice=one, since=moment.timestamp)
+            for at, one in enumerate(notices)
+            if _counted(one.kind, one.tier)
+        ]
+        total += len(ONE_CHANNEL.groups(waiting, ONE_CHANNEL.max_per_minute))
+    return total
+
+
+def _left_behind(world: World) -> int:
+    """Return what the accounts owe at the end beyond what backs it."""
+    return sum(
+        max(0, one.debt_base - one.collateral_base) for one in world.book.snapshot.accounts()
+    )
+
+
+def _part(ordered: Sequence[int], numerator: int, denominator: int) -> int | None:
+    """Return what so many of the values are at most; None of nothing."""
+    if not ordered:
+        return None
+    return ordered[min(len(ordered) - 1, len(ordered) * numerator // denominator)]

@@ -1,0 +1,124 @@
+"""What is settled before a rehearsal, and printed with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.errors import ConfigError
+from keeper.margin.settings import MarginSettings
+from keeper.rehearse.depth import FEE, RECOVERY_SECONDS
+from keeper.rehearse.outcome import HOUR, Outcome, outcome
+from keeper.rehearse.prices import (
+    BLOCK_SECONDS,
+    WICK_BLOCKS,
+    Moment,
+    PricePath,
+    Wick,
+    moments,
+    wicks,
+)
+from keeper.rehearse.run import ASK_AGAIN_SECONDS, Run, Told, gas_price, prepared, ran
+from keeper.rehearse.stage import planner_of
+from keeper.rehearse.world import DOLLAR, NATIVE, TERMS, made
+from keeper.strategy.policy import Policy
+
+LEAST_ASSETS: Final = 5
+"""So many different ones back the largest made-up accounts."""
+WICKED: Final = ("WETH", "WBTC", "LINK", "UNI")
+"""Assets whose prices may have a false one: those that are not held at something else's price."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Everything that a rehearsal's figures depend on, besides path and policies."""
+
+    accounts: int = 10_000
+    seed: int = 1
+    step_minutes: int = 60
+    recovery_hours: int = 6
+    wicks: int = 12
+    wick_off_bps: int = 500
+    wick_seed: int = 1
+    gas_gwei: int = 30
+
+    def told(self, path: PricePath) -> Mapping[str, str]:
+        """Return it in words, for the figures' reader."""
+        depth = ", ".join(
+            f"{symbol} {TERMS[symbol].depth_usd // 1_000_000} M"
+            for symbol in TERMS
+            if symbol in path.symbols and symbol != DOLLAR
+        )
+        used = [symbol for symbol in TERMS if symbol in path.symbols]
+        return {
+            "book": f"{self.accounts:,} made-up Aave v3.6 accounts over {', '.join(used)},"
+            f" seed {self.seed}, at the first record's prices",
+            "prices": f"straight lines between the records, looked at every {self.step_minutes}"
+            f" minutes in three consecutive blocks of {BLOCK_SECONDS} s",
+            "wicks": f"{self.wicks} of {self.wick_off_bps / 100:g} % for {WICK_BLOCKS} blocks,"
+            f" seed {self.wick_seed}",
+            "unnecessary": f"healthy again within {self.recovery_hours} h at the recorded prices,"
+            " had nobody done anything",
+            "exit depth": f"constant-product pools against {DOLLAR}, fee {FEE / 10_000:g} %,"
+            f" dollars on each side: {depth}; back at the price {RECOVERY_SECONDS} s after a sale",
+            "gas": f"{self.gas_gwei} gwei, paid in {NATIVE}",
+            "left out": "reminders, cures, competitors; who is not worth his gas is asked about"
+            f" again after {ASK_AGAIN_SECONDS // HOUR} h",
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """One policy's figures, and what a picture is drawn from."""
+
+    outcome: Outcome
+    health: Sequence[tuple[int, float, float]]
+    actions: Sequence[tuple[int, int]]
+
+
+def all_moments(path: PricePath, settled: Settled) -> tuple[Sequence[Moment], Sequence[Wick]]:
+    """Return the blocks of a rehearsal and the false prices in them; the same for every policy."""
+    symbols = [one for one in WICKED if one in path.symbols]
+    false = wicks(path, symbols, settled.wicks, settled.wick_off_bps, settled.wick_seed)
+    step = settled.step_minutes * 60
+    times = range(path.times[0], path.times[-1] + 1, step)
+    return list(moments(path, times, false)), false
+
+
+def rehearsed(name: str, policy: MarginSettings, path: PricePath, settled: Settled) -> Rehearsed:
+    """
+    Return what a policy does on a path.
+
+    Raises:
+        ConfigError: the path lacks the native coin or the dollar, or is too short.
+    """
+    for symbol in (NATIVE, DOLLAR):
+        if symbol not in path.symbols:
+            raise ConfigError(f"the price path has no {symbol}", hint=f"add a column {symbol}")
+    known = [one for one in TERMS if one in path.symbols]
+    if len(known) < LEAST_ASSETS:
+        raise ConfigError(
+            f"the price path has {len(known)} assets that are known here; it takes {LEAST_ASSETS}",
+            hint=f"known: {', '.join(TERMS)}",
+        )
+    blocks, _ = all_moments(path, settled)
+    world = made(settled.accounts, settled.seed, blocks[0])
+    run = Run(
+        settings=prepared(policy),
+        world=world,
+        planner=planner_of(world, gas_price(settled.gas_gwei), Policy()),
+    )
+    told = ran(run, blocks)
+    return Rehearsed(
+        outcome=outcome(name, told, world, path, settled.recovery_hours * HOUR),
+        health=told.health,
+        actions=_actions(told),
+    )
+
+
+def _actions(told: Told) -> Sequence[tuple[int, int]]:
+    """Return when somebody was liquidated and how many at once."""
+    found = dict[int, int]()
+    for one in told.taken:
+        when = one.moment.timestamp
+        found[when] = found.get(when, 0) + 1
+    return sorted(found.items())

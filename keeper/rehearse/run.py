@@ -1,0 +1,324 @@
+"""
+One policy through a price path: the real rules and the real planner, block by virtual block.
+
+An account that is past the line and not worth its gas is asked about again every
+``ASK_AGAIN_SECONDS``. Nobody acknowledges, cures or competes; reminders are left out.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from keeper.domain.account import AccountHealth
+from keeper.domain.decision import Decision, Skip, SkipReason
+from keeper.domain.exposure import Exposure
+from keeper.domain.head import Head
+from keeper.domain.notice import Notice
+from keeper.domain.oracle import Reading
+from keeper.domain.parity import Subject
+from keeper.domain.restraint import FREE, Restraint
+from keeper.domain.units import GWEI, WAD, Address, MarketKey, Timestamp, Wei
+from keeper.margin.episodes import Advanced, advanced, wanting
+from keeper.margin.facts import BlockFacts, MarketFacts
+from keeper.margin.restraint import restrained
+from keeper.margin.settings import MarginSettings, OracleRules, Response, Telling
+from keeper.margin.state import MarginState, Reservation
+from keeper.pipeline import Decided, Planner, decided
+from keeper.protocols.aave_v3.exposure import exposure_of
+from keeper.protocols.aave_v3.model import Account
+from keeper.protocols.aave_v3.position import Clock, Position
+from keeper.protocols.aave_v3.rules import LIQUIDATION_THRESHOLD
+from keeper.protocols.aave_v3.snapshot import AaveSnapshot
+from keeper.rehearse.attention import Attention
+from keeper.rehearse.prices import Moment
+from keeper.rehearse.world import NATIVE, Narrowed, World
+
+ASK_AGAIN_SECONDS: Final = 21_600
+SAMPLE_SECONDS: Final = 3_600
+
+_WAITS: Final = frozenset(
+    {
+        SkipReason.POLICY_GRACE,
+        SkipReason.SPIKE_UNCONFIRMED,
+        SkipReason.ORACLE_SUSPECT,
+        SkipReason.NOT_SENT,
+    }
+)
+"""Skips that another block may end; whoever is skipped for another reason does not pay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """One liquidation: when, of whom, what the account was before it; dollars in 1e-8."""
+
+    moment: Moment
+    account: Address
+    before: Account
+    profit_usd_e8: int
+    bad_debt_usd_e8: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Told:
+    """
+    What a run did: notices by block, and liquidations.
+
+    ``health`` is, by time, what a tenth and a half of the indebted accounts' health is below.
+    """
+
+    notices: list[tuple[Moment, tuple[Notice, ...]]] = field(default_factory=list)
+    health: list[tuple[int, float, float]] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
+    waits: int = 0
+    blocks: int = 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Those who were looked at in a block, each valued once."""
+
+    market: MarketKey
+    positions: Mapping[Address, Position]
+
+    @cached_property
+    def healths(self) -> Mapping[Subject, AccountHealth]:
+        """Everybody's health."""
+        return {
+            (self.market, address): AccountHealth(
+                market=self.market,
+                account=address,
+                health_factor=one.data.health_factor,
+                collateral_base=one.data.collateral,
+                debt_base=one.data.debt,
+                liquidatable=one.data.health_factor < LIQUIDATION_THRESHOLD,
+            )
+            for address, one in self.positions.items()
+        }
+
+    @cached_property
+    def past(self) -> Sequence[AccountHealth]:
+        """Those past the line, worst first."""
+        past = [one for one in self.healths.values() if one.liquidatable]
+        return sorted(past, key=lambda one: (one.health_factor, one.account))
+
+    def exposures(self, wanted: Sequence[Subject]) -> Mapping[Subject, Exposure]:
+        """Return the legs of some of them."""
+        known = self.positions
+        return {one: exposure_of(known[one[1]]) for one in wanted if one[1] in known}
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """A policy on its way through the path."""
+
+    settings: MarginSettings
+    world: World
+    planner: Planner
+    told: Told = field(default_factory=Told)
+    _state: MarginState = field(default_factory=MarginState)
+    _head: Head | None = None
+    _attention: Attention = field(init=False)
+    _addresses: list[Address] = field(init=False)
+    _row: dict[Address, int] = field(init=False)
+    _asked: dict[Address, Timestamp] = field(default_factory=dict)
+    _liquidated: set[Subject] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._addresses = list(self.world.accounts)
+        self._attention = Attention(self.settings, len(self._addresses))
+        self._row = {address: row for row, address in enumerate(self._addresses)}
+
+    async def block(self, moment: Moment) -> None:
+        """Do one block, as the node would; one that only repeats, where somebody waits for it."""
+        if moment.again and not self._attention.waits:
+            return
+        snapshot = self.world.at(moment, self._head)
+        self._head = snapshot.head
+        self._sample(snapshot)
+        seen = self._seen(snapshot)
+        facts = _facts(snapshot, seen)
+        if self.settings.waits:
+            self._advance(moment, seen, facts)
+        past = [one for one in seen.past if self._is_due(one, moment)]
+        result = await self._decided(snapshot, seen, facts, past)
+        self._note(result.decisions, moment)
+        taken = self._take(moment, snapshot, result)
+        if not self.settings.waits:
+            self._advance(moment, seen, facts)
+        self._attention.gone(self._row[one] for one in taken)
+
+    def _sample(self, snapshot: AaveSnapshot) -> None:
+        """Keep how healthy the market is, for a picture."""
+        self.told.blocks += 1
+        last = self.told.health[-1][0] if self.told.health else 0
+        if snapshot.head.timestamp - last >= SAMPLE_SECONDS:
+            least = snapshot.screen.least
+            tenth, half = np.quantile(least[np.isfinite(least)], (0.1, 0.5)).tolist()
+            self.told.health.append((snapshot.head.timestamp, tenth, half))
+
+    def _seen(self, snapshot: AaveSnapshot) -> Seen:
+        """Return everybody for whom this block may matter, exact."""
+        least = snapshot.screen.least
+        wanted = self._attention.wanted(least)
+        resting = [self._row[one] for one, since in self._asked.items() if self._rests(since)]
+        past = least < 1.0
+        past[resting] = False
+        clock, found = Clock(snapshot.pool, snapshot.head.timestamp), dict[Address, Position]()
+        for row in np.flatnonzero(wanted | past).tolist():
+            address = self._addresses[row]
+            position = clock.position(self.world.accounts[address])
+            if position.data.debt:
+                found[address] = position
+            else:
+                self._attention.stands(row, None)
+        return Seen(snapshot.market, found)
+
+    def _rests(self, since: Timestamp) -> bool:
+        head = self._head
+        return head is not None and head.timestamp - since < ASK_AGAIN_SECONDS
+
+    def _is_due(self, one: AccountHealth, moment: Moment) -> bool:
+        since = self._asked.get(one.account)
+        return since is None or moment.timestamp - since >= ASK_AGAIN_SECONDS
+
+    def _advance(self, moment: Moment, seen: Seen, facts: BlockFacts) -> None:
+        """Keep and tell what a block changed of those that were looked at; the rest stands."""
+        looked = set(facts.accounts) | self._liquidated
+        part = replace(
+            self._state,
+            standings={one: self._state.standings[one] for one in looked & self._standing()},
+        )
+        facts = replace(facts, exposures=seen.exposures(wanting(self.settings, part, facts)))
+        found = advanced(self.settings, part, facts)
+        if found.questions:
+            facts = replace(facts, liquidated=frozenset(self._liquidated & set(found.questions)))
+            found = advanced(self.settings, part, facts)
+        self._keep(looked, found)
+        self.told.notices.append((moment, found.notices))
+
+    def _standing(self) -> set[Subject]:
+        return set(self._state.standings)
+
+    def _keep(self, looked: set[Subject], found: Advanced) -> None:
+        standings = dict(self._state.standings)
+        for one in looked:
+            standings.pop(one, None)
+        standings.update(found.state.standings)
+        self._state = replace(found.state, standings=standings)
+        for subject in looked:
+            after = found.state.standings.get(subject)
+            self._attention.stands(self._row[subject[1]], after)
+        self._liquidated = {one for one in self._liquidated if one in found.state.standings}
+
+    async def _decided(
+        self,
+        snapshot: AaveSnapshot,
+        seen: Seen,
+        facts: BlockFacts,
+        past: Sequence[AccountHealth],
+    ) -> Decided:
+        if not past:
+            return Decided(head=snapshot.head)
+        restraint = self._restraint(seen, facts, past)
+        self.told.waits += len(restraint.waits)
+        narrowed = Narrowed(
+            head=snapshot.head,
+            pool=snapshot.pool,
+            view=snapshot.view,
+            warnings=(),
+            asked=tuple(past),
+        )
+        return await decided(self.planner, snapshot.head, [narrowed], restraint=restraint)
+
+    def _restraint(self, seen: Seen, facts: BlockFacts, past: Sequence[AccountHealth]) -> Restraint:
+        if not self.settings.waits:
+            return FREE
+        accounts = {(one.market, one.account): one for one in past}
+        facts = replace(facts, accounts=accounts, exposures=seen.exposures(list(accounts)))
+        return restrained(self.settings, self._state, facts)
+
+    def _note(self, decisions: Sequence[Decision], moment: Moment) -> None:
+        """Remember who is not worth his gas; whoever is worth it, or waits, is asked again."""
+        for one in decisions:
+            if isinstance(one, Skip) and one.reason not in _WAITS:
+                self._asked[one.account] = moment.timestamp
+            else:
+                self._asked.pop(one.account, None)
+
+    def _take(self, moment: Moment, snapshot: AaveSnapshot, result: Decided) -> list[Address]:
+        """Do what was decided, and return to whom."""
+        native = moment.prices[NATIVE]
+        reserved = list[Reservation]()
+        plans = [one for batch in result.batches for one in batch.plans]
+        for plan in plans:
+            done = self.world.liquidated(plan, snapshot)
+            subject = (plan.market, plan.account)
+            self._liquidated.add(subject)
+            if subject in result.losses:
+                reserved.append(
+                    Reservation(
+                        market=plan.market,
+                        account=plan.account,
+                        timestamp=moment.timestamp,
+                        usd_e8=result.losses[subject],
+                    )
+                )
+            self.told.taken.append(
+                Taken(
+                    moment=moment,
+                    account=plan.account,
+                    before=done.before,
+                    profit_usd_e8=plan.net_profit * native // WAD,
+                    bad_debt_usd_e8=done.bad_debt_usd_e8,
+                )
+            )
+        if reserved:
+            self._state = replace(self._state, reservations=(*self._state.reservations, *reserved))
+        self.world.venue.settle(plans, moment.timestamp)
+        return [one.account for one in plans]
+
+
+def ran(run: Run, moments: Sequence[Moment]) -> Told:
+    """Return what a policy did on its way through all the moments."""
+
+    async def through() -> None:
+        for moment in moments:
+            await run.block(moment)
+
+    asyncio.run(through())
+    return run.told
+
+
+def prepared(settings: MarginSettings) -> MarginSettings:
+    """Return a policy as it is rehearsed: one clock, no reminders, prices that are not doubted."""
+    return replace(
+        settings,
+        both_clocks=False,
+        telling=Telling(remind_seconds={}, escalate_seconds={}),
+        oracle=OracleRules(responses=dict.fromkeys(OracleRules().responses, Response.EXECUTE)),
+    )
+
+
+def _facts(snapshot: AaveSnapshot, seen: Seen) -> BlockFacts:
+    head, market = snapshot.head, snapshot.market
+    readings = tuple(
+        Reading(token=token, symbol=one.symbol, price=one.price, feed=token)
+        for token, one in snapshot.prices.items()
+    )
+    return BlockFacts(
+        number=head.number,
+        hash=head.hash,
+        timestamp=head.timestamp,
+        wall=head.timestamp,
+        markets={market: MarketFacts(readings=readings, usd_per_base=(1, 1))},
+        accounts=seen.healths,
+    )
+
+
+def gas_price(gwei: int) -> Wei:
+    """Return a gas price."""
+    return Wei(gwei * GWEI)

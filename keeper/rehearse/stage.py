@@ -1,0 +1,102 @@
+"""What deciding needs from outside, made up: an executor that works, gas at one price."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
+from keeper.domain.units import Address, BaseCurrency, Gas, Timestamp, Wei
+from keeper.domain.value import Valuation
+from keeper.pipeline import Planner
+from keeper.ports import MarketSnapshot
+from keeper.rehearse.world import NATIVE, World
+from keeper.strategy.gas import GasModel
+from keeper.strategy.policy import Policy
+from keeper.synthetic.blocks import made_address
+
+DEADLINE_SECONDS: Final = 180
+BLOCK_SECONDS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class WillingExecutor:
+    """``Simulator`` in which every plan brings what it was reckoned to bring."""
+
+    address: Address
+
+    def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
+        """Return the plans as one transaction."""
+        return Batch(
+            plans=tuple(plans),
+            executor=self.address,
+            calldata=b"",
+            gas_limit=gas_limit,
+            deadline=min(one.deadline for one in plans),
+            net_profit=net_profit,
+        )
+
+    async def simulated(
+        self,
+        batches: Sequence[Batch],
+        head: Head,  # noqa: ARG002 - the port's
+    ) -> list[SimulatedBatch]:
+        """Return that everything worked, for the gas that was expected."""
+        return [
+            SimulatedBatch(
+                plans=tuple(SimulatedPlan(profit=one.gross_profit) for one in batch.plans),
+                gas_used=Gas(sum(one.gas for one in batch.plans)),
+            )
+            for batch in batches
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class OnePrice:
+    """``FeeSource`` whose gas always costs the same."""
+
+    price: Wei
+
+    def floor(self, head: Head) -> Wei:  # noqa: ARG002 - the port's
+        """Return the price."""
+        return self.price
+
+    async def gas_price(self, head: Head) -> Wei:  # noqa: ARG002 - the port's
+        """Return the price."""
+        return self.price
+
+
+@dataclass(frozen=True, slots=True)
+class PathValuer:
+    """``Valuer`` whose native coin is the path's own."""
+
+    native: Address
+
+    async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
+        """Return the snapshot's prices, which are in dollars."""
+        prices = snapshot.prices
+        return Valuation(
+            prices=prices,
+            base_unit=snapshot.base_unit,
+            native_price=BaseCurrency(prices[self.native].price),
+            usd_per_base=(1, 1),
+        )
+
+
+def planner_of(world: World, gas_price: Wei, policy: Policy) -> Planner:
+    """Return the real planner over made-up ports."""
+    market = world.book.snapshot.market
+    return Planner(
+        venues=[world.venue],
+        simulators={market: WillingExecutor(made_address("executor", 0))},
+        fees=OnePrice(gas_price),
+        valuer=PathValuer(world.tokens[NATIVE]),
+        policy=policy,
+        gas_model=GasModel(),
+        deadline_seconds=DEADLINE_SECONDS,
+        next_timestamp=_next,
+    )
+
+
+async def _next(head: Head) -> Timestamp:
+    return Timestamp(head.timestamp + BLOCK_SECONDS)
