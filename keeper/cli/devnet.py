@@ -1,6 +1,7 @@
 """``keeper devnet``: a local chain of real contracts."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +10,14 @@ import typer
 
 from keeper.cli.options import JsonOption
 from keeper.cli.output import print_note
+from keeper.config.sources import read_text
 from keeper.devnet import local
 from keeper.devnet.assets import PRICE_DECIMALS
 from keeper.devnet.market import PROTOCOLS
+from keeper.devnet.play import Step, played
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import WAD
+from keeper.rehearse.prices import parsed
 
 app = typer.Typer(
     help="A local chain of real contracts to try things on.",
@@ -79,6 +83,50 @@ def price(
     devnet.set_prices(wanted, leave_pools=leave_pools)
     devnet.node.close()
     _show_status(folder, json_=json_)
+
+
+@app.command()
+def play(
+    *,
+    prices: Annotated[
+        Path, typer.Option("--prices", metavar="FILE", help="CSV: timestamp_utc,WETH,USDC,...")
+    ],
+    step_minutes: Annotated[
+        int, typer.Option(min=1, max=1_440, help="Of the path, between two steps.")
+    ] = 60,
+    pause: Annotated[
+        float, typer.Option(min=0, max=3_600, help="Seconds of this machine's time a step.")
+    ] = 1.0,
+    first_hour: Annotated[int, typer.Option(min=0, help="Where in the path to begin.")] = 0,
+    hours: Annotated[int, typer.Option(min=1, help="How much of it to play.")] = 24 * 365,
+    folder: DirOption = local.DEFAULT_FOLDER,
+    json_: JsonOption = False,
+) -> None:
+    """Play a recorded price path through the real feeds, faster than it was."""
+    hint = "give a CSV with a column timestamp_utc"
+    path = parsed(read_text(prices, what="the price file", hint=hint), prices.name)
+    part = path.part(first_hour * 3_600, hours * 3_600)
+    devnet = local.attach(folder)
+    try:
+        for step in played(devnet, part, step_seconds=step_minutes * 60, pause=pause):
+            _show_step(step, json_=json_)
+    finally:
+        devnet.node.close()
+
+
+def _show_step(step: Step, *, json_: bool) -> None:
+    """Print a step as a line."""
+    when = datetime.fromtimestamp(step.recorded_at, tz=UTC)
+    if json_:
+        document = {"step": step.number, "recorded_at": when.isoformat(), "prices": step.prices}
+        typer.echo(json.dumps(document | {"prices": {k: str(v) for k, v in step.prices.items()}}))
+        return
+    shown = "  ".join(
+        f"{symbol} {Decimal(step.prices[symbol]).scaleb(-PRICE_DECIMALS):,.2f}"
+        for symbol in ("WETH", "WBTC", "wstETH")
+        if symbol in step.prices
+    )
+    typer.echo(f"{step.number + 1:>5} of {step.of}  {when:%Y-%m-%d %H:%M}  {shown}")
 
 
 @app.command()

@@ -38,6 +38,21 @@ class PricePath:
         """The assets, in the file's order."""
         return tuple(self.prices[0])
 
+    def part(self, after: int, lasting: int) -> "PricePath":
+        """
+        Return the records from so many seconds after the first on, for so long.
+
+        Raises:
+            ConfigError: there are fewer than two.
+        """
+        start = self.times[0] + after
+        kept = [at for at, when in enumerate(self.times) if start <= when <= start + lasting]
+        if len(kept) < 2:  # noqa: PLR2004 - a line has two ends
+            raise ConfigError("that part of the path has fewer than two records")
+        return PricePath(
+            tuple(self.times[at] for at in kept), tuple(self.prices[at] for at in kept)
+        )
+
     def at(self, when: int) -> Prices:
         """Return the prices at a time: on the line between two records, rounded down."""
         last = len(self.times) - 1

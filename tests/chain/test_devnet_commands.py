@@ -48,6 +48,33 @@ def test_up_price_status_down(capsys, folder):
     assert command(capsys, folder, "down") == (0, {"ended": []})
 
 
+def test_a_recorded_crash_is_played_through_the_real_feeds(capsys, folder, tmp_path):
+    """Each asset by the path's proportions, the chain's time with it, and borrowers fall."""
+    path = tmp_path / "prices.csv"
+    path.write_text(
+        "timestamp_utc,WETH,USDC,stETH\n"
+        "2022-06-13T00:00:00Z,1500,1,1480\n"
+        "2022-06-13T01:00:00Z,1200,1,1110\n"
+    )
+    _, up = command(capsys, folder, "up", "--borrowers", "16")
+    before = command(capsys, folder, "status")[1]
+    node = Node(int(up["rpc"]["http"].rpartition(":")[2]))
+    began = int(node.rpc("eth_getBlockByNumber", ["latest", False])["timestamp"], 16)
+
+    call = ["devnet", "play", "--prices", str(path), "--step-minutes", "30", "--pause", "0"]
+    assert run([*call, "--dir", str(folder), "--json"]) == 0
+
+    steps = [json.loads(line)["prices"] for line in capsys.readouterr().out.splitlines()]
+    weth = int(before["prices"]["WETH"])
+    assert [int(one["WETH"]) for one in steps] == [weth, weth * 9 // 10, weth * 8 // 10]
+    staked = int(before["prices"]["wstETH"])
+    assert abs(int(steps[-1]["wstETH"]) - staked * 3 // 4) <= 10
+    ended = int(node.rpc("eth_getBlockByNumber", ["latest", False])["timestamp"], 16)
+    node.close()
+    assert ended - began >= 3_600
+    assert len(command(capsys, folder, "status")[1]["unhealthy"]) > len(before["unhealthy"])
+
+
 def test_the_written_settings_are_the_keepers(capsys, folder):
     """The keeper starts from them as they are; the key is nobody else's to read."""
     _, up = command(capsys, folder, "up", "--borrowers", "1")

@@ -1,0 +1,67 @@
+"""
+A recorded price path through the real feeds, step by step and faster than it was.
+
+Each asset moves by the path's proportions from where it stands, so that the devnet's
+borrowers begin as healthy as they are: what fell by a tenth falls by a tenth.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.devnet.assets import BY_SYMBOL, RATIO_ASSET, RATIO_BASE
+from keeper.devnet.market import Devnet
+from keeper.domain.errors import ConfigError
+from keeper.rehearse.prices import PricePath
+
+STAKED: Final = "stETH"
+"""Its price beside ether's moves the ratio asset; never above the ratio that it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step: which of how many, the record's time, and the prices that the feeds now say."""
+
+    number: int
+    of: int
+    recorded_at: int
+    prices: Mapping[str, int]
+
+
+def played(
+    devnet: Devnet,
+    path: PricePath,
+    *,
+    step_seconds: int,
+    pause: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Step]:
+    """
+    Move the feeds along the path, yielding after each step; the chain's time passes with it.
+
+    ``pause`` is how many seconds of this machine's time a step takes at least: a keeper that
+    watches needs some.
+
+    Raises:
+        ConfigError: none of the path's assets is listed on the devnet.
+    """
+    starts = devnet.prices()
+    followed = [one for one in path.symbols if one in BY_SYMBOL and one != RATIO_ASSET]
+    if not followed:
+        raise ConfigError(
+            "none of the path's assets is on the devnet", hint=f"it lists {', '.join(BY_SYMBOL)}"
+        )
+    times = range(path.times[0], path.times[-1] + 1, step_seconds)
+    for number, when in enumerate(times):
+        now, first = path.at(when), path.at(path.times[0])
+        wanted = {one: starts[one] * now[one] // first[one] for one in followed}
+        if STAKED in path.symbols and RATIO_BASE in wanted:
+            staked = starts[RATIO_ASSET] * now[STAKED] // first[STAKED]
+            most = starts[RATIO_ASSET] * wanted[RATIO_BASE] // starts[RATIO_BASE]
+            wanted[RATIO_ASSET] = min(staked, most)
+        if number:
+            devnet.node.pass_time(step_seconds)
+        devnet.set_prices(wanted)
+        yield Step(number=number, of=len(times), recorded_at=when, prices=devnet.prices())
+        sleep(pause)
