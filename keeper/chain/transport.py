@@ -92,6 +92,7 @@ MAX_DEPTH: Final = 64
 MAX_QUOTES: Final = 8_000_000
 """More texts than the longest answer of real ones has; the look itself must not take long."""
 _CHUNK: Final = 2**20
+_ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ALL_BUT_STRUCTURE: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
@@ -101,9 +102,7 @@ def decoded_json(raw: bytes | str) -> Json:
     if _is_too_deep(raw.encode() if isinstance(raw, str) else raw):
         raise RpcMalformed("the node's answer is nested too deeply")
     try:
-        document: Json = json.loads(
-            raw, parse_constant=_no_constant, object_pairs_hook=_without_doubles
-        )
+        document: Json = _DECODER.decode(raw if isinstance(raw, str) else raw.decode())
     except (ValueError, RecursionError):
         raise RpcMalformed("the node's answer is not JSON") from None
     return document
@@ -116,6 +115,8 @@ def _is_too_deep(raw: bytes) -> bool:
     The decoder recurses, and a library below lifts Python's own limit so far that the process
     would die of it. Brackets in texts are none: a ``]`` in one must not hide a ``[``.
     """
+    if len(raw.translate(None, _ALL_BUT_BRACKETS)) <= MAX_DEPTH:
+        return False  # too few of them, wherever they are
     if b"\\" in raw:  # a quote may be escaped
         raw = _TEXT.sub(b"", raw)
     structure = raw.translate(None, _ALL_BUT_STRUCTURE)
@@ -148,3 +149,6 @@ def _without_doubles(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 def too_large() -> RpcTooLarge:
     """Return the error of an answer that was not read to its end."""
     return RpcTooLarge(f"the node's answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_without_doubles)
