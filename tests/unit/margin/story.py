@@ -154,6 +154,14 @@ class Story:
         self.restraint = after
         return [told(one) for one in found.notices]
 
+    def looked(self, price):
+        """Play a block; return its facts and what followed, for whoever keeps it."""
+        self.number += 1
+        facts = self.facts(price)
+        found = advanced(self.settings, self.state, facts)
+        self.state = found.state
+        return facts, found
+
     def play(self, *prices):
         """Play blocks; return what was told, with the block's place."""
         return [(at, *one) for at, price in enumerate(prices, 1) for one in self.block(price)]
