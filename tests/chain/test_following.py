@@ -143,10 +143,10 @@ async def test_an_upgraded_token_has_its_users_read_again(devnet, reader):
         made = deployer.deploy(aave_v30_artifacts()["AToken"], aave.pool.address)
         nobody = "0x" + "00" * 20
         given = (weth, devnet.accounts.treasury, nobody, "another", "aWETH2", made.address, b"")
-    try:
-        aave.configurator.send("updateAToken", given)
-    except Exception as error:  # noqa: BLE001
-        pytest.skip(f"this implementation cannot be put in its place: {error}")
+    # The new code is of the same revision: let the proxy take it for a later one.
+    a_token = aave.data_provider.call("getReserveTokensAddresses", weth)[0]
+    devnet.node.rpc("anvil_setStorageAt", [a_token, "0x" + "00" * 32, "0x" + "00" * 32])
+    aave.configurator.send("updateAToken", given)
     market = book._followed[0].market
     head = await reader.head()
     await book._track(head)
