@@ -26,9 +26,12 @@ from tests.support.threaded import proxied
 
 NEWCOMER = "0x3131313131313131313131313131313131313131"
 DUST = 1_000
+LONG_START = 500.0
+"""Seconds that a start may take on a loaded machine, thousands of accounts being read."""
 YES = True
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("version", "seed"), [("3.6", 5), ("3.0", 6)])
 async def test_the_book_is_what_the_chain_says_after_whatever_happened(version, seed):
     """`scripts/checkpoints` does ten thousand of these actions, with a hundred checkpoints."""
@@ -44,6 +47,7 @@ async def test_the_book_is_what_the_chain_says_after_whatever_happened(version, 
     )
 
 
+@pytest.mark.timeout(900)
 async def test_a_keeper_that_is_killed_loses_and_doubles_nobody():
     """`scripts/kills` does it fifty times."""
     found = await killed("3.6", 6, 3)
@@ -184,7 +188,7 @@ def of_quiet_blocks(keeper, node, proxy, blocks=3):
     """Return what each of some blocks in which nothing happens asks, and the last one's event."""
     found = []
     with keeper.running("--dry-run") as running:
-        running.until("block")
+        assert running.next(LONG_START) is not None
         node.rpc("evm_mine")
         running.until("block", block=node.block_number())
         for _ in range(blocks):
@@ -195,6 +199,7 @@ def of_quiet_blocks(keeper, node, proxy, blocks=3):
     return found, told
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("borrowers", [100, 5_000])
 def test_a_quiet_block_costs_at_most_four_requests(borrowers, tmp_path):
     """The same for a hundred real borrowers as for five thousand; chunks are counted."""
@@ -214,6 +219,7 @@ def test_a_quiet_block_costs_at_most_four_requests(borrowers, tmp_path):
         assert counts == {"eth_getLogs": 1, "eth_call": 1}
 
 
+@pytest.mark.timeout(900)
 def test_permanent_dust_costs_no_request_more(tmp_path):
     """A thousand accounts past the line that are not worth their gas, block after block."""
     with start_anvil(AnvilOptions(timestamp=1_800_000_000)) as anvil:
