@@ -106,7 +106,10 @@ async def _compared(
             book = await _book(devnet, reader, path)
             outcome.restarts += 1
         await _checkpoint(devnet, reader, book, outcome, number)
-        tell(f"checkpoint {number}: {shuffler.actions} actions, {outcome.accounts} compared")
+        tell(
+            f"checkpoint {number}: {shuffler.actions} actions, {outcome.accounts} compared,"
+            f" {len(outcome.differences)} differences"
+        )
     await book.close()
     outcome.refused = shuffler.refused
     return outcome
