@@ -26,6 +26,7 @@ from tests.support.threaded import proxied
 
 NEWCOMER = "0x3131313131313131313131313131313131313131"
 DUST = 1_000
+WAVE = 250
 LONG_START = 500.0
 """Seconds that a start may take on a loaded machine, thousands of accounts being read."""
 YES = True
@@ -184,6 +185,12 @@ async def test_parameters_and_emodes_are_followed_and_taken_back(devnet, reader)
         await same_as_anew(book, devnet, reader)
 
 
+def entered(devnet, planned):
+    """Let borrowers into the market, some hundreds at a time: blocks of a bearable size."""
+    for at in range(0, len(planned), WAVE):
+        enter_market(devnet.node, devnet.aave, devnet.tokens, planned[at : at + WAVE])
+
+
 def of_quiet_blocks(keeper, node, proxy, blocks=3):
     """Return what each of some blocks in which nothing happens asks, and the last one's event."""
     found = []
@@ -205,7 +212,8 @@ def test_a_quiet_block_costs_at_most_four_requests(borrowers, tmp_path):
     """The same for a hundred real borrowers as for five thousand; chunks are counted."""
     with start_anvil(AnvilOptions(timestamp=1_800_000_000)) as anvil:
         node = Node(anvil.port)
-        devnet = bring_up(node, borrowers=borrowers)
+        devnet = bring_up(node, borrowers=0)
+        entered(devnet, planned_borrowers(borrowers, 1))
         with proxied(anvil.port) as proxy:
             keeper = Keeper(tmp_path / "keeper", devnet, endpoint=proxy.ws_url)
             keeper.configure()
@@ -227,7 +235,7 @@ def test_permanent_dust_costs_no_request_more(tmp_path):
         devnet = bring_up(node, borrowers=0)
         planned = planned_borrowers(17 * DUST, 7)
         dust = [each for each in planned if each.kind == "dust"]
-        enter_market(node, devnet.aave, devnet.tokens, dust)
+        entered(devnet, dust)
         devnet.set_prices({"WETH": 2_850 * PRICE_UNIT}, leave_pools=True)
         with proxied(anvil.port) as proxy:
             keeper = Keeper(tmp_path / "keeper", devnet, endpoint=proxy.ws_url)
