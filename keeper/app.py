@@ -35,6 +35,7 @@ from keeper.execution.tracker import Tracker
 from keeper.limiting import breakers_of
 from keeper.margincalls import MarginCalls
 from keeper.node import Node
+from keeper.notify.alarms import Alarms
 from keeper.notifying import notifying
 from keeper.observe.endpoints import tell_endpoints
 from keeper.observe.events import Event
@@ -125,10 +126,17 @@ async def run_session(
             watched(session, str(options.mode), own_clock=own_clock)
         )
         emit = emit if watching is None else watching.tapped(emit)
+        nodes = list[Node]()
+        alarms = Alarms(lambda: (nodes[0].head if nodes else None) or head)
+        emit = alarms.tapped(emit)
         tell_endpoints(session.reader.rpc.pool, emit, signing=options.mode is Mode.LIVE)
         parts = await _parts(session, options, signer, emit, stack)
+        look = await stack.enter_async_context(
+            notifying(session.settings.notify, parts.journal.database, emit, alarms)
+        )
         if watching is not None:
             watching.attach(parts.submitter, parts.journal)
+            watching.outbox = look
         metrics = None if watching is None else watching.metrics
         parts.calls = await stack.enter_async_context(
             calling(session, parts.submitter, parts.journal, emit, metrics, own_clock=own_clock)
@@ -140,11 +148,7 @@ async def run_session(
         node = _node(session, options, parts, emit)
         stalling = Stalling(watch=watch_of(watching))
         node.watch = stalling
-        look = await stack.enter_async_context(
-            notifying(session.settings.notify, parts.journal.database, emit, lambda: node.head)
-        )
-        if watching is not None:
-            watching.outbox = look
+        nodes.append(node)
         node.cures = await curing_of(
             session, parts.submitter, emit, parts.journal, parts.calls.told
         )

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from keeper.config import Channel as ChannelSettings
 from keeper.config import Notify
-from keeper.domain.errors import ConfigError
-from keeper.domain.head import Head
+from keeper.domain.errors import ConfigError, JournalError, KeeperError
 from keeper.domain.telling import Backlog
+from keeper.notify.alarms import Alarms
 from keeper.notify.dispatcher import Dispatcher
 from keeper.notify.pace import Pace
 from keeper.notify.ports import Channel
@@ -73,15 +73,16 @@ async def notifying(
     settings: Notify,
     database: Database,
     emit: Emit,
-    head: Callable[[], Head | None],
+    alarms: Alarms,
     *,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Look]:
     """
     Tell what is in the outbox while the context lasts.
 
-    At the end what can be told within ``FLUSH_SECONDS`` is told; the rest is kept for the next
-    start. Without a channel notices are kept and told to nobody, now or later.
+    An error that ends the keeper is told, too. At the end what can be told within
+    ``FLUSH_SECONDS`` is told; the rest is kept for the next start. Without a channel notices
+    are kept and told to nobody, now or later.
 
     Raises:
         ConfigError: a channel's address or the subscriptions are wrong.
@@ -95,7 +96,8 @@ async def notifying(
         choose=subscribed,
         pace=pace_of(settings),
         emit=emit,
-        head=head,
+        head=alarms.head,
+        alarms=alarms.taken,
         clock=clock,
     )
     tasks = [
@@ -104,6 +106,10 @@ async def notifying(
     ]
     try:
         yield store.backlog
+    except KeeperError as error:
+        with contextlib.suppress(JournalError):
+            await store.enqueue([alarms.stopped(error)], int(clock()))
+        raise
     finally:
         for task in tasks:
             task.cancel()
@@ -125,8 +131,10 @@ async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.create_task(work())
         try:
             await asyncio.wait([task])
-        finally:
+        except asyncio.CancelledError:
             task.cancel()
+            await asyncio.wait([task])
+            raise
         error = task.exception()
         log.error("notifications_interrupted error=%s", type(error).__name__, exc_info=error)
         await asyncio.sleep(PAUSE_SECONDS)

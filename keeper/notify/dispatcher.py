@@ -37,7 +37,8 @@ class Dispatcher:
     Tells what the outbox holds, at least once and in order, channel by channel.
 
     ``choose`` says which channels a notice goes to. ``head`` is the block that alarms of the
-    dispatcher's own are dated by. A disk that fails is waited for: nothing is lost by it.
+    dispatcher's own are dated by, ``alarms`` are further ones since it was asked last. A disk
+    that fails is waited for: nothing is lost by it.
     """
 
     outbox: Outbox
@@ -46,6 +47,7 @@ class Dispatcher:
     pace: Pace
     emit: Callable[[Event], None]
     head: Callable[[], Head | None]
+    alarms: Callable[[], Sequence[Notice]] = list
     clock: Callable[[], float] = time.time
     _failures: dict[str, int] = field(default_factory=dict)
 
@@ -70,7 +72,10 @@ class Dispatcher:
             pass
 
     async def routed(self) -> bool:
-        """Give new notices their channels; whether there were any."""
+        """Keep new alarms, and give new notices their channels; whether there were any."""
+        alarms = self.alarms()
+        if alarms:
+            await self.outbox.enqueue(alarms, self._now())
         return bool(await self.outbox.route(self._chosen, self._now()))
 
     def _chosen(self, notice: Notice) -> Sequence[str]:

@@ -11,8 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from keeper.config import Channel, Notify
+from keeper.domain.errors import ForeignKeyUse
 from keeper.domain.head import Head
 from keeper.domain.notice import NoticeKind
+from keeper.notify.alarms import Alarms
 from keeper.notifying import notifying
 from keeper.storage import database, outbox
 from tests.notify.receivers import listening, receiving_mail
@@ -75,7 +77,7 @@ async def until(condition, *, within=200.0):
 
 def telling(file, wanted, events=None):
     emit = [].append if events is None else events.append
-    return notifying(wanted, file, emit, lambda: HEAD)
+    return notifying(wanted, file, emit, Alarms(lambda: HEAD))
 
 
 @pytest.mark.parametrize(
@@ -273,8 +275,8 @@ async def test_the_rate_is_kept_and_the_rest_becomes_a_digest(file):
     async with listening() as receiver:
         wanted = settings(channel("webhook", receiver.url), max_per_minute=2)
         clock = Clock()
-        head = partial(notifying, wanted, file, [].append, lambda: HEAD)
-        async with head(clock=clock):
+        begin = partial(notifying, wanted, file, [].append, Alarms(lambda: HEAD))
+        async with begin(clock=clock):
             for at in range(2):
                 told(file, notice(key=f"k{at}"))
                 await settled(file)
@@ -286,6 +288,33 @@ async def test_the_rate_is_kept_and_the_rest_becomes_a_digest(file):
 
     assert before == 2
     assert [json.loads(body)["count"] for _, body in receiver.taken] == [1, 1, 3]
+
+
+async def test_what_stops_the_keeper_and_what_holds_it_is_told(file):
+    """Its operator is asleep; the log is read in the morning."""
+    alarms = Alarms(lambda: HEAD)
+    held = {"event": "breaker", "name": "reverts", "state": "open", "detail": "five in a row"}
+    split = {"event": "disagreement", "what": "nonce", "state": "found", "detail": "7 and 9"}
+    async with listening() as receiver:
+        wanted = settings(channel("webhook", receiver.url))
+
+        async def runs():
+            async with notifying(wanted, file, [].append, alarms):
+                emit = alarms.tapped([].append)
+                for event in (held, split, {**held, "state": "closed"}, {"event": "block"}):
+                    emit(event)
+                await until(lambda: len(receiver.taken) == 2)
+                raise ForeignKeyUse("nonce 3 was used by somebody else")
+
+        with pytest.raises(ForeignKeyUse):
+            await runs()
+
+    titles = [json.loads(body)["title"] for _, body in receiver.taken]
+    assert titles == [
+        "Alarm of the keeper: the limit reverts holds new transactions: five in a row",
+        "Alarm of the keeper: endpoints disagree, nothing is signed: 7 and 9",
+        "Alarm of the keeper: the keeper stopped: nonce 3 was used by somebody else",
+    ]
 
 
 class Clock:

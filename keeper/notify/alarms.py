@@ -1,0 +1,61 @@
+"""What happens to the keeper itself, as alarms: a limit, disagreeing nodes, its end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from keeper.domain.errors import KeeperError
+from keeper.domain.head import Head
+from keeper.domain.notice import Notice, NoticeKind
+
+Event = dict[str, object]
+Emit = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class Alarms:
+    """
+    Hears the keeper's events and keeps what somebody must be told of.
+
+    ``head`` is the block that an alarm is dated by.
+    """
+
+    head: Callable[[], Head]
+    _waiting: list[Notice] = field(default_factory=list)
+
+    def tapped(self, emit: Emit) -> Emit:
+        """Return ``emit``, whose events are then heard."""
+
+        def told(event: Event) -> None:
+            emit(event)
+            self._heard(event)
+
+        return told
+
+    def taken(self) -> list[Notice]:
+        """Return the alarms since this was asked last."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def stopped(self, error: KeeperError) -> Notice:
+        """Return the alarm of an error that ends the keeper."""
+        return self._alarm(f"stopped {error.code}", f"the keeper stopped: {error}")
+
+    def _heard(self, event: Event) -> None:
+        if event.get("event") == "breaker" and event.get("state") == "open":
+            what = f"the limit {event['name']} holds new transactions: {event['detail']}"
+            self._waiting.append(self._alarm(f"breaker {event['name']}", what))
+        elif event.get("event") == "disagreement" and event.get("state") == "found":
+            what = f"endpoints disagree, nothing is signed: {event['detail']}"
+            self._waiting.append(self._alarm(f"disagreement {event['what']}", what))
+
+    def _alarm(self, what: str, detail: str) -> Notice:
+        head = self.head()
+        return Notice(
+            key=f"keeper: {what} {head.number}",
+            kind=NoticeKind.ALARM,
+            tier="",
+            block_number=head.number,
+            block_hash=head.hash,
+            timestamp=head.timestamp,
+            detail=detail,
+        )
