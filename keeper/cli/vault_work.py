@@ -15,7 +15,7 @@ from keeper.config.curing import CureAccount, CureLimit
 from keeper.domain.advice import Cure, CureKind
 from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.reads import Call, CallResult
-from keeper.domain.units import BPS, Address, BaseCurrency, TokenUnits, mul_div_floor
+from keeper.domain.units import BPS, WAD, Address, BaseCurrency, TokenUnits, mul_div_floor
 from keeper.domain.value import TokenPrice
 from keeper.execution import vault as language
 from keeper.execution.signer import checked_key
@@ -170,6 +170,12 @@ async def _account(
     if not found:
         hint = "say which: market = ... in [[cure.account]], as `keeper scan` names it"
         found.append(fail(f"vault {listed.account}", "is listed in no configured market", hint))
+    quiet = settings.margin().tiers.look_below
+    if listed.listed.target < quiet:
+        detail = (
+            f"its target {listed.target} leaves it in a margin call, in which it is not cured again"
+        )
+        found.append(warn(f"vault {listed.account}", detail, f"a target above {quiet / WAD}"))
     for limit in settings.cure.limit:
         found += await _account_limit(place, settings, listed, limit, snapshots)
     return found

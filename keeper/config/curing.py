@@ -21,12 +21,17 @@ Tokens = Annotated[Exact, Field(gt=0, le=MOST_TOKENS)]
 
 
 class CureAccount(Section):
-    """One account to be cured when it reaches ``tier``, to the health factor ``target``."""
+    """
+    One account to be cured when it reaches ``tier``, to the health factor ``target``.
+
+    A target that leaves it in a tier does not end the margin call: it is not cured again
+    before it has left every tier.
+    """
 
     account: AddressText
     market: Text | None = None
     tier: TierName = "urgent"
-    target: Exact = Field(default=Decimal("1.15"), gt=1, le=10)
+    target: Exact = Field(default=Decimal("1.30"), gt=1, le=10)
 
     @property
     def listed(self) -> Listed:

@@ -10,8 +10,6 @@ from tests.chain import vault_world as vaults
 from tests.chain.vault_world import FAR
 from tests.chain.worlds import Keeper
 
-TARGET = 115 * WAD // 100
-
 
 @pytest.fixture
 def sinking(tmp_path, aave36):
@@ -22,7 +20,7 @@ def sinking(tmp_path, aave36):
     tokens = {symbol: aave36.tokens[symbol].address for symbol in ("WETH", "USDC")}
     for token in tokens.values():
         world.limit(token)
-        world.admit(world.aave_place(), account, token, below=FAR, least=112 * WAD // 100)
+        world.admit(world.aave_place(), account, token, below=FAR, least=127 * WAD // 100)
     aave36.set_prices({"WETH": 3_000 * 10**8 * 102 * 10**16 // world.health(account)})
     assert WAD < world.health(account) < 103 * WAD // 100
     keeper = Keeper(tmp_path, aave36)
@@ -30,7 +28,7 @@ def sinking(tmp_path, aave36):
     with (keeper.folder / "keeper.toml").open("a") as settings:
         settings.write(
             f'\n[cure]\nvault = "{world.vault.address}"\n'
-            f'[[cure.account]]\naccount = "{account}"\ntier = "urgent"\ntarget = "1.15"\n'
+            f'[[cure.account]]\naccount = "{account}"\ntier = "urgent"\n'
         )
     return world, keeper, account
 
@@ -59,13 +57,15 @@ def test_it_is_cured_once_whatever_happens_to_the_keeper(sinking):
         ("cure", account, "urgent")
     ]
     node.rpc("evm_mine")
-    assert world.health(account) >= 1_138 * WAD // 1_000
+    assert world.health(account) >= 1_287 * WAD // 1_000
 
     with keeper.running() as running:
         included = about(running, "included", account)
-        for _ in range(2):
+        for _ in range(4):
             node.rpc("evm_mine")
             running.until("block", block=node.block_number())
+        calls = [one for one in running.events if one["event"] == "margin_call"]
+    assert [one["kind"] for one in calls if one["account"] == account] == ["cured"]
     assert included["success"]
     assert [one["failure"] for one in included["plans"] if one["account"] == account] == [""]
     assert not cures(running.events, "cure")

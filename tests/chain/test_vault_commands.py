@@ -45,13 +45,13 @@ def test_a_vault_is_deployed_and_checked_until_nothing_is_missing(keeper):
     assert first.code == 3
     text = first.out
     place = "0x" + "0" * 24 + keeper.devnet.aave.pool.address[2:].lower()
-    assert f"setListing({place}, {account}, {115 * 10**16}, {11385 * 10**14})" in text
+    assert f"setListing({place}, {account}, {130 * 10**16}, {1287 * 10**15})" in text
     assert f"setLimit({usdc}, {1000 * 10**6}, {2000 * 10**6})" in text
     assert f"setAccountLimit({account}, {usdc}, {1500 * 10**6})" in text
 
     world = vaults.VaultWorld(keeper.devnet, vaults.at(keeper.devnet, vault))
     world.limit(usdc, each=1000 * 10**6, day=2000 * 10**6)
-    world.owned("setListing", world.aave_place(), account, 115 * 10**16, 11385 * 10**14)
+    world.owned("setListing", world.aave_place(), account, 130 * 10**16, 1287 * 10**15)
     world.owned("setAccountLimit", account, usdc, 1500 * 10**6)
     keeper.devnet.tokens["USDC"].send("transfer", vault, 10**9)
     second = keeper.command("vault", "check", "--json")
@@ -59,6 +59,18 @@ def test_a_vault_is_deployed_and_checked_until_nothing_is_missing(keeper):
     assert "setLi" not in second.out
     doctor = keeper.command("doctor", "--json")
     assert "vault operator" in doctor.out
+
+
+def test_a_target_that_ends_no_call_is_warned_of(keeper):
+    """It would be cured once, and then no more until it has left every tier."""
+    vault = keeper.command(
+        "vault", "deploy", "--owner", keeper.devnet.accounts.owner, "--init-journal"
+    )
+    account, _ = listed(keeper, vault.out.strip())
+    path = keeper.folder / "keeper.toml"
+    path.write_text(path.read_text().replace(account + '"\n', account + '"\ntarget = "1.15"\n'))
+
+    assert "is not cured again" in keeper.command("vault", "check").out
 
 
 def test_a_vault_that_is_none_is_said_so(keeper):

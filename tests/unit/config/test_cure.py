@@ -30,7 +30,7 @@ def test_a_listed_account_has_a_tier_and_a_target(tmp_path):
     (one,) = found.account
     assert (one.listed.tier, one.listed.target, one.listed.market) == (
         "urgent",
-        115 * WAD // 100,
+        130 * WAD // 100,
         None,
     )
     assert found.max_gas == WAD // 100
