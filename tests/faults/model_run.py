@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.faults.machine import Submission
 
-PART = 250
+PART = 100
 """Examples of one seed."""
 STEPS = 40
 

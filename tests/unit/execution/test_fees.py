@@ -36,7 +36,8 @@ def test_a_rise_that_the_cap_cuts_short_is_taken_while_nodes_accept_it():
 def test_a_replacement_is_always_accepted_and_never_above_the_cap(max_fee, data):
     """Nodes want both fees 10 % higher; the tip never exceeds the ceiling."""
     old = Fees(max_fee=max_fee, priority_fee=data.draw(st.integers(1, max_fee)))
-    cap = data.draw(st.integers(0, 2 * max_fee))
+    near = st.integers(max_fee * 108 // 100, max_fee * 114 // 100 + 1)  # where it decides
+    cap = data.draw(near | st.integers(0, 2 * max_fee))
 
     new = bumped(old, cap, POLICY)
 
