@@ -105,7 +105,7 @@ def plan_surplus(plan: Plan) -> Wei:
         return Wei(max(0, plan.subsidy - plan.data_fee))
     enforced = mul_div_ceil(plan.min_profit, plan.gross_profit_wei, plan.gross_profit)
     kept = max(0, enforced - plan.gas * plan.gas_price - plan.data_fee)
-    return Wei(max(0, plan.gross_profit_wei - plan.data_fee - kept) + plan.subsidy)
+    return Wei(max(0, plan.gross_profit_wei + plan.subsidy - plan.data_fee - kept))
 
 
 def plan_profit(plan: Plan) -> Wei:

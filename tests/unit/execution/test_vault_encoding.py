@@ -9,7 +9,7 @@ from keeper.domain.plan import FundingKind
 from keeper.domain.reads import CallResult
 from keeper.execution import vault
 from keeper.execution.described import described
-from keeper.execution.fees import FeePolicy, fee_cap, plan_surplus
+from keeper.execution.fees import FeePolicy, fee_cap, plan_profit, plan_surplus
 from keeper.execution.results import plan_outcomes
 from keeper.storage.documents import plan_document, plan_from
 from tests.support.scripted_submission import batch, plan
@@ -104,6 +104,15 @@ def test_a_subsidy_is_what_the_gas_may_cost():
     assert fee_cap(batch(one, gas_limit=2_000), FeePolicy()) == 1_000_000 // max(one.gas, 2_000)
     assert fee_cap(batch(a_cure(subsidy=0)), FeePolicy()) == 0
     assert plan_from(plan_document(one)) == one
+
+
+def test_what_publishing_costs_comes_out_of_the_subsidy():
+    """A plan loses no more than it may, whether it earns nothing or too little."""
+    nothing = a_cure(subsidy=100, data_fee=30)
+    little = plan(0, gross_profit=10, gross_profit_wei=10, min_profit=0, subsidy=100, data_fee=30)
+
+    assert (plan_surplus(nothing), plan_profit(nothing)) == (70, 70)
+    assert (plan_surplus(little), plan_profit(little)) == (80, 80)
 
 
 def test_a_cure_that_the_vault_did_not_report_failed():
