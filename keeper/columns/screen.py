@@ -23,6 +23,9 @@ AT_ONCE: Final = 32_768
 MARGIN: Final = 1e-9
 """Far above the relative error of the few float operations."""
 
+FARTHEST: Final = 1e4
+"""Lines above this health factor are not screened."""
+
 LAST_DIGITS: Final = 2e-18
 """What the health factor's own rounding to a wad can take off, with room."""
 
@@ -47,7 +50,8 @@ def least_health(view: View, factors: Factors) -> Floats:
     """
     Return, for each account, what its exact health factor is at least (1.0 is the line).
 
-    Infinite without debt; NaN where the factors say that they cannot tell.
+    Infinite without debt; NaN where the factors say that they cannot tell. Sure up to ``FARTHEST``:
+    beside far more than it owes, the sums of an account lose the last digits of its debt.
     """
     count = len(view)
     further = _spilled(view, factors) if view.columns.spill.used else None
@@ -55,11 +59,11 @@ def least_health(view: View, factors: Factors) -> Floats:
     scratch = _Scratch(min(AT_ONCE, max(count, 1)))
     for first in range(0, count, AT_ONCE):
         part = slice(first, min(first + AT_ONCE, count))
-        backed, owed = scratch.summed(view, factors, part)
+        signed, total = scratch.summed(view, factors, part)
         if further is not None:
-            backed += further.backed[part]
-            owed += further.owed[part]
-        _health(backed, owed, factors, least[part])
+            signed += further.signed[part]
+            total += further.total[part]
+        _health(signed, total, factors, least[part])
     changed = view.overwritten()
     if len(changed):
         least[changed] = _of_rows(view, changed, factors)
@@ -69,8 +73,10 @@ def least_health(view: View, factors: Factors) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    backed: Floats
-    owed: Floats
+    """Of each account's legs: what backs less what is owed, and both together."""
+
+    signed: Floats
+    total: Floats
 
 
 class _Scratch:
@@ -78,62 +84,62 @@ class _Scratch:
 
     def __init__(self, rows: int) -> None:
         self._code = np.empty(rows, dtype=np.intp)
-        self._value, self._debt, self._backed, self._owed = (np.empty(rows) for _ in range(4))
+        self._value, self._signed, self._total = (np.empty(rows) for _ in range(3))
 
     def summed(self, view: View, factors: Factors, part: slice) -> tuple[Floats, Floats]:
-        """Return weighted collateral and debt of the legs in the planes."""
+        """Return the sums of the legs in the planes."""
         rows = part.stop - part.start
-        code, value, debt = self._code[:rows], self._value[:rows], self._debt[:rows]
-        backed, owed = self._backed[:rows], self._owed[:rows]
-        backed.fill(0.0)
-        owed.fill(0.0)
+        code, value = self._code[:rows], self._value[:rows]
+        signed, total = self._signed[:rows], self._total[:rows]
         for plane in range(view.columns.planes):
+            to = value if plane else signed
             np.copyto(code, view.columns.code[plane][part])
-            np.take(factors.by_code, code, out=value, mode="clip")
-            value *= view.columns.amount[plane][part]
-            np.minimum(value, 0.0, out=debt)
-            owed -= debt
-            np.maximum(value, 0.0, out=value)
-            backed += value
-        return backed, owed
+            np.take(factors.by_code, code, out=to, mode="clip")
+            to *= view.columns.amount[plane][part]
+            if plane:
+                signed += value
+                np.abs(value, out=value)
+                total += value
+            else:
+                np.abs(signed, out=total)
+        return signed, total
 
 
-def _health(backed: Floats, owed: Floats, factors: Factors, out: Floats) -> None:
-    """Put the quotient into ``out``, on the side of caution; infinite where nothing is owed."""
-    free = owed == 0.0
-    if factors.most_backed < math.inf:
-        backed[backed > factors.most_backed] = math.nan
-    backed -= factors.rounded_off
-    owed += factors.rounded_off
-    np.divide(backed, owed, out=out)
+def _health(signed: Floats, total: Floats, factors: Factors, out: Floats) -> None:
+    """
+    Put the quotient into ``out``, on the side of caution.
+
+    A debt that the sums lose beside what backs it still counts as what roundings can make of it.
+    """
+    np.add(total, signed, out=out)  # what backs, twice
+    total -= signed  # what is owed, twice
+    too_much = out > 2.0 * factors.most_backed if factors.most_backed < math.inf else None
+    out -= 2.0 * factors.rounded_off
+    total += 2.0 * factors.rounded_off
+    out /= total
     out *= 1.0 - MARGIN
     out -= LAST_DIGITS
-    out[free] = np.inf
+    if too_much is not None:
+        out[too_much] = math.nan
 
 
 def _spilled(view: View, factors: Factors) -> _Sums:
-    """Return weighted collateral and debt of the legs in the heap, by row."""
+    """Return the sums of the legs in the heap, by row."""
     spill, count = view.columns.spill, len(view)
     used = slice(0, spill.used)
     ours = (spill.row[used] >= 0) & (spill.row[used] < count)
     row = spill.row[used][ours]
     value = factors.by_code[spill.code[used][ours]] * spill.amount[used][ours]
-    return _by_owner(row, value, count)
-
-
-def _by_owner(owner: Rows, value: Floats, count: int) -> _Sums:
-    return _Sums(
-        added(owner, np.maximum(value, 0.0), count), added(owner, -np.minimum(value, 0.0), count)
-    )
+    return _Sums(added(row, value, count), added(row, np.abs(value), count))
 
 
 def _of_rows(view: View, rows: Rows, factors: Factors) -> Floats:
     """Return what ``least_health`` does for these rows alone, as the view shows them."""
     block = view.block(rows)
     value = factors.by_code[block.code] * cautious(block, view.columns.codes)
-    sums = _by_owner(block.owner, value, len(rows))
-    least = np.empty(len(rows))
-    _health(sums.backed, sums.owed, factors, least)
+    owner, least = block.owner, np.empty(len(rows))
+    signed, total = (added(owner, one, len(rows)) for one in (value, np.abs(value)))
+    _health(signed, total, factors, least)
     return least
 
 

@@ -8,19 +8,15 @@ than all the rest of a block.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 
-from keeper.columns.screen import Factors, below, doubted, least_health
+from keeper.columns.screen import FARTHEST, Factors, below, doubted, least_health
 from keeper.columns.view import View
 from keeper.columns.words import Flags, Floats, Rows
 from keeper.domain.account import AccountHealth
 from keeper.domain.units import WAD, Wad
 from keeper.risk.tiers import Thresholds, Tier, tier_of
-
-FARTHEST: Final = 1e9
-"""Above this health factor nobody is screened: the floats are not meant for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from keeper.columns.block import Block, Codes, Key, Side
 from keeper.columns.screen import doubted
 from keeper.columns.table import Columns
 from keeper.columns.view import View
-from keeper.columns.words import BALANCE_WORDS, MOST, WORD, WORD_BITS, halves, joined, packed
+from keeper.columns.words import BALANCE_WORDS, MOST, halves, joined, packed, split
 from keeper.domain.units import Address
 from keeper.protocols.aave_v3.model import Account, Holding
 
@@ -69,35 +70,47 @@ def encoded(accounts: Iterable[Account], into: Columns) -> Block:
     A balance that no token of Aave's can have counts as unread. A fixed rate in columns
     without room for it does, too.
     """
-    category, count, code, words = list[int](), list[int](), list[int](), list[int]()
+    category, count, code, balances = list[int](), list[int](), list[int](), list[int]()
+    own = dict[int, tuple[int, int, int]]()
     known = dict[tuple[int, int, Role], int]()
-    rest = (0,) * (into.width - BALANCE_WORDS)
     for account in accounts:
-        mode, legs = account.category, _legs(account, into.width)
-        for at, role, balance, own in legs:
-            weighed = mode if role in _WEIGHTED else 0
-            found = known.get((weighed, at, role))
+        before, mode = len(code), account.category
+        for at, role, balance, rate in _legs(account, into.width):
+            key = mode if role in _WEIGHTED else 0, at, role
+            found = known.get(key)
             if found is None:
-                found = into.codes.code((weighed, at, role), _SIDES.get(role, Side.NEUTRAL))
-                known[weighed, at, role] = found
+                found = known[key] = into.codes.code(key, _SIDES.get(role, Side.NEUTRAL))
+            if rate is not None:
+                own[len(code)] = rate
             code.append(found)
-            words += (balance & WORD, balance >> WORD_BITS, *(own or rest))
+            balances.append(balance)
         category.append(mode)
-        count.append(len(legs))
+        count.append(len(code) - before)
+    words = np.zeros((len(code), into.width), dtype=np.uint64)
+    words[:, :BALANCE_WORDS] = split(balances)
+    for leg, rate in own.items():
+        words[leg, BALANCE_WORDS:] = rate
     return Block(
         category=np.array(category, dtype=np.uint16),
         count=np.array(count, dtype=np.uint16),
         code=np.array(code, dtype=np.uint16),
-        words=np.array(words, dtype=np.uint64).reshape(-1, into.width),
+        words=words,
     )
+
+
+@lru_cache(maxsize=65_536)
+def _used(flags: int) -> tuple[tuple[int, bool, bool], ...]:
+    """Return each reserve that is used, whether it backs and whether it is owed."""
+    anyone = Account(flags, 0, {})
+    used = anyone.flagged()
+    return tuple((at, anyone.is_collateral(at), anyone.is_borrowing(at)) for at in used)
 
 
 def _legs(account: Account, width: int) -> list[_Leg]:
     """Return reserve, role and balance of each leg, and the words of a rate of its own."""
-    found = list[_Leg]()
-    flags, holdings = account.flags, account.holdings
-    for at in dict.fromkeys([*account.flagged(), *holdings]):
-        backs, owed = bool(flags >> 2 * at + 1 & 1), bool(flags >> 2 * at & 1)
+    found, holdings, used = list[_Leg](), account.holdings, _used(account.flags)
+    idle = sorted(holdings.keys() - {at for at, _, _ in used})
+    for at, backs, owed in (*used, *((at, False, False) for at in idle)):
         held = holdings.get(at)
         if held is None or not _fits(held, width):
             if backs or owed:

@@ -1,7 +1,7 @@
 """Exact integer rules of a pool: an account's data, and what a liquidation call does."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,14 +46,24 @@ def percent_div(value: int, percentage: int) -> int:
     return mul_div_half_up(value, BPS, percentage)
 
 
+MulDiv = Callable[[int, int, int], int]
+
+_DIRECTED: Final = (mul_div_floor, mul_div_ceil, mul_div_ceil)
+_NEAREST: Final = (mul_div_half_up, mul_div_half_up, mul_div_floor)
+
+
+def roundings(rules: Rules) -> tuple[MulDiv, MulDiv, MulDiv]:
+    """Return how ``supply_balance``, ``debt_balance`` and ``debt_value`` multiply and divide."""
+    return _DIRECTED if rules.directed_rounding else _NEAREST
+
+
 def supply_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
     """
     Return what was supplied, interest included.
 
     Rounds to nearest up to 3.4 (``rayMul``), down from 3.5 (``TokenMath.getATokenBalance``).
     """
-    multiply = mul_div_floor if rules.directed_rounding else mul_div_half_up
-    return TokenUnits(multiply(scaled, index, RAY))
+    return TokenUnits(roundings(rules)[0](scaled, index, RAY))
 
 
 def debt_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
@@ -62,8 +72,7 @@ def debt_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
 
     Rounds to nearest up to 3.4 (``rayMul``), up from 3.5 (``TokenMath.getVTokenBalance``).
     """
-    multiply = mul_div_ceil if rules.directed_rounding else mul_div_half_up
-    return TokenUnits(multiply(scaled, index, RAY))
+    return TokenUnits(roundings(rules)[1](scaled, index, RAY))
 
 
 def scaled(amount: int, index: int, rules: Rules) -> int:
@@ -79,8 +88,7 @@ def scaled(amount: int, index: int, rules: Rules) -> int:
 
 def debt_value(amount: int, price: int, unit: int, rules: Rules) -> BaseCurrency:
     """Return a debt in base currency: rounded down up to 3.4, up (``mulDivCeil``) from 3.5."""
-    multiply = mul_div_ceil if rules.directed_rounding else mul_div_floor
-    return BaseCurrency(multiply(amount, price, unit))
+    return BaseCurrency(roundings(rules)[2](amount, price, unit))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +130,14 @@ class Sums:
         weighted = percent_mul(self.total, self.average_threshold)
         return Wad(mul_div_half_up(weighted, WAD, self.debt))
 
+    def data(self, rules: Rules) -> AccountData:
+        """Return the totals with the health factor."""
+        return AccountData(
+            collateral=BaseCurrency(self.total),
+            debt=BaseCurrency(self.debt),
+            health_factor=self.health_factor(rules),
+        )
+
     def health_factor_at_least(self) -> int:
         """
         Return less than the health factor of any version, without an average's jumps.
@@ -143,11 +159,7 @@ def account_data(
         weighted=sum(value * threshold for value, threshold in legs),
         debt=sum(debts),
     )
-    return AccountData(
-        collateral=BaseCurrency(sums.total),
-        debt=BaseCurrency(sums.debt),
-        health_factor=sums.health_factor(rules),
-    )
+    return sums.data(rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,11 @@ Hundreds of accounts past the line are told in every block, worth their gas or n
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from keeper.columns.block import Block, Codes, Key
-from keeper.columns.words import joined
-from keeper.domain.units import mul_div_floor
+from keeper.columns.words import WORD_BITS
+from keeper.domain.units import RAY, mul_div_floor
 from keeper.protocols.aave_v3 import rules
 from keeper.protocols.aave_v3.accounts import Role
 from keeper.protocols.aave_v3.position import Clock, Unpriced
@@ -22,15 +21,8 @@ _Legs = Iterable[tuple[int, Sequence[int]]]
 """Codes, with the words of each balance."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """What a code's balance is multiplied with."""
-
-    owed: bool
-    index: int
-    price: int
-    unit: int
-    threshold: int
+_Counted = tuple[bool, int, int, int, int]
+"""Whether it is owed, its index, price, unit and threshold: what a code's balance counts."""
 
 
 class Totals:
@@ -38,6 +30,7 @@ class Totals:
 
     def __init__(self, clock: Clock, codes: Codes) -> None:
         self._rules = clock.pool.structure.rules
+        self._supply, self._debt, self._debt_value = rules.roundings(self._rules)
         self._counted: list[_Counted | None] = []
         self._told: list[bool] = []
         for key in codes.keys:
@@ -54,21 +47,23 @@ class Totals:
             at += count
 
     def _of(self, legs: _Legs) -> AccountData | None:
-        collateral, debts = list[tuple[int, int]](), list[int]()
+        """Return what ``rules.account_data`` says, with the roundings that it names."""
+        total = weighted = debt = 0
         for code, words in legs:
             one = self._counted[code]
             if one is None:
                 if not self._told[code]:
                     return None
                 continue
-            balance = joined(words[0], words[1])
-            if one.owed:
-                owed = rules.debt_balance(balance, one.index, self._rules)
-                debts.append(rules.debt_value(owed, one.price, one.unit, self._rules))
+            owed, index, price, unit, threshold = one
+            balance = words[1] << WORD_BITS | words[0]
+            if owed:
+                debt += self._debt_value(self._debt(balance, index, RAY), price, unit)
             else:
-                held = rules.supply_balance(balance, one.index, self._rules)
-                collateral.append((mul_div_floor(held, one.price, one.unit), one.threshold))
-        return rules.account_data(collateral, debts, self._rules)
+                value = mul_div_floor(self._supply(balance, index, RAY), price, unit)
+                total += value
+                weighted += value * threshold
+        return rules.Sums(total=total, weighted=weighted, debt=debt).data(self._rules)
 
 
 def _counted(clock: Clock, key: Key) -> tuple[_Counted | None, bool]:
@@ -85,4 +80,4 @@ def _counted(clock: Clock, key: Key) -> tuple[_Counted | None, bool]:
     owed, index = role == Role.DEBT, clock.indices(at)[role == Role.DEBT]
     if not (owed or one.backs):
         return None, True
-    return _Counted(owed, index, one.price, one.unit, one.threshold), True
+    return (owed, index, one.price, one.unit, one.threshold), True

@@ -76,6 +76,28 @@ def test_below_any_line_are_those_that_the_exact_rules_say(facts, positions, lin
     assert list(taken.liquidatable()) == said(taken)
 
 
+def test_a_debt_that_floats_lose_is_what_its_rounding_makes_of_it():
+    """One share of next to nothing owes a unit, and worthless collateral does not cover it."""
+    taken = build.snapshot(
+        Position(borrow_shares=1, collateral=3570112941016088608682012161),
+        state=build.state(
+            supply_assets=0, borrow_assets=0, borrow_shares=664613997892458231599808709292988252
+        ),
+        price=36893488147608279013,
+        read=build.market(Irm.NONE, lltv=7592212),
+    )
+
+    assert [one.liquidatable for one in taken.liquidatable()] == [True]
+
+
+def test_a_debt_that_floats_lose_beside_too_much_collateral_is_not_forgotten():
+    """The contract cannot count it: the account is unpriced, however little it owes."""
+    taken = build.snapshot(Position(borrow_shares=1, collateral=2**100), price=2**160)
+
+    assert [one.unpriced != "" for one in taken.below(Wad(1))] == [True]
+    assert taken.tiers(DEFAULT)[Tier.UNPRICED] == 1
+
+
 @given(markets(), POSITIONS)
 def test_positions_come_out_of_the_columns_as_they_went_in(facts, positions):
     """Both balances, to the last of 128 bits."""
