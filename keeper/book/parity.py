@@ -5,6 +5,8 @@ An account that differs is read again and not acted upon until it agrees. The sa
 the aggregate of the block's other reads, so that it costs no request.
 """
 
+import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -145,16 +147,13 @@ class Guarded:
     """A snapshot in every respect, but for what may be done with the accounts in doubt."""
 
     def __init__(self, snapshot: MarketSnapshot, doubts: Mapping[Address, str]) -> None:
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         self.doubts = doubts
 
     @classmethod
     def by_words(cls, snapshot: MarketSnapshot, doubts: Mapping[Address, str]) -> MarketSnapshot:
         """Return the snapshot with these accounts in doubt, each with what is said of it."""
-        return cast(MarketSnapshot, cls(snapshot, doubts))
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the snapshot has)
-        return getattr(self._snapshot, name)
+        return cast(MarketSnapshot, _as_able_as(type(snapshot))(snapshot, doubts))
 
     def opportunities(
         self, account: Address, window: Window
@@ -162,8 +161,29 @@ class Guarded:
         """Return the snapshot's; for an account in doubt nothing, with what differs."""
         detail = self.doubts.get(account)
         if detail is None:
-            return self._snapshot.opportunities(account, window)
+            return self.snapshot.opportunities(account, window)
         return (), (Refusal(reason=SkipReason.PARITY, detail=detail),)
+
+
+@functools.cache
+def _as_able_as(kind: type) -> type[Guarded]:
+    """
+    Return ``Guarded`` with all that this kind of snapshot can do, handed on to it.
+
+    Named one by one: from Python 3.12 a protocol's check does not ask ``__getattr__``.
+    """
+    names = {one for one in dir(kind) if not one.startswith("_")} - set(dir(Guarded))
+    names |= (
+        {one.name for one in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    )
+    return type(Guarded.__name__, (Guarded,), {one: _handed_on(one) for one in names})
+
+
+def _handed_on(name: str) -> property:
+    def asked(self: Guarded) -> Any:  # noqa: ANN401 (whatever the snapshot has)
+        return getattr(self.snapshot, name)
+
+    return property(asked)
 
 
 def _words(difference: Difference) -> str:

@@ -1,8 +1,9 @@
 """The rotating sample over scripted snapshots: constant, fair, and slow to forgive."""
 
+import inspect
 from dataclasses import dataclass, field
 
-from keeper.book.parity import SAMPLE, Parity
+from keeper.book.parity import SAMPLE, Guarded, Parity
 from keeper.domain.decision import SkipReason
 from keeper.domain.parity import Difference, ParityNews
 from keeper.domain.reads import Call, CallResult
@@ -152,3 +153,16 @@ async def test_the_node_tells_of_a_difference_once():
     (event,) = [one for one in told if one["event"] == "parity"]
     assert (event["state"], event["account"], event["block_number"]) == ("differs", ALICE, 1)
     assert (event["what"], event["ours"], event["theirs"]) == ("debt_base", "1", "2")
+
+
+def test_a_snapshot_with_accounts_in_doubt_can_all_that_it_could():
+    """Whoever asks what it is able to does so by its class, and never by asking it."""
+    snapshot = Snapshot(names=(ALICE,))
+    guarded = Guarded.by_words(snapshot, {ALICE: "its debt differs"})
+
+    able = [name for name in dir(Snapshot) if not name.startswith("_")]
+    for name in able:
+        assert inspect.getattr_static(guarded, name, None) is not None, name
+    assert guarded.everyone() == (ALICE,)
+    assert guarded.market == "m:1"
+    assert guarded.opportunities(ALICE, None)[0] == ()
