@@ -147,6 +147,8 @@ class Tracker:
             ChainError: the chain cannot be read.
         """
         first = (await self.chain.head()).number
+        if blocks:
+            log.info("key_watched address=%s blocks=%d", self.sender, blocks)
         while True:
             for kind in ("latest", "pending"):
                 await self.check_known(await self.chain.transaction_count(self.sender, kind))
