@@ -116,7 +116,7 @@ class MarginCalls:
         if not past:
             return FREE
         facts = replace(facts, accounts=past)
-        if self.settings.waits or self._doubts(facts):
+        if self.settings.waits or Block(self.settings, self.state, facts).has_doubts:
             facts = replace(facts, exposures=_exposures(snapshots, list(past)))
         self.inputs = (self.state, facts)
         return restrained(self.settings, self.state, facts)
@@ -209,10 +209,6 @@ class MarginCalls:
             },
             failed=dict(self.book.quarantined),
         )
-
-    def _doubts(self, facts: BlockFacts) -> bool:
-        block = Block(self.settings, self.state, facts)
-        return any(block.untrusted.values()) or any(one.seconds for one in facts.markets.values())
 
     async def _gathered(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> BlockFacts:
         """Return the whole of a block's facts."""

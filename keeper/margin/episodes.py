@@ -108,15 +108,18 @@ def wanting(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> 
     """
     Return whose legs matter at a block: who may change tiers, or is past the line.
 
-    For all others health alone says that nothing changes.
+    For all others health alone says that nothing changes. Where no guard and no doubt about a
+    price asks for more, it says of everybody short of the line what does.
     """
     block = Block(settings, state, facts)
     everyone = settings.tiers.measure is Measure.VOLATILITY
+    closely = everyone or bool(settings.guard.confirm) or block.has_doubts
     found = list[Subject]()
     for subject, before, health in _concerned(block):
         if health is None or health.unpriced or block.is_at_rest(before, health):
             continue
-        if everyone or health.liquidatable or _is_restless(block, before, health):
+        restless = closely and (everyone or _is_restless(block, before, health))
+        if health.liquidatable or restless:
             found.append(subject)
     return found
 

@@ -86,6 +86,12 @@ class Block:
         return {market: skipped(found) for market, found in self.suspicions.items()}
 
     @cached_property
+    def has_doubts(self) -> bool:
+        """Whether some accounts' prices may not be trusted, or another source may say so."""
+        seconds = any(stated.seconds for stated in self.facts.markets.values())
+        return seconds or any(self.untrusted.values())
+
+    @cached_property
     def _at_rest(self) -> Mapping[Tier, tuple[int, int]]:
         """The health factors (from, below) at which an account stays in its tier."""
         tiers = self.settings.tiers

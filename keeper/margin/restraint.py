@@ -24,7 +24,7 @@ def restrained(settings: MarginSettings, state: MarginState, facts: BlockFacts) 
     """
     block = Block(settings, state, facts)
     past = {subject: one for subject, one in facts.accounts.items() if one.liquidatable}
-    if not past or not (settings.waits or any(block.untrusted.values()) or _has_seconds(block)):
+    if not past or not (settings.waits or block.has_doubts):
         return FREE
     waits = dict[Subject, Wait]()
     for subject, health in sorted(past.items()):
@@ -50,11 +50,6 @@ def risk_usd_e8(block: Block, subject: Subject, exposure: Exposure) -> int:
     base = mul_div_ceil(max(0, debt - kept), exposure.per_base[0], exposure.per_base[1])
     numerator, denominator = block.stated(subject[0]).usd_per_base or (1, 1)
     return mul_div_ceil(base, numerator, denominator)
-
-
-def _has_seconds(block: Block) -> bool:
-    """Whether another source's price may say that an account is not to be touched."""
-    return any(stated.seconds for stated in block.facts.markets.values())
 
 
 def _wait(block: Block, subject: Subject, health: AccountHealth) -> Wait | None:

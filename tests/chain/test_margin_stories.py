@@ -257,6 +257,7 @@ class Story:
         ]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_everyone_gets_what_the_policy_says(laid, tmp_path, policy):
     """Calls, waits and liquidations: those of the list, each once, whatever is killed when."""

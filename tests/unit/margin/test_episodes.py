@@ -96,7 +96,7 @@ def test_a_liquidation_is_told_as_one_when_the_account_leaves_the_line():
 def test_who_has_nothing_left_is_not_called():
     """Debt without collateral is nobody's emergency: there is nothing to save."""
     story = a_story()
-    facts = story.facts(2_050)
+    facts = story.facts(1_990)
     bare = {
         key: replace(one, legs=tuple(replace(leg, collateral=0) for leg in one.legs))
         for key, one in facts.exposures.items()
