@@ -11,7 +11,7 @@ from keeper.devnet.aave_v30 import aave_v30_artifacts
 from keeper.devnet.aave_v36 import aave_v36_artifacts
 from keeper.devnet.anvil import AnvilOptions, start_anvil
 from keeper.devnet.artifacts import Deployer
-from keeper.devnet.assets import E_MODE, PRICE_UNIT
+from keeper.devnet.assets import BY_SYMBOL, E_MODE, PRICE_UNIT
 from keeper.devnet.borrowers import enter_market, planned_borrowers
 from keeper.devnet.checkpoints import Wanted, run, said
 from keeper.devnet.kills import run as killed
@@ -27,6 +27,7 @@ from tests.support.threaded import proxied
 NEWCOMER = "0x3131313131313131313131313131313131313131"
 DUST = 1_000
 WAVE = 250
+PLENTY = 10**10 * PRICE_UNIT
 LONG_START = 500.0
 """Seconds that a start may take on a loaded machine, thousands of accounts being read."""
 YES = True
@@ -186,7 +187,10 @@ async def test_parameters_and_emodes_are_followed_and_taken_back(devnet, reader)
 
 
 def entered(devnet, planned):
-    """Let borrowers into the market, some hundreds at a time: blocks of a bearable size."""
+    """Let borrowers into the market, some hundreds at a time, and have enough to lend them."""
+    pool, lender = devnet.aave.pool, devnet.accounts.admin
+    for symbol, token in devnet.tokens.items():
+        pool.send("supply", token.address, BY_SYMBOL[symbol].units_worth(PLENTY), lender, 0)
     for at in range(0, len(planned), WAVE):
         enter_market(devnet.node, devnet.aave, devnet.tokens, planned[at : at + WAVE])
 
