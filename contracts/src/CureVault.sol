@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.27;
 
-import {SafeToken} from "./libraries/SafeToken.sol";
 import {AaveV3Cure} from "./vault/AaveV3Cure.sol";
-import {Budget} from "./vault/Budget.sol";
+import {Clearance} from "./vault/Clearance.sol";
 import {Cure, Place, Remedy} from "./vault/Cures.sol";
 import {MorphoBlueCure} from "./vault/MorphoBlueCure.sol";
 import {VaultAccess} from "./vault/VaultAccess.sol";
@@ -16,7 +15,8 @@ struct Listing {
 
 /// Money for accounts that its owner lists. An operator may add collateral to them or repay their debt, only when they
 /// are in need, only so that they are cured, and only within the limits; nobody but the owner takes anything out.
-contract CureVault is Budget, AaveV3Cure, MorphoBlueCure {
+/// Where the owner opened a place for it, an operator may also clear unhealthy accounts, within a budget for losses.
+contract CureVault is Clearance, AaveV3Cure, MorphoBlueCure {
     /// By place: an Aave pool's address, or keccak256(morpho, market id).
     mapping(bytes32 place => mapping(address account => Listing)) public listingOf;
 
@@ -31,16 +31,11 @@ contract CureVault is Budget, AaveV3Cure, MorphoBlueCure {
         uint256 healthAfter
     );
 
-    error UnknownKind(uint8 kind);
-    error DeadlinePassed(uint256 deadline, uint256 timestamp);
     error NotListed(bytes32 place, address account);
     /// The account is well (again): there is nothing to cure.
     error NotInNeed(address account, uint256 health);
     /// What was asked for does not bring the account to where it must be.
     error NotCured(address account, uint256 health, uint256 needed);
-    error NotFunded(address token, uint256 amount, uint256 balance);
-    /// The place took more than it was to get.
-    error Overspent(address token, uint256 amount, uint256 spent);
 
     constructor(address firstOwner, address[] memory operators) VaultAccess(firstOwner, operators) {}
 
@@ -53,7 +48,7 @@ contract CureVault is Budget, AaveV3Cure, MorphoBlueCure {
 
     /// Cure one account, or change nothing.
     function cure(Cure calldata wanted) external onlyOperator whenNotPaused locked returns (uint256 spent) {
-        if (block.timestamp > wanted.deadline) revert DeadlinePassed(wanted.deadline, block.timestamp);
+        _notAfter(wanted.deadline);
         Cure memory asked = wanted;
         Remedy memory remedy = _remedy(asked.kind);
         Place memory place = remedy.place(asked);
@@ -72,14 +67,9 @@ contract CureVault is Budget, AaveV3Cure, MorphoBlueCure {
 
     /// Act with an allowance of exactly the amount, which is gone afterwards; what was spent is what left the vault.
     function _spend(Cure memory asked, address target, Remedy memory remedy) private returns (uint256 spent) {
-        uint256 held = SafeToken.balanceOf(asked.token, address(this));
-        if (held < asked.amount) revert NotFunded(asked.token, asked.amount, held);
-        SafeToken.approveExactly(asked.token, target, asked.amount);
+        uint256 held = _allow(asked.token, target, asked.amount);
         remedy.act(asked);
-        SafeToken.disallow(asked.token, target);
-        uint256 left = SafeToken.balanceOf(asked.token, address(this));
-        spent = left < held ? held - left : 0;
-        if (spent > asked.amount) revert Overspent(asked.token, asked.amount, spent);
+        spent = _settle(asked.token, target, asked.amount, held);
     }
 
     /// A further protocol is a file of its own that states its kinds, its name in the list of bases, and its lines here.

@@ -13,6 +13,7 @@ from tests.chain import executor_world as worlds
 from tests.chain.executor_morpho_world import PARAMS, Market
 
 AAVE_SUPPLY, AAVE_REPAY, MORPHO_SUPPLY, MORPHO_REPAY = 1, 2, 3, 4
+AAVE_CLEAR = 5
 WAD = 10**18
 VARIABLE = 2
 FAR = 10**38
@@ -75,6 +76,25 @@ class VaultWorld:
         )
         sender = str(terms.pop("sender", self.devnet.accounts.hot))
         return self.vault.transaction("cure", wanted, sender=sender)
+
+    def open(
+        self, collateral: str, *, each: int = FAR, day: int = FAR, counted: int = 9_000
+    ) -> None:
+        """Open the pool for clearing, a collateral counted at so much of its price."""
+        self.owned("setLossLimit", self.aave_place(), each, day)
+        self.owned("setCounted", self.aave_place(), collateral, counted)
+
+    def clear(
+        self, account: str, token: str, amount: int, collateral: str, **terms: int
+    ) -> Transaction:
+        """Return the hot key's transaction that clears an account on Aave."""
+        data = encode(["address", "address"], [self.devnet.aave.pool.address, account])
+        wanted = (
+            *(terms.pop("kind", AAVE_CLEAR), data, token, amount, collateral),
+            *(terms.pop("most", FAR), terms.pop("deadline", worlds.SOON)),
+        )
+        sender = str(terms.pop("sender", self.devnet.accounts.hot))
+        return self.vault.transaction("clear", wanted, sender=sender)
 
     def run(self, transaction: Transaction) -> Receipt:
         """Mine it."""

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.27;
 
+import {SafeToken} from "../libraries/SafeToken.sol";
 import {VaultAccess} from "./VaultAccess.sol";
 
 /// What one transaction, and one day, may take of a token.
@@ -28,6 +29,11 @@ abstract contract Budget is VaultAccess {
     event LimitSet(address indexed token, uint128 perTransaction, uint128 perDay);
     event AccountLimitSet(address indexed account, address indexed token, uint256 perDay);
 
+    error UnknownKind(uint8 kind);
+    error DeadlinePassed(uint256 deadline, uint256 timestamp);
+    error NotFunded(address token, uint256 amount, uint256 balance);
+    /// The place took more than it was to get.
+    error Overspent(address token, uint256 amount, uint256 spent);
     error OverTransactionLimit(address token, uint256 amount, uint256 limit);
     error OverDayLimit(address token, uint256 amount, uint256 left);
     error OverAccountLimit(address account, address token, uint256 amount, uint256 left);
@@ -52,31 +58,62 @@ abstract contract Budget is VaultAccess {
         return _left(accountLimitOf[account][token], spentFor[account][token]);
     }
 
-    /// Book an amount before it is spent.
-    function _charge(address account, address token, uint256 amount) internal {
+    function _notAfter(uint256 deadline) internal view {
+        if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
+    }
+
+    /// Book an amount of a token before it is spent, for whomever.
+    function _charge(address token, uint256 amount) internal {
         uint256 limit = limitOf[token].perTransaction;
         if (amount > limit) revert OverTransactionLimit(token, amount, limit);
         uint256 left = leftToday(token);
         if (amount > left) revert OverDayLimit(token, amount, left);
-        left = leftTodayFor(account, token);
-        if (amount > left) revert OverAccountLimit(account, token, amount, left);
         _book(spentOf[token], amount);
+    }
+
+    /// Book an amount of a token for an account before it is spent.
+    function _charge(address account, address token, uint256 amount) internal {
+        _charge(token, amount);
+        uint256 left = leftTodayFor(account, token);
+        if (amount > left) revert OverAccountLimit(account, token, amount, left);
         _book(spentFor[account][token], amount);
     }
 
     /// Give back what was booked and not spent, in the same transaction.
-    function _refund(address account, address token, uint256 amount) internal {
+    function _refund(address token, uint256 amount) internal {
         spentOf[token].amount -= uint192(amount);
+    }
+
+    function _refund(address account, address token, uint256 amount) internal {
+        _refund(token, amount);
         spentFor[account][token].amount -= uint192(amount);
     }
 
-    function _book(Spending storage spent, uint256 amount) private {
+    /// Allow a place exactly the amount; returns what the vault has now.
+    function _allow(address token, address target, uint256 amount) internal returns (uint256 held) {
+        held = SafeToken.balanceOf(token, address(this));
+        if (held < amount) revert NotFunded(token, amount, held);
+        SafeToken.approveExactly(token, target, amount);
+    }
+
+    /// Take back what is left of the allowance; returns what left the vault since it held `held`.
+    function _settle(address token, address target, uint256 amount, uint256 held)
+        internal
+        returns (uint256 spent)
+    {
+        SafeToken.disallow(token, target);
+        uint256 left = SafeToken.balanceOf(token, address(this));
+        spent = left < held ? held - left : 0;
+        if (spent > amount) revert Overspent(token, amount, spent);
+    }
+
+    function _book(Spending storage spent, uint256 amount) internal {
         uint64 today = _today();
         uint256 before = spent.day == today ? spent.amount : 0;
         (spent.day, spent.amount) = (today, uint192(before + amount));
     }
 
-    function _left(uint256 perDay, Spending storage spent) private view returns (uint256) {
+    function _left(uint256 perDay, Spending storage spent) internal view returns (uint256) {
         uint256 gone = spent.day == _today() ? spent.amount : 0;
         return gone < perDay ? perDay - gone : 0;
     }
