@@ -1,5 +1,6 @@
 """Two hundred examples of the model in the tests; ``scripts/faults --model`` runs ten thousand."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.faults.machine import Submission
@@ -12,4 +13,4 @@ Submission.TestCase.settings = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-TestSubmission = Submission.TestCase
+TestSubmission = pytest.mark.timeout(900)(Submission.TestCase)
