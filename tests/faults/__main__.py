@@ -56,9 +56,10 @@ def _options() -> argparse.ArgumentParser:
 
 def _tell(result: Result, totals: Totals) -> None:
     seconds = sum(one.seconds for one in result.runs)
+    reached = " ".join(f"{name}:{times}" for name, times in sorted(totals.reached.items()))
     sys.stdout.write(
         f"episode {totals.episodes} seed {result.episode.seed}: {len(result.runs)} runs,"
-        f" {seconds:.0f} s, {len(result.violations)} violations\n"
+        f" {seconds:.0f} s, {len(result.violations)} violations; in all {totals.runs}: {reached}\n"
     )
     for one in result.violations:
         sys.stdout.write(f"  VIOLATION {one}\n  points {','.join(result.episode.points)}\n")

@@ -116,20 +116,39 @@ def wanted_of(runs: int, points: Sequence[str] = ORDERED) -> Counter[str]:
     return wanted
 
 
-_place: World | None = None
-_stack = contextlib.ExitStack()
+EPISODES_PER_WORLD = 6
+"""Anvil keeps a bounded number of states: a world that is used for long cannot fork."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker process's world; it is brought up anew now and then, and ends with the worker."""
+
+    script: str = SCRIPT
+    lived: int = 0
+    place: World | None = None
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def live(self, episode: Episode) -> Result:
+        """Live through an episode."""
+        if self.place is None or self.lived % EPISODES_PER_WORLD == 0:
+            self.stack.close()
+            made = tempfile.TemporaryDirectory(prefix="keeper-faults-")
+            folder = Path(self.stack.enter_context(made))
+            self.place = self.stack.enter_context(world(folder, self.script))
+        self.lived += 1
+        return lived(self.place, episode)
+
+
+_worker = Worker()
 
 
 def _prepare(script: str) -> None:
-    """Bring up a worker's world; it ends with the worker."""
-    global _place  # noqa: PLW0603 - one world per worker process
-    folder = Path(_stack.enter_context(tempfile.TemporaryDirectory(prefix="keeper-faults-")))
-    _place = _stack.enter_context(world(folder, script))
+    _worker.script = script
 
 
 def _live(episode: Episode) -> Result:
-    assert _place is not None
-    return lived(_place, episode)
+    return _worker.live(episode)
 
 
 def campaign(

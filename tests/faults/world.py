@@ -206,8 +206,9 @@ class World:
         if lose or drawn < 0.1:
             self.node.rpc("anvil_dropAllTransactions")
         elif drawn < 0.2 and self._may_fork():
-            self.node.rpc("anvil_reorg", [self.chance.randint(1, 2), []])
-            return
+            with contextlib.suppress(RpcRefused):  # Anvil has forgotten the state to begin at
+                self.node.rpc("anvil_reorg", [self.chance.randint(1, 2), []])
+                return
         self.node.rpc("evm_mine")
 
     def _may_fork(self) -> bool:
