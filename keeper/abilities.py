@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from keeper.domain.account import AccountHealth
+from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.advice import Advice, Cure
 from keeper.domain.cure import CureStep
 from keeper.domain.exposure import Exposure
@@ -195,6 +195,19 @@ class TakesCures(Advises, Protocol):
 
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
         """Return a cure in the vault's words."""
+        ...
+
+
+@runtime_checkable
+class TakesClears(Protocol):
+    """A snapshot whose unhealthy accounts the vault can liquidate with its own money."""
+
+    def clear_step(self, account: Address) -> CureStep:
+        """Return the clearing of an account in the vault's words."""
+        ...
+
+    def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
+        """Return what backs the account's debt, and what it owes."""
         ...
 
 

@@ -54,7 +54,7 @@ from keeper.storage.paper import PaperLedger
 from keeper.storage.places import file_of
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
-from keeper.treatment import curing_of, vault_calls, vault_runs
+from keeper.treatment import clearing_of, curing_of, vault_calls, vault_runs
 from keeper.version import code_version
 from keeper.wallet import in_flight_limit, is_operator
 from keeper.watching import watch_of, watched
@@ -152,6 +152,7 @@ async def run_session(
         node.cures = await curing_of(
             session, parts.submitter, emit, parts.journal, parts.calls.told
         )
+        node.clears = await clearing_of(session, parts.submitter, emit)
         node.standing_of = parts.calls.standing_of
         bound = stall_bound(session.settings, own_clock=own_clock)
         await stalling.unless_stalled(node.run(options.blocks), bound)

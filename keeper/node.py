@@ -18,7 +18,7 @@ from keeper.domain.errors import (
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch
-from keeper.domain.restraint import FREE
+from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, MarketKey
 from keeper.execution.failpoints import reached
 from keeper.latest import Latest
@@ -31,7 +31,7 @@ from keeper.observe.events import (
     trouble_event,
 )
 from keeper.observe.stages import Stage, Unwatched, Watch
-from keeper.parts import Calls, Cures, Decide, HoldsBack, StandingOf
+from keeper.parts import Calls, Clears, Cures, Decide, HoldsBack, StandingOf
 from keeper.pipeline import Decided
 from keeper.ports import DecisionLog, Given, HeadSource, MarketBook, MarketSnapshot, Submitter
 from keeper.risk.tiers import Tier
@@ -60,6 +60,7 @@ class Node:
     quiet_seconds: float = 30.0
     watch: Watch = field(default_factory=Unwatched)
     cures: Cures | None = None
+    clears: Clears | None = None
     standing_of: StandingOf = lambda _: None
     _told: dict[tuple[str, str], object] = field(default_factory=dict)
     _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
@@ -226,12 +227,14 @@ class Node:
     ) -> Decided:
         """Decide about everybody but those who are cured: nobody is liquidated meanwhile."""
         if self.decide is None:
+            await self._would_clear(head, snapshots)
             return Decided(head=head)
         cured = {(plan.market, plan.account) for batch in cures for plan in batch.plans}
         in_flight = self.submitter.in_flight() | cured
         try:
             restraint = FREE if self.calls is None else await self.calls.restraint(head, snapshots)
             result = await self.decide(head, snapshots, in_flight, restraint=restraint)
+            await self._cleared(result, snapshots, restraint)
             if self.calls is not None:
                 if result.inputs is not None:
                     result.inputs.basis = self.calls.basis(head)
@@ -241,6 +244,33 @@ class Node:
             return Decided(head=head)
         result.batches = [*cures, *result.batches]
         return result
+
+    async def _cleared(
+        self, result: Decided, snapshots: Sequence[MarketSnapshot], restraint: Restraint
+    ) -> None:
+        """Add what the vault clears; it may use up the account's subsidy, like a loss."""
+        if self.clears is None:
+            return
+        head = result.head
+        try:
+            made = await self.clears.batches(head, snapshots, result.decisions, restraint)
+        except ChainError as error:
+            log.warning("no_clears block=%d code=%s reason=%s", head.number, error.code, error)
+            return
+        result.batches = [*result.batches, *made]
+        for plan in (plan for batch in made for plan in batch.plans):
+            subject = (plan.market, plan.account)
+            result.losses[subject] = restraint.subsidies[subject]
+
+    async def _would_clear(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Tell whom the vault could clear, where nothing is planned or sent."""
+        if self.clears is None or self.calls is None:
+            return
+        try:
+            restraint = await self.calls.restraint(head, snapshots)
+            await self.clears.batches(head, snapshots, None, restraint)
+        except JournalError as error:
+            self._not_kept("nothing_told", head, error)
 
     def _not_kept(self, what: str, head: Head, error: JournalError) -> None:
         """Go on without acting: what is read is still told, and the end will say why."""

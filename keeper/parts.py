@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from keeper.audit.basis import Basis
 from keeper.domain.account import AccountHealth
+from keeper.domain.decision import Decision
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch
@@ -82,4 +83,18 @@ class Cures(Protocol):
 
     def still_needs(self, health: AccountHealth) -> bool:
         """Whether a cure that is on its way still is one."""
+        ...
+
+
+class Clears(Protocol):
+    """Makes the transactions that clear accounts which no sale pays for."""
+
+    async def batches(
+        self,
+        head: Head,
+        snapshots: Sequence[MarketSnapshot],
+        decisions: Sequence[Decision] | None,
+        restraint: Restraint,
+    ) -> list[Batch]:
+        """Return the block's clearings; ``decisions`` None: nobody plans, all are told of."""
         ...

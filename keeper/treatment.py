@@ -4,6 +4,7 @@ from functools import partial
 
 from keeper.bidding import fee_oracle
 from keeper.chain.abi import selector
+from keeper.clearing import Clearing
 from keeper.config import Settings
 from keeper.curing import Curing, Terms, Told, nothing_told
 from keeper.domain.errors import EnvironmentFault
@@ -14,7 +15,7 @@ from keeper.execution.chain import Emit
 from keeper.execution.paper import PaperSubmitter
 from keeper.execution.purse import Purse
 from keeper.execution.submitter import NodeSubmitter
-from keeper.execution.vault import CURE_SIGNATURE
+from keeper.execution.vault import CLEAR_SIGNATURE, CURE_SIGNATURE
 from keeper.execution.vault_simulator import VaultSimulator
 from keeper.ports import Submitter
 from keeper.rehearsal import Runs
@@ -47,11 +48,7 @@ async def curing_of(
     if wanted.vault is None or not wanted.account:
         return None
     live = submitter if isinstance(submitter, NodeSubmitter) else None
-    sender = None if live is None else live.signer.address
-    if isinstance(submitter, PaperSubmitter):
-        sender = await somebody(session, wanted.vault)
-    if sender is not None:
-        await _check(session, wanted.vault, sender, await session.reader.head())
+    sender = await _sender(session, submitter, wanted.vault)
     made = Curing(
         purse=Purse(chain=session.reader, vault=wanted.vault, limit_of=wanted.limit_of),
         simulator=None if sender is None else _simulator(session, wanted.vault, sender),
@@ -76,12 +73,44 @@ async def curing_of(
     return made
 
 
+async def clearing_of(session: Session, submitter: Submitter, emit: Emit) -> Clearing | None:
+    """
+    Return the stage of clearing, None where the settings do not want it.
+
+    Raises:
+        EnvironmentFault: there is no vault at the address, or it does not take the hot key.
+    """
+    wanted = session.settings.cure
+    if wanted.vault is None or not wanted.clear:
+        return None
+    sender = await _sender(session, submitter, wanted.vault)
+    return Clearing(
+        purse=Purse(chain=session.reader, vault=wanted.vault),
+        simulator=None if sender is None else _simulator(session, wanted.vault, sender),
+        fees=await fee_oracle(session),
+        valuer=await session.coin(),
+        deadline_seconds=session.settings.policy.deadline_seconds,
+        emit=emit,
+    )
+
+
+async def _sender(session: Session, submitter: Submitter, vault: Address) -> Address | None:
+    """Return who gives the vault its orders, checked; None where nobody does."""
+    sender = submitter.signer.address if isinstance(submitter, NodeSubmitter) else None
+    if isinstance(submitter, PaperSubmitter):
+        sender = await somebody(session, vault)
+    if sender is not None:
+        await _check(session, vault, sender, await session.reader.head())
+    return sender
+
+
 def vault_calls(settings: Settings) -> frozenset[tuple[Address, bytes]]:
-    """Return what the signer may sign to the vault: its cure, where anybody is to be cured."""
+    """Return what the signer may sign to the vault: cures and clearings, each where wanted."""
     cure = settings.cure
-    if cure.vault is None or not cure.account:
+    if cure.vault is None:
         return frozenset()
-    return frozenset([(cure.vault, selector(CURE_SIGNATURE))])
+    wanted = ((CURE_SIGNATURE, bool(cure.account)), (CLEAR_SIGNATURE, cure.clear))
+    return frozenset((cure.vault, selector(name)) for name, on in wanted if on)
 
 
 def vault_runs(session: Session, sender: Address) -> dict[Address, Runs]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from keeper.config.section import Section
-from keeper.config.types import AddressText, Exact, Text, Whole, refuse
+from keeper.config.types import AddressText, Exact, Flag, Text, Whole, refuse
 from keeper.domain.cure import Listed
 from keeper.domain.units import WAD, Address, MarketKey, Wad, Wei
 
@@ -60,9 +60,14 @@ class CureLimit(Section):
 
 
 class Cure(Section):
-    """Accounts that are cured, from which vault, and at what cost of gas at most."""
+    """
+    Accounts that are cured, from which vault, and at what cost of gas at most.
+
+    With ``clear`` the vault takes over accounts that no sale pays for, within the subsidy.
+    """
 
     vault: AddressText | None = None
+    clear: Flag = False
     max_gas_eth: Exact = Field(default=Decimal("0.05"), gt=0, le=10**9)
     holds_hours: Whole = Field(default=24, ge=0, le=24 * 365)
     account: tuple[CureAccount, ...] = ()
@@ -74,6 +79,8 @@ class Cure(Section):
             refuse(
                 "accounts are to be cured, but cure.vault is not set", hint="keeper vault deploy"
             )
+        if self.clear and self.vault is None:
+            refuse("cure.clear is on, but cure.vault is not set", hint="keeper vault deploy")
         pairs = [(one.account, one.market) for one in self.account]
         if len(set(pairs)) < len(pairs):
             refuse("the same account is listed twice for the same market")

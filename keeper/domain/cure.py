@@ -37,6 +37,35 @@ class CureStep:
     data: bytes
 
 
+class ClearReason(enum.StrEnum):
+    """Why an account that was granted a subsidy is not cleared."""
+
+    NO_MONEY = "no_money"  # the vault's balance or a limit does not reach
+    LOSS_TOO_HIGH = "loss_too_high"  # with its gas it is more than the subsidy
+    SIMULATION_FAILED = "simulation_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearOrder:
+    """What the vault is asked for: of which debt how much at most, and what it takes for it."""
+
+    market: MarketKey
+    account: Address
+    token: Address
+    amount: TokenUnits
+    collateral: Address
+    step: CureStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearRefusal:
+    """A no, with its reason, and words for people."""
+
+    order: ClearOrder
+    reason: ClearReason
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funds:
     """What of a token may go to an account now: the vault's balance and every limit."""

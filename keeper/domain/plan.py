@@ -18,6 +18,7 @@ class FundingKind(enum.StrEnum):
 
     FLASH_LOAN = "flash_loan"  # a lender of the spend token; its kind and address say which
     CALLBACK = "callback"  # nobody: the protocol takes the repayment after it paid out
+    CLEARANCE = "clearance"  # the operator's own money: the vault liquidates, and keeps it
     VAULT = "vault"  # the operator's own money: it is a cure, and nothing comes back
     FLASH_SWAP = "flash_swap"  # the route's own last pool pays first and is paid in collateral
 
@@ -92,6 +93,11 @@ class Plan:
     def is_cure(self) -> bool:
         """Whether it spends the vault's money for the account, and liquidates nothing."""
         return self.funding.kind is FundingKind.VAULT
+
+    @property
+    def is_clearance(self) -> bool:
+        """Whether the vault liquidates with its own money and keeps the collateral."""
+        return self.funding.kind is FundingKind.CLEARANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

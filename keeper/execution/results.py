@@ -12,7 +12,7 @@ from keeper.domain.units import Address, TokenUnits, Wei
 from keeper.execution.chain import Chain
 from keeper.execution.executor import StepReport, decode_logs
 from keeper.execution.reverts import failure_reason
-from keeper.execution.vault import cure_outcome
+from keeper.execution.vault import clear_outcome, cure_outcome
 
 REVERTED = "the whole transaction reverted"
 NOT_REPORTED = "the executor did not report it"
@@ -29,6 +29,8 @@ def plan_outcomes(batch: Batch, logs: Sequence[Log]) -> tuple[PlanOutcome, ...]:
     """
     if any(plan.is_cure for plan in batch.plans):
         return tuple(cure_outcome(plan, logs, batch.executor) for plan in batch.plans)
+    if any(plan.is_clearance for plan in batch.plans):
+        return tuple(clear_outcome(plan, logs, batch.executor) for plan in batch.plans)
     reports = {one.index: one for one in decode_logs(logs, batch.executor)}
     return tuple(_outcome(plan, reports.get(index)) for index, plan in enumerate(batch.plans))
 

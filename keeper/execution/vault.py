@@ -1,5 +1,5 @@
 """
-The vault's language: calldata of a cure, what is asked of it, what its logs say.
+The vault's language: calldata of a cure and of a clearing, what is asked of it, what its logs say.
 
 Pure. Source: ``contracts/src/CureVault.sol``.
 """
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from keeper.chain.abi import ABI_FOLDER, WORD, address_at, calldata, encoded, selector, topic, word
-from keeper.domain.cure import CureOrder, Funds
+from keeper.domain.cure import ClearOrder, CureOrder, Funds
 from keeper.domain.errors import EnvironmentFault, RpcMalformed
 from keeper.domain.plan import Plan
 from keeper.domain.reads import Call, CallResult, Log
 from keeper.domain.submission import PlanOutcome
-from keeper.domain.units import Address, Timestamp, TokenUnits, Wad, Wei
+from keeper.domain.units import WAD, Address, Timestamp, TokenUnits, Wad, Wei, mul_div_ceil
 
 ARTIFACT: Final = "CureVault"
 """The build for chains with transient storage."""
@@ -24,9 +24,13 @@ ARTIFACT_STORAGE: Final = "CureVaultStorage"
 CURE_TYPE: Final = "(uint8,bytes,address,uint256,uint256,uint256)"
 CURE_SIGNATURE: Final = f"cure({CURE_TYPE})"
 CURED_TOPIC: Final = topic("Cured(bytes32,address,address,uint8,uint256,uint256,uint256)")
+CLEAR_TYPE: Final = "(uint8,bytes,address,uint256,address,uint256,uint256)"
+CLEAR_SIGNATURE: Final = f"clear({CLEAR_TYPE})"
+CLEARED_TOPIC: Final = topic("Cleared(bytes32,address,address,address,uint256,uint256,uint256)")
 NOT_CURED: Final = "the vault did not report it"
 
-_CURED_TOPICS: Final = 4
+_TOPICS: Final = 4
+_LOSS_WORD: Final = 3
 FUNDS_CALLS: Final = 4
 """How many calls ``funds_calls`` makes."""
 
@@ -42,6 +46,32 @@ def cure_calldata(order: CureOrder, least_health: Wad, deadline: Timestamp) -> b
         deadline,
     )
     return selector(CURE_SIGNATURE) + encoded((CURE_TYPE,), (values,))
+
+
+def clear_calldata(order: ClearOrder, most: int, deadline: Timestamp) -> bytes:
+    """Return the transaction's data; the vault may lose ``most`` in the place's base currency."""
+    values = (
+        order.step.kind,
+        order.step.data,
+        order.token,
+        order.amount,
+        order.collateral,
+        most,
+        deadline,
+    )
+    return selector(CLEAR_SIGNATURE) + encoded((CLEAR_TYPE,), (values,))
+
+
+def cleared_of(data: bytes) -> tuple[TokenUnits, int]:
+    """
+    Return what ``clear`` spent, and its loss in the place's base currency.
+
+    Raises:
+        RpcMalformed: that is no answer of the vault.
+    """
+    if len(data) < 3 * WORD:
+        raise RpcMalformed("the vault's answer is too short")
+    return TokenUnits(word(data, 0)), word(data, 2)
 
 
 def funds_calls(vault: Address, account: Address, token: Address) -> list[Call]:
@@ -88,21 +118,48 @@ def cure_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcome
     Raises:
         RpcMalformed: a log of the vault is not one of its own.
     """
-    failure = NOT_CURED
+    logged = _reports(plan, logs, vault, CURED_TOPIC)
+    return _outcome(plan, Wei(0), "" if logged else NOT_CURED)
+
+
+def clear_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcome:
+    """
+    Return what became of a clearing, by the vault's own logs, the loss at the plan's prices.
+
+    Raises:
+        RpcMalformed: a log of the vault is not one of its own.
+    """
+    logged = _reports(plan, logs, vault, CLEARED_TOPIC)
+    if not logged:
+        return _outcome(plan, Wei(0), NOT_CURED)
+    if len(logged[0].data) < (_LOSS_WORD + 1) * WORD:
+        raise RpcMalformed("the vault's log is too short")
+    loss = word(logged[0].data, _LOSS_WORD)
+    worth = mul_div_ceil(loss, WAD, plan.native_usd_e8) if plan.native_usd_e8 else 0
+    return _outcome(plan, Wei(-worth), "")
+
+
+def _reports(plan: Plan, logs: Sequence[Log], vault: Address, kind: object) -> list[Log]:
+    """Return the vault's logs of a kind that are about the plan."""
+    found = []
     for log in logs:
-        if log.address != vault or not log.topics or log.topics[0] != CURED_TOPIC:
+        if log.address != vault or not log.topics or log.topics[0] != kind:
             continue
-        if len(log.topics) != _CURED_TOPICS:
+        if len(log.topics) != _TOPICS:
             raise RpcMalformed("the vault's log has the wrong number of topics")
         topics = b"".join(log.topics)
         if (address_at(topics, 2), address_at(topics, 3)) == (plan.account, plan.spend_token):
-            failure = ""
+            found.append(log)
+    return found
+
+
+def _outcome(plan: Plan, profit: Wei, failure: str) -> PlanOutcome:
     return PlanOutcome(
         market=plan.market,
         account=plan.account,
         token=plan.spend_token,
         profit=TokenUnits(0),
-        profit_wei=Wei(0),
+        profit_wei=profit,
         failure=failure,
     )
 

@@ -8,13 +8,23 @@ from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch, SimulatedBatch, SimulatedPlan
 from keeper.domain.reads import Call
 from keeper.domain.units import Address, Gas, TokenUnits
+from keeper.execution import vault as language
 from keeper.execution.reverts import failure_reason
 from keeper.execution.simulator import SimulatingChain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a clearing did when it was run: what it spent, its loss in the base currency, gas."""
+
+    spent: TokenUnits
+    loss: int
+    gas: Gas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VaultSimulator:
-    """One vault's cures; ``operator`` is who would send them."""
+    """One vault's cures and clearings; ``operator`` is who would send them."""
 
     chain: SimulatingChain
     vault: Address
@@ -27,11 +37,29 @@ class VaultSimulator:
         Raises:
             ChainError: the node did not run it.
         """
+        found = await self._run(data, head)
+        return found if isinstance(found, str) else found[1]
+
+    async def cleared(self, data: bytes, head: Head) -> Trial | str:
+        """
+        Return what a clearing does at a block, or why it would revert.
+
+        Raises:
+            ChainError: the node did not run it.
+        """
+        found = await self._run(data, head)
+        if isinstance(found, str):
+            return found
+        spent, loss = language.cleared_of(found[0])
+        return Trial(spent=spent, loss=loss, gas=found[1])
+
+    async def _run(self, data: bytes, head: Head) -> tuple[bytes, Gas] | str:
         basis = Basis(block_hash=head.hash)
         asked = {"from": self.operator, "to": self.vault, "input": "0x" + data.hex()}
         try:
-            await self.chain.call(Call(target=self.vault, data=data), basis, sender=self.operator)
-            return await self.chain.estimate_gas(asked, basis)
+            call = Call(target=self.vault, data=data)
+            answer = await self.chain.call(call, basis, sender=self.operator)
+            return answer, await self.chain.estimate_gas(asked, basis)
         except RpcRefused as error:
             return failure_reason(error.data) if error.data else error.text or str(error)
 

@@ -1,6 +1,6 @@
 """What `keeper run --json` prints: one event, one object, amounts as decimal strings."""
 
-from keeper.domain.cure import CureOrder, CureRefusal
+from keeper.domain.cure import ClearOrder, ClearRefusal, CureOrder, CureRefusal
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
 from keeper.domain.notice import Notice
@@ -106,6 +106,31 @@ def cure_event(
         "gas_cost_wei": None if gas_cost is None else str(gas_cost),
         **_block(head),
     }
+
+
+def clear_event(
+    head: Head,
+    order: ClearOrder,
+    action: str,
+    *,
+    refusal: ClearRefusal | None = None,
+    cost: Wei | None = None,
+) -> Event:
+    """Return the event of an account that no sale pays for: what the vault does, or why not."""
+    told: Event = {
+        "event": "clear",
+        "action": action,
+        "market": order.market,
+        "account": order.account,
+        "token": order.token,
+        "amount": str(order.amount),
+        "collateral": order.collateral,
+    }
+    if refusal is not None:
+        told |= {"reason": str(refusal.reason), "detail": refusal.detail}
+    if cost is not None:
+        told["cost_wei"] = str(cost)
+    return {**told, **_block(head)}
 
 
 def _liquidate(plan: Plan, head: Head) -> Event:

@@ -3,6 +3,7 @@
 import pytest
 
 from keeper.domain.errors import JournalError, RpcMalformed
+from keeper.domain.restraint import Restraint
 from keeper.pipeline import Decided
 from tests.flow.test_node import (
     ALICE,
@@ -86,3 +87,71 @@ async def test_a_cure_on_its_way_is_kept_while_it_is_one(needs):
     await node.run(blocks=1)
 
     assert submitter.followed[0] == (1, needs)
+
+
+class ScriptedClears:
+    def __init__(self, made=(), *, error=None):
+        self._made, self._error, self.asked = list(made), error, []
+
+    async def batches(self, head, snapshots, decisions, restraint):
+        self.asked.append(decisions if decisions is None else [one.reason for one in decisions])
+        if self._error:
+            raise self._error
+        return self._made
+
+
+class ScriptedCalls:
+    """Grants a subsidy, and writes down what is set aside and taken back."""
+
+    def __init__(self, subject):
+        self.subject, self.set_aside, self.taken_back = subject, [], []
+
+    async def restraint(self, head, snapshots):
+        return Restraint(subsidies={self.subject: 500})
+
+    def basis(self, head):
+        return None
+
+    async def reserved(self, head, losses):
+        self.set_aside.append(dict(losses))
+
+    async def released(self, subjects):
+        self.taken_back += subjects
+
+    async def told(self, head, snapshots):
+        pass
+
+
+def clearing_node(clears, submitter, **more):
+    (plan,) = a_batch().plans
+    calls = ScriptedCalls((plan.market, plan.account))
+    node, events = a_node(
+        ScriptedHeads(1), ScriptedBook({}), submitter, clears=clears, calls=calls, **more
+    )
+    return node, events, calls
+
+
+async def test_what_the_vault_clears_is_sent_and_its_subsidy_set_aside():
+    """It is asked for after the pipeline; the grant is booked before anything is sent."""
+    batch, submitter = a_batch(), RecordingSubmitter()
+    clears = ScriptedClears([batch])
+    node, _, calls = clearing_node(clears, submitter)
+
+    await node.run(blocks=1)
+
+    assert clears.asked == [["dust"]]
+    assert submitter.submitted == [(1, [batch])]
+    assert calls.set_aside == [{calls.subject: 500}]
+    assert calls.taken_back == []
+
+
+async def test_clearing_that_fails_costs_no_decision():
+    """The block is told and recorded all the same, and nothing is set aside."""
+    submitter = RecordingSubmitter()
+    node, events, calls = clearing_node(ScriptedClears(error=RpcMalformed("no vault")), submitter)
+
+    await node.run(blocks=1)
+
+    assert submitter.submitted == []
+    assert calls.set_aside == [{}]
+    assert [one["event"] for one in events] == ["decision", "block"]

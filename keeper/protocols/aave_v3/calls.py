@@ -22,6 +22,9 @@ VAULT_SUPPLY: Final = 1
 VAULT_REPAY: Final = 2
 """The vault's numbers of its Aave v3 cures."""
 
+VAULT_CLEAR: Final = 5
+"""The vault's number of its Aave v3 liquidation."""
+
 STABLE_RATE: Final = 1
 VARIABLE_RATE: Final = 2
 """Interest rate modes. Source: ``DataTypes.InterestRateMode``."""
@@ -34,4 +37,13 @@ def cure_step(pool: Address, borrower: Address, cure: Cure) -> CureStep:
         place=encoded(("address",), (pool,)),
         kind=VAULT_REPAY if cure.kind is CureKind.REPAY_DEBT else VAULT_SUPPLY,
         data=encoded(("address", "address", "uint256"), (pool, borrower, mode)),
+    )
+
+
+def clear_step(pool: Address, borrower: Address) -> CureStep:
+    """Return the clearing: ``abi.encode(address pool, address borrower)``."""
+    return CureStep(
+        place=encoded(("address",), (pool,)),
+        kind=VAULT_CLEAR,
+        data=encoded(("address", "address"), (pool, borrower)),
     )

@@ -26,7 +26,7 @@ from keeper.domain.value import TokenPrice
 from keeper.protocols.aave_v3 import parity, rules, screen
 from keeper.protocols.aave_v3.accounts import borrowers, decoded
 from keeper.protocols.aave_v3.advice import advised
-from keeper.protocols.aave_v3.calls import cure_step
+from keeper.protocols.aave_v3.calls import clear_step, cure_step
 from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.facts import facts, readings
 from keeper.protocols.aave_v3.lenders import flash_lender
@@ -262,6 +262,10 @@ class AaveSnapshot:
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
         """Return a cure in the vault's words."""
         return cure_step(self.pool.structure.pool, account, cure)
+
+    def clear_step(self, account: Address) -> CureStep:
+        """Return the clearing of an account in the vault's words."""
+        return clear_step(self.pool.structure.pool, account)
 
     def _position(self, account: Address) -> Position | None:
         kept = self.borrowers.get(account)

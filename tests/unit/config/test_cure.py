@@ -56,3 +56,11 @@ def test_what_contradicts_itself_is_refused(tmp_path, text, why):
         cure(tmp_path, text)
 
     assert why in str([*refused.value.problems, str(refused.value)])
+
+
+def test_clearing_is_off_until_asked_for_and_needs_a_vault(tmp_path):
+    """It spends the vault's money."""
+    assert not cure(tmp_path, f'vault = "{VAULT}"').clear
+    assert cure(tmp_path, f'vault = "{VAULT}"\nclear = true').clear
+    with pytest.raises(SettingsInvalid, match=r"cure\.vault is not set"):
+        cure(tmp_path, "clear = true")

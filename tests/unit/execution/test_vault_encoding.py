@@ -1,12 +1,22 @@
 """The vault's language against its ABI."""
 
+import pytest
 from web3 import Web3
 
 from keeper.chain.abi import load_abi, word
 from keeper.domain.advice import Advice, Cure, CureKind
-from keeper.domain.cure import CureOrder, CureReason, CureRefusal, CureStep, Funds, affordable
+from keeper.domain.cure import (
+    ClearOrder,
+    CureOrder,
+    CureReason,
+    CureRefusal,
+    CureStep,
+    Funds,
+    affordable,
+)
+from keeper.domain.errors import RpcMalformed
 from keeper.domain.plan import FundingKind
-from keeper.domain.reads import CallResult
+from keeper.domain.reads import CallResult, Log
 from keeper.execution import vault
 from keeper.execution.described import described
 from keeper.execution.fees import FeePolicy, fee_cap, plan_profit, plan_surplus
@@ -86,11 +96,10 @@ def test_the_cheapest_that_can_be_paid_is_chosen():
     assert "10 units of T needed, 9 to be had" in refused.detail
 
 
-def a_cure(**changes):
+def a_cure(kind=FundingKind.VAULT, **changes):
     one = plan(0)
     funding = type(one.funding)(
-        **{name: getattr(one.funding, name) for name in one.funding.__slots__}
-        | {"kind": FundingKind.VAULT}
+        **{name: getattr(one.funding, name) for name in one.funding.__slots__} | {"kind": kind}
     )
     facts = {"funding": funding, "gross_profit": 0, "gross_profit_wei": 0, "subsidy": 1_000_000}
     return plan(0, **facts | changes)
@@ -121,3 +130,42 @@ def test_a_cure_that_the_vault_did_not_report_failed():
 
     assert outcome.failure == vault.NOT_CURED
     assert outcome.profit_wei == 0
+
+
+def test_the_calldata_of_a_clearing_is_what_the_abi_says():
+    """Every field in its place."""
+    asked = ClearOrder(
+        market="m:1",
+        account=ALICE,
+        token=TOKEN,
+        amount=10,
+        collateral=ALICE,
+        step=CureStep(place=bytes(32), kind=5, data=b"\x01"),
+    )
+    contract = Web3().eth.contract(abi=load_abi("CureVault"))
+
+    function, arguments = contract.decode_function_input(vault.clear_calldata(asked, 6, 99))
+
+    assert function.fn_name == "clear"
+    token, collateral = (Web3.to_checksum_address(one) for one in (TOKEN, ALICE))
+    assert list(dict(arguments["wanted"]).values()) == [5, b"\x01", token, 10, collateral, 6, 99]
+
+
+def cleared_log(one, data):
+    words = [bytes(32), *(bytes(12) + bytes.fromhex(it[2:]) for it in (one.account, TOKEN))]
+    log_facts = dict.fromkeys(Log.__slots__, 0)
+    topics = (vault.CLEARED_TOPIC, *words)
+    return Log(**log_facts | {"address": batch(one).executor, "topics": topics, "data": data})
+
+
+def test_a_clearing_tells_its_loss():
+    """At the plan's price of the native coin, rounded up; without a log of the vault it failed."""
+    one = a_cure(FundingKind.CLEARANCE, spend_token=TOKEN, native_usd_e8=3 * 10**8)
+    data = b"".join(word_.to_bytes(32) for word_ in (8, 7, 6, 100))
+
+    (outcome,) = plan_outcomes(batch(one), [cleared_log(one, data)])
+
+    assert (outcome.failure, outcome.profit_wei) == ("", -333_333_333_334)
+    assert plan_outcomes(batch(one), [])[0].failure == vault.NOT_CURED
+    with pytest.raises(RpcMalformed):
+        plan_outcomes(batch(one), [cleared_log(one, data[:-32])])

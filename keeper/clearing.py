@@ -1,0 +1,277 @@
+"""The stage of clearing: small accounts that no sale pays for, taken over by the vault."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from keeper.abilities import TakesClears
+from keeper.curing import GAS_HEADROOM_BPS, Charges
+from keeper.domain.account import Balance
+from keeper.domain.cure import ClearOrder, ClearReason, ClearRefusal
+from keeper.domain.curve import Route
+from keeper.domain.decision import Decision, Skip, SkipReason
+from keeper.domain.head import Head
+from keeper.domain.parity import Subject
+from keeper.domain.plan import Batch, DataFee, Funding, FundingKind, Plan
+from keeper.domain.restraint import Restraint
+from keeper.domain.units import (
+    BPS,
+    MAX_TRANSACTION_GAS,
+    WAD,
+    Address,
+    Gas,
+    Timestamp,
+    TokenUnits,
+    Wei,
+    mul_div_ceil,
+    mul_div_floor,
+)
+from keeper.domain.value import Valuation
+from keeper.execution import vault as language
+from keeper.execution.purse import Purse
+from keeper.execution.vault_simulator import Trial, VaultSimulator
+from keeper.observe.events import Event, clear_event
+from keeper.ports import MarketSnapshot, Valuer
+
+NO_SALE_PAYS: Final = frozenset(
+    {
+        SkipReason.DUST,
+        SkipReason.BELOW_MIN_PROFIT,
+        SkipReason.GAS_TOO_EXPENSIVE,
+        SkipReason.NO_EXIT_ROUTE,
+        SkipReason.EXIT_TOO_SHALLOW,
+        SkipReason.NO_FUNDING,
+        SkipReason.FLASH_LOAN_DISABLED,
+    }
+)
+"""Why an account is skipped that the vault may take over."""
+
+INTEREST_BPS: Final = 10
+"""How much more than the debt is asked for: what grows until it is mined; the pool takes less."""
+
+DOLLARS: Final = (1, 1)
+_NOWHERE: Final = Address("0x" + "00" * 20)
+_NO_MONEY: Final = TokenUnits(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """An account with a subsidy that nobody liquidates, at one block."""
+
+    head: Head
+    snapshot: TakesClears
+    subject: Subject
+    granted: int
+    health_factor: int
+    valuation: Valuation
+    deadline: Timestamp
+
+
+@dataclass(slots=True, kw_only=True)
+class Clearing:
+    """
+    Makes the transactions that have the vault clear whom the policy grants a subsidy.
+
+    What the vault loses by the market's own prices, and the gas, come out of the subsidy.
+    ``simulator`` runs them as who would send them; None tells what would be done, and makes none.
+    """
+
+    purse: Purse
+    simulator: VaultSimulator | None
+    fees: Charges
+    valuer: Valuer
+    deadline_seconds: int
+    emit: Callable[[Event], None]
+    _told: dict[Subject, object] = field(default_factory=dict)
+
+    async def batches(
+        self,
+        head: Head,
+        snapshots: Sequence[MarketSnapshot],
+        decisions: Sequence[Decision] | None,
+        restraint: Restraint,
+    ) -> list[Batch]:
+        """
+        Return a transaction for the first account that can be cleared; tell of the others why not.
+
+        One for each block, so that each is simulated on what the one before left.
+        ``decisions`` None: nobody plans, and it is told of everybody who was granted a subsidy.
+
+        Raises:
+            ChainError: the chain cannot be read.
+        """
+        wanted = _wanted(decisions, restraint)
+        self._told = {who: news for who, news in self._told.items() if who in wanted}
+        read = {one.market: one for one in snapshots}
+        for subject in wanted:
+            snapshot = read.get(subject[0])
+            case = None if snapshot is None else await self._case(head, snapshot, subject)
+            if case is None:
+                continue
+            case = replace(case, granted=restraint.subsidies[subject])
+            batch = await self._answer(case)
+            if batch is not None:
+                return [batch]
+        return []
+
+    async def _case(self, head: Head, snapshot: MarketSnapshot, subject: Subject) -> _Case | None:
+        """Return the case; None in markets that do not count in dollars, or that cannot clear."""
+        valuation, health = await self.valuer.valuation(snapshot), snapshot.account(subject[1])
+        if health is None or valuation is None or valuation.usd_per_base != DOLLARS:
+            return None
+        if not isinstance(snapshot, TakesClears):
+            return None
+        return _Case(
+            head=head,
+            snapshot=snapshot,
+            subject=subject,
+            granted=0,
+            health_factor=health.health_factor,
+            valuation=valuation,
+            deadline=Timestamp(head.timestamp + self.deadline_seconds),
+        )
+
+    async def _answer(self, case: _Case) -> Batch | None:
+        """Return the account's transaction, or tell why there is none; a news is told once."""
+        why: ClearRefusal | None = None
+        for order in _orders(case):
+            made = await self._made(case, order)
+            if isinstance(made, ClearRefusal):
+                why = why or made
+                continue
+            if made is None:
+                self._tell(case, "would_clear", clear_event(case.head, order, "would_clear"))
+                return None
+            self._told.pop(case.subject, None)
+            self.emit(clear_event(case.head, order, "clear", cost=Wei(-made.net_profit)))
+            return made
+        if why is not None:
+            self._tell(case, why.reason, clear_event(case.head, why.order, "skip", refusal=why))
+        return None
+
+    def _tell(self, case: _Case, news: object, event: Event) -> None:
+        if self._told.get(case.subject) != news:
+            self._told[case.subject] = news
+            self.emit(event)
+
+    async def _made(self, case: _Case, order: ClearOrder) -> Batch | ClearRefusal | None:
+        """Return the order's transaction, run on the pinned block; None where none is made."""
+        funds = (await self.purse.funds(case.head, order.account, {order.token: None}))[order.token]
+        most = min(funds.balance, funds.per_transaction, funds.left_today)
+        if order.amount > most:
+            detail = f"{order.amount} units of {order.token} needed, {most} to be had"
+            return ClearRefusal(order=order, reason=ClearReason.NO_MONEY, detail=detail)
+        if self.simulator is None:
+            return None
+        data = language.clear_calldata(order, case.granted, case.deadline)
+        trial = await self.simulator.cleared(data, case.head)
+        if isinstance(trial, str):
+            return ClearRefusal(order=order, reason=ClearReason.SIMULATION_FAILED, detail=trial)
+        price = await self.fees.gas_price(case.head)
+        draft = self._batch(case, order, trial, price)
+        (fee,) = await self.fees.data_fees([draft], case.head)
+        return self._within(case, order, trial, draft, fee)
+
+    def _within(
+        self, case: _Case, order: ClearOrder, trial: Trial, draft: Batch, fee: DataFee
+    ) -> Batch | ClearRefusal:
+        """Return the transaction with the subsidy shared between loss and gas, if it reaches."""
+        (plan,) = draft.plans
+        limit = Gas(min(draft.gas_limit + fee.gas, MAX_TRANSACTION_GAS))
+        native = case.valuation.native_price
+        gas = mul_div_ceil(limit * plan.gas_price + fee.fee, native, WAD)
+        spare = case.granted - trial.loss - gas
+        if spare < 0:
+            detail = (
+                f"{trial.loss} of loss and {gas} of gas at most, {case.granted} granted"
+                " (1e-8 dollars)"
+            )
+            return ClearRefusal(order=order, reason=ClearReason.LOSS_TOO_HIGH, detail=detail)
+        most = trial.loss + spare // 2
+        net = Wei(draft.net_profit - fee.fee)
+        plan = replace(
+            plan,
+            step_gas=limit,
+            data_fee=fee.fee,
+            net_profit=net,
+            subsidy=Wei(mul_div_floor(case.granted - most, WAD, native)),
+        )
+        data = language.clear_calldata(order, most, case.deadline)
+        return replace(draft, plans=(plan,), calldata=data, gas_limit=limit, net_profit=net)
+
+    def _batch(self, case: _Case, order: ClearOrder, trial: Trial, price: Wei) -> Batch:
+        """Return the transaction as it would be without a data fee, allowed to lose everything."""
+        loss = mul_div_ceil(trial.loss, WAD, case.valuation.native_price)
+        limit = Gas(min(mul_div_ceil(trial.gas, GAS_HEADROOM_BPS, BPS), MAX_TRANSACTION_GAS))
+        plan = Plan(
+            market=order.market,
+            account=order.account,
+            spend_token=order.token,
+            receive_token=self.purse.vault,
+            amount=order.amount,
+            spend=trial.spent,
+            receive=_NO_MONEY,
+            route=Route(venue="", factory=_NOWHERE, hops=()),
+            funding=Funding(
+                kind=FundingKind.CLEARANCE,
+                source=0,
+                name="cure vault, clearing",
+                lender=self.purse.vault,
+                amount=order.amount,
+                fee=_NO_MONEY,
+            ),
+            module=order.step.kind,
+            step_data=order.step.data,
+            gross_profit=_NO_MONEY,
+            gross_profit_wei=Wei(0),
+            gas=trial.gas,
+            gas_price=price,
+            net_profit=Wei(-loss - trial.gas * price),
+            min_profit=_NO_MONEY,
+            health_factor=case.health_factor,
+            deadline=case.deadline,
+            native_usd_e8=case.valuation.native_usd_e8,
+        )
+        return Batch(
+            plans=(plan,),
+            executor=self.purse.vault,
+            calldata=language.clear_calldata(order, case.granted, case.deadline),
+            gas_limit=limit,
+            deadline=case.deadline,
+            net_profit=plan.net_profit,
+        )
+
+
+def _wanted(decisions: Sequence[Decision] | None, restraint: Restraint) -> list[Subject]:
+    """Return who was granted a subsidy and is left by the pipeline for want of a sale, in order."""
+    left = [
+        (one.market, one.account)
+        for one in decisions or ()
+        if isinstance(one, Skip) and one.reason in NO_SALE_PAYS
+    ]
+    who = list(restraint.subsidies) if decisions is None else left
+    granted = [one for one in who if restraint.subsidies.get(one)]
+    return sorted(granted, key=lambda one: (restraint.ranks.get(one, 0), one))
+
+
+def _orders(case: _Case) -> list[ClearOrder]:
+    """Return what may be asked of the vault, the largest debt and collateral first."""
+    market, account = case.subject
+    backing, debts = case.snapshot.balances(account)
+    return [
+        ClearOrder(
+            market=market,
+            account=account,
+            token=debt.token,
+            amount=TokenUnits(mul_div_ceil(debt.amount, BPS + INTEREST_BPS, BPS)),
+            collateral=collateral.token,
+            step=case.snapshot.clear_step(account),
+        )
+        for debt in sorted(debts, key=_value, reverse=True)
+        for collateral in sorted(backing, key=_value, reverse=True)
+        if debt.token != collateral.token and debt.amount and collateral.amount
+    ]
+
+
+def _value(balance: Balance) -> int:
+    return balance.value
