@@ -15,7 +15,7 @@ from keeper.rehearse.run import Taken, Told
 from keeper.rehearse.world import World
 
 HOUR: Final = 3_600
-LOOK_SECONDS: Final = 900
+LOOK_SECONDS: Final = 1_800
 """How often an account is looked at again within its recovery window."""
 CALLED: Final = frozenset({"call", "urgent", "liquidatable"})
 """The tiers that people are told of unless they ask for more."""

@@ -79,10 +79,11 @@ class Told:
 
 @dataclass(frozen=True)
 class Seen:
-    """Those who were looked at in a block, each valued once."""
+    """Those who were looked at in a block, each valued once; who owes nothing stands apart."""
 
     market: MarketKey
     positions: Mapping[Address, Position]
+    debtless: set[Subject]
 
     @cached_property
     def healths(self) -> Mapping[Subject, AccountHealth]:
@@ -168,14 +169,15 @@ class Run:
         past = least < 1.0
         past[resting] = False
         clock, found = Clock(snapshot.pool, snapshot.head.timestamp), dict[Address, Position]()
+        debtless = set[Subject]()
         for row in np.flatnonzero(wanted | past).tolist():
             address = self._addresses[row]
             position = clock.position(self.world.accounts[address])
             if position.data.debt:
                 found[address] = position
             else:
-                self._attention.stands(row, None)
-        return Seen(snapshot.market, found)
+                debtless.add((snapshot.market, address))
+        return Seen(snapshot.market, found, debtless)
 
     def _rests(self, since: Timestamp) -> bool:
         head = self._head
@@ -187,7 +189,7 @@ class Run:
 
     def _advance(self, moment: Moment, seen: Seen, facts: BlockFacts) -> None:
         """Keep and tell what a block changed of those that were looked at; the rest stands."""
-        looked = set(facts.accounts) | self._liquidated
+        looked = set(facts.accounts) | seen.debtless
         part = replace(
             self._state,
             standings={one: self._state.standings[one] for one in looked & self._standing()},

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 
 from keeper.domain.errors import ConfigError
+from keeper.domain.notice import NoticeKind
 from keeper.margin.settings import COMPETITIVE, GUARDIAN
 from keeper.rehearse import attention
 from keeper.rehearse.plan import Settled, all_moments, rehearsed
 from keeper.rehearse.prices import parsed
+from keeper.rehearse.run import Run, prepared, ran
+from keeper.rehearse.stage import planner_of
+from keeper.rehearse.world import made
+from keeper.strategy.policy import Policy
+
+CLOSING = (NoticeKind.CURED, NoticeKind.LIQUIDATED)
 
 HEADER = "timestamp_utc,WETH,USDC,WBTC,DAI,USDT\n"
 CALM = parsed(
@@ -96,3 +103,20 @@ def test_a_path_of_too_few_assets_is_refused():
 
     with pytest.raises(ConfigError, match="has 2 assets that are known here; it takes 5"):
         rehearsed("competitive", COMPETITIVE, path, SMALL)
+
+
+def test_nobody_who_stays_in_a_tier_is_called_twice():
+    """Who is looked at now and then must not seem to have gone in between."""
+    blocks, _ = all_moments(CRASH, SMALL)
+    world = made(SMALL.accounts, SMALL.seed, blocks[0])
+    told = ran(
+        Run(settings=prepared(COMPETITIVE), world=world, planner=planner_of(world, 0, Policy())),
+        blocks,
+    )
+
+    keys = [one.key for _, notices in told.notices for one in notices]
+    closed = [one for _, notices in told.notices for one in notices if one.kind in CLOSING]
+    assert len(keys) == len(set(keys))
+    assert {one.account for one in closed if one.kind is NoticeKind.LIQUIDATED} <= {
+        one.account for one in told.taken
+    }
