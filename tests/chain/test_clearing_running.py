@@ -93,7 +93,9 @@ def test_a_guardian_clears_it_by_the_vault_once(drowned):
     assert world.devnet.aave.pool.call("getUserAccountData", ACCOUNT)[0] == 0
     lost = vaults.FAR - world.vault.call("lossLeftToday", place)
     assert 0 < lost <= 20 * 10**8
-    sent = hot_receipts(world.devnet, start + 1)
+    # What an earlier test sent may come back to the pool when its blocks are undone.
+    ours = {one["hash"] for one in events if one["event"] == "attempt"}
+    sent = [one for one in hot_receipts(world.devnet, start + 1) if one["transactionHash"] in ours]
     assert [one["to"] for one in sent].count(world.vault.address.lower()) == 1
 
 

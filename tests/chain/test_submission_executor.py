@@ -113,9 +113,9 @@ async def test_each_plan_of_a_batch_is_simulated_and_mined_for_itself(aave36, pl
 
     assert [one.failure for one in simulated.plans] == ["", f"UnknownModule({NO_MODULE})", ""]
     assert [one["failure"] for one in included["plans"]] == [one.failure for one in simulated.plans]
-    assert [int(one["profit"]) for one in included["plans"]] == [
-        one.profit for one in simulated.plans
-    ]
+    # Mined seconds later, with the interest of these seconds.
+    for mined, one in zip(included["plans"], simulated.plans, strict=True):
+        assert abs(int(mined["profit"]) - one.profit) <= one.profit // 10**6
     after = receiver_balances(aave36, plans)
     for token in before:
         told = sum(int(one["profit"]) for one in included["plans"] if one["token"] == token)

@@ -28,7 +28,7 @@ from tests.support.pages import pages_of
 
 Event = dict[str, Any]
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds to wait for a keeper's next event before the test gives up."""
 
 IDLE = 0.5

@@ -56,5 +56,7 @@ def test_dust_costs_no_request(world, tmp_path):
     }
     assert reasons <= {"dust", "below_min_profit", "no_collateral"}
     asked = counts.pop("eth_getBlockByNumber", 0)
-    assert counts == QUIET
+    # Whoever got better by the move may have been liquidated: the chain is asked once.
+    assert counts.pop("eth_getLogs") in (QUIET["eth_getLogs"], QUIET["eth_getLogs"] + 1)
+    assert counts == {"eth_call": QUIET["eth_call"]}
     assert asked <= 2

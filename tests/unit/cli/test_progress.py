@@ -42,8 +42,9 @@ def test_lines_come_every_few_seconds_with_the_time_left(capsys):
     ]
 
 
-def test_a_terminal_gets_a_bar_with_the_time_left(capsys):
+def test_a_terminal_gets_a_bar_with_the_time_left(capsys, monkeypatch):
     """It is gone when the history is read."""
+    monkeypatch.setenv("TERM", "xterm")  # whatever the machine that tests has
     clock, shown = Clock(), io.StringIO()
     console = Console(file=shown, force_terminal=True, width=120)
     left = TextColumn("{task.fields[left]}")
