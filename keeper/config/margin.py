@@ -9,12 +9,11 @@ from pydantic import Field, model_validator
 
 from keeper.config.section import Section
 from keeper.config.types import AddressText, Exact, Flag, Whole, refuse
-from keeper.domain.units import BPS, WAD, Address, Bps, Wad
+from keeper.domain.units import BPS, USD_E8, WAD, Address, Bps, Wad
 from keeper.margin.settings import (
     COMPETITIVE,
     DAY,
     GUARDIAN,
-    USD_E8,
     Band,
     Check,
     Confirms,

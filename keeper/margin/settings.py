@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from keeper.domain.units import WAD, Address, Bps, Wad
+from keeper.domain.units import USD_E8, WAD, Address, Bps, Wad
 from keeper.risk.tiers import Tier
 
 HOUR: Final = 3_600
 DAY: Final = 86_400
-USD_E8: Final = 100_000_000
-"""A US dollar, in 1e-8 dollars."""
 
 _TWO: Final = Wad(2 * WAD)
 _NO_FLOOR: Final = Wad(0)

@@ -10,13 +10,13 @@ from keeper.domain.units import Address, BaseCurrency, Gas, Timestamp, Wei
 from keeper.domain.value import Valuation
 from keeper.pipeline import Planner
 from keeper.ports import MarketSnapshot
+from keeper.rehearse.prices import BLOCK_SECONDS
 from keeper.rehearse.world import NATIVE, World
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
 from keeper.synthetic.blocks import made_address
 
 DEADLINE_SECONDS: Final = 180
-BLOCK_SECONDS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
