@@ -22,12 +22,12 @@ def keeper(aave36, tmp_path):
 
 
 def killed_after_sending(keeper):
-    """Run until bytes have left, then kill -9; return the hashes that it had told."""
+    """Run until bytes have left, then kill -9; return the hashes that it had told, and when."""
     with keeper.running() as running:
-        running.until("attempt")
+        at = running.until("attempt", still=keeper.devnet.node)["block_number"]
         running.process.send_signal(signal.SIGKILL)
         running.end()
-    return {one["hash"] for one in running.events if one["event"] == "attempt"}
+    return {one["hash"] for one in running.events if one["event"] == "attempt"}, at
 
 
 def journaled(keeper):
@@ -40,8 +40,7 @@ def journaled(keeper):
 def test_nothing_is_sent_twice_over_a_kill(keeper):
     """The second process takes up what the first one sent; each account is liquidated once."""
     devnet = keeper.devnet
-    start = devnet.node.block_number()
-    told = killed_after_sending(keeper)
+    told, start = killed_after_sending(keeper)
     sent = journaled(keeper)
     assert told <= sent.keys()
     assert int(devnet.node.rpc("txpool_status")["pending"], 16) >= len(told) >= 1

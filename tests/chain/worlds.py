@@ -180,12 +180,26 @@ class Running:
             self.events.append(event)
         return event
 
-    def until(self, name: str, *, block: int = 0) -> Event:
-        """Return the next event of a name, of ``block`` or later."""
-        while (event := self.next()) is not None:
+    def until(self, name: str, *, block: int = 0, still: Node | None = None) -> Event:
+        """
+        Return the next event of a name, of ``block`` or later.
+
+        On a chain that stands ``still`` a block is mined for a keeper that gave one up.
+        """
+        while (event := self._next_of(name, still)) is not None:
             if event["event"] == name and event["block_number"] >= block:
                 return event
         raise AssertionError(f"ended before {name}: {self.log.read_text()}")
+
+    def _next_of(self, name: str, still: Node | None) -> Event | None:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                return self.next(PATIENCE if still is None else STUCK)
+            except queue.Empty:
+                if still is not None:
+                    still.rpc("evm_mine")
+        raise AssertionError(f"silent before {name}: {self.log.read_text()}")
 
     def end(self) -> int:
         """Wait for the end and return the exit code."""
