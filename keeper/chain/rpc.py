@@ -111,7 +111,7 @@ class Rpc:
         return await self._exchange(self.pool.best(), requests, batch=True)
 
     async def read(self, method: str, *params: object) -> Json:
-        """Ask, and ask again if the node could not be reached."""
+        """Ask, and ask again if the node could not be reached, or what it said was no answer."""
         return await self._persistently(lambda at: self.ask(at, method, *params))
 
     async def read_batch(self, requests: Sequence[Request]) -> list[Json | ChainError]:
@@ -281,14 +281,16 @@ class Rpc:
         try:
             place = self.pool.best() if only is None else only
             return await self._checked(ask, place)
-        except RpcUnavailable as error:
+        except ChainError as error:
+            if not _may_pass(error):
+                raise
             elapsed = time.monotonic() - started
             return await self._repeatedly(ask, error, elapsed, (place, only))
 
     async def _repeatedly(
         self,
         ask: Callable[[int], Awaitable[T]],
-        failure: RpcUnavailable,
+        failure: ChainError,
         elapsed: float,
         places: tuple[int | None, int | None],
     ) -> T:
@@ -299,7 +301,7 @@ class Rpc:
             stop=tenacity.stop_after_attempt(max(ATTEMPTS, 2 * len(self.transports)))
             | tenacity.stop_before_delay(max(0.0, self.timeouts.reads - elapsed)),
             wait=self._pause,
-            retry=tenacity.retry_if_exception_type(RpcUnavailable),
+            retry=tenacity.retry_if_exception(_may_pass),
             reraise=True,
         )
         async for attempt in retrying:
@@ -366,6 +368,12 @@ class Rpc:
             if isinstance(error, RpcMalformed) and not isinstance(error, RpcTooLarge):
                 return self.pool.failed(at, RpcUnavailable(str(error)))
         return self.pool.answered(at)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether asking once more may help; what is too long stays too long."""
+    broken = isinstance(error, RpcMalformed) and not isinstance(error, RpcTooLarge)
+    return broken or isinstance(error, RpcUnavailable)
 
 
 def _ignored(_: Exchange) -> None:

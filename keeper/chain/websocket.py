@@ -76,11 +76,13 @@ class WebSocketTransport(StreamTransport):
     async def _shut(self) -> None:
         open_socket, self._socket = self._socket, None
         session, self._session = self._session, None
-        if open_socket is not None:
-            with contextlib.suppress(aiohttp.ClientError, OSError):
-                await open_socket.close()
-        if session is not None:
-            await session.close()
+        try:
+            if open_socket is not None:
+                with contextlib.suppress(aiohttp.ClientError, OSError):
+                    await open_socket.close()
+        finally:  # whoever reads is cancelled by whoever closes
+            if session is not None:
+                await session.close()
 
     def _acknowledge_quickly(self) -> None:
         if self._socket is None or _QUICKACK is None:

@@ -1,13 +1,14 @@
 """``keeper run``: the node."""
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
 import signal
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from functools import partial
 from typing import Annotated, Final
 
@@ -20,11 +21,11 @@ from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetO
 from keeper.cli.output import print_note
 from keeper.cli.progress import telling
 from keeper.cli.words import event_line
-from keeper.config import load, overrides
+from keeper.config import Settings, load, overrides
 from keeper.domain.errors import ConfigError
 from keeper.observe.events import Event
 from keeper.observe.logging import configure
-from keeper.observe.sink import Sink
+from keeper.observe.sink import Sink, unbuffered
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 OVERDUE_EXIT: Final = 3
@@ -56,19 +57,28 @@ def command(
     if once and blocks is not None:
         raise ConfigError("--once and --blocks exclude each other", hint="--blocks 1 is --once")
     settings = load(config, overrides(override)).settings
-    configure(level=settings.log.level, form=settings.log.format)
     mode = Mode.DRY_RUN if dry_run else Mode.OBSERVE if observe else Mode.LIVE
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of this process would hold the key
     key = wallet_key(settings.wallet) if mode is Mode.LIVE else None
     options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
-    sink = Sink(sys.stdout)
-    emit: Emit = partial(_emit_json if as_json else _emit_text, sink)
+    with _written(settings) as sink, telling() as tell:
+        emit: Emit = partial(_emit_json if as_json else _emit_text, sink)
+        work = run_node(settings, options, emit, key=key, progress=tell)
+        asyncio.run(_until_stopped(work, settings.run.stop_seconds))
+
+
+@contextlib.contextmanager
+def _written(settings: Settings) -> Iterator[Sink]:
+    """Have logs and events written by threads while it lasts, and yield where events go."""
+    logs, events = Sink(unbuffered(sys.stderr)), Sink(unbuffered(sys.stdout))
+    configure(level=settings.log.level, form=settings.log.format, stream=logs)
     try:
-        with telling() as tell:
-            work = run_node(settings, options, emit, key=key, progress=tell)
-            asyncio.run(_until_stopped(work, settings.run.stop_seconds))
+        yield events
     finally:
-        sink.close()
+        events.close()
+        logs.close()
+        if not logs.lost:  # whoever reads it will read what comes after the run, too
+            configure(level=settings.log.level, form=settings.log.format)
 
 
 async def _until_stopped(work: Coroutine[object, object, None], seconds: int) -> None:

@@ -5,9 +5,10 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Final, Literal, TextIO
+from typing import Final, Literal
 
 from keeper.observe.redaction import one_line
+from keeper.observe.sink import Stream
 
 OURS: Final = "keeper"
 
@@ -18,7 +19,7 @@ def configure(
     *,
     level: str = "info",
     form: Literal["text", "json"] = "text",
-    stream: TextIO | None = None,
+    stream: Stream | None = None,
 ) -> None:
     """
     Send every log line of this process to ``stream`` (stderr), redacted.

@@ -7,9 +7,10 @@ goes on in both cases. What cannot be kept until it is read is dropped, and coun
 
 import contextlib
 import logging
+import os
 import queue
 import threading
-from typing import Final, Protocol
+from typing import Final, Protocol, TextIO
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,35 @@ class Stream(Protocol):
         ...
 
 
+class Descriptor:
+    """
+    What is behind a stream of this process, without its buffer.
+
+    A thread that waits in a buffer's write holds its lock, and Python aborts over that at its end.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def write(self, text: str, /) -> None:
+        """Write all of a text; OSError where that fails."""
+        left = memoryview(text.encode(errors="replace"))
+        while left:
+            left = left[os.write(self._number, left) :]
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept back."""
+
+
+def unbuffered(stream: TextIO) -> Stream:
+    """Return what is behind a stream; the stream itself where it is no file."""
+    try:
+        stream.flush()
+        return Descriptor(stream.fileno())
+    except (OSError, ValueError):
+        return stream
+
+
 class Sink:
     """A stream that never blocks and never raises; ``dropped`` counts what it could not take."""
 
@@ -41,6 +71,11 @@ class Sink:
         self._waiting: queue.Queue[str | None] = queue.Queue(depth)
         self._thread = threading.Thread(target=self._serve, name="write-lines", daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> bool:
+        """Whether something could not be written."""
+        return bool(self.dropped or self.broken)
 
     def write(self, text: str, /) -> int:
         """Take a text to be written soon."""
@@ -58,7 +93,7 @@ class Sink:
         with contextlib.suppress(queue.Full):
             self._waiting.put(None, timeout=seconds)
             self._thread.join(seconds)
-        if self.dropped or self.broken:
+        if self.lost:
             log.warning("output_lost dropped=%d reason=%s", self.dropped, self.broken or "slow")
 
     def _serve(self) -> None:

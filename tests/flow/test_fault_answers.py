@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import json
 import resource
@@ -229,6 +230,27 @@ async def test_f12_a_broken_answer_of_one_endpoint_is_read_from_another():
         first.raw = lambda _: asyncio.sleep(0, web.Response(text="<html>"))
         assert (await reader.head()).number == 7
         assert reader.rpc.pool.standings[0].failures == 1
+
+
+async def test_f12_the_only_endpoint_is_asked_again_after_a_broken_answer():
+    """A page in place of the first answers would end a keeper that starts just then."""
+    node = ScriptedNode(height=7, pages=1)
+    async with nodes(node), connect([node.ws], chain_id=1) as reader:
+        node.pages = 1
+        assert (await reader.head()).number == 7
+    assert node.openings == 3  # what talks nonsense is dialled anew
+
+
+async def test_f12_nothing_stays_open_after_a_broken_answer(recwarn):
+    """Who closes the connection meets who is closing it because of the nonsense."""
+    node = ScriptedNode()
+    async with nodes(node):
+        async with connect([node.ws], chain_id=1) as reader:
+            node.pages = 1
+            with pytest.raises(RpcMalformed):
+                await reader.rpc.request("eth_blockNumber")
+        gc.collect()
+    assert [str(one.message) for one in recwarn if one.category is ResourceWarning] == []
 
 
 async def test_f41_a_name_that_does_not_resolve_is_said_without_the_address():

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from keeper import watching
 from keeper.observe.metrics import Metrics
 from keeper.observe.sink import Sink
@@ -36,6 +38,39 @@ sink.close()
 sys.stderr.write(f"done {sink.broken}")
 sys.stderr.flush()
 """
+
+
+WORKS_ON = """
+import logging, os, sys
+from pathlib import Path
+from types import SimpleNamespace
+from keeper.cli.run import _written
+log = logging.getLogger("keeper.test")
+settings = SimpleNamespace(log=SimpleNamespace(level="info", format="text"))
+with _written(settings) as events:
+    for number in range(11_000):
+        log.warning("told number=%d", number)
+        events.write("an event\\n")
+    Path(sys.argv[1]).write_text("worked on")
+"""
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_f45_a_keeper_works_on_and_ends_while_nobody_reads_what_it_says(tmp_path, name):
+    """A collector of logs that hangs: its pipe is full, and stays full."""
+    reading, writing = os.pipe()
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, name: writing}
+    done = subprocess.run(
+        [sys.executable, "-c", WORKS_ON, str(tmp_path / "done")],
+        **streams,
+        check=False,
+        timeout=60,
+    )
+    os.close(reading)
+    os.close(writing)
+
+    assert (tmp_path / "done").read_text() == "worked on"
+    assert done.returncode == 0
 
 
 def test_f45_a_pipe_that_nobody_reads_holds_nobody_up():

@@ -49,7 +49,8 @@ class ScriptedNode:
     A chain of headers, nonces and receipts.
 
     ``handlers`` answer methods instead of it; ``raw`` answers whole http requests. ``mute``
-    says nothing over websockets; ``announces`` of False keeps subscriptions silent.
+    says nothing over websockets, ``pages`` is how many requests it answers there with a page of
+    text; ``announces`` of False keeps subscriptions silent.
     """
 
     chain_id: int = 1
@@ -61,6 +62,7 @@ class ScriptedNode:
     port: int = 0
     announces: bool = True
     mute: bool = False
+    pages: int = 0
     receipts: dict[str, Document] = field(default_factory=dict)
     handlers: dict[str, Callable[[list[Any]], Any]] = field(default_factory=dict)
     raw: Raw | None = None
@@ -198,6 +200,10 @@ class ScriptedNode:
             async for message in socket:
                 asked = json.loads(message.data)
                 if self.mute:
+                    continue
+                if self.pages > 0:
+                    self.pages -= 1
+                    await socket.send_str("<html>too many requests</html>")
                     continue
                 try:
                     reply = self.answer(asked)
