@@ -5,12 +5,14 @@ import contextlib
 import pytest
 
 from keeper.chain.fields import head_of
+from keeper.chain.pool import Pool
 from keeper.chain.quorum import Quorum
 from keeper.chain.reader import connect
 from keeper.chain.standing import State
 from keeper.chain.transport import Timeouts
-from keeper.domain.errors import NotBroadcast
+from keeper.domain.errors import EndpointsDisagree, NotBroadcast
 from keeper.execution.everywhere import SendsEverywhere
+from keeper.observe.endpoints import tell_endpoints
 from tests.support.scripted_node import ScriptedNode, nodes, until
 from tests.support.scripted_submission import World, batch
 
@@ -56,3 +58,29 @@ async def test_f10_nothing_is_signed_while_endpoints_contradict(lie):
         assert reader.rpc.pool.disagreements.counts.total() == 1
         assert len(first.sent) == len(second.sent) == 1
         assert first.sent == second.sent
+
+
+async def test_f10_what_is_signed_already_leaves_again_while_endpoints_contradict():
+    """The same bytes cannot hurt, and one of the nodes may have lost them; nothing is bid up."""
+    first, second = ScriptedNode(height=5), ScriptedNode(height=5)
+    async with world_over(first, second) as (world, _):
+        await world.submitter.submit([batch()], head_of(first.at(5)))
+        await until(lambda: first.sent and second.sent)
+        for node in (first, second):
+            await node.mine(9)
+        lie_about_the_nonce(second)
+        with pytest.raises(EndpointsDisagree):
+            await world.submitter.follow(head_of(first.at(9)), lambda *_: True)
+        await until(lambda: len(first.sent) == len(second.sent) == 2)
+
+        assert len(set(first.sent + second.sent)) == 1
+        assert len(world.submitter.tracker.book[0].attempts) == 1
+
+
+@pytest.mark.parametrize(("endpoints", "said"), [(1, True), (2, False)])
+async def test_one_endpoint_is_told_to_be_no_quorum_at_the_start(caplog, endpoints, said):
+    """Whoever signs by one node's word should know it."""
+    pool = Pool([f"node {number}" for number in range(endpoints)])
+    tell_endpoints(pool, lambda _: None, signing=True)
+
+    assert ("degraded: no quorum" in caplog.text) is said
