@@ -102,6 +102,7 @@ class Watching:
         """Read what others hold."""
         metrics, vitals = self.metrics, self.vitals
         vitals.count()
+        metrics.tasks.set(len(asyncio.all_tasks()))
         metrics.requests = dict(self.session.reader.requests)
         measure(metrics, self.session.reader.rpc.pool)
         if vitals.head is not None:

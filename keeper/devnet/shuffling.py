@@ -45,10 +45,16 @@ _MONTH: Final = 30 * 24 * 3_600
 
 @dataclass(slots=True)
 class Shuffler:
-    """A market's users, administrators and luck; ``done`` counts what worked, by kind."""
+    """
+    A market's users, administrators and luck; ``done`` counts what worked, by kind.
+
+    Between its blocks a transaction is mined at once, unless others send too (``alone`` False):
+    Anvil answers from two blocks at once to whoever asks while it mines.
+    """
 
     devnet: Devnet
     chance: random.Random
+    alone: bool = True
     done: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     people: list[str] = field(default_factory=list)
@@ -73,7 +79,8 @@ class Shuffler:
         """Mine a block with a few random actions."""
         chosen = [self._action() for _ in range(self.chance.randint(1, MOST_AT_ONCE))]
         transactions = [transaction for _, transaction in chosen]
-        for (kind, _), receipt in zip(chosen, mined(self.devnet.node, transactions), strict=True):
+        receipts = mined(self.devnet.node, transactions, automine=self.alone)
+        for (kind, _), receipt in zip(chosen, receipts, strict=True):
             if int(receipt["status"], 16):
                 self.done[kind] += 1
             else:
@@ -82,7 +89,7 @@ class Shuffler:
     def reorganised(self, most: int) -> int:
         """Take a random number of blocks back, empty ones in their place; return how many."""
         depth = self.chance.randint(1, most)
-        reorganise(self.devnet.node, depth)
+        reorganise(self.devnet.node, depth, automine=self.alone)
         there = {str(one).lower() for one in self.devnet.aave.pool.call("getReservesList")}
         self.listed = {s: one for s, one in self.listed.items() if one.address.lower() in there}
         return depth
@@ -253,8 +260,10 @@ class Shuffler:
         return self._supply()
 
 
-def mined(node: Node, transactions: Sequence[Transaction]) -> list[Receipt]:
-    """Mine the transactions in one block, whatever becomes of each."""
+def mined(
+    node: Node, transactions: Sequence[Transaction], *, automine: bool = True
+) -> list[Receipt]:
+    """Mine the transactions in one block, whatever becomes of each; others at once from then on."""
     node.rpc("evm_setAutomine", [False])
     senders = list({each.sender: None for each in transactions})
     counts = node.batch([("eth_getTransactionCount", [who, "latest"]) for who in senders])
@@ -268,11 +277,11 @@ def mined(node: Node, transactions: Sequence[Transaction]) -> list[Receipt]:
     hashes = node.batch(calls)
     node.rpc("evm_mine")
     receipts = _receipts(node, hashes)
-    node.rpc("evm_setAutomine", [True])
+    node.rpc("evm_setAutomine", [automine])
     return receipts
 
 
-def reorganise(node: Node, depth: int) -> None:
+def reorganise(node: Node, depth: int, *, automine: bool = True) -> None:
     """
     Take ``depth`` blocks back and mine as many empty ones.
 
@@ -282,7 +291,7 @@ def reorganise(node: Node, depth: int) -> None:
     _until(lambda: int(node.rpc("txpool_status")["pending"], 16) == 0, "the pool keeps what it had")
     node.rpc("anvil_reorg", [depth, []])
     node.rpc("anvil_dropAllTransactions")
-    node.rpc("evm_setAutomine", [True])
+    node.rpc("evm_setAutomine", [automine])
 
 
 def _receipts(node: Node, hashes: Sequence[str]) -> list[Receipt]:

@@ -123,6 +123,7 @@ class Metrics:
         self.lag = self._histogram(
             "eventloop_lag_seconds", "By how much a timer of the process came late", FAST
         )
+        self.tasks = self._gauge("eventloop_tasks", "Tasks of the process that have not ended")
 
     def _about_margin_calls(self) -> None:
         self.margin_accounts = self._gauge(
