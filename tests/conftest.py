@@ -8,11 +8,14 @@ The examples are the same on every machine, without a deadline;
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import canaries
+
+ROOT = Path(__file__).parent
 
 # A slow machine is no counterexample.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,6 +23,33 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", PATIENT)
 settings.register_profile("repeatable", PATIENT, derandomize=True, database=None)
 settings.load_profile("repeatable")
+
+
+LONGEST = (
+    "chain/test_following.py",
+    "chain/test_margin_stories.py",
+    "faults/test_kills.py",
+    "chain/test_acceptance_inputs.py",
+    "chain/test_acceptance_unseen.py",
+    "chain/test_vault_commands.py",
+    "chain/test_cure_vault.py",
+    "chain/test_load.py",
+    "chain/test_demo.py",
+    "chain/test_executor.py",
+    "chain/test_acceptance_faults.py",
+)
+KINDS = ("chain", "faults", "flow", "contracts", "notify", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that several workers end together."""
+    items.sort(key=lambda item: _turn(item.path.relative_to(ROOT)))
+
+
+def _turn(path: Path) -> tuple[int, int]:
+    name, kind = path.as_posix(), path.parts[0]
+    longest = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    return longest, KINDS.index(kind) if kind in KINDS else len(KINDS)
 
 
 @pytest.fixture(scope="session", autouse=True)
