@@ -4,7 +4,7 @@ What a snapshot, a market or a book may be able to do beyond its port.
 Each of these is optional: whoever asks checks for it, and does without.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
@@ -126,6 +126,15 @@ class WeighsLegs(Protocol):
 
     def exposure(self, account: Address) -> Exposure | None:
         """Return the account's legs with their weights; None where it is not valued."""
+        ...
+
+
+@runtime_checkable
+class WeighsMany(Protocol):
+    """A snapshot that gives many accounts' legs at once for less than each of them singly."""
+
+    def exposures(self, accounts: Sequence[Address]) -> Iterator[tuple[Address, Exposure]]:
+        """Yield ``exposure`` of each of the accounts that is valued."""
         ...
 
 

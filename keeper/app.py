@@ -150,7 +150,7 @@ async def run_session(
         node.watch = stalling
         nodes.append(node)
         node.cures = await curing_of(
-            session, parts.submitter, emit, parts.journal, parts.calls.told
+            session, parts.submitter, emit, parts.journal, parts.calls.learned
         )
         node.clears = await clearing_of(session, parts.submitter, emit)
         node.standing_of = parts.calls.standing_of

@@ -46,12 +46,14 @@ _NOWHERE: Final = Address("0x" + "00" * 20)
 _NO_MONEY: Final = TokenUnits(0)
 
 
-Told = Callable[[Head, Sequence[MarketSnapshot]], Awaitable[None]]
-"""Has a block's margin calls kept and told, once: a cure answers the tier of this very block."""
+Learned = Callable[[Head, Sequence[MarketSnapshot], Collection[Subject]], Awaitable[None]]
+"""Keeps a block's news of some accounts: a cure answers the tier of this very block."""
 
 
-async def nothing_told(head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-    """Tell nothing."""
+async def nothing_learned(
+    head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
+) -> None:
+    """Keep nothing."""
 
 
 class Charges(Protocol):
@@ -116,7 +118,7 @@ class Curing:
     fees: Charges
     cured: Callable[[Subject, int], Awaitable[bool]] | None
     emit: Callable[[Event], None]
-    told: Told = nothing_told
+    learned: Learned = nothing_learned
     _told: dict[Subject, object] = field(default_factory=dict)
     _sent: dict[Subject, Wad] = field(default_factory=dict)
     _below: dict[Subject, Wad] = field(default_factory=dict)
@@ -173,7 +175,7 @@ class Curing:
         self._sent = {who: below for who, below in self._sent.items() if who in in_flight}
         needy = self.needy(snapshots)
         if needy:
-            await self.told(head, snapshots)
+            await self.learned(head, snapshots, [(one.market, one.account) for _, _, one in needy])
         for listed, snapshot, health in needy:
             subject = (health.market, health.account)
             standing = standing_of(subject)

@@ -7,25 +7,24 @@ the clock, keep what changed together with its notices in one transaction, and o
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy import Connection
 
-from keeper.abilities import Advises, NamesLiquidated, ScreensBelow, StatesReadings, WeighsLegs
+from keeper.abilities import Advises, StatesReadings
 from keeper.audit.basis import Basis
-from keeper.domain.account import AccountHealth
 from keeper.domain.advice import Advice
-from keeper.domain.errors import ChainError, ConfigError
-from keeper.domain.exposure import Exposure
+from keeper.domain.errors import ConfigError
 from keeper.domain.head import Head
 from keeper.domain.notice import Notice, NoticeKind
 from keeper.domain.oracle import SecondPrice
 from keeper.domain.parity import Subject
 from keeper.domain.restraint import FREE, Restraint
-from keeper.domain.units import Address, MarketKey, Timestamp, Wad, deployment
-from keeper.margin.episodes import Advanced, acknowledged, advanced, wanting
+from keeper.domain.units import Address, MarketKey, Timestamp, Wad
+from keeper.gathering import Legs, answered, healths, past_the_line, valued
+from keeper.margin.episodes import Advanced, acknowledged, advanced, ahead_of, wanting
 from keeper.margin.facts import BlockFacts, MarketFacts
 from keeper.margin.guard import Block
 from keeper.margin.restraint import restrained
@@ -37,18 +36,15 @@ from keeper.ports import (
     LendingMarket,
     MarketBook,
     MarketSnapshot,
-    ScreensAccounts,
     Valuer,
 )
 from keeper.storage import episodes
 from keeper.storage.database import Database
-from keeper.storage.outbox import enqueue
+from keeper.storage.outbox import enqueue, held, release
 from keeper.storage.record import append
 
 ADVISED_AT_ONCE: Final = 64
 """Calls of one block that get an advice, the worst first: each takes milliseconds."""
-SLICE: Final = 256
-"""Accounts looked at before others on the loop have their turn."""
 DOLLAR: Final = 10**8
 """The base unit of markets that count in dollars."""
 
@@ -86,15 +82,14 @@ class MarginCalls:
     state: MarginState = field(default_factory=MarginState)
     inputs: tuple[MarginState, BlockFacts] | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _legs: Legs = field(default_factory=Legs)
+    _held: tuple[Notice, ...] = ()
+    _stated: BlockFacts | None = None
 
     async def start(self) -> None:
         """Take up what an earlier process kept."""
         self.state = await self.database.write(episodes.state_of)
-
-    @property
-    def keeps_first(self) -> bool:
-        """Whether what is found at a block is kept before anything is decided in it."""
-        return self.settings.waits
+        self._held = tuple(await self.database.write(held))
 
     def standing_of(self, subject: Subject) -> tuple[str, int] | None:
         """Return the tier that an account's call is in, and its episode; None without one."""
@@ -104,20 +99,17 @@ class MarginCalls:
         return str(standing.tier), standing.episode
 
     async def restraint(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Restraint:
-        """Return whom the policy lets wait at a block, and who comes first."""
-        if self.keeps_first:
-            await self.told(head, snapshots)
-        facts = self._facts(head, snapshots)
-        past = {
-            (one.market, one.account): one
-            for snapshot in snapshots
-            for one in _liquidatable(snapshot)
-        }
+        """
+        Return whom the policy lets wait at a block, and who comes first.
+
+        Only those past the line are looked at: everything else of the block can come later.
+        """
+        past = past_the_line(snapshots)
         if not past:
             return FREE
-        facts = replace(facts, accounts=past)
+        facts = replace(self._facts(head, snapshots), accounts=past)
         if self.settings.waits or Block(self.settings, self.state, facts).has_doubts:
-            facts = replace(facts, exposures=_exposures(snapshots, list(past)))
+            facts = replace(facts, exposures=await self._legs.of(snapshots, list(past)))
         self.inputs = (self.state, facts)
         return restrained(self.settings, self.state, facts)
 
@@ -136,30 +128,64 @@ class MarginCalls:
             facts = await self._gathered(head, snapshots)
             found = advanced(self.settings, self.state, facts)
             if found.questions:
-                facts = await self._answered(facts, found.questions)
+                facts = await answered(facts, found.questions, self.markets, self.reader)
                 found = advanced(self.settings, self.state, facts)
             block = Block(self.settings, self.state, facts)
-            advice = await self._advice(found, snapshots, head)
-            notices = [_advised(one, advice) for one in found.notices]
+            notices = [*self._held, *found.notices]
+            advice = await self._advice(notices, snapshots, head)
+            notices = [_advised(one, advice) for one in notices]
             await self.database.write(_kept, found, facts, advice, notices)
-            self.state = found.state
+            self.state, self._held = found.state, ()
         self.looked(block)
         for one in notices:
             self.emit(margin_event(one))
 
-    async def reserved(self, head: Head, losses: Mapping[Subject, int]) -> None:
-        """Set aside, before anything is sent, what liquidations may lose (1e-8 dollars)."""
-        if not losses:
-            return
+    async def acting(
+        self,
+        head: Head,
+        snapshots: Sequence[MarketSnapshot],
+        subjects: Collection[Subject],
+        losses: Mapping[Subject, int],
+    ) -> None:
+        """
+        Keep, before anything is sent, the news of those who are acted on, and their losses.
+
+        Of all others the block's news is kept by ``told``, which also tells of these.
+        """
         async with self._lock:
-            new = tuple(
-                Reservation(market=market, account=account, timestamp=head.timestamp, usd_e8=usd)
-                for (market, account), usd in sorted(losses.items())
-            )
-            kept = tuple(
-                one for one in self.state.reservations if (one.market, one.account) not in losses
-            )
-            await self._keep_rest(replace(self.state, reservations=(*kept, *new)))
+            facts, found = await self._ahead(head, snapshots, subjects)
+            state = _set_aside(found.state, losses, head) if losses else found.state
+            if found.changes:
+                await self.database.write(_kept_ahead, replace(found, state=state), facts)
+                self.state, self._held = state, (*self._held, *found.notices)
+            elif losses:
+                await self._keep_rest(state)
+
+    async def learned(
+        self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
+    ) -> None:
+        """Keep a block's news of some accounts, before something is decided by it."""
+        await self.acting(head, snapshots, subjects, {})
+
+    async def _ahead(
+        self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
+    ) -> tuple[BlockFacts, Advanced]:
+        """Return the block's news of some accounts."""
+        facts = self._facts(head, snapshots)
+        if not subjects or self.state.hash == head.hash:
+            return facts, Advanced(state=self.state)
+        by_market = {one.market: one for one in snapshots}
+        read = ((one, by_market[one[0]].account(one[1])) for one in subjects if one[0] in by_market)
+        accounts = {one: health for one, health in read if health is not None}
+        facts = replace(facts, accounts=accounts)
+        facts = replace(facts, markets=await valued(facts, snapshots, self.valuer))
+        wanted = wanting(self.settings, self.state, facts, accounts)
+        facts = replace(facts, exposures=await self._legs.of(snapshots, wanted))
+        found = ahead_of(self.settings, self.state, facts, subjects)
+        if found.questions:
+            facts = await answered(facts, found.questions, self.markets, self.reader)
+            found = ahead_of(self.settings, self.state, facts, subjects)
+        return facts, found
 
     async def released(self, subjects: Sequence[Subject]) -> None:
         """Take back what was set aside for liquidations that were not sent after all."""
@@ -192,8 +218,10 @@ class MarginCalls:
 
     def _facts(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> BlockFacts:
         """Return what a block says of prices, and which markets say nothing."""
+        if self._stated is not None and self._stated.hash == head.hash:
+            return self._stated
         second = self.second(snapshots)
-        return BlockFacts(
+        self._stated = BlockFacts(
             number=head.number,
             hash=head.hash,
             timestamp=head.timestamp,
@@ -209,65 +237,24 @@ class MarginCalls:
             },
             failed=dict(self.book.quarantined),
         )
+        return self._stated
 
     async def _gathered(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> BlockFacts:
         """Return the whole of a block's facts."""
-        facts = self._facts(head, snapshots)
-        accounts = dict[Subject, AccountHealth]()
-        members = dict[MarketKey, list[Address]]()
-        for market, account in self.state.standings:
-            members.setdefault(market, []).append(account)
-        for snapshot in snapshots:
-            for one in _below(snapshot, self.settings.tiers.look_below):
-                accounts[one.market, one.account] = one
-            for at, account in enumerate(members.get(snapshot.market, ())):
-                if (snapshot.market, account) not in accounts:
-                    await _yielding(at)
-                    health = snapshot.account(account)
-                    if health is not None:
-                        accounts[snapshot.market, account] = health
-        facts = replace(facts, accounts=accounts, markets=await self._valued(facts, snapshots))
+        facts, members = self._facts(head, snapshots), list(self.state.standings)
+        accounts = await healths(snapshots, self.settings.tiers.look_below, members)
+        markets = await valued(facts, snapshots, self.valuer)
+        facts = replace(facts, accounts=accounts, markets=markets)
         wanted = wanting(self.settings, self.state, facts)
-        return replace(facts, exposures=_exposures(snapshots, wanted))
-
-    async def _valued(
-        self, facts: BlockFacts, snapshots: Sequence[MarketSnapshot]
-    ) -> Mapping[MarketKey, MarketFacts]:
-        """Return the markets' facts with dollars for those that count in something else."""
-        found = dict(facts.markets)
-        for snapshot in snapshots:
-            stated = found[snapshot.market]
-            if stated.usd_per_base is None:
-                valuation = await self.valuer.valuation(snapshot)
-                ratio = None if valuation is None else valuation.usd_per_base
-                found[snapshot.market] = replace(stated, usd_per_base=ratio)
-        return found
-
-    async def _answered(self, facts: BlockFacts, questions: Mapping[Subject, int]) -> BlockFacts:
-        """Return the facts with whom the chain says to have been liquidated."""
-        found = set[Subject]()
-        for market in self.markets:
-            since = [
-                at for subject, at in questions.items() if deployment(subject[0]) == market.key
-            ]
-            if not since or not isinstance(market, NamesLiquidated):
-                continue
-            try:
-                logs = await self.reader.logs_between(
-                    market.liquidation_filter, min(since), facts.number
-                )
-            except ChainError:
-                return replace(facts, unanswered=True)
-            found |= market.liquidated(logs) & questions.keys()
-        return replace(facts, liquidated=frozenset(found))
+        return replace(facts, exposures=await self._legs.of(snapshots, wanted))
 
     async def _advice(
-        self, found: Advanced, snapshots: Sequence[MarketSnapshot], head: Head
+        self, notices: Sequence[Notice], snapshots: Sequence[MarketSnapshot], head: Head
     ) -> Mapping[Subject, Advice]:
         """Return what would cure the worst of the accounts that somebody is told of now."""
         by_market = {one.market: one for one in snapshots}
         until = Timestamp(head.timestamp + self.wanted.holds_seconds)
-        calls = [one for one in found.notices if one.kind in _WITH_ADVICE and one.account]
+        calls = [one for one in notices if one.kind in _WITH_ADVICE and one.account]
         calls.sort(key=lambda one: (one.health_factor or 0, one.key))
         advice = dict[Subject, Advice]()
         for one in calls[:ADVISED_AT_ONCE]:
@@ -310,6 +297,16 @@ def keep_acknowledged(
         episodes.keep_standing(connection, subject, state.standings[subject])
 
 
+def _set_aside(state: MarginState, losses: Mapping[Subject, int], head: Head) -> MarginState:
+    """Return the state with what liquidations may lose, in place of earlier ones of the same."""
+    new = tuple(
+        Reservation(market=market, account=account, timestamp=head.timestamp, usd_e8=usd)
+        for (market, account), usd in sorted(losses.items())
+    )
+    kept = (one for one in state.reservations if (one.market, one.account) not in losses)
+    return replace(state, reservations=(*kept, *new))
+
+
 def _kept(
     connection: Connection,
     found: Advanced,
@@ -319,44 +316,20 @@ def _kept(
 ) -> None:
     episodes.keep(connection, found.state, found.changes, facts, advice)
     if notices:
+        release(connection, notices)
         enqueue(connection, notices, facts.wall)
         append(connection, [episodes.call_entry(one) for one in notices])
+
+
+def _kept_ahead(connection: Connection, found: Advanced, facts: BlockFacts) -> None:
+    episodes.keep(connection, found.state, found.changes, facts, {})
+    enqueue(connection, found.notices, facts.wall, held=True)
 
 
 def _advised(notice: Notice, advice: Mapping[Subject, Advice]) -> Notice:
     if notice.market is None or notice.account is None or notice.kind not in _WITH_ADVICE:
         return notice
     return replace(notice, advice=advice.get((notice.market, notice.account)))
-
-
-def _below(snapshot: MarketSnapshot, line: Wad) -> Sequence[AccountHealth]:
-    if isinstance(snapshot, ScreensBelow):
-        return snapshot.below(line)
-    return [one for one in snapshot.accounts() if one.health_factor < line or one.liquidatable]
-
-
-def _liquidatable(snapshot: MarketSnapshot) -> Sequence[AccountHealth]:
-    if isinstance(snapshot, ScreensAccounts):
-        return snapshot.liquidatable()
-    return [one for one in snapshot.accounts() if one.liquidatable]
-
-
-def _exposures(
-    snapshots: Sequence[MarketSnapshot], subjects: Sequence[Subject]
-) -> Mapping[Subject, Exposure]:
-    by_market = {one.market: one for one in snapshots}
-    found = dict[Subject, Exposure]()
-    for market, account in subjects:
-        snapshot = by_market.get(market)
-        exposure = snapshot.exposure(account) if isinstance(snapshot, WeighsLegs) else None
-        if exposure is not None:
-            found[market, account] = exposure
-    return found
-
-
-async def _yielding(at: int) -> None:
-    if at % SLICE == 0:
-        await asyncio.sleep(0)
 
 
 _WITH_ADVICE: Final = frozenset({NoticeKind.CALLED, NoticeKind.REMINDER, NoticeKind.ESCALATED})

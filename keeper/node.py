@@ -238,7 +238,9 @@ class Node:
             if self.calls is not None:
                 if result.inputs is not None:
                     result.inputs.basis = self.calls.basis(head)
-                await self.calls.reserved(head, result.losses)
+                plans = [plan for one in (*cures, *result.batches) for plan in one.plans]
+                acted = {(one.market, one.account) for one in plans}
+                await self.calls.acting(head, snapshots, acted, result.losses)
         except JournalError as error:
             self._not_kept("nothing_decided", head, error)
             return Decided(head=head)

@@ -1,6 +1,6 @@
 """What the node is put together from, as it sees it: deciding, margin calls, cures, limits."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from keeper.audit.basis import Basis
@@ -41,8 +41,18 @@ class Calls(Protocol):
         """Return what that was reckoned from; None where nobody was past the line."""
         ...
 
-    async def reserved(self, head: Head, losses: Mapping[Subject, int]) -> None:
-        """Keep what liquidations may lose (1e-8 dollars), before they are sent."""
+    async def acting(
+        self,
+        head: Head,
+        snapshots: Sequence[MarketSnapshot],
+        subjects: Collection[Subject],
+        losses: Mapping[Subject, int],
+    ) -> None:
+        """
+        Keep the news of those who are acted on, before anything is sent.
+
+        ``losses`` is what liquidations may lose (1e-8 dollars).
+        """
         ...
 
     async def released(self, subjects: Sequence[Subject]) -> None:

@@ -6,7 +6,7 @@ from keeper.bidding import fee_oracle
 from keeper.chain.abi import selector
 from keeper.clearing import Clearing
 from keeper.config import Settings
-from keeper.curing import Curing, Terms, Told, nothing_told
+from keeper.curing import Curing, Learned, Terms, nothing_learned
 from keeper.domain.errors import EnvironmentFault
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
@@ -33,13 +33,13 @@ async def curing_of(
     submitter: Submitter,
     emit: Emit,
     journal: Journal | None,
-    told: Told = nothing_told,
+    learned: Learned = nothing_learned,
 ) -> Curing | None:
     """
     Return the stage of cures, None where nobody is listed.
 
     Live it sends; in a dry run it books, as somebody whom the vault takes orders from; an
-    observer only tells. ``told`` has a block's margin calls kept and told.
+    observer only tells. ``learned`` keeps a block's news of some accounts.
 
     Raises:
         EnvironmentFault: there is no vault at the address, or it does not take the hot key.
@@ -64,7 +64,7 @@ async def curing_of(
         if live is None or journal is None
         else partial(_was_cured, journal.database, wanted.vault),
         emit=emit,
-        told=told,
+        learned=learned,
     )
     if live is not None:
         made.take_up(

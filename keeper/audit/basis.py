@@ -66,6 +66,8 @@ class Basis:
             "prices": {market: Part(one) for market, one in self.state.prices.items()},
             "reservations": self.state.reservations,
         }
+        if self.state.ahead is not None:
+            state["ahead"] = self.state.ahead
         facts = {
             "number": self.facts.number,
             "hash": self.facts.hash,

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar, overload
 
+import numpy as np
+
 from keeper.chain.abi import checksum
 from keeper.columns.block import Block, Codes
 from keeper.columns.index import UNKNOWN
@@ -54,6 +56,17 @@ class Accounts(Mapping[Address, Kept], Generic[Kept]):
         if row == UNKNOWN:
             raise KeyError(address)
         return self._decoded(self._view.one(row), self._view.columns.codes)[0]
+
+    def some(self, addresses: Sequence[Address]) -> Iterator[tuple[Address, Kept]]:
+        """Yield those of the accounts that are known, with what is kept: quicker than singly."""
+        named = b"".join(map(unlisted, addresses))
+        wanted = np.frombuffer(named, dtype=np.uint8).reshape(-1, ADDRESS_BYTES)
+        rows = self._view.rows_of(wanted)
+        known = np.flatnonzero(rows != UNKNOWN)
+        names = iter(known.tolist())
+        for _, block in self._view.blocks(rows[known]):
+            for kept in self._decoded(block, self._view.columns.codes):
+                yield addresses[next(names)], kept
 
     def __iter__(self) -> Iterator[Address]:
         return iter(self.everyone)

@@ -54,6 +54,11 @@ class View(Sequence[bytes]):
         row = self.columns.index.row_of(address)
         return row if row < self._count else UNKNOWN
 
+    def rows_of(self, addresses: Bytes) -> Rows:
+        """Return each account's row; ``UNKNOWN`` where it is not (or was not yet) there."""
+        rows = self.columns.index.rows_of(addresses)
+        return np.where(rows < self._count, rows, UNKNOWN)
+
     def addresses(self, rows: Rows) -> Bytes:
         """Return the addresses of these rows."""
         return self.columns.index.addresses(rows)

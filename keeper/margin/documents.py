@@ -6,6 +6,7 @@ from typing import Any
 
 from keeper.domain.units import Address, BlockHash, MarketKey, Timestamp, Wad
 from keeper.margin.state import (
+    Ahead,
     Alarm,
     Breach,
     MarginState,
@@ -73,6 +74,7 @@ def rest_document(state: MarginState) -> str:
             "reservations": [
                 [one.market, one.account, one.timestamp, one.usd_e8] for one in state.reservations
             ],
+            "ahead": None if state.ahead is None else _ahead(state.ahead),
         }
     )
 
@@ -95,7 +97,17 @@ def rest_from(document: str) -> MarginState:
             )
             for market, account, timestamp, usd_e8 in raw["reservations"]
         ),
+        ahead=_ahead_from(raw["ahead"]) if raw.get("ahead") else None,
     )
+
+
+def _ahead(ahead: Ahead) -> list[Any]:
+    return [ahead.number, ahead.hash, sorted(ahead.subjects)]
+
+
+def _ahead_from(raw: Sequence[Any]) -> Ahead:
+    subjects = frozenset((MarketKey(market), Address(account)) for market, account in raw[2])
+    return Ahead(number=raw[0], hash=BlockHash(raw[1]), subjects=subjects)
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,6 @@
 """Margin calls from one block to the next: who is told of what, and what is remembered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,7 +13,7 @@ from keeper.margin.guard import Block
 from keeper.margin.notices import about_account, health_words
 from keeper.margin.settings import DAY, SEVERITY, MarginSettings, Measure, Span
 from keeper.margin.standing import NOBODY, rewound, stood
-from keeper.margin.state import MarginState, Mark, Standing
+from keeper.margin.state import Ahead, MarginState, Mark, Standing
 from keeper.margin.tiers import breached
 from keeper.risk.tiers import Tier
 
@@ -51,11 +51,52 @@ def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) ->
     block = Block(settings, state, facts)
     if block.is_known:
         return Advanced(state=state)
+    found = _moved_on(block, _concerned(block))
+    alarms, alarm_notices = alarmed(block)
+    after_all = replace(
+        found.state,
+        number=facts.number,
+        hash=facts.hash,
+        timestamp=facts.timestamp,
+        prices=block.prices,
+        alarms=alarms,
+        reservations=tuple(
+            one for one in state.reservations if facts.timestamp - one.timestamp < DAY
+        ),
+        ahead=None,
+    )
+    return replace(found, state=after_all, notices=(*alarm_notices, *found.notices))
+
+
+def ahead_of(
+    settings: MarginSettings, state: MarginState, facts: BlockFacts, subjects: Collection[Subject]
+) -> Advanced:
+    """
+    Return what is known once a block's news of some accounts is, before that of all the others.
+
+    ``advanced`` by the same block then adds the rest, and comes to the same as in one step.
+    """
+    block = Block(settings, state, facts)
+    found = _moved_on(block, _concerned(block, subjects))
+    if not found.changes:
+        return replace(found, state=state)
+    before = state.ahead
+    known = before.subjects if before is not None and before.hash == facts.hash else frozenset()
+    moved = known | {one.subject for one in found.changes}
+    kept = Ahead(number=facts.number, hash=facts.hash, subjects=moved)
+    return replace(found, state=replace(found.state, ahead=kept))
+
+
+def _moved_on(
+    block: Block, concerned: Iterable[tuple[Subject, Standing, AccountHealth | None]]
+) -> Advanced:
+    """Return what a block makes of these accounts' standings."""
+    state, facts = block.state, block.facts
     standings, numbers = dict(state.standings), dict(state.numbers)
     notices, changes = list[Notice](), list[Change]()
     questions = dict[Subject, int]()
-    for subject, before, health in _concerned(block):
-        if block.is_at_rest(before, health):
+    for subject, before, health in concerned:
+        if block.knows(subject) or block.is_at_rest(before, health):
             continue
         after = stood(block, subject, before, health)
         since = _question(block, before, after)
@@ -76,23 +117,9 @@ def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) ->
             standings.pop(subject, None)
         else:
             standings[subject] = kept
-    alarms, alarm_notices = alarmed(block)
-    after_all = replace(
-        state,
-        number=facts.number,
-        hash=facts.hash,
-        timestamp=facts.timestamp,
-        standings=standings,
-        numbers=numbers,
-        prices=block.prices,
-        alarms=alarms,
-        reservations=tuple(
-            one for one in state.reservations if facts.timestamp - one.timestamp < DAY
-        ),
-    )
     return Advanced(
-        state=after_all,
-        notices=(*alarm_notices, *notices),
+        state=replace(state, standings=standings, numbers=numbers),
+        notices=tuple(notices),
         changes=tuple(changes),
         questions=questions,
     )
@@ -104,7 +131,12 @@ def acknowledged(state: MarginState, subject: Subject, mark: Mark) -> MarginStat
     return replace(state, standings={**state.standings, subject: standing})
 
 
-def wanting(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> list[Subject]:
+def wanting(
+    settings: MarginSettings,
+    state: MarginState,
+    facts: BlockFacts,
+    among: Collection[Subject] | None = None,
+) -> list[Subject]:
     """
     Return whose legs matter at a block: who may change tiers, or is past the line.
 
@@ -115,7 +147,7 @@ def wanting(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> 
     everyone = settings.tiers.measure is Measure.VOLATILITY
     closely = everyone or bool(settings.guard.confirm) or block.has_doubts
     found = list[Subject]()
-    for subject, before, health in _concerned(block):
+    for subject, before, health in _concerned(block, among):
         if health is None or health.unpriced or block.is_at_rest(before, health):
             continue
         restless = closely and (everyone or _is_restless(block, before, health))
@@ -136,10 +168,13 @@ def _is_restless(block: Block, before: Standing, health: AccountHealth) -> bool:
     return before.tier is not Tier.HEALTHY and factor >= tiers.band(before.tier).leave
 
 
-def _concerned(block: Block) -> Iterator[tuple[Subject, Standing, AccountHealth | None]]:
-    """Yield every account that is in a tier or near one, in a stable order."""
+def _concerned(
+    block: Block, wanted: Collection[Subject] | None = None
+) -> Iterator[tuple[Subject, Standing, AccountHealth | None]]:
+    """Yield every account (or those wanted) that is in a tier or near one, in a stable order."""
     facts, standings = block.facts, block.state.standings
-    for subject in sorted(facts.accounts.keys() | standings.keys()):
+    everyone = facts.accounts.keys() | standings.keys()
+    for subject in sorted(everyone if wanted is None else everyone.intersection(wanted)):
         if subject[0] in facts.markets:
             yield subject, standings.get(subject, NOBODY), facts.accounts.get(subject)
 

@@ -46,12 +46,22 @@ class Block:
         """Whether the state is this block's already: a head that came twice, or a restart."""
         return self.facts.hash == self.state.hash
 
+    def knows(self, subject: Subject) -> bool:
+        """Whether an account's standing is this block's already."""
+        ahead = self.state.ahead
+        if ahead is not None and ahead.hash == self.facts.hash and subject in ahead.subjects:
+            return True
+        return self.is_known
+
     @cached_property
     def fork(self) -> int | None:
         """The newest block that was not taken back; None where none was."""
         if self.is_known or self.state.is_new:
             return None
-        if self.facts.fork is None and self.facts.number <= self.state.number:
+        ahead, newest = self.state.ahead, self.state.number
+        if ahead is not None and ahead.hash != self.facts.hash:
+            newest = max(newest, ahead.number)
+        if self.facts.fork is None and self.facts.number <= newest:
             return self.facts.number - 1
         return self.facts.fork
 

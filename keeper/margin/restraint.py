@@ -63,7 +63,7 @@ def _wait(block: Block, subject: Subject, health: AccountHealth) -> Wait | None:
     if is_below(settings.floor, health, exposure):
         return None
     before = block.state.standings.get(subject, NOBODY)
-    standing = before if block.is_known else stood(block, subject, before, health)
+    standing = before if block.knows(subject) else stood(block, subject, before, health)
     return _unconfirmed(block, health, standing) or _grace(block, standing)
 
 

@@ -132,11 +132,21 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """Accounts whose standing is of a block already, of which the rest is not yet known."""
+
+    number: int
+    hash: BlockHash
+    subjects: frozenset[Subject]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarginState:
     """
     What is known between two blocks. ``hash`` is empty before the first one.
 
-    ``numbers`` is how many episodes each account has had.
+    ``numbers`` is how many episodes each account has had. ``ahead`` are those that were acted on
+    in the block after it.
     """
 
     number: int = 0
@@ -147,6 +157,7 @@ class MarginState:
     prices: Mapping[MarketKey, Prices] = field(default_factory=dict)
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
     reservations: tuple[Reservation, ...] = ()
+    ahead: Ahead | None = None
 
     @property
     def is_new(self) -> bool:

@@ -17,16 +17,43 @@ CHUNK: Final = 500
 """Values in one statement; SQLite and PostgreSQL both bound them."""
 
 
-def enqueue(connection: Connection, told: Sequence[Notice], now: int) -> int:
-    """Keep notices to be told; one whose key is known is known already. Returns the new ones."""
+HELD: Final = 2**53
+"""In place of the time when a notice was routed: it is kept, and not to be told yet."""
+
+
+def enqueue(connection: Connection, told: Sequence[Notice], now: int, *, held: bool = False) -> int:
+    """
+    Keep notices to be told; one whose key is known is known already. Returns the new ones.
+
+    ``held``: nobody is told of them before ``release``.
+    """
     by_key = {one.key: one for one in told}
     known = set[str]()
     for keys in _chunks(list(by_key)):
         known |= set(connection.scalars(select(notices.c.key).where(notices.c.key.in_(keys))))
     rows = [_notice_row(one, now) for key, one in by_key.items() if key not in known]
     if rows:
-        connection.execute(insert(notices), rows)
+        waits = {"routed_at": HELD if held else None}
+        connection.execute(insert(notices), [{**row, **waits} for row in rows])
     return len(rows)
+
+
+def held(connection: Connection) -> list[Notice]:
+    """Return the notices that are kept and not to be told yet, oldest first."""
+    kept = select(notices.c.document).where(notices.c.routed_at == HELD).order_by(notices.c.id)
+    return [notice_from(document) for document in connection.scalars(kept)]
+
+
+def release(connection: Connection, told: Sequence[Notice]) -> None:
+    """Let those of the notices that were held be told, as they are now."""
+    if connection.scalar(select(notices.c.id).where(notices.c.routed_at == HELD).limit(1)) is None:
+        return
+    for one in told:
+        connection.execute(
+            update(notices)
+            .where(notices.c.key == one.key, notices.c.routed_at == HELD)
+            .values(document=notice_document(one), routed_at=None)
+        )
 
 
 def unrouted(connection: Connection, most: int) -> list[tuple[int, Notice]]:

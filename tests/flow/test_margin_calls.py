@@ -14,6 +14,7 @@ from keeper.domain.head import Head
 from keeper.margin.settings import COMPETITIVE, GUARDIAN
 from keeper.margincalls import MarginCalls, Wanted
 from keeper.storage import database, episodes
+from keeper.storage.outbox import unrouted
 from keeper.storage.record import entries_of
 from keeper.storage.schema import notices as notices_table
 from tests.unit.margin.story import (
@@ -123,8 +124,16 @@ class World:
         )
         await self.calls.start()
 
-    async def block(self, price, *, branch=""):
+    async def acting(self, price, who):
+        """The first half of a block: the policy asked, and what is kept before anything is sent."""
         self.number += 1
+        head = a_head(self.number)
+        snapshots = [Snapshot(head, price, self.debts)]
+        await self.calls.restraint(head, snapshots)
+        await self.calls.acting(head, snapshots, [subject(one) for one in who], {})
+
+    async def block(self, price, *, branch="", again=False):
+        self.number += not again
         head = a_head(self.number, branch)
         self.snapshot = Snapshot(head, price, self.debts)
         restraint = await self.calls.restraint(head, [self.snapshot])
@@ -277,7 +286,7 @@ async def test_a_call_says_what_cures_it(world):
     assert '"holds_until"' in document
 
 
-async def test_a_guardian_lets_wait_and_keeps_it_before_acting(guarded):
+async def test_a_guardian_lets_wait_and_keeps_what_it_counts(guarded):
     """Three blocks to believe it, then the grace that was promised; then it is free."""
     waits = [await guarded.block(price) for price in [2_600] + [1_990] * 32]
 
@@ -300,3 +309,61 @@ async def test_members_that_stay_where_they_are_cost_no_look_at_their_legs(world
     await world.block(2_031)
 
     assert world.snapshot.asked == 0
+
+
+async def test_whoever_is_acted_on_is_kept_before_anything_is_sent(world):
+    """His standing and his call are in the file; nobody is told before the rest of the block."""
+    await world.block(2_600)
+    await world.acting(1_990, [1])
+
+    state = await world.database.write(episodes.state_of)
+    assert state.standings[subject(1)].tier == "liquidatable"
+    assert world.kept() == [("called", "liquidatable")]
+    assert world.told() == []
+    assert await world.database.write(unrouted, 10) == []
+
+
+async def test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none(world):
+    """The next process tells what was kept, once, with its advice, and closes it in time."""
+    await world.block(2_600)
+    await world.acting(1_990, [1])
+    await world.reopened()
+    world.market.liquidated_ = {subject(1)}
+    world.debts = {1: 1_000}
+    await world.block(1_990)
+    await world.block(1_990)
+
+    assert world.told() == [("called", "liquidatable"), ("liquidated", "liquidatable")]
+    assert world.kept() == world.told()
+    told = await world.database.write(unrouted, 10)
+    assert [one.kind for _, one in told] == ["called", "liquidated"]
+    assert told[0][1].advice is not None
+    entries = await world.database.write(entries_of, someone(1))
+    changes = [json.loads(one.body).get("change") or one.kind for one in entries]
+    assert changes == ["opened", "entered", "left", "call", "call"]
+    assert world.reader.asked == [(2, 3)]
+
+
+async def test_the_act_and_the_calls_of_one_block_keep_each_thing_once(world):
+    """Two steps and no restart: one episode, one notice, told at the end of the block."""
+    await world.block(2_600)
+    await world.acting(1_990, [1])
+    await world.block(1_990, again=True)
+
+    assert world.told() == world.kept() == [("called", "liquidatable")]
+    entries = await world.database.write(entries_of, someone(1))
+    changes = [json.loads(one.body).get("change") or one.kind for one in entries]
+    assert changes == ["opened", "entered", "call"]
+    assert world.calls.state == await world.database.write(episodes.state_of)
+
+
+async def test_the_policy_is_asked_without_a_look_at_those_short_of_the_line(guarded):
+    """A crash: whoever can be liquidated comes first, the thousands in other tiers later."""
+    guarded.debts = {**dict.fromkeys(range(1, 501), 1_500), 501: DEBT}
+    await guarded.block(2_600)
+    head = a_head(2)
+    snapshot = Snapshot(head, 1_990, guarded.debts)
+    await guarded.calls.restraint(head, [snapshot])
+
+    assert snapshot.asked == 1
+    assert (await guarded.database.write(episodes.state_of)).number == 1

@@ -341,8 +341,8 @@ class ScriptedCalls:
     def basis(self, head):
         return None
 
-    async def reserved(self, head, losses):
-        await self._say("reserved")
+    async def acting(self, head, snapshots, subjects, losses):
+        await self._say("acting")
 
     async def told(self, head, snapshots):
         await self._say("told")
@@ -361,11 +361,11 @@ async def test_the_policy_is_asked_before_and_people_are_told_after_what_was_sen
     await node.run(blocks=1)
 
     assert order == [["restraint"]]
-    assert calls.said == ["restraint", "reserved", "told"]
+    assert calls.said == ["restraint", "acting", "told"]
     assert len(submitter.submitted) == 1
 
 
-@pytest.mark.parametrize("where", ["restraint", "reserved"])
+@pytest.mark.parametrize("where", ["restraint", "acting"])
 async def test_a_policy_that_cannot_be_kept_lets_nobody_act(where):
     """A grace that is not on the disk is none after a crash: nothing is sent, the rest goes on."""
     calls = ScriptedCalls(fails={where: JournalError("disk full")})

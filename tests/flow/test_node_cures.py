@@ -112,7 +112,7 @@ class ScriptedCalls:
     def basis(self, head):
         return None
 
-    async def reserved(self, head, losses):
+    async def acting(self, head, snapshots, subjects, losses):
         self.set_aside.append(dict(losses))
 
     async def released(self, subjects):

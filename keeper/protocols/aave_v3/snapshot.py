@@ -244,6 +244,14 @@ class AaveSnapshot:
         position = self._position(account)
         return None if position is None else exposure_of(position)
 
+    def exposures(self, accounts: Sequence[Address]) -> Iterator[tuple[Address, Exposure]]:
+        """Yield the legs of each account that is valued."""
+        for account, kept in self.borrowers.some(accounts):
+            try:
+                yield account, exposure_of(self._clock.position(kept))
+            except (Unpriced, Unread):
+                continue
+
     def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
         """Return what would cure an account; a time before the block counts as the block's."""
         kept = self.borrowers.get(account)

@@ -322,8 +322,18 @@ class MorphoSnapshot:
     def exposure(self, account: Address) -> Exposure | None:
         """Return collateral and debt in loan units by the oracle; None where it is unpriced."""
         position = self.positions.get(account)
-        health = None if position is None else self._health(position, self._now)
-        if position is None or health is None or self.price is None:
+        return None if position is None else self._exposure(position)
+
+    def exposures(self, accounts: Sequence[Address]) -> Iterator[tuple[Address, Exposure]]:
+        """Yield the exposure of each account that is valued."""
+        for account, position in self.positions.some(accounts):
+            found = self._exposure(position)
+            if found is not None:
+                yield account, found
+
+    def _exposure(self, position: Position) -> Exposure | None:
+        health = self._health(position, self._now)
+        if health is None or self.price is None:
             return None
         worth = rules.quoted(position.collateral, self.price)
         return exposure_of(self.read, worth, health.borrowed, self._loan_price)

@@ -1,0 +1,130 @@
+"""What margin calls ask of snapshots and of the chain, beside the rules that they follow."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
+from typing import Final
+
+from keeper.abilities import NamesLiquidated, ScreensBelow, WeighsLegs, WeighsMany
+from keeper.domain.account import AccountHealth
+from keeper.domain.errors import ChainError
+from keeper.domain.exposure import Exposure
+from keeper.domain.parity import Subject
+from keeper.domain.units import Address, BlockHash, MarketKey, Wad, deployment
+from keeper.margin.facts import BlockFacts, MarketFacts
+from keeper.ports import ChainReader, LendingMarket, MarketSnapshot, ScreensAccounts, Valuer
+
+SLICE: Final = 256
+"""Accounts looked at before others on the loop have their turn."""
+
+
+@dataclass(slots=True)
+class Legs:
+    """The legs of a block's accounts, each account's reckoned once."""
+
+    hash: BlockHash | None = None
+    known: dict[Subject, Exposure | None] = field(default_factory=dict)
+
+    async def of(
+        self, snapshots: Sequence[MarketSnapshot], subjects: Sequence[Subject]
+    ) -> Mapping[Subject, Exposure]:
+        """Return the legs of those accounts that are valued at the snapshots' block."""
+        if snapshots and snapshots[0].head.hash != self.hash:
+            self.hash, self.known = snapshots[0].head.hash, {}
+        by_market = {one.market: one for one in snapshots}
+        missing = [one for one in subjects if one not in self.known]
+        for market, group in groupby(missing, key=lambda one: one[0]):
+            waiting = (account for _, account in group)
+            while some := list(islice(waiting, SLICE)):
+                await asyncio.sleep(0)
+                found = dict(_exposures(by_market.get(market), some))
+                self.known.update(((market, one), found.get(one)) for one in some)
+        found_all = ((one, self.known[one]) for one in subjects)
+        return {one: exposure for one, exposure in found_all if exposure is not None}
+
+
+def _exposures(
+    snapshot: MarketSnapshot | None, accounts: Sequence[Address]
+) -> Iterator[tuple[Address, Exposure]]:
+    if isinstance(snapshot, WeighsMany):
+        yield from snapshot.exposures(accounts)
+    elif isinstance(snapshot, WeighsLegs):
+        for account in accounts:
+            exposure = snapshot.exposure(account)
+            if exposure is not None:
+                yield account, exposure
+
+
+async def healths(
+    snapshots: Sequence[MarketSnapshot], line: Wad, others: Sequence[Subject]
+) -> Mapping[Subject, AccountHealth]:
+    """Return everybody with less health than the line, and the others that owe anything."""
+    accounts = dict[Subject, AccountHealth]()
+    members = dict[MarketKey, list[Address]]()
+    for market, account in others:
+        members.setdefault(market, []).append(account)
+    for snapshot in snapshots:
+        for one in _below(snapshot, line):
+            accounts[one.market, one.account] = one
+        for at, account in enumerate(members.get(snapshot.market, ())):
+            if (snapshot.market, account) in accounts:
+                continue
+            if at % SLICE == 0:
+                await asyncio.sleep(0)
+            health = snapshot.account(account)
+            if health is not None:
+                accounts[snapshot.market, account] = health
+    return accounts
+
+
+def past_the_line(snapshots: Sequence[MarketSnapshot]) -> dict[Subject, AccountHealth]:
+    """Return who can be liquidated."""
+    found = dict[Subject, AccountHealth]()
+    for snapshot in snapshots:
+        if isinstance(snapshot, ScreensAccounts):
+            past = snapshot.liquidatable()
+        else:
+            past = [one for one in snapshot.accounts() if one.liquidatable]
+        found.update(((one.market, one.account), one) for one in past)
+    return found
+
+
+async def valued(
+    facts: BlockFacts, snapshots: Sequence[MarketSnapshot], valuer: Valuer
+) -> Mapping[MarketKey, MarketFacts]:
+    """Return the markets' facts with dollars for those that count in something else."""
+    found = dict(facts.markets)
+    for snapshot in snapshots:
+        stated = found[snapshot.market]
+        if stated.usd_per_base is None:
+            valuation = await valuer.valuation(snapshot)
+            ratio = None if valuation is None else valuation.usd_per_base
+            found[snapshot.market] = replace(stated, usd_per_base=ratio)
+    return found
+
+
+async def answered(
+    facts: BlockFacts,
+    questions: Mapping[Subject, int],
+    markets: Sequence[LendingMarket],
+    reader: ChainReader,
+) -> BlockFacts:
+    """Return the facts with whom the chain says to have been liquidated."""
+    found = set[Subject]()
+    for market in markets:
+        since = [at for subject, at in questions.items() if deployment(subject[0]) == market.key]
+        if not since or not isinstance(market, NamesLiquidated):
+            continue
+        try:
+            logs = await reader.logs_between(market.liquidation_filter, min(since), facts.number)
+        except ChainError:
+            return replace(facts, unanswered=True)
+        found |= market.liquidated(logs) & questions.keys()
+    return replace(facts, liquidated=frozenset(found))
+
+
+def _below(snapshot: MarketSnapshot, line: Wad) -> Sequence[AccountHealth]:
+    if isinstance(snapshot, ScreensBelow):
+        return snapshot.below(line)
+    return [one for one in snapshot.accounts() if one.health_factor < line or one.liquidatable]
