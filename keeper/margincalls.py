@@ -44,7 +44,7 @@ from keeper.storage.outbox import enqueue, held, release
 from keeper.storage.record import append
 
 ADVISED_AT_ONCE: Final = 64
-"""Calls of one block that get an advice, the worst first: each takes milliseconds."""
+"""Calls that get an advice in one block, new ones first and the worst: each takes milliseconds."""
 DOLLAR: Final = 10**8
 """The base unit of markets that count in dollars."""
 
@@ -84,12 +84,14 @@ class MarginCalls:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _legs: Legs = field(default_factory=Legs)
     _held: tuple[Notice, ...] = ()
+    _unadvised: list[Subject] = field(default_factory=list)
     _stated: BlockFacts | None = None
 
     async def start(self) -> None:
         """Take up what an earlier process kept."""
         self.state = await self.database.write(episodes.state_of)
         self._held = tuple(await self.database.write(held))
+        self._unadvised = await self.database.write(episodes.unadvised)
 
     def standing_of(self, subject: Subject) -> tuple[str, int] | None:
         """Return the tier that an account's call is in, and its episode; None without one."""
@@ -132,10 +134,10 @@ class MarginCalls:
                 found = advanced(self.settings, self.state, facts)
             block = Block(self.settings, self.state, facts)
             notices = [*self._held, *found.notices]
-            advice = await self._advice(notices, snapshots, head)
+            advice, unadvised = await self._advice(notices, snapshots, head)
             notices = [_advised(one, advice) for one in notices]
             await self.database.write(_kept, found, facts, advice, notices)
-            self.state, self._held = found.state, ()
+            self.state, self._held, self._unadvised = found.state, (), unadvised
         self.looked(block)
         for one in notices:
             self.emit(margin_event(one))
@@ -148,10 +150,27 @@ class MarginCalls:
         losses: Mapping[Subject, int],
     ) -> None:
         """
-        Keep, before anything is sent, the news of those who are acted on, and their losses.
+        Keep, before anything is sent, the losses, and where waits count the news of those acted on.
 
         Of all others the block's news is kept by ``told``, which also tells of these.
         """
+        await self._before(head, snapshots, subjects if self.settings.waits else (), losses)
+
+    async def learned(
+        self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
+    ) -> None:
+        """Keep a block's news of some accounts, before something is decided by it."""
+        await self._before(head, snapshots, subjects, {})
+
+    async def _before(
+        self,
+        head: Head,
+        snapshots: Sequence[MarketSnapshot],
+        subjects: Collection[Subject],
+        losses: Mapping[Subject, int],
+    ) -> None:
+        if not subjects and not losses:
+            return
         async with self._lock:
             facts, found = await self._ahead(head, snapshots, subjects)
             state = _set_aside(found.state, losses, head) if losses else found.state
@@ -160,12 +179,6 @@ class MarginCalls:
                 self.state, self._held = state, (*self._held, *found.notices)
             elif losses:
                 await self._keep_rest(state)
-
-    async def learned(
-        self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
-    ) -> None:
-        """Keep a block's news of some accounts, before something is decided by it."""
-        await self.acting(head, snapshots, subjects, {})
 
     async def _ahead(
         self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
@@ -250,22 +263,29 @@ class MarginCalls:
 
     async def _advice(
         self, notices: Sequence[Notice], snapshots: Sequence[MarketSnapshot], head: Head
-    ) -> Mapping[Subject, Advice]:
-        """Return what would cure the worst of the accounts that somebody is told of now."""
+    ) -> tuple[Mapping[Subject, Advice], list[Subject]]:
+        """
+        Return what would cure the worst of the accounts that are told of now, and who is left.
+
+        Those follow in the next blocks: a call can say its advice soon after a crash.
+        """
         by_market = {one.market: one for one in snapshots}
         until = Timestamp(head.timestamp + self.wanted.holds_seconds)
-        calls = [one for one in notices if one.kind in _WITH_ADVICE and one.account]
+        calls = [one for one in notices if one.kind in _WITH_ADVICE]
         calls.sort(key=lambda one: (one.health_factor or 0, one.key))
+        new = [(one.market, one.account) for one in calls if one.market and one.account]
+        left = [one for one in self._unadvised if one in self.state.standings]
+        wanted = list(dict.fromkeys((*new, *left)))
         advice = dict[Subject, Advice]()
-        for one in calls[:ADVISED_AT_ONCE]:
-            snapshot = by_market.get(one.market or MarketKey(""))
-            if not isinstance(snapshot, Advises) or one.account is None:
+        for market, account in wanted[:ADVISED_AT_ONCE]:
+            snapshot = by_market.get(market)
+            if not isinstance(snapshot, Advises):
                 continue
             await asyncio.sleep(0)
-            told = snapshot.advice(one.account, self.wanted.target, until)
-            if told is not None and one.market is not None:
-                advice[one.market, one.account] = told
-        return advice
+            told = snapshot.advice(account, self.wanted.target, until)
+            if told is not None:
+                advice[market, account] = told
+        return advice, wanted[ADVISED_AT_ONCE:]
 
 
 def acknowledgement(

@@ -20,6 +20,7 @@ MODULES: Final = {
     "pass": "keeper.devnet.bench_book_pass",
     "memory": "keeper.devnet.bench_book_memory",
     "stress": "keeper.devnet.bench_book_stress",
+    "calls": "keeper.devnet.bench_book_calls",
     "decode": "keeper.devnet.bench_follow_decode",
     "restart": "keeper.devnet.bench_follow_restart",
 }

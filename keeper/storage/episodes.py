@@ -105,6 +105,11 @@ def open_calls(connection: Connection) -> list[OpenCall]:
     return [one for one in found if one.standing.episode]
 
 
+def unadvised(connection: Connection) -> list[Subject]:
+    """Return whose call has no advice yet."""
+    return [(one.market, one.account) for one in open_calls(connection) if one.advice is None]
+
+
 def _keep_standings(
     connection: Connection,
     changes: Sequence[Change],

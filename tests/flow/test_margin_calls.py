@@ -130,7 +130,7 @@ class World:
         head = a_head(self.number)
         snapshots = [Snapshot(head, price, self.debts)]
         await self.calls.restraint(head, snapshots)
-        await self.calls.acting(head, snapshots, [subject(one) for one in who], {})
+        await self.calls.learned(head, snapshots, [subject(one) for one in who])
 
     async def block(self, price, *, branch="", again=False):
         self.number += not again
@@ -171,7 +171,7 @@ async def world(tmp_path):
 
 @pytest.fixture
 async def guarded(tmp_path):
-    made = World(tmp_path / "keeper.sqlite", GUARDIAN)
+    made = World(tmp_path / "guardian.sqlite", GUARDIAN)
     await made.reopened()
     yield made
     made.database.close()
@@ -341,7 +341,7 @@ async def test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none(world
     entries = await world.database.write(entries_of, someone(1))
     changes = [json.loads(one.body).get("change") or one.kind for one in entries]
     assert changes == ["opened", "entered", "left", "call", "call"]
-    assert world.reader.asked == [(2, 3)]
+    assert world.reader.asked == [(1, 3)]
 
 
 async def test_the_act_and_the_calls_of_one_block_keep_each_thing_once(world):
@@ -367,3 +367,33 @@ async def test_the_policy_is_asked_without_a_look_at_those_short_of_the_line(gua
 
     assert snapshot.asked == 1
     assert (await guarded.database.write(episodes.state_of)).number == 1
+
+
+async def test_a_guardian_keeps_whom_it_acts_on_and_a_competitor_sends_first(world, guarded):
+    """Where waits count, what they are counted by is in the file before a transaction is."""
+    for one, kept in ((world, False), (guarded, True)):
+        await one.block(2_600)
+        head = a_head(2)
+        await one.calls.acting(head, [Snapshot(head, 800, one.debts)], [subject(1)], {})
+
+        state = await one.database.write(episodes.state_of)
+        assert (subject(1) in state.standings) is kept
+
+
+async def test_thousands_of_calls_get_their_advice_in_the_blocks_after(world):
+    """Sixty-four in a block, the worst first; a restart goes on where it was."""
+    world.debts = {one: 1_500 + one for one in range(1, 151)}
+    await world.block(2_600)
+
+    async def advised():
+        found = await world.database.write(episodes.open_calls)
+        return [int(one.account, 16) for one in found if one.advice is not None]
+
+    await world.block(2_050)
+    assert await advised() == list(range(87, 151))
+    await world.block(2_050)
+    assert len(await advised()) == 128
+    await world.reopened()
+    await world.block(2_050)
+    assert len(await advised()) == len(await world.database.write(episodes.open_calls)) == 150
+    assert len(world.told()) == 150
