@@ -1,6 +1,6 @@
 """Whether an asset may be supplied for an account, and whether it would back its debt."""
 
-from keeper.domain.units import RAY, mul_div_floor
+from keeper.domain.units import RAY, mul_div_ceil, mul_div_floor
 from keeper.protocols.aave_v3 import rules
 from keeper.protocols.aave_v3.interest import ray_mul
 from keeper.protocols.aave_v3.model import Account, Category, PoolState, ReserveState
@@ -75,13 +75,13 @@ def _over_cap(state: ReserveState, amount: int, clock: Clock) -> str:
     index, rulebook = clock.indices(state.reserve.identity)[0], clock.pool.structure.rules
     supplied = state.scaled_supply + state.accrued_to_treasury + _accrued(state, clock)
     if rulebook.directed_rounding:
-        more = rules.scaled(amount, index, rulebook)
-        total = mul_div_floor(supplied + more, index, RAY)
+        # The most that is rounded down, scaled, to what rounded down again is the cap.
+        scaled_room = ((cap + 1) * RAY - 1) // index - supplied
+        room = mul_div_ceil(scaled_room + 1, index, RAY) - 1 if scaled_room >= 0 else 0
     else:
-        total = ray_mul(supplied, index) + amount
-    if total <= cap:
+        room = max(0, cap - ray_mul(supplied, index))
+    if amount <= room:
         return ""
-    room = max(0, cap - rules.supply_balance(supplied, index, rulebook))
     return f"{amount} units are needed, and the supply cap has room for {room}"
 
 
