@@ -3,6 +3,7 @@
 import contextlib
 import enum
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,7 @@ from keeper.notify.alarms import Alarms
 from keeper.notifying import notifying
 from keeper.observe.endpoints import tell_endpoints
 from keeper.observe.events import Event
+from keeper.observe.health import patience, too_old
 from keeper.parts import Decide
 from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
@@ -248,6 +250,7 @@ async def live_submitter(
             outcomes=plan_outcomes,
             emit=emit,
             confirmations=policy.confirmations,
+            too_old=_too_old(session.settings),
             cooling=Cooling(blocks=policy.cooldown_blocks),
         ),
         fees=fees,
@@ -294,6 +297,14 @@ async def _journal(session: Session, options: RunOptions, signer: LocalSigner | 
         chain_nonce=mined,
         init=options.init_journal or unused_elsewhere,
     )
+
+
+def _too_old(settings: Settings) -> Callable[[Head], str]:
+    """Return what says that a block is too old to act on; a local chain's time is its own."""
+    if settings.chain.id in LOCAL_CHAINS:
+        return lambda _: ""
+    limit = patience(settings.chain.block_time_ms / 1000, settings.observe.late_after_blocks)
+    return lambda head: too_old(head, limit, time.time())
 
 
 def _quiet_blocks(settings: Settings) -> int:

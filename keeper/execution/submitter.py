@@ -303,7 +303,8 @@ class NodeSubmitter:
         await self.guard.observe(tracker, head)
         await self._replacer.fill(head, count)
         unfunded = frozenset(self._broadcast.unfunded)
-        await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)
+        if not tracker.too_old(head):
+            await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)
         await self._broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int) -> str:

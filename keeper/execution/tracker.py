@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from keeper.chain.records import Receipt
@@ -49,6 +49,7 @@ class Tracker:
     Observes; it never signs or sends. ``book`` holds every nonce that is not final.
 
     ``settlements`` counts the receipts that were noted or taken back: what was spent changed.
+    ``too_old`` says why a head is not to be acted on any more; empty where it is.
     """
 
     chain: Chain
@@ -57,6 +58,7 @@ class Tracker:
     outcomes: Outcomes
     emit: Emit
     confirmations: int = 12
+    too_old: Callable[[Head], str] = lambda _: ""
     cooling: Cooling = field(default_factory=Cooling)
     finality: Finality = field(init=False)
     book: dict[int, Submission] = field(default_factory=dict)
@@ -157,7 +159,9 @@ class Tracker:
             await asyncio.sleep(pause)
 
     async def check_canonical(self, head: Head) -> None:
-        """Raise NotBroadcast unless the block that was decided on is still the chain's."""
+        """Raise NotBroadcast unless the block that was decided on is still the chain's newest."""
+        if why := self.too_old(head):
+            raise NotBroadcast(why)
         try:
             known = await self.chain.head(head.number)
         except ChainError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from keeper.domain.head import Head
 from keeper.domain.units import MarketKey
 from keeper.observe.redaction import one_line
 from keeper.observe.stages import Stage
@@ -19,7 +20,7 @@ LEAST_PATIENCE: Final = 5.0
 ENDPOINT_PATIENCE: Final = 2.0
 """Seconds that an endpoint may fail for: reads are repeated that long."""
 CLOCK_PATIENCE: Final = 60.0
-"""Seconds that a block may be older than the clock says, beyond the patience with heads."""
+"""Seconds that a block and the clock may differ by, beyond the patience with heads."""
 LEAST_FREE_BYTES: Final = 16 * 1024 * 1024
 """Free space below which the journal is about to fail."""
 
@@ -54,12 +55,25 @@ def head_check(vitals: Vitals, limit: float, wall: Callable[[], float] | None) -
             return "no block was heard of yet"
         if age > limit:
             return f"no new block for {age:.0f} s, the limit is {limit:.0f} s"
-        behind = wall() - vitals.head.timestamp if wall is not None else 0.0
-        if behind > limit + CLOCK_PATIENCE:
-            return f"the newest block is {behind:.0f} s old by this machine's clock"
-        return ""
+        return "" if wall is None else untimely(vitals.head, limit, wall())
 
     return check
+
+
+def too_old(head: Head, limit: float, now: float) -> str:
+    """Say that a block is of long ago by the clock: its node still synchronises, or lags."""
+    behind = now - head.timestamp
+    if behind > limit + CLOCK_PATIENCE:
+        return f"the newest block is {behind:.0f} s old by this machine's clock"
+    return ""
+
+
+def untimely(head: Head, limit: float, now: float) -> str:
+    """Say that a block and the clock disagree, whichever of them is wrong."""
+    ahead = head.timestamp - now
+    if ahead > limit + CLOCK_PATIENCE:
+        return f"the newest block is {ahead:.0f} s ahead of this machine's clock"
+    return too_old(head, limit, now)
 
 
 def work_check(vitals: Vitals, limit: float) -> Check:

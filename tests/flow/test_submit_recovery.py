@@ -124,6 +124,24 @@ async def test_a_head_that_was_reorganised_while_deciding_signs_nothing():
     assert world.journal.kept == {}
 
 
+async def test_on_an_old_block_nothing_is_signed_and_what_is_signed_is_not_bid_up():
+    """A node that still synchronises shows debts that others have liquidated since."""
+    world = World()
+    await world.submitter.submit([batch()], head(10))
+    world.submitter.tracker.too_old = lambda at: f"block {at.number} is old"
+    sent = len(world.diary)
+    for number in (11, 12, 13, 14, 15):
+        await world.submitter.follow(head(number), unhealthy)
+    with pytest.raises(NotBroadcast, match="block 15 is old"):
+        await world.submitter.submit([batch(plan(1))], head(15))
+
+    assert len(world.book[0].attempts) == 1
+    assert sorted(world.book) == [0]
+    again = world.diary[sent:]
+    assert len([one for one in again if one[0] == "send"]) == 5
+    assert [one for one in again if one[0] == "record"] == []
+
+
 async def test_no_second_transaction_for_an_account_that_has_one():
     """Whatever the caller decided: the last wall before the signature."""
     world = World()

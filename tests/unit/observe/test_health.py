@@ -12,6 +12,7 @@ from keeper.observe.health import (
     journal_check,
     markets_check,
     patience,
+    too_old,
     work_check,
 )
 from keeper.observe.metrics import Metrics
@@ -64,6 +65,17 @@ def test_new_heads_of_long_ago_are_not_fresh(vitals):
     assert head_check(vitals, 36.0, lambda: 5_090.0)() == ""
     assert "is 97 s old" in head_check(vitals, 36.0, lambda: 5_097.0)()
     assert head_check(vitals, 36.0, None)() == ""
+
+
+def test_heads_of_the_future_say_that_a_clock_is_wrong(vitals):
+    """They are not old, and may be acted on; but deadlines of calls are kept by both clocks."""
+    vitals.passed(Stage.HEAD, a_head(timestamp=5_000))
+
+    assert head_check(vitals, 36.0, lambda: 4_904.0)() == ""
+    assert "is 97 s ahead" in head_check(vitals, 36.0, lambda: 4_903.0)()
+    assert too_old(a_head(timestamp=5_000), 36.0, 4_903.0) == ""
+    assert too_old(a_head(timestamp=5_000), 36.0, 5_096.0) == ""
+    assert "is 97 s old" in too_old(a_head(timestamp=5_000), 36.0, 5_097.0)
 
 
 def test_heads_without_work_done_on_them_are_no_health(vitals):
