@@ -41,6 +41,7 @@ from keeper.notifying import notifying
 from keeper.observe.endpoints import tell_endpoints
 from keeper.observe.events import Event
 from keeper.observe.health import patience, too_old
+from keeper.observe.supervisor import Supervisor
 from keeper.parts import Decide
 from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
@@ -148,7 +149,8 @@ async def run_session(
         if isinstance(parts.submitter, NodeSubmitter):
             await parts.submitter.tracker.listen(_quiet_blocks(session.settings))
         node = _node(session, options, parts, emit)
-        stalling = Stalling(watch=watch_of(watching))
+        supervisor = Supervisor.of()
+        stalling = Stalling(watch=watch_of(watching), supervisor=supervisor)
         node.watch = stalling
         nodes.append(node)
         node.cures = await curing_of(
@@ -157,6 +159,8 @@ async def run_session(
         node.clears = await clearing_of(session, parts.submitter, emit)
         node.standing_of = parts.calls.standing_of
         bound = stall_bound(session.settings, own_clock=own_clock)
+        stack.callback(supervisor.stopping)
+        supervisor.ready()
         await stalling.unless_stalled(node.run(options.blocks), bound)
 
 

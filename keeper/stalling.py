@@ -8,13 +8,14 @@ that it is not ready.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from keeper.config import Settings
 from keeper.domain.errors import ChainError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.observe.stages import Stage, Watch
+from keeper.observe.supervisor import Supervisor
 from keeper.ports import MarketSnapshot
 
 STALL_BLOCKS: Final = 10
@@ -26,12 +27,13 @@ LOOK_SHARE: Final = 20
 @dataclass(slots=True, kw_only=True)
 class Stalling:
     """
-    A ``Watch`` in front of another that knows when the node last got on.
+    A ``Watch`` in front of another that knows when the node last got on, and tells a supervisor.
 
     That is: worked to the end on a block higher than all before.
     """
 
     watch: Watch
+    supervisor: Supervisor = field(default_factory=Supervisor)
     clock: Callable[[], float] = time.monotonic
     got_on_at: float = 0.0
     _highest: int = -1
@@ -40,6 +42,7 @@ class Stalling:
         """Note that a stage was reached, now."""
         if stage is Stage.RECORDED and head.number > self._highest:
             self._highest, self.got_on_at = head.number, self.clock()
+            self.supervisor.got_on(head)
         self.watch.passed(stage, head)
 
     def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:

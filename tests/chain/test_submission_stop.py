@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import time
 
 import pytest
@@ -36,6 +37,15 @@ def holding(proxy):
     return held
 
 
+def systemd(path, monkeypatch):
+    """Return the socket of a service manager that the next processes find."""
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard.bind(str(path))
+    heard.settimeout(SOON)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+    return heard
+
+
 def wait_for(held):
     deadline = time.monotonic() + PATIENCE
     while not held:
@@ -44,15 +54,24 @@ def wait_for(held):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_node_in_order(keeper, number):
-    """Exit code 0 before a supervisor kills it, and the journal is free for the next process."""
-    with keeper.running() as running:
+def test_a_signal_ends_the_node_in_order(keeper, monkeypatch, number):
+    """
+    Exit code 0 before a supervisor kills it, and the journal is free for the next process.
+
+    The supervisor hears that it is ready, that it gets on, and that it ends.
+    """
+    with systemd(keeper.folder / "notify", monkeypatch) as heard, keeper.running() as running:
         running.until("block")
+        told = [heard.recv(256).decode() for _ in range(2)]
         asked = time.monotonic()
         running.process.send_signal(number)
 
         assert running.end() == 0
         assert time.monotonic() - asked < SOON
+        told.append(heard.recv(256).decode())
+    assert told[0] == "READY=1"
+    assert told[1].startswith("WATCHDOG=1\nSTATUS=block ")
+    assert told[2] == "STOPPING=1"
     journal = Journal.open(
         keeper.folder / "keeper.sqlite", chain_id=31337, sender=keeper.devnet.accounts.hot
     )
