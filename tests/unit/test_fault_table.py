@@ -1,4 +1,4 @@
-"""docs/faults.md names a test for every fault; a name that is no test any more is found here."""
+"""The docs name a test for every fault and guarantee; a name that is no test is found here."""
 
 import re
 from fnmatch import fnmatch
@@ -8,19 +8,32 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs" / "faults.md"
+PROMISES = ROOT / "docs" / "guarantees.md"
+PROMISED = [f"G{number}" for number in (*range(1, 21), 26, *range(28, 34))]
 LISTED = [f"F{number:02}" for number in (*range(1, 22), 24, *range(30, 34), 37, 40, 44, 45, 46)]
 
 _ROW = re.compile(r"^\| (F\d\d) \| (.+?) \| (.+) \|$", re.MULTILINE)
+_PROMISE = re.compile(r"^\| (G\d+) \| (.+) \|$", re.MULTILINE)
 _TEST = re.compile(r"`(tests/\S+?\.py)::(\S+?)`")
 _DEFINED = re.compile(r"^(?:async )?def (test_\w+)|^(Test\w+) =", re.MULTILINE)
 
 ROWS = {number: tests for number, _, tests in _ROW.findall(TABLE.read_text())}
-NAMED = [(number, *each) for number, tests in ROWS.items() for each in _TEST.findall(tests)]
+PROMISE_ROWS = dict(_PROMISE.findall(PROMISES.read_text()))
+NAMED = [
+    (number, *each)
+    for number, tests in (ROWS | PROMISE_ROWS).items()
+    for each in _TEST.findall(tests)
+]
 
 
 def test_every_fault_has_its_row():
     """One that was forgotten would look like one that is tested."""
     assert sorted(ROWS) == LISTED
+
+
+def test_every_guarantee_has_its_row():
+    """In the order of their numbers."""
+    assert list(PROMISE_ROWS) == PROMISED
 
 
 def test_every_row_names_a_test_or_says_why_there_is_none():
