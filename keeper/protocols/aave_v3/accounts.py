@@ -2,7 +2,6 @@
 
 import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -15,7 +14,7 @@ from keeper.columns.table import Columns
 from keeper.columns.view import View
 from keeper.columns.words import BALANCE_WORDS, MOST, halves, joined, packed, split
 from keeper.domain.units import Address
-from keeper.protocols.aave_v3.model import Account, Holding
+from keeper.protocols.aave_v3.model import Account, Holding, used
 
 PLANES: Final = 3
 """Most borrowers have a debt and one or two collaterals."""
@@ -98,19 +97,11 @@ def encoded(accounts: Iterable[Account], into: Columns) -> Block:
     )
 
 
-@lru_cache(maxsize=65_536)
-def _used(flags: int) -> tuple[tuple[int, bool, bool], ...]:
-    """Return each reserve that is used, whether it backs and whether it is owed."""
-    anyone = Account(flags, 0, {})
-    used = anyone.flagged()
-    return tuple((at, anyone.is_collateral(at), anyone.is_borrowing(at)) for at in used)
-
-
 def _legs(account: Account, width: int) -> list[_Leg]:
     """Return reserve, role and balance of each leg, and the words of a rate of its own."""
-    found, holdings, used = list[_Leg](), account.holdings, _used(account.flags)
-    idle = sorted(holdings.keys() - {at for at, _, _ in used})
-    for at, backs, owed in (*used, *((at, False, False) for at in idle)):
+    found, holdings, flagged = list[_Leg](), account.holdings, used(account.flags)
+    idle = sorted(holdings.keys() - {at for at, _, _ in flagged})
+    for at, backs, owed in (*flagged, *((at, False, False) for at in idle)):
         held = holdings.get(at)
         if held is None or not _fits(held, width):
             if backs or owed:

@@ -1,23 +1,30 @@
 """An account's legs as weights, for asking what if prices moved."""
 
+from functools import lru_cache
+
 from keeper.domain.exposure import Exposure, ExposureLeg
-from keeper.domain.units import BPS, WAD, Wad
-from keeper.protocols.aave_v3.position import Position
+from keeper.domain.units import BPS, WAD, Bps, Wad
+from keeper.protocols.aave_v3.position import Leg, Position
 
 
 def exposure_of(position: Position) -> Exposure:
     """Return values in base currency with thresholds and bonuses, eMode's where it applies."""
-    return Exposure(
-        legs=tuple(
-            ExposureLeg(
-                token=leg.state.reserve.token,
-                symbol=leg.state.reserve.symbol,
-                collateral=leg.collateral_value,
-                debt=leg.debt_value,
-                weight=Wad(leg.threshold * WAD // BPS),
-                bonus=Wad(leg.bonus * WAD // BPS),
-            )
-            for leg in position.legs.values()
-            if leg.collateral or leg.debt
-        )
+    used = [leg for leg in position.legs.values() if leg.collateral or leg.debt]
+    return Exposure(legs=tuple([_weighed(leg) for leg in used]))
+
+
+def _weighed(leg: Leg) -> ExposureLeg:
+    reserve = leg.state.reserve
+    return ExposureLeg(
+        token=reserve.token,
+        symbol=reserve.symbol,
+        collateral=leg.collateral_value,
+        debt=leg.debt_value,
+        weight=_wad(leg.threshold),
+        bonus=_wad(leg.bonus),
     )
+
+
+@lru_cache(maxsize=1_024)
+def _wad(share: Bps) -> Wad:
+    return Wad(share * WAD // BPS)

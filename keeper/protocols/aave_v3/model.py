@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from keeper.domain.oracle import Round
@@ -285,6 +286,14 @@ class Account:
                 found.append(at)
             flags, at = flags >> 2, at + 1
         return found
+
+
+@lru_cache(maxsize=65_536)
+def used(flags: int) -> tuple[tuple[int, bool, bool], ...]:
+    """Return each reserve that is used, whether it backs and whether it is owed."""
+    anyone = Account(flags, 0, {})
+    found = anyone.flagged()
+    return tuple((at, anyone.is_collateral(at), anyone.is_borrowing(at)) for at in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,22 @@
 """One account at one timestamp: balances, values and health, as the pool reckons them."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from keeper.domain.units import BaseCurrency, Bps, Timestamp, TokenUnits, mul_div_floor
+from keeper.domain.units import RAY, BaseCurrency, Bps, Timestamp, TokenUnits, mul_div_floor
 from keeper.protocols.aave_v3 import interest, rules
-from keeper.protocols.aave_v3.model import Account, Category, Holding, PoolState, ReserveState
-from keeper.protocols.aave_v3.rules import AccountData, Pair
+from keeper.protocols.aave_v3.model import (
+    Account,
+    Category,
+    Holding,
+    PoolState,
+    ReserveState,
+    used,
+)
+from keeper.protocols.aave_v3.rules import AccountData, Pair, Sums
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
+class Leg(NamedTuple):
     """One reserve that an account uses: amounts and values; zero where it is not used so."""
 
     state: ReserveState
@@ -23,8 +29,7 @@ class Leg:
     debt_value: BaseCurrency
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class Position(NamedTuple):
     """An account's legs at ``now``, by reserve, and its totals."""
 
     now: Timestamp
@@ -50,6 +55,8 @@ class Weighed:
     backs: bool
     bonus: Bps
     unit: int
+    supply_index: int
+    debt_index: int
 
 
 class Clock:
@@ -65,6 +72,7 @@ class Clock:
             for at, r in pool.reserves.items()
         }
         self._weighed: dict[tuple[int, int], Weighed] = {}
+        self._supplied, self._borrowed, self._valued = rules.roundings(pool.structure.rules)
 
     def position(self, account: Account) -> Position:
         """
@@ -76,32 +84,46 @@ class Clock:
             Unpriced: a price that the pool would ask for failed.
             Unread: a balance has not been read.
         """
-        legs = {at: self._leg(at, account) for at in account.flagged() if at in self.pool.reserves}
-        data = rules.account_data(
-            ((leg.collateral_value, leg.threshold) for leg in legs.values()),
-            (leg.debt_value for leg in legs.values()),
-            self.pool.structure.rules,
-        )
-        return Position(now=self.now, legs=legs, data=data)
+        reserves, category, legs = self.pool.reserves, account.category, dict[int, Leg]()
+        total = weighted = debt = 0
+        for at, backs, owed in used(account.flags):
+            if at not in reserves:
+                continue
+            weighed = self._weighed.get((at, category)) or self.weighed(at, category)
+            holding = account.holdings.get(at)
+            if holding is None:
+                raise Unread(f"the balance of {weighed.state.reserve.symbol}")
+            leg = legs[at] = self._leg(weighed, holding, backs=backs, owed=owed)
+            total += leg.collateral_value
+            weighted += leg.collateral_value * leg.threshold
+            debt += leg.debt_value
+        sums = Sums(total=total, weighted=weighted, debt=debt)
+        return Position(now=self.now, legs=legs, data=sums.data(self.pool.structure.rules))
 
-    def _leg(self, at: int, account: Account) -> Leg:
-        rulebook, weighed = self.pool.structure.rules, self.weighed(at, account.category)
-        holding = account.holdings.get(at)
-        if holding is None:
-            raise Unread(f"the balance of {weighed.state.reserve.symbol}")
-        counts = weighed.backs and account.is_collateral(at)
-        collateral = self._collateral(at, holding) if counts else TokenUnits(0)
-        debt = self._owed(at, holding) if account.is_borrowing(at) else TokenUnits(0)
+    def _leg(self, weighed: Weighed, holding: Holding, *, backs: bool, owed: bool) -> Leg:
+        """Return what a balance is; ``rules.roundings`` says how each figure rounds."""
         price, unit = weighed.price, weighed.unit
+        collateral = debt = _NO_UNITS
+        collateral_value = debt_value = _NO_VALUE
+        if backs and weighed.backs:
+            supplied = self._supplied(holding.scaled_supply, weighed.supply_index, RAY)
+            collateral = TokenUnits(supplied)
+            collateral_value = BaseCurrency(mul_div_floor(supplied, price, unit))
+        if owed:
+            borrowed = self._borrowed(holding.scaled_debt, weighed.debt_index, RAY)
+            if holding.stable_principal:
+                borrowed += interest.stable_debt(holding, self.now)
+            debt = TokenUnits(borrowed)
+            debt_value = BaseCurrency(self._valued(borrowed, price, unit))
         return Leg(
-            state=weighed.state,
-            price=price,
-            collateral=collateral,
-            collateral_value=BaseCurrency(mul_div_floor(collateral, price, unit)),
-            threshold=weighed.threshold,
-            bonus=weighed.bonus,
-            debt=debt,
-            debt_value=rules.debt_value(debt, price, unit, rulebook),
+            weighed.state,
+            price,
+            collateral,
+            collateral_value,
+            weighed.threshold,
+            weighed.bonus,
+            debt,
+            debt_value,
         )
 
     def weighed(self, at: int, category: int) -> Weighed:
@@ -117,7 +139,8 @@ class Clock:
             mode = self._category_of(at, anyone)
             own = state.configuration.liquidation_bonus
             bonus = mode.liquidation_bonus if mode else own
-            self._weighed[key] = Weighed(state, *self.weights(at, anyone), bonus, state.unit)
+            weights, indices = self.weights(at, anyone), self.indices(at)
+            self._weighed[key] = Weighed(state, *weights, bonus, state.unit, *indices)
         return self._weighed[key]
 
     def weights(self, at: int, account: Account) -> tuple[BaseCurrency, Bps, bool]:
@@ -142,17 +165,6 @@ class Clock:
     def indices(self, at: int) -> tuple[int, int]:
         """Return a reserve's supply and variable debt indices (ray) at this timestamp."""
         return self._supply[at], self._debt[at]
-
-    def _collateral(self, at: int, holding: Holding) -> TokenUnits:
-        return rules.supply_balance(
-            holding.scaled_supply, self._supply[at], self.pool.structure.rules
-        )
-
-    def _owed(self, at: int, holding: Holding) -> TokenUnits:
-        variable = rules.debt_balance(
-            holding.scaled_debt, self._debt[at], self.pool.structure.rules
-        )
-        return TokenUnits(variable + interest.stable_debt(holding, self.now))
 
     def _category_of(self, at: int, account: Account) -> Category | None:
         """Return the eMode that applies to this reserve for this account."""
@@ -188,6 +200,9 @@ class Clock:
             protocol_fee=backing.state.configuration.protocol_fee,
         )
 
+
+_NO_UNITS: Final = TokenUnits(0)
+_NO_VALUE: Final = BaseCurrency(0)
 
 _UNSET: Final = Category(
     identity=0, ltv=Bps(0), liquidation_threshold=Bps(0), liquidation_bonus=Bps(0)

@@ -1,7 +1,7 @@
 """Exact integer rules of a pool: an account's data, and what a liquidation call does."""
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -147,19 +147,6 @@ class Sums:
         if self.debt == 0:
             return HEALTH_FACTOR_NO_DEBT
         return mul_div_floor((self.weighted - self.total) // BPS - 1, WAD, self.debt)
-
-
-def account_data(
-    collateral: Iterable[tuple[int, int]], debts: Iterable[int], rules: Rules
-) -> AccountData:
-    """Return totals and health factor from (value, threshold in bps) pairs and debt values."""
-    legs = list(collateral)
-    sums = Sums(
-        total=sum(value for value, _ in legs),
-        weighted=sum(value * threshold for value, threshold in legs),
-        debt=sum(debts),
-    )
-    return sums.data(rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

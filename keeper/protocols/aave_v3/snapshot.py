@@ -70,6 +70,10 @@ class AaveSnapshot:
         """Everyone who ever borrowed, made from the columns when looked at."""
         return borrowers(self.view)
 
+    def kept(self, account: Address) -> Account | None:
+        """Return one account as the contracts keep it; None if it never borrowed."""
+        return self.borrowers.get(account)
+
     @property
     def market(self) -> MarketKey:
         """The market."""
@@ -116,7 +120,8 @@ class AaveSnapshot:
         }
 
     @cached_property
-    def _clock(self) -> Clock:
+    def clock(self) -> Clock:
+        """The pool's prices and indices at this block."""
         return Clock(self.pool, self.head.timestamp)
 
     @cached_property
@@ -132,12 +137,12 @@ class AaveSnapshot:
     @cached_property
     def screen(self) -> Screen:
         """The pass over all accounts at this block, made when first asked."""
-        factors, unpriced = screen.factors(self._clock, self.view.columns.codes)
+        factors, unpriced = screen.factors(self.clock, self.view.columns.codes)
         return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._exact)
 
     def _exact(self, rows: Rows) -> Iterator[AccountHealth]:
         codes = self.view.columns.codes
-        totals = Totals(self._clock, codes)
+        totals = Totals(self.clock, codes)
         for part, block in self.view.blocks(rows):
             names = Listed(self.view, part)
             for at, (account, data) in enumerate(zip(names, totals.of_block(block), strict=True)):
@@ -148,7 +153,7 @@ class AaveSnapshot:
 
     def tabulated(self) -> Tabulated:
         """Return everyone with debt as columns, for asking what if prices moved."""
-        return tabulated(self.view, self._clock)
+        return tabulated(self.view, self.clock)
 
     @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:
@@ -172,12 +177,12 @@ class AaveSnapshot:
 
     def account(self, account: Address) -> AccountHealth | None:
         """Return one account's health; None without debt, or if it never borrowed."""
-        kept = self.borrowers.get(account)
+        kept = self.kept(account)
         return None if kept is None or not kept.owes else self._health(account, kept)
 
     def _health(self, account: Address, kept: Account) -> AccountHealth:
         try:
-            return self._stated(account, self._clock.position(kept).data)
+            return self._stated(account, self.clock.position(kept).data)
         except (Unpriced, Unread) as reason:
             return self._unpriced(account, str(reason))
 
@@ -204,11 +209,11 @@ class AaveSnapshot:
 
     def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
         """Return the account's collateral and its debts; nothing where it is unpriced."""
-        kept = self.borrowers.get(account)
+        kept = self.kept(account)
         if kept is None:
             return (), ()
         try:
-            legs = self._clock.position(kept).legs.values()
+            legs = self.clock.position(kept).legs.values()
         except (Unpriced, Unread):
             return (), ()
         collateral = (_balance(leg, leg.collateral, leg.collateral_value) for leg in legs)
@@ -254,7 +259,7 @@ class AaveSnapshot:
 
     def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
         """Return what would cure an account; a time before the block counts as the block's."""
-        kept = self.borrowers.get(account)
+        kept = self.kept(account)
         if kept is None or not kept.owes:
             return None
         moment = Timestamp(max(holds_until, self.head.timestamp))
@@ -262,7 +267,7 @@ class AaveSnapshot:
             why = f"pool revision {self.pool.structure.revision} is observed only"
         else:
             try:
-                return advised(kept, self._clock, self._clock_at(moment), target)
+                return advised(kept, self.clock, self._clock_at(moment), target)
             except (Unpriced, Unread) as reason:
                 why = f"the account cannot be valued: {reason}"
         return Advice(target=target, holds_until=moment, impossible=(why,))
@@ -276,9 +281,9 @@ class AaveSnapshot:
         return clear_step(self.pool.structure.pool, account)
 
     def _position(self, account: Address) -> Position | None:
-        kept = self.borrowers.get(account)
+        kept = self.kept(account)
         try:
-            return None if kept is None else self._clock.position(kept)
+            return None if kept is None else self.clock.position(kept)
         except (Unpriced, Unread):
             return None
 
@@ -291,7 +296,7 @@ class AaveSnapshot:
         self, account: Address, window: Window
     ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
         """Return the pairs that can be liquidated within ``window``, and why not the others."""
-        kept = self.borrowers.get(account)
+        kept = self.kept(account)
         if kept is None:
             return (), (_no(SkipReason.NO_LONGER_LIQUIDATABLE, "the market does not know it"),)
         if not self.pool.structure.supported:
@@ -346,7 +351,7 @@ class AaveSnapshot:
         pair: tuple[int, int],
     ) -> PairOpportunity | Refusal:
         debt, collateral = pair
-        first, last = (self._clock.pair(kept, end, debt, collateral) for end in ends)
+        first, last = (self.clock.pair(kept, end, debt, collateral) for end in ends)
         symbols = (
             f"{ends[0].legs[debt].state.reserve.symbol} / "
             f"{ends[0].legs[collateral].state.reserve.symbol}"

@@ -47,7 +47,7 @@ class Totals:
             at += count
 
     def _of(self, legs: _Legs) -> AccountData | None:
-        """Return what ``rules.account_data`` says, with the roundings that it names."""
+        """Return what ``Clock.position`` says, with the roundings that the rules name."""
         total = weighted = debt = 0
         for code, words in legs:
             one = self._counted[code]

@@ -32,10 +32,10 @@ def pair(*, health=97 * WAD // 100, debt=10_000 * 10**6, collateral=6 * 10**18, 
 
 def test_old_health_factor_averages_the_threshold_first():
     """3.0 cuts the average threshold to whole bps, which 3.6 does not."""
-    legs, debts = [(1_000, 8_000), (1, 7_000)], [900]
+    sums = rules.Sums(total=1_001, weighted=1_000 * 8_000 + 7_000, debt=900)
 
-    assert rules.account_data(legs, debts, V30).health_factor == 890_000_000_000_000_000
-    assert rules.account_data(legs, debts, V36).health_factor == 889_666_666_666_666_666
+    assert sums.data(V30).health_factor == 890_000_000_000_000_000
+    assert sums.data(V36).health_factor == 889_666_666_666_666_666
 
 
 def test_old_compounding_differs_from_new():
@@ -143,6 +143,6 @@ def test_interest_only_grows(rate, early, more):
 @pytest.mark.parametrize("revision", sorted(RULEBOOK))
 def test_no_debt_is_perfect_health(revision):
     """An account that owes nothing cannot be liquidated under any version."""
-    data = rules.account_data([(10, 8_000)], [], RULEBOOK[revision])
+    data = rules.Sums(total=10, weighted=80_000, debt=0).data(RULEBOOK[revision])
 
     assert data.health_factor == UINT256_MAX
