@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from keeper.domain.account import AccountHealth
 from keeper.domain.notice import Notice, NoticeKind
@@ -16,6 +16,8 @@ from keeper.margin.standing import NOBODY, rewound, stood
 from keeper.margin.state import Ahead, MarginState, Mark, Standing
 from keeper.margin.tiers import breached
 from keeper.risk.tiers import Tier
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,52 @@ def _moved_on(
     )
 
 
+def answered(
+    settings: MarginSettings, state: MarginState, facts: BlockFacts, found: Advanced
+) -> Advanced:
+    """
+    Return ``advanced`` again, of facts that say now who of those in question was liquidated.
+
+    ``found`` is what it was without the answer; only those in question are looked at anew.
+    """
+    asked = found.questions or {}
+    part = replace(
+        state,
+        standings={one: state.standings[one] for one in asked if one in state.standings},
+        numbers={one: state.numbers[one] for one in asked if one in state.numbers},
+    )
+    accounts = {one: facts.accounts[one] for one in asked if one in facts.accounts}
+    again = advanced(settings, part, replace(facts, accounts=accounts))
+    kept = [one for one in found.notices if (one.market, one.account) not in asked]
+    news = [one for one in again.notices if one.account is not None]
+    changes = [one for one in found.changes if one.subject not in asked]
+    return Advanced(
+        state=replace(
+            found.state,
+            standings=_with(found.state.standings, asked, again.state.standings),
+            numbers=_with(found.state.numbers, asked, again.state.numbers),
+        ),
+        notices=tuple(sorted([*kept, *news], key=_place)),
+        changes=tuple(sorted([*changes, *again.changes], key=lambda one: one.subject)),
+        questions=again.questions,
+    )
+
+
+def _with(
+    known: Mapping[Subject, Kept], some: Iterable[Subject], anew: Mapping[Subject, Kept]
+) -> Mapping[Subject, Kept]:
+    """Return what is known, but of some what was found anew."""
+    found = dict(known)
+    for one in some:
+        found.pop(one, None)
+    return found | dict(anew)
+
+
+def _place(notice: Notice) -> tuple[str, str]:
+    """Return where a notice stands in a block: alarms first, then by account."""
+    return (notice.market or "", notice.account) if notice.account is not None else ("", "")
+
+
 def acknowledged(state: MarginState, subject: Subject, mark: Mark) -> MarginState:
     """Return the state in which somebody has taken notice of an account's calls."""
     standing = replace(state.standings[subject], acknowledged=mark)
@@ -204,7 +252,7 @@ def _told(
     if _is_closing(block, after):
         cured = [] if after.liquidated else [_cured(block, subject, after, health)]
         return cured, after
-    if SEVERITY[after.tier] > SEVERITY[after.worst_told]:
+    if after.tier not in after.told and SEVERITY[after.tier] > SEVERITY[after.worst_told]:
         after = replace(after, told=after.told | {after.tier}, acknowledged=None)
         detail = _called(block, after, health)
         notice = about_account(

@@ -73,6 +73,11 @@ class Block:
         return observed(self.state.prices, self.facts, self.settings)
 
     @cached_property
+    def raw(self) -> Mapping[MarketKey, Quotes]:
+        """The newest prices, by market."""
+        return {market: raw_quotes(prices) for market, prices in self.prices.items()}
+
+    @cached_property
     def medians(self) -> Mapping[MarketKey, Quotes]:
         """The prices of the guard's window, by market."""
         now, seconds = self.facts.timestamp, self.settings.guard.window_seconds
@@ -136,6 +141,8 @@ class Block:
 
     def suspicion(self, subject: Subject) -> Suspicion | None:
         """Return why an account's health cannot be trusted; None if it can."""
+        if not self.has_doubts:
+            return None
         market, exposure = subject[0], self.facts.exposures.get(subject)
         untrusted = self.untrusted.get(market, {})
         if exposure is None:
@@ -166,8 +173,7 @@ class Block:
         exposure = self.facts.exposures.get(subject)
         if exposure is None or not self.medians.get(subject[0]):
             return None
-        raw = raw_quotes(self.prices.get(subject[0], {}))
-        return health_at(exposure, raw, self.medians[subject[0]])
+        return health_at(exposure, self.raw[subject[0]], self.medians[subject[0]])
 
     def breach(self, standing: Standing, tier: Tier) -> Breach:
         """Return a breach of this block, with those before it if it was there already."""
@@ -221,7 +227,7 @@ class Block:
         known = used & reference.keys()
         if not known or (everyone and known != used):
             return False
-        raw = raw_quotes(self.prices.get(health.market, {}))
+        raw = self.raw.get(health.market, {})
         limit = self.settings.guard.deviation_bps * equity_bps(exposure) // BPS
         if all(
             token in raw and deviation_bps(raw[token], reference[token]) <= limit for token in known

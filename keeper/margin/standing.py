@@ -6,7 +6,7 @@ from dataclasses import replace
 from keeper.domain.account import AccountHealth
 from keeper.domain.exposure import Exposure
 from keeper.domain.parity import Subject
-from keeper.domain.units import BPS, WAD
+from keeper.domain.units import BPS, WAD, Wad
 from keeper.margin.guard import Block
 from keeper.margin.settings import SEVERITY, Floor
 from keeper.margin.state import Breach, Standing
@@ -43,8 +43,8 @@ def stood(
         return _moved(block, before, Tier.HEALTHY, {})
     if SEVERITY[raw] > SEVERITY[before.tier]:
         raw = _confirmed(block, before, health, raw=raw, breaches=breaches)
-    moved = _moved(block, before, raw, breaches)
-    return replace(moved, health=health.health_factor, guarded=block.guarded(subject))
+    seen = (health.health_factor, block.guarded(subject))
+    return _moved(block, before, raw, breaches, seen)
 
 
 def rewound(block: Block, standing: Standing) -> Standing:
@@ -80,13 +80,13 @@ def is_below(floor: Floor, health: AccountHealth, exposure: Exposure | None) -> 
 
 def bad_debt_distance(exposure: Exposure) -> int:
     """Return by how much the collateral covers debt and bonus (bps, rounded down)."""
-    debt = sum(leg.debt for leg in exposure.legs)
+    debt = sum([leg.debt for leg in exposure.legs])
     return covered(exposure) * BPS // debt - BPS if debt else BPS
 
 
 def covered(exposure: Exposure) -> int:
     """Return how much debt the collateral can repay with its bonuses, rounded down."""
-    return sum(leg.collateral * WAD // max(leg.bonus, WAD) for leg in exposure.legs)
+    return sum([leg.collateral * WAD // max(leg.bonus, WAD) for leg in exposure.legs])
 
 
 def _breaches(
@@ -95,12 +95,11 @@ def _breaches(
     """Return the breaches that are still to be confirmed, or that acting waits for."""
     if not block.settings.guard.confirm:
         return {}
-    below = breached(block.settings.tiers, value, liquidatable=liquidatable)
-    return {
-        tier: block.breach(before, tier)
-        for tier in below
-        if tier is Tier.LIQUIDATABLE or SEVERITY[tier] > SEVERITY[before.tier]
-    }
+    held, found = SEVERITY[before.tier], dict[Tier, Breach]()
+    for tier in breached(block.settings.tiers, value, liquidatable=liquidatable):
+        if SEVERITY[tier] > held or tier is Tier.LIQUIDATABLE:
+            found[tier] = block.breach(before, tier)
+    return found
 
 
 def _confirmed(
@@ -124,19 +123,47 @@ def _confirmed(
     return before.tier
 
 
-def _moved(block: Block, before: Standing, tier: Tier, breaches: Mapping[Tier, Breach]) -> Standing:
-    """Return the standing in a tier; an episode opens with the first one."""
-    entered = {one: before.entered.get(one, block.mark) for one in within(tier)}
-    breaches = {
-        one: breach
-        for one, breach in breaches.items()
-        if one is Tier.LIQUIDATABLE or SEVERITY[one] > SEVERITY[tier]
-    }
-    after = replace(before, tier=tier, entered=entered, breaches=breaches)
+def _moved(
+    block: Block,
+    before: Standing,
+    tier: Tier,
+    breaches: Mapping[Tier, Breach],
+    seen: tuple[Wad | None, Wad | None] | None = None,
+) -> Standing:
+    """
+    Return the standing in a tier, with the health and guarded health that were ``seen``.
+
+    Built and not replaced: in a crash it is most of what a block costs.
+    """
+    health, guarded = (before.health, before.guarded) if seen is None else seen
+    if tier is not before.tier:
+        held = SEVERITY[tier]
+        breaches = {
+            one: breach
+            for one, breach in breaches.items()
+            if SEVERITY[one] > held or one is Tier.LIQUIDATABLE
+        }
+    return Standing(
+        tier=tier,
+        entered={one: before.entered.get(one, block.mark) for one in within(tier)},
+        breaches=breaches,
+        episode=before.episode,
+        opened=before.opened,
+        told=before.told,
+        reminded=before.reminded,
+        escalated=before.escalated,
+        acknowledged=before.acknowledged,
+        out=_out(block, before, tier),
+        liquidated=before.liquidated,
+        health=health,
+        guarded=guarded,
+    )
+
+
+def _out(block: Block, before: Standing, tier: Tier) -> Breach | None:
+    """Return since when an account that is in ``tier`` now has been out of every tier."""
     if tier is not Tier.HEALTHY:
-        return replace(after, out=None)
+        return None
     if not before.episode:
-        return after
-    out = before.out
-    counted = Breach(since=block.mark) if out is None else out.again()
-    return replace(after, out=counted)
+        return before.out
+    return Breach(since=block.mark) if before.out is None else before.out.again()

@@ -1,5 +1,7 @@
 """Which tier an account is in: worse at once, better only when it has left for good."""
 
+from typing import Final
+
 from keeper.margin.settings import SEVERITY, Tiers
 from keeper.risk.tiers import Tier
 
@@ -22,12 +24,20 @@ def tier_after(tiers: Tiers, held: Tier, value: int, *, liquidatable: bool) -> T
 def breached(tiers: Tiers, value: int, *, liquidatable: bool) -> frozenset[Tier]:
     """Return every tier below whose first threshold the account is."""
     return frozenset(
-        band.tier
-        for band in tiers.bands
-        if liquidatable or (band.tier is not Tier.LIQUIDATABLE and value < band.enter)
+        [
+            band.tier
+            for band in tiers.bands
+            if liquidatable or (value < band.enter and band.tier is not Tier.LIQUIDATABLE)
+        ]
     )
 
 
 def within(tier: Tier) -> tuple[Tier, ...]:
     """Return the tiers that an account in ``tier`` is in, the least first."""
-    return tuple(one for one, severity in SEVERITY.items() if 0 < severity <= SEVERITY[tier])
+    return _WITHIN[tier]
+
+
+_WITHIN: Final = {
+    tier: tuple(one for one, severity in SEVERITY.items() if 0 < severity <= most)
+    for tier, most in SEVERITY.items()
+}

@@ -1,13 +1,15 @@
 """Tiers and episodes: who is told what, once, whatever the chain and the clocks do."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keeper.margin.episodes import acknowledged, advanced
+from keeper.margin.episodes import acknowledged, advanced, answered
+from keeper.margin.guard import Block
 from keeper.margin.settings import SEVERITY, Span, Telling
+from keeper.margin.standing import stood
 from keeper.margin.state import Mark
 from keeper.risk.tiers import Tier
 from tests.unit.margin.story import (
@@ -210,6 +212,52 @@ def test_restarts_and_doubled_heads_change_nothing(prices, data):
         assert shaken.state == plain.state
         keys = [one.key for one in shaken.notices]
         assert len(keys) == len(set(keys))
+
+
+@settings(max_examples=30, deadline=None)
+@given(prices=PRICES, data=st.data())
+def test_an_answer_looks_again_at_those_in_question_and_finds_what_looking_at_all_does(
+    prices, data
+):
+    """In a crash most accounts got worse, and of those nobody asks whether they are gone."""
+    for policy in (COMPETITIVE_HERE, GUARDIAN_HERE):
+        story = a_story(settings=policy, debts={one: 1_500 + 30 * one for one in range(1, 9)})
+        for price in prices:
+            story.block(price)
+            story.number += 1
+            facts = story.facts(data.draw(st.sampled_from([2_600, 2_190, 1_990]), label="next"))
+            found = advanced(policy, story.state, facts)
+            gone = [one for one in found.questions if data.draw(st.booleans(), label="gone")]
+            unanswered = data.draw(st.booleans(), label="unanswered")
+            facts = replace(facts, liquidated=frozenset(gone), unanswered=unanswered)
+            expected = advanced(policy, story.state, facts)
+            assert answered(policy, story.state, facts, found) == expected
+
+
+def test_a_standing_that_moves_keeps_everything_else():
+    """It is built anew in each block; a field that is forgotten there would be lost."""
+    story = a_story()
+    story.play(2_050, 1_990)
+    mark = Mark(number=1, timestamp=2, wall=3)
+    kept = {
+        "episode": 7,
+        "opened": mark,
+        "told": frozenset(SEVERITY),
+        "reminded": {Tier.CALL: 3},
+        "escalated": frozenset({Tier.URGENT}),
+        "acknowledged": mark,
+        "liquidated": True,
+    }
+    moves = {"tier", "entered", "breaches", "out", "health", "guarded"}
+    before = replace(story.state.standings[subject(1)], **kept)
+    story.number += 1
+    block = Block(story.settings, story.state, facts := story.facts(2_050))
+
+    after = stood(block, subject(1), before, facts.accounts[subject(1)])
+
+    assert after.tier is not before.tier
+    assert {one.name for one in fields(before)} == moves | kept.keys()
+    assert {name: getattr(after, name) for name in kept} == kept
 
 
 @settings(max_examples=40, deadline=None)
