@@ -211,7 +211,7 @@ class _Wanted:
         wait = self.restraint.waits.get(subject)
         if wait is None:
             return None
-        return replace(_skip(health, wait.reason, wait.detail), until=wait.until)
+        return _skip(health, wait.reason, wait.detail, wait.until)
 
 
 def _lenders(
@@ -347,5 +347,9 @@ async def _exits_of(venue: ExitVenue, pairs: set[Pair], basis: Basis) -> Exits:
         return Exits(routes={}, curves={}, lenders={})
 
 
-def _skip(health: AccountHealth, reason: SkipReason, detail: str) -> Skip:
-    return Skip(market=health.market, account=health.account, reason=reason, detail=detail)
+def _skip(
+    health: AccountHealth, reason: SkipReason, detail: str, until: Timestamp | None = None
+) -> Skip:
+    return Skip(
+        market=health.market, account=health.account, reason=reason, detail=detail, until=until
+    )

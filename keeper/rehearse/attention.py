@@ -26,9 +26,8 @@ class Attention:
 
     def __init__(self, settings: MarginSettings, count: int) -> None:
         self._settings = settings
-        self._enter = {one.tier: one.enter / WAD for one in settings.tiers.bands}
-        self._leave = {one.tier: one.leave / WAD for one in settings.tiers.bands}
-        self._floor = np.full(count, max(self._enter.values()))
+        self._bounds = {tier: _bounds(settings, tier) for tier in SEVERITY}
+        self._floor = np.full(count, self._bounds[Tier.HEALTHY][0])
         self._ceiling = np.full(count, EVERYTHING)
         self._busy = np.zeros(count, dtype=np.bool_)
 
@@ -45,9 +44,7 @@ class Attention:
     def stands(self, row: int, standing: Standing | None) -> None:
         """Note what is remembered of an account after it was looked at."""
         tier = Tier.HEALTHY if standing is None else standing.tier
-        worse = [value for one, value in self._enter.items() if SEVERITY[one] > SEVERITY[tier]]
-        self._floor[row] = max(worse, default=0.0)
-        self._ceiling[row] = self._leave.get(tier, EVERYTHING)
+        self._floor[row], self._ceiling[row] = self._bounds[tier]
         self._busy[row] = standing is not None and self._waits(standing)
 
     def gone(self, rows: Iterable[int]) -> None:
@@ -57,7 +54,15 @@ class Attention:
 
     def _waits(self, standing: Standing) -> bool:
         """Whether time alone may change something."""
-        counting = any(
-            one.count < self._settings.guard.blocks for one in standing.breaches.values()
-        )
-        return counting or standing.out is not None
+        if standing.out is not None:
+            return True
+        enough = self._settings.guard.blocks
+        return any(one.count < enough for one in standing.breaches.values())
+
+
+def _bounds(settings: MarginSettings, tier: Tier) -> tuple[float, float]:
+    """Return between which healths an account stays in a tier."""
+    bands = settings.tiers.bands
+    worse = [one.enter / WAD for one in bands if SEVERITY[one.tier] > SEVERITY[tier]]
+    leave = [one.leave / WAD for one in bands if one.tier is tier]
+    return max(worse, default=0.0), max(leave, default=EVERYTHING)

@@ -6,7 +6,7 @@ passed since it was used: others trade, too. A sale goes through the two pools o
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from keeper.domain.curve import ExitCurve, Hop, Route, Trade, sold_along
@@ -62,7 +62,7 @@ class ProductCurve:
         return Trade(
             amount_in=TokenUnits(amount_in),
             amount_out=TokenUnits(amount_out),
-            after=replace(self, reserves=after),
+            after=ProductCurve(pool=self.pool, tokens=self.tokens, reserves=after, fee=self.fee),
             ticks_crossed=0,
         )
 

@@ -22,7 +22,7 @@ from keeper.domain.oracle import Reading
 from keeper.domain.parity import Subject
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import GWEI, WAD, Address, MarketKey, Timestamp, Wei
-from keeper.margin.episodes import Advanced, advanced, wanting
+from keeper.margin.episodes import Advanced, advanced, answered, wanting
 from keeper.margin.facts import BlockFacts, MarketFacts
 from keeper.margin.restraint import restrained
 from keeper.margin.settings import MarginSettings, OracleRules, Response, Telling
@@ -30,7 +30,7 @@ from keeper.margin.state import MarginState, Reservation
 from keeper.pipeline import Decided, Planner, decided
 from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.model import Account
-from keeper.protocols.aave_v3.position import Clock, Position
+from keeper.protocols.aave_v3.position import Position
 from keeper.protocols.aave_v3.rules import LIQUIDATION_THRESHOLD
 from keeper.protocols.aave_v3.snapshot import AaveSnapshot
 from keeper.rehearse.attention import Attention
@@ -84,6 +84,7 @@ class Seen:
     market: MarketKey
     positions: Mapping[Address, Position]
     debtless: set[Subject]
+    weighed: dict[Subject, Exposure] = field(default_factory=dict)
 
     @cached_property
     def healths(self) -> Mapping[Subject, AccountHealth]:
@@ -107,9 +108,12 @@ class Seen:
         return sorted(past, key=lambda one: (one.health_factor, one.account))
 
     def exposures(self, wanted: Sequence[Subject]) -> Mapping[Subject, Exposure]:
-        """Return the legs of some of them."""
-        known = self.positions
-        return {one: exposure_of(known[one[1]]) for one in wanted if one[1] in known}
+        """Return the legs of some of them, each made once."""
+        known, weighed = self.positions, self.weighed
+        for one in wanted:
+            if one not in weighed and one[1] in known:
+                weighed[one] = exposure_of(known[one[1]])
+        return {one: weighed[one] for one in wanted if one in weighed}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,10 +169,11 @@ class Run:
         """Return everybody for whom this block may matter, exact."""
         least = snapshot.screen.least
         wanted = self._attention.wanted(least)
-        resting = [self._row[one] for one, since in self._asked.items() if self._rests(since)]
+        due = snapshot.head.timestamp - ASK_AGAIN_SECONDS
+        resting = [self._row[one] for one, since in self._asked.items() if since > due]
         past = least < 1.0
         past[resting] = False
-        clock, found = Clock(snapshot.pool, snapshot.head.timestamp), dict[Address, Position]()
+        clock, found = snapshot.clock, dict[Address, Position]()
         debtless = set[Subject]()
         for row in np.flatnonzero(wanted | past).tolist():
             address = self._addresses[row]
@@ -179,10 +184,6 @@ class Run:
                 debtless.add((snapshot.market, address))
         return Seen(snapshot.market, found, debtless)
 
-    def _rests(self, since: Timestamp) -> bool:
-        head = self._head
-        return head is not None and head.timestamp - since < ASK_AGAIN_SECONDS
-
     def _is_due(self, one: AccountHealth, moment: Moment) -> bool:
         since = self._asked.get(one.account)
         return since is None or moment.timestamp - since >= ASK_AGAIN_SECONDS
@@ -190,20 +191,15 @@ class Run:
     def _advance(self, moment: Moment, seen: Seen, facts: BlockFacts) -> None:
         """Keep and tell what a block changed of those that were looked at; the rest stands."""
         looked = set(facts.accounts) | seen.debtless
-        part = replace(
-            self._state,
-            standings={one: self._state.standings[one] for one in looked & self._standing()},
-        )
+        known = self._state.standings
+        part = replace(self._state, standings={one: known[one] for one in looked if one in known})
         facts = replace(facts, exposures=seen.exposures(wanting(self.settings, part, facts)))
         found = advanced(self.settings, part, facts)
         if found.questions:
             facts = replace(facts, liquidated=frozenset(self._liquidated & set(found.questions)))
-            found = advanced(self.settings, part, facts)
+            found = answered(self.settings, part, facts, found)
         self._keep(looked, found)
         self.told.notices.append((moment, found.notices))
-
-    def _standing(self) -> set[Subject]:
-        return set(self._state.standings)
 
     def _keep(self, looked: set[Subject], found: Advanced) -> None:
         standings = dict(self._state.standings)
@@ -232,6 +228,8 @@ class Run:
             pool=snapshot.pool,
             view=snapshot.view,
             warnings=(),
+            whole=snapshot,
+            known=self.world.accounts,
             asked=tuple(past),
         )
         return await decided(self.planner, snapshot.head, [narrowed], restraint=restraint)

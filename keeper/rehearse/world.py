@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
@@ -62,9 +63,24 @@ TERMS: Final[Mapping[str, Terms]] = {
 
 @dataclass(frozen=True)
 class Narrowed(AaveSnapshot):
-    """A snapshot of which only some of the accounts past the line are to be decided about."""
+    """
+    A snapshot of which only some of the accounts past the line are to be decided about.
 
-    asked: Sequence[AccountHealth] = ()
+    ``known`` are the accounts that the columns of ``whole`` hold, which need not be made again.
+    """
+
+    whole: AaveSnapshot
+    known: Mapping[Address, Account]
+    asked: Sequence[AccountHealth]
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The whole snapshot's."""
+        return self.whole.clock
+
+    def kept(self, account: Address) -> Account | None:
+        """Return one account."""
+        return self.known.get(account)
 
     def liquidatable(self) -> Sequence[AccountHealth]:
         """Return who is asked about."""

@@ -123,11 +123,11 @@ def dust(opportunity: Opportunity, terms: Terms) -> Skip | None:
     could be, ``BELOW_MIN_PROFIT`` where it pays that and less than the minimum on top.
     The net profit given is an upper bound at the market's own prices.
     """
-    bonus = bonus_wei(opportunity.bonus_at_most, terms.valuation)
-    cost = terms.gas_cost(terms.gas_model.at_least(opportunity))
-    net = Wei(bonus - cost)
+    net = _net(opportunity, terms)
     if net >= terms.min_profit:
         return None
+    bonus = bonus_wei(opportunity.bonus_at_most, terms.valuation)
+    cost = terms.gas_cost(terms.gas_model.at_least(opportunity))
     pair = f"{terms.symbol(opportunity.receive_token)} for {terms.symbol(opportunity.spend_token)}"
     if net < 0:
         reason = SkipReason.DUST
@@ -159,7 +159,13 @@ def quotable(
         gas_model=gas_model,
         subsidy=candidate.subsidy,
     )
-    return tuple(one for one in candidate.opportunities if dust(one, terms) is None)
+    return tuple(one for one in candidate.opportunities if _net(one, terms) >= terms.min_profit)
+
+
+def _net(opportunity: Opportunity, terms: Terms) -> Wei:
+    """Return what an opportunity nets at most, at the market's own prices."""
+    bonus = bonus_wei(opportunity.bonus_at_most, terms.valuation)
+    return Wei(bonus - terms.gas_cost(terms.gas_model.at_least(opportunity)))
 
 
 def bonus_wei(bonus: BaseCurrency, valuation: Valuation) -> Wei:
