@@ -253,7 +253,7 @@ class AaveSnapshot:
         """Yield the legs of each account that is valued."""
         for account, kept in self.borrowers.some(accounts):
             try:
-                yield account, exposure_of(self._clock.position(kept))
+                yield account, exposure_of(self.clock.position(kept))
             except (Unpriced, Unread):
                 continue
 
