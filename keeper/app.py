@@ -20,6 +20,7 @@ from keeper.config import Settings
 from keeper.config.hashing import settings_hash
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
+from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import USD_E8, Address, Bps, Gas, MarketKey
 from keeper.execution.cooling import Cooling
 from keeper.execution.everywhere import SendsEverywhere
@@ -165,12 +166,17 @@ async def run_session(
 
 
 async def explained(
-    session: Session, head: Head, snapshots: Sequence[MarketSnapshot], account: Address
+    session: Session,
+    head: Head,
+    snapshots: Sequence[MarketSnapshot],
+    account: Address,
+    restraint: Restraint = FREE,
 ) -> Decided:
     """Decide about one account at one block, as the node would, without signing anything."""
     fees = await fee_oracle(session)
     simulators = await simulators_of(session, None, unsimulated=Unsimulated())
-    return await decided(await _planner(session, simulators, fees), head, snapshots, only=account)
+    planner = await _planner(session, simulators, fees)
+    return await decided(planner, head, snapshots, only=account, restraint=restraint)
 
 
 @dataclass(slots=True, kw_only=True)

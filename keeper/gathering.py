@@ -6,10 +6,17 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Final
 
-from keeper.abilities import NamesLiquidated, ScreensBelow, WeighsLegs, WeighsMany
+from keeper.abilities import (
+    NamesLiquidated,
+    ScreensBelow,
+    StatesReadings,
+    WeighsLegs,
+    WeighsMany,
+)
 from keeper.domain.account import AccountHealth
 from keeper.domain.errors import ChainError
 from keeper.domain.exposure import Exposure
+from keeper.domain.oracle import SecondPrice
 from keeper.domain.parity import Subject
 from keeper.domain.units import Address, BlockHash, MarketKey, Wad, deployment
 from keeper.margin.facts import BlockFacts, MarketFacts
@@ -17,6 +24,12 @@ from keeper.ports import ChainReader, LendingMarket, MarketSnapshot, ScreensAcco
 
 SLICE: Final = 256
 """Accounts looked at before others on the loop have their turn."""
+
+
+DOLLAR: Final = 10**8
+"""The base unit of markets that count in dollars."""
+
+Seconds = Mapping[MarketKey, Mapping[Address, tuple[SecondPrice, ...]]]
 
 
 @dataclass(slots=True)
@@ -88,6 +101,20 @@ def past_the_line(snapshots: Sequence[MarketSnapshot]) -> dict[Subject, AccountH
             past = [one for one in snapshot.accounts() if one.liquidatable]
         found.update(((one.market, one.account), one) for one in past)
     return found
+
+
+def stated(
+    snapshots: Sequence[MarketSnapshot], seconds: Seconds
+) -> Mapping[MarketKey, MarketFacts]:
+    """Return what a block says of prices, by market."""
+    return {
+        one.market: MarketFacts(
+            readings=tuple(one.readings()) if isinstance(one, StatesReadings) else (),
+            seconds=seconds.get(one.market, {}),
+            usd_per_base=(1, 1) if one.base_unit == DOLLAR else None,
+        )
+        for one in snapshots
+    }
 
 
 async def valued(

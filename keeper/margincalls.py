@@ -13,19 +13,18 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from keeper.abilities import Advises, StatesReadings
+from keeper.abilities import Advises
 from keeper.audit.basis import Basis
 from keeper.domain.advice import Advice
 from keeper.domain.errors import ConfigError
 from keeper.domain.head import Head
 from keeper.domain.notice import Notice, NoticeKind
-from keeper.domain.oracle import SecondPrice
 from keeper.domain.parity import Subject
 from keeper.domain.restraint import FREE, Restraint
-from keeper.domain.units import Address, MarketKey, Timestamp, Wad
-from keeper.gathering import Legs, answered, healths, past_the_line, valued
+from keeper.domain.units import Timestamp, Wad
+from keeper.gathering import Legs, Seconds, answered, healths, past_the_line, stated, valued
 from keeper.margin.episodes import Advanced, acknowledged, advanced, ahead_of, wanting
-from keeper.margin.facts import BlockFacts, MarketFacts
+from keeper.margin.facts import BlockFacts
 from keeper.margin.guard import Block
 from keeper.margin.restraint import restrained
 from keeper.margin.settings import MarginSettings
@@ -45,10 +44,6 @@ from keeper.storage.record import append
 
 ADVISED_AT_ONCE: Final = 64
 """Calls that get an advice in one block, new ones first and the worst: each takes milliseconds."""
-DOLLAR: Final = 10**8
-"""The base unit of markets that count in dollars."""
-
-Seconds = Mapping[MarketKey, Mapping[Address, tuple[SecondPrice, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,21 +228,13 @@ class MarginCalls:
         """Return what a block says of prices, and which markets say nothing."""
         if self._stated is not None and self._stated.hash == head.hash:
             return self._stated
-        second = self.second(snapshots)
         self._stated = BlockFacts(
             number=head.number,
             hash=head.hash,
             timestamp=head.timestamp,
             wall=int(self.clock()),
             fork=getattr(self.book, "fork", None),
-            markets={
-                one.market: MarketFacts(
-                    readings=tuple(one.readings()) if isinstance(one, StatesReadings) else (),
-                    seconds=second.get(one.market, {}),
-                    usd_per_base=(1, 1) if one.base_unit == DOLLAR else None,
-                )
-                for one in snapshots
-            },
+            markets=stated(snapshots, self.second(snapshots)),
             failed=dict(self.book.quarantined),
         )
         return self._stated

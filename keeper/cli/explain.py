@@ -13,7 +13,7 @@ from keeper.chain.abi import checksum
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
-from keeper.cli.recorded import past_of, recorded_stories, refuse_no_address
+from keeper.cli.recorded import past_of, recorded_stories, refuse_no_address, remembered
 from keeper.cli.records import RecordOption, record_path
 from keeper.cli.story import Story, Verdict, document, lines
 from keeper.config import Settings, load, overrides
@@ -21,7 +21,9 @@ from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.errors import ConfigError, RpcRefused
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, TokenUnits
+from keeper.execution.signer import LOCAL_CHAINS
 from keeper.ports import MarketSnapshot
+from keeper.restraining import policy_of
 from keeper.session import Session, opened
 
 ADDRESS_LENGTH = 42
@@ -65,7 +67,9 @@ async def _told(settings: Settings, wanted: str, block: int | None, path: Path) 
     async with opened(settings) as session:
         head, snapshots = await session.at(block)
         account = _resolved(wanted, snapshots)
-        decided = await explained(session, head, snapshots, account)
+        margin = settings.margin(both_clocks=settings.chain.id not in LOCAL_CHAINS)
+        policy = await policy_of(margin, remembered(path), head, snapshots, account)
+        decided = await explained(session, head, snapshots, account, policy.restraint)
         past = past_of(path, account, head.number)
         quoted = [await _quoted(session, one, head) for one in decided.decisions]
         return [
@@ -81,6 +85,7 @@ async def _told(settings: Settings, wanted: str, block: int | None, path: Path) 
                 ),
                 past=tuple(one for one in past if one.market == snapshot.market),
                 thresholds=thresholds(settings),
+                policy=policy.basis,
             )
             for snapshot in snapshots
         ]

@@ -11,8 +11,10 @@ from keeper.cli.records import read_record
 from keeper.cli.story import Story, Verdict
 from keeper.domain.errors import ConfigError, JournalError
 from keeper.domain.units import Address, MarketKey
+from keeper.margin.state import MarginState
 from keeper.replay import inputs_of, replayed, stage_of
 from keeper.risk.tiers import Thresholds
+from keeper.storage import episodes
 from keeper.storage.decisions import DECISION
 from keeper.storage.record import accounts_beginning, documents_of, entries_of
 from keeper.wiring import FORMS
@@ -40,6 +42,16 @@ def past_of(path: Path, account: Address, block: int) -> list[Entry]:
     except JournalError:
         return []
     return [one for one in found if one.block_number <= block]
+
+
+def remembered(path: Path) -> MarginState | None:
+    """Return what a keeper's margin calls remember; None where there is no file of it."""
+    if not path.exists():
+        return None
+    try:
+        return read_record(path, episodes.state_of)
+    except JournalError:
+        return None
 
 
 def recorded_stories(

@@ -37,7 +37,8 @@ class Story:
     What is known about an account in one market at one block.
 
     ``verdicts`` is what the node would decide there and then, ``past`` what is on record of
-    the account up to the block: tiers, calls, decisions, outcomes.
+    the account up to the block: tiers, calls, decisions, outcomes. ``policy`` says what the
+    policy's waiting rests on in these verdicts, or that it is left out; empty where there is none.
     """
 
     head: Head
@@ -47,6 +48,7 @@ class Story:
     verdicts: Sequence[Verdict]
     past: Sequence[Entry]
     thresholds: Thresholds
+    policy: str = ""
 
     @property
     def base_digits(self) -> int:
@@ -68,6 +70,7 @@ def document(story: Story) -> dict[str, object]:
         "tier": str(tier_of(health, story.thresholds)) if health else None,
         "collateral": [_balance(one) for one in collateral],
         "debt": [_balance(one) for one in debts],
+        "policy": story.policy if story.verdicts else "",
         "decisions": [_decision(one, story.head) for one in story.verdicts],
         "recorded": [_recorded(one) for one in decisions_among(story.past)],
         "history": [past.document(one) for one in story.past],
@@ -83,6 +86,8 @@ def lines(story: Story) -> Iterator[str]:
         yield from _standing(story, story.health)
     for one in story.verdicts:
         yield from _verdict(one, story)
+    if story.policy and story.verdicts:
+        yield f"    {story.policy}"
     if story.past:
         yield "  what is on record:"
         yield from past.lines(list(story.past))

@@ -45,7 +45,9 @@ def test_explain_says_what_would_be_done(world, tmp_path):
     market, account = min(taken(decided(keeper)))
     done = keeper.command("explain", account)
     unknown = keeper.command("explain", "0x" + "12" * 20)
+    guarded = keeper.command("explain", account, "--set", "policy.name=guardian")
 
+    assert "the policy's waiting by what the keeper remembers of block" in guarded.out
     assert done.code == 0, done.err
     assert market in done.out
     assert "liquidate" in done.out.lower()
