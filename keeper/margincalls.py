@@ -41,6 +41,7 @@ from keeper.storage import episodes
 from keeper.storage.database import Database
 from keeper.storage.outbox import enqueue, held, release
 from keeper.storage.record import append
+from keeper.storage.subsidies import taken_up
 
 ADVISED_AT_ONCE: Final = 64
 """Calls that get an advice in one block, new ones first and the worst: each takes milliseconds."""
@@ -84,7 +85,7 @@ class MarginCalls:
 
     async def start(self) -> None:
         """Take up what an earlier process kept."""
-        self.state = await self.database.write(episodes.state_of)
+        self.state = await self.database.write(taken_up)
         self._held = tuple(await self.database.write(held))
         self._unadvised = await self.database.write(episodes.unadvised)
 
@@ -195,12 +196,10 @@ class MarginCalls:
             found = ahead_of(self.settings, self.state, facts, subjects)
         return facts, found
 
-    async def released(self, subjects: Sequence[Subject]) -> None:
-        """Take back what was set aside for liquidations that were not sent after all."""
+    async def released(self, subjects: Sequence[Subject], head: Head) -> None:
+        """Take back what was set aside at a block for liquidations that were not sent after all."""
         async with self._lock:
-            kept = tuple(
-                one for one in self.state.reservations if (one.market, one.account) not in subjects
-            )
+            kept = _of_other_blocks(self.state, subjects, head)
             if len(kept) < len(self.state.reservations):
                 await self._keep_rest(replace(self.state, reservations=kept))
 
@@ -305,13 +304,29 @@ def keep_acknowledged(
 
 
 def _set_aside(state: MarginState, losses: Mapping[Subject, int], head: Head) -> MarginState:
-    """Return the state with what liquidations may lose, in place of earlier ones of the same."""
+    """Return the state with what liquidations may lose, in place of this block's of the same."""
     new = tuple(
-        Reservation(market=market, account=account, timestamp=head.timestamp, usd_e8=usd)
+        Reservation(
+            market=market,
+            account=account,
+            timestamp=head.timestamp,
+            usd_e8=usd,
+            block_number=head.number,
+        )
         for (market, account), usd in sorted(losses.items())
     )
-    kept = (one for one in state.reservations if (one.market, one.account) not in losses)
-    return replace(state, reservations=(*kept, *new))
+    return replace(state, reservations=(*_of_other_blocks(state, losses, head), *new))
+
+
+def _of_other_blocks(
+    state: MarginState, subjects: Collection[Subject], head: Head
+) -> tuple[Reservation, ...]:
+    """Return what is set aside but for these at this block: what was sent before is spent."""
+    return tuple(
+        one
+        for one in state.reservations
+        if one.block_number != head.number or (one.market, one.account) not in subjects
+    )
 
 
 def _kept(

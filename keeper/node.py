@@ -321,7 +321,7 @@ class Node:
         if self.calls is None or not subjects:
             return
         try:
-            await self.calls.released(subjects)
+            await self.calls.released(subjects, head)
         except JournalError as error:
             self._not_kept("subsidy_kept_back", head, error)
 

@@ -55,8 +55,8 @@ class Calls(Protocol):
         """
         ...
 
-    async def released(self, subjects: Sequence[Subject]) -> None:
-        """Take that back for those that were not sent."""
+    async def released(self, subjects: Sequence[Subject], head: Head) -> None:
+        """Take that back for those that were not sent at that block."""
         ...
 
     async def told(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:

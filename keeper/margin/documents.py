@@ -72,7 +72,8 @@ def rest_document(state: MarginState) -> str:
             "prices": {market: _prices(one) for market, one in state.prices.items()},
             "alarms": {name: _alarm(one) for name, one in state.alarms.items()},
             "reservations": [
-                [one.market, one.account, one.timestamp, one.usd_e8] for one in state.reservations
+                [one.market, one.account, one.timestamp, one.usd_e8, one.block_number]
+                for one in state.reservations
             ],
             "ahead": None if state.ahead is None else _ahead(state.ahead),
         }
@@ -94,8 +95,9 @@ def rest_from(document: str) -> MarginState:
                 account=Address(account),
                 timestamp=Timestamp(timestamp),
                 usd_e8=usd_e8,
+                block_number=number[0] if number else 0,
             )
-            for market, account, timestamp, usd_e8 in raw["reservations"]
+            for market, account, timestamp, usd_e8, *number in raw["reservations"]
         ),
         ahead=_ahead_from(raw["ahead"]) if raw.get("ahead") else None,
     )

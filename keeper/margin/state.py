@@ -123,12 +123,17 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """What was set aside of the subsidy for one liquidation, in 1e-8 dollars."""
+    """
+    What was set aside of the subsidy for one liquidation, in 1e-8 dollars.
+
+    ``block_number`` is 0 where an earlier version kept it. Blocks may share a timestamp.
+    """
 
     market: MarketKey
     account: Address
     timestamp: Timestamp
     usd_e8: int
+    block_number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,7 +115,7 @@ class ScriptedCalls:
     async def acting(self, head, snapshots, subjects, losses):
         self.set_aside.append(dict(losses))
 
-    async def released(self, subjects):
+    async def released(self, subjects, head):
         self.taken_back += subjects
 
     async def told(self, head, snapshots):

@@ -1,0 +1,47 @@
+"""What was set aside of the subsidy, held against what was sent: a process may die in between."""
+
+from dataclasses import replace
+
+from sqlalchemy import Connection, select, union_all
+
+from keeper.domain.parity import Subject
+from keeper.domain.units import Address, MarketKey
+from keeper.margin.state import MarginState
+from keeper.storage import episodes
+from keeper.storage.schema import intents, paper, transactions
+
+
+def taken_up(connection: Connection) -> MarginState:
+    """
+    Return what an earlier process kept, without what it set aside and never signed.
+
+    Only its last block is in doubt, whose news it may not have kept yet: in every block before,
+    what was not sent was taken back.
+    """
+    state = episodes.state_of(connection)
+    if not state.reservations:
+        return state
+    signed = _signed_since(connection, state.number)
+    kept = tuple(
+        one
+        for one in state.reservations
+        if one.block_number < state.number
+        or (one.block_number, (one.market, one.account)) in signed
+    )
+    if len(kept) == len(state.reservations):
+        return state
+    state = replace(state, reservations=kept)
+    episodes.keep_rest(connection, state)
+    return state
+
+
+def _signed_since(connection: Connection, number: int) -> frozenset[tuple[int, Subject]]:
+    """Return for whom something was signed, sent or not (or booked on paper), at which block."""
+    bound = (
+        select(transactions.c.block_number, intents.c.market, intents.c.borrower)
+        .join(transactions, transactions.c.id == intents.c.transaction_id)
+        .where(transactions.c.block_number >= number)
+    )
+    columns = (paper.c.block_number, paper.c.market, paper.c.account)
+    rows = connection.execute(union_all(bound, select(*columns).where(columns[0] >= number)))
+    return frozenset((block, (MarketKey(market), Address(who))) for block, market, who in rows)
