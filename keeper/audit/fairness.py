@@ -137,7 +137,7 @@ class Watcher:
 def _is_done(body: Mapping[str, Any]) -> bool:
     """Whether an outcome is a liquidation that worked."""
     worked = bool(body.get("success")) and not body.get("failure")
-    return worked and body.get("what") == "liquidation"
+    return worked and body.get("what") in {"liquidation", "clearing"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,8 +91,16 @@ def _outcome(body: Body) -> str:
     if body.get("failure") or not body["success"]:
         return f"{what} failed in {body['hash']}: {body.get('failure') or 'reverted'}"
     if what == "cure":
-        return f"cured by the keeper in {body['hash']}"
+        return f"cured by the keeper{_with(body)} in {body['hash']}"
+    if what == "clearing":
+        lost = ether(-int(body["profit_wei"]))
+        return f"cleared by the vault{_with(body)} in {body['hash']}, lost {lost} ETH before gas"
     return f"liquidated in {body['hash']}, earned {ether(body['profit_wei'])} ETH before gas"
+
+
+def _with(body: Body) -> str:
+    amount = body.get("spend")
+    return "" if amount is None else f" with {amount} units of {body['token']}"
 
 
 def _other(body: Body) -> str:

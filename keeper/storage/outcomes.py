@@ -1,11 +1,12 @@
 """What became of transactions, as entries of the record: each plan's outcome, and its undoing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select
 
 from keeper.audit.canonical import canonical
 from keeper.audit.chain import NewEntry
+from keeper.domain.plan import Plan
 from keeper.domain.submission import Inclusion, NonceState, PlanOutcome
 from keeper.domain.units import Timestamp
 from keeper.storage import submissions
@@ -16,14 +17,15 @@ from keeper.storage.schema import LANE, intents, outcomes, transactions
 OUTCOME = "outcome"
 REOPENED = "reopened"
 CURE = "cure"
+CLEARING = "clearing"
 LIQUIDATION = "liquidation"
 
 
 def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
     """Note the receipt of a nonce, also in the record."""
     submissions.include(connection, nonce, inclusion)
-    cured = _cured(connection, nonce)
-    append(connection, [_entry(nonce, inclusion, one, cured) for one in inclusion.plans])
+    meant = _meant(connection, nonce)
+    append(connection, [_entry(nonce, inclusion, one, meant) for one in inclusion.plans])
 
 
 def reopen(connection: Connection, nonce: int) -> None:
@@ -38,19 +40,26 @@ def finalise(connection: Connection, nonce: int) -> None:
     submissions.finalise(connection, nonce)
 
 
-def _cured(connection: Connection, nonce: int) -> frozenset[tuple[str, str]]:
-    """Return which accounts a nonce was to cure; the others it was to liquidate."""
+def _meant(connection: Connection, nonce: int) -> Mapping[tuple[str, str], Plan]:
+    """Return what a nonce was to do, by market and account."""
     rows = connection.execute(
         select(intents.c.market, intents.c.borrower, intents.c.plan)
         .join(transactions, transactions.c.id == intents.c.transaction_id)
         .where(transactions.c.lane == LANE, transactions.c.nonce == nonce)
     )
-    return frozenset((row.market, row.borrower) for row in rows if plan_from(row.plan).is_cure)
+    return {(row.market, row.borrower): plan_from(row.plan) for row in rows}
+
+
+def _deed(plan: Plan | None) -> str:
+    if plan is None:
+        return LIQUIDATION
+    return CURE if plan.is_cure else CLEARING if plan.is_clearance else LIQUIDATION
 
 
 def _entry(
-    nonce: int, inclusion: Inclusion, plan: PlanOutcome, cured: frozenset[tuple[str, str]]
+    nonce: int, inclusion: Inclusion, plan: PlanOutcome, meant: Mapping[tuple[str, str], Plan]
 ) -> NewEntry:
+    planned = meant.get((plan.market, plan.account))
     return NewEntry(
         kind=OUTCOME,
         block_number=inclusion.block_number,
@@ -60,7 +69,8 @@ def _entry(
         body=canonical(
             {
                 "state": str(NonceState.INCLUDED),
-                "what": CURE if (plan.market, plan.account) in cured else LIQUIDATION,
+                "what": _deed(planned),
+                "spend": None if planned is None else planned.spend,
                 "nonce": nonce,
                 "hash": inclusion.hash,
                 "block_hash": inclusion.block_hash,
