@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.advice import Advice, Cure
-from keeper.domain.cure import CureStep
+from keeper.domain.cure import ClearStep, CureStep
 from keeper.domain.exposure import Exposure
 from keeper.domain.head import Head
 from keeper.domain.oracle import Reading
@@ -211,8 +211,8 @@ class TakesCures(Advises, Protocol):
 class TakesClears(Protocol):
     """A snapshot whose unhealthy accounts the vault can liquidate with its own money."""
 
-    def clear_step(self, account: Address) -> CureStep:
-        """Return the clearing of an account in the vault's words."""
+    def clear_step(self, account: Address) -> ClearStep | None:
+        """Return an account's clearing in the vault's words; None where no dollar is stated."""
         ...
 
     def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:

@@ -163,12 +163,13 @@ class Clearing:
             return ClearRefusal(order=order, reason=ClearReason.NO_MONEY, detail=detail)
         if self.simulator is None:
             return None
-        data = language.clear_calldata(order, case.granted, case.deadline)
+        most_lost = order.step.base_floor(case.granted)
+        data = language.clear_calldata(order, most_lost, case.deadline)
         trial = await self.simulator.cleared(data, case.head)
         if isinstance(trial, str):
             return ClearRefusal(order=order, reason=ClearReason.SIMULATION_FAILED, detail=trial)
         price = await self.fees.gas_price(case.head)
-        draft = self._batch(case, order, trial, price)
+        draft = self._batch(case, order, trial, price, data)
         (fee,) = await self.fees.data_fees([draft], case.head)
         return self._within(case, order, trial, draft, fee)
 
@@ -180,14 +181,14 @@ class Clearing:
         limit = Gas(min(draft.gas_limit + fee.gas, MAX_TRANSACTION_GAS))
         native = case.valuation.native_price
         gas = mul_div_ceil(limit * plan.gas_price + fee.fee, native, WAD)
-        spare = case.granted - trial.loss - gas
+        loss = order.step.usd_ceil(trial.loss)
+        spare = case.granted - loss - gas
         if spare < 0:
             detail = (
-                f"{trial.loss} of loss and {gas} of gas at most, {case.granted} granted"
-                " (1e-8 dollars)"
+                f"{loss} of loss and {gas} of gas at most, {case.granted} granted (1e-8 dollars)"
             )
             return ClearRefusal(order=order, reason=ClearReason.LOSS_TOO_HIGH, detail=detail)
-        most = trial.loss + spare // 2
+        most = loss + spare // 2
         net = Wei(draft.net_profit - fee.fee)
         plan = replace(
             plan,
@@ -196,12 +197,15 @@ class Clearing:
             net_profit=net,
             subsidy=Wei(mul_div_floor(case.granted - most, WAD, native)),
         )
-        data = language.clear_calldata(order, most, case.deadline)
+        data = language.clear_calldata(order, order.step.base_floor(most), case.deadline)
         return replace(draft, plans=(plan,), calldata=data, gas_limit=limit, net_profit=net)
 
-    def _batch(self, case: _Case, order: ClearOrder, trial: Trial, price: Wei) -> Batch:
+    def _batch(
+        self, case: _Case, order: ClearOrder, trial: Trial, price: Wei, data: bytes
+    ) -> Batch:
         """Return the transaction as it would be without a data fee, allowed to lose everything."""
-        loss = mul_div_ceil(trial.loss, WAD, case.valuation.native_price)
+        native = case.valuation.native_price
+        loss = mul_div_ceil(order.step.usd_ceil(trial.loss), WAD, native)
         limit = Gas(min(mul_div_ceil(trial.gas, GAS_HEADROOM_BPS, BPS), MAX_TRANSACTION_GAS))
         plan = Plan(
             market=order.market,
@@ -231,11 +235,12 @@ class Clearing:
             health_factor=case.health_factor,
             deadline=case.deadline,
             native_usd_e8=case.valuation.native_usd_e8,
+            native_base=order.step.base_floor(native),
         )
         return Batch(
             plans=(plan,),
             executor=self.purse.vault,
-            calldata=language.clear_calldata(order, case.granted, case.deadline),
+            calldata=data,
             gas_limit=limit,
             deadline=case.deadline,
             net_profit=plan.net_profit,
@@ -258,6 +263,9 @@ def _orders(case: _Case) -> list[ClearOrder]:
     """Return what may be asked of the vault, the largest debt and collateral first."""
     market, account = case.subject
     backing, debts = case.snapshot.balances(account)
+    step = case.snapshot.clear_step(account)
+    if step is None:
+        return []
     return [
         ClearOrder(
             market=market,
@@ -265,7 +273,7 @@ def _orders(case: _Case) -> list[ClearOrder]:
             token=debt.token,
             amount=TokenUnits(mul_div_ceil(debt.amount, BPS + INTEREST_BPS, BPS)),
             collateral=collateral.token,
-            step=case.snapshot.clear_step(account),
+            step=step,
         )
         for debt in sorted(debts, key=_value, reverse=True)
         for collateral in sorted(backing, key=_value, reverse=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.domain.advice import Advice, Cure
-from keeper.domain.units import Address, MarketKey, TokenUnits, Wad
+from keeper.domain.units import Address, MarketKey, TokenUnits, Wad, mul_div_ceil, mul_div_floor
 
 
 class CureReason(enum.StrEnum):
@@ -37,6 +37,30 @@ class CureStep:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearStep:
+    """
+    A clearing in the vault's words; ``place`` is the pool or market as the vault opens it.
+
+    ``usd_per_base`` makes 1e-8 dollars of what the vault counts a loss in there: numerator and
+    denominator.
+    """
+
+    place: bytes
+    kind: int
+    data: bytes
+    usd_per_base: tuple[int, int] = (1, 1)
+
+    def usd_ceil(self, loss: int) -> int:
+        """Return what a loss is in 1e-8 dollars, rounded up."""
+        return mul_div_ceil(loss, *self.usd_per_base)
+
+    def base_floor(self, usd_e8: int) -> int:
+        """Return as much of the place's base currency as dollars (1e-8) pay for, rounded down."""
+        numerator, denominator = self.usd_per_base
+        return mul_div_floor(usd_e8, denominator, numerator)
+
+
 class ClearReason(enum.StrEnum):
     """Why an account that was granted a subsidy is not cleared."""
 
@@ -54,7 +78,7 @@ class ClearOrder:
     token: Address
     amount: TokenUnits
     collateral: Address
-    step: CureStep
+    step: ClearStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

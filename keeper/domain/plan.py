@@ -56,7 +56,8 @@ class Plan:
     limit of its step, with headroom. ``bad_debt`` is what the protocol is expected to
     write off with it, in the spend token (see ``Outcome``). ``data_fee`` is its share of
     what a rollup takes for publishing the transaction; the net profit is less that too.
-    ``native_usd_e8`` is the native coin's price in 1e-8 US dollars, 0 where unknown.
+    ``native_usd_e8`` is the native coin's price in 1e-8 US dollars, 0 where unknown;
+    ``native_base`` in what a clearing counts its loss in, 0 where that is the same.
     ``subsidy`` is what it may lose, at most, in wei; ``episode`` is the margin call's that a
     cure answers.
     """
@@ -85,6 +86,7 @@ class Plan:
     bad_debt: TokenUnits = _NOTHING
     data_fee: Wei = _NO_FEE
     native_usd_e8: int = 0
+    native_base: int = 0
     subsidy: Wei = _NO_SUBSIDY
     episode: int = 0
     alternatives: tuple[str, ...] = ()

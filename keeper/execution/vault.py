@@ -135,7 +135,8 @@ def clear_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcom
     if len(logged[0].data) < (_LOSS_WORD + 1) * WORD:
         raise RpcMalformed("the vault's log is too short")
     loss = word(logged[0].data, _LOSS_WORD)
-    worth = mul_div_ceil(loss, WAD, plan.native_usd_e8) if plan.native_usd_e8 else 0
+    native = plan.native_base or plan.native_usd_e8
+    worth = mul_div_ceil(loss, WAD, native) if native else 0
     return _outcome(plan, Wei(-worth), "")
 
 

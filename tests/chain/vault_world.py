@@ -13,7 +13,7 @@ from tests.chain import executor_world as worlds
 from tests.chain.executor_morpho_world import PARAMS, Market
 
 AAVE_SUPPLY, AAVE_REPAY, MORPHO_SUPPLY, MORPHO_REPAY = 1, 2, 3, 4
-AAVE_CLEAR = 5
+AAVE_CLEAR, MORPHO_CLEAR = 5, 6
 WAD = 10**18
 VARIABLE = 2
 FAR = 10**38
@@ -81,16 +81,40 @@ class VaultWorld:
         self, collateral: str, *, each: int = FAR, day: int = FAR, counted: int = 9_000
     ) -> None:
         """Open the pool for clearing, a collateral counted at so much of its price."""
-        self.owned("setLossLimit", self.aave_place(), each, day)
-        self.owned("setCounted", self.aave_place(), collateral, counted)
+        self.open_place(self.aave_place(), collateral, each=each, day=day, counted=counted)
+
+    def open_place(
+        self, place: bytes, collateral: str, *, each: int = FAR, day: int = FAR, counted: int
+    ) -> None:
+        """Open a place for clearing, a collateral counted at so much of its price."""
+        self.owned("setLossLimit", place, each, day)
+        self.owned("setCounted", place, collateral, counted)
 
     def clear(
         self, account: str, token: str, amount: int, collateral: str, **terms: int
     ) -> Transaction:
         """Return the hot key's transaction that clears an account on Aave."""
         data = encode(["address", "address"], [self.devnet.aave.pool.address, account])
+        kind = terms.pop("kind", AAVE_CLEAR)
+        return self.clear_with(kind, data, token, amount, collateral, **terms)
+
+    def clear_on_morpho(
+        self, market: Market, amount: int, *, seized: int = 0, shares: int = 0, **terms: int | str
+    ) -> Transaction:
+        """Return the hot key's transaction that clears a market's borrower on Morpho."""
+        assert self.morpho is not None
+        values = [self.morpho.address, market.params, market.borrower, seized, shares]
+        data = encode([f"(address,{PARAMS},address,uint256,uint256)"], [values])
+        loan, collateral, *_ = market.params
+        tokens = (str(terms.pop("token", loan)), amount, str(terms.pop("collateral", collateral)))
+        return self.clear_with(MORPHO_CLEAR, data, *tokens, **terms)
+
+    def clear_with(
+        self, kind: int, data: bytes, token: str, amount: int, collateral: str, **terms: int | str
+    ) -> Transaction:
+        """Return the hot key's transaction that clears somebody."""
         wanted = (
-            *(terms.pop("kind", AAVE_CLEAR), data, token, amount, collateral),
+            *(kind, data, token, amount, collateral),
             *(terms.pop("most", FAR), terms.pop("deadline", worlds.SOON)),
         )
         sender = str(terms.pop("sender", self.devnet.accounts.hot))

@@ -64,13 +64,14 @@ class Finished:
 
 @dataclass(slots=True)
 class Keeper:
-    """A keeper's folder. ``endpoint`` and ``lines`` may be changed between commands."""
+    """A keeper's folder. What it is told may be changed between commands."""
 
     folder: Path
     devnet: Devnet
     endpoint: str = ""
     executor: str | None = None
     key: str | None = field(default_factory=hot_key)
+    failpoint: str = ""
 
     def __post_init__(self) -> None:
         plain = self.endpoint or f"ws://127.0.0.1:{self.devnet.node.port}"
@@ -146,6 +147,7 @@ via = {json.dumps(via)}
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEPER_")}
         own = {"PYTHONPATH": str(ROOT), "KEEPER_WALLET__PRIVATE_KEY": self.key or ""}
+        own["KEEPER_FAILPOINT"] = self.failpoint
         if "[observe]" not in (self.folder / "keeper.toml").read_text():
             own["KEEPER_OBSERVE__LISTEN"] = "127.0.0.1:0"
         return kept | {name: value for name, value in own.items() if value}

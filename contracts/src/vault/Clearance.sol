@@ -6,11 +6,12 @@ import {AaveV3Clear} from "./AaveV3Clear.sol";
 import {Budget, Limit, Spending} from "./Budget.sol";
 import {Clear, Remover} from "./Clears.sol";
 import {Place} from "./Cures.sol";
+import {MorphoBlueClear} from "./MorphoBlueClear.sol";
 
 /// Liquidates unhealthy accounts with the vault's own money and keeps the collateral, where nobody could do it at a
 /// profit. A loss is what is spent less what is received, by the place's own prices, the collateral counted at the
 /// share of its price that the owner sets; losses are limited by transaction and day, and so is every token spent.
-abstract contract Clearance is Budget, AaveV3Clear {
+abstract contract Clearance is Budget, AaveV3Clear, MorphoBlueClear {
     uint256 private constant BPS = 10_000;
 
     /// What may be lost in a place, in units of its base currency; nothing is cleared where there is no limit.
@@ -101,10 +102,15 @@ abstract contract Clearance is Budget, AaveV3Clear {
         _book(lostIn[place], loss);
     }
 
-    /// A further protocol is a file of its own, and its line here.
+    /// A further protocol is a file of its own, its name in the list of bases, and its lines here.
     function _remover(uint8 kind) private pure returns (Remover memory) {
         if (kind == AAVE_V3_CLEAR) {
             return Remover(_placeToClearOnAaveV3, _clearOnAaveV3, _costOnAaveV3, _worthOnAaveV3);
+        }
+        if (kind == MORPHO_BLUE_CLEAR) {
+            return Remover(
+                _placeToClearOnMorphoBlue, _clearOnMorphoBlue, _costOnMorphoBlue, _worthOnMorphoBlue
+            );
         }
         revert UnknownKind(kind);
     }

@@ -4,7 +4,7 @@ from typing import Final
 
 from keeper.chain.abi import encoded
 from keeper.domain.advice import Cure, CureKind
-from keeper.domain.cure import CureStep
+from keeper.domain.cure import ClearStep, CureStep
 from keeper.domain.opportunity import ExecutorStep
 from keeper.domain.units import Address, TokenUnits
 
@@ -40,9 +40,9 @@ def cure_step(pool: Address, borrower: Address, cure: Cure) -> CureStep:
     )
 
 
-def clear_step(pool: Address, borrower: Address) -> CureStep:
+def clear_step(pool: Address, borrower: Address) -> ClearStep:
     """Return the clearing: ``abi.encode(address pool, address borrower)``."""
-    return CureStep(
+    return ClearStep(
         place=encoded(("address",), (pool,)),
         kind=VAULT_CLEAR,
         data=encoded(("address", "address"), (pool, borrower)),

@@ -12,7 +12,7 @@ from keeper.columns.view import View
 from keeper.columns.words import Rows
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.advice import Advice, Cure
-from keeper.domain.cure import CureStep
+from keeper.domain.cure import ClearStep, CureStep
 from keeper.domain.decision import SkipReason
 from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
@@ -276,7 +276,7 @@ class AaveSnapshot:
         """Return a cure in the vault's words."""
         return cure_step(self.pool.structure.pool, account, cure)
 
-    def clear_step(self, account: Address) -> CureStep:
+    def clear_step(self, account: Address) -> ClearStep:
         """Return the clearing of an account in the vault's words."""
         return clear_step(self.pool.structure.pool, account)
 

@@ -6,7 +6,7 @@ from eth_hash.auto import keccak
 
 from keeper.chain.abi import encoded
 from keeper.domain.advice import Cure, CureKind
-from keeper.domain.cure import CureStep
+from keeper.domain.cure import ClearStep, CureStep
 from keeper.domain.opportunity import ExecutorStep
 from keeper.domain.units import Address
 from keeper.protocols.morpho_blue.model import PARAMS_TYPE, Params
@@ -35,6 +35,11 @@ VAULT_SUPPLY: Final = 3
 VAULT_REPAY: Final = 4
 """The vault's numbers of its Morpho Blue cures."""
 
+VAULT_CLEAR: Final = 6
+"""The vault's number of its Morpho Blue liquidation."""
+
+SEIZURE_TYPE: Final = f"(address,{PARAMS_TYPE},address,uint256,uint256)"
+
 
 def cure_step(morpho: Address, params: Params, borrower: Address, cure: Cure) -> CureStep:
     """
@@ -42,9 +47,37 @@ def cure_step(morpho: Address, params: Params, borrower: Address, cure: Cure) ->
 
     The vault's place is ``keccak256(abi.encode(morpho, market id))``.
     """
-    market = bytes.fromhex(params.id[2:])
     return CureStep(
-        place=keccak(encoded(("address", "bytes32"), (morpho, market))),
+        place=_place(morpho, params),
         kind=VAULT_REPAY if cure.kind is CureKind.REPAY_DEBT else VAULT_SUPPLY,
         data=encoded(("address", PARAMS_TYPE, "address"), (morpho, params.values, borrower)),
     )
+
+
+def clear_step(
+    morpho: Address,
+    params: Params,
+    borrower: Address,
+    *,
+    seized: int,
+    repaid_shares: int,
+    usd_per_loan: tuple[int, int],
+) -> ClearStep:
+    """
+    Return the clearing; exactly one of ``seized`` and ``repaid_shares`` is not zero.
+
+    It is ``abi.encode((address morpho, MarketParams, address borrower, uint256 seizedAssets,
+    uint256 repaidShares))``; the vault counts losses in units of the loan token, of which
+    ``usd_per_loan`` makes 1e-8 dollars.
+    """
+    values = (morpho, params.values, borrower, seized, repaid_shares)
+    return ClearStep(
+        place=_place(morpho, params),
+        kind=VAULT_CLEAR,
+        data=encoded((SEIZURE_TYPE,), (values,)),
+        usd_per_base=usd_per_loan,
+    )
+
+
+def _place(morpho: Address, params: Params) -> bytes:
+    return keccak(encoded(("address", "bytes32"), (morpho, bytes.fromhex(params.id[2:]))))

@@ -12,7 +12,7 @@ from keeper.columns.view import View
 from keeper.columns.words import Rows
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.advice import Advice, Cure
-from keeper.domain.cure import CureStep
+from keeper.domain.cure import ClearStep, CureStep
 from keeper.domain.decision import SkipReason
 from keeper.domain.exposure import Exposure
 from keeper.domain.facts import Fact
@@ -39,6 +39,7 @@ from keeper.protocols.morpho_blue import parity, rules, screen
 from keeper.protocols.morpho_blue.accounts import decoded
 from keeper.protocols.morpho_blue.advice import Case, advised
 from keeper.protocols.morpho_blue.calls import cure_step
+from keeper.protocols.morpho_blue.clearing import cleared
 from keeper.protocols.morpho_blue.exposure import exposure_of
 from keeper.protocols.morpho_blue.lenders import flash_loan
 from keeper.protocols.morpho_blue.model import Irm, Market, OraclePrice, Position, State, Token
@@ -361,6 +362,14 @@ class MorphoSnapshot:
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
         """Return a cure in the vault's words."""
         return cure_step(self.morpho, self.read.params, account, cure)
+
+    def clear_step(self, account: Address) -> ClearStep | None:
+        """Return the clearing of an account in the vault's words; None without a dollar price."""
+        position = self.positions.get(account)
+        if position is None:
+            return None
+        prices = (self.price, self._loan_price)
+        return cleared(self.morpho, self.read, (account, position), self._now, prices)
 
     def _is_countable(self, position: Position) -> bool:
         """Whether the contract can count the collateral at the oracle's price."""

@@ -7,6 +7,7 @@ from keeper.chain.abi import load_abi, word
 from keeper.domain.advice import Advice, Cure, CureKind
 from keeper.domain.cure import (
     ClearOrder,
+    ClearStep,
     CureOrder,
     CureReason,
     CureRefusal,
@@ -140,7 +141,7 @@ def test_the_calldata_of_a_clearing_is_what_the_abi_says():
         token=TOKEN,
         amount=10,
         collateral=ALICE,
-        step=CureStep(place=bytes(32), kind=5, data=b"\x01"),
+        step=ClearStep(place=bytes(32), kind=5, data=b"\x01"),
     )
     contract = Web3().eth.contract(abi=load_abi("CureVault"))
 
