@@ -18,6 +18,7 @@ from keeper.domain.oracle import Reading
 from keeper.domain.parity import Difference, ParityNews, Subject
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
 from keeper.domain.units import Address, MarketKey, Timestamp, Wad
+from keeper.domain.value import TokenPrice
 from keeper.risk.table import Tabulated
 from keeper.risk.tiers import Thresholds, Tier
 
@@ -210,6 +211,26 @@ class TakesCures(Advises, Protocol):
 @runtime_checkable
 class TakesClears(Protocol):
     """A snapshot whose unhealthy accounts the vault can liquidate with its own money."""
+
+    @property
+    def market(self) -> MarketKey:
+        """The market."""
+        ...
+
+    @property
+    def prices(self) -> Mapping[Address, TokenPrice]:
+        """What its tokens are worth: any of them may be the collateral."""
+        ...
+
+    @property
+    def clear_place(self) -> bytes:
+        """The pool or market as the vault's owner opens it."""
+        ...
+
+    @property
+    def loss_unit(self) -> tuple[str, int]:
+        """What the vault counts a loss in here, for people, and its decimals."""
+        ...
 
     def clear_step(self, account: Address) -> ClearStep | None:
         """Return an account's clearing in the vault's words; None where no dollar is stated."""

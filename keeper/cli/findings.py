@@ -1,8 +1,8 @@
 """What a check found: ok, warn or fail, one line each, with the fix."""
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import typer
@@ -29,17 +29,22 @@ _STYLES: Final = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at: ``what``, the ``detail`` seen, and the ``fix`` if it is bad."""
+    """
+    One thing that was looked at: ``what``, the ``detail`` seen, and the ``fix`` if it is bad.
+
+    ``figures`` are the detail's, exact, for scripts.
+    """
 
     level: Level
     what: str
     detail: str
     fix: str = ""
+    figures: Mapping[str, str] = field(default_factory=dict)
 
 
-def ok(what: str, detail: str) -> Finding:
+def ok(what: str, detail: str, figures: Mapping[str, str] | None = None) -> Finding:
     """Return a finding that needs nothing."""
-    return Finding(level=Level.OK, what=what, detail=detail)
+    return Finding(level=Level.OK, what=what, detail=detail, figures=figures or {})
 
 
 def warn(what: str, detail: str, fix: str = "") -> Finding:
@@ -70,8 +75,9 @@ def report(findings: Sequence[Finding], *, as_json: bool) -> None:
         raise typer.Exit(FAILED_EXIT)
 
 
-def _document(one: Finding) -> dict[str, str]:
-    return {
+def _document(one: Finding) -> dict[str, object]:
+    figures = {"figures": dict(one.figures)} if one.figures else {}
+    return figures | {
         "level": one.level.value,
         "what": one.what,
         "detail": one_line(one.detail),

@@ -10,6 +10,7 @@ from keeper.cli.findings import Finding, Level, fail, ok, warn
 from keeper.cli.here import Here, here, wallet_key
 from keeper.cli.output import print_note
 from keeper.cli.owner import owner_account
+from keeper.cli.vault_losses import loss_findings
 from keeper.config import Settings
 from keeper.config.curing import CureAccount, CureLimit
 from keeper.domain.advice import Cure, CureKind
@@ -82,6 +83,7 @@ async def findings(place: Here, settings: Settings, wallet: Address | None) -> l
     found = [code, *await _roles(place, vault, wallet)]
     for limit in settings.cure.limit:
         found += await _limit(place, vault, limit, prices.get(limit.token))
+    found += await loss_findings(place, vault, snapshots, wanted=settings.cure.clear)
     for account in settings.cure.account:
         found += await _account(place, settings, account, snapshots)
     return found

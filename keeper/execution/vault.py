@@ -96,6 +96,19 @@ def funds_of(results: Sequence[CallResult]) -> Funds:
     )
 
 
+def loss_calls(vault: Address, place: bytes, collaterals: Sequence[Address]) -> list[Call]:
+    """Return the reads of a place's loss limits, what is left today, and each one's share."""
+    limits = [
+        selector(f"{name}(bytes32)") + encoded(("bytes32",), (place,))
+        for name in ("lossLimitOf", "lossLeftToday")
+    ]
+    shares = [
+        selector("countedOf(bytes32,address)") + encoded(("bytes32", "address"), (place, one))
+        for one in collaterals
+    ]
+    return [Call(target=vault, data=one) for one in (*limits, *shares)]
+
+
 def listing_call(vault: Address, place: bytes, account: Address) -> Call:
     """Return the read of how an account is listed in a place."""
     data = selector("listingOf(bytes32,address)") + encoded(

@@ -232,6 +232,6 @@ def test_killed_at_every_step_of_a_clearing_it_is_done_once(drowned):
     assert set_aside(keeper) == {ACCOUNT: 20}
     assert world.vault.call("lossLeftToday", place) == vaults.FAR - lost
     assert asked(keeper, "select borrower from intents").count((ACCOUNT,)) == 1
-    told = keeper.command("explain", ACCOUNT, "--recorded")
+    told = keeper.command("explain", ACCOUNT)
     assert told.out.count("cleared by the vault") == 1, told.out + told.err
     assert keeper.command("audit", "verify").code == 0

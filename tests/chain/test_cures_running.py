@@ -74,6 +74,8 @@ def test_it_is_cured_once_whatever_happens_to_the_keeper(sinking):
         for one in ("WETH", "USDC")
     )
     assert spent > 0
+    story = keeper.command("explain", account)
+    assert story.out.count(f"cured by the keeper with {spent} units of ") == 1, story.out
 
 
 def test_a_dry_run_says_it_and_spends_nothing(sinking):

@@ -30,11 +30,16 @@ VARIABLE_RATE: Final = 2
 """Interest rate modes. Source: ``DataTypes.InterestRateMode``."""
 
 
+def place_of(pool: Address) -> bytes:
+    """Return the pool as the vault lists and opens it."""
+    return encoded(("address",), (pool,))
+
+
 def cure_step(pool: Address, borrower: Address, cure: Cure) -> CureStep:
     """Return the cure: ``abi.encode(address pool, address borrower, uint256 rateMode)``."""
     mode = STABLE_RATE if cure.stable_rate else VARIABLE_RATE
     return CureStep(
-        place=encoded(("address",), (pool,)),
+        place=place_of(pool),
         kind=VAULT_REPAY if cure.kind is CureKind.REPAY_DEBT else VAULT_SUPPLY,
         data=encoded(("address", "address", "uint256"), (pool, borrower, mode)),
     )
@@ -43,7 +48,7 @@ def cure_step(pool: Address, borrower: Address, cure: Cure) -> CureStep:
 def clear_step(pool: Address, borrower: Address) -> ClearStep:
     """Return the clearing: ``abi.encode(address pool, address borrower)``."""
     return ClearStep(
-        place=encoded(("address",), (pool,)),
+        place=place_of(pool),
         kind=VAULT_CLEAR,
         data=encoded(("address", "address"), (pool, borrower)),
     )

@@ -21,12 +21,21 @@ from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Re
 from keeper.domain.oracle import Reading
 from keeper.domain.parity import Difference
 from keeper.domain.reads import Call, CallResult
-from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits, Wad
+from keeper.domain.units import (
+    USD_E8,
+    Address,
+    BaseCurrency,
+    Gas,
+    MarketKey,
+    Timestamp,
+    TokenUnits,
+    Wad,
+)
 from keeper.domain.value import TokenPrice
 from keeper.protocols.aave_v3 import parity, rules, screen
 from keeper.protocols.aave_v3.accounts import borrowers, decoded
 from keeper.protocols.aave_v3.advice import advised
-from keeper.protocols.aave_v3.calls import clear_step, cure_step
+from keeper.protocols.aave_v3.calls import clear_step, cure_step, place_of
 from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.facts import facts, readings
 from keeper.protocols.aave_v3.lenders import flash_lender
@@ -275,6 +284,17 @@ class AaveSnapshot:
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
         """Return a cure in the vault's words."""
         return cure_step(self.pool.structure.pool, account, cure)
+
+    @property
+    def clear_place(self) -> bytes:
+        """The pool as the vault's owner opens it."""
+        return place_of(self.pool.structure.pool)
+
+    @property
+    def loss_unit(self) -> tuple[str, int]:
+        """The vault counts a loss in the oracle's base currency: dollars, as a rule."""
+        word = "USD" if self.base_unit == USD_E8 else "of the base currency"
+        return word, len(str(self.base_unit)) - 1
 
     def clear_step(self, account: Address) -> ClearStep:
         """Return the clearing of an account in the vault's words."""

@@ -48,7 +48,7 @@ def cure_step(morpho: Address, params: Params, borrower: Address, cure: Cure) ->
     The vault's place is ``keccak256(abi.encode(morpho, market id))``.
     """
     return CureStep(
-        place=_place(morpho, params),
+        place=place_of(morpho, params),
         kind=VAULT_REPAY if cure.kind is CureKind.REPAY_DEBT else VAULT_SUPPLY,
         data=encoded(("address", PARAMS_TYPE, "address"), (morpho, params.values, borrower)),
     )
@@ -72,12 +72,13 @@ def clear_step(
     """
     values = (morpho, params.values, borrower, seized, repaid_shares)
     return ClearStep(
-        place=_place(morpho, params),
+        place=place_of(morpho, params),
         kind=VAULT_CLEAR,
         data=encoded((SEIZURE_TYPE,), (values,)),
         usd_per_base=usd_per_loan,
     )
 
 
-def _place(morpho: Address, params: Params) -> bytes:
+def place_of(morpho: Address, params: Params) -> bytes:
+    """Return the market as the vault lists and opens it."""
     return keccak(encoded(("address", "bytes32"), (morpho, bytes.fromhex(params.id[2:]))))

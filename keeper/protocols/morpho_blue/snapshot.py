@@ -38,7 +38,7 @@ from keeper.domain.value import TokenPrice
 from keeper.protocols.morpho_blue import parity, rules, screen
 from keeper.protocols.morpho_blue.accounts import decoded
 from keeper.protocols.morpho_blue.advice import Case, advised
-from keeper.protocols.morpho_blue.calls import cure_step
+from keeper.protocols.morpho_blue.calls import cure_step, place_of
 from keeper.protocols.morpho_blue.clearing import cleared
 from keeper.protocols.morpho_blue.exposure import exposure_of
 from keeper.protocols.morpho_blue.lenders import flash_loan
@@ -362,6 +362,16 @@ class MorphoSnapshot:
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
         """Return a cure in the vault's words."""
         return cure_step(self.morpho, self.read.params, account, cure)
+
+    @property
+    def clear_place(self) -> bytes:
+        """The market as the vault's owner opens it."""
+        return place_of(self.morpho, self.read.params)
+
+    @property
+    def loss_unit(self) -> tuple[str, int]:
+        """The vault counts a loss in the loan token."""
+        return self.read.loan.symbol, self.read.loan.decimals
 
     def clear_step(self, account: Address) -> ClearStep | None:
         """Return the clearing of an account in the vault's words; None without a dollar price."""
