@@ -27,7 +27,8 @@ settings.load_profile("repeatable")
 
 LONGEST = (
     "chain/test_following.py",
-    "chain/test_margin_stories.py",
+    "chain/test_margin_story_guardian.py",
+    "chain/test_margin_story_competitive.py",
     "faults/test_kills.py",
     "chain/test_acceptance_inputs.py",
     "chain/test_acceptance_unseen.py",

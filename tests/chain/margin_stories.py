@@ -1,18 +1,19 @@
 """
-Five accounts through a fall, under both policies, the keeper killed after every single block.
+Five accounts through a fall, under a policy, the keeper killed after every single block.
 
 The owner sinks through the tiers and repays; the ward is cured by the keeper, from the vault, when
 it is urgent; the sinker is liquidated; the spiker is below the
 line for two blocks; the graced one is under a grace period of the pool's own. What each is told,
-waits for and suffers is compared with the whole list that the policy says.
+waits for and suffers is compared with the whole list that the policy says. In blocks in which
+something is sent the keeper is killed in the middle of it, too.
 """
 
 import contextlib
 import json
+import signal
 import sqlite3
 from collections import Counter
-
-import pytest
+from dataclasses import dataclass
 
 from contracts.build import VAULT_BUILDS
 from keeper.chain.abi import checksum
@@ -21,6 +22,7 @@ from keeper.devnet.assets import BY_SYMBOL
 from keeper.devnet.borrowers import Borrower, enter_market
 from keeper.devnet.market import bring_up
 from keeper.devnet.node import Node, Transaction
+from keeper.execution.failpoints import VARIABLE
 from tests.chain import vault_world as vaults
 from tests.chain.conftest import INTERVAL, START
 from tests.chain.worlds import Keeper, hot_receipts, liquidation_logs
@@ -38,69 +40,26 @@ WHO = {
 ADDRESSES = {name: checksum("0x" + f"{at:02x}" * 20) for at, name in enumerate(WHO, 0xA1)}
 NAMES = {address.lower(): name for name, address in ADDRESSES.items()}
 
-# Health in hundredths by collateral, block by block; nothing changes in the others.
-FALL = [
-    {"WETH": 140, "LINK": 140, "WBTC": 140},
-    *[{"WETH": 120, "LINK": 120, "WBTC": 120}] * 3,
-    *[{"WETH": 108, "LINK": 108, "WBTC": 120}] * 3,
-    *[{"WETH": 102, "LINK": 99, "WBTC": 99}] * 2,
-    *[{"WETH": 102, "LINK": 99, "WBTC": 120}] * 6,
-]
-PAUSED_BEFORE, REPAID_IN, GRACE_OVER_BEFORE = 8, 13, 14
 
-COMPETITIVE = [
-    (2, "called", "owner", "watch"),
-    (2, "called", "ward", "watch"),
-    (2, "called", "sinker", "watch"),
-    (2, "called", "graced", "watch"),
-    (2, "called", "spiker", "watch"),
-    (5, "called", "owner", "call"),
-    (5, "called", "ward", "call"),
-    (5, "called", "sinker", "call"),
-    (5, "called", "graced", "call"),
-    (8, "called", "owner", "urgent"),
-    (8, "called", "ward", "urgent"),
-    (8, "called", "sinker", "liquidatable"),
-    (8, "called", "graced", "liquidatable"),
-    (8, "called", "spiker", "liquidatable"),
-    (9, "liquidated", "sinker", "liquidatable"),
-    (9, "liquidated", "spiker", "liquidatable"),
-    (9, "cured", "ward", "urgent"),
-    (13, "cured", "owner", "urgent"),
-    (14, "escalated", "graced", "liquidatable"),
-    (15, "liquidated", "graced", "liquidatable"),
-]
-COMPETITIVE_WAITS = [(block, "graced", "grace_period") for block in range(8, 14)]
-COMPETITIVE_DONE = [(9, "sinker"), (9, "spiker"), (15, "graced")]
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """
+    A policy, a fall that tries it, and all that it then says, in blocks of the fall.
 
-# Three blocks confirm whatever it is; then two blocks of grace for those past the line.
-GUARDIAN = [
-    (4, "called", "owner", "watch"),
-    (4, "called", "ward", "watch"),
-    (4, "called", "sinker", "watch"),
-    (4, "called", "graced", "watch"),
-    (4, "called", "spiker", "watch"),
-    (7, "called", "owner", "call"),
-    (7, "called", "ward", "call"),
-    (7, "called", "sinker", "call"),
-    (7, "called", "graced", "call"),
-    (10, "called", "owner", "urgent"),
-    (10, "called", "ward", "urgent"),
-    (10, "called", "sinker", "liquidatable"),
-    (10, "called", "graced", "liquidatable"),
-    (11, "cured", "ward", "urgent"),
-    (13, "liquidated", "sinker", "liquidatable"),
-    (13, "cured", "owner", "urgent"),
-    (14, "escalated", "graced", "liquidatable"),
-    (15, "liquidated", "graced", "liquidatable"),
-]
-GUARDIAN_WAITS = [
-    *((block, who, "spike_unconfirmed") for block in (8, 9) for who in ("graced", "sinker")),
-    *((block, "spiker", "spike_unconfirmed") for block in (8, 9)),
-    *((block, who, "policy_grace") for block in (10, 11) for who in ("graced", "sinker")),
-    *((block, "graced", "grace_period") for block in range(12, 14)),
-]
-GUARDIAN_DONE = [(13, "sinker"), (15, "graced")]
+    ``fall`` is health in hundredths by collateral, block by block; nothing changes in the others.
+    ``kills`` says in which blocks the process is killed at which point before it does them whole.
+    """
+
+    settings: str
+    fall: list
+    paused_before: int
+    repaid_in: int
+    grace_over_before: int
+    calls: list
+    waits: list
+    done: list
+    kills: dict
+
 
 WARD = """
 [cure]
@@ -112,20 +71,10 @@ tier = "urgent"
 target = "1.30"
 """
 AT_ONCE = "[policy.tiers]\nclosing_after_blocks = 1\n"
-POLICIES = {
-    "competitive": (AT_ONCE, COMPETITIVE, COMPETITIVE_WAITS, COMPETITIVE_DONE),
-    "guardian": (
-        'name = "guardian"\n[policy.grace]\nliquidatable_blocks = 2\nliquidatable_seconds = 24\n'
-        + AT_ONCE,
-        GUARDIAN,
-        GUARDIAN_WAITS,
-        GUARDIAN_DONE,
-    ),
-}
 
 
-@pytest.fixture(scope="module")
-def market():
+@contextlib.contextmanager
+def market_of_five():
     """A market in which nobody owes anything but the five, and a vault for one of them."""
     with start_anvil(AnvilOptions(timestamp=START)) as anvil:
         node = Node(anvil.port)
@@ -136,16 +85,6 @@ def market():
             yield devnet, _vault(devnet)
         finally:
             node.close()
-
-
-@pytest.fixture
-def laid(market):
-    """The market and the vault as they were when the five had come in."""
-    node = market[0].node
-    snapshot = node.rpc("evm_snapshot")
-    yield market
-    node.rpc("evm_setAutomine", [True])
-    node.rpc("evm_revert", [snapshot])
 
 
 def _vault(devnet):
@@ -176,31 +115,47 @@ def price(symbol, health):
     return BY_SYMBOL[symbol].price * health // FIRST_HEALTH
 
 
+class Mortal(Keeper):
+    """A keeper that may die at a point."""
+
+    point = ""
+
+    def environment(self):
+        return super().environment() | ({VARIABLE: self.point} if self.point else {})
+
+    def die(self, point):
+        """Run until it is killed at a point."""
+        self.point = point
+        with self.running() as running:
+            assert running.end() == -signal.SIGKILL
+        self.point = ""
+
+
 class Story:
     """A keeper that is killed after every block, and all that came of it."""
 
-    def __init__(self, folder, devnet, settings):
-        self.devnet = devnet
-        self.keeper = Keeper(folder, devnet)
-        self.keeper.configure(more=settings)
+    def __init__(self, folder, devnet, policy, vault):
+        self.devnet, self.policy = devnet, policy
+        self.keeper = Mortal(folder, devnet)
+        self.keeper.configure(more=policy.settings + WARD.format(vault, ADDRESSES["ward"]))
         self.waits, self.heights = [], {}
 
     def block(self, number):
         """Mine a block of the fall and let a keeper see it, then kill it."""
         node = self.devnet.node
-        if number == PAUSED_BEFORE:
+        if number == self.policy.paused_before:
             self._pause()
-        if number == GRACE_OVER_BEFORE:
+        if number == self.policy.grace_over_before:
             newest = node.rpc("eth_getBlockByNumber", ["latest", False])
             later = int(newest["timestamp"], 16) + GRACE_SECONDS + 100
             node.rpc("evm_setNextBlockTimestamp", [hex(later)])
-        before = FALL[number - 2] if number > 1 else {}
+        before = self.policy.fall[number - 2] if number > 1 else {}
         changes = {
             symbol: price(symbol, health)
-            for symbol, health in FALL[number - 1].items()
+            for symbol, health in self.policy.fall[number - 1].items()
             if before.get(symbol) != health
         }
-        if number == REPAID_IN:
+        if number == self.policy.repaid_in:
             self._repay()
         elif changes:
             self.devnet.set_prices(changes)
@@ -208,12 +163,17 @@ class Story:
             node.rpc("evm_mine")
         height = node.block_number()
         self.heights[height] = number
+        if number in self.policy.kills:
+            self.keeper.die(self.policy.kills[number])
         with self.keeper.running() as running:
             running.until("block", block=height)
+        on_its_way = "in_flight" if number in self.policy.kills else ""  # sent before it died
         self.waits += [
             (self.heights[one["block_number"]], NAMES[one["account"].lower()], one["reason"])
             for one in running.events
-            if one["event"] == "decision" and one["action"] == "skip"
+            if one["event"] == "decision"
+            and one["action"] == "skip"
+            and one["reason"] != on_its_way
         ]
 
     def _pause(self):
@@ -257,21 +217,18 @@ class Story:
         ]
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("policy", POLICIES)
-def test_everyone_gets_what_the_policy_says(laid, tmp_path, policy):
+def lived(market, folder, policy):
     """Calls, waits and liquidations: those of the list, each once, whatever is killed when."""
-    devnet, vault = laid
-    more, calls, waits, done = POLICIES[policy]
+    devnet, vault = market
     devnet.node.rpc("evm_setAutomine", [False])
-    story = Story(tmp_path / "keeper", devnet, more + WARD.format(vault, ADDRESSES["ward"]))
+    story = Story(folder, devnet, policy, vault)
 
-    for number in range(1, len(FALL) + 1):
+    for number in range(1, len(policy.fall) + 1):
         story.block(number)
 
-    assert Counter(story.notices()) == Counter(calls)
-    assert Counter(story.waits) == Counter(waits)
-    assert sorted(story.done()) == sorted(done)
+    assert Counter(story.notices()) == Counter(policy.calls)
+    assert Counter(story.waits) == Counter(policy.waits)
+    assert sorted(story.done()) == sorted(policy.done)
     receipts = hot_receipts(devnet, min(story.heights))
     assert [int(one["status"], 16) for one in receipts] == [1, 1, 1]
     assert [one["to"] for one in receipts].count(vault.lower()) == 1
