@@ -1,6 +1,8 @@
 """A running keeper cures whom it is told to: live, after ``kill -9``, in a dry run, observing."""
 
+import contextlib
 import json
+import sqlite3
 
 import pytest
 
@@ -64,8 +66,9 @@ def test_it_is_cured_once_whatever_happens_to_the_keeper(sinking):
         for _ in range(4):
             node.rpc("evm_mine")
             running.until("block", block=node.block_number())
-        calls = [one for one in running.events if one["event"] == "margin_call"]
-    assert [one["kind"] for one in calls if one["account"] == account] == ["cured"]
+    with contextlib.closing(sqlite3.connect(keeper.folder / "keeper.sqlite")) as file:
+        calls = file.execute("select account, kind from notices order by id").fetchall()
+    assert [kind for whose, kind in calls if whose == account] == ["called", "cured"]
     assert included["success"]
     assert [one["failure"] for one in included["plans"] if one["account"] == account] == [""]
     assert not cures(running.events, "cure")
