@@ -130,7 +130,7 @@ class World:
 
     def liquidated(self, plan: Plan, snapshot: AaveSnapshot) -> Seized:
         """Do to an account what the plan does, by the pool's own rules; write off what is bad."""
-        clock = Clock(snapshot.pool, snapshot.head.timestamp)
+        clock = snapshot.clock
         account = self.accounts[plan.account]
         position, places = clock.position(account), self._places(snapshot)
         debt, collateral = places[plan.spend_token], places[plan.receive_token]
