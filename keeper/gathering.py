@@ -131,7 +131,7 @@ async def valued(
     return found
 
 
-async def answered(
+async def asked(
     facts: BlockFacts,
     questions: Mapping[Subject, int],
     markets: Sequence[LendingMarket],

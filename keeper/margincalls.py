@@ -22,8 +22,8 @@ from keeper.domain.notice import Notice, NoticeKind
 from keeper.domain.parity import Subject
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Timestamp, Wad
-from keeper.gathering import Legs, Seconds, answered, healths, past_the_line, stated, valued
-from keeper.margin.episodes import Advanced, acknowledged, advanced, ahead_of, wanting
+from keeper.gathering import Legs, Seconds, asked, healths, past_the_line, stated, valued
+from keeper.margin.episodes import Advanced, acknowledged, advanced, ahead_of, answered, wanting
 from keeper.margin.facts import BlockFacts
 from keeper.margin.guard import Block
 from keeper.margin.restraint import restrained
@@ -126,8 +126,8 @@ class MarginCalls:
             facts = await self._gathered(head, snapshots)
             found = advanced(self.settings, self.state, facts)
             if found.questions:
-                facts = await answered(facts, found.questions, self.markets, self.reader)
-                found = advanced(self.settings, self.state, facts)
+                facts = await asked(facts, found.questions, self.markets, self.reader)
+                found = answered(self.settings, self.state, facts, found)
             block = Block(self.settings, self.state, facts)
             notices = [*self._held, *found.notices]
             advice, unadvised = await self._advice(notices, snapshots, head)
@@ -192,7 +192,7 @@ class MarginCalls:
         facts = replace(facts, exposures=await self._legs.of(snapshots, wanted))
         found = ahead_of(self.settings, self.state, facts, subjects)
         if found.questions:
-            facts = await answered(facts, found.questions, self.markets, self.reader)
+            facts = await asked(facts, found.questions, self.markets, self.reader)
             found = ahead_of(self.settings, self.state, facts, subjects)
         return facts, found
 
