@@ -15,7 +15,7 @@ from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
 from keeper.cli.recorded import past_of, recorded_stories, refuse_no_address, remembered
 from keeper.cli.records import RecordOption, record_path
-from keeper.cli.story import Story, Verdict, document, lines
+from keeper.cli.story import Story, Undecided, Verdict, document, lines
 from keeper.config import Settings, load, overrides
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.errors import ConfigError, RpcRefused
@@ -52,7 +52,9 @@ def command(
     settings = load(config, overrides(override)).settings
     path = record_path(settings, whose)
     if recorded:
-        stories = recorded_stories(path, account.strip(), block, thresholds(settings))
+        stories: Sequence[Story | Undecided] = recorded_stories(
+            path, account.strip(), block, thresholds(settings)
+        )
     else:
         stories = asyncio.run(_told(settings, account.strip(), block, path))
     if as_json:

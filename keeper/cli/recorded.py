@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from keeper.audit.chain import Entry
 from keeper.cli.records import read_record
-from keeper.cli.story import Story, Verdict
+from keeper.cli.story import Story, Undecided, Verdict
 from keeper.domain.errors import ConfigError, JournalError
 from keeper.domain.units import Address, MarketKey
 from keeper.margin.state import MarginState
@@ -56,31 +56,34 @@ def remembered(path: Path) -> MarginState | None:
 
 def recorded_stories(
     path: Path, wanted: str, block: int | None, thresholds: Thresholds
-) -> list[Story]:
+) -> list[Story | Undecided]:
     """
     Return an account's story in every market as far as it is on record.
 
-    Its health and the verdict are made again from the newest decision up to ``block``.
+    Its health and the verdict are made again from the newest decision up to ``block``; where
+    nothing was decided, as about one who was warned in time, there is what else is on record.
 
     Raises:
-        ConfigError: no account on record begins so, or several do, or none was decided about.
+        ConfigError: no account on record begins so, or several do, or nothing is that old.
         JournalError: there is no record.
     """
     account = _resolved(path, refuse_no_address(wanted))
     past = read_record(path, partial(entries_of, account=account))
     past = [one for one in past if block is None or one.block_number <= block]
-    newest: dict[MarketKey, Entry] = {
-        one.market: one for one in past if one.kind == DECISION and one.market and inputs_of(one)
-    }
-    if not newest:
-        when = "" if block is None else f" up to block {block}"
+    if not past:
         raise ConfigError(
-            f"no decision about {account} is on record{when}",
+            f"nothing about {account} is on record up to block {block}",
             hint="without --recorded the node is asked",
         )
+    by_market: dict[MarketKey, list[Entry]] = {}
+    for one in past:
+        if one.market:
+            by_market.setdefault(one.market, []).append(one)
     return [
-        _story(path, one, [each for each in past if each.market == one.market], thresholds)
-        for one in newest.values()
+        _story(path, decided[-1], mine, thresholds)
+        if (decided := [one for one in mine if one.kind == DECISION and inputs_of(one)])
+        else Undecided(market=market, account=account, past=mine)
+        for market, mine in by_market.items()
     ]
 
 

@@ -11,7 +11,7 @@ from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
 from keeper.domain.plan import Plan
-from keeper.domain.units import Address, TokenUnits
+from keeper.domain.units import Address, MarketKey, TokenUnits
 from keeper.observe.events import decision_event
 from keeper.ports import MarketSnapshot
 from keeper.risk.tiers import Thresholds, tier_of
@@ -56,8 +56,25 @@ class Story:
         return len(str(self.snapshot.base_unit)) - 1
 
 
-def document(story: Story) -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """What is on record of an account in a market in which nothing was ever decided about it."""
+
+    market: MarketKey
+    account: Address
+    past: Sequence[Entry]
+
+
+def document(story: Story | Undecided) -> dict[str, object]:
     """Return the story as JSON-ready data; amounts are decimal strings."""
+    if isinstance(story, Undecided):
+        return {
+            "market": story.market,
+            "account": story.account,
+            "decisions": [],
+            "recorded": [],
+            "history": [past.document(one) for one in story.past],
+        }
     health = story.health
     collateral, debts = story.snapshot.balances(story.account) if health else ((), ())
     return {
@@ -77,8 +94,14 @@ def document(story: Story) -> dict[str, object]:
     }
 
 
-def lines(story: Story) -> Iterator[str]:
+def lines(story: Story | Undecided) -> Iterator[str]:
     """Yield the story in plain words."""
+    if isinstance(story, Undecided):
+        yield f"{story.account} in {story.market}: nothing was decided about it"
+        yield "  what is on record:"
+        yield from past.lines(list(story.past))
+        yield ""
+        return
     yield f"{story.account} in {story.snapshot.market}, at block {story.head.number}"
     if story.health is None:
         yield "  owes nothing here, so there is nothing to liquidate"

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from keeper.audit.canonical import canonical, sha256
-from keeper.audit.chain import START, Entry, entry_hash
+from keeper.audit.chain import START, Entry, NewEntry, entry_hash
 from keeper.cli import root
 from keeper.cli.records import read_record
 from keeper.storage.database import opened
@@ -157,3 +157,34 @@ def test_there_is_no_record_before_the_first_run(tmp_path, monkeypatch, capsys):
     assert code == 4
     assert "there is no journal" in err
     assert not (tmp_path / "keeper.sqlite").exists()
+
+
+WARNED = "0x00000000000000000000000000000000000000A1"
+
+
+def test_one_who_was_warned_and_never_decided_about_has_a_story(folder, capsys):
+    """Most accounts that are called are cured in time; and a keeper may die before it decides."""
+    body = {"change": "entered", "before": "watch", "tier": "call", "health_factor": str(10**18)}
+    made = opened(folder / "keeper.sqlite")
+    new = NewEntry(
+        kind="episode",
+        block_number=7,
+        block_time=1_007,
+        market="m:1",
+        account=WARNED,
+        body=canonical({**body, "guarded_health_factor": None}),
+    )
+    made.write_now(append, [new])
+    made.close()
+
+    code, out, _ = ran(capsys, "explain", WARNED, "--recorded")
+    _, document, _ = ran(capsys, "explain", WARNED, "--recorded", "--json")
+    early, _, said = ran(capsys, "explain", WARNED, "--recorded", "--block", "6")
+
+    assert code == 0
+    assert f"{WARNED} in m:1: nothing was decided about it" in out
+    assert "entered call (from watch)" in out
+    (story,) = json.loads(document)["stories"]
+    assert (story["account"], story["decisions"], len(story["history"])) == (WARNED, [], 1)
+    assert early == 2
+    assert f"nothing about {WARNED} is on record up to block 6" in said
