@@ -7,6 +7,7 @@ The examples are the same on every machine, without a deadline;
 ``tests/support/canaries.py`` says which secrets are looked for, and where.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def no_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield
     found = canaries.leaking_files(tmp_path_factory.getbasetemp())
     assert not found, "files hold a secret: " + "; ".join(found)
+
+
+@pytest.fixture(autouse=True)
+def logging_is_as_it_was() -> Iterator[None]:
+    """Undo what a command that ran in this process set for its own logs."""
+    yield
+    ours, root = logging.getLogger("keeper"), logging.getLogger()
+    ours.setLevel(logging.NOTSET)
+    root.setLevel(logging.WARNING)
+    root.handlers = [one for one in root.handlers if type(one) is not logging.StreamHandler]
+    logging.captureWarnings(capture=False)
 
 
 @pytest.hookimpl(wrapper=True)

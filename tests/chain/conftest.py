@@ -43,9 +43,25 @@ def running_devnet(version: str) -> Iterator[Devnet]:
         node = Node(anvil.port)
         node.rpc("anvil_setBlockTimestampInterval", [INTERVAL])
         try:
-            yield bring_up(node, version=version)
+            devnet = bring_up(node, version=version)
+            _AS_BROUGHT_UP[node.port] = devnet, node.rpc("evm_snapshot")
+            yield devnet
         finally:
+            _AS_BROUGHT_UP.pop(node.port, None)
             node.close()
+
+
+_AS_BROUGHT_UP: dict[int, tuple[Devnet, str]] = {}
+"""By port: the markets that several modules share, and how to go back to their beginning."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def others_find_the_market_as_it_was() -> Iterator[None]:
+    """Undo what a module built upon a shared market: in which order they come must not matter."""
+    yield
+    for port, (devnet, snapshot) in _AS_BROUGHT_UP.items():
+        undo(devnet.node, snapshot)
+        _AS_BROUGHT_UP[port] = devnet, devnet.node.rpc("evm_snapshot")
 
 
 def undone(devnet: Devnet) -> Iterator[Devnet]:

@@ -82,7 +82,8 @@ async def test_a_cure_on_its_way_is_kept_while_it_is_one(needs):
     flying = frozenset({("m:1", ALICE)})
     submitter = RecordingSubmitter(flights=[flying, flying])
     book = ScriptedBook({1: [an_account(liquidatable=False)]})
-    node, _ = a_node(ScriptedHeads(1), book, submitter, cures=ScriptedCures(needs=needs))
+    cures = ScriptedCures(needs=needs)
+    node, _ = a_node(ScriptedHeads(1), book, submitter, cures=cures, drain_seconds=0)
 
     await node.run(blocks=1)
 
