@@ -20,7 +20,7 @@ MULTICALL3: Final = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
 """The address it has on nearly every chain."""
 
 _TUPLE_HEAD: Final = (1).to_bytes(WORD) + (3 * WORD).to_bytes(WORD)
-_KEPT_PAYLOADS: Final = 64
+_KEPT_PAYLOADS: Final = 16
 
 
 READ_GAS: Final = Gas(45_000_000)

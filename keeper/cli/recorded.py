@@ -61,7 +61,8 @@ def recorded_stories(
     Return an account's story in every market as far as it is on record.
 
     Its health and the verdict are made again from the newest decision up to ``block``; where
-    nothing was decided, as about one who was warned in time, there is what else is on record.
+    nothing was decided, as about one who was warned in time, there is what else is on record,
+    after the others.
 
     Raises:
         ConfigError: no account on record begins so, or several do, or nothing is that old.
@@ -79,12 +80,15 @@ def recorded_stories(
     for one in past:
         if one.market:
             by_market.setdefault(one.market, []).append(one)
-    return [
-        _story(path, decided[-1], mine, thresholds)
-        if (decided := [one for one in mine if one.kind == DECISION and inputs_of(one)])
-        else Undecided(market=market, account=account, past=mine)
-        for market, mine in by_market.items()
-    ]
+    stories = list[Story | Undecided]()
+    rest = list[Story | Undecided]()
+    for market, mine in by_market.items():
+        decided = [one for one in mine if one.kind == DECISION and inputs_of(one)]
+        if decided:
+            stories.append(_story(path, decided[-1], mine, thresholds))
+        else:
+            rest.append(Undecided(market=market, account=account, past=mine))
+    return [*stories, *rest]
 
 
 def _story(path: Path, entry: Entry, past: list[Entry], thresholds: Thresholds) -> Story:
