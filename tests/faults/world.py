@@ -158,12 +158,11 @@ class World:
         self.proxy.faults = Faults(parsed(BY_DEPTH))
         pid = self.zygote.start(self.folder, self._environ(), "run", "--json")
         deadline = began + LONGEST
-        while not self._is_settled() and time.monotonic() < deadline:
-            self._wait_for_block(pid)
-            if self.zygote.poll(pid) is not None:
+        while time.monotonic() < deadline:
+            self._wait_for_block(pid)  # what it begins in the newest block is in the journal then
+            if self._is_settled() or self.zygote.poll(pid) is not None:
                 break
             self._mine()
-        self._wait_for_block(pid)
         code = self.zygote.end(pid, signal.SIGTERM)
         return Ran(
             point="settled",
