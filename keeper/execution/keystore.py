@@ -1,5 +1,6 @@
 """Keystore files, version 3: made, read and checked; the key never leaves in a message."""
 
+import importlib
 import json
 import logging
 import os
@@ -7,14 +8,15 @@ import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
-
-from eth_account import Account
+from typing import TYPE_CHECKING, Any, Final
 
 from keeper.chain.abi import checksum
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import Address
 from keeper.execution.signer import KEY_BYTES, checked_key
+
+if TYPE_CHECKING:
+    from eth_account import Account
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def store(path: Path, key: bytes, password: str) -> Address:
     address = checked_key(key)
     if not password:
         raise ConfigError("the password is empty", hint="choose one")
-    document = json.dumps(Account.encrypt(key, password))
+    document = json.dumps(_accounts().encrypt(key, password))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -61,7 +63,7 @@ def load(path: Path, password: str) -> bytes:
     """
     document = _read(path)
     try:
-        key = bytes(Account.decrypt(document, password))
+        key = bytes(_accounts().decrypt(document, password))
     except ValueError:
         raise ConfigError(
             f"cannot decrypt {path}: the password is wrong or the file is damaged",
@@ -85,6 +87,12 @@ def load(path: Path, password: str) -> bytes:
             "its password is cheap to guess: import the key into a new one",
         )
     return key
+
+
+def _accounts() -> type["Account"]:
+    """Return the library's accounts, loaded when they are needed: that takes half a start."""
+    found: type[Account] = importlib.import_module("eth_account").Account
+    return found
 
 
 def is_weak(document: Mapping[str, Any]) -> bool:

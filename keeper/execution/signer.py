@@ -4,12 +4,14 @@ import functools
 from dataclasses import dataclass
 from typing import Final
 
+import rlp
 from coincurve import PrivateKey as SecretKey
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_hash.auto import keccak
 from eth_keys.constants import SECPK1_N
 from eth_keys.datatypes import PrivateKey, Signature
-from hexbytes import HexBytes
+from eth_keys.exceptions import BadSignature
+from rlp.exceptions import RLPException
+from rlp.sedes import Binary, CountableList, List, big_endian_int, binary
 
 from keeper.chain.abi import checksum
 from keeper.domain.errors import ConfigError, NotBroadcast
@@ -50,6 +52,17 @@ _ORDER: Final = (
     "data",
     "accessList",
 )
+_ENTRY: Final = List((Binary.fixed_length(20), CountableList(Binary.fixed_length(32))))
+_UNSIGNED: Final = (
+    *(big_endian_int,) * 5,
+    Binary.fixed_length(20, allow_empty=True),
+    big_endian_int,
+    binary,
+    CountableList(_ENTRY),
+)
+_PAYLOAD: Final = List(_UNSIGNED)
+_SIGNED: Final = List((*_UNSIGNED, *(big_endian_int,) * 3))
+"""Source: EIP-1559."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +205,7 @@ def _signed(key: SecretKey, fields: dict[str, object]) -> bytes:
     Return the signed EIP-1559 transaction.
 
     Written by hand, since a send waits for it and the library takes ten times as long;
-    ``_compare`` reads what came of it with the library, field by field.
+    ``_compare`` reads what came of it with libraries, field by field.
 
     Source: EIP-1559, EIP-2718; the signature is RFC 6979's, low s, as the library's.
     """
@@ -224,16 +237,27 @@ def _prefix(size: int, kind: int) -> bytes:
 
 
 def _compare(raw: bytes, fields: dict[str, object], address: Address) -> None:
-    transaction = TypedTransaction.from_bytes(HexBytes(raw))
-    seen = transaction.as_dict()
-    if bytes(seen["to"]) != bytes.fromhex(str(fields["to"])[2:]) or seen["data"] != fields["data"]:
+    """
+    Read signed bytes back, by libraries that did not write them.
+
+    Raises:
+        NotBroadcast: they say anything else than what was asked for.
+    """
+    try:
+        *said, v, r, s = rlp.decode(raw.removeprefix(_DYNAMIC_FEE), _SIGNED)
+        digest = keccak(_DYNAMIC_FEE + rlp.encode(said, _PAYLOAD))
+        signer = Signature(vrs=(v, r, s)).recover_public_key_from_msg_hash(digest)
+    except (RLPException, BadSignature, ValueError) as error:
+        raise NotBroadcast(f"what was signed cannot be read: {type(error).__name__}") from error
+    seen = dict(zip(_ORDER, said, strict=True))
+    if not raw.startswith(_DYNAMIC_FEE):
+        raise NotBroadcast("the signer signed another kind of transaction than it was given")
+    if seen["to"] != bytes.fromhex(str(fields["to"])[2:]) or seen["data"] != fields["data"]:
         raise NotBroadcast("the signer signed another call than it was given")
-    for name in fields.keys() - {"to", "data", "accessList"}:
+    for name in fields.keys() - {"type", "to", "data", "accessList"}:
         if seen[name] != fields[name]:
             raise NotBroadcast(f"the signer signed another {name} than it was given")
     if seen["accessList"]:
         raise NotBroadcast("the signer added an access list")
-    signature = Signature(vrs=(seen["v"], seen["r"], seen["s"]))
-    signer = signature.recover_public_key_from_msg_hash(transaction.hash())
     if signer.to_canonical_address() != bytes.fromhex(address[2:]):
         raise NotBroadcast("the signature is not the configured account's")

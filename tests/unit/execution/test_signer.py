@@ -69,6 +69,51 @@ def test_the_bytes_are_the_librarys_to_the_bit(nonce, data, gas, fees):
     assert signed.hash == theirs.hash.to_0x_hex()
 
 
+OTHERS = {
+    "chainId": 5,
+    "nonce": 4,
+    "to": "0x0000000000000000000000000000000000000008",
+    "value": 1,
+    "data": b"\x02",
+    "gas": 100_001,
+    "maxFeePerGas": 10,
+    "maxPriorityFeePerGas": 3,
+    "accessList": [(b"\x01" * 20, [b"\x02" * 32])],
+}
+
+
+@pytest.mark.parametrize("field", OTHERS)
+def test_what_was_not_asked_for_is_not_given_out(field):
+    """Whatever is wrong with our own encoding, a library reads the bytes before they leave."""
+    signer = LocalSigner(KEY, 1)
+    honest = signer._sign
+    signer._sign = lambda fields: honest({**fields, field: OTHERS[field]})
+
+    with pytest.raises(NotBroadcast, match=r"the signer (signed another|added)"):
+        signer.sign(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("bytes_of", "says"),
+    [
+        (lambda raw: raw[:-1], "cannot be read"),
+        (lambda raw: raw + b"\x00", "cannot be read"),
+        (lambda raw: raw[:1], "cannot be read"),
+        (lambda raw: raw[1:], "another kind"),
+        (lambda raw: b"\x01" + raw[1:], "cannot be read"),
+        (lambda _: LocalSigner(b"\x07" * 32, 1).sign(FIELDS).raw, "not the configured account's"),
+    ],
+)
+def test_bytes_that_are_no_transaction_of_ours_are_not_given_out(bytes_of, says):
+    """Cut off, too long, of another type, of another key."""
+    signer = LocalSigner(KEY, 1)
+    honest = signer._sign
+    signer._sign = lambda fields: bytes_of(honest(fields))
+
+    with pytest.raises(NotBroadcast, match=says):
+        signer.sign(FIELDS)
+
+
 @pytest.mark.parametrize(
     ("key", "says"),
     [
