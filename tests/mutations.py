@@ -26,7 +26,8 @@ LIMITS = "tests/unit/execution/test_limits_guard.py"
 RECORD = "        try:\n            await self.tracker.journal.record(bound)"
 SENT = "        await self._broadcast.send(self._unconsumed(count), head)\n"
 RENEWED = (
-    "        await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)\n"
+    "        if not tracker.too_old(head):\n            await"
+    " self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)\n"
 )
 
 
@@ -173,13 +174,23 @@ MUTATIONS = (
         new="    room = most\n",
         tests=(f"{TESTS}::test_the_limit_of_nonces_in_flight_holds",),
     ),
+    Mutation(
+        guarantee="G14",
+        what="an old block is as good as a new one",
+        file=TRACKER,
+        old="        if why := self.too_old(head):\n",
+        new="        if why := str():\n",
+        tests=(
+            f"{RECOVERY}::test_on_an_old_block_nothing_is_signed_and_what_is_signed_is_not_bid_up",
+        ),
+    ),
 )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Try every mutation, or those of the guarantees that are named; 1 where one survived."""
     options = argparse.ArgumentParser(prog="scripts/mutations", description=__doc__)
-    options.add_argument("guarantee", nargs="*", help="G1 to G12; all of them by default")
+    options.add_argument("guarantee", nargs="*", help="G1 to G12, G14; all of them by default")
     wanted = options.parse_args(arguments).guarantee
     survived = 0
     with tempfile.TemporaryDirectory(prefix="keeper-mutations-") as folder:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutations import MUTATIONS
+
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs" / "faults.md"
 PROMISES = ROOT / "docs" / "guarantees.md"
@@ -51,3 +53,9 @@ def test_a_test_of_the_table_exists(number, file, name):
     defined = [one for each in _DEFINED.findall(path.read_text()) for one in each if one]
 
     assert any(fnmatch(one, name) for one in defined), f"{number}: {file}::{name}"
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: f"{one.guarantee} {one.what}")
+def test_a_mutation_has_its_one_place(mutation):
+    """Code that has moved on would be left as it is, and its tests pass for nothing."""
+    assert (ROOT / mutation.file).read_text().count(mutation.old) == 1
