@@ -100,6 +100,7 @@ def opened(path: Path) -> Database:
         hide_parameters=True,
     )
     event.listen(engine, "connect", _for_writing)
+    event.listen(engine, "begin", _begun)
     try:
         with engine.begin() as connection:
             _checked(connection, path)
@@ -176,10 +177,16 @@ def _replaced(path: Path) -> JournalError:
 
 
 def _for_writing(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # the driver would begin no transaction for a table
     connection.execute("PRAGMA locking_mode=NORMAL")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begun(connection: Connection) -> None:
+    """Begin a transaction for whatever comes: a migration is there as a whole, or not at all."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _checked(connection: Connection, path: Path) -> None:

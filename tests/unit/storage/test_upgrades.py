@@ -1,6 +1,9 @@
 """F44: journals that earlier versions wrote, as stored files, and one of a later version."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from keeper.domain.breaker import Breaker
 from keeper.domain.errors import JournalError
 from keeper.domain.submission import NonceState
+from keeper.storage.database import opened
 from keeper.storage.journal import Journal
 
 STORED = Path(__file__).resolve().parents[2] / "data" / "journals"
@@ -62,3 +66,48 @@ def test_f44_a_journal_of_a_later_version_is_refused_with_the_way_out(tmp_path):
     with pytest.raises(JournalError, match="newer version") as caught:
         Journal.open(path, chain_id=31337, sender=SENDER)
     assert "newer" in caught.value.hint
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from alembic.operations import Operations
+from keeper.storage.database import opened
+left = int(sys.argv[2])
+made = Operations.create_table
+def create_table(*arguments, **options):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made(*arguments, **options)
+Operations.create_table = create_table
+opened(Path(sys.argv[1])).close()
+"""
+
+
+@pytest.mark.parametrize("table", [2, 3, 9])
+def test_a_process_that_is_killed_while_it_makes_the_journal_leaves_none(tmp_path, table):
+    """Half of the tables would stop every process after it, and there is nothing to restore."""
+    path = tmp_path / "keeper.sqlite"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path), str(table)], check=False, capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL
+
+    database = opened(path)
+
+    assert database.write_now(schema_of) == schema_of_a_new_one(tmp_path)
+    database.close()
+
+
+def schema_of(connection):
+    query = "select name, sql from sqlite_master where name not like 'sqlite_%' order by name"
+    return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def schema_of_a_new_one(folder):
+    database = opened(folder / "another.sqlite")
+    found = database.write_now(schema_of)
+    database.close()
+    return found
