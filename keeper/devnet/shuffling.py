@@ -288,10 +288,15 @@ def reorganise(node: Node, depth: int, *, automine: bool = True) -> None:
     The node's pool must have let go of what was mined by then, or it drops what comes next.
     """
     node.rpc("evm_setAutomine", [False])
-    _until(lambda: int(node.rpc("txpool_status")["pending"], 16) == 0, "the pool keeps what it had")
+    _until(lambda: waiting(node) == 0, "the pool keeps what it had")
     node.rpc("anvil_reorg", [depth, []])
     node.rpc("anvil_dropAllTransactions")
     node.rpc("evm_setAutomine", [automine])
+
+
+def waiting(node: Node) -> int:
+    """Return how many transactions the node has in its pool, to be mined."""
+    return int(node.rpc("txpool_status")["pending"], 16)
 
 
 def _receipts(node: Node, hashes: Sequence[str]) -> list[Receipt]:

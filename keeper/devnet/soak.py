@@ -9,24 +9,22 @@ tasks of the process must stop to grow, and so must the write-ahead logs; what i
 import argparse
 import contextlib
 import json
-import os
 import random
 import socket
-import subprocess
 import sys
 import tempfile
-import threading
+import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from keeper.devnet.checkpoints import INTERVAL
+from keeper.devnet.demo.process import KeeperProcess
 from keeper.devnet.local import UpOptions, attach, down, up
-from keeper.devnet.market import Devnet
-from keeper.devnet.shuffling import Shuffler
-from keeper.domain.errors import EnvironmentFault, KeeperError
+from keeper.devnet.shuffling import Shuffler, waiting
+from keeper.domain.errors import KeeperError
 
 BLOCKS: Final = 2_000
 BORROWERS: Final = 150
@@ -37,6 +35,7 @@ WARM_UP: Final = 200
 PATIENCE: Final = 60.0
 DEEPEST: Final = 8
 _KIB: Final = 1024
+_PAUSE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,81 +89,55 @@ def soaked(
 ) -> Soaked:
     """Run a keeper over so many blocks and look at it now and then."""
     found = Soaked()
-    with tempfile.TemporaryDirectory(prefix="keeper-soak-") as place:
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(tempfile.TemporaryDirectory(prefix="keeper-soak-"))
         folder = Path(place)
         up(UpOptions(folder=folder, borrowers=borrowers, seed=seed, detached=False))
-        try:
-            devnet = attach(folder)
-            devnet.node.rpc("anvil_setBlockTimestampInterval", [INTERVAL])
-            chance = random.Random(seed)  # noqa: S311 - to be repeated
-            shuffler = Shuffler(devnet, chance, alone=False)
-            with _Running(folder) as running:
-                for number in range(1, blocks + 1):
-                    shuffler.block()
-                    if chance.random() < 1 / 50 and not _waiting(devnet):
-                        shuffler.reorganised(DEEPEST)
-                    running.wait_for(devnet.node.block_number())
-                    if number % every == 0:
-                        found.looks.append(running.look(devnet.node.block_number()))
-                        tell(found.looks[-1])
-            found.blocks, found.actions = blocks, shuffler.actions
-            devnet.node.close()
-        finally:
-            down(folder)
+        stack.callback(down, folder)
+        devnet = attach(folder)
+        stack.callback(devnet.node.close)
+        devnet.node.rpc("anvil_setBlockTimestampInterval", [INTERVAL])
+        chance = random.Random(seed)  # noqa: S311 - to be repeated
+        shuffler = Shuffler(devnet, chance, alone=False)
+        running = _Watched(folder)
+        stack.callback(running.stop)
+        for number in range(1, blocks + 1):
+            shuffler.block()
+            if chance.random() < 1 / 50 and not waiting(devnet.node):
+                shuffler.reorganised(DEEPEST)
+            running.wait_for(devnet.node.block_number())
+            if number % every == 0:
+                found.looks.append(running.look(devnet.node.block_number()))
+                tell(found.looks[-1])
+        found.blocks, found.actions = blocks, shuffler.actions
     return found
 
 
-def _waiting(devnet: Devnet) -> int:
-    """Return how many transactions the node has not mined yet."""
-    return int(devnet.node.rpc("txpool_status")["pending"], 16)
-
-
-class _Running:
-    """The keeper's process."""
+class _Watched:
+    """The keeper's process, and where it can be looked at."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = int(free.getsockname()[1])
+        self._folder, config = folder, folder / "keeper.toml"
+        with config.open("a") as settings:
+            settings.write(f'\n[observe]\nlisten = "127.0.0.1:{self._port}"\n')
         self._newest = 0
-        self._heard = threading.Condition()
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("KEEPER_")}
-        with (folder / "stderr.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "keeper", "run", "--json"],
-                cwd=folder,
-                env={
-                    **kept,
-                    "PYTHONPATH": str(Path(__file__).parents[2]),
-                    "KEEPER_OBSERVE__LISTEN": f"127.0.0.1:{self._port}",
-                },
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self._process = KeeperProcess.start(config)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join()
+    def stop(self) -> None:
+        """End it."""
+        self._process.stop()
 
     def wait_for(self, block: int) -> None:
         """Return when it is done with a block, or has fallen silent; it must be alive."""
-        with self._heard:
-            self._heard.wait_for(lambda: self._newest >= block, PATIENCE)
-        if self._process.poll() is not None:
-            last = (self._folder / "stderr.log").read_text().splitlines()[-3:]
-            raise EnvironmentFault(f"the keeper ended at block {block}: {' | '.join(last)}")
+        silent = time.monotonic() + PATIENCE
+        while self._newest < block and time.monotonic() < silent:
+            done = [e["block_number"] for e in self._process.events() if e["event"] == "block"]
+            self._newest = max(self._newest, *done, 0)
+            if self._newest < block:
+                time.sleep(_PAUSE)
 
     def look(self, block: int) -> Look:
         """Return what it holds now."""
@@ -192,15 +165,6 @@ class _Running:
             lines = r.read().decode().splitlines()
         (line,) = [one for one in lines if one.startswith("keeper_eventloop_tasks ")]
         return int(float(line.split()[1]))
-
-    def _read(self) -> None:
-        with self._process.stdout or contextlib.nullcontext(()) as lines:
-            for line in lines:
-                event = json.loads(line)
-                if event["event"] == "block":
-                    with self._heard:
-                        self._newest = max(self._newest, event["block_number"])
-                        self._heard.notify_all()
 
 
 def told(found: Soaked, seed: int) -> dict[str, object]:
