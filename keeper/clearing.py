@@ -5,20 +5,18 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from keeper.abilities import TakesClears
-from keeper.curing import GAS_HEADROOM_BPS, Charges
+from keeper.curing import GAS_HEADROOM_BPS, Charges, vault_funding, vault_plan
 from keeper.domain.account import Balance
 from keeper.domain.cure import ClearOrder, ClearReason, ClearRefusal
-from keeper.domain.curve import Route
 from keeper.domain.decision import Decision, Skip, SkipReason
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
-from keeper.domain.plan import Batch, DataFee, Funding, FundingKind, Plan
+from keeper.domain.plan import Batch, DataFee, FundingKind
 from keeper.domain.restraint import Restraint
 from keeper.domain.units import (
     BPS,
     MAX_TRANSACTION_GAS,
     WAD,
-    Address,
     Gas,
     Timestamp,
     TokenUnits,
@@ -50,8 +48,6 @@ INTEREST_BPS: Final = 10
 """How much more than the debt is asked for: what grows until it is mined; the pool takes less."""
 
 DOLLARS: Final = (1, 1)
-_NOWHERE: Final = Address("0x" + "00" * 20)
-_NO_MONEY: Final = TokenUnits(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,33 +203,21 @@ class Clearing:
         native = case.valuation.native_price
         loss = mul_div_ceil(order.step.usd_ceil(trial.loss), WAD, native)
         limit = Gas(min(mul_div_ceil(trial.gas, GAS_HEADROOM_BPS, BPS), MAX_TRANSACTION_GAS))
-        plan = Plan(
-            market=order.market,
-            account=order.account,
-            spend_token=order.token,
-            receive_token=self.purse.vault,
-            amount=order.amount,
-            spend=trial.spent,
-            receive=_NO_MONEY,
-            route=Route(venue="", factory=_NOWHERE, hops=()),
-            funding=Funding(
-                kind=FundingKind.CLEARANCE,
-                source=0,
-                name="cure vault, clearing",
-                lender=self.purse.vault,
-                amount=order.amount,
-                fee=_NO_MONEY,
+        plan = vault_plan(
+            order,
+            vault_funding(
+                FundingKind.CLEARANCE, "cure vault, clearing", self.purse.vault, order.amount
             ),
-            module=order.step.kind,
-            step_data=order.step.data,
-            gross_profit=_NO_MONEY,
-            gross_profit_wei=Wei(0),
+            token=order.token,
             gas=trial.gas,
-            gas_price=price,
-            net_profit=Wei(-loss - trial.gas * price),
-            min_profit=_NO_MONEY,
+            price=price,
             health_factor=case.health_factor,
             deadline=case.deadline,
+        )
+        plan = replace(
+            plan,
+            spend=trial.spent,
+            net_profit=Wei(plan.net_profit - loss),
             native_usd_e8=case.valuation.native_usd_e8,
             native_base=order.step.base_floor(native),
         )

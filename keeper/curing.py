@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from keeper.abilities import TakesCures
 from keeper.domain.account import AccountHealth
 from keeper.domain.cure import (
+    ClearOrder,
     CureOrder,
     CureReason,
     CureRefusal,
@@ -303,33 +304,52 @@ class Curing:
 
     def _plan(self, case: _Case, order: CureOrder, gas: Gas, price: Wei) -> Plan:
         cure = order.cure
-        return Plan(
-            market=order.market,
-            account=order.account,
-            spend_token=cure.token,
-            receive_token=self.purse.vault,
-            amount=cure.amount,
-            spend=cure.amount,
-            receive=_NO_MONEY,
-            route=Route(venue="", factory=_NOWHERE, hops=()),
-            funding=Funding(
-                kind=FundingKind.VAULT,
-                source=0,
-                name="cure vault",
-                lender=self.purse.vault,
-                amount=cure.amount,
-                fee=_NO_MONEY,
-            ),
-            module=order.step.kind,
-            step_data=order.step.data,
-            gross_profit=_NO_MONEY,
-            gross_profit_wei=Wei(0),
+        plan = vault_plan(
+            order,
+            vault_funding(FundingKind.VAULT, "cure vault", self.purse.vault, cure.amount),
+            token=cure.token,
             gas=gas,
-            gas_price=price,
-            net_profit=Wei(-gas * price),
-            min_profit=_NO_MONEY,
+            price=price,
             health_factor=case.health.health_factor,
             deadline=Timestamp(case.head.timestamp),
-            subsidy=self.terms.max_gas,
-            episode=order.episode,
         )
+        return replace(plan, subsidy=self.terms.max_gas, episode=order.episode)
+
+
+def vault_funding(kind: FundingKind, name: str, vault: Address, amount: TokenUnits) -> Funding:
+    """Return that the vault's own money pays."""
+    return Funding(kind=kind, source=0, name=name, lender=vault, amount=amount, fee=_NO_MONEY)
+
+
+def vault_plan(
+    order: CureOrder | ClearOrder,
+    funding: Funding,
+    *,
+    token: Address,
+    gas: Gas,
+    price: Wei,
+    health_factor: int,
+    deadline: Timestamp,
+) -> Plan:
+    """Return what the vault does for an account: all of the funding is spent, nothing is earned."""
+    return Plan(
+        market=order.market,
+        account=order.account,
+        spend_token=token,
+        receive_token=funding.lender,
+        amount=funding.amount,
+        spend=funding.amount,
+        receive=_NO_MONEY,
+        route=Route(venue="", factory=_NOWHERE, hops=()),
+        funding=funding,
+        module=order.step.kind,
+        step_data=order.step.data,
+        gross_profit=_NO_MONEY,
+        gross_profit_wei=Wei(0),
+        gas=gas,
+        gas_price=price,
+        net_profit=Wei(-gas * price),
+        min_profit=_NO_MONEY,
+        health_factor=health_factor,
+        deadline=deadline,
+    )
