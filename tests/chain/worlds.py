@@ -1,7 +1,7 @@
 """
 A keeper as its operator has it: a folder with settings, and the real command.
 
-``Keeper`` runs ``python -m keeper`` in a folder of its own; ``Running`` is a run that goes on,
+``Keeper`` runs ``keeper`` in a folder of its own, as a process; ``Running`` is a run that goes on,
 read event by event; ``driven`` mines a block after each block that the keeper has worked on.
 """
 
@@ -9,14 +9,12 @@ import contextlib
 import json
 import os
 import queue
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from eth_utils.crypto import keccak
 
@@ -24,6 +22,7 @@ from keeper.devnet.market import Devnet, hot_key
 from keeper.devnet.node import Node
 from keeper.devnet.toolchain import ROOT
 from tests.support.canaries import marked_endpoint, refuse_leaks
+from tests.support.forked import Forked, completed, started
 from tests.support.pages import pages_of
 
 Event = dict[str, Any]
@@ -109,30 +108,22 @@ via = {json.dumps(via)}
 
     def command(self, *arguments: str) -> Finished:
         """Run a command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "keeper", *arguments],
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=2 * PATIENCE,
-            check=False,
-        )
+        done = completed(arguments, cwd=self.folder, env=self.environment(), timeout=2 * PATIENCE)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     @contextlib.contextmanager
     def running(self, *arguments: str) -> Iterator["Running"]:
         """Start ``keeper run --json``; it is ended with the block."""
-        with (self.folder / "stderr.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "keeper", "run", "--json", *arguments],
+        reading, writing = os.pipe()
+        with (self.folder / "stderr.log").open("ab") as log, os.fdopen(writing, "wb") as told:
+            process = started(
+                ["run", "--json", *arguments],
                 cwd=self.folder,
                 env=self.environment(),
-                stdout=subprocess.PIPE,
+                stdout=told,
                 stderr=log,
-                text=True,
             )
-        running = Running(process, self.folder / "stderr.log")
+        running = Running(process, os.fdopen(reading), self.folder / "stderr.log")
         try:
             yield running
         finally:
@@ -156,10 +147,11 @@ via = {json.dumps(via)}
 class Running:
     """A keeper that runs; ``events`` holds all that it has told so far."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: Forked, lines: TextIO, log: Path) -> None:
         self.process = process
         self.log = log
         self.events: list[Event] = []
+        self._lines = lines
         self._told: list[str] = []
         self._waiting: queue.Queue[Event | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -210,8 +202,7 @@ class Running:
         return self.process.wait(PATIENCE)
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
+        with self._lines as lines:
             for line in lines:
                 self._told.append(line)
                 self._waiting.put(json.loads(line))

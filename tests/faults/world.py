@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -18,8 +19,8 @@ from keeper.devnet.node import Node
 from keeper.domain.errors import RpcRefused
 from keeper.execution.failpoints import VARIABLE
 from tests.faults.invariants import ETHER, Audit
-from tests.faults.zygote import Zygote
 from tests.support.faults import Faults, parsed
+from tests.support.forked import Forked, started
 from tests.support.proxy import Proxy
 from tests.support.threaded import proxied
 from tests.support.undoing import undo
@@ -38,6 +39,7 @@ IDLE_BLOCKS = 3
 SILENCE = 2.0
 """Seconds without a word after which the next block comes anyway."""
 LONGEST = 90.0
+PATIENCE = 120.0
 
 BY_DEPTH = "no_finalized"
 """Anvil calls nothing final for 64 blocks: as on a node without the tag, the depth decides."""
@@ -80,11 +82,10 @@ class Ran:
 
 @dataclass(slots=True)
 class World:
-    """One chain, proxy and zygote, used for one episode after the other."""
+    """One chain and proxy, used for one episode after the other."""
 
     devnet: Devnet
     proxy: Proxy
-    zygote: Zygote
     folder: Path
     snapshot: str
     script: str = SCRIPT
@@ -136,14 +137,13 @@ class World:
         self._fall()
         first = self.node.block_number()
         armed = {} if point == "random" else {VARIABLE: point}
-        pid = self.zygote.start(self.folder, self._environ() | armed, "run", "--json")
+        process = self._started(armed)
         moment = self.chance.uniform(0.1, 3.0) if point == "random" else LONGEST
-        code = self._drive(pid, first + blocks, began + moment, resend=point.startswith("K7"))
-        if code is None and not point.endswith(":term"):
-            code = self.zygote.end(pid)
-            code = code if point == "random" else None
-        elif code is None:
-            self.zygote.end(pid)
+        code = self._drive(process, first + blocks, began + moment, resend=point.startswith("K7"))
+        if code is None:
+            process.kill()
+            ended = process.wait(PATIENCE)
+            code = ended if point == "random" else None
         return Ran(
             point=point,
             code=code,
@@ -156,14 +156,17 @@ class World:
         """Let a keeper finish in peace what the killed ones left, and compare the books."""
         began, first = time.monotonic(), self.node.block_number()
         self.proxy.faults = Faults(parsed(BY_DEPTH))
-        pid = self.zygote.start(self.folder, self._environ(), "run", "--json")
+        process = self._started({})
         deadline = began + LONGEST
         while time.monotonic() < deadline:
-            self._wait_for_block(pid)  # what it begins in the newest block is in the journal then
-            if self._is_settled() or self.zygote.poll(pid) is not None:
+            self._wait_for_block(
+                process
+            )  # what it begins in the newest block is in the journal then
+            if self._is_settled() or process.poll() is not None:
                 break
             self._mine()
-        code = self.zygote.end(pid, signal.SIGTERM)
+        process.terminate()
+        code = process.wait(PATIENCE)
         return Ran(
             point="settled",
             code=code,
@@ -185,19 +188,19 @@ class World:
         path = self.folder / "err.log"
         return " | ".join(path.read_text().splitlines()[-3:]) if path.exists() else ""
 
-    def _drive(self, pid: int, last: int, until: float, *, resend: bool) -> int | None:
+    def _drive(self, process: Forked, last: int, until: float, *, resend: bool) -> int | None:
         """Mine a block after each that the keeper has worked on; return its exit code."""
         while self.node.block_number() < last and time.monotonic() < until:
-            self._wait_for_block(pid, until)
-            code = self.zygote.poll(pid)
+            self._wait_for_block(process, until)
+            code = process.poll()
             if code is not None:
                 return code
             if self.node.block_number() - self._sent_at > IDLE_BLOCKS and not self.exhausted:
                 self._fall()
             elif time.monotonic() < until:
                 self._mine(lose=resend and self.chance.random() < 0.7)
-        self._wait_for_block(pid, until)
-        return self.zygote.poll(pid)
+        self._wait_for_block(process, until)
+        return process.poll()
 
     def _mine(self, *, lose: bool = False) -> None:
         """Mine, sometimes without what waits in the pool, sometimes on another branch."""
@@ -221,20 +224,20 @@ class World:
             self.devnet.set_prices({"WETH": self.price * 10**8})
         self._moved_at = self._sent_at = self.node.block_number()
 
-    def _wait_for_block(self, pid: int, until: float = float("inf")) -> None:
+    def _wait_for_block(self, process: Forked, until: float = float("inf")) -> None:
         """Wait until the keeper has told of the newest block, has ended, or is silent."""
         newest, silent = self.node.block_number(), time.monotonic() + SILENCE
-        started = (self.folder / "out.jsonl").exists()
+        begun = (self.folder / "out.jsonl").exists()
         while time.monotonic() < min(silent, until):
             events = self._events()
             if any(one["event"] == "attempt" for one in events):
                 self._sent_at = newest
             if any(e["event"] == "block" and e["block_number"] >= newest for e in events):
                 return
-            if events or not started:
+            if events or not begun:
                 silent = time.monotonic() + SILENCE
-                started = True
-            if self.zygote.poll(pid) is not None:
+                begun = True
+            if process.poll() is not None:
                 return
             time.sleep(0.01)
 
@@ -262,8 +265,20 @@ class World:
             query = "select count(*) from transactions where state != 'final'"
             return bool(database.execute(query).fetchone()[0])
 
-    def _environ(self) -> dict[str, str]:
-        return {"KEEPER_WALLET__PRIVATE_KEY": hot_key(), "KEEPER_OBSERVE__LISTEN": ""}
+    def _started(self, armed: dict[str, str]) -> Forked:
+        kept = {name: value for name, value in os.environ.items() if "KEEPER" not in name}
+        own = {"KEEPER_WALLET__PRIVATE_KEY": hot_key(), "KEEPER_OBSERVE__LISTEN": ""}
+        with (
+            (self.folder / "out.jsonl").open("ab") as out,
+            (self.folder / "err.log").open("ab") as err,
+        ):
+            return started(
+                ["run", "--json"],
+                cwd=self.folder,
+                env=kept | own | armed,
+                stdout=out,
+                stderr=err,
+            )
 
     def _configure(self, *, ws: bool) -> None:
         devnet = self.devnet
@@ -309,6 +324,6 @@ def world(folder: Path, script: str = SCRIPT) -> Iterator[World]:
         node.rpc("anvil_setBlockTimestampInterval", [INTERVAL])
         devnet = bring_up(node, borrowers=BORROWERS)
         snapshot = node.rpc("evm_snapshot")
-        with contextlib.closing(Zygote()) as zygote, proxied(anvil.port) as proxy:
-            yield World(devnet, proxy, zygote, folder / "keeper", snapshot, script)
+        with proxied(anvil.port) as proxy:
+            yield World(devnet, proxy, folder / "keeper", snapshot, script)
         node.close()

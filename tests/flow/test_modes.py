@@ -1,12 +1,11 @@
 """Which mode asks for what, and settings that are wrong, by the real command without a chain."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from keeper.devnet.toolchain import ROOT
+from tests.support.forked import completed
 
 KEY = "0x" + "11" * 32
 SETTINGS = """\
@@ -33,15 +32,7 @@ def keeper(tmp_path):
             (tmp_path / ".env").chmod(env_mode)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEPER_")}
         own = {"PYTHONPATH": str(ROOT)} | ({"KEEPER_WALLET__PRIVATE_KEY": key} if key else {})
-        done = subprocess.run(
-            [sys.executable, "-m", "keeper", *arguments],
-            cwd=tmp_path,
-            env=kept | own,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = completed(arguments, cwd=tmp_path, env=kept | own, timeout=60)
         return done.returncode, done.stdout, done.stderr
 
     return run
