@@ -10,20 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
-import keeper.storage.migrations
 from keeper.domain.errors import JournalError
+from keeper.storage.migrations import is_newest
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MIGRATIONS: Final = Path(keeper.storage.migrations.__file__).parent
 _BUSY_SECONDS: Final = 5
 
 
@@ -104,7 +100,8 @@ def opened(path: Path) -> Database:
     try:
         with engine.begin() as connection:
             _checked(connection, path)
-            _migrated(connection)
+            if not is_newest(connection):
+                _upgraded(connection)
     except SQLAlchemyError as error:
         engine.dispose()
         raise _translated(error) from error
@@ -198,17 +195,11 @@ def _checked(connection: Connection, path: Path) -> None:
         )
 
 
-def _migrated(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        raise JournalError(
-            "the journal was written by a newer version of this program",
-            hint="run that version, or a newer one",
-        ) from error
+def _upgraded(connection: Connection) -> None:
+    # Importing Alembic takes a fifth of a start, and few starts need it.
+    from keeper.storage.upgrading import upgrade  # noqa: PLC0415
+
+    upgrade(connection)
 
 
 def _translated(error: SQLAlchemyError) -> JournalError:

@@ -10,6 +10,7 @@ from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
 from keeper.domain.submission import AttemptKind
 from keeper.storage import breakers, database
 from keeper.storage.journal import Journal
+from keeper.storage.migrations import FOLDER
 from tests.support.scripted_submission import plan
 from tests.unit.storage.test_journal import SENDER, attempt, inclusion, submission
 
@@ -101,7 +102,7 @@ async def test_a_journal_of_the_first_version_keeps_its_receipts_and_dates_them(
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", str(database.MIGRATIONS))
+        config.set_main_option("script_location", str(FOLDER))
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.exec_driver_sql(

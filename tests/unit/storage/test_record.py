@@ -14,8 +14,9 @@ from sqlalchemy import create_engine
 from keeper.audit.canonical import Part, canonical, plain
 from keeper.audit.chain import NewEntry
 from keeper.storage import database, record
-from keeper.storage.database import MIGRATIONS, opened, read, reader
+from keeper.storage.database import opened, read, reader
 from keeper.storage.decisions import history
+from keeper.storage.migrations import FOLDER
 from keeper.storage.record import Scope, append, prune, verified
 
 ENTRIES = 12
@@ -285,7 +286,7 @@ def test_decisions_of_before_the_record_are_its_beginning(tmp_path):
     """A journal of the version before keeps its history; from now on nobody can change it."""
     path = tmp_path / "old.sqlite"
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(FOLDER))
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection

@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from keeper.domain.breaker import Breaker
 from keeper.domain.errors import JournalError
 from keeper.domain.submission import NonceState
 from keeper.storage.database import opened
 from keeper.storage.journal import Journal
+from keeper.storage.migrations import FOLDER, newest
 
 STORED = Path(__file__).resolve().parents[2] / "data" / "journals"
 SENDER = "0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1"
@@ -66,6 +69,28 @@ def test_f44_a_journal_of_a_later_version_is_refused_with_the_way_out(tmp_path):
     with pytest.raises(JournalError, match="newer version") as caught:
         Journal.open(path, chain_id=31337, sender=SENDER)
     assert "newer" in caught.value.hint
+
+
+def test_what_is_called_the_newest_revision_is_the_one_that_migrations_lead_to():
+    """It is read from the names of the files, without Alembic."""
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+
+    assert newest() == ScriptDirectory.from_config(config).get_current_head()
+
+
+def test_a_journal_of_this_version_is_opened_without_the_machinery_of_migrations(tmp_path):
+    """Importing that took a fifth of every start."""
+    path = tmp_path / "keeper.sqlite"
+    opened(path).close()
+    script = (
+        "import sys; from pathlib import Path; from keeper.storage.database import opened\n"
+        "opened(Path(sys.argv[1])).close(); print('alembic' in sys.modules)"
+    )
+
+    again = subprocess.check_output([sys.executable, "-c", script, str(path)])
+
+    assert again == b"False\n"
 
 
 KILLED = """
