@@ -20,6 +20,7 @@ from keeper.domain.errors import ConfigError
 from keeper.domain.head import Head
 from keeper.domain.notice import Notice, NoticeKind
 from keeper.domain.parity import Subject
+from keeper.domain.plan import News
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Timestamp, Wad
 from keeper.gathering import Legs, Seconds, asked, healths, past_the_line, stated, valued
@@ -37,7 +38,7 @@ from keeper.ports import (
     MarketSnapshot,
     Valuer,
 )
-from keeper.storage import episodes
+from keeper.storage import acted, episodes
 from keeper.storage.database import Database
 from keeper.storage.outbox import enqueue, held, release
 from keeper.storage.record import append
@@ -80,6 +81,7 @@ class MarginCalls:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _legs: Legs = field(default_factory=Legs)
     _held: tuple[Notice, ...] = ()
+    _acted: list[BlockFacts] = field(default_factory=list)
     _unadvised: list[Subject] = field(default_factory=list)
     _stated: BlockFacts | None = None
 
@@ -88,6 +90,8 @@ class MarginCalls:
         self.state = await self.database.write(taken_up)
         self._held = tuple(await self.database.write(held))
         self._unadvised = await self.database.write(episodes.unadvised)
+        for facts in await self.database.write(acted.kept):
+            await self._ahead(facts)
 
     def standing_of(self, subject: Subject) -> tuple[str, int] | None:
         """Return the tier that an account's call is in, and its episode; None without one."""
@@ -123,6 +127,9 @@ class MarginCalls:
         async with self._lock:
             if self.state.hash == head.hash:
                 return
+            for earlier in [one for one in self._acted if one.hash != head.hash]:
+                await self._ahead(earlier)  # its block could not be told of
+                self._acted.remove(earlier)
             facts = await self._gathered(head, snapshots)
             found = advanced(self.settings, self.state, facts)
             if found.questions:
@@ -134,6 +141,7 @@ class MarginCalls:
             notices = [_advised(one, advice) for one in notices]
             await self.database.write(_kept, found, facts, advice, notices)
             self.state, self._held, self._unadvised = found.state, (), unadvised
+            self._acted.clear()
         self.looked(block)
         for one in notices:
             self.emit(margin_event(one))
@@ -144,57 +152,61 @@ class MarginCalls:
         snapshots: Sequence[MarketSnapshot],
         subjects: Collection[Subject],
         losses: Mapping[Subject, int],
-    ) -> None:
+    ) -> News | None:
         """
-        Keep, before anything is sent, the losses, and where waits count the news of those acted on.
+        Keep the losses, and return what the block says of those acted on, to be kept with the act.
 
-        Of all others the block's news is kept by ``told``, which also tells of these.
+        That costs one row in the transaction that binds the nonces. What follows from it is kept
+        by ``told``, or after a crash by ``start``.
         """
-        await self._before(head, snapshots, subjects if self.settings.waits else (), losses)
+        if not subjects and not losses:
+            return None
+        async with self._lock:
+            if losses:
+                await self._keep_rest(_set_aside(self.state, losses, head))
+            if not subjects or self.state.hash == head.hash:
+                return None
+            facts = await self._facts_of(head, snapshots, subjects)
+            self._acted.append(facts)
+        return acted.news_of(facts)
 
     async def learned(
         self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
     ) -> None:
         """Keep a block's news of some accounts, before something is decided by it."""
-        await self._before(head, snapshots, subjects, {})
-
-    async def _before(
-        self,
-        head: Head,
-        snapshots: Sequence[MarketSnapshot],
-        subjects: Collection[Subject],
-        losses: Mapping[Subject, int],
-    ) -> None:
-        if not subjects and not losses:
-            return
         async with self._lock:
-            facts, found = await self._ahead(head, snapshots, subjects)
-            state = _set_aside(found.state, losses, head) if losses else found.state
-            if found.changes:
-                await self.database.write(_kept_ahead, replace(found, state=state), facts)
-                self.state, self._held = state, (*self._held, *found.notices)
-            elif losses:
-                await self._keep_rest(state)
+            if not subjects or self.state.hash == head.hash:
+                return
+            facts = await self._facts_of(head, snapshots, subjects)
+            wanted = wanting(self.settings, self.state, facts)
+            legs = {one: facts.exposures[one] for one in wanted if one in facts.exposures}
+            await self._ahead(replace(facts, exposures=legs))
 
-    async def _ahead(
+    async def _facts_of(
         self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
-    ) -> tuple[BlockFacts, Advanced]:
-        """Return the block's news of some accounts."""
-        facts = self._facts(head, snapshots)
-        if not subjects or self.state.hash == head.hash:
-            return facts, Advanced(state=self.state)
-        by_market = {one.market: one for one in snapshots}
-        read = ((one, by_market[one[0]].account(one[1])) for one in subjects if one[0] in by_market)
+    ) -> BlockFacts:
+        """Return what a block says of some accounts and of their markets."""
+        facts, markets = self._facts(head, snapshots), {market for market, _ in subjects}
+        own = {one.market: one for one in snapshots if one.market in markets}
+        read = ((one, own[one[0]].account(one[1])) for one in subjects if one[0] in own)
         accounts = {one: health for one, health in read if health is not None}
-        facts = replace(facts, accounts=accounts)
-        facts = replace(facts, markets=await valued(facts, snapshots, self.valuer))
-        wanted = wanting(self.settings, self.state, facts, accounts)
-        facts = replace(facts, exposures=await self._legs.of(snapshots, wanted))
+        facts = replace(facts, markets={one: facts.markets[one] for one in own}, failed={})
+        return replace(
+            facts,
+            accounts=accounts,
+            markets=await valued(facts, list(own.values()), self.valuer),
+            exposures=await self._legs.of(snapshots, list(accounts)),
+        )
+
+    async def _ahead(self, facts: BlockFacts) -> None:
+        """Keep what follows from a block's facts for their accounts, before all the rest of it."""
+        subjects = facts.accounts.keys()
         found = ahead_of(self.settings, self.state, facts, subjects)
         if found.questions:
             facts = await asked(facts, found.questions, self.markets, self.reader)
             found = ahead_of(self.settings, self.state, facts, subjects)
-        return facts, found
+        await self.database.write(_kept_ahead, found, facts)
+        self.state, self._held = found.state, (*self._held, *found.notices)
 
     async def released(self, subjects: Sequence[Subject], head: Head) -> None:
         """Take back what was set aside at a block for liquidations that were not sent after all."""
@@ -337,6 +349,7 @@ def _kept(
     notices: Sequence[Notice],
 ) -> None:
     episodes.keep(connection, found.state, found.changes, facts, advice)
+    acted.forget(connection, facts.hash)
     if notices:
         release(connection, notices)
         enqueue(connection, notices, facts.wall)
@@ -345,6 +358,7 @@ def _kept(
 
 def _kept_ahead(connection: Connection, found: Advanced, facts: BlockFacts) -> None:
     episodes.keep(connection, found.state, found.changes, facts, {})
+    acted.forget(connection, facts.hash)
     enqueue(connection, found.notices, facts.wall, held=True)
 
 

@@ -240,7 +240,7 @@ class Node:
                     result.inputs.basis = self.calls.basis(head)
                 plans = [plan for one in (*cures, *result.batches) for plan in one.plans]
                 acted = {(one.market, one.account) for one in plans}
-                await self.calls.acting(head, snapshots, acted, result.losses)
+                result.news = await self.calls.acting(head, snapshots, acted, result.losses)
         except JournalError as error:
             self._not_kept("nothing_decided", head, error)
             return Decided(head=head)
@@ -295,7 +295,7 @@ class Node:
         if not result.batches:
             return False
         try:
-            taken = await self.submitter.submit(result.batches, result.head)
+            taken = await self.submitter.submit(result.batches, result.head, news=result.news)
             why = self._held() or "gas is too expensive for it now, or too much is in flight"
         except (NotBroadcast, JournalError) as error:
             taken, why = (), str(error)

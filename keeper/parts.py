@@ -8,7 +8,7 @@ from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
-from keeper.domain.plan import Batch
+from keeper.domain.plan import Batch, News
 from keeper.domain.restraint import Restraint
 from keeper.pipeline import Decided, InFlight
 from keeper.ports import MarketSnapshot
@@ -47,11 +47,11 @@ class Calls(Protocol):
         snapshots: Sequence[MarketSnapshot],
         subjects: Collection[Subject],
         losses: Mapping[Subject, int],
-    ) -> None:
+    ) -> News | None:
         """
-        Keep the news of those who are acted on, before anything is sent.
+        Return the news of those who are acted on, to be kept with the nonces that do it.
 
-        ``losses`` is what liquidations may lose (1e-8 dollars).
+        ``losses`` is what liquidations may lose (1e-8 dollars): it is kept before.
         """
         ...
 

@@ -14,7 +14,7 @@ from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
 from keeper.domain.parity import Subject
-from keeper.domain.plan import Batch
+from keeper.domain.plan import Batch, News
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import WAD, Address, MarketKey, Timestamp, TokenUnits, Wei
 from keeper.domain.value import Valuation
@@ -60,6 +60,7 @@ class Decided:
 
     ``inputs`` is what was told from outside, where somebody wrote it down.
     ``losses`` is the most that plans may lose which cost more than they earn, in 1e-8 dollars.
+    ``news`` is what is kept with their nonces.
     """
 
     head: Head
@@ -68,6 +69,7 @@ class Decided:
     health: dict[tuple[MarketKey, Address], AccountHealth] = field(default_factory=dict)
     inputs: Inputs | None = None
     losses: dict[Subject, int] = field(default_factory=dict)
+    news: News | None = None
 
 
 async def decided(

@@ -12,7 +12,7 @@ from keeper.domain.exits import Exits, Pair
 from keeper.domain.facts import Fact
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Opportunity, Refusal, Window
-from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
+from keeper.domain.plan import Batch, DataFee, News, Plan, SimulatedBatch
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, BaseCurrency, BlockHash, Gas, MarketKey, TokenUnits, Wei
 from keeper.domain.value import TokenPrice, Valuation
@@ -352,11 +352,14 @@ class Submitter(Protocol):
         """Return the accounts that a live transaction of ours is about."""
         ...
 
-    async def submit(self, batches: Sequence[Batch], head: Head) -> Sequence[Batch]:
+    async def submit(
+        self, batches: Sequence[Batch], head: Head, *, news: News | None = None
+    ) -> Sequence[Batch]:
         """
         Take the batches over and return those taken: the others were not worth the fee now.
 
-        Returns when their bytes have left, not when they are mined.
+        Returns when their bytes have left, not when they are mined. ``news`` is what the block
+        says of those acted on (``MarginCalls.acting``): it is kept if any nonce is bound, with it.
 
         Raises:
             JournalError: nothing was signed, since it could not be recorded.

@@ -20,10 +20,12 @@ COPIED = ("keeper", "tests", "contracts", "docs", "pyproject.toml", "keeper.exam
 SUBMITTER = "keeper/execution/submitter.py"
 TESTS = "tests/unit/execution/test_submitter.py"
 RECOVERY = "tests/flow/test_submit_recovery.py"
+JOURNAL = "tests/unit/storage/test_journal.py"
+CALLS = "tests/flow/test_margin_calls.py"
 TRACKER = "keeper/execution/tracker.py"
 FEES = "tests/unit/execution/test_fees.py"
 LIMITS = "tests/unit/execution/test_limits_guard.py"
-RECORD = "        try:\n            await self.tracker.journal.record(bound)"
+RECORD = "        try:\n            await self.tracker.journal.record(bound, news)"
 SENT = "        await self._broadcast.send(self._unconsumed(count), head)\n"
 RENEWED = (
     "        if not tracker.too_old(head):\n            await"
@@ -165,6 +167,24 @@ MUTATIONS = (
         old="            if block.hash == receipt.block_hash:\n",
         new="            if block.hash:\n",
         tests=(f"{TESTS}::test_a_receipt_of_a_block_that_is_not_canonical_is_not_believed",),
+    ),
+    Mutation(
+        guarantee="G21",
+        what="what a block said of those acted on is not kept with the act",
+        file="keeper/storage/submissions.py",
+        old="    if news:\n",
+        new="    if news and not news:\n",
+        tests=(
+            f"{JOURNAL}::test_what_a_block_said_of_those_acted_on_is_kept_with_the_nonces_or_not_at_all",
+        ),
+    ),
+    Mutation(
+        guarantee="G21",
+        what="a start draws no conclusion from what was kept with the act",
+        file="keeper/margincalls.py",
+        old="            await self._ahead(facts)\n\n    def standing_of",
+        new="            pass\n\n    def standing_of",
+        tests=(f"{CALLS}::test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none",),
     ),
     Mutation(
         guarantee="G12",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.domain.curve import Route
-from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
+from keeper.domain.units import Address, BlockHash, Gas, MarketKey, Timestamp, TokenUnits, Wei
 
 _NO_GAS: Final = Gas(0)
 _NOTHING: Final = TokenUnits(0)
@@ -147,3 +147,11 @@ class SimulatedBatch:
     plans: tuple[SimulatedPlan, ...]
     gas_used: Gas
     failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What a block says of those acted on, as it is kept with the nonces that do it."""
+
+    block_hash: BlockHash
+    document: str

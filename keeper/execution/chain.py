@@ -1,15 +1,18 @@
 """What execution needs from the chain, the journal and the signer."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from keeper.chain.records import Receipt
+from keeper.domain.errors import ChainError, NotBroadcast
 from keeper.domain.head import Basis, Head
-from keeper.domain.plan import Batch
+from keeper.domain.plan import Batch, News
 from keeper.domain.reads import Call, Log
 from keeper.domain.submission import Attempt, Inclusion, PlanOutcome, Submission
 from keeper.domain.units import Address, BlockHash, TransactionHash
 from keeper.execution.signer import Signed, Unsigned
+
+T = TypeVar("T")
 
 Emit = Callable[[dict[str, object]], None]
 """Takes one event for people and scripts."""
@@ -104,8 +107,8 @@ class SubmitJournal(Protocol):
         """Return the highest nonce that was ever bound; None when there is none."""
         ...
 
-    async def record(self, bound: Sequence[Submission]) -> None:
-        """Bind nonces to intents and keep the signed bytes, all in one transaction."""
+    async def record(self, bound: Sequence[Submission], news: News | None = None) -> None:
+        """Bind nonces to intents and keep the signed bytes and the news, in one transaction."""
         ...
 
     async def add_attempt(self, attempt: Attempt) -> None:
@@ -127,3 +130,11 @@ class SubmitJournal(Protocol):
     async def finalise(self, nonce: int) -> None:
         """Note that a receipt is deep enough."""
         ...
+
+
+async def readable(what: str, work: Awaitable[T]) -> T:
+    """Return what is read before something is signed; NotBroadcast where it cannot be."""
+    try:
+        return await work
+    except ChainError as error:
+        raise NotBroadcast(f"{what} cannot be read: {error}") from error

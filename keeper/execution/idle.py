@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
+from keeper.domain.plan import Batch, News, Plan, SimulatedBatch, SimulatedPlan
 from keeper.domain.units import Address, Gas, MarketKey, Wei
 from keeper.ports import Given
 
@@ -34,6 +34,8 @@ class NobodySends:
         self,
         batches: Sequence[Batch],
         head: Head,  # noqa: ARG002 (the port's)
+        *,
+        news: News | None = None,  # noqa: ARG002 (the port's)
     ) -> list[Batch]:
         """Take nothing: an observer has no plans."""
         return list(batches[:0])

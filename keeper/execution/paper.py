@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch, Plan
+from keeper.domain.plan import Batch, News, Plan
 from keeper.domain.units import Address, MarketKey
 from keeper.execution.chain import Emit
 
@@ -36,7 +36,13 @@ class PaperSubmitter:
         """Return the accounts that were booked and did not recover since."""
         return frozenset(self._booked)
 
-    async def submit(self, batches: Sequence[Batch], head: Head) -> list[Batch]:
+    async def submit(
+        self,
+        batches: Sequence[Batch],
+        head: Head,
+        *,
+        news: News | None = None,  # noqa: ARG002 (nobody is acted on, so the next block says it again)
+    ) -> list[Batch]:
         """
         Book what the batches would have earned.
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from keeper.domain.errors import ChainError, ConfigError, JournalError, NotBroadcast
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch
+from keeper.domain.plan import Batch, News
 from keeper.domain.submission import AttemptKind, Submission
 from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.affording import affordable
 from keeper.execution.broadcast import Broadcast, seen_through
-from keeper.execution.chain import RawSender, Signer
+from keeper.execution.chain import RawSender, Signer, readable
 from keeper.execution.failpoints import reached
-from keeper.execution.fees import FeeMarket, FeeOracle, market_fees
+from keeper.execution.fees import FeeOracle, market_fees
 from keeper.execution.guard import Guard, Unlimited
 from keeper.execution.nonces import next_nonce
 from keeper.execution.replacing import Rehearse, Replacer, StillUnhealthy, expired
@@ -127,9 +127,11 @@ class NodeSubmitter:
             " another chain's, and needs another journal.path",
         )
 
-    async def submit(self, batches: Sequence[Batch], head: Head) -> list[Batch]:
+    async def submit(
+        self, batches: Sequence[Batch], head: Head, *, news: News | None = None
+    ) -> list[Batch]:
         """
-        Bind a nonce to each batch that can pay, record all of them, then send each once.
+        Bind a nonce to each batch that can pay, record all with the news, then send each once.
 
         Raises:
             JournalError: nothing was sent, since it could not be recorded.
@@ -142,7 +144,7 @@ class NodeSubmitter:
             await self._refuse_held(head)
             self._refuse_unsettled()
             market, nonce, *_ = await asyncio.gather(
-                self._market(head),
+                readable("the fees", self.fees.market(head)),
                 self._next_nonce(),
                 self.tracker.check_canonical(head),
                 self._look_at_limit(head),
@@ -162,7 +164,7 @@ class NodeSubmitter:
                 for at, (batch, fees) in enumerate(allowed)
             ]
             if bound:
-                await seen_through(self._recorded_and_sent(bound, head))
+                await seen_through(self._recorded_and_sent(bound, head, news))
             await self._kept(head)
             if not bound:
                 raise NotBroadcast(self.guard.held)
@@ -172,16 +174,15 @@ class NodeSubmitter:
         """Ask now and then how many nonces may wait: an account may be delegated meanwhile."""
         if self.limit is None or head.number < self._limited_at + LIMIT_BLOCKS:
             return
-        try:
-            self.max_in_flight = await self.limit(head)
-        except ChainError as error:
-            raise NotBroadcast(f"the account's code cannot be read: {error}") from error
+        self.max_in_flight = await readable("the account's code", self.limit(head))
         self._limited_at = head.number
 
-    async def _recorded_and_sent(self, bound: Sequence[Submission], head: Head) -> None:
+    async def _recorded_and_sent(
+        self, bound: Sequence[Submission], head: Head, news: News | None = None
+    ) -> None:
         reached("K3")
         try:
-            await self.tracker.journal.record(bound)
+            await self.tracker.journal.record(bound, news)
         except JournalError as error:
             self._failed(error)
             raise
@@ -247,7 +248,9 @@ class NodeSubmitter:
             self._head = head
             await self._refuse_faulty()
             self._refuse_unsettled()
-            market, nonce = await asyncio.gather(self._market(head), self._next_nonce())
+            market, nonce = await asyncio.gather(
+                readable("the fees", self.fees.market(head)), self._next_nonce()
+            )
             fees = market_fees(market, self.fees.policy)
             if fees is None:
                 raise NotBroadcast(f"the base fee {market.base_fee} wei is above the setting's")
@@ -259,7 +262,8 @@ class NodeSubmitter:
 
     async def _next_nonce(self) -> int:
         """Return the next intent's nonce, if the chain knows neither more nor less than we do."""
-        count = await self._count()
+        chain = self.tracker.chain
+        count = await readable("the nonce", chain.transaction_count(self.signer.address))
         await self.tracker.check_known(count)
         journal = self.tracker.journal
         water = await journal.high_water()
@@ -364,18 +368,6 @@ class NodeSubmitter:
 
     def _unconsumed(self, count: int) -> list[Submission]:
         return [one for one in self.tracker.bound() if one.nonce >= count]
-
-    async def _market(self, head: Head) -> FeeMarket:
-        try:
-            return await self.fees.market(head)
-        except ChainError as error:
-            raise NotBroadcast(f"the fees cannot be read: {error}") from error
-
-    async def _count(self) -> int:
-        try:
-            return await self.tracker.chain.transaction_count(self.signer.address)
-        except ChainError as error:
-            raise NotBroadcast(f"the nonce cannot be read: {error}") from error
 
     async def _refuse_held(self, head: Head) -> None:
         """Raise NotBroadcast where a limit holds everything, unless it has ceased to by now."""

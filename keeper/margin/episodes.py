@@ -233,8 +233,8 @@ def _question(block: Block, before: Standing, after: Standing) -> int | None:
     got_out = before.tier is not Tier.HEALTHY and after.tier is Tier.HEALTHY
     if before.liquidated or not (left_the_line or got_out):
         return None
-    past = before.entered.get(Tier.LIQUIDATABLE)
-    return min(block.state.number, past.number if past else block.state.number)
+    past, seen = before.entered.get(Tier.LIQUIDATABLE), block.last_seen
+    return min(seen, past.number if past else seen)
 
 
 def _told(

@@ -65,6 +65,12 @@ class Block:
             return self.facts.number - 1
         return self.facts.fork
 
+    @property
+    def last_seen(self) -> int:
+        """The newest block of which something is known: of the first, those acted on may be."""
+        state = self.state
+        return state.ahead.number if state.is_new and state.ahead is not None else state.number
+
     @cached_property
     def prices(self) -> Mapping[MarketKey, Prices]:
         """What the prices are and were."""

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
 from keeper.domain.errors import JournalError
+from keeper.domain.plan import News
 from keeper.domain.submission import Attempt, Inclusion, NonceState, Submission
 from keeper.domain.units import Address, BlockHash, Timestamp
 from keeper.storage import breakers, outcomes, submissions
@@ -111,11 +112,11 @@ class Journal:
             self._knows_water = True
         return self._water
 
-    async def record(self, bound: Sequence[Submission]) -> None:
-        """Bind nonces to intents and keep the signed bytes, all in one transaction."""
+    async def record(self, bound: Sequence[Submission], news: News | None = None) -> None:
+        """Bind nonces to intents and keep the signed bytes and the news, in one transaction."""
         before = await self.high_water()
         self._knows_water = False
-        await self.database.write(submissions.record, bound, self._chain_id, LEASE_EPOCH)
+        await self.database.write(submissions.record, bound, self._chain_id, LEASE_EPOCH, news)
         nonces = [one.nonce for one in bound]
         self._water = max(nonces if before is None else [before, *nonces], default=None)
         self._knows_water = True

@@ -289,6 +289,15 @@ margin_state: Final = Table(
 )
 """One row: what margin calls remember of the newest block, its accounts aside."""
 
+acted: Final = Table(
+    "acted",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("block_hash", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+"""What a block said of those acted on, until margin calls have kept the block."""
+
 standings: Final = Table(
     "standings",
     metadata,

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from keeper.domain.errors import JournalError
-from keeper.domain.plan import Batch
+from keeper.domain.plan import Batch, News
 from keeper.domain.submission import (
     Attempt,
     AttemptKind,
@@ -18,7 +18,7 @@ from keeper.domain.submission import (
     Submission,
 )
 from keeper.domain.units import Wei
-from keeper.storage import bookings
+from keeper.storage import acted, bookings
 from keeper.storage.documents import outcomes_document, outcomes_from, plan_document, plan_from
 from keeper.storage.schema import LANE, ROUTE, attempts, intents, outcomes, transactions
 
@@ -45,9 +45,15 @@ def now() -> str:
 
 
 def record(
-    connection: Connection, submissions: Sequence[Submission], chain_id: int, lease_epoch: int
+    connection: Connection,
+    submissions: Sequence[Submission],
+    chain_id: int,
+    lease_epoch: int,
+    news: News | None = None,
 ) -> None:
-    """Bind nonces to their intents, with the signed bytes."""
+    """Bind nonces to their intents, with the signed bytes, and keep the news of those acted on."""
+    if news:
+        acted.keep(connection, news)
     for one in submissions:
         batch = one.batch
         made = connection.execute(

@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 
+from keeper.chain.abi import checksum
 from tests.chain.worlds import Keeper, decisions, driven, hot_receipts, liquidation_logs, plans_of
 
 FALL = {"WETH": 2_600 * 10**8}
@@ -58,3 +59,32 @@ def test_nothing_is_sent_twice_over_a_kill(keeper):
     planned = sum(len(included[one]["plans"]) for one in sent)
     assert len(first) == len(set(first)) == planned >= 10
     assert [one["failure"] for one in plans_of(events) if one["failure"]] == []
+
+
+def calls_of(keeper):
+    """Return what is in the outbox: the account, the kind and the tier of each notice."""
+    with contextlib.closing(sqlite3.connect(keeper.folder / "keeper.sqlite")) as database:
+        return database.execute("select account, kind, tier from notices").fetchall()
+
+
+def test_whoever_was_liquidated_while_the_keeper_was_dead_is_told_of_it(keeper):
+    """Killed with its bytes on the wire and its calls not kept; the next start is a block later."""
+    devnet = keeper.devnet
+    keeper.failpoint = "K5"
+    with keeper.running() as running:
+        assert running.end() == -signal.SIGKILL
+    assert calls_of(keeper) == []
+    keeper.failpoint = ""
+    devnet.node.rpc("evm_mine")
+    block = devnet.node.block_number()
+    done = {checksum("0x" + one["topics"][3][-40:]) for one in liquidation_logs(devnet, block)}
+
+    with keeper.running() as running:
+        running.until("block", block=block)
+
+    told = calls_of(keeper)
+    assert len(told) == len(set(told))
+    assert len(done) >= 10
+    for account in done:
+        kinds = [(kind, tier) for who, kind, tier in told if who == account]
+        assert kinds == [("called", "liquidatable"), ("liquidated", "liquidatable")]

@@ -13,7 +13,7 @@ from keeper.domain.errors import ConfigError, JournalError, RpcUnavailable
 from keeper.domain.head import Head
 from keeper.margin.settings import COMPETITIVE, GUARDIAN
 from keeper.margincalls import MarginCalls, Wanted
-from keeper.storage import database, episodes
+from keeper.storage import acted, database, episodes
 from keeper.storage.outbox import unrouted
 from keeper.storage.record import entries_of
 from keeper.storage.schema import notices as notices_table
@@ -124,13 +124,17 @@ class World:
         )
         await self.calls.start()
 
-    async def acting(self, price, who):
+    async def acting(self, price, who, *, learned=False):
         """The first half of a block: the policy asked, and what is kept before anything is sent."""
         self.number += 1
         head = a_head(self.number)
-        snapshots = [Snapshot(head, price, self.debts)]
+        snapshots, subjects = [Snapshot(head, price, self.debts)], [subject(one) for one in who]
         await self.calls.restraint(head, snapshots)
-        await self.calls.learned(head, snapshots, [subject(one) for one in who])
+        if learned:
+            await self.calls.learned(head, snapshots, subjects)
+        else:
+            news = await self.calls.acting(head, snapshots, subjects, {})
+            await self.database.write(acted.keep, news)
 
     async def block(self, price, *, branch="", again=False):
         self.number += not again
@@ -311,10 +315,13 @@ async def test_members_that_stay_where_they_are_cost_no_look_at_their_legs(world
     assert world.snapshot.asked == 0
 
 
-async def test_whoever_is_acted_on_is_kept_before_anything_is_sent(world):
+@pytest.mark.parametrize("learned", [True, False], ids=["cured", "liquidated"])
+async def test_whoever_is_acted_on_is_kept_before_anything_is_sent(world, learned):
     """His standing and his call are in the file; nobody is told before the rest of the block."""
     await world.block(2_600)
-    await world.acting(1_990, [1])
+    await world.acting(1_990, [1], learned=learned)
+    if not learned:
+        await world.reopened()  # the news are in the file; a start draws the conclusion
 
     state = await world.database.write(episodes.state_of)
     assert state.standings[subject(1)].tier == "liquidatable"
@@ -323,11 +330,14 @@ async def test_whoever_is_acted_on_is_kept_before_anything_is_sent(world):
     assert await world.database.write(unrouted, 10) == []
 
 
-async def test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none(world):
+@pytest.mark.parametrize("learned", [True, False], ids=["cured", "liquidated"])
+@pytest.mark.parametrize("starts", [1, 2])
+async def test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none(world, learned, starts):
     """The next process tells what was kept, once, with its advice, and closes it in time."""
     await world.block(2_600)
-    await world.acting(1_990, [1])
-    await world.reopened()
+    await world.acting(1_990, [1], learned=learned)
+    for _ in range(starts):
+        await world.reopened()
     world.market.liquidated_ = {subject(1)}
     world.debts = {1: 1_000}
     await world.block(1_990)
@@ -344,10 +354,46 @@ async def test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none(world
     assert world.reader.asked == [(1, 3)]
 
 
-async def test_the_act_and_the_calls_of_one_block_keep_each_thing_once(world):
-    """Two steps and no restart: one episode, one notice, told at the end of the block."""
+async def test_a_kill_in_the_first_block_of_all_asks_of_no_block_before_it(world):
+    """A liquidation is looked for since the keeper knows the account, not since the chain began."""
+    world.number = 1_000
+    await world.acting(1_990, [1])
+    await world.reopened()
+    world.market.liquidated_ = {subject(1)}
+    world.debts = {1: 1_000}
+    await world.block(1_990)
+
+    assert world.told() == [("called", "liquidatable"), ("liquidated", "liquidatable")]
+    assert world.reader.asked == [(1_001, 1_002)]
+
+
+async def test_calls_that_are_late_are_told_of_those_acted_on(world):
+    """The block's calls could not be kept; by the next block the account was liquidated."""
     await world.block(2_600)
     await world.acting(1_990, [1])
+    world.market.liquidated_ = {subject(1)}
+    world.debts = {1: 1_000}
+    await world.block(1_990)
+
+    assert (
+        world.told()
+        == world.kept()
+        == [
+            ("called", "liquidatable"),
+            ("liquidated", "liquidatable"),
+        ]
+    )
+    assert await world.database.write(acted.kept) == []
+
+
+@pytest.mark.parametrize("learned", [True, False], ids=["cured", "liquidated"])
+@pytest.mark.parametrize("killed", [False, True])
+async def test_the_act_and_the_calls_of_one_block_keep_each_thing_once(world, learned, killed):
+    """Two steps, and a restart or none: one episode, one notice, told at the end of the block."""
+    await world.block(2_600)
+    await world.acting(1_990, [1], learned=learned)
+    if killed:
+        await world.reopened()
     await world.block(1_990, again=True)
 
     assert world.told() == world.kept() == [("called", "liquidatable")]
@@ -355,6 +401,7 @@ async def test_the_act_and_the_calls_of_one_block_keep_each_thing_once(world):
     changes = [json.loads(one.body).get("change") or one.kind for one in entries]
     assert changes == ["opened", "entered", "call"]
     assert world.calls.state == await world.database.write(episodes.state_of)
+    assert await world.database.write(acted.kept) == []
 
 
 async def test_the_policy_is_asked_without_a_look_at_those_short_of_the_line(guarded):
@@ -369,15 +416,18 @@ async def test_the_policy_is_asked_without_a_look_at_those_short_of_the_line(gua
     assert (await guarded.database.write(episodes.state_of)).number == 1
 
 
-async def test_a_guardian_keeps_whom_it_acts_on_and_a_competitor_sends_first(world, guarded):
-    """Where waits count, what they are counted by is in the file before a transaction is."""
-    for one, kept in ((world, False), (guarded, True)):
+async def test_what_is_kept_of_those_acted_on_is_one_row_whatever_the_policy(world, guarded):
+    """A send waits for it: nothing is reckoned, and nothing written before the nonces are."""
+    for one in (world, guarded):
         await one.block(2_600)
-        head = a_head(2)
-        await one.calls.acting(head, [Snapshot(head, 800, one.debts)], [subject(1)], {})
+        before, head = one.calls.state, a_head(2)
+        news = await one.calls.acting(head, [Snapshot(head, 800, one.debts)], [subject(1)], {})
 
-        state = await one.database.write(episodes.state_of)
-        assert (subject(1) in state.standings) is kept
+        assert await one.database.write(episodes.state_of) == before == one.calls.state
+        await one.database.write(acted.keep, news)
+        (facts,) = await one.database.write(acted.kept)
+        assert (facts.hash, list(facts.accounts)) == (head.hash, [subject(1)])
+        assert facts.exposures[subject(1)] == exposure_of(800 * USD, DEBT)
 
 
 async def test_thousands_of_calls_get_their_advice_in_the_blocks_after(world):

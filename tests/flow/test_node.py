@@ -86,16 +86,17 @@ class RecordingSubmitter:
     def __init__(self, error=None, flights=(), takes=None, follow_error=None):
         self.submitted, self.followed, self._error = [], [], error
         self._follow_error = follow_error
-        self._takes = takes
+        self._takes, self.news = takes, []
         self._flights = list(flights)
 
     def in_flight(self):
         return self._flights[0] if self._flights else frozenset()
 
-    async def submit(self, batches, head):
+    async def submit(self, batches, head, *, news=None):
         if self._error:
             raise self._error
         self.submitted.append((head.number, batches))
+        self.news.append(news)
         return batches[: self._takes]
 
     async def follow(self, head, still_unhealthy):
@@ -343,6 +344,7 @@ class ScriptedCalls:
 
     async def acting(self, head, snapshots, subjects, losses):
         await self._say("acting")
+        return f"of {head.number}: {sorted(subjects)}"
 
     async def told(self, head, snapshots):
         await self._say("told")
@@ -363,6 +365,7 @@ async def test_the_policy_is_asked_before_and_people_are_told_after_what_was_sen
     assert order == [["restraint"]]
     assert calls.said == ["restraint", "acting", "told"]
     assert len(submitter.submitted) == 1
+    assert submitter.news == [f"of 1: {[('m:1', ALICE)]}"]
 
 
 @pytest.mark.parametrize("where", ["restraint", "acting"])

@@ -217,10 +217,10 @@ async def test_who_is_stopped_while_sending_still_sends_what_is_recorded():
     world = World()
     recording, plain = asyncio.Event(), world.journal.record
 
-    async def record(bound):
+    async def record(bound, news):
         recording.set()
         await asyncio.sleep(0.01)
-        await plain(bound)
+        await plain(bound, news)
 
     world.journal.record = record
     task = asyncio.create_task(world.submitter.submit([batch()], head(10)))

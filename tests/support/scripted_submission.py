@@ -174,7 +174,7 @@ class DiaryJournal:
     async def high_water(self):
         return max(self.kept, default=None)
 
-    async def record(self, bound):
+    async def record(self, bound, news=None):
         for one in bound:
             self.diary.append(("record", one.newest.raw))
             self.kept[one.nonce] = one

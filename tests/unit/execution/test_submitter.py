@@ -40,7 +40,7 @@ async def test_a_journal_that_fails_keeps_the_bytes_inside():
     """No journal, no sending."""
     world = World()
 
-    async def refuse(bound):
+    async def refuse(*_):
         raise JournalError("disk full")
 
     world.journal.record = refuse

@@ -22,7 +22,8 @@ from keeper.domain.submission import (
     Submission,
 )
 from keeper.execution.control import socket_path
-from keeper.storage import database, submissions
+from keeper.margin.facts import BlockFacts
+from keeper.storage import acted, database, submissions
 from keeper.storage.database import opened
 from keeper.storage.journal import Journal
 from keeper.storage.schema import metadata
@@ -108,6 +109,18 @@ def test_a_commit_survives_a_process_that_is_killed(path):
         assert raw.execute("SELECT action FROM control_actions").fetchall() == [("pause",)]
     raw.close()
     Journal.open(path, chain_id=1, sender="0xAA").close()
+
+
+async def test_what_a_block_said_of_those_acted_on_is_kept_with_the_nonces_or_not_at_all(journal):
+    """One transaction: a crash after a send finds both, one before it neither."""
+    facts = BlockFacts(number=7, hash="0x7", timestamp=84, wall=90)
+    await journal.record([submission(0)], acted.news_of(facts))
+    with pytest.raises(JournalError):
+        await journal.record([submission(0)], acted.news_of(replace(facts, hash="0x8")))
+
+    assert await journal.database.write(acted.kept) == [facts]
+    await journal.database.write(acted.forget, "0x7")
+    assert await journal.database.write(acted.kept) == []
 
 
 async def test_attempts_outcomes_and_reorgs_are_kept(journal):
