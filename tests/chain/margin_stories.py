@@ -5,7 +5,8 @@ The owner sinks through the tiers and repays; the ward is cured by the keeper, f
 it is urgent; the sinker is liquidated; the spiker is below the
 line for two blocks; the graced one is under a grace period of the pool's own. What each is told,
 waits for and suffers is compared with the whole list that the policy says. In blocks in which
-something is sent the keeper is killed in the middle of it, too.
+something is sent the keeper is killed in the middle of it, too: before it is signed, once it is
+recorded, once it has left, and one block later with the receipt in hand, and once that is booked.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from keeper.devnet.borrowers import Borrower, enter_market
 from keeper.devnet.market import bring_up
 from keeper.devnet.node import Node, Transaction
 from keeper.execution.failpoints import VARIABLE
+from keeper.execution.vault import CURED_TOPIC
 from tests.chain import vault_world as vaults
 from tests.chain.conftest import INTERVAL, START
 from tests.chain.worlds import Keeper, hot_receipts, liquidation_logs
@@ -30,6 +32,7 @@ from tests.chain.worlds import Keeper, hot_receipts, liquidation_logs
 FIRST_HEALTH = 140
 USD_VALUE = 30_000
 GRACE_SECONDS = 3_600
+CURED = "0x" + CURED_TOPIC.hex()
 WHO = {
     "owner": ("WETH", "USDC"),
     "ward": ("WETH", "USDC"),
@@ -47,7 +50,8 @@ class Policy:
     A policy, a fall that tries it, and all that it then says, in blocks of the fall.
 
     ``fall`` is health in hundredths by collateral, block by block; nothing changes in the others.
-    ``kills`` says in which blocks the process is killed at which point before it does them whole.
+    ``kills`` says in which blocks the process is killed at which points, one after the other,
+    before it does them whole.
     """
 
     settings: str
@@ -135,7 +139,7 @@ class Story:
     """A keeper that is killed after every block, and all that came of it."""
 
     def __init__(self, folder, devnet, policy, vault):
-        self.devnet, self.policy = devnet, policy
+        self.devnet, self.policy, self.vault = devnet, policy, vault
         self.keeper = Mortal(folder, devnet)
         self.keeper.configure(more=policy.settings + WARD.format(vault, ADDRESSES["ward"]))
         self.waits, self.heights = [], {}
@@ -163,8 +167,8 @@ class Story:
             node.rpc("evm_mine")
         height = node.block_number()
         self.heights[height] = number
-        if number in self.policy.kills:
-            self.keeper.die(self.policy.kills[number])
+        for point in self.policy.kills.get(number, ()):
+            self.keeper.die(point)
         with self.keeper.running() as running:
             running.until("block", block=height)
         on_its_way = "in_flight" if number in self.policy.kills else ""  # sent before it died
@@ -210,10 +214,15 @@ class Story:
         ]
 
     def done(self):
-        """Who was liquidated on the chain, in which block."""
+        """Who was liquidated by the pool's logs and who cured by the vault's, in which block."""
+        first = min(self.heights)
+        wanted = {"address": self.vault, "fromBlock": hex(first)}
+        cured = self.devnet.node.rpc("eth_getLogs", [{**wanted, "topics": [CURED]}])
+        places = [(log, 3, "liquidated") for log in liquidation_logs(self.devnet, first)]
+        places += [(log, 2, "cured") for log in cured]
         return [
-            (self.heights[int(log["blockNumber"], 16)], NAMES["0x" + log["topics"][3][-40:]])
-            for log in liquidation_logs(self.devnet, min(self.heights))
+            (self.heights[int(log["blockNumber"], 16)], NAMES["0x" + log["topics"][at][-40:]], what)
+            for log, at, what in places
         ]
 
 

@@ -9,7 +9,7 @@ FALL = [
     {"WETH": 120, "LINK": 120, "WBTC": 120},
     {"WETH": 108, "LINK": 108, "WBTC": 120},
     *[{"WETH": 102, "LINK": 99, "WBTC": 99}] * 2,
-    *[{"WETH": 102, "LINK": 99, "WBTC": 120}] * 6,
+    *[{"WETH": 102, "LINK": 99, "WBTC": 120}] * 4,
 ]
 CALLS = [
     (2, "called", "owner", "watch"),
@@ -29,22 +29,27 @@ CALLS = [
     (5, "liquidated", "sinker", "liquidatable"),
     (5, "liquidated", "spiker", "liquidatable"),
     (5, "cured", "ward", "urgent"),
-    (9, "cured", "owner", "urgent"),
-    (10, "escalated", "graced", "liquidatable"),
-    (11, "liquidated", "graced", "liquidatable"),
+    (7, "cured", "owner", "urgent"),
+    (8, "escalated", "graced", "liquidatable"),
+    (9, "liquidated", "graced", "liquidatable"),
 ]
-WAITS = [(block, "graced", "grace_period") for block in range(4, 10)]
-DONE = [(5, "sinker"), (5, "spiker"), (11, "graced")]
+WAITS = [(block, "graced", "grace_period") for block in range(4, 8)]
+DONE = [
+    (5, "ward", "cured"),
+    (5, "sinker", "liquidated"),
+    (5, "spiker", "liquidated"),
+    (9, "graced", "liquidated"),
+]
 POLICY = Policy(
     settings=AT_ONCE,
     fall=FALL,
     paused_before=4,
-    repaid_in=9,
-    grace_over_before=10,
+    repaid_in=7,
+    grace_over_before=8,
     calls=CALLS,
     waits=WAITS,
     done=DONE,
-    kills={4: "K5"},
+    kills={4: ["K2", "K4", "K5"], 5: ["K8", "K11"]},
 )
 
 

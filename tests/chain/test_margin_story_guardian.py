@@ -39,7 +39,7 @@ WAITS = [
     *((block, who, "policy_grace") for block in (10, 11) for who in ("graced", "sinker")),
     *((block, "graced", "grace_period") for block in range(12, 14)),
 ]
-DONE = [(13, "sinker"), (15, "graced")]
+DONE = [(11, "ward", "cured"), (13, "sinker", "liquidated"), (15, "graced", "liquidated")]
 POLICY = Policy(
     settings='name = "guardian"\n'
     "[policy.grace]\nliquidatable_blocks = 2\nliquidatable_seconds = 24\n" + AT_ONCE,
@@ -50,7 +50,7 @@ POLICY = Policy(
     calls=CALLS,
     waits=WAITS,
     done=DONE,
-    kills={10: "K2", 12: "K5"},
+    kills={10: ["K2", "K4", "K5"], 11: ["K8", "K11"], 12: ["K5"]},
 )
 
 
