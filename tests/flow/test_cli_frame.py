@@ -2,27 +2,25 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from keeper.cli.lazy import COMMANDS
+from tests.support.forked import completed
 
 PROJECT = Path(__file__).parents[2]
 
 
 def keeper(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, with nothing of this one's settings."""
+    """
+    Run the command in a process of its own, with nothing of this one's settings.
+
+    It imports all of the keeper itself: one command's modules must not need another's.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEPER_")}
-    return subprocess.run(
-        [sys.executable, "-m", "keeper", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=PROJECT,
-        env=kept | environment,
-        timeout=60,
+    return completed(
+        arguments, cwd=PROJECT, env=kept | environment, timeout=60, imported="libraries"
     )
 
 

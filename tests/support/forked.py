@@ -78,26 +78,54 @@ def started(
     env: Mapping[str, str],
     stdout: IO[bytes] | int,
     stderr: IO[bytes] | int,
+    module: str = "keeper",
+    imported: str = "keeper",
 ) -> Forked:
-    """Start ``keeper`` with these arguments; its streams are files or descriptors."""
+    """
+    Start ``keeper``, or another module, with these arguments; streams are files or descriptors.
+
+    All of the keeper is ``imported``, or only the ``libraries``: then it imports itself, in its
+    own order.
+    """
     mark_variables(env)
-    asked = {"arguments": list(arguments), "folder": str(cwd), "environ": dict(env)}
+    asked = {
+        "module": module,
+        "arguments": list(arguments),
+        "folder": str(cwd),
+        "environ": dict(env),
+    }
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, Path(os.devnull).open("rb") as nothing:
         streams = [
             one if isinstance(one, int) else one.fileno() for one in (nothing, stdout, stderr)
         ]
-        socket.send_fds(_parent(), [json.dumps(asked).encode()], [*streams, theirs.fileno()])
+        socket.send_fds(
+            _parent(imported), [json.dumps(asked).encode()], [*streams, theirs.fileno()]
+        )
     return Forked(arguments, ours)
 
 
 def completed(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout: float,
+    module: str = "keeper",
+    imported: str = "keeper",
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``keeper`` with these arguments to its end, and return what it printed."""
+    """Run what ``started`` starts to its end, and return what it printed."""
     (out, to_out), (err, to_err) = os.pipe(), os.pipe()
     with ThreadPoolExecutor(2) as readers, os.fdopen(out) as told, os.fdopen(err) as complained:
-        process = started(arguments, cwd=cwd, env=env, stdout=to_out, stderr=to_err)
+        process = started(
+            arguments,
+            cwd=cwd,
+            env=env,
+            stdout=to_out,
+            stderr=to_err,
+            module=module,
+            imported=imported,
+        )
         os.close(to_out)
         os.close(to_err)
         texts = [readers.submit(one.read) for one in (told, complained)]
@@ -112,13 +140,13 @@ def completed(
 
 
 @functools.cache
-def _parent() -> socket.socket:
+def _parent(imported: str) -> socket.socket:
     """Return the line to the process that forks: one for each process that runs tests."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEPER_")}
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forking", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.support.forking", str(theirs.fileno()), imported],
             cwd=ROOT,
             env=kept | {"OPENBLAS_NUM_THREADS": "1"},
             pass_fds=[theirs.fileno()],

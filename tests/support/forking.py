@@ -5,7 +5,7 @@ Importing takes longer than everything else that a keeper does before its first 
 of starts need it once. What is forked is a process of its own, with streams, environment, folder
 and exit code of its own, ended and killed like any other; from there on it runs ``keeper`` as
 ``python -m keeper`` does. ``forked.py`` asks for it, over a socket whose number is the argument:
-``python -m tests.support.forking 5``.
+``python -m tests.support.forking 5 keeper``, or ``libraries`` for one that has only those.
 """
 
 import contextlib
@@ -25,6 +25,12 @@ from keeper.devnet.anvil import die_with_owner
 
 ON_DEMAND = ("keeper.protocols.aave_v3.adapter", "keeper.quotes.uniswap_v3.adapter")
 """What commands import while they run."""
+
+LIBRARIES = (
+    *("aiohttp", "apprise", "coincurve", "eth_abi.abi", "eth_account", "eth_utils.crypto", "numpy"),
+    *("prometheus_client", "pydantic", "rich.progress", "sqlalchemy", "tenacity", "typer", "web3"),
+)
+"""What others wrote and the keeper imports: most of the time that importing takes."""
 
 LONGEST_MESSAGE = 1 << 18
 STREAMS = 3
@@ -88,28 +94,27 @@ class Parent:
             asker.sendall(str(code).encode())
 
 
-def _preload() -> None:
-    for spec in COMMANDS.values():
-        importlib.import_module(spec.target.partition(":")[0])
-    for name in ON_DEMAND:
+def _preload(what: str) -> None:
+    commands = (spec.target.partition(":")[0] for spec in COMMANDS.values())
+    for name in LIBRARIES if what == "libraries" else (*commands, *ON_DEMAND):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a fork's first collection would copy all of it
 
 
 def _become(asked: dict[str, Any]) -> None:
-    """Turn the fork into ``python -m keeper`` with these arguments; never returns."""
+    """Turn the fork into ``python -m`` of a module with these arguments; never returns."""
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environ"])
-    sys.argv = ["keeper", *asked["arguments"]]
+    sys.argv = [asked["module"], *asked["arguments"]]
     sys.path[0] = str(Path.cwd())
-    runpy.run_module("keeper", run_name="__main__", alter_sys=True)
+    runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
 
 
 def _main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as asked:
-        _preload()
+        _preload(sys.argv[2])
         wanted = Parent(asked).serve()
     if wanted is not None:
         _become(wanted)
