@@ -96,7 +96,10 @@ def _breaker(event: Event) -> str:
 def _margin_call(event: Event) -> str:
     whom = f" {event['account']}" if event["account"] else ""
     tier = f" {event['tier']}" if event["tier"] else ""
-    return f"{event['kind']}{whom}{tier}: {event['detail']}"
+    factor = event["health_factor"]
+    health = "" if factor is None else f", health {health_text(int(factor))}"
+    detail = f": {event['detail']}" if event["detail"] else ""
+    return f"{event['kind']}{whom}{tier}{health}{detail}"
 
 
 def _paper(event: Event) -> str:

@@ -76,6 +76,7 @@ def rest_document(state: MarginState) -> str:
                 for one in state.reservations
             ],
             "ahead": None if state.ahead is None else _ahead(state.ahead),
+            "first": state.first,
         }
     )
 
@@ -100,6 +101,7 @@ def rest_from(document: str) -> MarginState:
             for market, account, timestamp, usd_e8, *number in raw["reservations"]
         ),
         ahead=_ahead_from(raw["ahead"]) if raw.get("ahead") else None,
+        first=raw.get("first", 0),
     )
 
 

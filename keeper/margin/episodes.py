@@ -10,7 +10,7 @@ from keeper.domain.parity import Subject
 from keeper.margin.alarms import alarmed
 from keeper.margin.facts import BlockFacts
 from keeper.margin.guard import Block
-from keeper.margin.notices import about_account, health_words
+from keeper.margin.notices import about_account
 from keeper.margin.settings import DAY, SEVERITY, MarginSettings, Measure, Span
 from keeper.margin.standing import NOBODY, rewound, stood
 from keeper.margin.state import Ahead, MarginState, Mark, Standing
@@ -18,6 +18,8 @@ from keeper.margin.tiers import breached
 from keeper.risk.tiers import Tier
 
 Kept = TypeVar("Kept")
+
+OWES_NOTHING: Final = "it owes nothing any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) ->
             one for one in state.reservations if facts.timestamp - one.timestamp < DAY
         ),
         ahead=None,
+        first=facts.number if state.is_new else state.first,
     )
     return replace(found, state=after_all, notices=(*alarm_notices, *found.notices))
 
@@ -109,7 +112,8 @@ def _moved_on(
         if after.tier is not Tier.HEALTHY and not after.episode:
             numbers[subject] = numbers.get(subject, 0) + 1
             after = replace(after, episode=numbers[subject], opened=block.mark)
-        told, after = _told(block, subject, after, health)
+        first = _was_there(block, before, after)
+        told, after = _told(block, subject, after, health, first=first)
         notices += told
         kept = None if _is_forgotten(block, after) else after
         if kept == before or (kept is None and before == NOBODY):
@@ -237,26 +241,47 @@ def _question(block: Block, before: Standing, after: Standing) -> int | None:
     return min(seen, past.number if past else seen)
 
 
+def _was_there(block: Block, before: Standing, after: Standing) -> bool:
+    """Whether an account's tier is what the keeper's first block showed, confirmed or not."""
+    breach = before.breaches.get(after.tier)
+    return block.state.is_new or (breach is not None and breach.since.number == block.state.first)
+
+
 def _told(
     block: Block,
     subject: Subject,
     after: Standing,
     health: AccountHealth | None,
+    *,
+    first: bool,
 ) -> tuple[list[Notice], Standing]:
-    """Return the notices of one account, and its standing once they are told."""
+    """
+    Return the notices of one account, and its standing once they are told.
+
+    ``first``: it was below its tier's line when the keeper began to look.
+    """
     if not after.episode:
         return [], after
     if not after.liquidated and subject in block.facts.liquidated:
         after = replace(after, liquidated=True)
         return [_closing(block, subject, after, health, NoticeKind.LIQUIDATED)], after
     if _is_closing(block, after):
-        cured = [] if after.liquidated else [_cured(block, subject, after, health)]
+        cured = (
+            [] if after.liquidated else [_closing(block, subject, after, health, NoticeKind.CURED)]
+        )
         return cured, after
     if after.tier not in after.told and SEVERITY[after.tier] > SEVERITY[after.worst_told]:
         after = replace(after, told=after.told | {after.tier}, acknowledged=None)
-        detail = _called(block, after, health)
+        detail = _grace(block, after)
         notice = about_account(
-            block, subject, after, health, NoticeKind.CALLED, tier=after.tier, detail=detail
+            block,
+            subject,
+            after,
+            health,
+            NoticeKind.CALLED,
+            tier=after.tier,
+            detail=detail,
+            first=first,
         )
         return [notice], after
     return _told_again(block, subject, after, health)
@@ -305,18 +330,14 @@ def _waited(block: Block, since: Mark) -> int:
     return max(0, min(chain, wall) if block.settings.both_clocks else chain)
 
 
-def _called(block: Block, standing: Standing, health: AccountHealth | None) -> str:
-    factor = "unknown" if health is None else health_words(health.health_factor)
-    if standing.tier is Tier.LIQUIDATABLE:
-        said = f"health {factor}: it can be liquidated"
-    else:
-        said = f"health {factor}: {standing.tier}"
+def _grace(block: Block, standing: Standing) -> str:
+    """Return the grace that the policy grants in a tier; empty where it grants none."""
     spans = [
         f"{span.blocks} blocks and {span.seconds} s"
         for tier, span in block.settings.grace.items()
         if tier is standing.tier and span != _NONE
     ]
-    return f"{said}; {spans[0]} of grace" if spans else said
+    return f"{spans[0]} of grace" if spans else ""
 
 
 def _closing(
@@ -326,26 +347,9 @@ def _closing(
     health: AccountHealth | None,
     kind: NoticeKind,
 ) -> Notice:
-    detail = (
-        "it was liquidated"
-        if health is None
-        else (f"it was liquidated; health {health_words(health.health_factor)}")
-    )
+    detail = OWES_NOTHING if health is None else ""
     return about_account(
         block, subject, standing, health, kind, tier=standing.worst_told, detail=detail
-    )
-
-
-def _cured(
-    block: Block, subject: Subject, standing: Standing, health: AccountHealth | None
-) -> Notice:
-    detail = (
-        "it owes nothing any more"
-        if health is None
-        else (f"health {health_words(health.health_factor)}")
-    )
-    return about_account(
-        block, subject, standing, health, NoticeKind.CURED, tier=standing.worst_told, detail=detail
     )
 
 

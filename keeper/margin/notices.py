@@ -3,7 +3,7 @@
 from keeper.domain.account import AccountHealth
 from keeper.domain.notice import Notice, NoticeKind
 from keeper.domain.parity import Subject
-from keeper.domain.units import Timestamp, Wad
+from keeper.domain.units import Timestamp
 from keeper.margin.guard import Block
 from keeper.margin.settings import NO_WAIT
 from keeper.margin.state import Alarm, Standing
@@ -23,12 +23,18 @@ def about_account(
     tier: Tier,
     turn: int = 0,
     detail: str,
+    first: bool = False,
 ) -> Notice:
-    """Return a notice about an account in its episode; ``turn`` counts reminders."""
+    """
+    Return a notice about an account in its episode; ``turn`` counts reminders.
+
+    ``first``: it tells of what was there when the keeper began to look.
+    """
     market, account = subject
     news = "closed" if kind in (NoticeKind.CURED, NoticeKind.LIQUIDATED) else f"{kind}/{tier}"
     name = f"{block.settings.chain_id}/{market}/{account}/{standing.episode}/{news}"
-    first = f"{FIRST_LOOK}: " if block.state.is_new and kind is NoticeKind.CALLED else ""
+    if first:
+        detail = f"{FIRST_LOOK}: {detail or 'so it was when this keeper began to watch'}"
     return Notice(
         key=f"{name}/{turn}" if turn else name,
         kind=kind,
@@ -46,7 +52,7 @@ def about_account(
             block, subject, None if health is None else health.collateral_base
         ),
         deadline=deadline(block, standing),
-        detail=first + detail,
+        detail=detail,
     )
 
 
@@ -74,12 +80,6 @@ def deadline(block: Block, standing: Standing) -> Timestamp | None:
         if tier in standing.entered and span != NO_WAIT
     ]
     return Timestamp(max(ends)) if ends else None
-
-
-def health_words(health: int) -> str:
-    """Return a health factor with four digits, cut downwards."""
-    digits = str(Wad(health)).rjust(19, "0")
-    return f"{digits[:-18]}.{digits[-18:-14]}"
 
 
 def _usd_e8(block: Block, subject: Subject, base: int | None) -> int | None:

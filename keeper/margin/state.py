@@ -151,7 +151,7 @@ class MarginState:
     What is known between two blocks. ``hash`` is empty before the first one.
 
     ``numbers`` is how many episodes each account has had. ``ahead`` are those that were acted on
-    in the block after it.
+    in the block after it. ``first`` is the first block that was ever seen; 0 if not known.
     """
 
     number: int = 0
@@ -163,6 +163,7 @@ class MarginState:
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
     reservations: tuple[Reservation, ...] = ()
     ahead: Ahead | None = None
+    first: int = 0
 
     @property
     def is_new(self) -> bool:

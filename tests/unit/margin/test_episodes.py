@@ -119,6 +119,18 @@ def test_the_first_look_says_so():
     assert len(later) == 50
 
 
+def test_the_first_look_says_so_where_a_guard_confirms_it_blocks_later():
+    """Under a guard nobody enters a tier in the first block; it is still what was found."""
+    story = Story(debts=dict.fromkeys(range(1, 51), DEBT), settings=GUARDIAN_HERE, restarts=True)
+
+    story.play(2_050, 2_050, 2_050, 1_990, 1_990, 1_990)
+
+    first, later = story.notices[:50], story.notices[50:]
+    assert all(one.detail.startswith("first look: ") for one in first)
+    assert not any(one.detail.startswith("first look: ") for one in later)
+    assert len(later) == 50
+
+
 def test_reminders_and_escalation_come_when_they_are_due_and_end_with_an_acknowledgement():
     """Urgent: others are told after a quarter of an hour, and the holder every hour."""
     story = a_story(
