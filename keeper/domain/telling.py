@@ -25,10 +25,14 @@ class Severity(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One notice of a message, as machines read it; every value is text or missing."""
+    """One notice of a message, as machines read it; every value is text or missing.
+
+    ``cures`` are what would cure the account, cheapest first.
+    """
 
     key: str
     fields: dict[str, str | None] = field(default_factory=dict)
+    cures: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,9 @@ class Message:
                 **raw,
                 "severity": Severity(raw["severity"]),
                 "count": int(raw["count"]),
-                "items": tuple(Item(**one) for one in raw["items"]),
+                "items": tuple(
+                    Item(**{**one, "cures": tuple(one.get("cures", ()))}) for one in raw["items"]
+                ),
             }
         )
 

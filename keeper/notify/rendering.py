@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
 from typing import Final
 
 from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice
@@ -11,6 +10,7 @@ from keeper.domain.notice import Notice, NoticeKind
 from keeper.domain.telling import Item, Message, Severity
 from keeper.domain.units import BPS
 from keeper.notify import words
+from keeper.notify.page import page
 
 LISTED: Final = 20
 """Accounts that a digest names; the others are counted."""
@@ -27,7 +27,7 @@ _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 _OPENINGS: Final = {
     NoticeKind.CALLED: "is in tier {tier}",
     NoticeKind.REMINDER: "is still in tier {tier}",
-    NoticeKind.ESCALATED: "is still in tier {tier}, and nothing was done",
+    NoticeKind.ESCALATED: "is still in tier {tier}, and nobody acknowledged it",
     NoticeKind.CURED: "is out of danger again",
     NoticeKind.LIQUIDATED: "was liquidated",
 }
@@ -46,7 +46,7 @@ def message_of(channel: str, told: Sequence[Notice]) -> Message:
         severity=min((severity_of(one) for one in ordered), key=_SEVERITIES.index),
         title=title,
         text="\n".join(lines),
-        html="\n".join(_paragraph(line) for line in lines if line),
+        html=page(lines),
         count=len(ordered),
         items=tuple(item_of(one) for one in ordered[:ITEMS]),
     )
@@ -83,8 +83,24 @@ def item_of(notice: Notice) -> Item:
         "block_hash": notice.block_hash,
         "detail": notice.detail,
     }
+    if notice.advice is not None:
+        numbers |= {
+            "target_health_factor_wad": notice.advice.target,
+            "holds_until": notice.advice.holds_until,
+        }
     shown = {name: None if one is None else str(one) for name, one in numbers.items()}
-    return Item(key=notice.key, fields=texts | shown)
+    cures = () if notice.advice is None else notice.advice.cures
+    return Item(key=notice.key, fields=texts | shown, cures=tuple(_cure_item(one) for one in cures))
+
+
+def _cure_item(cure: Cure) -> dict[str, str]:
+    """Return a cure for machines: to the unit, the token by its address alone."""
+    return {
+        "kind": str(cure.kind),
+        "token": cure.token,
+        "amount": str(cure.amount),
+        "decimals": str(cure.decimals),
+    }
 
 
 def _key(channel: str, told: Sequence[Notice]) -> str:
@@ -127,12 +143,13 @@ def _lines(notice: Notice) -> list[str]:
         lines.append(
             f"Health: {words.health(notice.health_factor)}{steadied}; liquidation starts below 1."
         )
-    lines.append(
-        f"Debt: {words.dollars(notice.debt_usd_e8)}, against collateral of"
-        f" {words.dollars(notice.collateral_usd_e8)}."
-    )
-    lines += [words.line(notice.detail)] if notice.detail else []
-    lines += ["", *_time_left(notice)]
+        lines.append(
+            f"Debt: {words.dollars(notice.debt_usd_e8)}, against collateral of"
+            f" {words.dollars(notice.collateral_usd_e8)}."
+        )
+    lines += [words.sentence(notice.detail)] if notice.detail else []
+    left = _time_left(notice)
+    lines += ["", left] if left else []
     if notice.advice is not None:
         lines += ["", *_what_to_do(notice.advice)]
     return [*lines, "", read]
@@ -146,16 +163,19 @@ def _steadied(notice: Notice) -> str:
     return f", {words.health(guarded)} at the steadied prices"
 
 
-def _time_left(notice: Notice) -> list[str]:
+def _time_left(notice: Notice) -> str:
     if notice.kind in (NoticeKind.CURED, NoticeKind.LIQUIDATED):
-        return []
+        return ""
     if notice.deadline is not None and notice.deadline > notice.timestamp:
         left = words.span(notice.deadline - notice.timestamp)
         until = words.moment(notice.deadline)
-        return [f"Time: this keeper waits until {until}, {left} from then; others may not wait."]
+        return (
+            f"Time: this keeper waits until {until} ({left} after this was read), unless it gets"
+            " much worse; others may not wait."
+        )
     if notice.tier == "liquidatable":
-        return ["Time: none; anybody may liquidate it now."]
-    return ["Time: as soon as its health falls below 1, anybody may liquidate it."]
+        return "Time: none; anybody may liquidate it now."
+    return "Time: as soon as its health falls below 1, anybody may liquidate it."
 
 
 def _what_to_do(advice: Advice) -> list[str]:
@@ -222,14 +242,21 @@ def _digest_line(notice: Notice) -> str:
         return f"Alarm: {words.line(notice.detail)}"
     factor = notice.health_factor
     state = "" if factor is None else f", health {words.health(factor)}"
-    cure = ""
-    if notice.advice is not None and notice.advice.cures:
-        cure = f"; {_cure(notice.advice.cures[0])}"
+    owed = "" if factor is None else f", debt {words.dollars(notice.debt_usd_e8)}"
     return (
-        f"{notice.account} {_opening(notice)}{state},"
-        f" debt {words.dollars(notice.debt_usd_e8)}{cure}"
+        f"{notice.account} {_opening(notice)}{state}{owed},"
+        f" in {words.market(notice.market or '')}{_waits(notice)}{_best(notice)}"
     )
 
 
-def _paragraph(line: str) -> str:
-    return f"<p>{escape(line)}</p>"
+def _waits(notice: Notice) -> str:
+    """Return until when this keeper waits, for a digest; nothing where it does not."""
+    if not _time_left(notice) or notice.deadline is None or notice.deadline <= notice.timestamp:
+        return ""
+    return f"; this keeper waits until {words.moment(notice.deadline)}"
+
+
+def _best(notice: Notice) -> str:
+    if notice.advice is None or not notice.advice.cures:
+        return ""
+    return f"; {_cure(notice.advice.cures[0])}"

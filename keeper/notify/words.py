@@ -7,6 +7,7 @@ from typing import Final
 from keeper.domain.units import USD_E8, WAD, Timestamp, TokenUnits, Wad
 
 LONGEST_NAME: Final = 24
+SHORT_ENOUGH: Final = 20
 SIGNIFICANT: Final = 6
 """Digits behind the point that an amount keeps; it is rounded up, so that it suffices."""
 
@@ -80,6 +81,18 @@ def span(seconds: int) -> str:
     if seconds < DAY:
         return f"{seconds // HOUR} h {seconds % HOUR // MINUTE} min"
     return f"{seconds // DAY} d {seconds % DAY // HOUR} h"
+
+
+def market(key: str) -> str:
+    """Return a market's key with its addresses shortened; ``keeper calls`` has it whole."""
+    parts = key.split(":")
+    return ":".join(shortened(one) if len(one) > SHORT_ENOUGH else one for one in parts)
+
+
+def sentence(text: str) -> str:
+    """Return text on one line as a sentence."""
+    kept = line(text)
+    return kept if not kept else f"{kept[0].upper()}{kept[1:]}{'' if kept.endswith('.') else '.'}"
 
 
 def shortened(account: str) -> str:

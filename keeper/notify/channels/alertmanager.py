@@ -42,7 +42,11 @@ class Alertmanager:
 def alerts(message: Message, now: int) -> list[Alert]:
     """Return a message as alerts; a digest is one, whatever it holds."""
     if message.count > 1:
-        labels = {"alertname": "KeeperMarginCallDigest", "severity": str(message.severity)}
+        labels = {
+            "alertname": "KeeperMarginCallDigest",
+            "severity": str(message.severity),
+            "key": message.key,  # without it a second digest would be the first, told already
+        }
         return [_alert(labels, message, now, now + ALERT_SECONDS)]
     return [alert for item in message.items for alert in _of(item, message, now)]
 

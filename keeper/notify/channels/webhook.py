@@ -50,7 +50,9 @@ def document(message: Message) -> dict[str, object]:
         "title": message.title,
         "text": message.text,
         "count": message.count,
-        "notices": [{"key": one.key, **one.fields} for one in message.items],
+        "notices": [
+            {"key": one.key, **one.fields, "cures": list(one.cures)} for one in message.items
+        ],
     }
 
 

@@ -25,7 +25,10 @@ def test_a_call_says_what_happened_how_much_time_and_what_to_do():
         "Health: 1.0800; liquidation starts below 1.",
         "Debt: 2,500.00 USD, against collateral of 3,100.00 USD.",
         "",
-        f"Time: this keeper waits until {deadline}, 10 min from then; others may not wait.",
+        (
+            f"Time: this keeper waits until {deadline} (10 min after this was read), unless it gets"
+            " much worse; others may not wait."
+        ),
         "",
         f"What to do, any one of these (health 1.2500, holds until {until}):",
         f"- repay 12.5 USDC ({TOKEN})",
@@ -65,7 +68,7 @@ def test_what_is_told_is_escaped_for_html():
         ({"tier": "liquidatable"}, Severity.CRITICAL, "is in tier liquidatable"),
         ({"tier": "urgent", "kind": NoticeKind.REMINDER}, Severity.CRITICAL, "is still in tier"),
         ({"tier": "watch"}, Severity.INFO, "is in tier watch"),
-        ({"kind": NoticeKind.ESCALATED}, Severity.WARNING, "nothing was done"),
+        ({"kind": NoticeKind.ESCALATED}, Severity.WARNING, "nobody acknowledged it"),
         ({"kind": NoticeKind.CURED}, Severity.INFO, "is out of danger again"),
         ({"kind": NoticeKind.LIQUIDATED}, Severity.WARNING, "was liquidated"),
         ({"kind": NoticeKind.ALARM, "detail": "no node"}, Severity.CRITICAL, "no node"),
@@ -77,6 +80,59 @@ def test_each_kind_has_its_words_and_its_loudness(changed, severity, opening):
 
     assert message.severity is severity
     assert opening in message.title
+
+
+def test_who_owes_nothing_any_more_is_told_of_no_unknown_amounts():
+    """After a full liquidation there is no debt and no health to tell."""
+    told = notice(
+        kind=NoticeKind.LIQUIDATED,
+        health_factor=None,
+        debt_usd_e8=None,
+        collateral_usd_e8=None,
+        detail="it owes nothing any more",
+    )
+
+    assert message_of("ops", [told]).text.splitlines() == [
+        f"Account {ACCOUNT} was liquidated.",
+        f"Market: {MARKET}",
+        "It owes nothing any more.",
+        "",
+        "Read at block 7, 2023-11-14 22:13:20 UTC.",
+    ]
+
+
+def test_a_digest_says_where_and_until_when_since_an_account_may_be_in_several_markets():
+    """Its lines are all that its readers get."""
+    told = [notice(deadline=1_700_000_600, advice=advice()), notice(key="b", market="m:2")]
+
+    first, second = (one for one in message_of("o", told).text.splitlines() if one[:2] == "- ")
+
+    assert first.endswith(
+        ", in aave_v3:0x0000…00B1; this keeper waits until 2023-11-14 22:23:20 UTC;"
+        f" repay 12.5 USDC ({TOKEN})"
+    )
+    assert second.endswith("debt 2,500.00 USD, in m:2")
+
+
+def test_html_has_paragraphs_and_lists_and_nothing_of_what_was_told_is_markup():
+    """A wall of paragraphs that begin with hyphens is hard to read."""
+    told = notice(advice=advice(impossible=("adding <i>X</i>: full",)))
+
+    html = message_of("ops", [told]).html
+
+    assert html.startswith(f"<p>Account {ACCOUNT} is in tier call.<br>Market: ")
+    assert f"<ul><li>repay 12.5 USDC ({TOKEN})</li></ul>" in html
+    assert "&lt;i&gt;X&lt;/i&gt;" in html
+
+
+def test_machines_get_the_cures_to_the_unit():
+    """Who answers a call by program must not read prose."""
+    (item,) = message_of("ops", [notice(advice=advice())]).items
+
+    assert item.cures == (
+        {"kind": "repay_debt", "token": TOKEN, "amount": "12500000", "decimals": "6"},
+    )
+    assert item.fields["target_health_factor_wad"] == str(125 * WAD // 100)
 
 
 def test_without_cures_a_call_says_so():

@@ -1,0 +1,29 @@
+"""Lines of plain text as HTML, escaped: paragraphs where empty lines part them, and lists."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import groupby
+
+POINT = "- "
+"""What a line of a list begins with."""
+
+
+def page(lines: Sequence[str]) -> str:
+    """Return the lines as HTML; nothing in them is markup."""
+    return "\n".join(_blocks(lines))
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[str]:
+    for kind, group in groupby(lines, key=_kind):
+        texts = [escape(one) for one in group]
+        if kind == POINT:
+            points = "".join(f"<li>{one.removeprefix(POINT)}</li>" for one in texts)
+            yield f"<ul>{points}</ul>"
+        elif kind:
+            yield f"<p>{'<br>'.join(texts)}</p>"
+
+
+def _kind(line: str) -> str:
+    if not line:
+        return ""
+    return POINT if line.startswith(POINT) else "text"
