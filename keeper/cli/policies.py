@@ -7,7 +7,7 @@ from keeper.config import Policy, load, validated
 from keeper.config.margin import Calls, Oracle
 from keeper.config.types import EnvText
 from keeper.domain.errors import ConfigError
-from keeper.margin.settings import MarginSettings
+from keeper.margin.settings import Confirms, MarginSettings
 
 ANY_CHAIN = 1
 
@@ -19,10 +19,10 @@ def policy_of(text: str) -> MarginSettings:
     ``guardian+guard.blocks=5+grace.liquidatable_seconds=600`` changes settings of ``[policy]``.
 
     Raises:
-        ConfigError: there is no such policy, setting or file.
+        ConfigError: there is no such policy, setting or file, or it wants a second source.
     """
     if text.endswith(".toml"):
-        return load(Path(text)).settings.margin(both_clocks=False)
+        return _without_sources(load(Path(text)).settings.margin(both_clocks=False), text)
     name, *changes = text.split("+")
     tree: dict[str, Any] = {"name": EnvText(name)}
     for one in changes:
@@ -35,4 +35,14 @@ def policy_of(text: str) -> MarginSettings:
             here = here.setdefault(section, {})
         here[last] = value.split(",") if last == "confirm" else EnvText(value)
     policy = validated(Policy, tree, where="policy")
-    return policy.margin(ANY_CHAIN, Oracle(), Calls())
+    return _without_sources(policy.margin(ANY_CHAIN, Oracle(), Calls()), text)
+
+
+def _without_sources(wanted: MarginSettings, text: str) -> MarginSettings:
+    """Return the settings, unless they rest on what a price path does not have."""
+    if Confirms.SECOND_SOURCE in wanted.guard.confirm:
+        raise ConfigError(
+            f"{text} confirms by a second source, and a price path has none",
+            hint="rehearse it with guard.confirm=blocks, seconds or window",
+        )
+    return wanted

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from keeper.domain.errors import ConfigError
-from keeper.margin.settings import MarginSettings
+from keeper.margin.settings import Confirms, MarginSettings
 from keeper.rehearse.depth import FEE, RECOVERY_SECONDS
 from keeper.rehearse.outcome import HOUR, Outcome, outcome
 from keeper.rehearse.prices import (
     BLOCK_SECONDS,
+    LOOK_BLOCKS,
     WICK_BLOCKS,
     Moment,
     PricePath,
@@ -53,7 +55,8 @@ class Settled:
             "book": f"{self.accounts:,} made-up Aave v3.6 accounts over {', '.join(used)},"
             f" seed {self.seed}, at the first record's prices",
             "prices": f"straight lines between the records, looked at every {self.step_minutes}"
-            f" minutes in three consecutive blocks of {BLOCK_SECONDS} s",
+            f" minutes in three consecutive blocks of {BLOCK_SECONDS} s, or as many as a policy's"
+            f" guard takes to confirm; the longest time between two records is {_longest(path)}",
             "wicks": f"{self.wicks} of {self.wick_off_bps / 100:g} % for {WICK_BLOCKS} blocks,"
             f" seed {self.wick_seed}",
             "unnecessary": f"healthy again within {self.recovery_hours} h at the recorded prices,"
@@ -75,13 +78,26 @@ class Rehearsed:
     actions: Sequence[tuple[int, int]]
 
 
-def all_moments(path: PricePath, settled: Settled) -> tuple[Sequence[Moment], Sequence[Wick]]:
-    """Return the blocks of a rehearsal and the false prices in them; the same for every policy."""
+def look_blocks(policy: MarginSettings, settled: Settled) -> int:
+    """Return how many consecutive blocks a look takes: its guard can confirm in them."""
+    guard, most = policy.guard, settled.step_minutes * 60 // BLOCK_SECONDS
+    wanted = LOOK_BLOCKS
+    if Confirms.BLOCKS in guard.confirm:
+        wanted = max(wanted, guard.blocks)
+    if Confirms.SECONDS in guard.confirm:
+        wanted = max(wanted, -(-guard.seconds // BLOCK_SECONDS) + 1)
+    return max(LOOK_BLOCKS, min(wanted, most))
+
+
+def all_moments(
+    path: PricePath, settled: Settled, blocks: int = LOOK_BLOCKS
+) -> tuple[Sequence[Moment], Sequence[Wick]]:
+    """Return the blocks of a rehearsal, so many a look, and the false prices in them."""
     symbols = [one for one in WICKED if one in path.symbols]
     false = wicks(path, symbols, settled.wicks, settled.wick_off_bps, settled.wick_seed)
     step = settled.step_minutes * 60
     times = range(path.times[0], path.times[-1] + 1, step)
-    return list(moments(path, times, false)), false
+    return list(moments(path, times, false, blocks)), false
 
 
 def rehearsed(name: str, policy: MarginSettings, path: PricePath, settled: Settled) -> Rehearsed:
@@ -100,7 +116,7 @@ def rehearsed(name: str, policy: MarginSettings, path: PricePath, settled: Settl
             f"the price path has {len(known)} assets that are known here; it takes {LEAST_ASSETS}",
             hint=f"known: {', '.join(TERMS)}",
         )
-    blocks, _ = all_moments(path, settled)
+    blocks, _ = all_moments(path, settled, look_blocks(policy, settled))
     world = made(settled.accounts, settled.seed, blocks[0])
     run = Run(
         settings=prepared(policy),
@@ -113,6 +129,12 @@ def rehearsed(name: str, policy: MarginSettings, path: PricePath, settled: Settl
         health=told.health,
         actions=_actions(told),
     )
+
+
+def _longest(path: PricePath) -> str:
+    """Return the longest time between two records: a line over it hides what happened."""
+    gap = max(after - before for before, after in pairwise(path.times))
+    return f"{gap // HOUR} h {gap % HOUR // 60:02} min"
 
 
 def _actions(told: Told) -> Sequence[tuple[int, int]]:

@@ -21,6 +21,10 @@ from keeper.domain.units import BPS, USD_E8, BaseCurrency, Timestamp
 TIME: Final = "timestamp_utc"
 BLOCK_SECONDS: Final = 12
 WICK_BLOCKS: Final = 2
+LOOK_BLOCKS: Final = 3
+"""Consecutive blocks of a look, unless a policy's guard takes more to confirm."""
+MOST_USD: Final = 10**12
+"""More than any price: beyond it a file is wrong."""
 
 Prices = Mapping[str, BaseCurrency]
 """Dollars, in 1e-8, by symbol."""
@@ -106,12 +110,23 @@ def parsed(text: str, name: str) -> PricePath:
             f"{name} has no column {TIME}, or no other",
             hint=f"its first line is {TIME},WETH,USDC,...",
         )
+    if len(set(symbols)) < len(symbols):
+        twice = next(one for one in symbols if symbols.count(one) > 1)
+        raise ConfigError(f"{name} has the column {twice} twice", hint="keep one of them")
     times, prices = list[Timestamp](), list[Prices]()
     for line, row in enumerate(rows, start=2):
+        if None in row:
+            raise ConfigError(
+                f"{name}:{line} has more values than there are columns",
+                hint="part them by commas, and write no commas in figures",
+            )
         times.append(_time(row[TIME], f"{name}:{line}"))
         prices.append({one: _price(row[one], f"{name}:{line} {one}") for one in symbols})
         if len(times) > 1 and times[-1] <= times[-2]:
-            raise ConfigError(f"{name}:{line} is not later than the line before it")
+            raise ConfigError(
+                f"{name}:{line} is not later than the line before it",
+                hint="sort the lines by time, and keep one for each",
+            )
     if len(times) < 2:  # noqa: PLR2004 - a line has two ends
         raise ConfigError(f"{name} has fewer than two records", hint="a path needs two of them")
     return PricePath(tuple(times), tuple(prices))
@@ -134,15 +149,17 @@ def wicks(
     return sorted(found, key=lambda one: (one.at, one.symbol))
 
 
-def moments(path: PricePath, times: Iterable[int], false: Sequence[Wick]) -> Iterator[Moment]:
+def moments(
+    path: PricePath, times: Iterable[int], false: Sequence[Wick], look_blocks: int = LOOK_BLOCKS
+) -> Iterator[Moment]:
     """
     Yield the blocks at which the keeper looks, in order: those times, and every wick's blocks.
 
-    Each time is three consecutive blocks, so that what lasts can show itself; each wick has two
+    Each time is some consecutive blocks, so that what lasts can show itself; each wick has two
     blocks that are false and one after it that is not.
     """
     looks = {one // BLOCK_SECONDS for one in times}
-    blocks = {one + more for one in looks for more in range(WICK_BLOCKS + 1)}
+    blocks = {one + more for one in looks for more in range(look_blocks)}
     wicked = dict[int, Wick]()
     for wick in false:
         start = wick.at // BLOCK_SECONDS
@@ -179,7 +196,13 @@ def _price(text: str | None, where: str) -> BaseCurrency:
     try:
         dollars = Decimal(text or "")
     except InvalidOperation:
-        raise ConfigError(f"{where}: {text!r} is not a price") from None
-    if not dollars.is_finite() or dollars <= 0:
-        raise ConfigError(f"{where}: {text!r} is not a price above zero")
+        raise ConfigError(
+            f"{where}: {text!r} is not a price" if text else f"{where}: there is no price",
+            hint="dollars with a point, as in 1805.38",
+        ) from None
+    if not dollars.is_finite() or not 0 < dollars <= MOST_USD:
+        raise ConfigError(
+            f"{where}: {text!r} is not a price above zero and up to 10^12",
+            hint="dollars with a point, as in 1805.38; leave the line out if nothing is known",
+        )
     return BaseCurrency(max(1, int(dollars * USD_E8)))

@@ -81,3 +81,9 @@ def test_a_price_file_that_is_not_there_is_refused(tmp_path, capsys):
     """In one line."""
     assert root.run(["rehearse", "--prices", str(tmp_path / "no.csv")]) == 2
     assert "no.csv does not exist" in capsys.readouterr().err
+
+
+def test_a_policy_that_asks_a_second_source_is_not_rehearsed():
+    """A price path has none: nobody would ever be liquidated, and the table would not say why."""
+    with pytest.raises(ConfigError, match="a price path has none"):
+        policy_of("guardian+guard.confirm=second_source")

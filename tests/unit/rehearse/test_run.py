@@ -5,9 +5,9 @@ import pytest
 
 from keeper.domain.errors import ConfigError
 from keeper.domain.notice import NoticeKind
-from keeper.margin.settings import COMPETITIVE, GUARDIAN
+from keeper.margin.settings import COMPETITIVE, GUARDIAN, Confirms
 from keeper.rehearse import attention
-from keeper.rehearse.plan import Settled, all_moments, rehearsed
+from keeper.rehearse.plan import Settled, all_moments, look_blocks, rehearsed
 from keeper.rehearse.prices import parsed
 from keeper.rehearse.run import Run, prepared, ran
 from keeper.rehearse.stage import planner_of
@@ -41,6 +41,23 @@ def test_nothing_happens_on_a_calm_day():
 
     assert found.liquidations <= 1
     assert found.unnecessary == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "blocks"),
+    [
+        ({}, 3),
+        ({"blocks": 7}, 7),
+        ({"blocks": 9_000}, 300),
+        ({"confirm": (Confirms.SECONDS,), "seconds": 60}, 6),
+        ({"confirm": (), "blocks": 7}, 3),
+    ],
+)
+def test_a_look_lasts_until_the_guard_can_confirm(changes, blocks):
+    """Else five blocks would be counted over two looks, and take an hour instead of a minute."""
+    policy = replace(GUARDIAN, guard=replace(GUARDIAN.guard, **changes))
+
+    assert look_blocks(policy, SMALL) == blocks
 
 
 def test_a_crash_is_met_the_same_way_every_time():
