@@ -291,6 +291,17 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _second_source_is_there(self) -> Self:
+        wanted = self.policy.guard.confirm or ()
+        if "second_source" in wanted and not self.oracle.second:
+            refuse(
+                "policy.guard.confirm asks a second source, and there is none:"
+                " nothing would ever be confirmed by it",
+                hint="name one with [[oracle.second]], or leave second_source out",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_contract_one_role(self) -> Self:
         taken = {self.chain.multicall: "chain.multicall"}
         if self.chain.wrapped_native is not None:

@@ -124,6 +124,7 @@ def test_tiers_that_are_not_in_order_or_overlap_are_refused(tiers, told):
             "a second source is a feed or a pool",
         ),
         ({"calls": {"target": "1"}}, "calls.target"),
+        ({"policy": {"guard": {"confirm": ["second_source"]}}}, "asks a second source"),
     ],
 )
 def test_what_makes_no_sense_is_refused(sections, told):
