@@ -97,7 +97,7 @@ def _margin_call(event: Event) -> str:
     whom = f" {event['account']}" if event["account"] else ""
     tier = f" {event['tier']}" if event["tier"] else ""
     factor = event["health_factor"]
-    health = "" if factor is None else f", health {health_text(int(factor))}"
+    health = "" if factor is None else f", health {health_text(int(str(factor)))}"
     detail = f": {event['detail']}" if event["detail"] else ""
     return f"{event['kind']}{whom}{tier}{health}{detail}"
 

@@ -8,6 +8,7 @@ from keeper.domain.exposure import Exposure
 from keeper.domain.parity import Subject
 from keeper.domain.restraint import FREE, Restraint, Wait
 from keeper.domain.units import BPS, Timestamp, mul_div_ceil
+from keeper.margin import words
 from keeper.margin.facts import BlockFacts
 from keeper.margin.guard import Block
 from keeper.margin.settings import DAY, NO_WAIT, MarginSettings, Order
@@ -74,11 +75,14 @@ def _unconfirmed(block: Block, health: AccountHealth, standing: Standing) -> Wai
     breach = standing.breaches.get(tier) or block.breach(standing, tier)
     if block.is_confirmed(health, tier, breach):
         return None
-    methods = (" and " if guard.every else " or ").join(guard.confirm)
+    methods = (" and " if guard.every else " or ").join(
+        words.method(guard, one) for one in guard.confirm
+    )
     guarded = block.guarded((health.market, health.account))
+    steadied = "" if guarded is None else f", {words.health(guarded)} at the window's"
     detail = (
-        f"seen in {breach.count} blocks since {breach.since.number}, to be confirmed by {methods};"
-        f" health {health.health_factor} at raw prices, {guarded} at the window's"
+        f"seen in {words.blocks(breach.count)} since block {breach.since.number}, to be confirmed"
+        f" by {methods}; health {words.health(health.health_factor)} at raw prices{steadied}"
     )
     return Wait(reason=SkipReason.SPIKE_UNCONFIRMED, detail=detail)
 
@@ -96,7 +100,7 @@ def _grace(block: Block, standing: Standing) -> Wait | None:
     until, until_block = max(one for one, _ in ends), max(one for _, one in ends)
     return Wait(
         reason=SkipReason.POLICY_GRACE,
-        detail=f"grace until block {until_block} and {until} by the chain's clock",
+        detail=f"grace until block {until_block} and {words.moment(until)} by the chain's clock",
         until=Timestamp(until),
         until_block=until_block,
     )

@@ -76,6 +76,24 @@ def test_a_spike_calls_nobody():
     assert story.play(2_600, 1_990, 1_990, 2_600, 2_600) == []
 
 
+def test_a_wait_says_in_words_what_it_waits_for():
+    """The holder of the account reads it: no seconds since 1970, no eighteen digits."""
+    story = a_story(guarded(Confirms.BLOCKS, Confirms.WINDOW, every=True))
+    story.play(2_600, 1_990)
+    told = story.waits[1].detail
+
+    assert told == (
+        "seen in 1 block since block 2, to be confirmed by 3 blocks and the prices of 600 s;"
+        " health 0.9950 at raw prices"
+    )
+
+    story = a_story(replace(GUARDIAN_HERE, guard=Guard()))
+    story.play(2_600, 1_990)
+    assert story.waits[1].detail == (
+        "grace until block 27 and 2027-01-15 08:05:24 UTC by the chain's clock"
+    )
+
+
 def test_seconds_count_by_the_chain():
     """Thirty seconds are three blocks of twelve."""
     story = a_story(guarded(Confirms.SECONDS, seconds=30))
