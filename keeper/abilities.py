@@ -17,7 +17,7 @@ from keeper.domain.head import Head
 from keeper.domain.oracle import Reading
 from keeper.domain.parity import Difference, ParityNews, Subject
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
-from keeper.domain.units import Address, MarketKey, Timestamp, Wad
+from keeper.domain.units import Address, BlockHash, MarketKey, Timestamp, Wad
 from keeper.domain.value import TokenPrice
 from keeper.risk.table import Tabulated
 from keeper.risk.tiers import Thresholds, Tier
@@ -261,6 +261,21 @@ class NamesLiquidated(Protocol):
 
     def liquidated(self, logs: Sequence[Log]) -> frozenset[Subject]:
         """Return whom these logs say was liquidated, in the markets' own keys."""
+        ...
+
+
+@runtime_checkable
+class RemembersLogs(Protocol):
+    """A book that has the logs of the newest blocks by itself."""
+
+    def remembered(
+        self, market: MarketKey, wanted: LogFilter, first: int, tip: BlockHash
+    ) -> Sequence[Log] | None:
+        """
+        Return a deployment's wanted logs from block ``first`` to ``tip``, both ends included.
+
+        None where it does not know all of them, or the newest block is another one.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from keeper.abilities import (
     NamesLiquidated,
+    RemembersLogs,
     ScreensBelow,
     StatesReadings,
     WeighsLegs,
@@ -18,9 +19,17 @@ from keeper.domain.errors import ChainError
 from keeper.domain.exposure import Exposure
 from keeper.domain.oracle import SecondPrice
 from keeper.domain.parity import Subject
+from keeper.domain.reads import Log
 from keeper.domain.units import Address, BlockHash, MarketKey, Wad, deployment
 from keeper.margin.facts import BlockFacts, MarketFacts
-from keeper.ports import ChainReader, LendingMarket, MarketSnapshot, ScreensAccounts, Valuer
+from keeper.ports import (
+    ChainReader,
+    LendingMarket,
+    MarketBook,
+    MarketSnapshot,
+    ScreensAccounts,
+    Valuer,
+)
 
 SLICE: Final = 256
 """Accounts looked at before others on the loop have their turn."""
@@ -136,15 +145,25 @@ async def asked(
     questions: Mapping[Subject, int],
     markets: Sequence[LendingMarket],
     reader: ChainReader,
+    book: MarketBook,
 ) -> BlockFacts:
-    """Return the facts with whom the chain says to have been liquidated."""
+    """
+    Return the facts with whom the chain says to have been liquidated.
+
+    The node is asked only where the book does not reach back so far.
+    """
     found = set[Subject]()
     for market in markets:
         since = [at for subject, at in questions.items() if deployment(subject[0]) == market.key]
         if not since or not isinstance(market, NamesLiquidated):
             continue
+        wanted, first = market.liquidation_filter, min(since)
+        logs: Sequence[Log] | None = None
+        if isinstance(book, RemembersLogs):
+            logs = book.remembered(market.key, wanted, first, facts.hash)
         try:
-            logs = await reader.logs_between(market.liquidation_filter, min(since), facts.number)
+            if logs is None:
+                logs = await reader.logs_between(wanted, first, facts.number)
         except ChainError:
             return replace(facts, unanswered=True)
         found |= market.liquidated(logs) & questions.keys()

@@ -133,7 +133,7 @@ class MarginCalls:
             facts = await self._gathered(head, snapshots)
             found = advanced(self.settings, self.state, facts)
             if found.questions:
-                facts = await asked(facts, found.questions, self.markets, self.reader)
+                facts = await self._asked(facts, found.questions)
                 found = answered(self.settings, self.state, facts, found)
             block = Block(self.settings, self.state, facts)
             notices = [*self._held, *found.notices]
@@ -203,10 +203,13 @@ class MarginCalls:
         subjects = facts.accounts.keys()
         found = ahead_of(self.settings, self.state, facts, subjects)
         if found.questions:
-            facts = await asked(facts, found.questions, self.markets, self.reader)
+            facts = await self._asked(facts, found.questions)
             found = ahead_of(self.settings, self.state, facts, subjects)
         await self.database.write(_kept_ahead, found, facts)
         self.state, self._held = found.state, (*self._held, *found.notices)
+
+    async def _asked(self, facts: BlockFacts, questions: Mapping[Subject, int]) -> BlockFacts:
+        return await asked(facts, questions, self.markets, self.reader, self.book)
 
     async def released(self, subjects: Sequence[Subject], head: Head) -> None:
         """Take back what was set aside at a block for liquidations that were not sent after all."""

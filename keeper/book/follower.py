@@ -25,7 +25,7 @@ from keeper.domain.errors import (
 )
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Difference, ParityNews
-from keeper.domain.reads import Call, CallResult, LogFilter, LogTable
+from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, BlockHash, MarketKey, deployment
 from keeper.ports import ChainReader, LendingMarket, MarketSnapshot
 
@@ -44,6 +44,7 @@ class Follower:
         self._reader = reader
         self._followed = [Followed(market) for market in markets]
         self._trail = Trail()
+        self._own_from = 0
         self._rebuilds: list[tuple[MarketKey, str]] = []
         self.parity = Parity()
         self.keeping = Keeping(None, 0)
@@ -64,6 +65,24 @@ class Follower:
     def parity_news(self) -> Sequence[ParityNews]:
         """Return who began to differ from the contracts, or agrees again, since asked last."""
         return self.parity.news()
+
+    def remembered(
+        self, market: MarketKey, wanted: LogFilter, first: int, tip: BlockHash
+    ) -> Sequence[Log] | None:
+        """
+        Return a deployment's wanted logs from block ``first`` to ``tip``, both ends included.
+
+        None where they are not known: of blocks before this process, those before the market
+        was loaded, and those that were not followed one by one.
+        """
+        each = next((one for one in self._followed if one.market.key == market), None)
+        blocks = self._trail.since(first)
+        if each is None or each.loaded_at is None or not blocks or blocks[-1].hash != tip:
+            return None
+        known_from = max(each.loaded_at + 1, self._own_from)
+        if first < known_from or not each.market.log_filter.covers(wanted):
+            return None
+        return [log for block in blocks for log in block.logs if wanted.accepts(log)]
 
     def rebuild_news(self) -> Sequence[tuple[MarketKey, str]]:
         """Return which markets had to be read anew, and why, since this was asked last."""
@@ -119,6 +138,8 @@ class Follower:
         """Take up what an earlier process left, as far as it is of this chain."""
         kept = await self.keeping.open()
         self._trail.restored(kept.blocks)
+        # Another version may have followed other logs.
+        self._own_from = 0 if self._trail.tip is None else self._trail.tip.number + 1
         for each in self._followed:
             each.scans = kept.scans.get(each.market.key, ())
             found = kept.markets.get(each.market.key)

@@ -46,6 +46,12 @@ class Trail:
         """Return the followed block with this hash; None where it was never followed."""
         return next((at for at in reversed(self._blocks) if at.hash == block_hash), None)
 
+    def since(self, first: int) -> Sequence[Footprint]:
+        """Return the blocks from ``first`` to the tip; none where one of them is missing."""
+        found = [at for at in self._blocks if at.number >= first]
+        whole = found and len(found) == found[-1].number - first + 1
+        return found if whole else []
+
     def after(self, fork: Footprint | None) -> Sequence[Footprint]:
         """Return the blocks followed after ``fork``; all of them for None."""
         if fork is None:

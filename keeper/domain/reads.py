@@ -34,6 +34,17 @@ class LogFilter:
     addresses: tuple[Address, ...]
     topics: tuple[tuple[bytes, ...], ...] = ()
 
+    def covers(self, other: "LogFilter") -> bool:
+        """Whether all that ``other`` takes is taken, by address and first topic."""
+        firsts, theirs = self.topics[:1], other.topics[:1]
+        if self.topics[1:] or (self.addresses and not other.addresses):
+            return False
+        anything = not firsts or not firsts[0]
+        named = bool(theirs) and bool(theirs[0]) and bool(firsts) and {*theirs[0]} <= {*firsts[0]}
+        return (anything or named) and (
+            not self.addresses or {*other.addresses} <= {*self.addresses}
+        )
+
     def accepts(self, log: "Log") -> bool:
         """Whether the filter takes this log."""
         if self.addresses and log.address not in self.addresses:

@@ -191,6 +191,74 @@ async def test_a_gap_is_filled(gap):
     assert read == list(range(101, 101 + gap))
 
 
+WANTED = LogFilter(addresses=(address(1),), topics=((TOPIC,),))
+
+
+async def test_the_newest_blocks_logs_are_remembered():
+    """Who was liquidated since an account got into its tier is known without asking again."""
+    chain, follower = await started(Market(), Market(key="test:2", emitter=2), first=200)
+    for number in range(201, 204):
+        mined = [log(head(number), number), log(head(number), number, emitter=2)]
+        chain.mine(head(number), logs=mined)
+        await follower.advance(head(number))
+    chain.asked.clear()
+
+    found = follower.remembered("test:1", WANTED, 202, head(203).hash)
+    assert found == [log(head(number), number) for number in (202, 203)]
+    oldest = 203 - DEPTH + 1
+    assert len(follower.remembered("test:1", WANTED, oldest, head(203).hash)) == 3
+    assert follower.remembered("test:1", WANTED, oldest - 1, head(203).hash) is None
+    assert follower.remembered("test:1", WANTED, 202, head(202).hash) is None
+    assert follower.remembered("test:9", WANTED, 202, head(203).hash) is None
+    other = replace(WANTED, topics=((b"\x02" * 32,),))
+    assert follower.remembered("test:1", other, 202, head(203).hash) is None
+    assert chain.asked == []
+
+
+async def test_a_log_that_was_taken_back_is_not_remembered():
+    """Its block is no more; the one in its place has another log."""
+    chain, follower = await started(Market())
+    chain.mine(head(101), logs=[log(head(101), 5)])
+    await follower.advance(head(101))
+    other = chain.mine(head(101, "b", "a"), logs=[log(head(101, "b"), 6)])
+    await follower.advance(other)
+
+    assert follower.remembered("test:1", WANTED, 100, other.hash) == [log(other, 6)]
+
+
+async def test_what_a_long_gap_left_out_is_not_remembered():
+    """The logs of all of its blocks were read; only the last of them are still there."""
+    chain, follower = await started(Market())
+    chain.mine(*(head(number) for number in range(101, 101 + 3 * DEPTH)))
+    newest = head(100 + 3 * DEPTH)
+    await follower.advance(newest)
+
+    assert follower.remembered("test:1", WANTED, newest.number - 5, newest.hash) == []
+    assert follower.remembered("test:1", WANTED, 101, newest.hash) is None
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "covered"),
+    [
+        (((1,), (TOPIC,)), ((1,), (TOPIC,)), True),
+        (((1, 2), (TOPIC, b"2")), ((1,), (TOPIC,)), True),
+        (((), (TOPIC,)), ((1,), (TOPIC,)), True),
+        (((1,), ()), ((1,), (TOPIC,)), True),
+        (((1,), (TOPIC,)), ((1,), ()), False),
+        (((1,), (TOPIC,)), ((), (TOPIC,)), False),
+        (((1,), (TOPIC,)), ((2,), (TOPIC,)), False),
+        (((1,), (TOPIC,)), ((1,), (TOPIC, b"2")), False),
+    ],
+)
+def test_a_filter_covers_what_takes_no_more(mine, theirs, covered):
+    """Addresses and first topics, where an empty list takes anything."""
+    one, other = (
+        LogFilter(addresses=tuple(address(each) for each in where), topics=(what,) if what else ())
+        for where, what in (mine, theirs)
+    )
+    assert one.covers(other) is covered
+
+
 async def test_a_reorg_reads_the_orphaned_accounts_again():
     """Account 5 moved only in the orphaned block: its balance there is no longer true."""
     chain, follower = await started(Market())

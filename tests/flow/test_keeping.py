@@ -62,6 +62,25 @@ async def test_a_restart_reads_only_what_happened_since(path):
     assert again.follower.rebuild_news() == []
 
 
+async def test_logs_of_blocks_before_a_restart_are_not_vouched_for(path):
+    """Another version may have followed fewer of them; what this process followed is known."""
+    chain = chain_of()
+    process = await followed(chain, path)
+    await process.stop()
+    before = chain.tip.number
+    chain.grow([5])
+
+    again = await Process(chain, path).start()
+    await again.read()
+    market, tip = again.market, chain.tip
+    own = again.follower.remembered(market.key, market.log_filter, tip.number, tip.hash)
+    more = again.follower.remembered(market.key, market.log_filter, before, tip.hash)
+    await again.stop()
+
+    assert len(own) == 1
+    assert more is None
+
+
 @pytest.mark.parametrize("gap", [1, 9, DEPTH + 5])
 async def test_what_was_missed_between_two_processes_is_followed(path, gap):
     """Whoever was named meanwhile, new ones too."""

@@ -234,6 +234,33 @@ async def test_a_liquidation_is_looked_up_only_when_somebody_leaves(world):
     assert world.told() == [("called", "liquidatable"), ("liquidated", "liquidatable")]
 
 
+class RememberingBook(Book):
+    """A book that has the logs of the blocks since one."""
+
+    def __init__(self, since):
+        super().__init__()
+        self.since, self.asked = since, []
+
+    def remembered(self, market, wanted, first, tip):
+        self.asked.append((market, wanted, first, tip))
+        return [] if first >= self.since else None
+
+
+@pytest.mark.parametrize(("since", "queries"), [(1, []), (3, [(2, 4)])])
+async def test_what_the_book_remembers_is_not_asked_of_the_node(world, since, queries):
+    """A block in which somebody gets better costs no query, unless that is too long ago."""
+    world.calls.book = RememberingBook(since)
+    for price in (2_600, 1_990, 1_990):
+        await world.block(price)
+    world.market.liquidated_ = {subject(1)}
+    world.debts = {1: 1_000}
+    await world.block(1_990)
+
+    assert world.calls.book.asked == [(MARKET, "wanted", 2, "0x4")]
+    assert world.reader.asked == queries
+    assert world.told()[-1] == ("liquidated", "liquidatable")
+
+
 async def test_while_the_chain_cannot_be_asked_nothing_is_closed(world):
     """Cured or liquidated: whoever does not know says neither, and asks again."""
     await world.block(1_990)

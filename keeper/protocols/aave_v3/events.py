@@ -86,6 +86,7 @@ def block_filter(structure: Structure) -> LogFilter:
         COLLATERAL_ENABLED,
         COLLATERAL_DISABLED,
         EMODE_SET,
+        LIQUIDATION,  # touches nobody of itself; who got better is known at once to be cured or not
         *sorted(STRUCTURE),
     )
     return LogFilter(addresses=tuple(sorted(contracts)), topics=(wanted,))
