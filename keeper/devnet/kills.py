@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final, Protocol
 
 from keeper.book.file import BookFile
 from keeper.book.follower import Follower
@@ -51,6 +51,25 @@ _PAUSE: Final = 0.1
 _TRIES: Final = 5
 """A node mines by itself what a reorganisation gave back, and may then answer from the next
 block while it is asked for the last: what was compared meanwhile is compared again."""
+
+
+class Started(Protocol):
+    """What is needed of a process: ``subprocess.Popen`` has it."""
+
+    stdout: IO[str] | None
+
+    def send_signal(self, number: int, /) -> None:
+        """Send it a signal."""
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+
+    def wait(self) -> int:
+        """Return its exit code when it has ended."""
+
+
+Start = Callable[..., Started]
+"""How a keeper is started: arguments, and ``cwd``, ``env``, ``stdout`` and ``stderr``."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,8 +122,18 @@ class Traffic:
             yield
 
 
+def cold(arguments: Sequence[str], **options: Any) -> "subprocess.Popen[str]":  # noqa: ANN401 (handed on)
+    """Start ``keeper`` with these arguments."""
+    # Our own interpreter and module.
+    return subprocess.Popen([sys.executable, "-m", "keeper", *arguments], text=True, **options)  # noqa: S603
+
+
 async def run(
-    version: str, kills: int, seed: int, tell: Callable[[str], object] = lambda _: None
+    version: str,
+    kills: int,
+    seed: int,
+    tell: Callable[[str], object] = lambda _: None,
+    start: Start = cold,
 ) -> Outcome:
     """Kill a keeper so many times and look at what it left each time."""
     chance, outcome = random.Random(seed), Outcome()  # noqa: S311 - to be repeated
@@ -120,7 +149,8 @@ async def run(
         async with connect([f"http://127.0.0.1:{anvil.port}"]) as reader:
             for number in range(1, kills + 1):
                 moment = chance.choice(MOMENTS)
-                await asyncio.to_thread(_killed, folder, moment, chance.uniform(0, LATEST))
+                later = chance.uniform(0, LATEST)
+                await asyncio.to_thread(_killed, start, folder, moment, later)
                 outcome.kills += 1
                 outcome.moments[moment or "start"] += 1
                 with traffic.held():
@@ -148,18 +178,17 @@ listen = ""
     )
 
 
-def _killed(folder: Path, moment: str, later: float) -> None:
+def _killed(start: Start, folder: Path, moment: str, later: float) -> None:
     """Start a keeper and kill it a moment after it has come to something."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("KEEPER_")
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "keeper", "run", "--observe", "--json"],
+    process = start(
+        ["run", "--observe", "--json"],
         cwd=folder,
         env={**environment, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
     )
     assert process.stdout is not None  # noqa: S101 - it was asked for
     watchdog = threading.Timer(PATIENCE, process.kill)
@@ -174,7 +203,7 @@ def _killed(folder: Path, moment: str, later: float) -> None:
         process.wait()
 
 
-def _wait_for(process: "subprocess.Popen[str]", moment: str) -> None:
+def _wait_for(process: Started, moment: str) -> None:
     blocks = 0
     for line in process.stdout or () if moment else ():
         blocks += '"event": "block"' in line

@@ -22,6 +22,7 @@ from keeper.devnet.sections import market_of
 from keeper.devnet.shuffling import reorganise
 from keeper.wiring import load_market
 from tests.chain.worlds import Keeper
+from tests.support.forked import started
 from tests.support.threaded import proxied
 
 NEWCOMER = "0x3131313131313131313131313131313131313131"
@@ -52,7 +53,7 @@ async def test_the_book_is_what_the_chain_says_after_whatever_happened(version, 
 @pytest.mark.timeout(900)
 async def test_a_keeper_that_is_killed_loses_and_doubles_nobody():
     """`scripts/kills` does it fifty times."""
-    found = await killed("3.6", 4, 5)
+    found = await killed("3.6", 4, 5, start=started)
 
     assert found.differences == []
     assert found.kills == 4

@@ -9,12 +9,13 @@ import contextlib
 import json
 import os
 import queue
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from eth_utils.crypto import keccak
 
@@ -114,16 +115,15 @@ via = {json.dumps(via)}
     @contextlib.contextmanager
     def running(self, *arguments: str) -> Iterator["Running"]:
         """Start ``keeper run --json``; it is ended with the block."""
-        reading, writing = os.pipe()
-        with (self.folder / "stderr.log").open("ab") as log, os.fdopen(writing, "wb") as told:
+        with (self.folder / "stderr.log").open("ab") as log:
             process = started(
                 ["run", "--json", *arguments],
                 cwd=self.folder,
                 env=self.environment(),
-                stdout=told,
+                stdout=subprocess.PIPE,
                 stderr=log,
             )
-        running = Running(process, os.fdopen(reading), self.folder / "stderr.log")
+        running = Running(process, self.folder / "stderr.log")
         try:
             yield running
         finally:
@@ -147,11 +147,10 @@ via = {json.dumps(via)}
 class Running:
     """A keeper that runs; ``events`` holds all that it has told so far."""
 
-    def __init__(self, process: Forked, lines: TextIO, log: Path) -> None:
+    def __init__(self, process: Forked, log: Path) -> None:
         self.process = process
         self.log = log
         self.events: list[Event] = []
-        self._lines = lines
         self._told: list[str] = []
         self._waiting: queue.Queue[Event | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -202,7 +201,8 @@ class Running:
         return self.process.wait(PATIENCE)
 
     def _read(self) -> None:
-        with self._lines as lines:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
             for line in lines:
                 self._told.append(line)
                 self._waiting.put(json.loads(line))

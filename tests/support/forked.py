@@ -19,7 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 from tests.support.canaries import mark_variables, refuse_leaks
 
@@ -31,8 +31,11 @@ SHORT = 64
 class Forked:
     """A keeper's process: as much of ``subprocess.Popen`` as tests use."""
 
-    def __init__(self, arguments: Sequence[str], line: socket.socket) -> None:
+    def __init__(
+        self, arguments: Sequence[str], line: socket.socket, stdout: TextIO | None
+    ) -> None:
         self.returncode: int | None = None
+        self.stdout = stdout
         self._arguments = arguments
         self._line = line
         pid, (self._handle,), _, _ = socket.recv_fds(line, SHORT, 1)
@@ -82,8 +85,9 @@ def started(
     imported: str = "keeper",
 ) -> Forked:
     """
-    Start ``keeper``, or another module, with these arguments; streams are files or descriptors.
+    Start ``keeper``, or another module, with these arguments.
 
+    Streams are files or descriptors; ``stdout`` may be ``PIPE``, and ``stderr`` then ``STDOUT``.
     All of the keeper is ``imported``, or only the ``libraries``: then it imports itself, in its
     own order.
     """
@@ -94,15 +98,19 @@ def started(
         "folder": str(cwd),
         "environ": dict(env),
     }
+    reading: TextIO | None = None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs, Path(os.devnull).open("rb") as nothing:
-        streams = [
-            one if isinstance(one, int) else one.fileno() for one in (nothing, stdout, stderr)
-        ]
-        socket.send_fds(
-            _parent(imported), [json.dumps(asked).encode()], [*streams, theirs.fileno()]
-        )
-    return Forked(arguments, ours)
+    with contextlib.ExitStack() as given:
+        given.enter_context(theirs)
+        nothing = given.enter_context(Path(os.devnull).open("rb"))
+        if stdout == subprocess.PIPE:
+            out, stdout = os.pipe()
+            reading = os.fdopen(out)
+            given.callback(os.close, stdout)
+        streams = (nothing, stdout, stdout if stderr == subprocess.STDOUT else stderr)
+        files = [one if isinstance(one, int) else one.fileno() for one in (*streams, theirs)]
+        socket.send_fds(_parent(imported), [json.dumps(asked).encode()], files)
+    return Forked(arguments, ours, reading)
 
 
 def completed(
