@@ -210,7 +210,7 @@ MUTATIONS = (
 def main(arguments: Sequence[str]) -> int:
     """Try every mutation, or those of the guarantees that are named; 1 where one survived."""
     options = argparse.ArgumentParser(prog="scripts/mutations", description=__doc__)
-    options.add_argument("guarantee", nargs="*", help="G1 to G12, G14; all of them by default")
+    options.add_argument("guarantee", nargs="*", help="G1 to G12, G14, G21; all of them by default")
     wanted = options.parse_args(arguments).guarantee
     survived = 0
     with tempfile.TemporaryDirectory(prefix="keeper-mutations-") as folder:
