@@ -33,6 +33,7 @@ def _troubles(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
     found = dict[str, tuple[MarketKey, str]]()
     for market, why in block.facts.failed.items():
         found[f"market/{market}"] = (market, f"the market cannot be read: {why}")
+    found |= _silent(block)
     for market, suspicions in block.suspicions.items():
         for one in suspicions:
             if one.response is not Response.EXECUTE:
@@ -40,6 +41,22 @@ def _troubles(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
                 left = ", its accounts are left alone" if one.response is Response.SKIP else ""
                 found[name] = (market, f"{one.check}: {one.detail}{left}")
     return found
+
+
+def _silent(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
+    """Return the second sources that have no price in any market that they are for."""
+    heard, silent = set[str](), dict[str, tuple[MarketKey, str]]()
+    for market, stated in block.facts.markets.items():
+        for token, seconds in stated.seconds.items():
+            for one in seconds:
+                name = f"second/{token}/{one.source}"
+                if one.price:
+                    heard.add(name)
+                else:
+                    silent.setdefault(
+                        name, (market, f"second source of {token} fails: {one.source}")
+                    )
+    return {name: one for name, one in silent.items() if name not in heard}
 
 
 def _after(

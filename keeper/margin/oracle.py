@@ -7,6 +7,7 @@ from typing import Final
 from keeper.domain.exposure import Exposure
 from keeper.domain.oracle import Reading
 from keeper.domain.units import BPS, Address
+from keeper.margin import words
 from keeper.margin.facts import MarketFacts
 from keeper.margin.prices import Quotes, deviation_bps, equity_bps
 from keeper.margin.settings import Check, OracleRules, Response
@@ -88,8 +89,8 @@ def deviant(rules: OracleRules, stated: MarketFacts, exposure: Exposure) -> Susp
                     feed=reading.feed,
                     check=Check.DEVIATION,
                     response=Response.SKIP,
-                    detail=f"{reading.symbol} by {reading.feed}: {off} bps off {second.source},"
-                    f" {limit} bps allowed at this leverage",
+                    detail=f"{reading.symbol} by {reading.feed}: {words.percent(off)} off"
+                    f" {second.source}, {words.percent(limit)} allowed at this leverage",
                 )
     return None
 
@@ -144,7 +145,10 @@ def _about_the_scale(
         if tens:
             yield Check.DECIMALS, f"{price} is {tens} another source's {second}"
         elif off > rules.factor_bps:
-            yield Check.DEVIATION, f"{price} is {off} bps off another source's {second}"
+            yield (
+                Check.DEVIATION,
+                f"{price} is {words.percent(off)} off another source's {second}",
+            )
     if median and max(price, median) > rules.jump * min(price, median):
         yield Check.JUMP, f"{price} is more than {rules.jump} times off its median of {median}"
 

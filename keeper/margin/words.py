@@ -25,6 +25,11 @@ def blocks(count: int) -> str:
     return f"{count} block{'' if count == 1 else 's'}"
 
 
+def percent(bps: int) -> str:
+    """Return hundredths of a percent as percent."""
+    return f"{bps // 100:,}.{bps % 100:02} %"
+
+
 def method(guard: Guard, one: Confirms) -> str:
     """Return what a method of the guard waits for."""
     return {

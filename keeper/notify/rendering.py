@@ -136,7 +136,8 @@ def _lines(notice: Notice) -> list[str]:
     """Return a notice in words, a line a paragraph; empty lines part them."""
     read = f"Read at block {notice.block_number}, {words.moment(notice.timestamp)}."
     if notice.kind is NoticeKind.ALARM:
-        return [words.line(notice.detail), "", read]
+        where = [f"Market: {notice.market}"] if notice.market else []
+        return [words.sentence(notice.detail), *where, "", read]
     lines = [f"Account {notice.account} {_opening(notice)}.", f"Market: {notice.market}"]
     if notice.health_factor is not None:
         steadied = _steadied(notice)
@@ -239,7 +240,8 @@ def _digest_lines(told: Sequence[Notice]) -> list[str]:
 
 def _digest_line(notice: Notice) -> str:
     if notice.kind is NoticeKind.ALARM:
-        return f"Alarm: {words.line(notice.detail)}"
+        where = f", in {words.market(notice.market)}" if notice.market else ""
+        return f"Alarm: {words.line(notice.detail)}{where}"
     factor = notice.health_factor
     state = "" if factor is None else f", health {words.health(factor)}"
     owed = "" if factor is None else f", debt {words.dollars(notice.debt_usd_e8)}"

@@ -138,3 +138,16 @@ def test_what_follows_is_the_operators_choice(response, waits, alarms):
     if waits:
         assert story.waits[1].reason == "oracle_suspect"
         assert "the least that the aggregator can say" in story.waits[1].detail
+
+
+def test_a_second_source_that_never_answers_is_an_alarm():
+    """A wrong address would go unnoticed: whoever asks does without, and confirms nothing."""
+    story = Story(debts={1: 1_600})
+    story.play(2_600)
+    story.seconds = (replace(second(1), price=None),)
+
+    told = story.play(2_600, 2_600)
+
+    assert told == [(1, "alarm", 0, "")]
+    assert "fails: another feed" in story.notices[-1].detail
+    assert not story.waits
