@@ -7,9 +7,9 @@ import typer
 
 from keeper.audit.chain import Link, Verification
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
-from keeper.cli.output import print_json, print_line
+from keeper.cli.output import print_json, print_line, print_note
 from keeper.cli.record_export import ExportFormat, checked_target, exported
-from keeper.cli.records import RecordOption, checked_anchor, read_record, record_path
+from keeper.cli.records import RecordOption, checked_anchor, checked_part, read_record, record_path
 from keeper.config import Settings, load, overrides
 from keeper.domain.errors import ConfigError
 from keeper.storage import database, record
@@ -45,6 +45,7 @@ def verify(
 ) -> None:
     """Check that nothing on record was changed, removed or swapped; exit 3 if it was."""
     path = record_path(_settings(config, override), whose)
+    checked_part(path, first, last)
     scope = Scope(first=first, last=last, anchor=checked_anchor(anchor))
     found = read_record(path, lambda connection: record.verified(connection, scope))
     if as_json:
@@ -86,7 +87,10 @@ def export(
     """Write the record out: every entry, and the texts that these refer to."""
     target = checked_target(out, form)
     path = record_path(_settings(config, override), whose)
-    exported(path, target, form, (first or 1, last))
+    checked_part(path, first, last)
+    entries, texts = exported(path, target, form, (first or 1, last))
+    if target is not None:
+        print_note(f"{entries} entries and {texts} texts written to {target}")
 
 
 def prune(

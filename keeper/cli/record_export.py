@@ -5,6 +5,7 @@ import enum
 import importlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -49,11 +50,16 @@ def checked_target(out: Path | None, form: ExportFormat) -> Path | None:
 
 def exported(
     path: Path, target: Path | None, form: ExportFormat, numbers: tuple[int, int | None]
-) -> None:
-    """Write the entries of these numbers, each after the texts that were not written yet."""
+) -> tuple[int, int]:
+    """
+    Write the entries of these numbers, each after the texts that were not written yet.
+
+    Returns how many entries and how many texts were written.
+    """
+    written = Counter[bool]()
 
     def work(connection: Connection) -> None:
-        rows = _rows(connection, *numbers)
+        rows = _counted(_rows(connection, *numbers), written)
         if form is ExportFormat.PARQUET and target is not None:
             _write_parquet(rows, target)
         else:
@@ -65,6 +71,13 @@ def exported(
         if isinstance(error, BrokenPipeError):
             raise
         raise EnvironmentFault(f"{target} cannot be written: {error.strerror}") from None
+    return written[False], written[True]
+
+
+def _counted(rows: Iterator[Row], written: Counter[bool]) -> Iterator[Row]:
+    for row in rows:
+        yield row
+        written[row["kind"] == _TEXT] += 1
 
 
 def _rows(connection: Connection, first: int, last: int | None) -> Iterator[Row]:

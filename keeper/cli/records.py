@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from keeper.config import Settings
 from keeper.domain.errors import ConfigError
-from keeper.storage import database
+from keeper.storage import database, record
 
 T = TypeVar("T")
 
@@ -87,3 +87,20 @@ def checked_anchor(text: str) -> str:
             f"{text!r} is no anchor", hint="NUMBER:HASH or HASH, as `keeper audit head` prints it"
         )
     return anchor
+
+
+def checked_part(path: Path, first: int | None, last: int | None) -> None:
+    """
+    Refuse a part of the record that has nothing in it.
+
+    Raises:
+        ConfigError: it ends before it begins, or begins after the record's end.
+        JournalError: there is no record.
+    """
+    if first is None:
+        return
+    if last is not None and last < first:
+        raise ConfigError(f"--to {last} is before --from {first}", hint="swap them")
+    newest = read_record(path, record.newest).id
+    if first > newest:
+        raise ConfigError(f"--from {first} is after the record's last entry, {newest}")

@@ -40,7 +40,9 @@ def command(
     override: SetOption = None,
 ) -> None:
     """Make a recorded decision again, from the record alone, and compare every figure."""
-    if every == (decision is not None):
+    if every and decision is not None:
+        raise ConfigError("a decision and --all exclude each other", hint="choose one")
+    if not every and decision is None:
         raise ConfigError("nothing says which decision", hint="its number, or --all")
     path = record_path(load(config, overrides(override)).settings, whose)
     found = [

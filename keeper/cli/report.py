@@ -104,6 +104,9 @@ def document(
 
 
 def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
+    if not found:
+        print_line("no account that crossed the line is on record")
+        return
     columns = ("debt", "breaches", "called", "to call", "acted", "to action", "left alone")
     print_table(
         columns,
@@ -122,7 +125,7 @@ def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
     )
     print_line("times from breach on: median / 90th percentile, in seconds; less than 0 is before")
     for rule, blocks in rules.items():
-        print_line(f"in {blocks} blocks accounts were taken {rule}")
+        print_line(f"in {blocks} block{'s' * (blocks != 1)} accounts were taken {rule}")
 
 
 def _times(median: int | None, slowest: int | None) -> str:

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from keeper.audit.canonical import canonical, sha256
-from keeper.audit.chain import START, Entry, NewEntry, entry_hash
+from keeper.audit.chain import NewEntry
 from keeper.cli import root
 from keeper.cli.records import read_record
 from keeper.storage.database import opened
@@ -110,18 +110,52 @@ def test_an_export_can_be_verified_by_anybody(folder, capsys):
     lines = [json.loads(line) for line in out.splitlines()]
     texts = [line for line in lines if line["kind"] == "text"]
     assert all(sha256(canonical_json(line["body"])) == line["hash"] for line in texts)
-    hashed, link = [line for line in lines if line["kind"] != "text"], START.hash
+    hashed, link = [line for line in lines if line["kind"] != "text"], "0" * 64
     assert len(hashed) == 6
-    for number, line in enumerate(hashed, start=1):
-        known = {name: line[name] for name in line if name not in ("number", "body")}
+    for line in hashed:
+        digits = [str(line[name]) for name in ("block_number", "block_time")]
+        about = [line["kind"], *digits, line["market"], line["account"]]
         body = canonical_json(line["body"])
-        link = entry_hash(link, Entry(id=number, body=body, **known), number)
-        assert (line["number"], line["hash"]) == (number, link)
+        link = sha256(canonical_json([link, str(line["number"]), *about, body]))
+        assert line["hash"] == link
 
 
 def canonical_json(document):
-    """The body is canonical already: numbers are strings in it."""
-    return canonical(document)
+    """By the documentation's words, without the program's own rule."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("audit", "verify", "--from", "4", "--to", "2"), "--to 2 is before --from 4"),
+        (("audit", "export", "--from", "4", "--to", "2"), "--to 2 is before --from 4"),
+        (("audit", "verify", "--from", "7"), "--from 7 is after the record's last entry, 6"),
+        (("replay", "3", "--all"), "exclude each other"),
+    ],
+)
+def test_a_part_that_there_is_not_is_refused(folder, capsys, arguments, told):
+    """ "0 entries are as they were written" would pass for a check."""
+    code, _, err = ran(capsys, *arguments)
+
+    assert code == 2
+    assert told in err
+
+
+def test_an_export_to_a_file_says_what_was_written(folder, capsys):
+    """Silence leaves open whether there was anything."""
+    code, _, err = ran(capsys, "audit", "export", "--out", "r.jsonl", "--to", "4")
+
+    assert (code, err.strip()) == (0, "4 entries and 6 texts written to r.jsonl")
+
+
+def test_a_record_without_a_breach_says_so(folder, capsys):
+    """An empty table with its legend reads like a fault."""
+    changed(folder, "DELETE FROM entries")
+
+    assert ran(capsys, "report", "fairness")[1] == (
+        "no account that crossed the line is on record\n"
+    )
 
 
 def test_an_export_as_parquet_holds_the_same(folder, capsys):
