@@ -20,6 +20,7 @@ class Policy:
 
     restraint: Restraint = FREE
     basis: str = ""
+    is_left_out: bool = False
 
 
 async def policy_of(
@@ -39,11 +40,15 @@ async def policy_of(
     if not settings.waits or not past:
         return Policy()
     if state is None or state.is_new:
-        return Policy(basis="the policy's waiting is left out: no keeper's file says since when")
+        return Policy(
+            basis="the policy's waiting is left out: no keeper's file says since when",
+            is_left_out=True,
+        )
     if state.number > head.number:
         return Policy(
             basis="the policy's waiting is left out: what was remembered at that block is known"
-            " to the record alone (--recorded)"
+            " to the record alone (--recorded)",
+            is_left_out=True,
         )
     facts = BlockFacts(
         number=head.number,

@@ -80,7 +80,8 @@ class NodeReader:
             tag = "latest" if block is None else hex(block)
             answer = await self.rpc.read("eth_getBlockByNumber", tag, False)  # noqa: FBT003 - as above
         if answer is None:
-            raise SnapshotReorged("the node does not know the block")
+            known = "its newest block" if block is None else f"block {block}"
+            raise SnapshotReorged(f"the node does not know {known}")
         head = fields.head_of(answer)
         if block is not None and block not in (head.number, head.hash):
             raise RpcMalformed("the node returned another block")

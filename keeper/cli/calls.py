@@ -17,6 +17,7 @@ from keeper.execution.control import ask, is_listening
 from keeper.margin.settings import SEVERITY, Span
 from keeper.margin.state import MarginState, Mark
 from keeper.margincalls import acknowledgement, keep_acknowledged
+from keeper.notify.words import span
 from keeper.storage import database, episodes
 from keeper.storage.episodes import OpenCall
 from keeper.storage.journal import Journal, sender_of
@@ -55,7 +56,7 @@ def list_(
             }
         )
         return
-    columns = ("tier", "account", "health", "since", "grace left", "cure", "acknowledged")
+    columns = ("tier", "account", "health", "since", "grace left", "cure", "seen", "market")
     print_table(columns, [_row(one, state, settings) for one in found])
     if not found:
         print_line(f"no open call at block {state.number}")
@@ -194,11 +195,17 @@ def _row(call: OpenCall, state: MarginState, settings: Settings) -> list[Cell]:
         tier_text(standing.tier),
         call.account,
         "?" if standing.health is None else health_text(standing.health),
-        "" if since is None else f"block {since.number}",
+        "" if since is None else _since(since, state),
         "-" if left is None else f"{left.blocks} blocks, {left.seconds} s",
         "-" if call.advice is None or not call.advice.cures else _cure(call.advice.cures[0]),
         "yes" if standing.acknowledged else "no",
+        call.market,
     ]
+
+
+def _since(since: Mark, state: MarginState) -> str:
+    """Return how long ago a tier was entered, by the chain's clock, and where."""
+    return f"{span(max(0, state.timestamp - since.timestamp))}, block {since.number}"
 
 
 def _cure(cure: Cure) -> str:

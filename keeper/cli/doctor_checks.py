@@ -13,7 +13,9 @@ from keeper.cli import executor_work, key_work, vault_work
 from keeper.cli.doctor_endpoints import endpoints
 from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.cli.here import Here, here, wallet_key
+from keeper.cli.settings import about_telling
 from keeper.config import Loaded, Settings, load
+from keeper.config.notifying import Notify
 from keeper.domain.errors import ConfigError, KeeperError
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address
 from keeper.execution.signer import checked_key
@@ -32,6 +34,7 @@ async def examined(config: Path | None, overrides: Mapping[str, str]) -> list[Fi
     except ConfigError as error:
         return [*found, failed("settings", error)]
     found += [ok("settings", str(loaded.path)), *_files(loaded), _journal(loaded.settings)]
+    found += _telling(loaded.settings.notify)
     found += await endpoints(loaded.settings.chain)
     try:
         async with here(loaded.settings) as place:
@@ -95,6 +98,17 @@ def _journal(settings: Settings) -> Finding:
     except KeeperError as error:
         return failed("journal", error)
     return ok("journal", str(path))
+
+
+def _telling(notify: Notify) -> list[Finding]:
+    """Look at channels and subscriptions, without a message to anybody."""
+    problems = about_telling(notify)
+    if problems:
+        return [fail("notifications", str(one), one.hint) for one in problems]
+    if not notify.channel:
+        return [warn("notifications", "nobody is told of anything", "add a [[notify.channel]]")]
+    names = ", ".join(one.name for one in notify.channel)
+    return [ok("notifications", f"channels {names}; `keeper notify test` tries them")]
 
 
 async def _on_chain(place: Here) -> list[Finding]:

@@ -15,10 +15,10 @@ from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
 from keeper.cli.recorded import past_of, recorded_stories, refuse_no_address, remembered
 from keeper.cli.records import RecordOption, record_path
-from keeper.cli.story import Story, Undecided, Verdict, document, lines
+from keeper.cli.story import Story, Undecided, Verdict, document, told
 from keeper.config import Settings, load, overrides
 from keeper.domain.decision import Decision, Liquidate
-from keeper.domain.errors import ConfigError, RpcRefused
+from keeper.domain.errors import ChainError, ConfigError, RpcRefused
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, TokenUnits
 from keeper.execution.signer import LOCAL_CHAINS
@@ -56,13 +56,24 @@ def command(
             path, account.strip(), block, thresholds(settings)
         )
     else:
-        stories = asyncio.run(_told(settings, account.strip(), block, path))
+        stories = _asked(settings, account.strip(), block, path)
     if as_json:
         print_json({"stories": [document(one) for one in stories]})
         return
-    for one in stories:
-        for line in lines(one):
-            print_line(line)
+    for line in told(stories):
+        print_line(line)
+
+
+def _asked(settings: Settings, wanted: str, block: int | None, path: Path) -> list[Story]:
+    """Return the stories by the node; where it keeps no state that old, say what helps."""
+    try:
+        return asyncio.run(_told(settings, wanted, block, path))
+    except ChainError as error:
+        if block is None:
+            raise
+        raise type(error)(
+            str(error), hint="--recorded asks no node; else one is needed that keeps that block"
+        ) from None
 
 
 async def _told(settings: Settings, wanted: str, block: int | None, path: Path) -> list[Story]:
@@ -88,6 +99,7 @@ async def _told(settings: Settings, wanted: str, block: int | None, path: Path) 
                 past=tuple(one for one in past if one.market == snapshot.market),
                 thresholds=thresholds(settings),
                 policy=policy.basis,
+                is_policy_left_out=policy.is_left_out,
             )
             for snapshot in snapshots
         ]

@@ -120,7 +120,8 @@ def _told(found: Subscriptions) -> list[str]:
         f"{', '.join(one.channels)}: {', '.join(one.tiers)};"
         f" {f'{len(one.accounts)} accounts' if one.accounts else 'every account'}"
         f" of {', '.join(one.markets) or 'every market'}"
-        f" with a debt above {one.debt_above_usd} USD; {', '.join(one.kinds)}"
+        f"{f' with a debt above {one.debt_above_usd:,} USD' if one.debt_above_usd else ''};"
+        f" {', '.join(one.kinds)}"
         for one in found.subscription
     ]
 

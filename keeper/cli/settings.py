@@ -91,10 +91,10 @@ def _problems(config: ConfigOption) -> list[Problem]:
             check_options(section)
         except SettingsInvalid as error:
             found.extend(error.problems)
-    return [*found, *_about_telling(settings.notify)]
+    return [*found, *about_telling(settings.notify)]
 
 
-def _about_telling(notify: Notify) -> list[Problem]:
+def about_telling(notify: Notify) -> list[Problem]:
     """Return what is wrong with channels and subscriptions."""
     found: list[Problem] = []
     for at, one in enumerate(notify.channel):

@@ -49,11 +49,22 @@ class Story:
     past: Sequence[Entry]
     thresholds: Thresholds
     policy: str = ""
+    is_policy_left_out: bool = False
+
+    @property
+    def concerns(self) -> bool:
+        """Whether the account has, or had, anything to do with the market."""
+        return self.health is not None or bool(self.verdicts) or bool(self.past)
 
     @property
     def base_digits(self) -> int:
         """Decimals of the market's base currency."""
         return len(str(self.snapshot.base_unit)) - 1
+
+    @property
+    def but(self) -> str:
+        """What the verdict leaves out, in words; empty where it leaves out nothing."""
+        return ", but for the policy's waiting" if self.is_policy_left_out else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +103,22 @@ def document(story: Story | Undecided) -> dict[str, object]:
         "recorded": [_recorded(one) for one in decisions_among(story.past)],
         "history": [past.document(one) for one in story.past],
     }
+
+
+def told(stories: Sequence[Story | Undecided]) -> Iterator[str]:
+    """Yield an account's stories in plain words; markets that it has nothing to do with in one."""
+    strange = [one for one in stories if isinstance(one, Story) and not one.concerns]
+    for one in stories:
+        if one not in strange:
+            yield from lines(one)
+    if strange:
+        first = strange[0]
+        where = "any of the" if len(strange) == len(stories) else "the other"
+        count = f"{where} {len(strange)} markets" if len(stories) > 1 else first.snapshot.market
+        yield (
+            f"{first.account} owes nothing in {count} at block {first.head.number}, and nothing"
+            " is on record of it there"
+        )
 
 
 def lines(story: Story | Undecided) -> Iterator[str]:
@@ -147,7 +174,7 @@ def _standing(story: Story, health: AccountHealth) -> Iterator[str]:
 def _verdict(verdict: Verdict, story: Story) -> Iterator[str]:
     decision = verdict.decision
     if isinstance(decision, Liquidate):
-        yield "  verdict: liquidate"
+        yield f"  verdict{story.but}: liquidate"
         yield from _plan(decision.plan, story)
         if verdict.quoted is not None:
             spend = story.snapshot.prices[decision.plan.spend_token]

@@ -47,7 +47,11 @@ class Subscribed:
         try:
             self._in_effect = load_subscriptions(self._path, self._channels)
         except ConfigError as error:
-            log.error("subscriptions_kept reason=%s", error)  # noqa: TRY400 - one line, no trace
+            log.error(  # noqa: TRY400 - one line, no trace
+                "subscriptions_kept the old ones stay in effect reason=%s hint=%s",
+                error,
+                error.hint,
+            )
         else:
             log.info("subscriptions_read count=%d", len(self._in_effect.subscription))
 

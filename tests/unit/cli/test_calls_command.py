@@ -67,6 +67,7 @@ def test_a_table_for_people(folder, capsys):
     assert "✖ liquidatable" in out
     assert someone(1) in out
     assert "24 blocks, 288 s" in out
+    assert out.splitlines()[1].split()[-3:] == ["-", "no", "m:1"]
 
 
 def test_an_acknowledgement_by_the_beginning_of_the_address(folder, capsys):
