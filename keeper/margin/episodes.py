@@ -214,7 +214,7 @@ def _is_restless(block: Block, before: Standing, health: AccountHealth) -> bool:
         return True
     tiers, factor = block.settings.tiers, health.health_factor
     below = breached(tiers, factor, liquidatable=health.liquidatable)
-    worst = max(below, key=SEVERITY.__getitem__, default=Tier.HEALTHY)
+    worst = next(iter(below), Tier.HEALTHY)
     if SEVERITY[worst] > SEVERITY[before.tier]:
         return True
     return before.tier is not Tier.HEALTHY and factor >= tiers.band(before.tier).leave

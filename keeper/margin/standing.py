@@ -92,7 +92,7 @@ def covered(exposure: Exposure) -> int:
 def _breaches(
     block: Block, before: Standing, value: int, *, liquidatable: bool
 ) -> Mapping[Tier, Breach]:
-    """Return the breaches that are still to be confirmed, or that acting waits for."""
+    """Return the breaches still to be confirmed, or that acting waits for, the worst first."""
     if not block.settings.guard.confirm:
         return {}
     held, found = SEVERITY[before.tier], dict[Tier, Breach]()
@@ -116,9 +116,9 @@ def _confirmed(
         return raw
     if is_below(settings.floor, health, block.facts.exposures.get(subject)):
         return raw
-    for tier in sorted(breaches, key=SEVERITY.__getitem__, reverse=True):
+    for tier, breach in breaches.items():
         worse = SEVERITY[tier] > SEVERITY[before.tier]
-        if worse and block.is_confirmed(health, tier, breaches[tier]):
+        if worse and block.is_confirmed(health, tier, breach):
             return tier
     return before.tier
 

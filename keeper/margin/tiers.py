@@ -1,5 +1,6 @@
 """Which tier an account is in: worse at once, better only when it has left for good."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from keeper.margin.settings import SEVERITY, Tiers
@@ -21,15 +22,13 @@ def tier_after(tiers: Tiers, held: Tier, value: int, *, liquidatable: bool) -> T
     return Tier.HEALTHY
 
 
-def breached(tiers: Tiers, value: int, *, liquidatable: bool) -> frozenset[Tier]:
-    """Return every tier below whose first threshold the account is."""
-    return frozenset(
-        [
-            band.tier
-            for band in tiers.bands
-            if liquidatable or (value < band.enter and band.tier is not Tier.LIQUIDATABLE)
-        ]
-    )
+def breached(tiers: Tiers, value: int, *, liquidatable: bool) -> Sequence[Tier]:
+    """Return every tier below whose first threshold the account is, the worst first."""
+    return [
+        band.tier
+        for band in tiers.bands
+        if liquidatable or (value < band.enter and band.tier is not Tier.LIQUIDATABLE)
+    ]
 
 
 def within(tier: Tier) -> tuple[Tier, ...]:

@@ -5,7 +5,7 @@ An account stays as it is while its health is between the thresholds of its stan
 may have left them, by the screen's proven bound, and whoever waits for something, is looked at.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from keeper.risk.tiers import Tier
 ABOVE: Final = 1 + 1e-6
 """How much more than its bound an account's health is at most, with much room."""
 EVERYTHING: Final = np.inf
+_NOBODY: Final = Standing()
 
 
 class Attention:
@@ -41,16 +42,17 @@ class Attention:
         inside = (least >= self._floor * ABOVE) & (least * ABOVE < self._ceiling)
         return self._busy | ~(inside | np.isinf(least))
 
-    def stands(self, row: int, standing: Standing | None) -> None:
-        """Note what is remembered of an account after it was looked at."""
-        tier = Tier.HEALTHY if standing is None else standing.tier
-        self._floor[row], self._ceiling[row] = self._bounds[tier]
-        self._busy[row] = standing is not None and self._waits(standing)
+    def stand(self, standings: Mapping[int, Standing | None]) -> None:
+        """Note what is remembered of accounts after they were looked at."""
+        known = [_NOBODY if one is None else one for one in standings.values()]
+        rows, bounds = list(standings), [self._bounds[one.tier] for one in known]
+        self._floor[rows] = [floor for floor, _ in bounds]
+        self._ceiling[rows] = [ceiling for _, ceiling in bounds]
+        self._busy[rows] = [self._waits(one) for one in known]
 
     def gone(self, rows: Iterable[int]) -> None:
         """Look at these next time, whatever their health: they were acted upon."""
-        for row in rows:
-            self._busy[row] = True
+        self._busy[list(rows)] = True
 
     def _waits(self, standing: Standing) -> bool:
         """Whether time alone may change something."""

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Skip, SkipReason
@@ -21,7 +22,7 @@ from keeper.domain.notice import Notice
 from keeper.domain.oracle import Reading
 from keeper.domain.parity import Subject
 from keeper.domain.restraint import FREE, Restraint
-from keeper.domain.units import GWEI, WAD, Address, MarketKey, Timestamp, Wei
+from keeper.domain.units import GWEI, WAD, Address, MarketKey, Wei
 from keeper.margin.episodes import Advanced, advanced, answered, wanting
 from keeper.margin.facts import BlockFacts, MarketFacts
 from keeper.margin.restraint import restrained
@@ -39,6 +40,7 @@ from keeper.rehearse.world import NATIVE, Narrowed, World
 
 ASK_AGAIN_SECONDS: Final = 21_600
 SAMPLE_SECONDS: Final = 3_600
+NEVER: Final = -ASK_AGAIN_SECONDS
 
 _WAITS: Final = frozenset(
     {
@@ -129,12 +131,13 @@ class Run:
     _attention: Attention = field(init=False)
     _addresses: list[Address] = field(init=False)
     _row: dict[Address, int] = field(init=False)
-    _asked: dict[Address, Timestamp] = field(default_factory=dict)
+    _asked: NDArray[np.int64] = field(init=False)
     _liquidated: set[Subject] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._addresses = list(self.world.accounts)
         self._attention = Attention(self.settings, len(self._addresses))
+        self._asked = np.full(len(self._addresses), NEVER)
         self._row = {address: row for row, address in enumerate(self._addresses)}
 
     async def block(self, moment: Moment) -> None:
@@ -169,10 +172,7 @@ class Run:
         """Return everybody for whom this block may matter, exact."""
         least = snapshot.screen.least
         wanted = self._attention.wanted(least)
-        due = snapshot.head.timestamp - ASK_AGAIN_SECONDS
-        resting = [self._row[one] for one, since in self._asked.items() if since > due]
-        past = least < 1.0
-        past[resting] = False
+        past = (least < 1.0) & (self._asked <= snapshot.head.timestamp - ASK_AGAIN_SECONDS)
         clock, found = snapshot.clock, dict[Address, Position]()
         debtless = set[Subject]()
         for row in np.flatnonzero(wanted | past).tolist():
@@ -185,8 +185,8 @@ class Run:
         return Seen(snapshot.market, found, debtless)
 
     def _is_due(self, one: AccountHealth, moment: Moment) -> bool:
-        since = self._asked.get(one.account)
-        return since is None or moment.timestamp - since >= ASK_AGAIN_SECONDS
+        since = int(self._asked[self._row[one.account]])
+        return moment.timestamp - since >= ASK_AGAIN_SECONDS
 
     def _advance(self, moment: Moment, seen: Seen, facts: BlockFacts) -> None:
         """Keep and tell what a block changed of those that were looked at; the rest stands."""
@@ -207,9 +207,8 @@ class Run:
             standings.pop(one, None)
         standings.update(found.state.standings)
         self._state = replace(found.state, standings=standings)
-        for subject in looked:
-            after = found.state.standings.get(subject)
-            self._attention.stands(self._row[subject[1]], after)
+        known, rows = found.state.standings, self._row
+        self._attention.stand({rows[one[1]]: known.get(one) for one in looked})
         self._liquidated = {one for one in self._liquidated if one in found.state.standings}
 
     async def _decided(
@@ -244,10 +243,8 @@ class Run:
     def _note(self, decisions: Sequence[Decision], moment: Moment) -> None:
         """Remember who is not worth his gas; whoever is worth it, or waits, is asked again."""
         for one in decisions:
-            if isinstance(one, Skip) and one.reason not in _WAITS:
-                self._asked[one.account] = moment.timestamp
-            else:
-                self._asked.pop(one.account, None)
+            is_not_worth_it = isinstance(one, Skip) and one.reason not in _WAITS
+            self._asked[self._row[one.account]] = moment.timestamp if is_not_worth_it else NEVER
 
     def _take(self, moment: Moment, snapshot: AaveSnapshot, result: Decided) -> list[Address]:
         """Do what was decided, and return to whom."""
@@ -279,7 +276,9 @@ class Run:
         if reserved:
             self._state = replace(self._state, reservations=(*self._state.reservations, *reserved))
         self.world.venue.settle(plans, moment.timestamp)
-        return [one.account for one in plans]
+        taken = [one.account for one in plans]
+        self.world.keep(taken)
+        return taken
 
 
 def ran(run: Run, moments: Sequence[Moment]) -> Told:

@@ -129,7 +129,11 @@ class World:
         return self.book.snapshot
 
     def liquidated(self, plan: Plan, snapshot: AaveSnapshot) -> Seized:
-        """Do to an account what the plan does, by the pool's own rules; write off what is bad."""
+        """
+        Do to an account what the plan does, by the pool's own rules; write off what is bad.
+
+        The columns learn of it with ``keep``.
+        """
         clock = snapshot.clock
         account = self.accounts[plan.account]
         position, places = clock.position(account), self._places(snapshot)
@@ -146,13 +150,15 @@ class World:
         if left.data.debt and not left.data.collateral:
             bad = left.data.debt
             after = Account(0, account.category, {})
-        self._put(plan.account, after)
+        self.accounts[plan.account] = after
         return Seized(before=account, bad_debt_usd_e8=bad)
 
-    def _put(self, address: Address, account: Account) -> None:
+    def keep(self, addresses: Sequence[Address]) -> None:
+        """Write these accounts, each named once, to the columns as they are now."""
         columns = self.book.columns
-        columns.put(packed([address]), encoded([account], columns))
-        self.accounts[address] = account
+        if addresses:
+            accounts = [self.accounts[one] for one in addresses]
+            columns.put(packed(addresses), encoded(accounts, columns))
 
     @staticmethod
     def _places(snapshot: AaveSnapshot) -> Mapping[Address, int]:

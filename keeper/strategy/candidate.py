@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from keeper.domain.decision import Skip, SkipReason
@@ -74,7 +75,7 @@ class Candidate:
     subsidy: Wei = _NO_SUBSIDY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Terms:
     """
     What a profit is judged by: one market's prices, the cost of gas, the policy.
@@ -88,7 +89,7 @@ class Terms:
     gas_model: GasModel
     subsidy: Wei = _NO_SUBSIDY
 
-    @property
+    @cached_property
     def min_profit(self) -> Wei:
         """The least net profit of a plan, rounded up to a wei; negative where one may cost."""
         if self.subsidy:

@@ -96,7 +96,8 @@ class PairOpportunity:
     def bonus_at_most(self) -> BaseCurrency:
         """Received minus spent for everything the pool allows, plus two units of each token."""
         pair = self.first
-        gain = max(0, *(self._gain(pair) for pair in (self.first, self.last)))
+        first, last = self._everything
+        gain = max(0, _gain(pair, first), _gain(self.last, last))
         units = mul_div_ceil(2, pair.debt_price, pair.debt_unit)
         units += mul_div_ceil(2, pair.collateral_price, pair.collateral_unit)
         return BaseCurrency(gain + units)
@@ -105,8 +106,7 @@ class PairOpportunity:
         """Return what ``amount`` does at every timestamp of the window, or why not to try."""
         if amount <= 0:
             return Refusal(reason=SkipReason.DUST, detail="nothing to repay")
-        first = rules.liquidation(self.first, amount, self.rules)
-        last = rules.liquidation(self.last, amount, self.rules)
+        first, last = self._everything if amount == UINT256_MAX else self._done(amount)
         refusal = self._refusal(amount, first, last)
         if refusal is not None:
             return refusal
@@ -120,6 +120,15 @@ class PairOpportunity:
             drawn=((self._key(self.collateral), first.received),),
             repaid=((self._key(self.debt), first.repaid),),
         )
+
+    @cached_property
+    def _everything(self) -> tuple[Liquidation, Liquidation]:
+        return self._done(TokenUnits(UINT256_MAX))
+
+    def _done(self, amount: TokenUnits) -> tuple[Liquidation, Liquidation]:
+        """Return what ``amount`` does at either end."""
+        first = rules.liquidation(self.first, amount, self.rules)
+        return first, rules.liquidation(self.last, amount, self.rules)
 
     def _grown(self, done: Liquidation) -> int:
         """Return what more is repaid for collateral that flash loans in the same block added."""
@@ -218,11 +227,12 @@ class PairOpportunity:
         largest = min(most, pair.debt - keep_debt, by_collateral)
         return largest - largest // AMOUNT_MARGIN - LEAST_UNITS
 
-    def _gain(self, pair: Pair) -> int:
-        done = rules.liquidation(pair, UINT256_MAX, self.rules)
-        spent = mul_div_floor(done.repaid, pair.debt_price, pair.debt_unit)
-        return pair.collateral_value(done.received) - spent
-
     @staticmethod
     def _key(reserve: Reserve) -> LiquidityKey:
         return LiquidityKey(holder=reserve.a_token, token=reserve.token)
+
+
+def _gain(pair: Pair, done: Liquidation) -> int:
+    """Return received minus spent, in base currency; may be negative."""
+    spent = mul_div_floor(done.repaid, pair.debt_price, pair.debt_unit)
+    return pair.collateral_value(done.received) - spent

@@ -2,8 +2,7 @@
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
 from keeper.domain.units import (
@@ -91,8 +90,7 @@ def debt_value(amount: int, price: int, unit: int, rules: Rules) -> BaseCurrency
     return BaseCurrency(roundings(rules)[2](amount, price, unit))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountData:
+class AccountData(NamedTuple):
     """What ``Pool.getUserAccountData`` says, as far as a liquidation needs it."""
 
     collateral: BaseCurrency
@@ -100,8 +98,7 @@ class AccountData:
     health_factor: Wad
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
+class Sums(NamedTuple):
     """An account in base currency: collateral, the same times its thresholds (bps), and debt."""
 
     total: int
@@ -149,8 +146,7 @@ class Sums:
         return mul_div_floor((self.weighted - self.total) // BPS - 1, WAD, self.debt)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class Pair(NamedTuple):
     """One debt and one collateral of an account at one timestamp, and the account's data."""
 
     data: AccountData
@@ -176,8 +172,7 @@ class Close(enum.StrEnum):
     ALL_SMALL = "all: small value"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Liquidation:
+class Liquidation(NamedTuple):
     """What one call would do: ``seized`` is before, ``received`` after the protocol's fee."""
 
     close: Close
@@ -246,7 +241,8 @@ def liquidation(pair: Pair, debt_to_cover: int, rules: Rules) -> Liquidation:
     the debt needed rounds up from 6138e1fd (3.5), the seizure down and the fee up from
     fd1fbd91 (3.7).
     """
-    most = most_repayable(pair, rules)
+    close = close_of(pair, rules)
+    most = pair.debt if close is not Close.HEALTHY_HALF else half_repayable(pair, rules)
     repaid = min(debt_to_cover, most)
     base = pair.debt_price * repaid * pair.collateral_unit
     base //= pair.collateral_price * pair.debt_unit
@@ -263,7 +259,7 @@ def liquidation(pair: Pair, debt_to_cover: int, rules: Rules) -> Liquidation:
         repaid = divide(value, BPS, pair.bonus)
     received = seized - _fee(seized, pair, rules)
     return Liquidation(
-        close=close_of(pair, rules),
+        close=close,
         repaid=TokenUnits(repaid),
         seized=TokenUnits(seized),
         received=TokenUnits(received),

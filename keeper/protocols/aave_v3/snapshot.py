@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 
@@ -25,7 +24,6 @@ from keeper.domain.units import (
     USD_E8,
     Address,
     BaseCurrency,
-    Gas,
     MarketKey,
     Timestamp,
     TokenUnits,
@@ -40,25 +38,14 @@ from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.facts import facts, readings
 from keeper.protocols.aave_v3.lenders import flash_lender
 from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
-from keeper.protocols.aave_v3.opportunity import PairOpportunity
+from keeper.protocols.aave_v3.pairs import Unhealthy
 from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
-from keeper.protocols.aave_v3.rulebook import Rules
 from keeper.protocols.aave_v3.rules import AccountData
 from keeper.protocols.aave_v3.tabulated import tabulated
 from keeper.protocols.aave_v3.totals import Totals
 from keeper.risk.screen import Screen, ordered
 from keeper.risk.table import Tabulated
 from keeper.risk.tiers import Thresholds, Tier
-
-LIQUIDATION_GAS: Final = Gas(390_000)
-"""``liquidationCall`` with one collateral and one debt, from 3.5: a few percent above the most
-measured on 3.6 for a transaction of it alone."""
-
-OLD_LIQUIDATION_GAS: Final = Gas(480_000)
-"""The same up to 3.4 (likewise on 3.0, stable debt included)."""
-
-GAS_PER_FURTHER_LEG: Final = Gas(40_000)
-"""Each further reserve that the account uses, valued or its bad debt written off (measured)."""
 
 
 @dataclass(frozen=True)
@@ -330,96 +317,15 @@ class AaveSnapshot:
             )
         except (Unpriced, Unread) as reason:
             return (), (_no(SkipReason.PRICE_UNAVAILABLE, str(reason)),)
-        refusal = self._account_refusal(ends[0])
-        if refusal is not None:
-            return (), (refusal,)
-        return self._pairs(account, kept, window, (ends[0], ends[1]))
-
-    def _account_refusal(self, position: Position) -> Refusal | None:
-        health = position.data.health_factor
-        if health >= rules.LIQUIDATION_THRESHOLD:
-            return _no(SkipReason.NO_LONGER_LIQUIDATABLE, f"health factor {health}")
-        if not any(leg.collateral for leg in position.legs.values()):
-            return _no(SkipReason.NO_COLLATERAL, "nothing is left to seize")
-        if not self.pool.liquidations_allowed and health >= rules.CLOSE_FACTOR_THRESHOLD:
-            return _no(SkipReason.SENTINEL, "the price oracle sentinel forbids liquidations")
-        return None
-
-    def _pairs(
-        self, account: Address, kept: Account, window: Window, ends: tuple[Position, Position]
-    ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
-        found, refusals = list[Opportunity](), list[Refusal]()
-        legs = ends[0].legs
-        debts = [at for at, leg in legs.items() if leg.debt]
-        backing = [at for at in legs if kept.is_collateral(at)]
-        for debt in debts:
-            for collateral in backing:
-                refusal = self._pair_refusal(legs[debt], legs[collateral], window)
-                made = refusal or self._pair(account, kept, window, ends, (debt, collateral))
-                if isinstance(made, Refusal):
-                    refusals.append(made)
-                else:
-                    found.append(made)
-        return tuple(found), tuple(refusals)
-
-    def _pair(
-        self,
-        account: Address,
-        kept: Account,
-        window: Window,
-        ends: tuple[Position, Position],
-        pair: tuple[int, int],
-    ) -> PairOpportunity | Refusal:
-        debt, collateral = pair
-        first, last = (self.clock.pair(kept, end, debt, collateral) for end in ends)
-        symbols = (
-            f"{ends[0].legs[debt].state.reserve.symbol} / "
-            f"{ends[0].legs[collateral].state.reserve.symbol}"
-        )
-        if min(first.debt_price, first.collateral_price) == 0:
-            return _no(SkipReason.PRICE_UNAVAILABLE, f"{symbols}: a price is zero")
-        if first.bonus == 0:
-            return _no(SkipReason.NOT_COLLATERAL, f"{symbols}: no liquidation bonus is set")
-        return PairOpportunity(
-            market=self.market,
+        borrower = Unhealthy(
+            pool=self.pool,
+            clock=self.clock,
             account=account,
-            pool=self.pool.structure.pool,
-            rules=self.pool.structure.rules,
-            debt=self.pool.reserves[debt].reserve,
-            collateral=self.pool.reserves[collateral].reserve,
+            kept=kept,
             window=window,
-            first=first,
-            last=last,
-            payable=self.pool.reserves[collateral].available,
-            gas=_gas(len(ends[0].legs), self.pool.structure.rules),
+            ends=(ends[0], ends[1]),
         )
-
-    def _pair_refusal(self, debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
-        """Source: ``ValidationLogic.validateLiquidationCall``, all versions."""
-        for leg in (collateral, debt):
-            refusal = _reserve_refusal(leg, window)
-            if refusal is not None:
-                return refusal
-        symbol = collateral.state.reserve.symbol
-        if collateral.collateral == 0:
-            return _no(SkipReason.NOT_COLLATERAL, f"{symbol} backs nothing")
-        if debt.state.reserve.foreign_debt_token:
-            detail = f"the debt token of {debt.state.reserve.symbol} is not Aave's own"
-            return _no(SkipReason.UNSUPPORTED_REVISION, detail)
-        if collateral.state.available == 0:
-            return _no(SkipReason.RESERVE_ILLIQUID, f"the pool holds no {symbol}")
-        return None
-
-
-def _reserve_refusal(leg: Leg, window: Window) -> Refusal | None:
-    symbol, configuration = leg.state.reserve.symbol, leg.state.configuration
-    if not configuration.active:
-        return _no(SkipReason.RESERVE_INACTIVE, f"{symbol} is inactive")
-    if configuration.paused:
-        return _no(SkipReason.RESERVE_PAUSED, f"{symbol} is paused")
-    if leg.state.grace_until >= window.earliest:
-        return _no(SkipReason.GRACE_PERIOD, f"{symbol}: until {leg.state.grace_until}")
-    return None
+        return borrower.pairs()
 
 
 def _balance(leg: Leg, amount: TokenUnits, value: BaseCurrency) -> Balance:
@@ -430,11 +336,6 @@ def _balance(leg: Leg, amount: TokenUnits, value: BaseCurrency) -> Balance:
         amount=amount,
         value=value,
     )
-
-
-def _gas(legs: int, rulebook: Rules) -> Gas:
-    base = LIQUIDATION_GAS if rulebook.directed_rounding else OLD_LIQUIDATION_GAS
-    return Gas(base + GAS_PER_FURTHER_LEG * max(0, legs - 2))
 
 
 def _no(reason: SkipReason, detail: str) -> Refusal:

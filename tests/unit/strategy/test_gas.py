@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from keeper.protocols.aave_v3 import lenders as aave_lenders
-from keeper.protocols.aave_v3.snapshot import LIQUIDATION_GAS, OLD_LIQUIDATION_GAS
+from keeper.protocols.aave_v3.pairs import LIQUIDATION_GAS, OLD_LIQUIDATION_GAS
 from keeper.protocols.morpho_blue import lenders as morpho_lenders
 from keeper.protocols.morpho_blue.snapshot import LIQUIDATION_GAS as MORPHO_GAS
 from keeper.quotes.uniswap_v3.lenders import FLASH_GAS

@@ -1,0 +1,127 @@
+"""An unhealthy account's pairs of debt and collateral: what can be liquidated, and why not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.decision import SkipReason
+from keeper.domain.opportunity import Opportunity, Refusal, Window
+from keeper.domain.units import Address, Gas
+from keeper.protocols.aave_v3 import rules
+from keeper.protocols.aave_v3.model import Account, PoolState
+from keeper.protocols.aave_v3.opportunity import PairOpportunity
+from keeper.protocols.aave_v3.position import Clock, Leg, Position
+from keeper.protocols.aave_v3.rulebook import Rules
+
+LIQUIDATION_GAS: Final = Gas(390_000)
+"""``liquidationCall`` with one collateral and one debt, from 3.5: a few percent above the most
+measured on 3.6 for a transaction of it alone."""
+
+OLD_LIQUIDATION_GAS: Final = Gas(480_000)
+"""The same up to 3.4 (likewise on 3.0, stable debt included)."""
+
+GAS_PER_FURTHER_LEG: Final = Gas(40_000)
+"""Each further reserve that the account uses, valued or its bad debt written off (measured)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unhealthy:
+    """An account that can be liquidated at a block; ``ends`` are its positions at the window's."""
+
+    pool: PoolState
+    clock: Clock
+    account: Address
+    kept: Account
+    window: Window
+    ends: tuple[Position, Position]
+
+    def pairs(self) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
+        """Return the pairs that can be liquidated within the window, and why not the others."""
+        refusal = self._refusal()
+        if refusal is not None:
+            return (), (refusal,)
+        found, refusals = list[Opportunity](), list[Refusal]()
+        legs = self.ends[0].legs
+        debts = [at for at, leg in legs.items() if leg.debt]
+        backing = [at for at in legs if self.kept.is_collateral(at)]
+        for debt in debts:
+            for collateral in backing:
+                refusal = _pair_refusal(legs[debt], legs[collateral], self.window)
+                made = refusal or self._pair(debt, collateral)
+                if isinstance(made, Refusal):
+                    refusals.append(made)
+                else:
+                    found.append(made)
+        return tuple(found), tuple(refusals)
+
+    def _refusal(self) -> Refusal | None:
+        position = self.ends[0]
+        health = position.data.health_factor
+        if health >= rules.LIQUIDATION_THRESHOLD:
+            return _no(SkipReason.NO_LONGER_LIQUIDATABLE, f"health factor {health}")
+        if not any(leg.collateral for leg in position.legs.values()):
+            return _no(SkipReason.NO_COLLATERAL, "nothing is left to seize")
+        if not self.pool.liquidations_allowed and health >= rules.CLOSE_FACTOR_THRESHOLD:
+            return _no(SkipReason.SENTINEL, "the price oracle sentinel forbids liquidations")
+        return None
+
+    def _pair(self, debt: int, collateral: int) -> PairOpportunity | Refusal:
+        first, last = (self.clock.pair(self.kept, end, debt, collateral) for end in self.ends)
+        owed, backing = self.pool.reserves[debt], self.pool.reserves[collateral]
+        if min(first.debt_price, first.collateral_price) == 0:
+            symbols = f"{owed.reserve.symbol} / {backing.reserve.symbol}"
+            return _no(SkipReason.PRICE_UNAVAILABLE, f"{symbols}: a price is zero")
+        if first.bonus == 0:
+            symbols = f"{owed.reserve.symbol} / {backing.reserve.symbol}"
+            return _no(SkipReason.NOT_COLLATERAL, f"{symbols}: no liquidation bonus is set")
+        structure = self.pool.structure
+        return PairOpportunity(
+            market=structure.key,
+            account=self.account,
+            pool=structure.pool,
+            rules=structure.rules,
+            debt=owed.reserve,
+            collateral=backing.reserve,
+            window=self.window,
+            first=first,
+            last=last,
+            payable=backing.available,
+            gas=_gas(len(self.ends[0].legs), structure.rules),
+        )
+
+
+def _pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
+    """Source: ``ValidationLogic.validateLiquidationCall``, all versions."""
+    for leg in (collateral, debt):
+        refusal = _reserve_refusal(leg, window)
+        if refusal is not None:
+            return refusal
+    symbol = collateral.state.reserve.symbol
+    if collateral.collateral == 0:
+        return _no(SkipReason.NOT_COLLATERAL, f"{symbol} backs nothing")
+    if debt.state.reserve.foreign_debt_token:
+        detail = f"the debt token of {debt.state.reserve.symbol} is not Aave's own"
+        return _no(SkipReason.UNSUPPORTED_REVISION, detail)
+    if collateral.state.available == 0:
+        return _no(SkipReason.RESERVE_ILLIQUID, f"the pool holds no {symbol}")
+    return None
+
+
+def _reserve_refusal(leg: Leg, window: Window) -> Refusal | None:
+    symbol, configuration = leg.state.reserve.symbol, leg.state.configuration
+    if not configuration.active:
+        return _no(SkipReason.RESERVE_INACTIVE, f"{symbol} is inactive")
+    if configuration.paused:
+        return _no(SkipReason.RESERVE_PAUSED, f"{symbol} is paused")
+    if leg.state.grace_until >= window.earliest:
+        return _no(SkipReason.GRACE_PERIOD, f"{symbol}: until {leg.state.grace_until}")
+    return None
+
+
+def _gas(legs: int, rulebook: Rules) -> Gas:
+    base = LIQUIDATION_GAS if rulebook.directed_rounding else OLD_LIQUIDATION_GAS
+    return Gas(base + GAS_PER_FURTHER_LEG * max(0, legs - 2))
+
+
+def _no(reason: SkipReason, detail: str) -> Refusal:
+    return Refusal(reason=reason, detail=detail)
