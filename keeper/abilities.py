@@ -14,10 +14,11 @@ from keeper.domain.advice import Advice, Cure
 from keeper.domain.cure import ClearStep, CureStep
 from keeper.domain.exposure import Exposure
 from keeper.domain.head import Head
+from keeper.domain.opportunity import Window
 from keeper.domain.oracle import Reading
 from keeper.domain.parity import Difference, ParityNews, Subject
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
-from keeper.domain.units import Address, BlockHash, MarketKey, Timestamp, Wad
+from keeper.domain.units import Address, BaseCurrency, BlockHash, Gas, MarketKey, Timestamp, Wad
 from keeper.domain.value import TokenPrice
 from keeper.risk.table import Tabulated
 from keeper.risk.tiers import Thresholds, Tier
@@ -49,6 +50,21 @@ class AuditsItself(Protocol):
         self, account: Address, results: Sequence[CallResult]
     ) -> Sequence[Difference] | None:
         """Return what differs from the answers; None where nothing can be compared."""
+        ...
+
+
+@runtime_checkable
+class BoundsBonus(Protocol):
+    """A snapshot that knows what an account can earn at most, without a look at its pairs."""
+
+    def bonus_at_most(
+        self, health: AccountHealth, window: Window
+    ) -> tuple[BaseCurrency, Gas] | None:
+        """
+        Return no less than any opportunity's bonus, and no more than any one's gas.
+
+        None where there is no such bound.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from keeper.abilities import BoundsBonus
 from keeper.audit.inputs import Inputs
 from keeper.domain.account import AccountHealth
 from keeper.domain.curve import ExitCurve, Route
@@ -29,7 +30,7 @@ from keeper.ports import (
 )
 from keeper.rehearsal import Rehearsal
 from keeper.strategy.attempts import MAX_ROUNDS, Attempts
-from keeper.strategy.candidate import Candidate, quotable
+from keeper.strategy.candidate import Candidate, Terms, quotable, too_small
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.ranking import sequenced
@@ -100,7 +101,8 @@ async def decided(
         earliest=Timestamp(head.timestamp + 1),
         deadline=Timestamp(await planner.next_timestamp(head) + planner.deadline_seconds),
     )
-    wanted = _Wanted(in_flight=in_flight, restraint=restraint)
+    floor = Costs(gas_price=planner.fees.floor(head), block_gas_limit=head.gas_limit)
+    wanted = _Wanted(in_flight=in_flight, restraint=restraint, floor=floor)
     candidates: list[Candidate] = []
     for snapshot, accounts in unhealthy:
         if not accounts:
@@ -113,7 +115,7 @@ async def decided(
             else:
                 candidates.append(answer)
     if candidates:
-        await _plan(planner, result, candidates, snapshots)
+        await _plan(planner, result, candidates, snapshots, floor)
     result.losses = _losses(result.decisions, restraint)
     return result
 
@@ -152,19 +154,25 @@ async def _considered(
     valuation = await planner.valuer.valuation(snapshot)
     answers: list[Candidate | Skip] = []
     lenders: dict[Address, tuple[Sequence[FlashLender], Sequence[Refusal]]] = {}
+    if valuation is None:
+        detail = "the native coin or a dollar has no price here: set chain.native_price_feed"
+        return [
+            wanted.held(one) or _skip(one, SkipReason.PRICE_UNAVAILABLE, detail)
+            for one in unhealthy
+        ]
+    terms = Terms(
+        valuation=valuation,
+        costs=wanted.floor,
+        policy=planner.policy,
+        gas_model=planner.gas_model,
+    )
+    bounded = snapshot if isinstance(snapshot, BoundsBonus) else None
     for health in unhealthy:
-        held = wanted.held(health)
-        if held is not None:
-            answers.append(held)
-            continue
-        if valuation is None:
-            answers.append(
-                _skip(
-                    health,
-                    SkipReason.PRICE_UNAVAILABLE,
-                    "the native coin or a dollar has no price here: set chain.native_price_feed",
-                )
-            )
+        subsidy = wanted.subsidy(health, valuation)
+        own = replace(terms, subsidy=subsidy) if subsidy else terms
+        left = wanted.held(health) or _too_small(bounded, health, window, own)
+        if left is not None:
+            answers.append(left)
             continue
         opportunities, refusals = snapshot.opportunities(health.account, window)
         if not opportunities:
@@ -186,18 +194,33 @@ async def _considered(
                 lenders={token: tuple(found[0]) for token, found in lenders.items()},
                 lender_refusals={token: tuple(found[1]) for token, found in lenders.items()},
                 rank=wanted.restraint.ranks.get((health.market, health.account), 0),
-                subsidy=wanted.subsidy(health, valuation),
+                subsidy=subsidy,
             )
         )
     return answers
 
 
+def _too_small(
+    snapshot: BoundsBonus | None, health: AccountHealth, window: Window, terms: Terms
+) -> Skip | None:
+    """Return why an account is not looked at closely: all it owes would not pay the gas."""
+    if snapshot is None or not health.collateral_base:
+        return None
+    bound = snapshot.bonus_at_most(health, window)
+    return None if bound is None else too_small(health, *bound, terms)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
-    """What is known of a block's accounts besides the chain: our own flights, the policy."""
+    """
+    What is known of a block's accounts besides the chain: our own flights, the policy.
+
+    ``floor`` is the least that gas can cost.
+    """
 
     in_flight: InFlight
     restraint: Restraint
+    floor: Costs
 
     def subsidy(self, health: AccountHealth, valuation: Valuation) -> Wei:
         """Return what liquidating an account may cost in the end, rounded down."""
@@ -233,9 +256,10 @@ async def _plan(
     result: Decided,
     candidates: list[Candidate],
     snapshots: Sequence[MarketSnapshot],
+    floor: Costs,
 ) -> None:
     """Size, rank, pack and simulate the candidates; leave decisions and batches in ``result``."""
-    costs, exits = await _priced(planner, candidates, result.head)
+    costs, exits = await _priced(planner, candidates, result.head, floor)
     liquidity: dict[LiquidityKey, TokenUnits] = {}
     for snapshot in snapshots:
         liquidity.update(snapshot.liquidity)
@@ -300,7 +324,7 @@ def _put_off(one: Liquidate) -> Skip:
 
 
 async def _priced(
-    planner: Planner, candidates: Sequence[Candidate], head: Head
+    planner: Planner, candidates: Sequence[Candidate], head: Head, floor: Costs
 ) -> tuple[Costs, Exits]:
     """
     Return what gas costs and where the collateral can be sold.
@@ -308,7 +332,6 @@ async def _priced(
     The node is asked only when a bonus would pay the least that gas can cost:
     accounts that are not worth their gas cost no request, however many there are.
     """
-    floor = Costs(gas_price=planner.fees.floor(head), block_gas_limit=head.gas_limit)
     pairs = {
         (one.receive_token, one.spend_token)
         for candidate in candidates

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.opportunity import FlashLender, Opportunity, Refusal
 from keeper.domain.plan import Plan
@@ -128,14 +129,8 @@ def dust(opportunity: Opportunity, terms: Terms) -> Skip | None:
     if net >= terms.min_profit:
         return None
     bonus = bonus_wei(opportunity.bonus_at_most, terms.valuation)
-    cost = terms.gas_cost(terms.gas_model.at_least(opportunity))
     pair = f"{terms.symbol(opportunity.receive_token)} for {terms.symbol(opportunity.spend_token)}"
-    if net < 0:
-        reason = SkipReason.DUST
-        detail = f"{pair}: bonus of {bonus} wei at most, gas of {cost} wei at least"
-    else:
-        reason = SkipReason.BELOW_MIN_PROFIT
-        detail = f"{pair}: nets {net} wei at most, the minimum is {terms.min_profit} wei"
+    reason, detail = _worthless(pair, bonus, net, terms)
     return Skip(
         market=opportunity.market,
         account=opportunity.account,
@@ -143,6 +138,37 @@ def dust(opportunity: Opportunity, terms: Terms) -> Skip | None:
         detail=detail,
         net_profit=net,
     )
+
+
+def too_small(
+    health: AccountHealth, bonus_at_most: BaseCurrency, gas: Gas, terms: Terms
+) -> Skip | None:
+    """
+    Return why an account is not worth a look at its pairs; None if it may be.
+
+    As ``dust`` says of each, where the bonus of all it owes does not pay the least gas.
+    """
+    bonus = bonus_wei(bonus_at_most, terms.valuation)
+    net = Wei(bonus - terms.gas_cost(terms.gas_model.least(gas)))
+    if net >= terms.min_profit:
+        return None
+    reason, detail = _worthless("all it owes", bonus, net, terms)
+    return Skip(
+        market=health.market,
+        account=health.account,
+        reason=reason,
+        detail=detail,
+        net_profit=net,
+    )
+
+
+def _worthless(what: str, bonus: Wei, net: Wei, terms: Terms) -> tuple[SkipReason, str]:
+    """Return what is said of a net profit that is below the minimum."""
+    if net < 0:
+        detail = f"{what}: bonus of {bonus} wei at most, gas of {bonus - net} wei at least"
+        return SkipReason.DUST, detail
+    detail = f"{what}: nets {net} wei at most, the minimum is {terms.min_profit} wei"
+    return SkipReason.BELOW_MIN_PROFIT, detail
 
 
 def quotable(

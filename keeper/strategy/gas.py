@@ -56,7 +56,11 @@ class GasModel:
     def at_least(self, opportunity: Opportunity) -> Gas:
         """Return the gas that no plan for ``opportunity`` undercuts, whatever it shares."""
         hops = 0 if opportunity.spend_token == opportunity.receive_token else self.hop
-        return self.expected(Gas(self.step + opportunity.gas + hops + self.sweep))
+        return self.least(Gas(opportunity.gas + hops))
+
+    def least(self, gas: Gas) -> Gas:
+        """Return the gas that no plan undercuts whose liquidation takes at most ``gas``."""
+        return self.expected(Gas(self.step + gas + self.sweep))
 
     def most(
         self, opportunity: Opportunity, lender: FlashLender | None, hops: int, ticks: int

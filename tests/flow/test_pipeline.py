@@ -1,6 +1,6 @@
 """One head in, decisions out: the pipeline over scripted ports, with the real strategy."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -21,7 +21,7 @@ from tests.flow.scripted_market import (
     account,
     pair,
 )
-from tests.unit.strategy.market import USDC, WETH, exits, route, weth_pool
+from tests.unit.strategy.market import USD, USDC, WETH, exits, route, weth_pool
 
 OTHER = "morpho_blue:0x" + "2" * 40
 
@@ -45,6 +45,41 @@ async def test_a_quiet_block_asks_nobody():
     assert (result.decisions, result.batches, result.health) == ([], [], {})
     assert desk.quiet
     assert snapshot.asked == []
+
+
+@dataclass
+class BoundedSnapshot(ScriptedSnapshot):
+    """A market that bounds what each account earns, in dollars."""
+
+    bounds: dict = field(default_factory=dict)
+
+    def bonus_at_most(self, health, window):
+        return self.bounds[health.account] * USD, 400_000
+
+
+async def test_who_cannot_earn_his_gas_is_not_looked_at_closely():
+    """In a crash most of those past the line are too small; their pairs are not even made."""
+    bounds = {account(1): 2, account(2): 2_000}
+    snapshot = BoundedSnapshot((pair(1), pair(2)), bounds=bounds)
+
+    result = await Desk().decide(snapshot)
+
+    assert len(snapshot.asked) == 1
+    assert sent(result) == [[account(2)]]
+    left = skips(result)[account(1)]
+    assert left.reason is SkipReason.DUST
+    assert left.detail.startswith("all it owes: bonus of ")
+
+
+async def test_who_may_cost_something_is_looked_at_within_that():
+    """A subsidy is for those who do not pay: the bound must leave them to it."""
+    bounds = {account(1): 2, account(2): 2}
+    snapshot = BoundedSnapshot((pair(1), pair(2)), bounds=bounds)
+    subsidies = {(snapshot.market, account(1)): 1_000 * 10**8}
+
+    await Desk().decide(snapshot, restraint=Restraint(subsidies=subsidies))
+
+    assert len(snapshot.asked) == 1
 
 
 async def test_dust_asks_nobody():

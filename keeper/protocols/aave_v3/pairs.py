@@ -86,7 +86,7 @@ class Unhealthy:
             first=first,
             last=last,
             payable=backing.available,
-            gas=_gas(len(self.ends[0].legs), structure.rules),
+            gas=gas_of(len(self.ends[0].legs), structure.rules),
         )
 
 
@@ -118,7 +118,8 @@ def _reserve_refusal(leg: Leg, window: Window) -> Refusal | None:
     return None
 
 
-def _gas(legs: int, rulebook: Rules) -> Gas:
+def gas_of(legs: int, rulebook: Rules) -> Gas:
+    """Return the most gas that liquidating an account of so many legs takes."""
     base = LIQUIDATION_GAS if rulebook.directed_rounding else OLD_LIQUIDATION_GAS
     return Gas(base + GAS_PER_FURTHER_LEG * max(0, legs - 2))
 

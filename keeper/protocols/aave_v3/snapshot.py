@@ -24,6 +24,7 @@ from keeper.domain.units import (
     USD_E8,
     Address,
     BaseCurrency,
+    Gas,
     MarketKey,
     Timestamp,
     TokenUnits,
@@ -33,12 +34,13 @@ from keeper.domain.value import TokenPrice
 from keeper.protocols.aave_v3 import parity, rules, screen
 from keeper.protocols.aave_v3.accounts import borrowers, decoded
 from keeper.protocols.aave_v3.advice import advised
+from keeper.protocols.aave_v3.bounds import BonusBound, bonus_bound
 from keeper.protocols.aave_v3.calls import clear_step, cure_step, place_of
 from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.facts import facts, readings
 from keeper.protocols.aave_v3.lenders import flash_lender
 from keeper.protocols.aave_v3.model import Account, PoolState, PriceSource
-from keeper.protocols.aave_v3.pairs import Unhealthy
+from keeper.protocols.aave_v3.pairs import Unhealthy, gas_of
 from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
 from keeper.protocols.aave_v3.rules import AccountData
 from keeper.protocols.aave_v3.tabulated import tabulated
@@ -298,6 +300,24 @@ class AaveSnapshot:
         """Return the pool's flash loan of ``token``, or why there is none."""
         lender = flash_lender(self.pool, token)
         return ((), (lender,)) if isinstance(lender, Refusal) else ((lender,), ())
+
+    def bonus_at_most(
+        self, health: AccountHealth, window: Window
+    ) -> tuple[BaseCurrency, Gas] | None:
+        """Return a bound by what the account owes, and the gas of the simplest account."""
+        if not self.pool.structure.supported:
+            return None
+        until = window.deadline
+        if until not in self._bounds:
+            self._bounds[until] = bonus_bound(self.clock, self._clock_at(until))
+        bound = self._bounds[until]
+        if bound is None:
+            return None
+        return bound.of(health.debt_base), gas_of(0, self.pool.structure.rules)
+
+    @cached_property
+    def _bounds(self) -> dict[Timestamp, BonusBound | None]:
+        return {}
 
     def opportunities(
         self, account: Address, window: Window

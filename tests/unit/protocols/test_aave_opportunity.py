@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from keeper.chain.abi import decoded
 from keeper.domain.decision import SkipReason
 from keeper.domain.opportunity import Outcome, Refusal
-from keeper.domain.units import UINT256_MAX, WAD
+from keeper.domain.units import RAY, UINT256_MAX, WAD
 from keeper.protocols.aave_v3 import rules
 from keeper.protocols.aave_v3.position import Clock
 from keeper.protocols.aave_v3.rulebook import RULEBOOK
@@ -186,3 +186,36 @@ def test_an_outcome_holds_at_every_moment(*, revision, price, weth, usdc, share,
             assert done.received >= outcome.receive_at_least
             gain = at.collateral_value(done.received) - done.repaid * 10**8 // 10**6
             assert gain <= offer.bonus_at_most
+
+
+@settings(max_examples=150)
+@given(
+    revision=st.sampled_from(sorted(RULEBOOK)),
+    price=st.integers(10**3, 2_120 * 10**8),
+    weth=st.integers(1, 30 * 10**18),
+    usdc=st.integers(1, 40_000 * 10**6),
+    rate=st.integers(0, 20 * RAY),
+    mode=st.booleans(),
+)
+def test_no_pair_earns_more_than_the_bound(*, revision, price, weth, usdc, rate, mode):
+    """Who is left alone for it would have been left alone by every one of his pairs."""
+    own = build.emode(collateral=0b1, bonus=11_700) if mode else build.emode(bonus=10_000)
+    owed = {"variable_rate": rate}
+    state = build.pool(revision, weth={"price": price}, usdc=owed, categories=[own])
+    owing = build.account(weth=weth, usdc=usdc, category=int(mode))
+    taken = build.snapshot(state, **{build.BORROWER: owing})
+    found, _ = taken.opportunities(build.BORROWER, build.WINDOW)
+    bound = taken.bonus_at_most(taken.account(build.BORROWER), build.WINDOW)
+
+    assert (bound is None) == (RULEBOOK[revision].stable_debt or not taken.pool.structure.supported)
+    for offer in found if bound is not None else ():
+        assert offer.bonus_at_most <= bound[0]
+        assert offer.gas >= bound[1]
+
+
+def test_an_emode_with_a_price_of_its_own_has_no_bound():
+    """A pair's debt may count more there than the account's does."""
+    state = build.pool(categories=[build.emode(has_price=True, price=10**8)])
+    taken = build.snapshot(state)
+
+    assert taken.bonus_at_most(taken.account(build.BORROWER), build.WINDOW) is None

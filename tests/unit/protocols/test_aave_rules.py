@@ -1,7 +1,5 @@
 """The pool's arithmetic, version by version."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +25,7 @@ def pair(*, health=97 * WAD // 100, debt=10_000 * 10**6, collateral=6 * 10**18, 
         bonus=10_500,
         protocol_fee=1_000,
     )
-    return dataclasses.replace(made, **changes)
+    return made._replace(**changes)
 
 
 def test_old_health_factor_averages_the_threshold_first():
