@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
+from keeper.cli.garbage import searched_seldom
 from keeper.cli.options import JsonOption
 from keeper.cli.output import print_json, print_line, print_note, print_table
 from keeper.cli.plots import checked_plot, stacked
@@ -19,12 +20,14 @@ from keeper.cli.policies import policy_of
 from keeper.config.sources import read_text
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import USD_E8
+from keeper.margin.settings import MarginSettings
 from keeper.rehearse.outcome import Outcome
 from keeper.rehearse.plan import Rehearsed, Settled, rehearsed
 from keeper.rehearse.prices import PricePath, parsed
 
 DEFAULT: Final = ["competitive", "guardian"]
 CENT_E8: Final = USD_E8 // 100
+SEARCH_AFTER: Final = 1_000_000
 
 _Number = typer.Option
 PricesOption = Annotated[
@@ -107,16 +110,22 @@ def _rehearsed(names: Sequence[str], path: PricePath, settled: Settled) -> list[
     for name in policies:
         print_note(f"rehearsing {name} over {len(path.times)} records")
     if workers == 1:
-        return [rehearsed(name, one, path, settled) for name, one in policies.items()]
+        return [_one(name, one, path, settled) for name, one in policies.items()]
     spawned = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawned) as pool:
-        runs = [pool.submit(rehearsed, name, one, path, settled) for name, one in policies.items()]
+        runs = [pool.submit(_one, name, one, path, settled) for name, one in policies.items()]
         try:
             return [run.result() for run in runs]
         except concurrent.futures.BrokenExecutor as error:
             raise ConfigError(
                 "a rehearsal's process ended", hint="is there memory for so many accounts?"
             ) from error
+
+
+def _one(name: str, policy: MarginSettings, path: PricePath, settled: Settled) -> Rehearsed:
+    """Return what a policy does; searching for garbage would be a quarter of the time."""
+    with searched_seldom(SEARCH_AFTER):
+        return rehearsed(name, policy, path, settled)
 
 
 def _rows(outcomes: Sequence[Outcome]) -> list[list[str]]:

@@ -16,6 +16,7 @@ import typer
 
 from keeper.app import Emit, Mode, RunOptions
 from keeper.app import run as run_node
+from keeper.cli.garbage import searched_seldom
 from keeper.cli.here import wallet_key
 from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetOption
 from keeper.cli.output import print_note
@@ -29,6 +30,8 @@ from keeper.observe.sink import Sink, unbuffered
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 OVERDUE_EXIT: Final = 3
+SEARCH_AFTER: Final = 50_000
+"""New objects between two searches for garbage: some megabytes may wait for the next one."""
 
 
 def command(
@@ -61,7 +64,7 @@ def command(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of this process would hold the key
     key = wallet_key(settings.wallet) if mode is Mode.LIVE else None
     options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
-    with _written(settings) as sink, telling() as tell:
+    with _written(settings) as sink, telling() as tell, searched_seldom(SEARCH_AFTER):
         emit: Emit = partial(_emit_json if as_json else _emit_text, sink)
         work = run_node(settings, options, emit, key=key, progress=tell)
         asyncio.run(_until_stopped(work, settings.run.stop_seconds))

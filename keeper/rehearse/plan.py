@@ -1,8 +1,6 @@
 """What is settled before a rehearsal, and printed with it."""
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -26,8 +24,6 @@ from keeper.rehearse.stage import planner_of
 from keeper.rehearse.world import DOLLAR, NATIVE, TERMS, made
 from keeper.strategy.policy import Policy
 
-COLLECT_AFTER: Final = 1_000_000
-"""New objects between two searches for garbage; nearly all of it goes without a search."""
 LEAST_ASSETS: Final = 5
 """So many different ones back the largest made-up accounts."""
 WICKED: Final = ("WETH", "WBTC", "LINK", "UNI")
@@ -127,8 +123,7 @@ def rehearsed(name: str, policy: MarginSettings, path: PricePath, settled: Settl
         world=world,
         planner=planner_of(world, gas_price(settled.gas_gwei), Policy()),
     )
-    with _collecting_rarely():
-        told = ran(run, blocks)
+    told = ran(run, blocks)
     return Rehearsed(
         outcome=outcome(name, told, world, path, settled.recovery_hours * HOUR),
         health=told.health,
@@ -140,17 +135,6 @@ def _longest(path: PricePath) -> str:
     """Return the longest time between two records: a line over it hides what happened."""
     gap = max(after - before for before, after in pairwise(path.times))
     return f"{gap // HOUR} h {gap % HOUR // 60:02} min"
-
-
-@contextmanager
-def _collecting_rarely() -> Iterator[None]:
-    """Search seldom for garbage: in a run that would be a quarter of the work, for next to none."""
-    before = gc.get_threshold()
-    gc.set_threshold(COLLECT_AFTER, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _actions(told: Told) -> Sequence[tuple[int, int]]:
