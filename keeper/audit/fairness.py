@@ -2,7 +2,9 @@
 How long accounts waited, by their size: from breach to first call and to action.
 
 Read from the record alone. A breach begins when an account is first on record as past the line
-and ends when it left it or was liquidated; it is acted upon when a liquidation was decided.
+and ends when it left it or was liquidated; it is acted upon when a liquidation was decided, or,
+where a crash kept the decision off the record, when it is on the chain. After a crash entries may
+come out of order: the receipt first, then the breach, then the call.
 """
 
 import enum
@@ -62,12 +64,15 @@ class Breach:
 
 
 class Watcher:
-    """Reads the record's entries in order and keeps each account's breaches."""
+    """Reads the record's entries and keeps each account's breaches."""
 
     def __init__(self) -> None:
         self.breaches: list[Breach] = []
         self._open: dict[Subject, Breach] = {}
         self._called: dict[Subject, int] = {}
+        self._closed: dict[Subject, tuple[Breach, int]] = {}
+        self._early: dict[Subject, Entry] = {}
+        self._ended: dict[Subject, int] = {}
 
     def read(self, entries: Iterable[Entry]) -> None:
         """Take the entries in; those of other kinds do not matter."""
@@ -83,7 +88,15 @@ class Watcher:
             elif one.kind == "episode":
                 self._changed(subject, one, body)
             elif one.kind == "outcome" and _is_done(body):
-                self._close(subject, End.LIQUIDATED)
+                self._done(subject, one)
+
+    def _done(self, subject: Subject, entry: Entry) -> None:
+        found = self._open.get(subject)
+        if found is None:
+            self._early[subject] = entry
+        else:
+            _credit(found, entry)
+            self._close(subject, End.LIQUIDATED, entry)
 
     def _decided(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
         if body.get("adopted"):
@@ -93,14 +106,18 @@ class Watcher:
             breach.debt_usd_e8 = int(body["debt_usd_e8"])
         if body["action"] != "liquidate":
             breach.refusals[body["reason"]] += 1
-        elif breach.acted_at is None:
-            breach.acted_at, breach.acted_block = entry.block_time, entry.block_number
+        else:
+            _credit(breach, entry)
 
     def _told(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
         if body["kind"] != CALLED:
             return
-        self._called.setdefault(subject, entry.block_time)
+        if int(body.get("episode") or 0) >= self._ended.get(subject, 0):
+            self._called.setdefault(subject, entry.block_time)
         breach = self._open.get(subject)
+        closed, at = self._closed.get(subject, (None, 0))
+        if closed is not None and entry.block_number < at:
+            breach = closed
         if breach is not None and breach.called_at is None:
             breach.called_at = entry.block_time
         if breach is not None and breach.debt_usd_e8 is None and body.get("debt_usd_e8"):
@@ -110,9 +127,10 @@ class Watcher:
         if body["tier"] == LINE:
             self._breach(subject, entry)
         elif body["before"] == LINE:
-            self._close(subject, End.RECOVERED)
+            self._close(subject, End.RECOVERED, entry)
         if body["change"] == CLOSED:
             self._called.pop(subject, None)
+            self._ended[subject] = int(body.get("episode") or 0) + 1
 
     def _breach(self, subject: Subject, entry: Entry) -> Breach:
         found = self._open.get(subject)
@@ -125,13 +143,23 @@ class Watcher:
             )
             self._open[subject] = found
             self.breaches.append(found)
+            early = self._early.pop(subject, None)
+            if early is not None and early.block_number >= entry.block_number:
+                _credit(found, early)
         return found
 
-    def _close(self, subject: Subject, end: End) -> None:
+    def _close(self, subject: Subject, end: End, entry: Entry) -> None:
         found = self._open.pop(subject, None)
         if found is None:
             return
         found.end = End.LIQUIDATED if found.acted_at is not None else end
+        self._closed[subject] = found, entry.block_number
+
+
+def _credit(breach: Breach, entry: Entry) -> None:
+    """Note that a breach was acted upon, unless it was before."""
+    if breach.acted_at is None:
+        breach.acted_at, breach.acted_block = entry.block_time, entry.block_number
 
 
 def _is_done(body: Mapping[str, Any]) -> bool:

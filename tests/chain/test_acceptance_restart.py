@@ -88,3 +88,9 @@ def test_whoever_was_liquidated_while_the_keeper_was_dead_is_told_of_it(keeper):
     for account in done:
         kinds = [(kind, tier) for who, kind, tier in told if who == account]
         assert kinds == [("called", "liquidatable"), ("liquidated", "liquidatable")]
+    report = keeper.command("report", "fairness", "--json")
+    assert report.code == 0, report.err
+    breaches = [one for one in report.document["breaches"] if one["account"] in done]
+    assert len(breaches) == len(done)
+    assert {(one["seconds_to_call"], one["end"]) for one in breaches} == {(0, "liquidated")}
+    assert all(one["seconds_to_action"] and one["debt_usd_e8"] for one in breaches)

@@ -78,6 +78,45 @@ def test_a_breach_ends_when_the_account_leaves_the_line():
     assert [one.to_call for one in breaches] == [12, None]
 
 
+def test_a_record_that_a_crash_put_out_of_order_says_the_same():
+    """The receipt is found first, then what the dead process saw, then its call is told."""
+    (breach,) = watched(
+        entry("outcome", 5, state="included", what="liquidation", success=True, failure=""),
+        entry("episode", 4, before="healthy", tier="healthy", change="opened", episode="1"),
+        entry("episode", 4, before="healthy", tier="liquidatable", change="entered", episode="1"),
+        entry("episode", 5, before="liquidatable", tier="healthy", change="left", episode="1"),
+        entry("episode", 5, before="healthy", tier="healthy", change="closed", episode="1"),
+        entry("call", 4, kind="called", episode="1", debt_usd_e8=str(500 * USD)),
+        entry("call", 5, kind="liquidated", episode="1"),
+    )
+
+    assert (breach.since_block, breach.end) == (4, End.LIQUIDATED)
+    assert (breach.to_call, breach.to_action, breach.debt_usd_e8) == (0, 12, 500 * USD)
+
+
+def test_a_receipt_of_an_earlier_breach_is_not_the_next_ones():
+    """Whoever falls again after a crash has not been helped by what was before."""
+    breaches = watched(
+        entry("outcome", 5, state="included", what="liquidation", success=True, failure=""),
+        entry("episode", 7, before="healthy", tier="liquidatable", change="entered", episode="1"),
+    )
+
+    assert [(one.end, one.acted_block) for one in breaches] == [(End.OPEN, None)]
+
+
+def test_a_late_call_of_a_closed_episode_is_not_the_next_ones():
+    """The next episode is called for itself."""
+    breaches = watched(
+        entry("episode", 4, before="healthy", tier="liquidatable", change="entered", episode="1"),
+        entry("episode", 5, before="liquidatable", tier="healthy", change="left", episode="1"),
+        entry("episode", 5, before="healthy", tier="healthy", change="closed", episode="1"),
+        entry("call", 4, kind="called", episode="1"),
+        entry("episode", 9, before="healthy", tier="liquidatable", change="entered", episode="2"),
+    )
+
+    assert [one.to_call for one in breaches] == [0, None]
+
+
 def test_sizes_stand_apart_and_say_why_who_was_left_alone():
     """Whoever reads it sees whether small accounts wait longer, and for which reason."""
     entries = [
