@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from keeper.chain.abi import address_at, calldata, decoded, word
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
+from keeper.domain.names import harmless
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address
 
@@ -80,7 +81,11 @@ class Answers:
 
 
 def symbol_of(answer: CallResult, token: Address) -> str:
-    """Return a token's symbol from text, from 32 bytes, or from its address."""
+    """
+    Return a token's symbol from text, from 32 bytes, or from its address.
+
+    Whoever makes a token chooses it, and messages, logs and tables show it: it is made harmless.
+    """
     text = ""
     if answer.success:
         try:
@@ -88,4 +93,4 @@ def symbol_of(answer: CallResult, token: Address) -> str:
         except RpcMalformed:
             text = answer.data[:32].split(b"\0")[0].decode("utf-8", "ignore")
     printable = "".join(letter for letter in text if letter.isprintable()).strip()
-    return printable[:32] or token[:SYMBOL_SHOWN]
+    return harmless(printable[:32]) or token[:SYMBOL_SHOWN]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from keeper.config.curing import CureLimit
+from keeper.domain import wording
 from keeper.domain.account import AccountHealth
 from keeper.domain.advice import Cure
 from keeper.domain.cure import CureReason, CureRefusal, Funds
@@ -68,7 +69,7 @@ class Purse:
         if least and health.health_factor < below:
             return below
         detail = (
-            f"the vault cures it below a health factor of {below} (1e18 = 1) only"
+            f"the vault cures it below a health factor of {wording.health(below)} only"
             if least
             else f"the vault's owner has not listed it: setListing(0x{place.hex()}, {account}, ..)"
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from keeper.domain import wording
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import SkipReason
 from keeper.domain.exposure import Exposure
@@ -79,10 +80,10 @@ def _unconfirmed(block: Block, health: AccountHealth, standing: Standing) -> Wai
         words.method(guard, one) for one in guard.confirm
     )
     guarded = block.guarded((health.market, health.account))
-    steadied = "" if guarded is None else f", {words.health(guarded)} at the window's"
+    steadied = "" if guarded is None else f", {wording.health(guarded)} at the window's"
     detail = (
         f"seen in {words.blocks(breach.count)} since block {breach.since.number}, to be confirmed"
-        f" by {methods}; health {words.health(health.health_factor)} at raw prices{steadied}"
+        f" by {methods}; health {wording.health(health.health_factor)} at raw prices{steadied}"
     )
     return Wait(reason=SkipReason.SPIKE_UNCONFIRMED, detail=detail)
 
@@ -100,7 +101,7 @@ def _grace(block: Block, standing: Standing) -> Wait | None:
     until, until_block = max(one for one, _ in ends), max(one for _, one in ends)
     return Wait(
         reason=SkipReason.POLICY_GRACE,
-        detail=f"grace until block {until_block} and {words.moment(until)} by the chain's clock",
+        detail=f"grace until block {until_block} and {wording.moment(until)} by the chain's clock",
         until=Timestamp(until),
         until_block=until_block,
     )

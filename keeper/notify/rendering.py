@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from keeper.domain import wording
 from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice
 from keeper.domain.notice import Notice, NoticeKind
 from keeper.domain.telling import Item, Message, Severity
@@ -128,13 +129,15 @@ def _opening(notice: Notice) -> str:
 def _title(notice: Notice) -> str:
     if notice.kind is NoticeKind.ALARM:
         return f"Alarm of the keeper: {words.line(notice.detail)}"
-    state = "" if notice.health_factor is None else f", health {words.health(notice.health_factor)}"
+    state = (
+        "" if notice.health_factor is None else f", health {wording.health(notice.health_factor)}"
+    )
     return f"{words.shortened(notice.account or '')} {_opening(notice)}{state}"
 
 
 def _lines(notice: Notice) -> list[str]:
     """Return a notice in words, a line a paragraph; empty lines part them."""
-    read = f"Read at block {notice.block_number}, {words.moment(notice.timestamp)}."
+    read = f"Read at block {notice.block_number}, {wording.moment(notice.timestamp)}."
     if notice.kind is NoticeKind.ALARM:
         where = [f"Market: {notice.market}"] if notice.market else []
         return [words.sentence(notice.detail), *where, "", read]
@@ -142,7 +145,7 @@ def _lines(notice: Notice) -> list[str]:
     if notice.health_factor is not None:
         steadied = _steadied(notice)
         lines.append(
-            f"Health: {words.health(notice.health_factor)}{steadied}; liquidation starts below 1."
+            f"Health: {wording.health(notice.health_factor)}{steadied}; liquidation starts below 1."
         )
         lines.append(
             f"Debt: {words.dollars(notice.debt_usd_e8)}, against collateral of"
@@ -161,7 +164,7 @@ def _steadied(notice: Notice) -> str:
     guarded = notice.guarded_health_factor
     if guarded is None or guarded == notice.health_factor:
         return ""
-    return f", {words.health(guarded)} at the steadied prices"
+    return f", {wording.health(guarded)} at the steadied prices"
 
 
 def _time_left(notice: Notice) -> str:
@@ -169,7 +172,7 @@ def _time_left(notice: Notice) -> str:
         return ""
     if notice.deadline is not None and notice.deadline > notice.timestamp:
         left = words.span(notice.deadline - notice.timestamp)
-        until = words.moment(notice.deadline)
+        until = wording.moment(notice.deadline)
         return (
             f"Time: this keeper waits until {until} ({left} after this was read), unless it gets"
             " much worse; others may not wait."
@@ -183,8 +186,8 @@ def _what_to_do(advice: Advice) -> list[str]:
     lines = list[str]()
     if advice.cures:
         lines.append(
-            f"What to do, any one of these (health {words.health(advice.target)}, holds until"
-            f" {words.moment(advice.holds_until)} if prices stay):"
+            f"What to do, any one of these (health {wording.health(advice.target)}, holds until"
+            f" {wording.moment(advice.holds_until)} if prices stay):"
         )
         lines += [
             f"- {_cure(one)}{' (the cheapest)' if at == 0 and len(advice.cures) > 1 else ''}"
@@ -235,7 +238,7 @@ def _digest_lines(told: Sequence[Notice]) -> list[str]:
     if len(told) > LISTED:
         lines += ["", f"And {len(told) - LISTED:,} more: `keeper calls` lists every open call."]
     newest = max(told, key=lambda one: one.block_number)
-    return [*lines, "", f"Up to block {newest.block_number}, {words.moment(newest.timestamp)}."]
+    return [*lines, "", f"Up to block {newest.block_number}, {wording.moment(newest.timestamp)}."]
 
 
 def _digest_line(notice: Notice) -> str:
@@ -243,7 +246,7 @@ def _digest_line(notice: Notice) -> str:
         where = f", in {words.market(notice.market)}" if notice.market else ""
         return f"Alarm: {words.line(notice.detail)}{where}"
     factor = notice.health_factor
-    state = "" if factor is None else f", health {words.health(factor)}"
+    state = "" if factor is None else f", health {wording.health(factor)}"
     owed = "" if factor is None else f", debt {words.dollars(notice.debt_usd_e8)}"
     return (
         f"{notice.account} {_opening(notice)}{state}{owed},"
@@ -255,7 +258,7 @@ def _waits(notice: Notice) -> str:
     """Return until when this keeper waits, for a digest; nothing where it does not."""
     if not _time_left(notice) or notice.deadline is None or notice.deadline <= notice.timestamp:
         return ""
-    return f"; this keeper waits until {words.moment(notice.deadline)}"
+    return f"; this keeper waits until {wording.moment(notice.deadline)}"
 
 
 def _best(notice: Notice) -> str:

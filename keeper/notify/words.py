@@ -1,33 +1,24 @@
 """Figures and names as a person reads them; what a token calls itself is not trusted."""
 
 import unicodedata
-from datetime import UTC, datetime
 from typing import Final
 
-from keeper.domain.units import USD_E8, WAD, Timestamp, TokenUnits, Wad
+from keeper.domain.names import harmless
+from keeper.domain.units import USD_E8, TokenUnits
 
 LONGEST_NAME: Final = 24
 SHORT_ENOUGH: Final = 20
 SIGNIFICANT: Final = 6
 """Digits behind the point that an amount keeps; it is rounded up, so that it suffices."""
 
-_PLAIN: Final = frozenset(" .-+₮€$/")
 MINUTE: Final = 60
 HOUR: Final = 3_600
 DAY: Final = 86_400
 
 
 def name(untrusted: str) -> str:
-    """
-    Return a token's name without anything that text, markup or a terminal could act upon.
-
-    Letters and digits stay, in any script; direction marks, control characters, line breaks
-    and the marks of HTML, Markdown and links do not.
-    """
-    kept = "".join(
-        one if one in _PLAIN or unicodedata.category(one)[0] in "LN" else "?"
-        for one in untrusted[:LONGEST_NAME]
-    ).strip()
+    """Return a token's name, harmless and of a length that a sentence bears."""
+    kept = harmless(untrusted[:LONGEST_NAME])
     if len(untrusted) > LONGEST_NAME:
         kept += "…"
     return kept or "?"
@@ -59,17 +50,6 @@ def dollars(usd_e8: int | None) -> str:
         return "an unknown amount"
     cents = (2 * usd_e8 * 100 + USD_E8) // (2 * USD_E8)
     return f"{cents // 100:,}.{cents % 100:02} USD"
-
-
-def health(factor: Wad) -> str:
-    """Return a health factor with four decimals, rounded down: never better than it is."""
-    tenths = factor * 10_000 // WAD
-    return f"{tenths // 10_000:,}.{tenths % 10_000:04}"
-
-
-def moment(when: Timestamp) -> str:
-    """Return a time of the chain's clock in UTC."""
-    return datetime.fromtimestamp(when, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def span(seconds: int) -> str:

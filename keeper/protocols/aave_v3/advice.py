@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from keeper.domain import wording
 from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice, cheapest_first
 from keeper.domain.search import Guess, Test, least, least_for_good
 from keeper.domain.units import (
@@ -160,7 +161,8 @@ class _Treatment:
         if amount is None:
             reached = self._with_debt(leg, left).health_factor(self.pool.structure.rules)
             symbol = leg.state.reserve.symbol
-            return f"repaying {symbol}: all of it gives a health factor of {reached} (1e18 = 1)"
+            reached_health = wording.health(reached)
+            return f"repaying {symbol}: all of it gives a health factor of {reached_health} only"
         return _cure(
             CureKind.REPAY_DEBT, leg, amount, clears=amount == owed, stable_rate=stable_rate
         )

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keeper.domain import wording
 from keeper.notify import words
 
 
@@ -39,6 +40,8 @@ def test_no_amount_shown_is_less_than_what_is_needed(amount, decimals):
         ("[pay](http://x)", "?pay??http?//x?"),
         ("*_`|~", "?????"),
         ("токен-1", "токен-1"),
+        ("USDC pay.example", "USDC pay?example"),
+        ("USDC.e", "USDC.e"),
         ("A" * 99, "A" * 24 + "…"),
         ("", "?"),
     ],
@@ -50,8 +53,8 @@ def test_a_token_cannot_write_into_a_message(untrusted, shown):
 
 def test_health_is_never_shown_better_than_it_is():
     """0.99999 is past the line, not at it."""
-    assert words.health(999_999_999_999_999_999) == "0.9999"
-    assert words.health(10**18) == "1.0000"
+    assert wording.health(999_999_999_999_999_999) == "0.9999"
+    assert wording.health(10**18) == "1.0000"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,9 @@ TOKEN = build.address(9)
     [
         (encoded(("string",), ("WETH",)), "WETH"),
         (b"MKR".ljust(32, b"\0"), "MKR"),
-        (encoded(("string",), ("A\x1b[31mB\n",)), "A[31mB"),
+        (encoded(("string",), ("A\x1b[31mB\n",)), "A?31mB"),
+        (encoded(("string",), ("[pay](http://e.io)",)), "?pay??http?//e?io?"),
+        (encoded(("string",), ("@here <b> USDC.e",)), "?here ?b? USDC.e"),
         (b"", TOKEN[:10]),
     ],
 )
