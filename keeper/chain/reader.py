@@ -129,10 +129,8 @@ class NodeReader:
 
     async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
         """Read one call; a revert raises ``RpcRefused`` with its data."""
-        transaction = self._transaction(call)
-        if sender is not None:
-            transaction["from"] = sender
-        return await self._eth_call(transaction, basis)
+        own = {} if sender is None else {"from": sender}
+        return await self._eth_call(self._transaction(call) | own, basis)
 
     async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
         """

@@ -23,10 +23,8 @@ from keeper.domain.parity import Difference
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import (
     UINT256_MAX,
-    WAD,
     Address,
     BaseCurrency,
-    Gas,
     MarketKey,
     Timestamp,
     TokenUnits,
@@ -35,7 +33,7 @@ from keeper.domain.units import (
     mul_div_floor,
 )
 from keeper.domain.value import TokenPrice
-from keeper.protocols.morpho_blue import parity, rules, screen
+from keeper.protocols.morpho_blue import facts, parity, rules, screen
 from keeper.protocols.morpho_blue.accounts import decoded
 from keeper.protocols.morpho_blue.advice import Case, advised
 from keeper.protocols.morpho_blue.calls import cure_step, place_of
@@ -43,21 +41,13 @@ from keeper.protocols.morpho_blue.clearing import cleared
 from keeper.protocols.morpho_blue.exposure import exposure_of
 from keeper.protocols.morpho_blue.lenders import flash_loan
 from keeper.protocols.morpho_blue.model import Irm, Market, OraclePrice, Position, State, Token
-from keeper.protocols.morpho_blue.opportunity import PositionOpportunity
+from keeper.protocols.morpho_blue.opportunity import LIQUIDATION_GAS, PositionOpportunity
 from keeper.protocols.morpho_blue.reader import USD_UNIT
 from keeper.protocols.morpho_blue.rules import Health
 from keeper.protocols.morpho_blue.tabulated import tabulated
 from keeper.risk.screen import Screen, ordered
 from keeper.risk.table import NO_LEGS, Tabulated
 from keeper.risk.tiers import Thresholds, Tier
-
-LIQUIDATION_GAS: Final = Gas(170_000)
-"""
-``liquidate`` on cold slots, interest, fee and the rate model's update included.
-
-At most 156 051 measured for a transaction of it alone, with plain tokens and an oracle of two
-feeds; the rest, with the headroom of every limit, is for oracles that read more.
-"""
 
 TOO_MUCH: Final = "the collateral at this price is more than the contract can count"
 
@@ -138,53 +128,20 @@ class MorphoSnapshot:
         if self._trouble:
             found.append(f"{self.read.name}: {self._trouble}")
         if self._loan_price is None:
-            loan = self.read.loan
-            found.append(
-                f"{self.read.name}: {loan.symbol} has no dollar price: set usd_feeds for"
-                f" {loan.address}"
-            )
+            found.append(facts.unpriced(self.read))
         return tuple(found)
 
     def readings(self) -> Sequence[Reading]:
-        """
-        Return the oracle's price of the collateral, and the feed's of the loan token.
-
-        In dollars where the loan token has a price, else in loan tokens; how old the oracle's
-        answer is, it does not say.
-        """
-        loan, collateral = self.read.loan, self.read.collateral
-        usd = self._loan_price or USD_UNIT
-        scale = rules.ORACLE_PRICE_SCALE * 10**loan.decimals
-        price = self.price
-        worth = (
-            None if price is None else mul_div_floor(10**collateral.decimals * price, usd, scale)
-        )
-        oracle = self.read.params.oracle
-        return (
-            Reading(token=collateral.address, symbol=collateral.symbol, price=worth, feed=oracle),
-            Reading(token=loan.address, symbol=loan.symbol, price=usd, feed=oracle),
-        )
+        """Return both prices, in dollars where the loan token has one, else in loan tokens."""
+        return facts.readings(self.read, self.price, self._loan_price or USD_UNIT)
 
     def facts(self) -> Sequence[Fact]:
         """Return what the market is, and what of it this keeper cannot tell."""
-        params, permille = self.read.params, self.read.params.lltv * 1_000 // WAD
-        model = "no interest" if self.read.irm is Irm.NONE else f"rate model {params.irm}"
-        fee = f"fee {self.state.fee * 1_000 // WAD} per mille"
-        text = (
-            f"{self.read.name}: LLTV {permille} per mille, oracle {params.oracle}, {model}, {fee}"
-        )
-        return (Fact(text=text, concern=self._trouble),)
+        return facts.facts(self.read, self.state, self._trouble)
 
     @cached_property
     def _trouble(self) -> str:
-        """Why no account here can be valued; empty if all can."""
-        if self.read.irm is Irm.UNKNOWN:
-            return f"the rate model {self.read.params.irm} is not one this keeper knows"
-        if self.price is None:
-            return f"the oracle {self.read.params.oracle} fails"
-        if self.price == 0:
-            return f"the oracle {self.read.params.oracle} says zero"
-        return ""
+        return facts.trouble(self.read, self.price)
 
     @cached_property
     def _now(self) -> State:

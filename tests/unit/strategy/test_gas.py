@@ -7,7 +7,7 @@ import pytest
 from keeper.protocols.aave_v3 import lenders as aave_lenders
 from keeper.protocols.aave_v3.pairs import LIQUIDATION_GAS, OLD_LIQUIDATION_GAS
 from keeper.protocols.morpho_blue import lenders as morpho_lenders
-from keeper.protocols.morpho_blue.snapshot import LIQUIDATION_GAS as MORPHO_GAS
+from keeper.protocols.morpho_blue.opportunity import LIQUIDATION_GAS as MORPHO_GAS
 from keeper.quotes.uniswap_v3.lenders import FLASH_GAS
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
