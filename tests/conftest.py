@@ -28,17 +28,18 @@ settings.load_profile("repeatable")
 
 LONGEST = (
     "chain/test_following.py",
-    "chain/test_margin_story_guardian.py",
-    "chain/test_margin_story_competitive.py",
-    "faults/test_kills.py",
-    "chain/test_acceptance_inputs.py",
-    "chain/test_acceptance_unseen.py",
-    "chain/test_vault_commands.py",
-    "chain/test_cure_vault.py",
-    "chain/test_load.py",
     "chain/test_demo.py",
+    "faults/test_kills.py",
+    "chain/test_load.py",
+    "chain/test_cure_vault.py",
     "chain/test_executor.py",
-    "chain/test_acceptance_faults.py",
+    "chain/test_margin_story_guardian.py",
+    "chain/conformance/test_replay.py",
+    "chain/test_acceptance_unseen.py",
+    "chain/test_bench.py",
+    "chain/test_aave_market.py",
+    "chain/conformance/test_failures.py",
+    "faults/test_model.py",
 )
 KINDS = ("chain", "faults", "flow", "contracts", "notify", "unit")
 
