@@ -169,8 +169,9 @@ async def _considered(
     bounded = snapshot if isinstance(snapshot, BoundsBonus) else None
     for health in unhealthy:
         subsidy = wanted.subsidy(health, valuation)
-        own = replace(terms, subsidy=subsidy) if subsidy else terms
-        left = wanted.held(health) or _too_small(bounded, health, window, own)
+        left = wanted.held(health)
+        if left is None and not subsidy:  # who may cost something is left for no such reason
+            left = _too_small(bounded, health, window, terms)
         if left is not None:
             answers.append(left)
             continue

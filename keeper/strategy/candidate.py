@@ -130,14 +130,7 @@ def dust(opportunity: Opportunity, terms: Terms) -> Skip | None:
         return None
     bonus = bonus_wei(opportunity.bonus_at_most, terms.valuation)
     pair = f"{terms.symbol(opportunity.receive_token)} for {terms.symbol(opportunity.spend_token)}"
-    reason, detail = _worthless(pair, bonus, net, terms)
-    return Skip(
-        market=opportunity.market,
-        account=opportunity.account,
-        reason=reason,
-        detail=detail,
-        net_profit=net,
-    )
+    return _worthless(opportunity, pair, bonus, net, terms)
 
 
 def too_small(
@@ -152,23 +145,22 @@ def too_small(
     net = Wei(bonus - terms.gas_cost(terms.gas_model.least(gas)))
     if net >= terms.min_profit:
         return None
-    reason, detail = _worthless("all it owes", bonus, net, terms)
-    return Skip(
-        market=health.market,
-        account=health.account,
-        reason=reason,
-        detail=detail,
-        net_profit=net,
-    )
+    return _worthless(health, "all it owes", bonus, net, terms)
 
 
-def _worthless(what: str, bonus: Wei, net: Wei, terms: Terms) -> tuple[SkipReason, str]:
+def _worthless(
+    whose: Opportunity | AccountHealth, what: str, bonus: Wei, net: Wei, terms: Terms
+) -> Skip:
     """Return what is said of a net profit that is below the minimum."""
     if net < 0:
+        reason = SkipReason.DUST
         detail = f"{what}: bonus of {bonus} wei at most, gas of {bonus - net} wei at least"
-        return SkipReason.DUST, detail
-    detail = f"{what}: nets {net} wei at most, the minimum is {terms.min_profit} wei"
-    return SkipReason.BELOW_MIN_PROFIT, detail
+    else:
+        reason = SkipReason.BELOW_MIN_PROFIT
+        detail = f"{what}: nets {net} wei at most, the minimum is {terms.min_profit} wei"
+    return Skip(
+        market=whose.market, account=whose.account, reason=reason, detail=detail, net_profit=net
+    )
 
 
 def quotable(
