@@ -13,11 +13,11 @@ from keeper.cli.words import decimal, health_text, tier_text
 from keeper.config import Settings
 from keeper.domain.advice import Advice, Cure, CureKind
 from keeper.domain.errors import ConfigError, EnvironmentFault, JournalError
+from keeper.domain.wording import span
 from keeper.execution.control import ask, is_listening
 from keeper.margin.settings import SEVERITY, Span
 from keeper.margin.state import MarginState, Mark
 from keeper.margincalls import acknowledgement, keep_acknowledged
-from keeper.notify.words import span
 from keeper.storage import database, episodes
 from keeper.storage.episodes import OpenCall
 from keeper.storage.journal import Journal, sender_of

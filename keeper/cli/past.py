@@ -43,7 +43,10 @@ def _decision(body: Body) -> str:
     health = _health(body.get("health_factor"))
     if body["action"] == "liquidate":
         return f"liquidate{netted}{health}"
-    return f"left alone, {body['reason']}: {in_words(body['reason'])}{netted}{health}"
+    why = in_words(body["reason"])
+    detail = body.get("detail")
+    more = f" ({detail})" if detail and detail != why else ""
+    return f"left alone, {body['reason']}: {why}{more}{netted}{health}"
 
 
 def _episode(body: Body) -> str:

@@ -1,10 +1,14 @@
 """Figures in words that every part of the keeper uses alike."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 from keeper.domain.units import WAD
 
-_SHOWN = 10_000
+_SHOWN: Final = 10_000
+MINUTE: Final = 60
+HOUR: Final = 3_600
+DAY: Final = 86_400
 
 
 def health(factor: int) -> str:
@@ -16,3 +20,14 @@ def health(factor: int) -> str:
 def moment(when: int) -> str:
     """Return a time of the chain's clock in UTC."""
     return datetime.fromtimestamp(when, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def span(seconds: int) -> str:
+    """Return a length of time in its two largest units."""
+    if seconds < MINUTE:
+        return f"{max(seconds, 0)} s"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE} min"
+    if seconds < DAY:
+        return f"{seconds // HOUR} h {seconds % HOUR // MINUTE} min"
+    return f"{seconds // DAY} d {seconds % DAY // HOUR} h"

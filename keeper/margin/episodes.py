@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from keeper.domain.account import AccountHealth
 from keeper.domain.notice import Notice, NoticeKind
 from keeper.domain.parity import Subject
+from keeper.domain.wording import span
 from keeper.margin.alarms import alarmed
 from keeper.margin.facts import BlockFacts
 from keeper.margin.guard import Block
@@ -299,7 +300,7 @@ def _told_again(
     escalate = telling.escalate_seconds.get(tier, 0)
     if escalate and waited >= escalate and tier not in standing.escalated:
         standing = replace(standing, escalated=standing.escalated | {tier})
-        detail = f"still in {tier} after {waited} s, and nobody acknowledged it"
+        detail = f"still in {tier} after {span(waited)}, and nobody acknowledged it"
         return [
             about_account(
                 block, subject, standing, health, NoticeKind.ESCALATED, tier=tier, detail=detail
@@ -319,7 +320,7 @@ def _told_again(
             NoticeKind.REMINDER,
             tier=tier,
             turn=turn,
-            detail=f"still in {tier} after {waited} s",
+            detail=f"still in {tier} after {span(waited)}",
         )
     ], standing
 

@@ -25,6 +25,9 @@ _TIERS: Final = ("liquidatable", "urgent", "call", "watch")
 _LOUD: Final = frozenset({"liquidatable", "urgent"})
 _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 
+_STATES: Final = frozenset({NoticeKind.CALLED, NoticeKind.REMINDER, NoticeKind.ESCALATED})
+"""Notices that say where an account is: a later one says it better."""
+
 _OPENINGS: Final = {
     NoticeKind.CALLED: "is in tier {tier}",
     NoticeKind.REMINDER: "is still in tier {tier}",
@@ -41,7 +44,8 @@ def message_of(channel: str, told: Sequence[Notice]) -> Message:
         (only,) = ordered
         title, lines = _title(only), _lines(only)
     else:
-        title, lines = _digest_title(ordered), _digest_lines(ordered)
+        newest = _newest(ordered)
+        title, lines = _digest_title(newest), _digest_lines(newest, len(ordered))
     return Message(
         key=_key(channel, ordered),
         severity=min((severity_of(one) for one in ordered), key=_SEVERITIES.index),
@@ -171,7 +175,7 @@ def _time_left(notice: Notice) -> str:
     if notice.kind in (NoticeKind.CURED, NoticeKind.LIQUIDATED):
         return ""
     if notice.deadline is not None and notice.deadline > notice.timestamp:
-        left = words.span(notice.deadline - notice.timestamp)
+        left = wording.span(notice.deadline - notice.timestamp)
         until = wording.moment(notice.deadline)
         return (
             f"Time: this keeper waits until {until} ({left} after this was read), unless it gets"
@@ -215,16 +219,37 @@ def _price(one: LiquidationPrice) -> str:
     )
 
 
+def _newest(told: Sequence[Notice]) -> list[Notice]:
+    """
+    Return the notices without those that a later one of the same episode has overtaken.
+
+    What ends an episode, a liquidation and an alarm are never left out.
+    """
+    last = dict[tuple[str | None, str | None, int | None], Notice]()
+    for one in told:
+        subject = (one.market, one.account, one.episode)
+        if _place(one) > _place(last.get(subject, one)):
+            last[subject] = one
+        last.setdefault(subject, one)
+    return [
+        one
+        for one in told
+        if one.kind not in _STATES or last[one.market, one.account, one.episode] is one
+    ]
+
+
+def _place(notice: Notice) -> tuple[int, int]:
+    """Return where a notice stands in its episode: later ones, and of one block worse ones."""
+    tier = _TIERS.index(notice.tier) if notice.tier in _TIERS else len(_TIERS)
+    return (notice.block_number, -tier)
+
+
 def _digest_title(told: Sequence[Notice]) -> str:
     alarms = sum(one.kind is NoticeKind.ALARM for one in told)
     accounts = len({(one.market, one.account) for one in told if one.account is not None})
-    parts = [f"{alarms} alarms"] if alarms else []
-    parts += [f"{accounts:,} accounts"] if accounts else []
-    open_ = Counter(
-        one.tier
-        for one in told
-        if one.kind in (NoticeKind.CALLED, NoticeKind.REMINDER, NoticeKind.ESCALATED)
-    )
+    parts = [f"{alarms:,} alarm{'s' * (alarms > 1)}"] if alarms else []
+    parts += [f"{accounts:,} account{'s' * (accounts > 1)}"] if accounts else []
+    open_ = Counter(one.tier for one in told if one.kind in _STATES)
     parts += [f"{open_[tier]:,} {tier}" for tier in _TIERS if open_[tier]]
     for kind in (NoticeKind.LIQUIDATED, NoticeKind.CURED):
         count = sum(one.kind is kind for one in told)
@@ -232,8 +257,9 @@ def _digest_title(told: Sequence[Notice]) -> str:
     return f"Margin calls: {', '.join(parts)}"
 
 
-def _digest_lines(told: Sequence[Notice]) -> list[str]:
-    lines = [f"{len(told):,} notices in one message, the worst first.", ""]
+def _digest_lines(told: Sequence[Notice], notices: int) -> list[str]:
+    """Return the lines of a digest; ``notices`` counts those that were overtaken, too."""
+    lines = [f"{notices:,} notices in one message, the worst first.", ""]
     lines += [f"- {_digest_line(one)}" for one in told[:LISTED]]
     if len(told) > LISTED:
         lines += ["", f"And {len(told) - LISTED:,} more: `keeper calls` lists every open call."]

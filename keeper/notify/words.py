@@ -11,10 +11,6 @@ SHORT_ENOUGH: Final = 20
 SIGNIFICANT: Final = 6
 """Digits behind the point that an amount keeps; it is rounded up, so that it suffices."""
 
-MINUTE: Final = 60
-HOUR: Final = 3_600
-DAY: Final = 86_400
-
 
 def name(untrusted: str) -> str:
     """Return a token's name, harmless and of a length that a sentence bears."""
@@ -50,17 +46,6 @@ def dollars(usd_e8: int | None) -> str:
         return "an unknown amount"
     cents = (2 * usd_e8 * 100 + USD_E8) // (2 * USD_E8)
     return f"{cents // 100:,}.{cents % 100:02} USD"
-
-
-def span(seconds: int) -> str:
-    """Return a length of time in its two largest units."""
-    if seconds < MINUTE:
-        return f"{max(seconds, 0)} s"
-    if seconds < HOUR:
-        return f"{seconds // MINUTE} min"
-    if seconds < DAY:
-        return f"{seconds // HOUR} h {seconds % HOUR // MINUTE} min"
-    return f"{seconds // DAY} d {seconds % DAY // HOUR} h"
 
 
 def market(key: str) -> str:

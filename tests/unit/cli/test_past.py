@@ -43,6 +43,16 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
         ),
         (
             "decision",
+            {
+                "action": "skip",
+                "reason": "not_sent",
+                "detail": "breaker reverts is open",
+                "net_profit": None,
+            },
+            "left alone, not_sent: the transaction was not sent (breaker reverts is open)",
+        ),
+        (
+            "decision",
             {"action": "liquidate", "net_profit": "0", "health_factor": str(99 * WAD // 100)},
             "liquidate, net 0.000000 ETH, health 0.9900",
         ),

@@ -114,6 +114,31 @@ def test_a_digest_says_where_and_until_when_since_an_account_may_be_in_several_m
     assert second.endswith("debt 2,500.00 USD, in m:2")
 
 
+def test_a_digest_says_of_an_account_only_what_came_last():
+    """Hours of reminders in one message would list one account many times, at old prices."""
+    told = [
+        notice(key="1", tier="urgent", block_number=5),
+        notice(key="2", tier="liquidatable", kind=NoticeKind.REMINDER, block_number=6),
+        notice(key="3", tier="urgent", kind=NoticeKind.REMINDER, block_number=7),
+        notice(key="4", tier="call", block_number=7, account="0xb"),
+        notice(key="5", kind=NoticeKind.LIQUIDATED, block_number=6),
+        notice(key="6", tier="call", block_number=5, account="0xc"),
+        notice(key="7", kind=NoticeKind.CURED, block_number=6, account="0xc"),
+    ]
+
+    message = message_of("o", told)
+
+    assert message.title == "Margin calls: 3 accounts, 1 urgent, 1 call, 1 liquidated, 1 cured"
+    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
+    assert [" ".join(line.split()[2:6]) for line in listed] == [
+        "is still in tier",
+        "is in tier call,",
+        "was liquidated, health 1.0800,",
+        "is out of danger",
+    ]
+    assert (message.count, len(message.items)) == (7, 7)
+
+
 def test_html_has_paragraphs_and_lists_and_nothing_of_what_was_told_is_markup():
     """A wall of paragraphs that begin with hyphens is hard to read."""
     told = notice(advice=advice(impossible=("adding <i>X</i>: full",)))

@@ -63,7 +63,7 @@ def test_health_is_never_shown_better_than_it_is():
 )
 def test_a_span_is_in_its_two_largest_units(seconds, shown):
     """People read the first word."""
-    assert words.span(seconds) == shown
+    assert wording.span(seconds) == shown
 
 
 def test_dollars_have_cents_and_may_be_unknown():
