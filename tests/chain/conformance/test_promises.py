@@ -2,13 +2,14 @@
 
 import pytest
 
+from keeper.abilities import BoundsBonus
 from keeper.config import Market
 from keeper.domain.errors import MarketUnreadable
 from keeper.domain.head import Basis
 from keeper.domain.units import deployment
 from keeper.ports import DescribesItself, TargetsExecutor
 from keeper.wiring import load_market
-from tests.chain.conformance.books import advanced, followed
+from tests.chain.conformance.books import advanced, fall, followed, unhealthy, window
 from tests.support.history import history_of
 
 
@@ -78,3 +79,19 @@ async def test_an_operator_is_told_what_is_read(world, reader):
         assert all(each.text for each in facts)
         assert not any(each.concern for each in facts)
         assert list(one.warnings) == []
+
+
+async def test_who_is_left_alone_for_his_debt_has_no_better_offer(world, reader):
+    """A market may bound what an account earns: no less than any offer, for no more gas."""
+    book, _ = await followed(reader, world)
+    fall(world, 1)
+    snapshots = await advanced(book, reader)
+    for (_, account), taken in unhealthy(snapshots).items():
+        found, _ = taken.opportunities(account, window(taken))
+        assert found
+        if not isinstance(taken, BoundsBonus):
+            continue
+        bound = taken.bonus_at_most(taken.account(account), window(taken))
+        for offer in found if bound is not None else ():
+            assert offer.bonus_at_most <= bound[0]
+            assert offer.gas >= bound[1]
