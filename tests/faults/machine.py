@@ -94,7 +94,6 @@ class Submission(RuleBasedStateMachine):
         self.live: NodeSubmitter | None = None
         self.journal: Journal | None = None
         self._time, submitter.time = submitter.time, SimpleNamespace(monotonic=self.loop.time)
-        self._migrated, database._migrated = database._migrated, lambda *_: None
 
     # Beginning and end.
 
@@ -111,7 +110,6 @@ class Submission(RuleBasedStateMachine):
         finally:
             failpoints._armed.clear()
             submitter.time = self._time
-            database._migrated = self._migrated
             self._drop()
             self.loop.close()
             self.reading.close()
