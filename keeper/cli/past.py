@@ -2,12 +2,14 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from keeper.audit.chain import Entry
 from keeper.cli.reasons import in_words
 from keeper.cli.words import decimal, ether, health_text
+from keeper.domain.units import Address
+from keeper.domain.value import TokenPrice
 
 Body = Mapping[str, Any]
 
@@ -23,10 +25,16 @@ def document(entry: Entry) -> dict[str, object]:
     }
 
 
-def lines(entries: list[Entry]) -> Iterator[str]:
-    """Yield one line per entry: when, what, why, and the number by which it can be replayed."""
+def lines(
+    entries: Sequence[Entry], tokens: Mapping[Address, TokenPrice] | None = None
+) -> Iterator[str]:
+    """
+    Yield one line per entry: when, what, why, and the number by which it can be replayed.
+
+    ``tokens`` are those of the market: an amount of another one is told in its units.
+    """
     for one in entries:
-        body = json.loads(one.body)
+        body = _named(json.loads(one.body), tokens or {})
         worded = _WORDED.get(one.kind, _other)
         yield f"    {_when(one)}  {worded(body)}  (entry {one.id})"
 
@@ -103,7 +111,18 @@ def _outcome(body: Body) -> str:
 
 def _with(body: Body) -> str:
     amount = body.get("spend")
-    return "" if amount is None else f" with {amount} units of {body['token']}"
+    if amount is None:
+        return ""
+    known: TokenPrice | None = body.get("known")
+    if known is None:
+        return f" with {amount} units of {body['token']}"
+    return f" with {decimal(int(amount), known.decimals)} {known.symbol}"
+
+
+def _named(body: Body, tokens: Mapping[Address, TokenPrice]) -> Body:
+    """Return an entry's body with what is known of the token that it spends."""
+    known = tokens.get(Address(str(body.get("token"))))
+    return body if known is None else {**body, "known": known}
 
 
 def _other(body: Body) -> str:

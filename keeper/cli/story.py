@@ -126,7 +126,7 @@ def lines(story: Story | Undecided) -> Iterator[str]:
     if isinstance(story, Undecided):
         yield f"{story.account} in {story.market}: nothing was decided about it"
         yield "  what is on record:"
-        yield from past.lines(list(story.past))
+        yield from past.lines(story.past)
         yield ""
         return
     yield f"{story.account} in {story.snapshot.market}, at block {story.head.number}"
@@ -140,7 +140,7 @@ def lines(story: Story | Undecided) -> Iterator[str]:
         yield f"    {story.policy}"
     if story.past:
         yield "  what is on record:"
-        yield from past.lines(list(story.past))
+        yield from past.lines(story.past, story.snapshot.prices)
     yield ""
 
 

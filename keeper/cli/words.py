@@ -102,6 +102,25 @@ def _margin_call(event: Event) -> str:
     return f"{event['kind']}{whom}{tier}{health}{detail}"
 
 
+def _cure(event: Event) -> str:
+    whom = f"{event['account']} ({event['tier']})"
+    if event["action"] == "skip":
+        return f"no cure for {whom}  {event['reason']}: {event['detail']}"
+    verb = "add" if event["kind"] == "add_collateral" else "repay"
+    target = health_text(int(str(event["target"])))
+    return (
+        f"{str(event['action']).replace('_', ' ')} {whom}: {verb} {event['amount']} units of"
+        f" {event['token']}, to a health of {target}"
+    )
+
+
+def _notification(event: Event) -> str:
+    why = f": {event['reason']}" if event["reason"] else ""
+    count = event["notices"]
+    notices = f"{count} notice{'' if count == 1 else 's'}"
+    return f"{event['channel']}: {notices} {event['result']}, attempt {event['attempt']}{why}"
+
+
 def _paper(event: Event) -> str:
     return f"would have netted {ether(event['net_profit_wei'])} ETH on {event['account']}"
 
@@ -129,6 +148,8 @@ _WORDED: Final[Mapping[str, Callable[[Event], str]]] = {
     "reopened": _receipt,
     "breaker": _breaker,
     "margin_call": _margin_call,
+    "cure": _cure,
+    "notification": _notification,
     "paper": _paper,
     "paper_total": _paper_total,
 }

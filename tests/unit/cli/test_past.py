@@ -6,8 +6,10 @@ import pytest
 
 from keeper.audit.chain import Entry
 from keeper.cli.past import lines
+from keeper.domain.value import TokenPrice
 
 WAD = 10**18
+USDC = TokenPrice(token="0xb", symbol="USDC", decimals=6, price=10**8)
 
 
 def told(kind, /, **body):
@@ -21,7 +23,7 @@ def told(kind, /, **body):
         body=json.dumps(body),
         hash="",
     )
-    (line,) = lines([one])
+    (line,) = lines([one], {"0xb": USDC})
     return line
 
 
@@ -117,7 +119,7 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
                 "spend": "250",
                 "token": "0xb",
             },
-            "cured by the keeper with 250 units of 0xb in 0x1",
+            "cured by the keeper with 0.00025 USDC in 0x1",
         ),
         (
             "outcome",
@@ -128,10 +130,10 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
                 "failure": "",
                 "hash": "0x1",
                 "spend": "250",
-                "token": "0xb",
+                "token": "0xc",
                 "profit_wei": str(-(10**15)),
             },
-            "cleared by the vault with 250 units of 0xb in 0x1, lost 0.001000 ETH before gas",
+            "cleared by the vault with 250 units of 0xc in 0x1, lost 0.001000 ETH before gas",
         ),
         ("outcome", {"state": "reopened", "hash": "0x1"}, "its transaction 0x1 is reopened"),
         ("something", {"new": "thing", "not": None}, "new=thing"),

@@ -47,3 +47,22 @@ def test_waiting_for_our_own_transaction_is_no_news():
 
     assert event_line(event) == ""
     assert "dust" in event_line(event | {"reason": "dust"})
+
+
+def test_cures_and_messages_are_sentences_and_not_lists_of_fields():
+    """They are read in a terminal while it burns."""
+    cure = {
+        "event": "cure", "account": "0xb0", "tier": "urgent", "action": "would_cure",
+        "kind": "repay_debt", "amount": "25", "token": "0xc0", "target": str(WAD),
+        "block_number": 7,
+    }  # fmt: skip
+    refused = {**cure, "action": "skip", "reason": "no_money", "detail": "0 to be had"}
+    told = {"event": "notification", "channel": "ops", "notices": 2, "attempt": 3}
+
+    assert event_line(cure) == (
+        "block 7  would cure 0xb0 (urgent): repay 25 units of 0xc0, to a health of 1.0000"
+    )
+    assert event_line(refused) == "block 7  no cure for 0xb0 (urgent)  no_money: 0 to be had"
+    assert event_line({**told, "result": "failed", "reason": "no answer"}) == (
+        "ops: 2 notices failed, attempt 3: no answer"
+    )
