@@ -81,7 +81,8 @@ def stacked(path: Path, title: str, panels: Mapping[str, Mapping[str, Line]]) ->
             plot.plot(across, up, label=label)
         plot.set_ylabel(name)
         plot.grid(visible=True, axis="y", alpha=0.3)
-        plot.legend()
+        above = (0.0, 1.0)  # where no line is hidden by it
+        plot.legend(loc="lower left", bbox_to_anchor=above, ncols=2, frameon=False)
     figure.suptitle(title)
     plots[-1].tick_params(axis="x", rotation=45)
     _saved(figure, path)

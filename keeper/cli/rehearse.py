@@ -181,7 +181,8 @@ def _draw(file: Path, name: str, path: PricePath, found: Sequence[Rehearsed]) ->
         )
         for one in found
     }
-    actions = {one.outcome.policy: _added_up(one.actions) for one in found}
+    span = (path.times[0], path.times[-1])
+    actions = {one.outcome.policy: _added_up(one.actions, span) for one in found}
     stacked(
         file,
         f"Rehearsal on {name}",
@@ -193,10 +194,13 @@ def _draw(file: Path, name: str, path: PricePath, found: Sequence[Rehearsed]) ->
     )
 
 
-def _added_up(actions: Sequence[tuple[int, int]]) -> tuple[list[datetime], list[float]]:
-    times, totals, total = list[datetime](), list[float](), 0
+def _added_up(
+    actions: Sequence[tuple[int, int]], span: tuple[int, int]
+) -> tuple[list[datetime], list[float]]:
+    """Return the steps of a running total from the path's first moment to its last."""
+    times, totals, total = [datetime.fromtimestamp(span[0], tz=UTC)], [0.0], 0
     for when, count in actions:
+        times += [datetime.fromtimestamp(when, tz=UTC)] * 2
+        totals += [total, total + count]
         total += count
-        times.append(datetime.fromtimestamp(when, tz=UTC))
-        totals.append(total)
-    return times, totals
+    return [*times, datetime.fromtimestamp(span[1], tz=UTC)], [*totals, total]

@@ -23,6 +23,11 @@ from keeper.storage.record import documents_of, entries_of_kinds, entry
 from keeper.version import code_version
 from keeper.wiring import FORMS
 
+SHOWN: Final = 160
+"""Characters of a figure that differs; --json has all of it."""
+AROUND: Final = 30
+"""Of these, as many before the difference at most."""
+
 DIFFERS_EXIT: Final = 3
 """The exit code where a decision came out otherwise."""
 
@@ -92,6 +97,19 @@ def document(one: Replayed) -> dict[str, object]:
     }
 
 
+def _apart(recorded: str, now: str) -> tuple[str, str]:
+    """Return two figures from where they differ on, short enough to be compared by eye."""
+    alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(recorded, now, strict=False))
+    same = sum(1 for _ in alike)
+    start = max(0, same - AROUND) if max(len(recorded), len(now)) > SHOWN else 0
+    return _cut(recorded, start), _cut(now, start)
+
+
+def _cut(text: str, start: int) -> str:
+    end = start + SHOWN
+    return f"{'…' * (start > 0)}{text[start:end]}{'…' * (end < len(text))}"
+
+
 def _print(found: Sequence[Replayed], *, one_by_one: bool) -> None:
     for one in found:
         if one.missing:
@@ -101,7 +119,8 @@ def _print(found: Sequence[Replayed], *, one_by_one: bool) -> None:
             code = f" (recorded by {one.recorded_by})" if by_other else ""
             print_line(f"entry {one.entry}: comes out otherwise{code}")
             for each in one.differences:
-                print_line(f"  {each.field}: recorded {each.recorded}, now {each.replayed}")
+                recorded, now = _apart(str(each.recorded), str(each.replayed))
+                print_line(f"  {each.field}: recorded {recorded}, now {now}")
         elif one_by_one:
             print_line(f"entry {one.entry}: the same, to the last integer")
     if not one_by_one:

@@ -36,7 +36,7 @@ class Channel(Section):
             refuse(f"{self.name!r} has a secret, but only a webhook is signed", hint="remove it")
         web = self.url.get_secret_value().startswith(("http://", "https://"))
         if self.kind != "apprise" and not web:
-            refuse(f"the url of {self.name!r} is not http:// or https://")
+            refuse(f"the url of {self.name!r} is neither http nor https")
         return self
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from keeper.audit.canonical import canonical, sha256
 from keeper.audit.chain import NewEntry
-from keeper.cli import root
+from keeper.cli import replay, root
 from keeper.cli.records import read_record
 from keeper.storage.database import opened
 from keeper.storage.record import Scope, append, newest, verified
@@ -222,3 +222,14 @@ def test_one_who_was_warned_and_never_decided_about_has_a_story(folder, capsys):
     assert (story["account"], story["decisions"], len(story["history"])) == (WARNED, [], 1)
     assert early == 2
     assert f"nothing about {WARNED} is on record up to block 6" in said
+
+
+def test_figures_that_differ_are_shown_from_where_they_do():
+    """A list of a hundred waits is longer than any screen."""
+    head, tail = "a" * 500, "b" * 500
+
+    recorded, now = replay._apart(f"{head}7{tail}", f"{head}8{tail}")
+
+    assert recorded == f"…{'a' * 30}7{'b' * 129}…"
+    assert now == f"…{'a' * 30}8{'b' * 129}…"
+    assert replay._apart("7", "8") == ("7", "8")

@@ -39,7 +39,7 @@ def test_a_channels_address_may_come_from_the_environment(loaded):
     [
         (CHANNEL.replace('secret = "s3cret"', ""), "has no secret to sign with"),
         (CHANNEL.replace("webhook", "alertmanager"), "only a webhook is signed"),
-        (CHANNEL.replace("https", "ftp"), "is not http:// or https://"),
+        (CHANNEL.replace("https", "ftp"), "is neither http nor https"),
         (CHANNEL.replace("webhook", "pigeon"), "is 'pigeon'"),
         (CHANNEL + CHANNEL, "two channels have the same name"),
         ('[notify]\nsubscriptions = "s.toml"\n', "there are subscriptions, but no channel"),
