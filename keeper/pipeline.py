@@ -339,7 +339,8 @@ async def _priced(
         for one in quotable(candidate, floor, planner.policy, planner.gas_model)
     }
     if not pairs:
-        return floor, Exits(routes={}, curves={}, lenders={})
+        unasked = replace(floor, gas_price=planner.fees.unasked(head))
+        return unasked, Exits(routes={}, curves={}, lenders={})
     gas_price, exits = await asyncio.gather(
         planner.fees.gas_price(head),
         _exits(planner.venues, pairs, Basis(block_hash=head.hash)),

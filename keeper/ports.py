@@ -331,6 +331,10 @@ class FeeSource(Protocol):
         """Return the least that a unit of gas can cost in the next block, without asking."""
         ...
 
+    def unasked(self, head: Head) -> Wei:
+        """Return the price that counts where nobody is worth asking for it: the floor."""
+        ...
+
     async def gas_price(self, head: Head) -> Wei:
         """Return the expected price of one unit of gas in the next block, tip included."""
         ...

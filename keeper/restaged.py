@@ -162,18 +162,21 @@ class _Fees:
     """
     What gas cost.
 
-    Where the price was asked for it is also the floor: somebody else's bonus was the reason to
-    ask, and once it is known everybody is judged by it.
+    Where the price was asked for it counts, whoever is here now: somebody else's bonus was the
+    reason to ask, and once it is known everybody is judged by it who was looked at closely.
     """
 
     stored: StoredInputs
 
     def floor(self, head: Head) -> Wei:  # noqa: ARG002 (the port's)
-        known = self.stored.gas_floor if self.stored.gas_price is None else self.stored.gas_price
-        return Wei(0) if known is None else known
+        return self.stored.gas_floor or Wei(0)
+
+    def unasked(self, head: Head) -> Wei:
+        known = self.stored.gas_price
+        return self.floor(head) if known is None else known
 
     async def gas_price(self, head: Head) -> Wei:
-        return self.floor(head)
+        return self.unasked(head)
 
 
 @dataclass(frozen=True)

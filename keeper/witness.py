@@ -79,6 +79,9 @@ class _Fees:
         self.inputs.gas_floor = self.fees.floor(head)
         return self.inputs.gas_floor
 
+    def unasked(self, head: Head) -> Wei:
+        return self.fees.unasked(head)
+
     async def gas_price(self, head: Head) -> Wei:
         self.inputs.gas_price = await self.fees.gas_price(head)
         return self.inputs.gas_price

@@ -205,6 +205,10 @@ class FeeOracle:
         """Return the least that a unit of gas can cost in the next block, without asking."""
         return Wei(least_next_base_fee(head, self._chain_id) + self.policy.min_priority_fee)
 
+    def unasked(self, head: Head) -> Wei:
+        """Return the price that counts where nobody is worth asking for it: the floor."""
+        return self.floor(head)
+
     async def gas_price(self, head: Head) -> Wei:
         """Return the expected price of one unit of gas in the next block, tip included."""
         market = await self.market(head)

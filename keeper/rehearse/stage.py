@@ -61,6 +61,10 @@ class OnePrice:
         """Return the price."""
         return self.price
 
+    def unasked(self, head: Head) -> Wei:  # noqa: ARG002 - the port's
+        """Return the price."""
+        return self.price
+
     async def gas_price(self, head: Head) -> Wei:  # noqa: ARG002 - the port's
         """Return the price."""
         return self.price

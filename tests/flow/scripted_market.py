@@ -152,6 +152,9 @@ class ScriptedFees:
     def floor(self, head):
         return self.price // 2
 
+    def unasked(self, head):
+        return self.floor(head)
+
     async def gas_price(self, head):
         self.asked += 1
         return self.price

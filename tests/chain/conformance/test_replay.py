@@ -43,7 +43,7 @@ DAY = (
     Hour({"WETH": 2_950, "LINK": 14}, gas=900),
     Hour({"WETH": 2_900, "WBTC": 58_000}),
     Hour({"WETH": 2_800, "LINK": 12}, pools=False),
-    Hour({"WETH": 2_870}, paused="WETH"),
+    Hour({"WETH": 2_750}, paused="WETH"),
     Hour({"WETH": 2_600, "WBTC": 52_000}, pools=False),
     Hour({"WETH": 2_640}, gas=4_000),
     Hour({"WETH": 2_000, "LINK": 7, "WBTC": 40_000}, pools=False),
