@@ -38,8 +38,9 @@ class Forked:
         self.stdout = stdout
         self._arguments = arguments
         self._line = line
-        pid, (self._handle,), _, _ = socket.recv_fds(line, SHORT, 1)
-        self.pid = int(pid)
+        pid, handles, _, _ = socket.recv_fds(line, SHORT, 1)
+        self.pid = _number(pid)
+        (self._handle,) = handles
 
     def poll(self) -> int | None:
         """Return the exit code, a signal's as a negative number; None while it runs."""
@@ -68,10 +69,16 @@ class Forked:
 
     def _ended(self, seconds: float | None) -> int | None:
         if self.returncode is None and select.select([self._line], [], [], seconds)[0]:
-            self.returncode = int(self._line.recv(SHORT))
+            self.returncode = _number(self._line.recv(SHORT))
             self._line.close()
             os.close(self._handle)
         return self.returncode
+
+
+def _number(told: bytes) -> int:
+    if not told:
+        raise ChildProcessError("the process that forks keepers has ended; its stderr says why")
+    return int(told)
 
 
 def started(
