@@ -139,7 +139,7 @@ def _sentence(
     if kind in _BOUNDS:
         word, bound = _BOUNDS[kind]
         return f"is {shown(error['input'])} but must be {word} {context[bound]}", ""
-    if kind == "literal_error":
+    if kind in ("literal_error", "enum"):
         return f"is {shown(error['input'])}", f"allowed: {context['expected']}"
     fallback = str(error["msg"]).removeprefix("Value error, ")
     return _SENTENCES.get(kind, (fallback, ""))

@@ -11,6 +11,7 @@ from keeper.config.problems import Problem, SettingsInvalid, validated
 from keeper.config.section import Section
 from keeper.config.sources import read_text, toml_tree
 from keeper.config.types import AddressText, Exact, Text, refuse
+from keeper.domain.errors import ConfigError
 from keeper.domain.notice import NoticeKind
 
 TIERS: Final = ("watch", "call", "urgent", "liquidatable")
@@ -72,6 +73,11 @@ def load_subscriptions(path: Path, channels: Sequence[str]) -> Subscriptions:
     )
     tree, origins = toml_tree(text, path.name)
     found = validated(Subscriptions, tree, where="", origins=origins)
+    if not found.subscription:
+        raise ConfigError(
+            f"{path.name} has no [[subscription]]: nobody would be told of anything",
+            hint="write one, or remove notify.subscriptions",
+        )
     unknown = [
         Problem(
             setting=f"subscription[{at}].channels",

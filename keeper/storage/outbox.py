@@ -67,6 +67,22 @@ def unrouted(connection: Connection, most: int) -> list[tuple[int, Notice]]:
     return [(row.id, notice_from(row.document)) for row in rows]
 
 
+def most_owed(connection: Connection, closing: Notice) -> int | None:
+    """
+    Return the largest debt that an episode's notices before its closing one tell of.
+
+    In 1e-8 dollars; None where there are none, or where one debt was not known: that is above
+    every threshold, and whoever was told then is told now.
+    """
+    episode = closing.key.rpartition("/")[0]
+    kept = select(notices.c.document).where(
+        notices.c.key > f"{episode}/", notices.c.key < f"{episode}0", notices.c.key != closing.key
+    )
+    debts = [notice_from(document).debt_usd_e8 for document in connection.scalars(kept)]
+    known = [one for one in debts if one is not None]
+    return max(known) if known and len(known) == len(debts) else None
+
+
 def route(connection: Connection, channels: Mapping[int, Sequence[str]], now: int) -> None:
     """Keep which channels each notice goes to; none is an answer, too."""
     rows = [

@@ -1,11 +1,12 @@
 """The outbox over the journal's file: each call a transaction."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection
 
-from keeper.domain.notice import Notice
+from keeper.domain.notice import Notice, NoticeKind
 from keeper.domain.telling import Backlog, Message, Outgoing, Waiting
 from keeper.storage import outbox
 from keeper.storage.database import Database
@@ -73,5 +74,22 @@ class OutboxStore:
 def _routed(connection: Connection, choose: Callable[[Notice], Sequence[str]], now: int) -> int:
     found = outbox.unrouted(connection, AT_ONCE)
     if found:
-        outbox.route(connection, {at: choose(notice) for at, notice in found}, now)
+        chosen = {at: choose(_as_called(connection, notice)) for at, notice in found}
+        outbox.route(connection, chosen, now)
     return len(found)
+
+
+def _as_called(connection: Connection, notice: Notice) -> Notice:
+    """
+    Return what a notice is routed by: how an episode ends is told to whoever was told of it.
+
+    After a liquidation or a repayment the debt is another one, or there is none: it counts what
+    was owed at most while there were calls.
+    """
+    if notice.kind not in _CLOSING:
+        return notice
+    owed = outbox.most_owed(connection, notice)
+    return notice if owed is None else replace(notice, debt_usd_e8=owed)
+
+
+_CLOSING: Final = frozenset({NoticeKind.CURED, NoticeKind.LIQUIDATED})

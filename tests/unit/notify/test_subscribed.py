@@ -32,7 +32,7 @@ def test_a_changed_file_holds_from_then_on(file):
     assert subscribed(notice()) == ["mail"]
 
 
-@pytest.mark.parametrize("text", ["[[subscription]", '[[subscription]]\nchannels = ["gone"]\n'])
+@pytest.mark.parametrize("text", ["", "[[subscription]", '[[subscription]]\nchannels = ["gone"]\n'])
 def test_a_file_that_is_wrong_now_leaves_the_old_ones_in_effect(file, text, caplog):
     """Half-written files happen; a call must still reach somebody."""
     subscribed = Subscribed(file, ["ops"])

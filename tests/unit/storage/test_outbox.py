@@ -1,10 +1,15 @@
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
+from keeper.config.subscriptions import Subscription, Subscriptions
+from keeper.domain.notice import NoticeKind
 from keeper.domain.telling import Backlog, Item, Message, MessageState, Severity
+from keeper.notify.routing import channels_of
 from keeper.storage import database, outbox
 from keeper.storage.notices import notice_document, notice_from
+from keeper.storage.outbox_store import OutboxStore
 from tests.support.notices import ACCOUNT, advice, notice
 
 MESSAGE = Message(
@@ -134,3 +139,25 @@ def test_the_story_of_an_account_has_who_was_told_what(file):
         (notice(), "ops: sent"),
         (notice(key="later"), ""),
     ]
+
+
+@pytest.mark.parametrize(("before", "told"), [(150_000, ["bot"]), (11_000, [])])
+@pytest.mark.parametrize("after", [None, 50_000])
+async def test_how_it_ended_is_told_to_whoever_was_told_of_it(file, before, told, after):
+    """Nothing is owed after a liquidation: an unknown debt is above 100,000, a rest below it."""
+    name = "1/m:1/0xa/7"
+    call = notice(key=f"{name}/called/urgent", debt_usd_e8=before * 10**8)
+    owed = None if after is None else after * 10**8
+    end = notice(key=f"{name}/closed", kind=NoticeKind.LIQUIDATED, debt_usd_e8=owed)
+    other = notice(key="1/m:1/0xa/70/called/urgent", debt_usd_e8=10**18)
+    store = OutboxStore(file)
+    wanted = Subscriptions(
+        subscription=(Subscription(channels=("bot",), debt_above_usd=Decimal(100_000)),)
+    )
+    await store.enqueue([call, other], 1)
+    await store.route(lambda one: channels_of(one, wanted), 2)
+    await store.enqueue([end], 3)
+    await store.route(lambda one: channels_of(one, wanted), 4)
+
+    waiting = [one.notice.key for one in await store.waiting("bot")]
+    assert [key for key in waiting if key == end.key] == [end.key] * len(told)
