@@ -15,7 +15,6 @@ from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.cli.here import Here, here, wallet_key
 from keeper.cli.settings import about_telling
 from keeper.config import Loaded, Settings, load
-from keeper.config.notifying import Notify
 from keeper.domain.errors import ConfigError, KeeperError
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address
 from keeper.execution.signer import checked_key
@@ -34,7 +33,7 @@ async def examined(config: Path | None, overrides: Mapping[str, str]) -> list[Fi
     except ConfigError as error:
         return [*found, failed("settings", error)]
     found += [ok("settings", str(loaded.path)), *_files(loaded), _journal(loaded.settings)]
-    found += _telling(loaded.settings.notify)
+    found += _telling(loaded.settings)
     found += await endpoints(loaded.settings.chain)
     try:
         async with here(loaded.settings) as place:
@@ -100,9 +99,9 @@ def _journal(settings: Settings) -> Finding:
     return ok("journal", str(path))
 
 
-def _telling(notify: Notify) -> list[Finding]:
+def _telling(settings: Settings) -> list[Finding]:
     """Look at channels and subscriptions, without a message to anybody."""
-    problems = about_telling(notify)
+    problems, notify = about_telling(settings), settings.notify
     if problems:
         return [fail("notifications", str(one), one.hint) for one in problems]
     if not notify.channel:

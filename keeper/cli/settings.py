@@ -12,15 +12,16 @@ from keeper.config import (
     SECRETS,
     Loaded,
     Market,
-    Notify,
     Plugged,
     Problem,
+    Settings,
     SettingsInvalid,
     Venue,
     load,
     overrides,
     settings_path,
 )
+from keeper.config.subscriptions import Subscriptions
 from keeper.domain.errors import ConfigError
 from keeper.notify.subscribed import Subscribed
 from keeper.notifying import channel_of
@@ -91,11 +92,12 @@ def _problems(config: ConfigOption) -> list[Problem]:
             check_options(section)
         except SettingsInvalid as error:
             found.extend(error.problems)
-    return [*found, *about_telling(settings.notify)]
+    return [*found, *about_telling(settings)]
 
 
-def about_telling(notify: Notify) -> list[Problem]:
+def about_telling(settings: Settings) -> list[Problem]:
     """Return what is wrong with channels and subscriptions."""
+    notify = settings.notify
     found: list[Problem] = []
     for at, one in enumerate(notify.channel):
         try:
@@ -104,13 +106,30 @@ def about_telling(notify: Notify) -> list[Problem]:
             where = f"notify.channel[{at}].url"
             found.append(Problem(setting=where, origin="", reason=str(error), hint=error.hint))
     try:
-        Subscribed(notify.subscriptions, [one.name for one in notify.channel])
+        read = Subscribed(notify.subscriptions, [one.name for one in notify.channel])
+        found.extend(_about_markets(settings, read.in_effect))
     except SettingsInvalid as error:
         found.extend(error.problems)
     except ConfigError as error:
         name = "notify.subscriptions"
         found.append(Problem(setting=name, origin="", reason=str(error), hint=error.hint))
     return found
+
+
+def _about_markets(settings: Settings, subscriptions: Subscriptions) -> list[Problem]:
+    """Return the subscriptions to markets that there cannot be: nobody would ever be told."""
+    protocols = sorted({one.protocol for one in settings.market})
+    return [
+        Problem(
+            setting=f"subscription[{at}].markets",
+            origin="",
+            reason=f"{name!r} begins the key of no configured market",
+            hint=f"keys begin with {' or '.join(protocols)}; `keeper scan` prints them",
+        )
+        for at, one in enumerate(subscriptions.subscription)
+        for name in one.markets
+        if name.partition(":")[0] not in protocols
+    ]
 
 
 def _flat(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:

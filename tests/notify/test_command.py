@@ -117,6 +117,7 @@ def test_what_was_given_up_is_listed_and_revived(folder, capsys):
 def test_the_settings_check_finds_what_is_wrong_with_channels_and_subscriptions(folder, capsys):
     """All of it at once, and no token in it."""
     (folder / "s.toml").write_text('[[subscription]]\nchannels = ["nobody"]\n')
+    (folder / "m.toml").write_text('[[subscription]]\nchannels = ["a"]\nmarkets = ["avee"]\n')
     text = '[[notify.channel]]\nname = "a"\nkind = "apprise"\nurl = "pigeon://T0KEN"\n'
     wanted = SETTINGS.replace("[notify]", '[notify]\nsubscriptions = "s.toml"')
     (folder / "keeper.toml").write_text(wanted + text)
@@ -128,6 +129,9 @@ def test_the_settings_check_finds_what_is_wrong_with_channels_and_subscriptions(
     assert "T0KEN" not in shown
     assert root.run(["config", "show"]) == 0
     assert "notify.channel.0.url = ***" in capsys.readouterr().out
+    (folder / "keeper.toml").write_text((wanted + text).replace('"s.toml"', '"m.toml"'))
+    assert root.run(["config", "check"]) == 2
+    assert "'avee' begins the key of no configured market" in capsys.readouterr().out
 
 
 def test_who_is_told_of_what_can_be_asked(folder, capsys):
