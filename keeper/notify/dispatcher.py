@@ -126,7 +126,9 @@ class Dispatcher:
         if error.final or self.pace.gives_up(outgoing, now):
             await self.outbox.given_up(outgoing.id, why, now)
             self._tell(outgoing, "dead", why)
-            told = f"{outgoing.message.count} notices were not delivered through {name}: {why}"
+            count = outgoing.message.count
+            lost = "1 notice was" if count == 1 else f"{count:,} notices were"
+            told = f"{lost} not delivered through {name}: {why}"
             await self._alarm(f"{ABOUT_CHANNEL}{name}\ndead {outgoing.message.key}", told)
             return
         wait = self.pace.retry_after(failures, error.retry_after)

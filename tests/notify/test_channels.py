@@ -15,6 +15,8 @@ from keeper.domain.errors import ForeignKeyUse
 from keeper.domain.head import Head
 from keeper.domain.notice import NoticeKind
 from keeper.notify.alarms import Alarms
+from keeper.notify.channels.alertmanager import alerts
+from keeper.notify.rendering import message_of
 from keeper.notifying import notifying
 from keeper.storage import database, outbox
 from tests.notify.receivers import listening, receiving_mail
@@ -137,11 +139,27 @@ async def test_an_alertmanager_has_one_alert_a_tier_and_all_end_with_the_episode
         await settled(file)
 
     opened, closed = [json.loads(body) for _, body in receiver.taken]
-    labels = {"alertname": "KeeperMarginCall", "market": MARKET, "account": ACCOUNT}
+    labels = {
+        "alertname": "KeeperMarginCall",
+        "severity": "warning",
+        "market": MARKET,
+        "account": ACCOUNT,
+    }
     assert [one["labels"] for one in opened] == [{**labels, "tier": "call"}]
     assert opened[0]["endsAt"] > opened[0]["startsAt"]
     assert {**labels, "tier": "call"} in [one["labels"] for one in closed]
     assert all(one["endsAt"] == one["startsAt"] for one in closed)
+
+
+def test_a_second_digest_is_an_alert_of_its_own():
+    """With the labels of the first it would be the first, told already, for a day."""
+    first = message_of("duty", [notice(key="1"), notice(key="2")])
+    second = message_of("duty", [notice(key="3"), notice(key="4")])
+
+    (one,), (two,) = alerts(first, 1), alerts(second, 2)
+
+    assert one["labels"]["key"] == first.key != two["labels"]["key"]
+    assert alerts(first, 3)[0]["labels"] == one["labels"]
 
 
 async def test_ten_thousand_accounts_in_one_block_are_one_message_a_channel(file):
@@ -188,7 +206,7 @@ async def test_a_refused_message_is_given_up_and_the_others_hear_of_it(file):
 
     alarm = json.loads(well.taken[1][1])
     assert alarm["severity"] == "critical"
-    assert alarm["text"].startswith("1 notices were not delivered through bad: answered 400")
+    assert alarm["text"].startswith("1 notice was not delivered through bad: answered 400")
     assert left.dead == 1
     assert refusing.tried == 1
     assert {"bad": "dead", "good": "sent"}.items() <= {

@@ -12,12 +12,19 @@ from datetime import UTC, datetime
 from typing import Final
 
 from keeper.domain.notice import NoticeKind
-from keeper.domain.telling import Item, Message
+from keeper.domain.telling import Item, Message, Severity
 from keeper.notify.channels.web import Web
 
 PATH: Final = "/api/v2/alerts"
 ALERT_SECONDS: Final = 86_400
 TIERS: Final = ("watch", "call", "urgent", "liquidatable")
+SEVERITIES: Final = {
+    "watch": Severity.INFO,
+    "call": Severity.WARNING,
+    "urgent": Severity.CRITICAL,
+    "liquidatable": Severity.CRITICAL,
+}
+"""By tier alone: what closes an alert must have its labels."""
 _CLOSING: Final = frozenset({NoticeKind.CURED, NoticeKind.LIQUIDATED})
 
 Alert = dict[str, object]
@@ -63,6 +70,7 @@ def _of(item: Item, message: Message, now: int) -> list[Alert]:
         _alert(
             {
                 "alertname": "KeeperMarginCall",
+                "severity": str(SEVERITIES.get(tier, message.severity)),
                 "tier": tier,
                 "market": str(item.fields["market"]),
                 "account": str(item.fields["account"]),
