@@ -10,6 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -145,14 +146,16 @@ class BookFile:
         if not self.path.exists() or self.path.stat().st_size == 0:
             return self._begun()
         connection = _connected(self.path)
-        try:
-            self.said = self._objection(connection)
-        except sqlite3.DatabaseError as error:
-            self.said = f"it is damaged ({error})"
-        if self.said:
-            connection.close()
-            return None
-        _for_writing(connection)
+        with ExitStack() as unless_used:
+            unless_used.callback(connection.close)
+            try:
+                self.said = self._objection(connection)
+            except sqlite3.DatabaseError as error:
+                self.said = f"it is damaged ({error})"
+            if self.said:
+                return None
+            _for_writing(connection)
+            unless_used.pop_all()
         return connection
 
     def _objection(self, connection: sqlite3.Connection) -> str:

@@ -1,16 +1,18 @@
 """A book outlives its process: after any end, on any disk, it is what one made anew would be."""
 
 import asyncio
+import os
 import resource
 import sqlite3
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keeper.book.file import SCHEMA, BookFile
+from keeper.book.file import SCHEMA, BookFile, NotUsable
 from keeper.book.followed import LONG_GAP
 from keeper.book.keeping import MOST_DELTAS, MOST_WAITING
 from keeper.book.kept import FOUND, packed
@@ -309,6 +311,19 @@ async def test_another_programs_database_is_left_alone(path, caplog):
     assert list(path.parent.glob("*.old")) == []
     assert "another program" in caplog.text
     assert process.follower.keeping.failing
+
+
+def test_a_database_that_is_left_alone_is_not_kept_open(path):
+    """Whoever refuses a file lets go of it."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE precious (what TEXT)")
+    connection.close()
+    with pytest.raises(NotUsable) as caught:
+        BookFile(path, CHAIN_ID)
+
+    held = [str(Path(one.path).readlink()) for one in os.scandir("/proc/self/fd")]
+    assert caught.value.__traceback__  # its frames are alive, and hold what was not closed
+    assert str(path) not in held
 
 
 async def test_two_processes_do_not_share_a_file(path, caplog):
