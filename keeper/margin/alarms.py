@@ -47,15 +47,15 @@ def _silent(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
     """Return the second sources that have no price in any market that they are for."""
     heard, silent = set[str](), dict[str, tuple[MarketKey, str]]()
     for market, stated in block.facts.markets.items():
+        symbols = {one.token: one.symbol for one in stated.readings}
         for token, seconds in stated.seconds.items():
             for one in seconds:
                 name = f"second/{token}/{one.source}"
                 if one.price:
                     heard.add(name)
-                else:
-                    silent.setdefault(
-                        name, (market, f"second source of {token} fails: {one.source}")
-                    )
+                    continue
+                what = f"the second source of {symbols.get(token, token)} fails: {one.source}"
+                silent.setdefault(name, (market, what))
     return {name: one for name, one in silent.items() if name not in heard}
 
 

@@ -149,5 +149,5 @@ def test_a_second_source_that_never_answers_is_an_alarm():
     told = story.play(2_600, 2_600)
 
     assert told == [(1, "alarm", 0, "")]
-    assert "fails: another feed" in story.notices[-1].detail
+    assert story.notices[-1].detail == "the second source of WETH fails: another feed"
     assert not story.waits
