@@ -138,8 +138,15 @@ async def _acknowledged(journal: Journal, account: str) -> None:
 
 
 def grace_left(call: OpenCall, state: MarginState, settings: Settings) -> Span | None:
-    """Return what is left of the policy's grace by the newest block; None where none is granted."""
-    grace, entered = settings.margin().grace, call.standing.entered
+    """
+    Return what is left of the policy's grace by the newest block; None where none is granted.
+
+    Below the floor's health nothing is waited for.
+    """
+    margin, entered = settings.margin(), call.standing.entered
+    if call.standing.health is not None and call.standing.health < margin.floor.health:
+        return None
+    grace = margin.grace
     spans = [(span, entered[tier]) for tier, span in grace.items() if tier in entered]
     if not spans:
         return None

@@ -11,7 +11,7 @@ from keeper.domain.wording import span
 from keeper.margin.alarms import alarmed
 from keeper.margin.facts import BlockFacts
 from keeper.margin.guard import Block
-from keeper.margin.notices import about_account
+from keeper.margin.notices import about_account, is_past_waiting
 from keeper.margin.settings import DAY, SEVERITY, MarginSettings, Measure, Span
 from keeper.margin.standing import NOBODY, rewound, stood
 from keeper.margin.state import Ahead, MarginState, Mark, Standing
@@ -273,7 +273,8 @@ def _told(
         return cured, after
     if after.tier not in after.told and SEVERITY[after.tier] > SEVERITY[after.worst_told]:
         after = replace(after, told=after.told | {after.tier}, acknowledged=None)
-        detail = _grace(block, after)
+        below = is_past_waiting(block, subject, health)
+        detail = _grace(block, after, is_past_waiting=below)
         notice = about_account(
             block,
             subject,
@@ -331,14 +332,16 @@ def _waited(block: Block, since: Mark) -> int:
     return max(0, min(chain, wall) if block.settings.both_clocks else chain)
 
 
-def _grace(block: Block, standing: Standing) -> str:
+def _grace(block: Block, standing: Standing, *, is_past_waiting: bool) -> str:
     """Return the grace that the policy grants in a tier; empty where it grants none."""
     spans = [
         f"{span.blocks} blocks and {span.seconds} s"
         for tier, span in block.settings.grace.items()
         if tier is standing.tier and span != _NONE
     ]
-    return f"{spans[0]} of grace" if spans else ""
+    if not spans:
+        return ""
+    return "below the floor: nothing is waited for" if is_past_waiting else f"{spans[0]} of grace"
 
 
 def _closing(

@@ -6,6 +6,7 @@ from keeper.domain.parity import Subject
 from keeper.domain.units import Timestamp
 from keeper.margin.guard import Block
 from keeper.margin.settings import NO_WAIT
+from keeper.margin.standing import is_below
 from keeper.margin.state import Alarm, Standing
 from keeper.risk.tiers import Tier
 
@@ -51,7 +52,7 @@ def about_account(
         collateral_usd_e8=_usd_e8(
             block, subject, None if health is None else health.collateral_base
         ),
-        deadline=deadline(block, standing),
+        deadline=None if is_past_waiting(block, subject, health) else deadline(block, standing),
         detail=detail,
     )
 
@@ -70,6 +71,12 @@ def about_trouble(block: Block, name: str, alarm: Alarm) -> Notice:
         market=alarm.market,
         detail=f"well again: {alarm.detail}" if alarm.ended else first + alarm.detail,
     )
+
+
+def is_past_waiting(block: Block, subject: Subject, health: AccountHealth | None) -> bool:
+    """Whether an account is below the floor: no grace holds, and none is to be promised."""
+    exposure = block.facts.exposures.get(subject)
+    return health is not None and is_below(block.settings.floor, health, exposure)
 
 
 def deadline(block: Block, standing: Standing) -> Timestamp | None:

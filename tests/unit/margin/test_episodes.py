@@ -131,6 +131,19 @@ def test_the_first_look_says_so_where_a_guard_confirms_it_blocks_later():
     assert len(later) == 50
 
 
+def test_below_the_floor_no_time_is_promised():
+    """The holder would rely on it, and is liquidated in the same block."""
+    wanted = replace(GUARDIAN_HERE, guard=replace(GUARDIAN_HERE.guard, confirm=()))
+    above, below = (a_story(settings=wanted) for _ in range(2))
+    above.play(2_600, 1_990)
+    below.play(2_600, 1_850)
+
+    assert above.notices[-1].deadline == above.notices[-1].timestamp + 300
+    assert above.notices[-1].detail == "25 blocks and 300 s of grace"
+    assert below.notices[-1].deadline is None
+    assert below.notices[-1].detail == "below the floor: nothing is waited for"
+
+
 def test_reminders_and_escalation_come_when_they_are_due_and_end_with_an_acknowledgement():
     """Urgent: others are told after a quarter of an hour, and the holder every hour."""
     story = a_story(
