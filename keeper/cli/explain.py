@@ -13,7 +13,7 @@ from keeper.chain.abi import checksum
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
-from keeper.cli.recorded import past_of, recorded_stories, refuse_no_address, remembered
+from keeper.cli.recorded import on_record, past_of, recorded_stories, refuse_no_address, remembered
 from keeper.cli.records import RecordOption, record_path
 from keeper.cli.story import Story, Undecided, Verdict, document, told
 from keeper.config import Settings, load, overrides
@@ -79,7 +79,7 @@ def _asked(settings: Settings, wanted: str, block: int | None, path: Path) -> li
 async def _told(settings: Settings, wanted: str, block: int | None, path: Path) -> list[Story]:
     async with opened(settings) as session:
         head, snapshots = await session.at(block)
-        account = _resolved(wanted, snapshots)
+        account = _resolved(wanted, snapshots, path)
         margin = settings.margin(both_clocks=settings.chain.id not in LOCAL_CHAINS)
         policy = await policy_of(margin, remembered(path), head, snapshots, account)
         decided = await explained(session, head, snapshots, account, policy.restraint)
@@ -118,15 +118,20 @@ async def _quoted(session: Session, decision: Decision, head: Head) -> TokenUnit
     return None
 
 
-def _resolved(wanted: str, snapshots: Sequence[MarketSnapshot]) -> Address:
+def _resolved(wanted: str, snapshots: Sequence[MarketSnapshot], path: Path) -> Address:
     """
     Return the account that ``wanted`` names or begins.
 
+    Who was liquidated owes nothing any more: where no debtor's address begins so, the record's
+    accounts are looked at.
+
     Raises:
-        ConfigError: it is no address, or begins several or none of the accounts with debt.
+        ConfigError: it is no address, or begins several or none of the accounts.
     """
     lowered = refuse_no_address(wanted)
     known = {one.account for snapshot in snapshots for one in snapshot.accounts()}
+    if not any(one.lower().startswith(lowered) for one in known):
+        known = on_record(path, lowered)
     found = sorted(one for one in known if one.lower().startswith(lowered))
     if len(found) == 1:
         return found[0]
@@ -136,4 +141,6 @@ def _resolved(wanted: str, snapshots: Sequence[MarketSnapshot]) -> Address:
         )
     if len(lowered) == ADDRESS_LENGTH:
         return checksum(wanted)
-    raise ConfigError(f"no account with debt begins with {wanted}", hint="see `keeper scan --all`")
+    raise ConfigError(
+        f"no account with debt, or on record, begins with {wanted}", hint="see `keeper scan --all`"
+    )

@@ -44,6 +44,16 @@ def past_of(path: Path, account: Address, block: int) -> list[Entry]:
     return [one for one in found if one.block_number <= block]
 
 
+def on_record(path: Path, beginning: str) -> set[Address]:
+    """Return the accounts on record whose addresses begin so (lower case); none without one."""
+    if not path.exists():
+        return set()
+    try:
+        return set(read_record(path, lambda one: accounts_beginning(one, beginning)))
+    except JournalError:
+        return set()
+
+
 def remembered(path: Path) -> MarginState | None:
     """Return what a keeper's margin calls remember; None where there is no file of it."""
     if not path.exists():

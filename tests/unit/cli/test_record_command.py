@@ -9,6 +9,7 @@ import pytest
 from keeper.audit.canonical import canonical, sha256
 from keeper.audit.chain import NewEntry
 from keeper.cli import replay, root
+from keeper.cli.recorded import on_record
 from keeper.cli.records import read_record
 from keeper.storage.database import opened
 from keeper.storage.record import Scope, append, newest, verified
@@ -233,3 +234,13 @@ def test_figures_that_differ_are_shown_from_where_they_do():
     assert recorded == f"…{'a' * 30}7{'b' * 129}…"
     assert now == f"…{'a' * 30}8{'b' * 129}…"
     assert replay._apart("7", "8") == ("7", "8")
+
+
+def test_who_owes_nothing_any_more_is_found_on_record_by_a_beginning(folder):
+    """Who was liquidated is no debtor, and is who is asked about."""
+    path = folder / "keeper.sqlite"
+
+    assert on_record(path, "0x") == {"0x0", "0x1", "0x2"}
+    assert on_record(path, "0x1") == {"0x1"}
+    assert on_record(path, "0xffff") == set()
+    assert on_record(folder / "none.sqlite", "0x") == set()
