@@ -98,19 +98,21 @@ def volatility(exposure: Exposure, prices: Prices, now: int, wanted: Volatility)
 
     What its health would have been at the window's prices, sampled at equal distances: what
     moves together in its collateral and its debt cancels. Rounded down, never less than the
-    settings' least; the window that was seen counts, if it is shorter.
+    settings' least. Of a window that was not seen whole, the whole distances count: a move
+    within less is no measure of a day.
     """
     floor = wanted.least_bps * WAD // BPS
     used = {leg.token for leg in exposure.legs}
     known = [steps for token, steps in prices.items() if token in used and steps]
     first = max((steps[0].timestamp for steps in known), default=now)
-    start = max(first, now - wanted.window_seconds)
-    if now <= start:
+    distance_seconds = max(1, wanted.window_seconds // wanted.samples)
+    seen = min(wanted.samples, (now - first) // distance_seconds)
+    if seen < 1:
         return Wad(floor)
+    start = now - seen * distance_seconds
     raw = raw_quotes(prices)
     healths = list[int]()
-    for at in range(wanted.samples + 1):
-        moment = start + (now - start) * at // wanted.samples
+    for moment in range(start, now + 1, distance_seconds):
         quotes = {token: _at(steps, moment) for token, steps in prices.items() if token in used}
         healths.append(health_at(exposure, raw, quotes))
     squares = sum(

@@ -235,6 +235,22 @@ def test_tiers_in_volatility():
     assert {kind for _, kind, _, _ in told} == {"called"}
 
 
+def test_a_jump_in_the_first_minutes_is_no_storm():
+    """A minute's move taken for a day's would call accounts that are far from the line."""
+    wanted = Volatility(window_seconds=86_400, samples=24, least_bps=100)
+    exposure = exposure_of(2_600 * USD, DEBT)
+    jump = (
+        Step(number=1, timestamp=START, price=2_600 * USD),
+        Step(number=2, timestamp=START + 12, price=2_500 * USD),
+    )
+
+    early = volatility(exposure, {ETHER: jump}, START + 3_599, wanted)
+    later = volatility(exposure, {ETHER: jump}, START + 86_400, wanted)
+
+    assert early == WAD // 100
+    assert later > 3 * WAD // 100
+
+
 STEPS = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 10**12)), min_size=1, max_size=30)
 
 
