@@ -11,12 +11,13 @@ from keeper.cli.here import Here, here, wallet_key
 from keeper.cli.output import print_note
 from keeper.cli.owner import owner_account
 from keeper.cli.vault_losses import loss_findings
+from keeper.cli.words import decimal, health_text
 from keeper.config import Settings
 from keeper.config.curing import CureAccount, CureLimit
 from keeper.domain.advice import Cure, CureKind
 from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.reads import Call, CallResult
-from keeper.domain.units import BPS, WAD, Address, BaseCurrency, TokenUnits, mul_div_floor
+from keeper.domain.units import BPS, Address, BaseCurrency, TokenUnits, mul_div_floor
 from keeper.domain.value import TokenPrice
 from keeper.execution import vault as language
 from keeper.execution.signer import checked_key
@@ -148,11 +149,12 @@ async def _limit(
     call = f"the owner calls setLimit({token}, {wanted[0]}, {wanted[1]})"
     name = f"vault limit {price.symbol}"
     held = word(balance.data, 0)
+    once, daily, holds = (decimal(one, price.decimals) for one in (*said, held))
     return [
-        ok(name, f"{said[0]} a transaction, {said[1]} a day, as in the settings")
+        ok(name, f"{once} a transaction, {daily} a day, as in the settings")
         if said == wanted
-        else warn(name, f"the vault has {said[0]} a transaction and {said[1]} a day", call),
-        ok(f"vault {price.symbol}", f"holds {held} units")
+        else warn(name, f"the vault has {once} a transaction and {daily} a day", call),
+        ok(f"vault {price.symbol}", f"holds {holds}")
         if held
         else warn(f"vault {price.symbol}", "holds none", f"send {price.symbol} to {vault}"),
     ]
@@ -177,7 +179,8 @@ async def _account(
         detail = (
             f"its target {listed.target} leaves it in a margin call, in which it is not cured again"
         )
-        found.append(warn(f"vault {listed.account}", detail, f"a target above {quiet / WAD}"))
+        hint = f"a target above {health_text(quiet)}"
+        found.append(warn(f"vault {listed.account}", detail, hint))
     for limit in settings.cure.limit:
         found += await _account_limit(place, settings, listed, limit, snapshots)
     return found
@@ -196,10 +199,12 @@ async def _listing(
     name, where = f"vault {account}", getattr(snapshot, "market", "")
     if not least:
         return fail(name, f"{where}: not listed", call)
+    detail = (
+        f"{where}: cured below a health of {health_text(below)}, to {health_text(least)} or more"
+    )
     if below < target or least > target:
-        detail = f"{where}: cured below {below}, to {least} or more; the target is {target}"
-        return warn(name, detail, call)
-    return ok(name, f"{where}: cured below {below}, to {least} or more")
+        return warn(name, f"{detail}; the target is {health_text(target)}", call)
+    return ok(name, detail)
 
 
 async def _account_limit(
@@ -216,10 +221,11 @@ async def _account_limit(
     data = calldata("accountLimitOf(address,address)", listed.account, limit.token)
     (said,) = await _read(place, settings.cure.vault or NOBODY, [data])
     have, name = word(said.data, 0), f"vault {listed.account}"
+    daily = f"{decimal(have, price.decimals)} {price.symbol} a day"
     if have == wanted:
-        return [ok(name, f"{have} of {price.symbol} a day, as in the settings")]
+        return [ok(name, f"{daily}, as in the settings")]
     call = f"the owner calls setAccountLimit({listed.account}, {limit.token}, {wanted})"
-    return [warn(name, f"the vault gives it {have} of {price.symbol} a day", call)]
+    return [warn(name, f"the vault gives it {daily}", call)]
 
 
 async def _read(place: Here, vault: Address, data: Sequence[bytes]) -> list[CallResult]:
