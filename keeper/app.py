@@ -10,12 +10,21 @@ from functools import partial
 from typing import Final
 
 from keeper.audit.inputs import Program
-from keeper.bidding import fee_oracle, fee_policy
 from keeper.book.follower import Progress
-from keeper.calling import calling
 from keeper.chain.abi import selector
 from keeper.chain.heads import Heads, Pace
 from keeper.chain.quorum import Quorum
+from keeper.composition.bidding import fee_oracle, fee_policy
+from keeper.composition.calling import calling
+from keeper.composition.limiting import breakers_of
+from keeper.composition.notifying import notifying
+from keeper.composition.session import Session, opened
+from keeper.composition.simulating import by_executor, simulators_of
+from keeper.composition.stalling import Stalling, stall_bound
+from keeper.composition.treatment import clearing_of, curing_of, vault_calls, vault_runs
+from keeper.composition.wallet import in_flight_limit, is_operator
+from keeper.composition.watching import watch_of, watched
+from keeper.composition.wiring import FORMS
 from keeper.config import Settings
 from keeper.config.hashing import settings_hash
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
@@ -34,11 +43,8 @@ from keeper.execution.results import plan_outcomes
 from keeper.execution.signer import LocalSigner, Mandate
 from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
-from keeper.limiting import breakers_of
-from keeper.margincalls import MarginCalls
 from keeper.node import Node
 from keeper.notify.alarms import Alarms
-from keeper.notifying import notifying
 from keeper.observe.endpoints import tell_endpoints
 from keeper.observe.events import Event
 from keeper.observe.health import patience, too_old
@@ -46,11 +52,10 @@ from keeper.observe.supervisor import Supervisor
 from keeper.parts import Decide
 from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
-from keeper.rehearsal import Repeats
-from keeper.resting import Rested, Restrained
-from keeper.session import Session, opened
-from keeper.simulating import by_executor, simulators_of
-from keeper.stalling import Stalling, stall_bound
+from keeper.stages.margincalls import MarginCalls
+from keeper.stages.rehearsal import Repeats
+from keeper.stages.resting import Rested, Restrained
+from keeper.stages.witness import witnessed
 from keeper.storage.decisions import DecisionJournal
 from keeper.storage.inputs import Recorder
 from keeper.storage.journal import Journal
@@ -58,12 +63,7 @@ from keeper.storage.paper import PaperLedger
 from keeper.storage.places import file_of
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
-from keeper.treatment import clearing_of, curing_of, vault_calls, vault_runs
 from keeper.version import code_version
-from keeper.wallet import in_flight_limit, is_operator
-from keeper.watching import watch_of, watched
-from keeper.wiring import FORMS
-from keeper.witness import witnessed
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from keeper.ports import (
     Simulator,
     Valuer,
 )
-from keeper.rehearsal import Rehearsal
+from keeper.stages.rehearsal import Rehearsal
 from keeper.strategy.attempts import MAX_ROUNDS, Attempts
 from keeper.strategy.candidate import Candidate, Terms, quotable, too_small
 from keeper.strategy.gas import GasModel

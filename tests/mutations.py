@@ -181,7 +181,7 @@ MUTATIONS = (
     Mutation(
         guarantee="G21",
         what="a start draws no conclusion from what was kept with the act",
-        file="keeper/margincalls.py",
+        file="keeper/stages/margincalls.py",
         old="            await self._ahead(facts)\n\n    def standing_of",
         new="            pass\n\n    def standing_of",
         tests=(f"{CALLS}::test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none",),

@@ -10,8 +10,8 @@ from keeper.cli import record
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line, print_table
 from keeper.cli.progress import telling
+from keeper.composition.session import opened
 from keeper.config import Settings, load, overrides
-from keeper.session import opened
 
 DIFFERS_EXIT: Final = 3
 """The exit code where the book is not what the contracts say."""

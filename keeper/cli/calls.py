@@ -17,7 +17,7 @@ from keeper.domain.wording import span
 from keeper.execution.control import ask, is_listening
 from keeper.margin.settings import SEVERITY, Span
 from keeper.margin.state import MarginState, Mark
-from keeper.margincalls import acknowledgement, keep_acknowledged
+from keeper.stages.margincalls import acknowledgement, keep_acknowledged
 from keeper.storage import database, episodes
 from keeper.storage.episodes import OpenCall
 from keeper.storage.journal import Journal, sender_of

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from keeper.composition.session import Session
 from keeper.domain.units import MarketKey
 from keeper.ports import MarketSnapshot
-from keeper.session import Session
-from keeper.valuation import USD_UNIT
+from keeper.stages.valuation import USD_UNIT
 
 Rate = tuple[int, int]
 """``base * numerator / denominator`` is in 1e-8 dollars."""

@@ -16,6 +16,7 @@ from keeper.cli.output import print_json, print_line
 from keeper.cli.recorded import on_record, past_of, recorded_stories, refuse_no_address, remembered
 from keeper.cli.records import RecordOption, record_path
 from keeper.cli.story import Story, Undecided, Verdict, document, told
+from keeper.composition.session import Session, opened
 from keeper.config import Settings, load, overrides
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.errors import ChainError, ConfigError, RpcRefused
@@ -23,8 +24,7 @@ from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, TokenUnits
 from keeper.execution.signer import LOCAL_CHAINS
 from keeper.ports import MarketSnapshot
-from keeper.restraining import policy_of
-from keeper.session import Session, opened
+from keeper.stages.restraining import policy_of
 
 ADDRESS_LENGTH = 42
 

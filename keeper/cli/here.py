@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keeper.chain.reader import NodeReader
+from keeper.composition.session import Session, opened
 from keeper.config import Settings, Wallet
 from keeper.domain.errors import ChainError, ConfigError
 from keeper.domain.head import Basis, Head
@@ -15,7 +16,6 @@ from keeper.domain.units import Address
 from keeper.execution import keystore
 from keeper.ports import ExecutorTargets, LendingMarket, MarketSnapshot, TargetsExecutor
 from keeper.risk.tiers import Thresholds
-from keeper.session import Session, opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,12 @@ import typer
 from keeper import config
 from keeper.cli.options import ConfigOption, JsonOption
 from keeper.cli.output import print_json, print_line, print_table
+from keeper.composition.notifying import channel_of
 from keeper.config import Settings
 from keeper.config.subscriptions import Subscriptions
 from keeper.domain.errors import ConfigError, NotTold
 from keeper.domain.telling import Message, Outgoing, Severity
 from keeper.notify.subscribed import Subscribed
-from keeper.notifying import channel_of
 from keeper.storage import database, outbox
 from keeper.storage.places import MODES, file_of
 

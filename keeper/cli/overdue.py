@@ -7,11 +7,11 @@ from pathlib import Path
 from keeper.chain.concurrent import each
 from keeper.cli.picking import Row
 from keeper.cli.reasons import in_words
+from keeper.composition.session import Session
 from keeper.config import Settings
 from keeper.domain.errors import JournalError
 from keeper.domain.head import Head
 from keeper.domain.units import Address
-from keeper.session import Session
 from keeper.storage import database
 from keeper.storage.decisions import StoredDecision, history
 

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
 from keeper.app import live_submitter
-from keeper.bidding import fee_policy
 from keeper.chain.records import Receipt
 from keeper.chain.sender import Sender
 from keeper.cli.here import Here
+from keeper.composition.bidding import fee_policy
 from keeper.domain.errors import EnvironmentFault, NotBroadcast, OutcomeUnknown
 from keeper.domain.units import (
     BPS,

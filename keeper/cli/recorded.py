@@ -9,15 +9,15 @@ from sqlalchemy import Connection
 from keeper.audit.chain import Entry
 from keeper.cli.records import read_record
 from keeper.cli.story import Story, Undecided, Verdict
+from keeper.composition.replay import inputs_of, replayed, stage_of
+from keeper.composition.wiring import FORMS
 from keeper.domain.errors import ConfigError, JournalError
 from keeper.domain.units import Address, MarketKey
 from keeper.margin.state import MarginState
-from keeper.replay import inputs_of, replayed, stage_of
 from keeper.risk.tiers import Thresholds
 from keeper.storage import episodes
 from keeper.storage.decisions import DECISION
 from keeper.storage.record import accounts_beginning, documents_of, entries_of
-from keeper.wiring import FORMS
 
 
 def refuse_no_address(wanted: str) -> str:

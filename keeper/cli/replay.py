@@ -15,13 +15,13 @@ from keeper.audit.chain import Entry
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
 from keeper.cli.records import RecordOption, read_record, record_path
+from keeper.composition.replay import Replayed, inputs_of, replayed
+from keeper.composition.wiring import FORMS
 from keeper.config import load, overrides
 from keeper.domain.errors import ConfigError
-from keeper.replay import Replayed, inputs_of, replayed
 from keeper.storage.decisions import DECISION
 from keeper.storage.record import documents_of, entries_of_kinds, entry
 from keeper.version import code_version
-from keeper.wiring import FORMS
 
 SHOWN: Final = 160
 """Characters of a figure that differs; --json has all of it."""

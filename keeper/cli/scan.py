@@ -19,12 +19,12 @@ from keeper.cli.overdue import Overdue, overdue
 from keeper.cli.picking import Picking, Row, Sort
 from keeper.cli.progress import telling
 from keeper.cli.words import decimal, health_text, tier_text
+from keeper.composition.session import opened
 from keeper.config import Settings, load, overrides
 from keeper.domain.errors import ConfigError
 from keeper.domain.head import Head
 from keeper.ports import MarketSnapshot
 from keeper.risk.tiers import tier_of
-from keeper.session import opened
 
 
 def command(

@@ -8,6 +8,8 @@ from pydantic import BaseModel, SecretStr
 
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
+from keeper.composition.notifying import channel_of
+from keeper.composition.wiring import check_options
 from keeper.config import (
     SECRETS,
     Loaded,
@@ -24,9 +26,7 @@ from keeper.config import (
 from keeper.config.subscriptions import Subscriptions
 from keeper.domain.errors import ConfigError
 from keeper.notify.subscribed import Subscribed
-from keeper.notifying import channel_of
 from keeper.observe.redaction import HIDDEN, endpoint_label
-from keeper.wiring import check_options
 
 app = typer.Typer(help="Effective settings: show, check.")
 

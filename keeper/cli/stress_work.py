@@ -12,6 +12,7 @@ from keeper.cli.dollars import dollar_rates
 from keeper.cli.output import print_note
 from keeper.cli.progress import telling
 from keeper.cli.shocks import Percent, resolved
+from keeper.composition.session import Session, opened
 from keeper.config import Settings
 from keeper.domain.curve import ExitCurve, Route
 from keeper.domain.errors import RpcMalformed, RpcRefused
@@ -23,8 +24,7 @@ from keeper.ports import MarketSnapshot
 from keeper.risk.depth import Sale, exit_depth
 from keeper.risk.stress import Stress, Totals, stressed, totals
 from keeper.risk.table import Table, TableBuilder, factors
-from keeper.session import Session, opened
-from keeper.valuation import USD_UNIT
+from keeper.stages.valuation import USD_UNIT
 
 _RATIO_SCALE: Final = 10**9
 

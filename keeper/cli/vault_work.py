@@ -12,6 +12,7 @@ from keeper.cli.output import print_note
 from keeper.cli.owner import owner_account
 from keeper.cli.vault_losses import loss_findings
 from keeper.cli.words import decimal, health_text
+from keeper.composition.wallet import hot_address
 from keeper.config import Settings
 from keeper.config.curing import CureAccount, CureLimit
 from keeper.domain.advice import Cure, CureKind
@@ -22,7 +23,6 @@ from keeper.domain.value import TokenPrice
 from keeper.execution import vault as language
 from keeper.execution.signer import checked_key
 from keeper.ports import MarketSnapshot
-from keeper.wallet import hot_address
 
 
 async def deployed(

@@ -16,9 +16,9 @@ from typing import Any, Final
 from keeper.devnet.bench_book import Row, Wanted
 from keeper.domain.units import WAD, Address, BaseCurrency, MarketKey, Wad
 from keeper.margin.settings import GUARDIAN
-from keeper.margincalls import MarginCalls
-from keeper.margincalls import Wanted as Advised
 from keeper.protocols.aave_v3.snapshot import AaveSnapshot
+from keeper.stages.margincalls import MarginCalls
+from keeper.stages.margincalls import Wanted as Advised
 from keeper.storage import database
 from keeper.synthetic.aave import aave_book
 

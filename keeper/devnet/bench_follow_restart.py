@@ -17,6 +17,7 @@ from keeper.book.kept import Change, MarketChange
 from keeper.book.trail import Footprint
 from keeper.chain.abi import checksum
 from keeper.chain.reader import NodeReader, connect
+from keeper.composition.wiring import load_market
 from keeper.devnet.anvil import CHAIN_ID, AnvilOptions, start_anvil
 from keeper.devnet.bench_book import Row, Wanted
 from keeper.devnet.market import Devnet, bring_up
@@ -26,7 +27,6 @@ from keeper.domain.errors import EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.units import Address
 from keeper.protocols.aave_v3.adapter import AaveMarket
-from keeper.wiring import load_market
 
 ACCOUNTS: Final = 100_000
 TARGET: Final = 0.1

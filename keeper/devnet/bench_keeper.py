@@ -11,6 +11,7 @@ from typing import Final
 from keeper.app import Mode, RunOptions, run_session
 from keeper.chain.reader import NodeReader
 from keeper.chain.rpc import Rpc
+from keeper.composition.session import session_over
 from keeper.config import Settings, load
 from keeper.devnet import local
 from keeper.devnet.bench_market import Stairs, queue_prices, settle
@@ -18,7 +19,6 @@ from keeper.devnet.bench_wire import Wire, recorded
 from keeper.devnet.market import Devnet, hot_key
 from keeper.domain.errors import EnvironmentFault
 from keeper.observe.events import Event
-from keeper.session import session_over
 
 PATIENCE_SECONDS: Final = 30.0
 _QUIET_SECONDS: Final = 0.05

@@ -23,6 +23,7 @@ from keeper.book.follower import Follower
 from keeper.book.keeping import Keeping
 from keeper.book.parity import audited_book
 from keeper.chain.reader import NodeReader, connect
+from keeper.composition.wiring import load_market
 from keeper.devnet.anvil import CHAIN_ID, AnvilOptions, start_anvil
 from keeper.devnet.market import VERSIONS, Devnet, bring_up
 from keeper.devnet.node import Node
@@ -31,7 +32,6 @@ from keeper.devnet.shuffling import Shuffler
 from keeper.domain.errors import KeeperError
 from keeper.observe.logging import configure
 from keeper.ports import MarketSnapshot
-from keeper.wiring import load_market
 
 ACTIONS: Final = 10_000
 CHECKPOINTS: Final = 100

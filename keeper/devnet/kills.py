@@ -29,6 +29,7 @@ from keeper.book.follower import Follower
 from keeper.book.keeping import Keeping
 from keeper.book.kept import MarketChange, addresses_in
 from keeper.chain.reader import NodeReader, connect
+from keeper.composition.wiring import load_market
 from keeper.devnet.anvil import CHAIN_ID, AnvilOptions, start_anvil
 from keeper.devnet.checkpoints import INTERVAL, START, said
 from keeper.devnet.market import VERSIONS, Devnet, bring_up
@@ -37,7 +38,6 @@ from keeper.devnet.sections import market_of
 from keeper.devnet.shuffling import Shuffler
 from keeper.domain.errors import EnvironmentFault, KeeperError, SnapshotReorged
 from keeper.observe.logging import configure
-from keeper.wiring import load_market
 
 KILLS: Final = 50
 BORROWERS: Final = 120

@@ -8,7 +8,6 @@ from contracts.build import VAULT_BUILDS
 from keeper.chain.abi import checksum, selector
 from keeper.chain.reader import connect
 from keeper.chain.sender import Sender
-from keeper.clearing import Clearing
 from keeper.devnet.artifacts import Deployer
 from keeper.devnet.market import hot_key
 from keeper.domain.decision import Skip, SkipReason
@@ -22,9 +21,10 @@ from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
 from keeper.execution.vault import CLEAR_SIGNATURE
 from keeper.execution.vault_simulator import VaultSimulator
+from keeper.stages.clearing import Clearing
+from keeper.stages.valuation import NativeCoin
 from keeper.storage.journal import Journal
 from keeper.storage.record import entries_of
-from keeper.valuation import NativeCoin
 from tests.chain import vault_world as vaults
 from tests.chain.morpho_world import ADMIN, LIQUIDATE, loaded, running_world, snapshots
 from tests.chain.test_cures import CHAIN_ID, HOT

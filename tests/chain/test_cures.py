@@ -9,7 +9,6 @@ from keeper.chain.abi import checksum, selector
 from keeper.chain.reader import NodeReader, connect
 from keeper.chain.sender import Sender
 from keeper.config.curing import CureLimit
-from keeper.curing import Curing, Terms
 from keeper.devnet.artifacts import Deployer
 from keeper.devnet.market import hot_key
 from keeper.domain.cure import Listed
@@ -24,6 +23,7 @@ from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
 from keeper.execution.vault import CURE_SIGNATURE
 from keeper.execution.vault_simulator import VaultSimulator
+from keeper.stages.curing import Curing, Terms
 from keeper.storage.cures import was_cured
 from keeper.storage.journal import Journal
 from tests.chain import vault_world as vaults

@@ -7,6 +7,7 @@ import pytest
 
 from keeper.book.follower import Follower
 from keeper.chain.reader import connect
+from keeper.composition.wiring import load_market
 from keeper.devnet.aave_v30 import aave_v30_artifacts
 from keeper.devnet.aave_v36 import aave_v36_artifacts
 from keeper.devnet.anvil import AnvilOptions, start_anvil
@@ -20,7 +21,6 @@ from keeper.devnet.market import bring_up
 from keeper.devnet.node import Node
 from keeper.devnet.sections import market_of
 from keeper.devnet.shuffling import reorganise
-from keeper.wiring import load_market
 from tests.chain.worlds import Keeper
 from tests.support.forked import started
 from tests.support.threaded import proxied

@@ -10,7 +10,7 @@ from keeper.domain.errors import RpcMalformed
 from keeper.domain.exits import Exits
 from keeper.pipeline import _exits
 from keeper.quotes.uniswap_v3.venue import UniswapV3Venue
-from keeper.valuation import NativeCoin
+from keeper.stages.valuation import NativeCoin
 from tests.chain.worlds import Keeper, decisions, driven
 
 USD = 10**8

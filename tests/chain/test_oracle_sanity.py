@@ -17,7 +17,7 @@ from keeper.margin.facts import MarketFacts
 from keeper.margin.oracle import suspicions
 from keeper.margin.settings import OracleRules
 from keeper.protocols.aave_v3.adapter import Options, build
-from keeper.secondsources import SecondSources
+from keeper.stages.secondsources import SecondSources
 
 USD = 10**8
 PRICE = 3_000 * USD

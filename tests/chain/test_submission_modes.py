@@ -7,9 +7,9 @@ import pytest
 import keeper.app
 import keeper.cli.here
 import keeper.cli.run
+import keeper.composition.treatment
 import keeper.execution.keystore
 import keeper.execution.signer
-import keeper.treatment
 from keeper.chain.sender import Sender
 from keeper.cli import root
 from keeper.execution.signer import LocalSigner
@@ -72,7 +72,7 @@ def test_observing_reads_no_key_even_where_one_is_configured(
         settings.write('\n[wallet]\nkeystore = "key.json"\n')
     for module, name in (
         (keeper.cli.run, "wallet_key"),
-        (keeper.treatment, "hot_address"),
+        (keeper.composition.treatment, "hot_address"),
         (keeper.execution.keystore, "load"),
         (keeper.execution.keystore, "stated_address"),
         (keeper.execution.signer, "checked_key"),

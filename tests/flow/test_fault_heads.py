@@ -10,10 +10,10 @@ from keeper.chain.heads import Heads, Pace
 from keeper.chain.reader import connect
 from keeper.chain.standing import Rules, State
 from keeper.chain.transport import Timeouts
+from keeper.composition.stalling import Stalling
 from keeper.domain.errors import EnvironmentFault, RpcUnavailable
 from keeper.domain.head import Head
 from keeper.observe.stages import Stage, Unwatched
-from keeper.stalling import Stalling
 from tests.support.scripted_node import ScriptedNode, Silence, block, nodes, until
 
 

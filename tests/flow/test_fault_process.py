@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from keeper import watching
+from keeper.composition import watching
 from keeper.observe.metrics import Metrics
 from keeper.observe.sink import Sink
 

@@ -8,12 +8,12 @@ from sqlalchemy import text
 from keeper.book.follower import Follower
 from keeper.chain.endpoint import endpoint
 from keeper.chain.rpc import Exchange, Rpc
+from keeper.composition.watching import watch_of, watched
 from keeper.config import Observe
 from keeper.domain.errors import JournalError, RpcRefused, RpcUnavailable
 from keeper.observe.health import journal_check
 from keeper.observe.stages import Unwatched
 from keeper.storage.database import opened
-from keeper.watching import watch_of, watched
 from tests.flow.test_follower import Chain, head
 
 

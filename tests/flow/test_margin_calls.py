@@ -12,7 +12,7 @@ from keeper.domain.advice import Advice
 from keeper.domain.errors import ConfigError, JournalError, RpcUnavailable
 from keeper.domain.head import Head
 from keeper.margin.settings import COMPETITIVE, GUARDIAN
-from keeper.margincalls import MarginCalls, Wanted
+from keeper.stages.margincalls import MarginCalls, Wanted
 from keeper.storage import acted, database, episodes
 from keeper.storage.outbox import unrouted
 from keeper.storage.record import entries_of

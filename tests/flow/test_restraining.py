@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from keeper.margin.settings import COMPETITIVE, GUARDIAN
-from keeper.restraining import Policy, policy_of
+from keeper.stages.restraining import Policy, policy_of
 from keeper.storage import episodes
 from tests.flow.test_margin_calls import Snapshot, World, a_head
 from tests.unit.margin.story import someone, subject

@@ -9,8 +9,8 @@ from keeper.domain.errors import RpcRefused
 from keeper.domain.plan import DataFee
 from keeper.domain.restraint import Restraint, Wait
 from keeper.pipeline import Planner, decided
+from keeper.stages.witness import witnessed
 from keeper.strategy.gas import GasModel
-from keeper.witness import witnessed
 from tests.flow.scripted_market import (
     DEEP,
     HEAD,

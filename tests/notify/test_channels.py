@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 from pydantic import SecretStr
 
+from keeper.composition.notifying import notifying
 from keeper.config import Channel, Notify
 from keeper.domain.errors import ForeignKeyUse
 from keeper.domain.head import Head
@@ -17,7 +18,6 @@ from keeper.domain.notice import NoticeKind
 from keeper.notify.alarms import Alarms
 from keeper.notify.channels.alertmanager import alerts
 from keeper.notify.rendering import message_of
-from keeper.notifying import notifying
 from keeper.storage import database, outbox
 from tests.notify.receivers import listening, receiving_mail
 from tests.support.notices import ACCOUNT, MARKET, advice, notice

@@ -2,8 +2,8 @@
 
 import pytest
 
+from keeper.composition.wiring import check_options, load_market
 from keeper.config import Market, SettingsInvalid, Venue
-from keeper.wiring import check_options, load_market
 
 POOL = "0x" + "12" * 20
 

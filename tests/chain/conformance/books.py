@@ -1,10 +1,10 @@
 """The adapter as the keeper has it: made from settings, in a book that follows the chain."""
 
 from keeper.book.follower import Follower
+from keeper.composition.wiring import load_market
 from keeper.config import Market
 from keeper.domain.opportunity import Window
 from keeper.domain.units import UINT256_MAX
-from keeper.wiring import load_market
 from tests.chain.conformance.world import PRICE_UNIT
 
 DELAY, DEADLINE = 12, 600

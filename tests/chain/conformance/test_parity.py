@@ -6,9 +6,9 @@ from keeper.book.follower import Follower
 from keeper.book.parity import SAMPLE, audited_book
 from keeper.columns.block import Side
 from keeper.columns.words import packed
+from keeper.composition.wiring import load_market
 from keeper.config import Market
 from keeper.domain.decision import SkipReason
-from keeper.wiring import load_market
 from tests.chain.conformance.books import advanced, fall, followed, unhealthy, window
 
 MONTH = 30 * 24 * 3_600

@@ -3,12 +3,12 @@
 import pytest
 
 from keeper.abilities import BoundsBonus
+from keeper.composition.wiring import load_market
 from keeper.config import Market
 from keeper.domain.errors import MarketUnreadable
 from keeper.domain.head import Basis
 from keeper.domain.units import deployment
 from keeper.ports import DescribesItself, TargetsExecutor
-from keeper.wiring import load_market
 from tests.chain.conformance.books import advanced, fall, followed, unhealthy, window
 from tests.support.history import history_of
 

@@ -16,9 +16,9 @@ import pytest
 
 from keeper.cli.records import read_record
 from keeper.cli.report import BY_PROFIT, BY_RANK
-from keeper.replay import replayed
+from keeper.composition.replay import replayed
+from keeper.composition.wiring import FORMS
 from keeper.storage.record import documents_of, entries_of_kinds
-from keeper.wiring import FORMS
 from tests.chain.conformance.keepers import configured, protocol
 from tests.chain.conformance.world import PRICE_UNIT
 

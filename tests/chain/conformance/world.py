@@ -3,7 +3,7 @@ What an adapter's author writes to get the conformance suite: one ``World``.
 
 A world is a devnet with one protocol on it, and the few questions that only the protocol's
 own contracts can answer. Everything else is asked of the adapter as the keeper asks it:
-made by ``keeper.wiring`` from a ``[[market]]`` section, followed by ``keeper.book``.
+made by ``keeper.composition.wiring`` from a ``[[market]]`` section, followed by ``keeper.book``.
 """
 
 from collections.abc import Callable, Mapping, Sequence

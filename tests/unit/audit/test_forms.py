@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.audit.canonical import canonical, plain, resolved
+from keeper.composition.wiring import FORMS
 from keeper.protocols.aave_v3 import record as aave
 from keeper.protocols.morpho_blue import record as morpho
 from keeper.quotes.uniswap_v3 import record as uniswap
 from keeper.quotes.uniswap_v3.lenders import PoolLender
-from keeper.wiring import FORMS
 from tests.unit.protocols import aave_builders, morpho_builders
 from tests.unit.quotes.test_uniswap_v3_curve import A, B, amounts, curves
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from keeper.composition.wiring import check_options
 from keeper.config import load
-from keeper.wiring import check_options
 
 PROJECT = Path(__file__).parents[3]
 

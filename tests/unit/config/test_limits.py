@@ -1,8 +1,8 @@
 import pytest
 
+from keeper.composition.limiting import limits_of
 from keeper.config import SettingsInvalid, load
 from keeper.domain.units import WAD
-from keeper.limiting import limits_of
 from tests.unit.cli.test_breaker_command import SETTINGS
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from keeper.wallet import in_flight_limit
+from keeper.composition.wallet import in_flight_limit
 from tests.support.scripted_submission import account, head
 
 

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
+from keeper.composition.stalling import Stalling
 from keeper.observe.stages import Stage, Unwatched
 from keeper.observe.supervisor import Supervisor
-from keeper.stalling import Stalling
 from tests.support.scripted_submission import head
 
 

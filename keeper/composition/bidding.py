@@ -1,10 +1,10 @@
 """How to bid, and what publishing costs, by the settings."""
 
+from keeper.composition.session import Session
 from keeper.config import Settings
 from keeper.domain.units import GWEI, Bps, Wei
 from keeper.execution.data_fees import DataFeeKind, DataFees, kind_of
 from keeper.execution.fees import FeeOracle, FeePolicy
-from keeper.session import Session
 
 
 async def fee_oracle(session: Session) -> FeeOracle:

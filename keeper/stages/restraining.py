@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from keeper.domain.head import Head
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address
-from keeper.gathering import Legs, past_the_line, stated
 from keeper.margin.facts import BlockFacts
 from keeper.margin.restraint import restrained
 from keeper.margin.settings import Confirms, MarginSettings
 from keeper.margin.state import MarginState
 from keeper.ports import MarketSnapshot
+from keeper.stages.gathering import Legs, past_the_line, stated
 
 
 @dataclass(frozen=True, slots=True)

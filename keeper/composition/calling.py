@@ -4,6 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
+from keeper.composition.session import Session
 from keeper.config import Settings
 from keeper.domain.units import WAD, Wad
 from keeper.execution.control import listening, socket_path
@@ -11,13 +12,12 @@ from keeper.execution.submitter import NodeSubmitter
 from keeper.margin.guard import Block
 from keeper.margin.oracle import age_of
 from keeper.margin.settings import Measure
-from keeper.margincalls import MarginCalls, Wanted
 from keeper.observe.events import Event
 from keeper.observe.metrics import Metrics
 from keeper.ports import Submitter
 from keeper.risk.tiers import Tier
-from keeper.secondsources import SecondSources
-from keeper.session import Session
+from keeper.stages.margincalls import MarginCalls, Wanted
+from keeper.stages.secondsources import SecondSources
 from keeper.storage.database import Database
 from keeper.storage.journal import Journal
 

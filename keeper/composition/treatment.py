@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from keeper.bidding import fee_oracle
 from keeper.chain.abi import selector
-from keeper.clearing import Clearing
+from keeper.composition.bidding import fee_oracle
+from keeper.composition.session import Session
+from keeper.composition.wallet import an_operator, hot_address, is_operator
 from keeper.config import Settings
-from keeper.curing import Curing, Learned, Terms, nothing_learned
 from keeper.domain.errors import EnvironmentFault
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
@@ -18,12 +18,12 @@ from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.vault import CLEAR_SIGNATURE, CURE_SIGNATURE
 from keeper.execution.vault_simulator import VaultSimulator
 from keeper.ports import Submitter
-from keeper.rehearsal import Runs
-from keeper.session import Session
+from keeper.stages.clearing import Clearing
+from keeper.stages.curing import Curing, Learned, Terms, nothing_learned
+from keeper.stages.rehearsal import Runs
 from keeper.storage.cures import was_cured
 from keeper.storage.database import Database
 from keeper.storage.journal import Journal
-from keeper.wallet import an_operator, hot_address, is_operator
 
 HOUR_SECONDS = 3_600
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import keeper
+from keeper.composition.session import Session
 from keeper.config.listening import listen_address
 from keeper.domain.errors import KeeperError
 from keeper.domain.head import Basis
@@ -37,7 +38,6 @@ from keeper.observe.stages import Unwatched, Watch
 from keeper.observe.tally import Tally
 from keeper.observe.vitals import Vitals
 from keeper.ports import Submitter
-from keeper.session import Session
 from keeper.storage.journal import Journal
 
 Emit = Callable[[Event], None]

@@ -12,14 +12,14 @@ from keeper.book.keeping import Keeping
 from keeper.chain import fields
 from keeper.chain.reader import NodeReader, connect
 from keeper.chain.standing import Rules
+from keeper.composition.wiring import load_market, load_venue, venue_addresses
 from keeper.config import Settings, SettingsInvalid
 from keeper.config.problems import Problem
 from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused, SnapshotReorged
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, MarketKey, Timestamp, deployment
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
-from keeper.valuation import NativeCoin
-from keeper.wiring import load_market, load_venue, venue_addresses
+from keeper.stages.valuation import NativeCoin
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from keeper.audit.canonical import Documents, plain, resolved
 from keeper.audit.chain import Entry
+from keeper.composition.restaged import Difference, Stage
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
 from keeper.domain.errors import JournalError
 from keeper.forms import Forms
-from keeper.restaged import Difference, Stage
 
 _UNKNOWN: Final = "what it was made of is not on record"
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
+from keeper.composition.session import Session
+from keeper.composition.treatment import somebody
 from keeper.domain.errors import ConfigError
 from keeper.domain.plan import Plan
 from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.simulator import ExecutorSimulator
 from keeper.ports import Simulator
-from keeper.session import Session
-from keeper.treatment import somebody
 
 
 async def simulators_of(

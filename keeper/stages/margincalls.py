@@ -23,7 +23,6 @@ from keeper.domain.parity import Subject
 from keeper.domain.plan import News
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Timestamp, Wad
-from keeper.gathering import Legs, Seconds, asked, healths, past_the_line, stated, valued
 from keeper.margin.episodes import Advanced, acknowledged, advanced, ahead_of, answered, wanting
 from keeper.margin.facts import BlockFacts
 from keeper.margin.guard import Block
@@ -38,6 +37,7 @@ from keeper.ports import (
     MarketSnapshot,
     Valuer,
 )
+from keeper.stages.gathering import Legs, Seconds, asked, healths, past_the_line, stated, valued
 from keeper.storage import acted, episodes
 from keeper.storage.database import Database
 from keeper.storage.outbox import enqueue, held, release

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from keeper.abilities import TakesClears
-from keeper.curing import GAS_HEADROOM_BPS, Charges, vault_funding, vault_plan
 from keeper.domain.account import Balance
 from keeper.domain.cure import ClearOrder, ClearReason, ClearRefusal
 from keeper.domain.decision import Decision, Skip, SkipReason
@@ -30,6 +29,7 @@ from keeper.execution.purse import Purse
 from keeper.execution.vault_simulator import Trial, VaultSimulator
 from keeper.observe.events import Event, clear_event
 from keeper.ports import MarketSnapshot, Valuer
+from keeper.stages.curing import GAS_HEADROOM_BPS, Charges, vault_funding, vault_plan
 
 NO_SALE_PAYS: Final = frozenset(
     {
