@@ -68,7 +68,7 @@ def rewound(block: Block, standing: Standing) -> Standing:
 
 def is_bare(exposure: Exposure | None) -> bool:
     """Whether nothing backs the debt: there is nobody to warn and nothing to take."""
-    return exposure is not None and not any(leg.collateral for leg in exposure.legs)
+    return exposure is not None and not sum([leg.collateral for leg in exposure.legs])
 
 
 def is_below(floor: Floor, health: AccountHealth, exposure: Exposure | None) -> bool:

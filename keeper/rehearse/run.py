@@ -6,10 +6,10 @@ An account that is past the line and not worth its gas is asked about again ever
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from keeper.margin.episodes import Advanced, advanced, answered, wanting
 from keeper.margin.facts import BlockFacts, MarketFacts
 from keeper.margin.restraint import restrained
 from keeper.margin.settings import MarginSettings, OracleRules, Response, Telling
-from keeper.margin.state import MarginState, Reservation
+from keeper.margin.state import MarginState, Reservation, Standing
 from keeper.pipeline import Decided, Planner, decided
 from keeper.protocols.aave_v3.exposure import exposure_of
 from keeper.protocols.aave_v3.model import Account
@@ -37,6 +37,8 @@ from keeper.protocols.aave_v3.snapshot import AaveSnapshot
 from keeper.rehearse.attention import Attention
 from keeper.rehearse.prices import Moment
 from keeper.rehearse.world import NATIVE, Narrowed, World
+
+Known = TypeVar("Known")
 
 ASK_AGAIN_SECONDS: Final = 21_600
 SAMPLE_SECONDS: Final = 3_600
@@ -127,6 +129,8 @@ class Run:
     planner: Planner
     told: Told = field(default_factory=Told)
     _state: MarginState = field(default_factory=MarginState)
+    _standings: dict[Subject, Standing] = field(default_factory=dict)
+    _numbers: dict[Subject, int] = field(default_factory=dict)
     _head: Head | None = None
     _attention: Attention = field(init=False)
     _addresses: list[Address] = field(init=False)
@@ -191,8 +195,11 @@ class Run:
     def _advance(self, moment: Moment, seen: Seen, facts: BlockFacts) -> None:
         """Keep and tell what a block changed of those that were looked at; the rest stands."""
         looked = set(facts.accounts) | seen.debtless
-        known = self._state.standings
-        part = replace(self._state, standings={one: known[one] for one in looked if one in known})
+        part = replace(
+            self._state,
+            standings=_of(looked, self._standings),
+            numbers=_of(looked, self._numbers),
+        )
         facts = replace(facts, exposures=seen.exposures(wanting(self.settings, part, facts)))
         found = advanced(self.settings, part, facts)
         if found.questions:
@@ -202,11 +209,11 @@ class Run:
         self.told.notices.append((moment, found.notices))
 
     def _keep(self, looked: set[Subject], found: Advanced) -> None:
-        standings = dict(self._state.standings)
         for one in looked:
-            standings.pop(one, None)
-        standings.update(found.state.standings)
-        self._state = replace(found.state, standings=standings)
+            self._standings.pop(one, None)
+        self._standings.update(found.state.standings)
+        self._numbers.update(found.state.numbers)
+        self._state = replace(found.state, standings=self._standings, numbers=self._numbers)
         known, rows = found.state.standings, self._row
         self._attention.stand({rows[one[1]]: known.get(one) for one in looked})
         self._liquidated = {one for one in self._liquidated if one in found.state.standings}
@@ -300,6 +307,10 @@ def prepared(settings: MarginSettings) -> MarginSettings:
         telling=Telling(remind_seconds={}, escalate_seconds={}),
         oracle=OracleRules(responses=dict.fromkeys(OracleRules().responses, Response.EXECUTE)),
     )
+
+
+def _of(looked: Iterable[Subject], known: Mapping[Subject, Known]) -> dict[Subject, Known]:
+    return {one: known[one] for one in looked if one in known}
 
 
 def _facts(snapshot: AaveSnapshot, seen: Seen) -> BlockFacts:
