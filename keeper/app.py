@@ -218,11 +218,12 @@ async def _parts(
     decide: Restrained = partial(witnessed, planner)
     if isinstance(submitter, NodeSubmitter):
         decide = Rested(decide=decide, waits=submitter.tracker.cooling.waits)
+    keep_days = session.settings.record.keep_days
+    decisions = DecisionJournal(journal.database, _recorder(session, options), keep_days)
+    await decisions.start()
     return _Parts(
         submitter=submitter,
-        decisions=DecisionJournal(
-            journal.database, _recorder(session, options), session.settings.record.keep_days
-        ),
+        decisions=decisions,
         decide=decide,
         journal=journal,
     )

@@ -15,7 +15,7 @@ from keeper.domain.units import Address, MarketKey, TokenUnits
 from keeper.observe.events import decision_event
 from keeper.ports import MarketSnapshot
 from keeper.risk.tiers import Thresholds, tier_of
-from keeper.storage.decisions import StoredDecision, decisions_among
+from keeper.storage.decisions import DECISION, StoredDecision, decisions_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +69,18 @@ class Story:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undecided:
-    """What is on record of an account in a market in which nothing was ever decided about it."""
+    """What is on record of an account in a market where no decision about it can be made again."""
 
     market: MarketKey
     account: Address
     past: Sequence[Entry]
+
+    @property
+    def why(self) -> str:
+        """Why no decision can be told anew."""
+        if any(one.kind == DECISION for one in self.past):
+            return "what its decision was made of is not on record"
+        return "nothing was decided about it"
 
 
 def document(story: Story | Undecided) -> dict[str, object]:
@@ -124,7 +131,7 @@ def told(stories: Sequence[Story | Undecided]) -> Iterator[str]:
 def lines(story: Story | Undecided) -> Iterator[str]:
     """Yield the story in plain words."""
     if isinstance(story, Undecided):
-        yield f"{story.account} in {story.market}: nothing was decided about it"
+        yield f"{story.account} in {story.market}: {story.why}"
         yield "  what is on record:"
         yield from past.lines(story.past)
         yield ""

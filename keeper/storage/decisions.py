@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from keeper.audit.canonical import Documents, Part, canonical, plain, sha256
 from keeper.audit.chain import Entry, NewEntry
 from keeper.domain.account import AccountHealth
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
-from keeper.domain.units import Address, MarketKey, Wei, mul_div_floor
+from keeper.domain.units import Address, MarketKey, Timestamp, Wei, mul_div_floor
 from keeper.ports import Given
+from keeper.storage import submissions
 from keeper.storage.database import Database
 from keeper.storage.inputs import Recorder
 from keeper.storage.record import DAY, append, entries_of, prune_older
+from keeper.storage.schema import entries
 
 DECISION: Final = "decision"
 DIGEST: Final = "digest"
@@ -92,6 +94,10 @@ class DecisionJournal:
         self._keep_days = keep_days
         self._pruned_at = 0
         self._last: dict[Key, Verdict] = {}
+
+    async def start(self) -> None:
+        """Put on record what an earlier process acted on and did not live to record."""
+        await self._database.write(_adopt)
 
     async def record(
         self,
@@ -187,6 +193,42 @@ class _Block:
             account=account,
             body=canonical(plain(body, self.documents)),
         )
+
+
+def _adopt(connection: Connection) -> None:
+    """Add the liquidations of the newest block with transactions, if nothing is on record of it."""
+    found = submissions.newest_plans(connection)
+    if found is None:
+        return
+    block, plans = found
+    kinds = entries.c.kind.in_((DECISION, DIGEST))
+    told = select(entries.c.id).where(entries.c.block_number >= block, kinds)
+    if connection.execute(told.limit(1)).first() is None:
+        sent = [Liquidate(plan=one) for one in plans if not (one.is_cure or one.is_clearance)]
+        append(connection, [_adopted(block, one) for one in sent])
+
+
+def _adopted(block: int, decision: Liquidate) -> NewEntry:
+    """Return a decision of which is known what was sent, and not what it was made of."""
+    action, reason, net_profit = _verdict(decision)
+    body = {
+        "action": action,
+        "reason": reason,
+        "detail": "",
+        "net_profit": net_profit,
+        "health_factor": decision.plan.health_factor,
+        "decision": decision,
+        "adopted": True,
+        "inputs": None,
+    }
+    return NewEntry(
+        kind=DECISION,
+        block_number=block,
+        block_time=Timestamp(0),
+        market=decision.market,
+        account=decision.account,
+        body=canonical(body),
+    )
 
 
 def _stored(entry: Entry) -> StoredDecision:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from keeper.domain.errors import JournalError
-from keeper.domain.plan import Batch, News
+from keeper.domain.plan import Batch, News, Plan
 from keeper.domain.submission import (
     Attempt,
     AttemptKind,
@@ -77,6 +77,21 @@ def record(
             _record_intents(connection, int(owner or 0), batch, chain_id)
         for attempt in one.attempts:
             _insert_attempt(connection, int(owner or 0), attempt, lease_epoch)
+
+
+def newest_plans(connection: Connection) -> tuple[int, list[Plan]] | None:
+    """Return the newest block that transactions were made at, and what was planned in it."""
+    mine = transactions.c.lane == LANE
+    block = connection.execute(select(func.max(transactions.c.block_number)).where(mine)).scalar()
+    if block is None:
+        return None
+    rows = connection.execute(
+        select(intents.c.plan)
+        .join(transactions, transactions.c.id == intents.c.transaction_id)
+        .where(mine, transactions.c.block_number == block)
+        .order_by(intents.c.id)
+    )
+    return int(block), [plan_from(row.plan) for row in rows]
 
 
 def _record_intents(connection: Connection, owner: int, batch: Batch, chain_id: int) -> None:

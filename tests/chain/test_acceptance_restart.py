@@ -88,6 +88,9 @@ def test_whoever_was_liquidated_while_the_keeper_was_dead_is_told_of_it(keeper):
     for account in done:
         kinds = [(kind, tier) for who, kind, tier in told if who == account]
         assert kinds == [("called", "liquidatable"), ("liquidated", "liquidatable")]
+    story = keeper.command("explain", min(done), "--recorded", "--json").document
+    (history,) = [one["history"] for one in story["stories"]]
+    assert [one["body"]["action"] for one in history if one["kind"] == "decision"] == ["liquidate"]
     report = keeper.command("report", "fairness", "--json")
     assert report.code == 0, report.err
     breaches = [one for one in report.document["breaches"] if one["account"] in done]

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from contracts.build import VAULT_BUILDS
+from keeper.cli.words import decimal
 from keeper.domain.units import WAD
 from tests.chain import vault_world as vaults
 from tests.chain.vault_world import FAR
@@ -78,7 +79,8 @@ def test_it_is_cured_once_whatever_happens_to_the_keeper(sinking):
     )
     assert spent > 0
     story = keeper.command("explain", account)
-    assert story.out.count(f"cured by the keeper with {spent} units of ") == 1, story.out
+    amount = decimal(int(spent), 6)
+    assert story.out.count(f"cured by the keeper with {amount} USDC in ") == 1, story.out
 
 
 def test_a_dry_run_says_it_and_spends_nothing(sinking):

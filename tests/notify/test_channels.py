@@ -56,8 +56,8 @@ def channel(kind, url, name=None):
     return Channel(name=name or kind, kind=kind, url=SecretStr(url), secret=secret)
 
 
-def told(file, *notices):
-    file.write_now(outbox.enqueue, notices, int(time.time()))
+async def told(file, *notices):
+    await file.write(outbox.enqueue, notices, int(time.time()))
 
 
 async def settled(file, *, within=200.0):
@@ -93,7 +93,7 @@ async def test_a_webhook_gets_each_message_once_signed_whatever_happened_first(f
         listening(*moods) as receiver,
         telling(file, settings(channel("webhook", f"{receiver.url}/hook?token=t"))),
     ):
-        told(file, notice(advice=advice()))
+        await told(file, notice(advice=advice()))
         await settled(file)
 
     ((headers, body),) = receiver.taken
@@ -115,7 +115,7 @@ async def test_a_mail_arrives_once_through_a_real_smtp_server(file, moods):
         receiving_mail(*moods) as postbox,
         telling(file, settings(channel("apprise", postbox.url), timeout_seconds=60)),
     ):
-        told(file, notice(advice=advice(), detail="<b>fell</b>"))
+        await told(file, notice(advice=advice(), detail="<b>fell</b>"))
         await settled(file)
 
     (mail,) = postbox.mails
@@ -133,9 +133,9 @@ async def test_an_alertmanager_has_one_alert_a_tier_and_all_end_with_the_episode
         listening("500") as receiver,
         telling(file, settings(channel("alertmanager", receiver.url))),
     ):
-        told(file, notice())
+        await told(file, notice())
         await settled(file)
-        told(file, notice(key="cured", kind=NoticeKind.CURED))
+        await told(file, notice(key="cured", kind=NoticeKind.CURED))
         await settled(file)
 
     opened, closed = [json.loads(body) for _, body in receiver.taken]
@@ -171,7 +171,8 @@ async def test_ten_thousand_accounts_in_one_block_are_one_message_a_channel(file
             channel("apprise", postbox.url),
         ]
         async with telling(file, settings(*ways, group_seconds=1)):
-            told(file, *(notice(key=f"k{at}", account=f"0x{at:040x}") for at in range(10_000)))
+            many = (notice(key=f"k{at}", account=f"0x{at:040x}") for at in range(10_000))
+            await told(file, *many)
             await settled(file)
 
     (_, body), *further = hook.taken
@@ -187,7 +188,7 @@ async def test_a_channel_that_hangs_holds_up_no_other(file):
         ways = [channel("webhook", stuck.url, "stuck"), channel("webhook", well.url, "well")]
         async with telling(file, settings(*ways)):
             for at in range(3):
-                told(file, notice(key=f"k{at}"))
+                await told(file, notice(key=f"k{at}"))
                 await until(lambda: len(well.taken) > at)  # noqa: B023 - awaited here
 
     assert stuck.taken == []
@@ -200,7 +201,7 @@ async def test_a_refused_message_is_given_up_and_the_others_hear_of_it(file):
     async with listening(*["400"] * 50) as refusing, listening() as well:
         ways = [channel("webhook", refusing.url, "bad"), channel("webhook", well.url, "good")]
         async with telling(file, settings(*ways), events):
-            told(file, notice())
+            await told(file, notice())
             await until(lambda: len(well.taken) == 2)
             left = await settled(file)
 
@@ -219,7 +220,7 @@ async def test_a_channel_that_keeps_failing_is_told_of_by_the_others(file):
     async with listening(*["500"] * 50) as failing, listening() as well:
         ways = [channel("webhook", failing.url, "bad"), channel("webhook", well.url, "good")]
         async with telling(file, settings(*ways, alarm_after_failures=2)):
-            told(file, notice())
+            await told(file, notice())
             await until(lambda: failing.tried >= 4 and len(well.taken) == 2)
 
     assert len(well.taken) == 2
@@ -230,11 +231,11 @@ async def test_what_a_keeper_could_not_tell_the_next_one_tells_under_the_same_ke
     """Killed after the other side took it and before that was noted, it is told again."""
     async with listening() as receiver:
         way = settings(channel("webhook", receiver.url))
-        told(file, notice())
+        await told(file, notice())
         async with telling(file, way):
             await settled(file)
         again = "UPDATE messages SET state = 'waiting', ended_at = NULL"
-        file.write_now(lambda connection: connection.exec_driver_sql(again))
+        await file.write(lambda connection: connection.exec_driver_sql(again))
         async with telling(file, way):
             await settled(file)
 
@@ -248,7 +249,7 @@ async def test_an_ending_keeper_tells_what_it_can(file):
         listening() as receiver,
         telling(file, settings(channel("webhook", receiver.url), group_seconds=600)),
     ):
-        told(file, notice())
+        await told(file, notice())
 
     assert len(receiver.taken) == 1
 
@@ -262,7 +263,7 @@ async def test_no_address_and_no_secret_is_told_or_kept(file, tmp_path, caplog):
             channel("apprise", f"json://{receiver.url[7:]}/T0KEN", "two"),
         ]
         async with telling(file, settings(*ways), events):
-            told(file, notice())
+            await told(file, notice())
             await settled(file)
     kept = b"".join(one.read_bytes() for one in tmp_path.iterdir())
 
@@ -276,13 +277,13 @@ async def test_no_address_and_no_secret_is_told_or_kept(file, tmp_path, caplog):
 async def test_without_a_channel_notices_are_kept_for_nobody(file):
     """A channel that is added later is not told of last year."""
     async with telling(file, settings()):
-        told(file, notice())
+        await told(file, notice())
         await settled(file)
     async with (
         listening() as receiver,
         telling(file, settings(channel("webhook", receiver.url))),
     ):
-        told(file, notice(key="new"))
+        await told(file, notice(key="new"))
         await settled(file)
 
     assert len(receiver.taken) == 1
@@ -296,9 +297,9 @@ async def test_the_rate_is_kept_and_the_rest_becomes_a_digest(file):
         begin = partial(notifying, wanted, file, [].append, Alarms(lambda: HEAD))
         async with begin(clock=clock):
             for at in range(2):
-                told(file, notice(key=f"k{at}"))
+                await told(file, notice(key=f"k{at}"))
                 await settled(file)
-            told(file, *(notice(key=f"late{at}") for at in range(3)))
+            await told(file, *(notice(key=f"late{at}") for at in range(3)))
             await asyncio.sleep(2)
             before = len(receiver.taken)
             clock.ahead = 120

@@ -10,9 +10,11 @@ from keeper.domain.decision import Liquidate, Skip, SkipReason
 from keeper.storage.database import opened
 from keeper.storage.decisions import DecisionJournal, is_news, profit_band
 from keeper.storage.documents import plan_document, plan_from
+from keeper.storage.journal import Journal
 from keeper.storage.paper import PaperLedger
 from keeper.storage.record import Scope, verified
 from tests.support.scripted_submission import MARKET, account, head, plan
+from tests.unit.storage.test_journal import submission
 
 DUST = Skip(market=MARKET, account=account(1), reason=SkipReason.DUST, net_profit=-5)
 
@@ -146,3 +148,32 @@ async def test_the_paper_ledger_sums_exactly(database):
 
     assert (totals.liquidations, totals.net_profit) == (2, 2**70 + 1)
     assert totals.gas_cost == 2 * plan().gas * plan().gas_price
+
+
+async def test_what_was_acted_on_and_not_recorded_is_taken_from_the_journal(tmp_path):
+    """A process that dies between its transaction and the record leaves a decision behind."""
+    journal = Journal.open(tmp_path / "j.sqlite", chain_id=1, sender=account(9))
+    log = DecisionJournal(journal.database)
+    await log.start()
+    await journal.record([submission(0, plan(1), plan(2))])
+
+    await log.start()
+    await log.start()
+
+    stored = rows(tmp_path, "SELECT block_number, account, body FROM entries")
+    assert [(number, who) for number, who, _ in stored] == [(7, account(1)), (7, account(2))]
+    assert {json.loads(body)["action"] for _, _, body in stored} == {"liquidate"}
+    journal.close()
+
+
+async def test_what_is_on_record_is_not_taken_from_the_journal_again(tmp_path):
+    """A start after an orderly end, whatever was sent, adds nothing."""
+    journal = Journal.open(tmp_path / "j.sqlite", chain_id=1, sender=account(9))
+    log = DecisionJournal(journal.database)
+    await journal.record([submission(0, plan(1))])
+    await log.record(head(7), [Liquidate(plan=plan(1))], {})
+
+    await DecisionJournal(journal.database).start()
+
+    assert len(rows(tmp_path, "SELECT id FROM entries WHERE kind = 'decision'")) == 1
+    journal.close()
