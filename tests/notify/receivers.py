@@ -56,9 +56,13 @@ async def listening(*moods):
         await runner.cleanup()
 
 
-@dataclass(slots=True)
+@dataclass
 class Postbox:
-    """What an SMTP server took; ``moods`` are what it says to the next messages."""
+    """
+    What an SMTP server took; ``moods`` are what it says to the next messages.
+
+    No slots: aiosmtpd asks for every attribute, and up to Python 3.11.2 one that slots leave fails.
+    """
 
     moods: list[str] = field(default_factory=list)
     mails: list = field(default_factory=list)
