@@ -1,6 +1,5 @@
 """What is on record about an account, in plain words, in the order in which it happened."""
 
-import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -8,6 +7,7 @@ from typing import Any, Final
 from keeper.audit.chain import Entry
 from keeper.cli.reasons import in_words
 from keeper.cli.words import decimal, ether, health_text
+from keeper.domain import wording
 from keeper.domain.units import Address
 from keeper.domain.value import TokenPrice
 
@@ -42,8 +42,7 @@ def lines(
 def _when(entry: Entry) -> str:
     if not entry.block_time:
         return f"block {entry.block_number}"
-    moment = dt.datetime.fromtimestamp(entry.block_time, tz=dt.UTC)
-    return f"block {entry.block_number}, {moment:%Y-%m-%d %H:%M:%S} UTC"
+    return f"block {entry.block_number}, {wording.moment(entry.block_time)}"
 
 
 def _decision(body: Body) -> str:
@@ -80,8 +79,7 @@ def _call(body: Body) -> str:
     deadline = body.get("deadline")
     until = ""
     if deadline is not None:
-        moment = dt.datetime.fromtimestamp(int(deadline), tz=dt.UTC)
-        until = f", waiting ends {moment:%Y-%m-%d %H:%M:%S} UTC"
+        until = f", waiting ends {wording.moment(int(deadline))}"
     detail = f": {body['detail']}" if body.get("detail") else ""
     health = _health(body.get("health_factor"))
     return f"told ({body['kind']}{tier}){health}{until}{detail}{_cure(body.get('cure'))}"

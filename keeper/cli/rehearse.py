@@ -18,6 +18,7 @@ from keeper.cli.output import print_json, print_line, print_note, print_table
 from keeper.cli.plots import checked_plot, stacked
 from keeper.cli.policies import policy_of
 from keeper.config.sources import read_text
+from keeper.domain import wording
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import USD_E8
 from keeper.margin.settings import MarginSettings
@@ -160,9 +161,7 @@ def _dollars(usd_e8: object) -> Decimal:
 
 
 def _span(seconds: int | None) -> str:
-    if seconds is None:
-        return "-"
-    return f"{seconds // 3_600} h {seconds % 3_600 // 60:02} min"
+    return "-" if seconds is None else wording.hours(seconds)
 
 
 def _draw(file: Path, name: str, path: PricePath, found: Sequence[Rehearsed]) -> None:

@@ -16,6 +16,7 @@ from keeper.cli.plots import checked_plot, points
 from keeper.cli.reasons import in_words
 from keeper.cli.records import RecordOption, read_record, record_path
 from keeper.config import load, overrides
+from keeper.domain.wording import plural
 from keeper.storage.record import entries_of_kinds, texts_like
 
 app = typer.Typer(help="What the record says of how accounts were treated.")
@@ -125,7 +126,7 @@ def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
     )
     print_line("times from breach on: median / 90th percentile, in seconds; less than 0 is before")
     for rule, blocks in rules.items():
-        print_line(f"in {blocks} block{'s' * (blocks != 1)} accounts were taken {rule}")
+        print_line(f"in {blocks} {plural('block', blocks)} accounts were taken {rule}")
 
 
 def _times(median: int | None, slowest: int | None) -> str:

@@ -5,6 +5,7 @@ from typing import Final
 
 from rich.text import Text
 
+from keeper.domain import wording
 from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
 from keeper.domain.breaker import Breaker
 from keeper.domain.decision import SkipReason
@@ -21,8 +22,6 @@ TIER_LOOKS: Final[Mapping[Tier, tuple[str, str]]] = {
     Tier.UNPRICED: ("?", "magenta"),
 }
 """A tier is a symbol, a word and a colour: no one of them alone."""
-
-_HEALTH_DIGITS: Final = 4
 
 
 def tier_text(tier: Tier) -> Text:
@@ -43,7 +42,7 @@ def health_text(health_factor: int) -> str:
     """Return a health factor with four digits, cut downwards so that 0.99999 never reads 1."""
     if health_factor == HEALTH_FACTOR_NO_DEBT:
         return "no debt"
-    return decimal(health_factor, len(str(WAD)) - 1, _HEALTH_DIGITS)
+    return wording.health(health_factor)
 
 
 def ether(amount: object) -> str:
@@ -117,8 +116,8 @@ def _cure(event: Event) -> str:
 def _notification(event: Event) -> str:
     why = f": {event['reason']}" if event["reason"] else ""
     count = event["notices"]
-    notices = f"{count} notice{'' if count == 1 else 's'}"
-    return f"{event['channel']}: {notices} {event['result']}, attempt {event['attempt']}{why}"
+    told = f"{count} {wording.plural('notice', int(str(count)))} {event['result']}"
+    return f"{event['channel']}: {told}, attempt {event['attempt']}{why}"
 
 
 def _paper(event: Event) -> str:

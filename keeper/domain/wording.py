@@ -31,3 +31,13 @@ def span(seconds: int) -> str:
     if seconds < DAY:
         return f"{seconds // HOUR} h {seconds % HOUR // MINUTE} min"
     return f"{seconds // DAY} d {seconds % DAY // HOUR} h"
+
+
+def hours(seconds: int) -> str:
+    """Return a length of time in hours and minutes, cut: for columns of them."""
+    return f"{seconds // HOUR} h {seconds % HOUR // MINUTE:02} min"
+
+
+def plural(noun: str, count: int) -> str:
+    """Return what so many of something are called."""
+    return noun if count == 1 else f"{noun}s"

@@ -1,11 +1,12 @@
 """Figures and rules of margin calls in words, for people."""
 
+from keeper.domain.wording import plural
 from keeper.margin.settings import Confirms, Guard
 
 
 def blocks(count: int) -> str:
     """Return so many blocks."""
-    return f"{count} block{'' if count == 1 else 's'}"
+    return f"{count} {plural('block', count)}"
 
 
 def percent(bps: int) -> str:

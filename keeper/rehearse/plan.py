@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from keeper.domain import wording
 from keeper.domain.errors import ConfigError
 from keeper.margin.settings import Confirms, MarginSettings
 from keeper.rehearse.depth import FEE, RECOVERY_SECONDS
@@ -133,8 +134,7 @@ def rehearsed(name: str, policy: MarginSettings, path: PricePath, settled: Settl
 
 def _longest(path: PricePath) -> str:
     """Return the longest time between two records: a line over it hides what happened."""
-    gap = max(after - before for before, after in pairwise(path.times))
-    return f"{gap // HOUR} h {gap % HOUR // 60:02} min"
+    return wording.hours(max(after - before for before, after in pairwise(path.times)))
 
 
 def _actions(told: Told) -> Sequence[tuple[int, int]]:
