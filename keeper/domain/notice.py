@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from keeper.domain.advice import Advice
 from keeper.domain.units import Address, BlockHash, MarketKey, Timestamp, Wad
@@ -16,6 +17,10 @@ class NoticeKind(enum.StrEnum):
     CURED = "cured"  # it left every tier without having been liquidated
     LIQUIDATED = "liquidated"
     ALARM = "alarm"  # the keeper itself, a market or a feed is in trouble
+
+
+CLOSING: Final = frozenset({NoticeKind.CURED, NoticeKind.LIQUIDATED})
+"""What ends an episode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,8 @@ class Severity(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One notice of a message, as machines read it; every value is text or missing.
+    """
+    One notice of a message, as machines read it; every value is text or missing.
 
     ``cures`` are what would cure the account, cheapest first.
     """

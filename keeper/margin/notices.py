@@ -1,7 +1,7 @@
 """The notices of a block: stable keys, and one line for people."""
 
 from keeper.domain.account import AccountHealth
-from keeper.domain.notice import Notice, NoticeKind
+from keeper.domain.notice import CLOSING, Notice, NoticeKind
 from keeper.domain.parity import Subject
 from keeper.domain.units import Timestamp
 from keeper.margin.guard import Block
@@ -32,7 +32,7 @@ def about_account(
     ``first``: it tells of what was there when the keeper began to look.
     """
     market, account = subject
-    news = "closed" if kind in (NoticeKind.CURED, NoticeKind.LIQUIDATED) else f"{kind}/{tier}"
+    news = "closed" if kind in CLOSING else f"{kind}/{tier}"
     name = f"{block.settings.chain_id}/{market}/{account}/{standing.episode}/{news}"
     if first:
         detail = f"{FIRST_LOOK}: {detail or 'so it was when this keeper began to watch'}"

@@ -7,9 +7,9 @@ from typing import Final
 
 from keeper.domain import wording
 from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice
-from keeper.domain.notice import Notice, NoticeKind
+from keeper.domain.notice import CLOSING, Notice, NoticeKind
 from keeper.domain.telling import Item, Message, Severity
-from keeper.domain.units import BPS
+from keeper.domain.units import BPS, Timestamp
 from keeper.notify import words
 from keeper.notify.page import page
 
@@ -172,18 +172,24 @@ def _steadied(notice: Notice) -> str:
 
 
 def _time_left(notice: Notice) -> str:
-    if notice.kind in (NoticeKind.CURED, NoticeKind.LIQUIDATED):
+    if notice.kind in CLOSING:
         return ""
-    if notice.deadline is not None and notice.deadline > notice.timestamp:
-        left = wording.span(notice.deadline - notice.timestamp)
-        until = wording.moment(notice.deadline)
+    until = _waits_until(notice)
+    if until is not None:
+        left = wording.span(until - notice.timestamp)
         return (
-            f"Time: this keeper waits until {until} ({left} after this was read), unless it gets"
-            " much worse; others may not wait."
+            f"Time: this keeper waits until {wording.moment(until)} ({left} after this was read),"
+            " unless it gets much worse; others may not wait."
         )
     if notice.tier == "liquidatable":
         return "Time: none; anybody may liquidate it now."
     return "Time: as soon as its health falls below 1, anybody may liquidate it."
+
+
+def _waits_until(notice: Notice) -> Timestamp | None:
+    """Return when this keeper's waiting ends; None where it does not wait any more."""
+    is_over = notice.deadline is None or notice.deadline <= notice.timestamp
+    return None if is_over or notice.kind in CLOSING else notice.deadline
 
 
 def _what_to_do(advice: Advice) -> list[str]:
@@ -247,8 +253,8 @@ def _place(notice: Notice) -> tuple[int, int]:
 def _digest_title(told: Sequence[Notice]) -> str:
     alarms = sum(one.kind is NoticeKind.ALARM for one in told)
     accounts = len({(one.market, one.account) for one in told if one.account is not None})
-    parts = [f"{alarms:,} alarm{'s' * (alarms > 1)}"] if alarms else []
-    parts += [f"{accounts:,} account{'s' * (accounts > 1)}"] if accounts else []
+    parts = [f"{alarms:,} {wording.plural('alarm', alarms)}"] if alarms else []
+    parts += [f"{accounts:,} {wording.plural('account', accounts)}"] if accounts else []
     open_ = Counter(one.tier for one in told if one.kind in _STATES)
     parts += [f"{open_[tier]:,} {tier}" for tier in _TIERS if open_[tier]]
     for kind in (NoticeKind.LIQUIDATED, NoticeKind.CURED):
@@ -282,9 +288,8 @@ def _digest_line(notice: Notice) -> str:
 
 def _waits(notice: Notice) -> str:
     """Return until when this keeper waits, for a digest; nothing where it does not."""
-    if not _time_left(notice) or notice.deadline is None or notice.deadline <= notice.timestamp:
-        return ""
-    return f"; this keeper waits until {wording.moment(notice.deadline)}"
+    until = _waits_until(notice)
+    return "" if until is None else f"; this keeper waits until {wording.moment(until)}"
 
 
 def _best(notice: Notice) -> str:

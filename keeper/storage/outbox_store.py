@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from keeper.domain.notice import Notice, NoticeKind
+from keeper.domain.notice import CLOSING, Notice
 from keeper.domain.telling import Backlog, Message, Outgoing, Waiting
 from keeper.storage import outbox
 from keeper.storage.database import Database
@@ -86,10 +86,7 @@ def _as_called(connection: Connection, notice: Notice) -> Notice:
     After a liquidation or a repayment the debt is another one, or there is none: it counts what
     was owed at most while there were calls.
     """
-    if notice.kind not in _CLOSING:
+    if notice.kind not in CLOSING:
         return notice
     owed = outbox.most_owed(connection, notice)
     return notice if owed is None else replace(notice, debt_usd_e8=owed)
-
-
-_CLOSING: Final = frozenset({NoticeKind.CURED, NoticeKind.LIQUIDATED})

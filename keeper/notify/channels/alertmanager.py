@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from keeper.domain.notice import NoticeKind
+from keeper.domain.notice import CLOSING, NoticeKind
 from keeper.domain.telling import Item, Message, Severity
 from keeper.notify.channels.web import Web
 
@@ -25,7 +25,6 @@ SEVERITIES: Final = {
     "liquidatable": Severity.CRITICAL,
 }
 """By tier alone: what closes an alert must have its labels."""
-_CLOSING: Final = frozenset({NoticeKind.CURED, NoticeKind.LIQUIDATED})
 
 Alert = dict[str, object]
 
@@ -63,7 +62,7 @@ def _of(item: Item, message: Message, now: int) -> list[Alert]:
     if kind == NoticeKind.ALARM:
         labels = {"alertname": "KeeperAlarm", "severity": str(message.severity), "key": item.key}
         return [_alert(labels, message, now, now + ALERT_SECONDS)]
-    closing = kind in _CLOSING
+    closing = kind in CLOSING
     tiers = TIERS if closing else (str(item.fields["tier"]),)
     ends = now if closing else now + ALERT_SECONDS
     return [
