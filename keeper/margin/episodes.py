@@ -12,9 +12,9 @@ from keeper.margin.alarms import alarmed
 from keeper.margin.facts import BlockFacts
 from keeper.margin.guard import Block
 from keeper.margin.notices import about_account, is_past_waiting
-from keeper.margin.settings import DAY, SEVERITY, MarginSettings, Measure, Span
+from keeper.margin.settings import DAY, NO_WAIT, SEVERITY, MarginSettings, Measure
 from keeper.margin.standing import NOBODY, rewound, stood
-from keeper.margin.state import Ahead, MarginState, Mark, Standing
+from keeper.margin.state import Ahead, MarginState, Mark, Standing, among
 from keeper.margin.tiers import breached
 from keeper.risk.tiers import Tier
 
@@ -113,8 +113,7 @@ def _moved_on(
         if after.tier is not Tier.HEALTHY and not after.episode:
             numbers[subject] = numbers.get(subject, 0) + 1
             after = replace(after, episode=numbers[subject], opened=block.mark)
-        first = _was_there(block, before, after)
-        told, after = _told(block, subject, after, health, first=first)
+        told, after = _told(block, subject, before, after, health)
         notices += told
         kept = None if _is_forgotten(block, after) else after
         if kept == before or (kept is None and before == NOBODY):
@@ -141,13 +140,8 @@ def answered(
     ``found`` is what it was without the answer; only those in question are looked at anew.
     """
     asked = found.questions or {}
-    part = replace(
-        state,
-        standings={one: state.standings[one] for one in asked if one in state.standings},
-        numbers={one: state.numbers[one] for one in asked if one in state.numbers},
-    )
-    accounts = {one: facts.accounts[one] for one in asked if one in facts.accounts}
-    again = advanced(settings, part, replace(facts, accounts=accounts))
+    accounts = among(asked, facts.accounts)
+    again = advanced(settings, state.of(asked), replace(facts, accounts=accounts))
     kept = [one for one in found.notices if (one.market, one.account) not in asked]
     news = [one for one in again.notices if one.account is not None]
     changes = [one for one in found.changes if one.subject not in asked]
@@ -251,16 +245,11 @@ def _was_there(block: Block, before: Standing, after: Standing) -> bool:
 def _told(
     block: Block,
     subject: Subject,
+    before: Standing,
     after: Standing,
     health: AccountHealth | None,
-    *,
-    first: bool,
 ) -> tuple[list[Notice], Standing]:
-    """
-    Return the notices of one account, and its standing once they are told.
-
-    ``first``: it was below its tier's line when the keeper began to look.
-    """
+    """Return the notices of one account, and its standing once they are told."""
     if not after.episode:
         return [], after
     if not after.liquidated and subject in block.facts.liquidated:
@@ -273,8 +262,6 @@ def _told(
         return cured, after
     if after.tier not in after.told and SEVERITY[after.tier] > SEVERITY[after.worst_told]:
         after = replace(after, told=after.told | {after.tier}, acknowledged=None)
-        below = is_past_waiting(block, subject, health)
-        detail = _grace(block, after, is_past_waiting=below)
         notice = about_account(
             block,
             subject,
@@ -282,8 +269,8 @@ def _told(
             health,
             NoticeKind.CALLED,
             tier=after.tier,
-            detail=detail,
-            first=first,
+            detail=_grace(block, subject, after, health),
+            first=_was_there(block, before, after),
         )
         return [notice], after
     return _told_again(block, subject, after, health)
@@ -332,16 +319,14 @@ def _waited(block: Block, since: Mark) -> int:
     return max(0, min(chain, wall) if block.settings.both_clocks else chain)
 
 
-def _grace(block: Block, standing: Standing, *, is_past_waiting: bool) -> str:
+def _grace(block: Block, subject: Subject, standing: Standing, health: AccountHealth | None) -> str:
     """Return the grace that the policy grants in a tier; empty where it grants none."""
-    spans = [
-        f"{span.blocks} blocks and {span.seconds} s"
-        for tier, span in block.settings.grace.items()
-        if tier is standing.tier and span != _NONE
-    ]
-    if not spans:
+    granted = block.settings.grace.get(standing.tier, NO_WAIT)
+    if granted == NO_WAIT:
         return ""
-    return "below the floor: nothing is waited for" if is_past_waiting else f"{spans[0]} of grace"
+    if is_past_waiting(block, subject, health):
+        return "below the floor: nothing is waited for"
+    return f"{granted.blocks} blocks and {granted.seconds} s of grace"
 
 
 def _closing(
@@ -367,6 +352,3 @@ def _is_forgotten(block: Block, standing: Standing) -> bool:
     if standing.episode:
         return _is_closing(block, standing)
     return standing.tier is Tier.HEALTHY and not standing.breaches
-
-
-_NONE: Final = Span()

@@ -1,8 +1,8 @@
 """Everything that margin calls and restraint remember from block to block."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
 
 from keeper.domain.parity import Subject
 from keeper.domain.units import Address, BlockHash, MarketKey, Timestamp, Wad
@@ -12,6 +12,8 @@ from keeper.risk.tiers import Tier
 
 _NO_BLOCK: Final = BlockHash("")
 _NEVER: Final = Timestamp(0)
+
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,21 @@ class MarginState:
     ahead: Ahead | None = None
     first: int = 0
 
+    def of(self, subjects: Iterable[Subject]) -> "MarginState":
+        """Return the state as if these accounts were all."""
+        wanted = tuple(subjects)
+        return replace(
+            self,
+            standings=among(wanted, self.standings),
+            numbers=among(wanted, self.numbers),
+        )
+
     @property
     def is_new(self) -> bool:
         """Whether no block was seen yet."""
         return not self.hash
+
+
+def among(subjects: Iterable[Subject], known: Mapping[Subject, Known]) -> dict[Subject, Known]:
+    """Return what is known of these accounts alone."""
+    return {one: known[one] for one in subjects if one in known}

@@ -6,10 +6,10 @@ An account that is past the line and not worth its gas is asked about again ever
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,6 @@ from keeper.protocols.aave_v3.snapshot import AaveSnapshot
 from keeper.rehearse.attention import Attention
 from keeper.rehearse.prices import Moment
 from keeper.rehearse.world import NATIVE, Narrowed, World
-
-Known = TypeVar("Known")
 
 ASK_AGAIN_SECONDS: Final = 21_600
 SAMPLE_SECONDS: Final = 3_600
@@ -195,11 +193,7 @@ class Run:
     def _advance(self, moment: Moment, seen: Seen, facts: BlockFacts) -> None:
         """Keep and tell what a block changed of those that were looked at; the rest stands."""
         looked = set(facts.accounts) | seen.debtless
-        part = replace(
-            self._state,
-            standings=_of(looked, self._standings),
-            numbers=_of(looked, self._numbers),
-        )
+        part = self._state.of(looked)
         facts = replace(facts, exposures=seen.exposures(wanting(self.settings, part, facts)))
         found = advanced(self.settings, part, facts)
         if found.questions:
@@ -307,10 +301,6 @@ def prepared(settings: MarginSettings) -> MarginSettings:
         telling=Telling(remind_seconds={}, escalate_seconds={}),
         oracle=OracleRules(responses=dict.fromkeys(OracleRules().responses, Response.EXECUTE)),
     )
-
-
-def _of(looked: Iterable[Subject], known: Mapping[Subject, Known]) -> dict[Subject, Known]:
-    return {one: known[one] for one in looked if one in known}
 
 
 def _facts(snapshot: AaveSnapshot, seen: Seen) -> BlockFacts:
