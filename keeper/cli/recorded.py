@@ -1,8 +1,10 @@
 """An account's story from the record alone."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -18,6 +20,8 @@ from keeper.risk.tiers import Thresholds
 from keeper.storage import episodes
 from keeper.storage.decisions import DECISION
 from keeper.storage.record import accounts_beginning, documents_of, entries_of
+
+T = TypeVar("T")
 
 
 def refuse_no_address(wanted: str) -> str:
@@ -35,31 +39,24 @@ def refuse_no_address(wanted: str) -> str:
 
 def past_of(path: Path, account: Address, block: int) -> list[Entry]:
     """Return what is on record about an account up to a block; nothing where there is no record."""
-    if not path.exists():
-        return []
-    try:
-        found = read_record(path, partial(entries_of, account=account))
-    except JournalError:
-        return []
+    found = _read_if_there(path, partial(entries_of, account=account)) or []
     return [one for one in found if one.block_number <= block]
 
 
 def on_record(path: Path, beginning: str) -> set[Address]:
     """Return the accounts on record whose addresses begin so (lower case); none without one."""
-    if not path.exists():
-        return set()
-    try:
-        return set(read_record(path, lambda one: accounts_beginning(one, beginning)))
-    except JournalError:
-        return set()
+    return set(_read_if_there(path, lambda one: accounts_beginning(one, beginning)) or ())
 
 
 def remembered(path: Path) -> MarginState | None:
     """Return what a keeper's margin calls remember; None where there is no file of it."""
-    if not path.exists():
-        return None
+    return _read_if_there(path, episodes.state_of)
+
+
+def _read_if_there(path: Path, work: Callable[[Connection], T]) -> T | None:
+    """Return what is read of a record; None where there is none, or none that can be read."""
     try:
-        return read_record(path, episodes.state_of)
+        return read_record(path, work) if path.exists() else None
     except JournalError:
         return None
 

@@ -36,13 +36,11 @@ class LogFilter:
 
     def covers(self, other: "LogFilter") -> bool:
         """Whether all that ``other`` takes is taken, by address and first topic."""
-        firsts, theirs = self.topics[:1], other.topics[:1]
-        if self.topics[1:] or (self.addresses and not other.addresses):
-            return False
-        anything = not firsts or not firsts[0]
-        named = bool(theirs) and bool(theirs[0]) and bool(firsts) and {*theirs[0]} <= {*firsts[0]}
-        return (anything or named) and (
-            not self.addresses or {*other.addresses} <= {*self.addresses}
+        firsts, theirs = (next(iter(one.topics), ()) for one in (self, other))
+        return (
+            not self.topics[1:]
+            and _takes(self.addresses, other.addresses)
+            and _takes(firsts, theirs)
         )
 
     def accepts(self, log: "Log") -> bool:
@@ -87,3 +85,8 @@ class LogTable:
     data_ends: Sequence[int]
     blocks: Sequence[int]
     indices: Sequence[int]
+
+
+def _takes(ours: Sequence[object], theirs: Sequence[object]) -> bool:
+    """Whether one part of a filter, where none is everything, takes all that another's does."""
+    return not ours or (bool(theirs) and set(theirs) <= set(ours))

@@ -90,6 +90,17 @@ class Terms:
     gas_model: GasModel
     subsidy: Wei = _NO_SUBSIDY
 
+    @classmethod
+    def of(cls, candidate: Candidate, costs: Costs, policy: Policy, gas_model: GasModel) -> "Terms":
+        """Return what a candidate's profits are judged by."""
+        return cls(
+            valuation=candidate.valuation,
+            costs=costs,
+            policy=policy,
+            gas_model=gas_model,
+            subsidy=candidate.subsidy,
+        )
+
     @cached_property
     def min_profit(self) -> Wei:
         """The least net profit of a plan, rounded up to a wei; negative where one may cost."""
@@ -171,13 +182,7 @@ def quotable(
 
     An account without any needs no venue: ``sequenced`` says why for it.
     """
-    terms = Terms(
-        valuation=candidate.valuation,
-        costs=costs,
-        policy=policy,
-        gas_model=gas_model,
-        subsidy=candidate.subsidy,
-    )
+    terms = Terms.of(candidate, costs, policy, gas_model)
     return tuple(one for one in candidate.opportunities if _net(one, terms) >= terms.min_profit)
 
 

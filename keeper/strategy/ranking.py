@@ -48,17 +48,7 @@ def sequenced(
     """
     ordered = sorted(candidates, key=lambda one: (one.account, one.market))
     contenders = [
-        _Contender(
-            candidate,
-            exits,
-            Terms(
-                valuation=candidate.valuation,
-                costs=costs,
-                policy=policy,
-                gas_model=gas_model,
-                subsidy=candidate.subsidy,
-            ),
-        )
+        _Contender(candidate, exits, Terms.of(candidate, costs, policy, gas_model))
         for candidate in ordered
     ]
     start = Remaining(curves=exits.curves, liquidity=liquidity)
