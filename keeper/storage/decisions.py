@@ -197,13 +197,13 @@ class _Block:
 
 def _adopt(connection: Connection) -> None:
     """Add the liquidations of the newest block with transactions, if nothing is on record of it."""
-    found = submissions.newest_plans(connection)
-    if found is None:
+    block = submissions.newest_block(connection)
+    if block is None:
         return
-    block, plans = found
     kinds = entries.c.kind.in_((DECISION, DIGEST))
     told = select(entries.c.id).where(entries.c.block_number >= block, kinds)
     if connection.execute(told.limit(1)).first() is None:
+        plans = submissions.plans_at(connection, block)
         sent = [Liquidate(plan=one) for one in plans if not (one.is_cure or one.is_clearance)]
         append(connection, [_adopted(block, one) for one in sent])
 

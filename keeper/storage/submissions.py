@@ -79,19 +79,22 @@ def record(
             _insert_attempt(connection, int(owner or 0), attempt, lease_epoch)
 
 
-def newest_plans(connection: Connection) -> tuple[int, list[Plan]] | None:
-    """Return the newest block that transactions were made at, and what was planned in it."""
-    mine = transactions.c.lane == LANE
-    block = connection.execute(select(func.max(transactions.c.block_number)).where(mine)).scalar()
-    if block is None:
-        return None
+def newest_block(connection: Connection) -> int | None:
+    """Return the block at which the highest nonce was bound; None where none was."""
+    newest = select(transactions.c.block_number).where(transactions.c.lane == LANE)
+    found = connection.execute(newest.order_by(transactions.c.nonce.desc()).limit(1)).scalar()
+    return None if found is None else int(found)
+
+
+def plans_at(connection: Connection, block: int) -> list[Plan]:
+    """Return what was planned at a block, in the order of the transactions."""
     rows = connection.execute(
         select(intents.c.plan)
         .join(transactions, transactions.c.id == intents.c.transaction_id)
-        .where(mine, transactions.c.block_number == block)
+        .where(transactions.c.lane == LANE, transactions.c.block_number == block)
         .order_by(intents.c.id)
     )
-    return int(block), [plan_from(row.plan) for row in rows]
+    return [plan_from(row.plan) for row in rows]
 
 
 def _record_intents(connection: Connection, owner: int, batch: Batch, chain_id: int) -> None:
