@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 import tenacity
 
 from keeper.chain.abi import checksum
+from keeper.chain.capabilities import Capabilities
 from keeper.chain.envelope import checked_answer, checked_batch
 from keeper.chain.fields import Json, data, quantity
 from keeper.chain.pool import Pool
@@ -66,6 +67,7 @@ class Rpc:
     """
     The endpoints of one chain; ``pool`` knows which are good, and reads go to the best.
 
+    ``capabilities`` holds what each was found to lack.
     ``requests`` counts what was asked, by method; ``round_trips`` how many messages went out.
     ``measured`` is told of each exchange when it is over. ``landmark`` is a contract whose
     code tells two chains of one id apart.
@@ -85,6 +87,7 @@ class Rpc:
         self.timeouts = timeouts or Timeouts()
         self.transports = tuple(transports)
         self.pool = Pool([str(one.endpoint) for one in transports], rules)
+        self.capabilities = Capabilities()
         self.landmark: Address | None = None
         self._landmark_code: bytes | None = None
         self._chain_id = chain_id
@@ -127,6 +130,15 @@ class Rpc:
             return answers
 
         return await self._persistently(attempt)
+
+    async def read_with(self, ask: Callable[[int], Awaitable[T]]) -> T:
+        """
+        Return what ``ask`` returns of an endpoint, repeated at another while none answers.
+
+        ``ask`` is told the endpoint's place, so that it can choose by ``capabilities`` how to
+        put its question, and learn from the refusal.
+        """
+        return await self._persistently(ask)
 
     async def read_at(self, at: int, method: str, *params: object) -> Json:
         """Ask one endpoint, and again over the same if it could not be reached."""

@@ -1,0 +1,137 @@
+"""Optional methods and forms that an endpoint lacks, learnt from its own refusals."""
+
+import enum
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS: Final = 60.0
+LONGEST_RETRY_SECONDS: Final = 3_600.0
+
+
+class Capability(enum.StrEnum):
+    """A method, or a form of a request, that a node may lack, named as an operator reads it."""
+
+    SIMULATION = "eth_simulateV1"
+    FEE_HISTORY = "eth_feeHistory"
+    PRIORITY_FEE = "eth_maxPriorityFeePerGas"
+    BATCHES = "batches of requests"
+    BLOCK_RECEIPTS = "eth_getBlockReceipts"
+    LOGS_BY_HASH = "eth_getLogs by block hash"
+    PENDING_NONCE = "eth_getTransactionCount at pending"
+    ESTIMATE_AT_BLOCK = "eth_estimateGas at a block"
+    CALL_GAS = "the gas field of eth_call"
+    STATE_OVERRIDES = "state overrides of eth_call"
+    MULTICALL3 = "Multicall3"
+    FINALIZED = "the finalized tag"
+    SAFE = "the safe tag"
+    BLOCK_FILTER = "eth_newBlockFilter"
+
+
+INSTEAD: Final = {
+    Capability.SIMULATION: "each transaction is simulated alone",
+    Capability.FEE_HISTORY: "the base fee comes from the header, the tip from another method",
+    Capability.PRIORITY_FEE: "the tip comes from eth_gasPrice, or is the policy's least",
+    Capability.BATCHES: "requests go in smaller messages, or one by one",
+    Capability.BLOCK_RECEIPTS: "receipts are read one by one",
+    Capability.LOGS_BY_HASH: "logs are read by number between two checks of the hash",
+    Capability.PENDING_NONCE: "waiting transactions of the key are not seen",
+    Capability.ESTIMATE_AT_BLOCK: "gas is estimated at the newest block",
+    Capability.CALL_GAS: "reads are sent with less gas, or without the field",
+    Capability.STATE_OVERRIDES: "reads that need an override are left out",
+    Capability.MULTICALL3: "reads are aggregated without a deployed contract, or sent one by one",
+    Capability.FINALIZED: "finality goes by the number of confirmations",
+    Capability.SAFE: "finality goes by the number of confirmations",
+    Capability.BLOCK_FILTER: "new blocks are polled for",
+}
+"""The second way that the keeper takes for each capability."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lack:
+    """A capability that an endpoint refused, and when it is tried again (monotonic seconds)."""
+
+    endpoint: int
+    capability: Capability
+    reason: str
+    retry_at: float
+    retry_seconds: float = FIRST_RETRY_SECONDS
+    limit: int | None = None
+    """The most that the endpoint accepts (requests of a batch, gas of a call), where known."""
+
+    @property
+    def instead(self) -> str:
+        """The second way that is taken, in words."""
+        return INSTEAD[self.capability]
+
+
+class Capabilities:
+    """
+    What each endpoint lacks.
+
+    A lack is logged once, kept until its retry is due, and then tried again: a success
+    clears it, another refusal doubles the pause up to an hour.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lacks: dict[tuple[int, Capability], Lack] = {}
+
+    def has(self, endpoint: int, capability: Capability) -> bool:
+        """Return whether to use a capability: nothing is known against it, or a retry is due."""
+        lack = self._lacks.get((endpoint, capability))
+        return lack is None or self._clock() >= lack.retry_at
+
+    def limit(self, endpoint: int, capability: Capability) -> int | None:
+        """Return the learnt limit; None where none is known, or a retry is due."""
+        lack = self._lacks.get((endpoint, capability))
+        return None if lack is None or self._clock() >= lack.retry_at else lack.limit
+
+    def learn_lack(
+        self, endpoint: int, capability: Capability, reason: str, *, limit: int | None = None
+    ) -> None:
+        """Record that an endpoint refused a capability, or more than ``limit`` of it."""
+        now, before = self._clock(), self._lacks.get((endpoint, capability))
+        if before is None:
+            log.warning(
+                'endpoint_lacks endpoint=%d capability="%s" reason="%s" instead="%s"',
+                endpoint,
+                capability,
+                reason,
+                INSTEAD[capability],
+            )
+            pause = FIRST_RETRY_SECONDS
+        elif now < before.retry_at:  # learnt again while it is known: only the limit may shrink
+            smallest = before.limit if limit is None else limit
+            self._lacks[endpoint, capability] = replace(before, limit=smallest)
+            return
+        else:
+            pause = min(2 * before.retry_seconds, LONGEST_RETRY_SECONDS)
+        self._lacks[endpoint, capability] = Lack(
+            endpoint=endpoint,
+            capability=capability,
+            reason=reason,
+            retry_at=now + pause,
+            retry_seconds=pause,
+            limit=limit,
+        )
+
+    def learn_success(self, endpoint: int, capability: Capability) -> None:
+        """Clear a lack whose retry succeeded; a success below its limit proves nothing."""
+        lack = self._lacks.get((endpoint, capability))
+        if lack is None or self._clock() < lack.retry_at:
+            return
+        del self._lacks[endpoint, capability]
+        log.info('endpoint_regained endpoint=%d capability="%s"', endpoint, capability)
+
+    def lacks(self, endpoint: int | None = None) -> Sequence[Lack]:
+        """Return what is lacking, at one endpoint or at all, in a stable order."""
+        return [
+            lack
+            for key, lack in sorted(self._lacks.items())
+            if endpoint is None or key[0] == endpoint
+        ]
