@@ -5,16 +5,24 @@ Greedy by net profit, with lazy evaluation: every way of every account is queued
 most that it can net, sized when it comes to the top, and sized again there if its
 pools or holders were used since. An account is liquidated at most once per round. Where the
 policy ranks accounts, those of a lesser rank are taken first, whatever they earn.
+
+A plan that uses a pool makes all other ways through it stale. Sizing each of them again after
+every plan would cost the square of their number, so a stale way that comes to the top is
+first moved down by an estimate from the pool's new price, and one that was sized anew is
+taken if nothing queued is worth ``NEAR_TIE_BPS`` more. Estimates only order: what is taken was
+sized exactly on what the plans before it leave.
 """
 
 import heapq
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from keeper.domain.decision import Decision, Liquidate, SkipReason
 from keeper.domain.exits import Exits
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Outcome
 from keeper.domain.plan import Funding, FundingKind, Plan
-from keeper.domain.units import Address, MarketKey, TokenUnits, Wei
+from keeper.domain.units import BPS, Address, Bps, MarketKey, TokenUnits, Wei, mul_div_floor
 from keeper.strategy.candidate import Candidate, Terms
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
@@ -22,9 +30,12 @@ from keeper.strategy.pricing import Miss
 from keeper.strategy.reasons import skipped
 from keeper.strategy.remaining import Depth, Remaining
 from keeper.strategy.sizing import COARSE, FINE, Sized, Way, ceiling, missed_at_spot, sized
+from keeper.strategy.spot import RouteKey, SpotPrices, estimate_net
 from keeper.strategy.ways import described, ways_of
 
-_ALTERNATIVES = 3
+NEAR_TIE_BPS: Final = Bps(100)
+"""How much more another way must be worth, in basis points, to be sized before one is taken."""
+_ALTERNATIVES: Final = 3
 
 _Key = tuple[Address, MarketKey, int]
 """One way of one account: the order in which equal profits are taken."""
@@ -116,6 +127,16 @@ class _Contender:
         return skipped(self.candidate, misses, self._refused)
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A sized way in the queue: what it rests on, and its route's price when it was sized."""
+
+    result: Sized
+    uses: frozenset[Depth]
+    route: RouteKey | None
+    price: int | None
+
+
 class _Sequence:
     """The greedy loop's state: what remains, and when each depth was last used."""
 
@@ -124,7 +145,8 @@ class _Sequence:
         self._remaining = remaining
         self._turn = 0
         self._used: dict[Depth, int] = {}
-        self._heap: list[tuple[int, int, _Key, Sized | None]] = []
+        self._spot = SpotPrices()
+        self._heap: list[tuple[int, int, _Key, int, _Offer | None]] = []
         self._plans: list[Plan] = []
 
     def run(self) -> list[Plan]:
@@ -144,24 +166,73 @@ class _Sequence:
         if most is None:
             self._size(contender, number)
         elif most >= contender.terms.min_profit:
-            entry = (contender.candidate.rank, -most, (*contender.key, number), None)
-            heapq.heappush(self._heap, entry)
+            self._push(contender, number, most, None)
 
     def _size(self, contender: _Contender, number: int) -> None:
+        """Size a way on what remains and queue it by what it nets."""
+        offer = self._offered(contender, number)
+        if offer is not None:
+            self._push(contender, number, offer.result.net, offer)
+
+    def _offered(self, contender: _Contender, number: int) -> _Offer | None:
+        """Return a way sized on what remains; None where it misses."""
         result = contender.size(number, self._remaining, self._turn, COARSE)
-        if isinstance(result, Sized):
-            entry = (contender.candidate.rank, -result.net, (*contender.key, number), result)
-            heapq.heappush(self._heap, entry)
+        if isinstance(result, Miss):
+            return None
+        route = self._spot.key(result)
+        price = None if route is None else self._spot.price(route, self._remaining, self._used)
+        return _Offer(result=result, uses=result.uses, route=route, price=price)
+
+    def _push(self, contender: _Contender, number: int, net: Wei, offer: _Offer | None) -> None:
+        key = (*contender.key, number)
+        heapq.heappush(self._heap, (contender.candidate.rank, -net, key, self._turn, offer))
 
     def _take(self) -> None:
-        """Settle the way on top: dropped, sized, sized again, or made a plan."""
-        _, _, (account, market, number), result = heapq.heappop(self._heap)
+        """Settle the way on top: dropped, sized, moved down, or made a plan."""
+        _, _, (account, market, number), queued, offer = heapq.heappop(self._heap)
         contender = self._open.get((account, market))
         if contender is None:
             return
-        if result is None or self._is_stale(result.uses, contender.seen[number]):
+        if offer is None:
             self._size(contender, number)
+        elif not self._is_stale(offer.uses, contender.seen[number]):
+            self._make_plan(contender, number)
+        elif queued == self._turn or not self._move_down(contender, number, offer):
+            self._size_again(contender, number)
+
+    def _move_down(self, contender: _Contender, number: int, offer: _Offer) -> bool:
+        """Queue a stale way by an estimate of its net, if another one is worth more than that."""
+        if offer.route is None:
+            return False
+        price = self._spot.price(offer.route, self._remaining, self._used)
+        estimate = estimate_net(offer.result, offer.price, price, contender.terms)
+        if estimate is None or self._is_near_best(contender, estimate):
+            return False
+        self._push(contender, number, estimate, offer)
+        return True
+
+    def _size_again(self, contender: _Contender, number: int) -> None:
+        """Size a stale way on what remains, and make a plan of it if it is still near the best."""
+        offer = self._offered(contender, number)
+        if offer is None:
             return
+        if self._is_near_best(contender, offer.result.net):
+            self._make_plan(contender, number)
+        else:
+            self._push(contender, number, offer.result.net, offer)
+
+    def _is_near_best(self, contender: _Contender, net: Wei) -> bool:
+        """Whether nothing queued before a way is worth more than ``NEAR_TIE_BPS`` on top of it."""
+        if not self._heap:
+            return True
+        rank, negated, *_ = self._heap[0]
+        if rank != contender.candidate.rank:
+            return rank > contender.candidate.rank
+        best = -negated
+        return net >= best - mul_div_floor(abs(best), NEAR_TIE_BPS, BPS)
+
+    def _make_plan(self, contender: _Contender, number: int) -> None:
+        """Size a way finely and commit it, unless it misses then."""
         final = contender.size(number, self._remaining, self._turn, FINE)
         if isinstance(final, Sized):
             self._commit(contender, number, final)
