@@ -1,22 +1,20 @@
 """The chain as the keeper's rooms see it: checked reads, each pinned to one block."""
 
 import contextlib
-import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Final
 
 from keeper.chain import fields
-from keeper.chain.concurrent import each
+from keeper.chain.aggregator import Aggregator
 from keeper.chain.endpoint import Endpoint, endpoint, sanitised
 from keeper.chain.fields import Json
 from keeper.chain.http import HttpTransport
 from keeper.chain.ipc import IpcTransport
 from keeper.chain.logs import LogSource, Windows
-from keeper.chain.multicall import MULTICALL3, Limits, Packer, chunks, unpacked
-from keeper.chain.pinning import BlockParameter, Pinning
+from keeper.chain.multicall import MULTICALL3, Limits
+from keeper.chain.pinned import BATCH, PinnedReads, overrides
+from keeper.chain.pinning import Pinning
 from keeper.chain.records import Receipt, SeenTransaction, receipt_of, transaction_of
-from keeper.chain.refusal import failed_in_evm, is_too_much, is_too_much_code
 from keeper.chain.rpc import Rpc
 from keeper.chain.standing import Rules
 from keeper.chain.transport import Timeouts, Transport
@@ -29,25 +27,16 @@ from keeper.domain.errors import (
     RpcUnavailable,
     SnapshotReorged,
 )
-from keeper.domain.head import Basis, CodeOverride, Head
+from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
 from keeper.domain.units import Address, BlockHash, Gas, TransactionHash, Wei
-
-BATCH: Final = 100
-"""Requests in one message."""
-SMALLEST_CHUNK: Final = 8
-KNOWN_FAILURES: Final = 4096
-LENS: Final = Address("0x00000000000000000000000000000000001E4500")
-"""Where code is placed that is deployed nowhere."""
-
-_EMPTY_FAILURE: Final = CallResult(success=False, data=b"")
 
 
 class NodeReader:
     """
     ``ChainReader`` over JSON-RPC.
 
-    ``warnings`` says, once each, what this node cannot do. ``requests`` counts by method.
+    ``requests`` counts by method.
     """
 
     def __init__(
@@ -59,13 +48,16 @@ class NodeReader:
         windows: Windows | None = None,
     ) -> None:
         self.rpc = rpc
-        self.warnings: list[str] = []
-        self._multicall = multicall
-        self._limits = limits or Limits()
+        bounds = limits or Limits()
         self._pinning = Pinning(rpc)
         self._logs = LogSource(rpc, windows)
-        self._packer = Packer()
-        self._fail_alone: set[Call] = set()
+        self._reads = PinnedReads(rpc, self._pinning, bounds.gas)
+        self._aggregator = Aggregator(self._reads, multicall, bounds)
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the chain lacks, once each."""
+        return self._aggregator.warnings
 
     @property
     def requests(self) -> Counter[str]:
@@ -118,36 +110,15 @@ class NodeReader:
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
         """Read all the calls at one block, in few requests; a failed call fails alone."""
-        if not calls:
-            return []
-        parts = await each(
-            list(chunks(calls, self._limits)),
-            lambda chunk: self._aggregated(chunk, basis),
-            in_flight=self._limits.in_flight,
-        )
-        return await self._starved_again(calls, [each_ for part in parts for each_ in part], basis)
+        return await self._aggregator.aggregate(calls, basis)
 
     async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
         """Read one call; a revert raises ``RpcRefused`` with its data."""
-        own = {} if sender is None else {"from": sender}
-        return await self._eth_call(self._transaction(call) | own, basis)
+        return await self._reads.call(call.target, "0x" + call.data.hex(), basis, sender=sender)
 
     async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
-        """
-        Run code that is deployed nowhere and return what it returns (a read).
-
-        A deployment may return 24,576 bytes and cost gas for each; what returns more runs as
-        the code of an unused address instead.
-        """
-        transaction = {"data": "0x" + initcode.hex(), "gas": hex(self._limits.gas)}
-        try:
-            return await self._eth_call(transaction, basis)
-        except RpcRefused as error:
-            if not is_too_much_code(error):
-                raise
-        lens = CodeOverride(address=LENS, code=initcode)
-        placed = dataclasses.replace(basis, overlay=(*basis.overlay, lens))
-        return await self.call(Call(target=LENS, data=b""), placed)
+        """Run code that is deployed nowhere and return what it returns (a read)."""
+        return await self._reads.deployless(initcode, basis)
 
     async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
         """Return the logs of one block, by hash."""
@@ -165,14 +136,11 @@ class NodeReader:
 
     async def code(self, address: Address, basis: Basis) -> bytes:
         """Return a contract's code; empty where there is none."""
-        for override in basis.overlay:
-            if override.address == address:
-                return override.code
-        return fields.data(await self._at("eth_getCode", address, basis), "the code")
+        return await self._reads.code(address, basis)
 
     async def balance(self, address: Address, basis: Basis) -> Wei:
         """Return an account's native balance."""
-        return Wei(fields.quantity(await self._at("eth_getBalance", address, basis), "the balance"))
+        return await self._reads.balance(address, basis)
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
         """Return the account's nonce at ``latest``, ``pending`` or another tag."""
@@ -224,7 +192,7 @@ class NodeReader:
         """Return the gas that the transaction needs; a revert raises ``RpcRefused``."""
         answer = await self._pinning.at(
             basis.block_hash,
-            lambda block: self.rpc.read("eth_estimateGas", transaction, block, *_overrides(basis)),
+            lambda block: self.rpc.read("eth_estimateGas", transaction, block, *overrides(basis)),
         )
         return Gas(fields.quantity(answer, "the gas", most=fields.UINT64_MAX))
 
@@ -251,94 +219,6 @@ class NodeReader:
     async def close(self) -> None:
         """Close every connection."""
         await self.rpc.close()
-
-    def _transaction(self, call: Call) -> dict[str, object]:
-        return {
-            "to": call.target,
-            "data": "0x" + call.data.hex(),
-            "gas": hex(self._limits.gas),
-        }
-
-    async def _eth_call(self, transaction: Mapping[str, object], basis: Basis) -> bytes:
-        async def ask(block: BlockParameter) -> Json:
-            return await self.rpc.read("eth_call", transaction, block, *_overrides(basis))
-
-        return fields.data(await self._pinning.at(basis.block_hash, ask), "the returned data")
-
-    async def _at(self, method: str, address: Address, basis: Basis) -> Json:
-        return await self._pinning.at(
-            basis.block_hash, lambda block: self.rpc.read(method, address, block)
-        )
-
-    async def _aggregated(self, chunk: tuple[Call, ...], basis: Basis) -> list[CallResult]:
-        """Read one chunk; halve it where it is too much for the node."""
-        if self._multicall is None:
-            return await self._one_by_one(chunk, basis)
-        transaction = {
-            "to": self._multicall,
-            "data": self._packer.packed(chunk),
-            "gas": hex(self._limits.gas),
-        }
-        try:
-            raw = await self._eth_call(transaction, basis)
-        except RpcRefused as error:
-            if not (failed_in_evm(error) or is_too_much(error)):
-                raise
-            return await self._halved(chunk, basis)
-        if not raw and not await self.code(self._multicall, basis):
-            self.warnings.append(f"no Multicall3 at {self._multicall}: reading call by call")
-            self._multicall = None
-            return await self._one_by_one(chunk, basis)
-        return unpacked(raw, len(chunk))
-
-    async def _halved(self, chunk: tuple[Call, ...], basis: Basis) -> list[CallResult]:
-        if len(chunk) == 1:
-            return await self._one_by_one(chunk, basis)
-        middle = len(chunk) // 2
-        self._limits = dataclasses.replace(
-            self._limits, calls=min(self._limits.calls, max(middle, SMALLEST_CHUNK))
-        )
-        return [
-            *await self._aggregated(chunk[:middle], basis),
-            *await self._aggregated(chunk[middle:], basis),
-        ]
-
-    async def _one_by_one(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
-        """Read each call as a request of its own, many in one message."""
-
-        async def ask(part: Sequence[Call]) -> list[CallResult]:
-            async def batch(block: BlockParameter) -> list[CallResult]:
-                tail = (block, *_overrides(basis))
-                requests = [("eth_call", (self._transaction(call), *tail)) for call in part]
-                return [_result(answer) for answer in await self.rpc.read_batch(requests)]
-
-            return await self._pinning.at(basis.block_hash, batch)
-
-        parts = [calls[at : at + BATCH] for at in range(0, len(calls), BATCH)]
-        return [result for part in parts for result in await ask(part)]
-
-    async def _starved_again(
-        self, calls: Sequence[Call], results: list[CallResult], basis: Basis
-    ) -> list[CallResult]:
-        """
-        Read again, alone, what failed without a word.
-
-        A call in an aggregate may fail only because one before it burnt the gas. Those that
-        fail alone too are remembered and not asked for twice.
-        """
-        if len(calls) == 1 or self._multicall is None:
-            return results
-        starved = [
-            at
-            for at, result in enumerate(results)
-            if result == _EMPTY_FAILURE and calls[at] not in self._fail_alone
-        ]
-        again = await self._one_by_one([calls[at] for at in starved], basis)
-        for at, result in zip(starved, again, strict=True):
-            results[at] = result
-            if not result.success and len(self._fail_alone) < KNOWN_FAILURES:
-                self._fail_alone.add(calls[at])
-        return results
 
 
 def transport(place: Endpoint, timeouts: Timeouts) -> Transport:
@@ -382,18 +262,3 @@ async def connect(
         yield NodeReader(rpc, multicall=multicall, limits=limits)
     finally:
         await rpc.close()
-
-
-def _overrides(basis: Basis) -> tuple[Mapping[str, object], ...]:
-    """Return the state overrides parameter, where there is an overlay."""
-    if not basis.overlay:
-        return ()
-    return ({each_.address: {"code": "0x" + each_.code.hex()} for each_ in basis.overlay},)
-
-
-def _result(answer: Json | ChainError) -> CallResult:
-    if isinstance(answer, RpcRefused) and failed_in_evm(answer):
-        return CallResult(success=False, data=answer.data)
-    if isinstance(answer, ChainError):
-        raise answer
-    return CallResult(success=True, data=fields.data(answer, "the returned data"))
