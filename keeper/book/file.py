@@ -9,46 +9,17 @@ another program is left alone.
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from keeper.book.kept import (
-    Change,
-    Damaged,
-    Kept,
-    MarketChange,
-    Scanned,
-    packed,
-    packed_logs,
-    unpacked,
-    unpacked_logs,
-)
-from keeper.book.trail import Footprint
+from keeper.book.kept import Change, Damaged, Kept, Scanned
+from keeper.book.rows import TABLES, read_kept, write_change, write_scan
 from keeper.domain.errors import EnvironmentFault
-from keeper.domain.units import BlockHash, MarketKey
 
 APPLICATION: Final = 0x6B626F6B
 """SQLite's application id of a keeper's book: "kbok"."""
 SCHEMA: Final = 1
-PART_BYTES: Final = 64 * 1024 * 1024
-"""The most of a base that goes into one row."""
-
-_TABLES: Final = """
-CREATE TABLE about (chain_id INTEGER NOT NULL);
-CREATE TABLE block (hash TEXT PRIMARY KEY, number INTEGER NOT NULL, logs BLOB NOT NULL);
-CREATE TABLE market (
-  key TEXT PRIMARY KEY, form TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT NOT NULL,
-  since INTEGER NOT NULL, scanned_to INTEGER NOT NULL
-);
-CREATE TABLE base (market TEXT NOT NULL, part INTEGER NOT NULL, arrays BLOB NOT NULL,
-  PRIMARY KEY (market, part));
-CREATE TABLE delta (id INTEGER PRIMARY KEY, market TEXT NOT NULL, arrays BLOB NOT NULL);
-CREATE TABLE scan (id INTEGER PRIMARY KEY, market TEXT NOT NULL, form TEXT NOT NULL,
-  arrays BLOB NOT NULL, first INTEGER NOT NULL, covered_to INTEGER NOT NULL,
-  target INTEGER NOT NULL, target_hash TEXT NOT NULL);
-"""
 
 
 class NotUsable(EnvironmentFault):
@@ -88,7 +59,7 @@ class BookFile:
     def kept(self) -> Kept:
         """Return everything that is in the file; a damaged file is set aside and says nothing."""
         try:
-            return self._read()
+            return read_kept(self._open)
         except (Damaged, sqlite3.DatabaseError) as error:
             self.said = f"it is damaged ({error})"
         try:
@@ -100,31 +71,12 @@ class BookFile:
     def write(self, change: Change) -> None:
         """Write one state in one transaction; sqlite3.Error where nothing of it was written."""
         with self._open as connection:
-            connection.executemany("DELETE FROM block WHERE hash = ?", [(h,) for h in change.gone])
-            connection.executemany(
-                "INSERT OR REPLACE INTO block VALUES (?, ?, ?)",
-                [(one.hash, one.number, packed_logs(one.logs)) for one in change.blocks],
-            )
-            for one in change.markets:
-                _write_market(connection, one)
+            write_change(connection, change)
 
     def write_scan(self, found: Scanned) -> None:
         """Add what a scan found; sqlite3.Error where it was not written."""
-        row = (
-            found.market,
-            found.form,
-            packed(found.arrays),
-            found.first,
-            found.covered_to,
-            found.target,
-            found.target_hash,
-        )
         with self._open as connection:
-            connection.execute(
-                "INSERT INTO scan (market, form, arrays, first, covered_to, target, target_hash)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
+            write_scan(connection, found)
 
     def close(self) -> None:
         """Close the file and let the next process have it."""
@@ -187,7 +139,7 @@ class BookFile:
         try:
             _for_writing(connection)
             connection.executescript(
-                f"BEGIN; {_TABLES}"
+                f"BEGIN; {TABLES}"
                 f" PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};"
             )
             connection.execute("INSERT INTO about VALUES (?)", (self._chain_id,))
@@ -196,83 +148,6 @@ class BookFile:
             connection.close()
             raise
         return connection
-
-    def _read(self) -> Kept:
-        connection = self._open
-        blocks = [
-            Footprint(number=number, hash=BlockHash(block_hash), logs=unpacked_logs(logs))
-            for block_hash, number, logs in connection.execute(
-                "SELECT hash, number, logs FROM block ORDER BY number"
-            )
-        ]
-        rows = connection.execute(
-            "SELECT key, form, number, hash, since, scanned_to FROM market"
-        ).fetchall()
-        scans: dict[MarketKey, list[Scanned]] = {}
-        for market, form, arrays, first, covered_to, target, target_hash in connection.execute(
-            "SELECT market, form, arrays, first, covered_to, target, target_hash FROM scan"
-            " ORDER BY id"
-        ):
-            scans.setdefault(MarketKey(market), []).append(
-                Scanned(
-                    market=MarketKey(market),
-                    form=form,
-                    arrays=unpacked(arrays),
-                    first=first,
-                    covered_to=covered_to,
-                    target=target,
-                    target_hash=BlockHash(target_hash),
-                )
-            )
-        return Kept(
-            blocks=tuple(blocks),
-            markets={MarketKey(row[0]): _market(connection, row) for row in rows},
-            scans=scans,
-        )
-
-
-def _market(
-    connection: sqlite3.Connection, row: tuple[str, str, int, str, int, int]
-) -> MarketChange:
-    key, form, number, block_hash, since, scanned_to = row
-    parts = _blobs(connection, "SELECT arrays FROM base WHERE market = ? ORDER BY part", key)
-    deltas = _blobs(connection, "SELECT arrays FROM delta WHERE market = ? ORDER BY id", key)
-    return MarketChange(
-        market=MarketKey(key),
-        form=form,
-        number=number,
-        hash=BlockHash(block_hash),
-        since=since,
-        scanned_to=scanned_to,
-        base=unpacked(b"".join(parts)),
-        deltas=tuple(unpacked(each) for each in deltas),
-    )
-
-
-def _blobs(connection: sqlite3.Connection, query: str, key: str) -> list[bytes]:
-    return [bytes(blob) for (blob,) in connection.execute(query, (key,))]
-
-
-def _write_market(connection: sqlite3.Connection, one: MarketChange) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO market VALUES (?, ?, ?, ?, ?, ?)",
-        (one.market, one.form, one.number, one.hash, one.since, one.scanned_to),
-    )
-    if one.base is not None:
-        for table in ("base", "delta", "scan"):
-            connection.execute(f"DELETE FROM {table} WHERE market = ?", (one.market,))  # noqa: S608 - names of our own
-        connection.executemany(
-            "INSERT INTO base VALUES (?, ?, ?)",
-            [(one.market, at, part) for at, part in enumerate(_parts(packed(one.base)))],
-        )
-    connection.executemany(
-        "INSERT INTO delta (market, arrays) VALUES (?, ?)",
-        [(one.market, packed(each)) for each in one.deltas],
-    )
-
-
-def _parts(whole: bytes) -> Iterable[bytes]:
-    return (whole[at : at + PART_BYTES] for at in range(0, len(whole), PART_BYTES))
 
 
 def _connected(path: Path) -> sqlite3.Connection:

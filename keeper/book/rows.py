@@ -1,0 +1,160 @@
+"""The rows of a book's file: what is kept as tables, read at one state and written as one."""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+from keeper.book.kept import (
+    Change,
+    Kept,
+    MarketChange,
+    Scanned,
+    packed,
+    packed_logs,
+    unpacked,
+    unpacked_logs,
+)
+from keeper.book.trail import Footprint
+from keeper.domain.units import BlockHash, MarketKey
+
+PART_BYTES: Final = 64 * 1024 * 1024
+"""The most of a base that goes into one row."""
+
+TABLES: Final = """
+CREATE TABLE about (chain_id INTEGER NOT NULL);
+CREATE TABLE block (hash TEXT PRIMARY KEY, number INTEGER NOT NULL, logs BLOB NOT NULL);
+CREATE TABLE market (
+  key TEXT PRIMARY KEY, form TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT NOT NULL,
+  since INTEGER NOT NULL, scanned_to INTEGER NOT NULL
+);
+CREATE TABLE base (market TEXT NOT NULL, part INTEGER NOT NULL, arrays BLOB NOT NULL,
+  PRIMARY KEY (market, part));
+CREATE TABLE delta (id INTEGER PRIMARY KEY, market TEXT NOT NULL, arrays BLOB NOT NULL);
+CREATE TABLE scan (id INTEGER PRIMARY KEY, market TEXT NOT NULL, form TEXT NOT NULL,
+  arrays BLOB NOT NULL, first INTEGER NOT NULL, covered_to INTEGER NOT NULL,
+  target INTEGER NOT NULL, target_hash TEXT NOT NULL);
+"""
+
+
+def read_kept(connection: sqlite3.Connection) -> Kept:
+    """
+    Read everything that is kept.
+
+    All of it is of one state only within a transaction: another process may be writing.
+
+    Raises:
+        Damaged: a record is not what was written.
+        sqlite3.DatabaseError: the file is not what SQLite wrote.
+    """
+    blocks = [
+        Footprint(number=number, hash=BlockHash(block_hash), logs=unpacked_logs(logs))
+        for block_hash, number, logs in connection.execute(
+            "SELECT hash, number, logs FROM block ORDER BY number"
+        )
+    ]
+    rows = connection.execute(
+        "SELECT key, form, number, hash, since, scanned_to FROM market"
+    ).fetchall()
+    scans: dict[MarketKey, list[Scanned]] = {}
+    for market, form, arrays, first, covered_to, target, target_hash in connection.execute(
+        "SELECT market, form, arrays, first, covered_to, target, target_hash FROM scan ORDER BY id"
+    ):
+        scans.setdefault(MarketKey(market), []).append(
+            Scanned(
+                market=MarketKey(market),
+                form=form,
+                arrays=unpacked(arrays),
+                first=first,
+                covered_to=covered_to,
+                target=target,
+                target_hash=BlockHash(target_hash),
+            )
+        )
+    return Kept(
+        blocks=tuple(blocks),
+        markets={MarketKey(row[0]): _read_market(connection, row) for row in rows},
+        scans=scans,
+    )
+
+
+def write_change(connection: sqlite3.Connection, change: Change) -> None:
+    """Write one state; the transaction is the caller's."""
+    connection.executemany("DELETE FROM block WHERE hash = ?", [(h,) for h in change.gone])
+    connection.executemany(
+        "INSERT OR REPLACE INTO block VALUES (?, ?, ?)",
+        [(block.hash, block.number, packed_logs(block.logs)) for block in change.blocks],
+    )
+    for market in change.markets:
+        _write_market(connection, market)
+
+
+def write_scan(connection: sqlite3.Connection, scan: Scanned) -> None:
+    """Add what a scan found; the transaction is the caller's."""
+    row = (
+        scan.market,
+        scan.form,
+        packed(scan.arrays),
+        scan.first,
+        scan.covered_to,
+        scan.target,
+        scan.target_hash,
+    )
+    connection.execute(
+        "INSERT INTO scan (market, form, arrays, first, covered_to, target, target_hash)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        row,
+    )
+
+
+def _read_market(
+    connection: sqlite3.Connection, row: tuple[str, str, int, str, int, int]
+) -> MarketChange:
+    key, form, number, block_hash, since, scanned_to = row
+    parts = _blobs(connection, "SELECT arrays FROM base WHERE market = ? ORDER BY part", key)
+    deltas = _blobs(connection, "SELECT arrays FROM delta WHERE market = ? ORDER BY id", key)
+    return MarketChange(
+        market=MarketKey(key),
+        form=form,
+        number=number,
+        hash=BlockHash(block_hash),
+        since=since,
+        scanned_to=scanned_to,
+        base=unpacked(b"".join(parts)),
+        deltas=tuple(unpacked(delta) for delta in deltas),
+    )
+
+
+def _blobs(connection: sqlite3.Connection, query: str, key: str) -> list[bytes]:
+    return [bytes(blob) for (blob,) in connection.execute(query, (key,))]
+
+
+def _write_market(connection: sqlite3.Connection, market: MarketChange) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO market VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            market.market,
+            market.form,
+            market.number,
+            market.hash,
+            market.since,
+            market.scanned_to,
+        ),
+    )
+    if market.base is not None:
+        for table in ("base", "delta", "scan"):
+            connection.execute(f"DELETE FROM {table} WHERE market = ?", (market.market,))  # noqa: S608 - names of our own
+        connection.executemany(
+            "INSERT INTO base VALUES (?, ?, ?)",
+            [
+                (market.market, number, part)
+                for number, part in enumerate(_parts(packed(market.base)))
+            ],
+        )
+    connection.executemany(
+        "INSERT INTO delta (market, arrays) VALUES (?, ?)",
+        [(market.market, packed(delta)) for delta in market.deltas],
+    )
+
+
+def _parts(whole: bytes) -> Iterable[bytes]:
+    return (whole[start : start + PART_BYTES] for start in range(0, len(whole), PART_BYTES))
