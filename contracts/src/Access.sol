@@ -3,8 +3,16 @@ pragma solidity 0.8.27;
 
 import {SafeToken} from "./libraries/SafeToken.sol";
 
+/// What an operator may not exceed, whatever the key that it signs with; both in 1/10,000.
+struct OperatorLimits {
+    uint16 maxBuilderShareBps;
+    uint16 minSaleBps;
+}
+
 /// Who may do what: a cold owner, operators who may only liquidate, and the contracts that are called.
 abstract contract Access {
+    uint256 internal constant BPS = 10_000;
+
     address public owner;
     address public pendingOwner;
     /// Where every profit goes.
@@ -15,6 +23,11 @@ abstract contract Access {
     mapping(address pool => bool) public isLendingPool;
     /// Factories whose pools may be traded with.
     mapping(address factory => bool) public isFactory;
+    /// The largest share of a profit that an operator may give to the block's builder, in 1/10,000.
+    uint16 public maxBuilderShareBps;
+    /// The least that a sale must bring of what the protocol's own oracle values the sold collateral at, in 1/10,000.
+    /// Zero: the oracle is not asked.
+    uint16 public minSaleBps;
 
     event OwnershipOffered(address indexed owner, address indexed pendingOwner);
     event OwnershipTaken(address indexed owner);
@@ -23,6 +36,8 @@ abstract contract Access {
     event OperatorSet(address indexed account, bool allowed);
     event LendingPoolSet(address indexed pool, bool allowed);
     event FactorySet(address indexed factory, bool allowed);
+    event MaxBuilderShareSet(uint16 bps);
+    event MinSaleSet(uint16 bps);
     event Rescued(address indexed token, address indexed to, uint256 amount);
 
     error NotOwner(address caller);
@@ -32,6 +47,8 @@ abstract contract Access {
     error BadAddress(address value);
     error NotAllowed(address target);
     error NativeTransferFailed();
+    /// More than the whole, in 1/10,000.
+    error BadShare(uint16 bps);
 
     modifier onlyOwner() {
         if (msg.sender != owner) revert NotOwner(msg.sender);
@@ -53,7 +70,8 @@ abstract contract Access {
         address firstReceiver,
         address[] memory operators,
         address[] memory lendingPools,
-        address[] memory factories
+        address[] memory factories,
+        OperatorLimits memory limits
     ) {
         if (firstOwner == address(0)) revert BadAddress(firstOwner);
         owner = firstOwner;
@@ -62,6 +80,8 @@ abstract contract Access {
         for (uint256 i; i < operators.length; ++i) _setOperator(operators[i], true);
         for (uint256 i; i < lendingPools.length; ++i) _setLendingPool(lendingPools[i], true);
         for (uint256 i; i < factories.length; ++i) _setFactory(factories[i], true);
+        _setMaxBuilderShare(limits.maxBuilderShareBps);
+        _setMinSale(limits.minSaleBps);
     }
 
     /// Offer the ownership; nothing changes until the other side takes it.
@@ -97,6 +117,14 @@ abstract contract Access {
 
     function setFactory(address factory, bool allowed) external onlyOwner {
         _setFactory(factory, allowed);
+    }
+
+    function setMaxBuilderShare(uint16 bps) external onlyOwner {
+        _setMaxBuilderShare(bps);
+    }
+
+    function setMinSale(uint16 bps) external onlyOwner {
+        _setMinSale(bps);
     }
 
     /// Send away what somebody left here; the zero address stands for the native coin.
@@ -138,5 +166,17 @@ abstract contract Access {
     function _setFactory(address factory, bool allowed) private {
         isFactory[factory] = allowed;
         emit FactorySet(factory, allowed);
+    }
+
+    function _setMaxBuilderShare(uint16 bps) private {
+        if (bps > BPS) revert BadShare(bps);
+        maxBuilderShareBps = bps;
+        emit MaxBuilderShareSet(bps);
+    }
+
+    function _setMinSale(uint16 bps) private {
+        if (bps > BPS) revert BadShare(bps);
+        minSaleBps = bps;
+        emit MinSaleSet(bps);
     }
 }

@@ -44,6 +44,8 @@ struct Module {
     function(Step memory) internal check;
     /// Liquidate with at most the given amount of the spend token; returns how much of the allowance was used.
     function(Step memory, uint256) internal returns (uint256) liquidate;
+    /// Value an amount of the received token in the spend token, by the protocol's own oracle, rounded down.
+    function(Step memory, uint256) internal returns (uint256) value;
 }
 
 /// What modules, fundings and venues share: the callback in flight and the way inwards.

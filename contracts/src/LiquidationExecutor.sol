@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.27;
 
-import {Access} from "./Access.sol";
+import {Access, OperatorLimits} from "./Access.sol";
 import {Job, Step} from "./Flow.sol";
 import {Parts} from "./Parts.sol";
 import {Proceeds} from "./Proceeds.sol";
@@ -9,16 +9,19 @@ import {Path} from "./libraries/Path.sol";
 import {SafeToken} from "./libraries/SafeToken.sol";
 import {Slots} from "slots/Slots.sol";
 
-/// What became of one step: the profit in the spend token, or the (bounded) revert data.
+/// What became of one step: the profit in the spend token, or the (bounded) revert data, and the gas that it took.
 struct StepResult {
     bool ok;
     uint256 profit;
+    uint256 gasUsed;
     bytes failure;
 }
 
 /// Liquidates with borrowed money, sells what it gets, sends the profit to a fixed receiver. It keeps
 /// nothing, and what others leave here is neither profit nor money to spend.
 contract LiquidationExecutor is Parts, Proceeds {
+    /// Rises with every release whose code or calls differ.
+    uint256 public constant VERSION = 2;
     /// Kept back for reporting each step that is still to come, and this one.
     uint256 public constant REPORT_GAS = 20_000;
     /// The longest revert data that is reported of a step.
@@ -39,6 +42,7 @@ contract LiquidationExecutor is Parts, Proceeds {
     error Reentered();
     error NotSelf(address caller);
     error DeadlinePassed(uint256 deadline, uint256 timestamp);
+    /// More than the owner lets an operator give to the builder.
     error BadBuilderShare(uint16 bps);
     /// The step was not started: its gas limit and the reports after it need more than is left.
     error NotEnoughGas(uint256 needed, uint256 left);
@@ -51,8 +55,9 @@ contract LiquidationExecutor is Parts, Proceeds {
         address[] memory operators,
         address[] memory lendingPools,
         address[] memory factories,
-        address wrapped
-    ) Access(firstOwner, firstReceiver, operators, lendingPools, factories) Proceeds(wrapped) {}
+        address wrapped,
+        OperatorLimits memory limits
+    ) Access(firstOwner, firstReceiver, operators, lendingPools, factories, limits) Proceeds(wrapped) {}
 
     /// Perform the steps in order; a failing one is undone and reported, and the rest go on.
     /// Reverts if none worked. The timestamp is the same during a whole transaction, so the deadline is
@@ -65,7 +70,7 @@ contract LiquidationExecutor is Parts, Proceeds {
     {
         if (Slots.read(LOCK) != 0) revert Reentered();
         if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
-        if (builderShareBps > BPS) revert BadBuilderShare(builderShareBps);
+        if (builderShareBps > maxBuilderShareBps) revert BadBuilderShare(builderShareBps);
         Slots.write(LOCK, bytes32(uint256(1)));
         results = new StepResult[](steps.length);
         bool worked;
@@ -89,8 +94,9 @@ contract LiquidationExecutor is Parts, Proceeds {
         });
         _check(job.step);
         _funding(job.step.funding)(job);
-        profit = _distribute(job, builderShareBps);
         (uint256 spent, uint256 received) = _recorded();
+        _requireSale(job, spent, received);
+        profit = _distribute(job, builderShareBps);
         emit Liquidated(index, step.spendToken, step.receiveToken, spent, received, profit);
     }
 
@@ -124,6 +130,10 @@ contract LiquidationExecutor is Parts, Proceeds {
         if (amount != 0) _sellAlong(job.step.factory, job.step.path, amount);
     }
 
+    function _valueInSpendToken(Step memory step, uint256 amount) internal override returns (uint256) {
+        return _module(step.module).value(step, amount);
+    }
+
     /// Call ourselves with exactly `gasLimit`, and copy no more than a bounded part of the answer.
     function _attempt(bytes memory request, uint256 gasLimit, uint256 reserve) private returns (StepResult memory result) {
         uint256 needed = gasLimit > type(uint128).max ? gasLimit : gasLimit + gasLimit / 63 + 1 + reserve;
@@ -134,12 +144,14 @@ contract LiquidationExecutor is Parts, Proceeds {
         bool ok;
         uint256 size;
         uint256 profit;
+        uint256 before = gasleft();
         assembly ("memory-safe") {
             ok := call(gasLimit, address(), 0, add(request, 32), mload(request), 0, 32)
             size := returndatasize()
             profit := mload(0)
         }
-        if (ok) return StepResult({ok: true, profit: profit, failure: ""});
+        result.gasUsed = before - gasleft();
+        if (ok) return StepResult({ok: true, profit: profit, gasUsed: result.gasUsed, failure: ""});
         bytes memory failure = new bytes(size < MAX_FAILURE_BYTES ? size : MAX_FAILURE_BYTES);
         assembly ("memory-safe") {
             returndatacopy(add(failure, 32), 0, mload(failure))

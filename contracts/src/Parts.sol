@@ -25,8 +25,12 @@ abstract contract Parts is
     error UnknownFunding(uint8 funding);
 
     function _module(uint8 number) internal pure returns (Module memory) {
-        if (number == MODULE_AAVE_V3) return Module(_checkAaveV3, _liquidateAaveV3);
-        if (number == MODULE_MORPHO_BLUE) return Module(_checkMorphoBlue, _liquidateMorphoBlue);
+        if (number == MODULE_AAVE_V3) {
+            return Module(_checkAaveV3, _liquidateAaveV3, _valueByAaveV3);
+        }
+        if (number == MODULE_MORPHO_BLUE) {
+            return Module(_checkMorphoBlue, _liquidateMorphoBlue, _valueByMorphoBlue);
+        }
         revert UnknownModule(number);
     }
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.27;
 
-import {Flow, Job} from "./Flow.sol";
+import {Flow, Job, Step} from "./Flow.sol";
 import {IWrappedNative} from "./interfaces/IERC20.sol";
 import {SafeToken} from "./libraries/SafeToken.sol";
 
 /// Where the profit of a step goes: a share to the block's builder, the rest to the receiver.
 abstract contract Proceeds is Flow {
-    uint256 internal constant BPS = 10_000;
     uint256 private constant BUILDER_GAS = 30_000;
 
     address public immutable wrappedNative;
@@ -15,6 +14,8 @@ abstract contract Proceeds is Flow {
     /// The receiver got less than the step has to bring.
     error BelowMinProfit(uint256 profit, uint256 minProfit);
     error NotWrappedNative(address sender);
+    /// The sale brought less than the owner's share of what the protocol's oracle values the collateral at.
+    error SaleBelowFloor(uint256 brought, uint256 floor);
 
     constructor(address wrapped) {
         wrappedNative = wrapped;
@@ -24,6 +25,21 @@ abstract contract Proceeds is Flow {
     receive() external payable {
         if (msg.sender != wrappedNative) revert NotWrappedNative(msg.sender);
     }
+
+    /// Revert where the sold collateral brought less than the owner's floor. What was repaid counts as brought, fees of
+    /// loans and pools do not, so that every venue and every source of money is held to it alike.
+    function _requireSale(Job memory job, uint256 spent, uint256 received) internal {
+        uint256 share = minSaleBps;
+        if (share == 0 || job.step.receiveToken == job.step.spendToken) return;
+        uint256 left = _gained(job.step.receiveToken, job.receiveBefore);
+        uint256 sold = left < received ? received - left : 0;
+        uint256 brought = _gained(job.step.spendToken, job.spendBefore) + spent;
+        uint256 floor = _valueInSpendToken(job.step, sold) * share / BPS;
+        if (brought < floor) revert SaleBelowFloor(brought, floor);
+    }
+
+    /// What the step's protocol values an amount of the received token at, in the spend token, rounded down.
+    function _valueInSpendToken(Step memory step, uint256 amount) internal virtual returns (uint256 value);
 
     /// Send away everything that the step gained; returns what the receiver got of the spend token.
     function _distribute(Job memory job, uint16 builderShareBps) internal returns (uint256 profit) {

@@ -6,6 +6,7 @@ from typing import Final
 
 from keeper.devnet.artifacts import Artifact, Deployer
 from keeper.devnet.toolchain import ROOT
+from keeper.domain.units import BPS
 
 ARTIFACT: Final = ROOT / "contracts" / "abi" / "LiquidationExecutor.json"
 
@@ -26,12 +27,22 @@ def deploy_executor(
     operator: str,
     places: tuple[str, str, str],
     more_lenders: Sequence[str] = (),
+    operator_limits: tuple[int, int] = (BPS, 0),
 ) -> str:
     """
     Create the executor; ``places`` are lending pool, factory and wrapped native token.
 
-    ``more_lenders`` are lending contracts that it may use beside the pool.
+    ``more_lenders`` are lending contracts that it may use beside the pool. ``operator_limits``
+    are the most of a profit for the builder and the least of a sale, in basis points.
     """
     pool, factory, wrapped = places
-    terms = (owner, receiver, [operator], [pool, *more_lenders], [factory], wrapped)
+    terms = (
+        owner,
+        receiver,
+        [operator],
+        [pool, *more_lenders],
+        [factory],
+        wrapped,
+        operator_limits,
+    )
     return deployer.deploy(executor_artifact(), *terms).address

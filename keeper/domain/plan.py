@@ -134,9 +134,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedPlan:
-    """What one plan of a simulated batch did; ``failure`` is empty when it worked."""
+    """
+    What one plan of a simulated batch did; ``failure`` is empty when it worked.
+
+    ``gas_used`` is what its own step took, 0 where the executor's version does not say.
+    """
 
     profit: TokenUnits
+    gas_used: Gas = _NO_GAS
     failure: str = ""
 
 

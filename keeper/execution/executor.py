@@ -24,7 +24,7 @@ from keeper.domain.errors import EnvironmentFault, RpcMalformed
 from keeper.domain.plan import Plan, SimulatedPlan
 from keeper.domain.reads import Log
 from keeper.domain.submission import NO_LOG
-from keeper.domain.units import Address, TokenUnits
+from keeper.domain.units import BPS, Address, Gas, TokenUnits
 from keeper.execution.reverts import failure_reason
 
 FUNDING_AAVE_V3_FLASH_LOAN: Final = 1
@@ -49,6 +49,7 @@ STEP_FAILED_TOPIC: Final = topic("StepFailed(uint256,bytes)")
 _NOTHING: Final = TokenUnits(0)
 _LIQUIDATE: Final = selector(LIQUIDATE_SIGNATURE)
 _STEP_WORDS: Final = 11
+_FIRST_WORDS: Final = 3
 _FEE_BYTES: Final = 3
 _INDEXED_ADDRESS: Final = 4
 
@@ -112,13 +113,33 @@ def decode_results(data: bytes) -> tuple[SimulatedPlan, ...]:
     Raises:
         RpcMalformed: it is not what the executor returns.
     """
-    (results,) = decoded(("(bool,uint256,bytes)[]",), data, "the executor's result")
+    if _is_first_version(data):
+        (plain,) = decoded(("(bool,uint256,bytes)[]",), data, "the executor's result")
+        results = [(ok, profit, 0, failure) for ok, profit, failure in plain]
+    else:
+        (results,) = decoded(("(bool,uint256,uint256,bytes)[]",), data, "the executor's result")
     return tuple(
         SimulatedPlan(
-            profit=TokenUnits(profit if ok else 0), failure="" if ok else failure_reason(failure)
+            profit=TokenUnits(profit if ok else 0),
+            gas_used=Gas(gas),
+            failure="" if ok else failure_reason(failure),
         )
-        for ok, profit, failure in results
+        for ok, profit, gas, failure in results
     )
+
+
+def _is_first_version(data: bytes) -> bool:
+    """
+    Return whether results are those of version 1, which says nothing of gas.
+
+    The first result's words are told apart by the offset of its failure: it is the length of
+    the words before it, three of them or four.
+    """
+    count, first = word(data, 1), word(data, 2)
+    if count == 0:
+        return False
+    third = 2 * WORD + first + 2 * WORD
+    return len(data) >= third + WORD and word(data[third : third + WORD], 0) == _FIRST_WORDS * WORD
 
 
 def decode_logs(logs: Sequence[Log], executor: Address) -> tuple[StepReport, ...]:
@@ -153,10 +174,16 @@ def creation_code(
     lending_pools: Sequence[Address],
     factories: Sequence[Address],
     wrapped_native: Address,
+    max_builder_share_bps: int = BPS,
+    min_sale_bps: int = 0,
     artifact: str = ARTIFACT,
 ) -> bytes:
     """
     Return the data of the transaction that deploys the executor.
+
+    ``max_builder_share_bps`` caps what an operator may give to the block's builder;
+    ``min_sale_bps`` is the least that a sale must bring of the protocol's own valuation, 0 for
+    no such floor.
 
     Raises:
         EnvironmentFault: the artifact is missing or broken.
@@ -166,10 +193,11 @@ def creation_code(
         code = bytes.fromhex(str(json.loads(text)["bytecode"]).removeprefix("0x"))
     except (OSError, ValueError, KeyError, TypeError):
         raise EnvironmentFault(f"the artifact of {artifact} is missing or broken") from None
-    types = ("address", "address", "address[]", "address[]", "address[]", "address")
+    addresses = ("address", "address", "address[]", "address[]", "address[]", "address")
+    lists = (list(operators), list(lending_pools), list(factories))
+    limits = (max_builder_share_bps, min_sale_bps)
     return code + encoded(
-        types,
-        (owner, receiver, list(operators), list(lending_pools), list(factories), wrapped_native),
+        (*addresses, "(uint16,uint16)"), (owner, receiver, *lists, wrapped_native, limits)
     )
 
 

@@ -13,7 +13,7 @@ from keeper.devnet.node import Node, Receipt, Transaction
 from keeper.devnet.toolchain import compile_solidity
 from keeper.domain.errors import RpcRefused
 from keeper.domain.reads import Log
-from keeper.domain.units import UINT256_MAX, BlockHash, TransactionHash
+from keeper.domain.units import BPS, UINT256_MAX, BlockHash, TransactionHash
 from keeper.execution.executor import StepReport, decode_logs
 from keeper.execution.reverts import failure_reason
 
@@ -204,5 +204,6 @@ def deployed(devnet: Devnet, name: str, *more_pools: str) -> World:
         [devnet.aave.pool.address, *more_pools],
         [devnet.venue.factory.address],
         devnet.tokens["WETH"].address,
+        (BPS, 0),
     )
     return World(devnet, executor)

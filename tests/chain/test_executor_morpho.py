@@ -334,6 +334,26 @@ def test_less_than_the_minimum_is_no_deal(world, funding):
     assert report.failure == ""
 
 
+@pytest.mark.parametrize("funding", FUNDINGS)
+def test_a_sale_below_the_owners_floor_is_undone(world, funding):
+    """The floor is the market's own oracle's, to the basis point, whoever lends."""
+    step, owner = step_of(world, funding, "one hop"), world.devnet.accounts.owner
+    market = world.markets["one hop"]
+    before = world.node.rpc("evm_snapshot")
+    _, (report,) = world.run(step)
+    value = report.received * market.oracle.call("price") // 10**36
+    brought = (report.spent + report.profit) * 10_000 // value
+    undo(world.node, before)
+    world.executor.send("setMinSale", brought + 1, sender=owner)
+
+    refusal = world.refusal(step)
+    world.executor.send("setMinSale", brought, sender=owner)
+    _, (allowed,) = world.run(step)
+
+    assert "SaleBelowFloor" in refusal
+    assert allowed.failure == ""
+
+
 @pytest.mark.parametrize("entry", ["onMorphoLiquidate", "onMorphoFlashLoan"])
 def test_callbacks_that_nobody_waits_for_are_refused(world, entry):
     """Not from strangers, not from the owner, not from Morpho itself out of turn."""

@@ -2,6 +2,7 @@
 pragma solidity 0.8.27;
 
 import {Flow, Step} from "../Flow.sol";
+import {IAaveV3Oracle, IAaveV3Priced, IAaveV3Registry, IDecimals} from "../interfaces/IAaveV3Oracle.sol";
 import {IAaveV3Pool} from "../interfaces/IAaveV3Pool.sol";
 import {SafeToken} from "../libraries/SafeToken.sol";
 
@@ -10,6 +11,9 @@ abstract contract AaveV3Liquidation is Flow {
     uint8 public constant MODULE_AAVE_V3 = 1;
 
     uint256 private constant HEALTHY = 1e18;
+
+    /// The protocol's oracle has no price of the token.
+    error NoPrice(address token);
 
     /// The pool's own view of the account's health.
     function _checkAaveV3(Step memory step) internal view {
@@ -26,5 +30,16 @@ abstract contract AaveV3Liquidation is Flow {
         SafeToken.approveExactly(step.spendToken, pool, allowed);
         IAaveV3Pool(pool).liquidationCall(step.receiveToken, step.spendToken, account, debtToCover, false);
         return SafeToken.settle(step.spendToken, pool, allowed);
+    }
+
+    /// By the pool's oracle, whose base currency cancels.
+    function _valueByAaveV3(Step memory step, uint256 amount) internal view returns (uint256) {
+        (address pool,,) = abi.decode(step.data, (address, address, uint256));
+        address registry = IAaveV3Priced(pool).ADDRESSES_PROVIDER();
+        IAaveV3Oracle oracle = IAaveV3Oracle(IAaveV3Registry(registry).getPriceOracle());
+        uint256 price = oracle.getAssetPrice(step.spendToken);
+        if (price == 0) revert NoPrice(step.spendToken);
+        uint256 worth = amount * oracle.getAssetPrice(step.receiveToken) / 10 ** IDecimals(step.receiveToken).decimals();
+        return worth * 10 ** IDecimals(step.spendToken).decimals() / price;
     }
 }

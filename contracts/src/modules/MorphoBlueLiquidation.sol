@@ -55,6 +55,11 @@ abstract contract MorphoBlueLiquidation is Flow {
         return SafeToken.settle(step.spendToken, morpho, held);
     }
 
+    /// By the market's own oracle.
+    function _valueByMorphoBlue(Step memory step, uint256 amount) internal view returns (uint256) {
+        return amount * IMorphoOracle(_seizure(step.data).market.oracle).price() / PRICE_SCALE;
+    }
+
     /// Liquidate; with a message, Morpho calls back with it before it takes its money.
     function _seizeMorphoBlue(bytes memory data, bytes memory message) internal {
         MorphoSeizure memory wanted = _seizure(data);
