@@ -91,6 +91,10 @@ class Capabilities:
         lack = self._lacks.get((endpoint, capability))
         return None if lack is None or self._clock() >= lack.retry_at else lack.limit
 
+    def lack(self, endpoint: int, capability: Capability) -> Lack | None:
+        """Return what is known against a capability, also where its retry is due."""
+        return self._lacks.get((endpoint, capability))
+
     def learn_lack(
         self, endpoint: int, capability: Capability, reason: str, *, limit: int | None = None
     ) -> None:
@@ -106,7 +110,8 @@ class Capabilities:
             )
             pause = FIRST_RETRY_SECONDS
         elif now < before.retry_at:  # learnt again while it is known: only the limit may shrink
-            smallest = before.limit if limit is None else limit
+            limits = [known for known in (before.limit, limit) if known is not None]
+            smallest = min(limits, default=None)
             self._lacks[endpoint, capability] = replace(before, limit=smallest)
             return
         else:

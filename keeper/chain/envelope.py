@@ -38,8 +38,9 @@ def checked_batch(
         RpcMalformed: an answer is missing, doubled or to another request.
         RpcBusy: the node wants to be left alone.
     """
-    if isinstance(answer, dict):  # the whole batch was refused
-        refused = checked_answer(answer, ids[0], "the batch")
+    whole = answer[0] if isinstance(answer, list) and len(answer) == 1 < len(ids) else answer
+    if isinstance(whole, dict):  # the whole batch was refused; geth says it of the first request
+        refused = checked_answer(whole, ids[0], "the batch")
         if isinstance(refused, ChainError):
             raise refused
     if not isinstance(answer, list) or len(answer) != len(ids):

@@ -1,7 +1,7 @@
 """What a node's error object means: translated once, here, to our own errors."""
 
 import re
-from typing import Final
+from typing import Final, TypeGuard
 
 from keeper.chain.abi import SELECTOR, WORD
 from keeper.chain.endpoint import sanitised
@@ -113,6 +113,9 @@ TOO_MUCH: Final = (
 )
 """How nodes say that a smaller question may be answered."""
 
+BATCH_LIMITS: Final = ("batch", "response too large", "timed out")
+"""How nodes refuse entries of a batch because of the others (geth, Erigon, Besu, dRPC)."""
+
 PRUNED: Final = (
     "prun",
     "history unavailable",
@@ -215,6 +218,12 @@ def is_too_much(error: RpcRefused) -> bool:
     """Whether less may be answered: too long, too slow or too expensive for this node."""
     said = error.text.lower()
     return any(sign in said for sign in TOO_MUCH)
+
+
+def concerns_batch(answer: object) -> TypeGuard[RpcRefused]:
+    """Whether an entry of a batch was refused because of the others: alone it may be answered."""
+    said = answer.text.lower() if isinstance(answer, RpcRefused) else ""
+    return any(sign in said for sign in BATCH_LIMITS)
 
 
 def is_pruned(error: RpcRefused) -> bool:

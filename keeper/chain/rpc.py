@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 import tenacity
 
 from keeper.chain.abi import checksum
+from keeper.chain.batching import Request, read_batch
 from keeper.chain.capabilities import Capabilities
 from keeper.chain.envelope import checked_answer, checked_batch
 from keeper.chain.fields import Json, data, quantity
@@ -36,8 +37,6 @@ from keeper.domain.errors import (
 from keeper.domain.units import Address
 
 T = TypeVar("T")
-Request = tuple[str, Sequence[object]]
-"""A method and its parameters."""
 
 ATTEMPTS: Final = 5
 WAIT_SECONDS: Final = 0.05
@@ -109,27 +108,19 @@ class Rpc:
 
     async def batch(self, requests: Sequence[Request]) -> list[Json | ChainError]:
         """Ask several things in one message; each has its own result or error, in their order."""
-        if not requests:
-            return []
-        return await self._exchange(self.pool.best(), requests, batch=True)
+        return await self.ask_batch(self.pool.best(), requests) if requests else []
+
+    async def ask_batch(self, at: int, requests: Sequence[Request]) -> list[Json | ChainError]:
+        """Ask one endpoint several things in one message, once."""
+        return await self._exchange(at, requests, batch=True)
 
     async def read(self, method: str, *params: object) -> Json:
         """Ask, and ask again if the node could not be reached, or what it said was no answer."""
         return await self._persistently(lambda at: self.ask(at, method, *params))
 
     async def read_batch(self, requests: Sequence[Request]) -> list[Json | ChainError]:
-        """Ask several things, again if the node could not be reached or was busy."""
-        if not requests:
-            return []
-
-        async def attempt(at: int) -> list[Json | ChainError]:
-            answers = await self._exchange(at, requests, batch=True)
-            for answer in answers:
-                if isinstance(answer, RpcUnavailable):
-                    raise answer
-            return answers
-
-        return await self._persistently(attempt)
+        """Ask several things, in as few messages as an endpoint takes; again where it was busy."""
+        return await read_batch(self, requests) if requests else []
 
     async def read_with(self, ask: Callable[[int], Awaitable[T]]) -> T:
         """

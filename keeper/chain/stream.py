@@ -29,9 +29,11 @@ class StreamTransport(abc.ABC):
         self._opening = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[Json]] = {}
+        self._batches: set[asyncio.Future[Json]] = set()
         self._newest_id = 0
         self._heard: OrderedDict[str, Notifications] = OrderedDict()
         self._openings = 0
+        self._is_lost = False
         self._messages = 0
 
     @property
@@ -41,7 +43,8 @@ class StreamTransport(abc.ABC):
 
     @property
     def _is_open(self) -> bool:
-        return self._reading is not None and not self._reading.done()
+        reading = self._reading is not None and not self._reading.done()
+        return reading and not self._is_lost  # closing a lost one takes its time
 
     @abc.abstractmethod
     async def _open(self) -> None:
@@ -62,12 +65,15 @@ class StreamTransport(abc.ABC):
     async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - one bound over connect, write and wait
         """Send a request or batch and wait for the answer with one of its ids."""
         answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
-        before = self._messages
+        before, opening = self._messages, self._openings
         try:
             async with asyncio.timeout(timeout):
                 await self._ensure_open()
+                opening = self._openings
                 for number in ids:
                     self._waiting[number] = answer
+                if len(ids) > 1:
+                    self._batches.add(answer)
                 self._newest_id = max(self._newest_id, *ids)
                 await self._write(body)
                 return await answer
@@ -76,11 +82,13 @@ class StreamTransport(abc.ABC):
                 await self.close()
             raise RpcUnavailable(f"{self.endpoint} did not answer in time") from None
         except OSError as error:
-            await self._lost(type(error).__name__)
+            if opening == self._openings:  # somebody else has not made it anew yet
+                await self._lost(type(error).__name__)
             raise RpcUnavailable(
                 f"{self.endpoint} did not answer: {type(error).__name__}"
             ) from None
         finally:
+            self._batches.discard(answer)
             for number in ids:
                 self._waiting.pop(number, None)
             if answer.done() and not answer.cancelled():
@@ -109,6 +117,7 @@ class StreamTransport(abc.ABC):
                 await self._shut()
                 await self._open()
             self._openings += 1
+            self._is_lost = False
             self._reading = asyncio.create_task(self._read(), name="read-node")
 
     async def _read(self) -> None:
@@ -130,20 +139,25 @@ class StreamTransport(abc.ABC):
             return
         answers = message if isinstance(message, list) else [message]
         numbers = [answer.get("id") for answer in answers if isinstance(answer, dict)]
-        waiting = self._waiter(numbers)
-        if waiting is not None:
-            if not waiting.done():
-                waiting.set_result(message)
-        elif not all(isinstance(number, int) and number <= self._newest_id for number in numbers):
+        waiting = self._waiters(numbers)
+        for answer in waiting:
+            if not answer.done():
+                answer.set_result(message)
+        if not waiting and not all(
+            isinstance(number, int) and number <= self._newest_id for number in numbers
+        ):
             raise RpcMalformed("the node answered a request that was never made")
 
-    def _waiter(self, numbers: list[Json]) -> asyncio.Future[Json] | None:
+    def _waiters(self, numbers: list[Json]) -> set[asyncio.Future[Json]]:
+        """Return who waits for a message with these ids."""
         for number in numbers:
             if isinstance(number, int) and number in self._waiting:
-                return self._waiting[number]
+                return {self._waiting[number]}
+        if numbers not in ([], [None]):
+            return set()
+        # Without an id it refuses a whole message: one of the batches, or the only one waiting.
         alone = set(self._waiting.values())
-        # An error that concerns the whole message has no id: it is for the only one who waits.
-        return alone.pop() if len(alone) == 1 and numbers in ([], [None]) else None
+        return set(self._batches) or (alone if len(alone) == 1 else set())
 
     def _notify(self, message: dict[str, Json]) -> None:
         params = message.get("params")
@@ -156,6 +170,7 @@ class StreamTransport(abc.ABC):
 
     async def _lost(self, reason: str, error: ChainError | None = None) -> None:
         """Tell everybody who waits that the connection is gone."""
+        self._is_lost = True
         cause = error or RpcUnavailable(f"{self.endpoint} lost the connection: {reason}")
         for answer in set(self._waiting.values()):
             if not answer.done():

@@ -15,6 +15,9 @@ Document = dict[str, Any]
 Raw = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 """Sees a whole http request; returns what is answered instead, or None."""
 
+Batched = Callable[[list[Document]], Any]
+"""Sees a whole batch; returns what is answered instead (a text as it is), or None."""
+
 REFUSED = -32000
 
 
@@ -28,6 +31,15 @@ class Refusal(Exception):
 
 class Silence(Exception):
     """What a handler raises to say nothing at all."""
+
+
+class Hangup(Exception):
+    """What ``batch`` raises to close the connection."""
+
+
+def refused_whole(message: str, code: int = -32600) -> Document:
+    """Return the error object that stands for a whole batch."""
+    return {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
 
 
 def block(number: int, branch: str = "a", parent: str | None = None) -> Document:
@@ -48,7 +60,8 @@ class ScriptedNode:
     """
     A chain of headers, nonces and receipts.
 
-    ``handlers`` answer methods instead of it; ``raw`` answers whole http requests. ``mute``
+    ``handlers`` answer methods instead of it; ``raw`` answers whole http requests, ``batch`` whole
+    batches; ``batches`` has the size of each that came. ``mute``
     says nothing over websockets, ``pages`` is how many requests it answers there with a page of
     text; ``announces`` of False keeps subscriptions silent.
     """
@@ -66,6 +79,8 @@ class ScriptedNode:
     receipts: dict[str, Document] = field(default_factory=dict)
     handlers: dict[str, Callable[[list[Any]], Any]] = field(default_factory=dict)
     raw: Raw | None = None
+    batch: Batched | None = None
+    batches: list[int] = field(default_factory=list)
     blocks: dict[int, Document] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     sent: list[str] = field(default_factory=list)
@@ -144,6 +159,12 @@ class ScriptedNode:
             return {**reply, "error": refusal.document}
         return {**reply, "result": result}
 
+    def answer_all(self, requests: list[Document]) -> Any:
+        """Return the answer to a batch."""
+        self.batches.append(len(requests))
+        instead = self.batch(requests) if self.batch else None
+        return [self.answer(request) for request in requests] if instead is None else instead
+
     def _result(self, method: str, params: list[Any]) -> Any:  # noqa: PLR0911 - one a method
         match method:
             case "eth_chainId":
@@ -184,12 +205,17 @@ class ScriptedNode:
                 return answered
         document = json.loads(await request.read())
         try:
-            if isinstance(document, list):
-                return web.json_response([self.answer(one) for one in document])
-            return web.json_response(self.answer(document))
+            if not isinstance(document, list):
+                return web.json_response(self.answer(document))
+            answer = self.answer_all(document)
         except Silence:
             await asyncio.sleep(3600)
             raise
+        except Hangup:
+            assert request.transport is not None
+            request.transport.close()
+            answer = web.Response()
+        return _responded(answer)
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
@@ -206,16 +232,29 @@ class ScriptedNode:
                     await socket.send_str("<html>too many requests</html>")
                     continue
                 try:
-                    reply = self.answer(asked)
+                    alone = isinstance(asked, dict)
+                    reply = self.answer(asked) if alone else self.answer_all(asked)
                 except Silence:
                     continue
+                except Hangup:
+                    break
+                if isinstance(reply, str):
+                    await socket.send_str(reply)
+                    continue
                 await socket.send_json(reply)
-                if asked["method"] == "eth_subscribe" and "result" in reply:
+                if alone and asked["method"] == "eth_subscribe" and "result" in reply:
                     self.sockets.append((socket, reply["result"]))
         finally:
             self.open_sockets.discard(socket)
             self.sockets = [one for one in self.sockets if one[0] is not socket]
         return socket
+
+
+def _responded(answer: Any) -> web.Response:
+    """Return a response as it is, a text as it is, and anything else as JSON."""
+    if isinstance(answer, web.Response):
+        return answer
+    return web.Response(text=answer) if isinstance(answer, str) else web.json_response(answer)
 
 
 @contextlib.asynccontextmanager

@@ -91,6 +91,8 @@ def test_a_limit_is_remembered_and_may_shrink(capabilities, clock):
     capabilities.learn_lack(0, Capability.BATCHES, "too many", limit=10)
     capabilities.learn_lack(0, Capability.BATCHES, "too many", limit=3)
     assert capabilities.limit(0, Capability.BATCHES) == 3
+    capabilities.learn_lack(0, Capability.BATCHES, "too many", limit=6)
+    assert capabilities.limit(0, Capability.BATCHES) == 3
 
     clock.now += FIRST_RETRY_SECONDS
 

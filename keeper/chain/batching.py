@@ -1,0 +1,170 @@
+"""
+Several requests in one message, in as large ones as an endpoint takes.
+
+Nodes and gateways refuse batches in many shapes, or answer a part of the entries only. Whatever
+is not an answer to all of a batch is asked again in smaller ones, down to single requests.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeVar
+
+from keeper.chain.capabilities import Capabilities, Capability
+from keeper.chain.concurrent import each
+from keeper.chain.fields import Json
+from keeper.chain.refusal import concerns_batch
+from keeper.domain.errors import ChainError, RpcBusy, RpcMalformed, RpcTooLarge, RpcUnavailable
+
+T = TypeVar("T")
+Request = tuple[str, Sequence[object]]
+"""A method and its parameters."""
+Answer = Json | ChainError
+
+IN_FLIGHT: Final = 8
+"""Messages of one batch that are under way at once."""
+SLOW_SECONDS: Final = 1.0
+"""A batch that failed after this long is asked for singly: each halving might take as long."""
+
+
+class Asking(Protocol):
+    """The part of the client that batches need."""
+
+    capabilities: Capabilities
+
+    async def ask(self, at: int, method: str, *params: object) -> Json:
+        """Ask one endpoint once."""
+        ...
+
+    async def ask_batch(self, at: int, requests: Sequence[Request]) -> list[Answer]:
+        """Ask one endpoint several things in one message, once."""
+        ...
+
+    async def ensure_identified(self, at: int) -> None:
+        """Identify an endpoint over the connection that it has now."""
+        ...
+
+    async def read_with(self, ask: Callable[[int], Awaitable[T]]) -> T:
+        """Repeat ``ask`` at another endpoint while none answers."""
+        ...
+
+
+async def read_batch(rpc: Asking, requests: Sequence[Request]) -> list[Answer]:
+    """Read several things; the part that an endpoint did not answer is asked for again."""
+    readings: dict[int, Reading] = {}
+
+    async def ask(endpoint: int) -> list[Answer]:
+        reading = readings.setdefault(endpoint, Reading(rpc, endpoint, requests))
+        return await reading.complete()
+
+    return await rpc.read_with(ask)
+
+
+class Reading:
+    """
+    The answers of one endpoint to several requests, gathered over repeated attempts.
+
+    Answers of different endpoints are never mixed: by a block's number they might be of
+    different blocks.
+    """
+
+    def __init__(self, rpc: Asking, endpoint: int, requests: Sequence[Request]) -> None:
+        self._rpc = rpc
+        self._endpoint = endpoint
+        self._requests = requests
+        self._answers: dict[int, Answer] = {}
+        self._most = len(requests)
+        self._busy = 0
+
+    async def complete(self) -> list[Answer]:
+        """
+        Ask for what is missing and return all the answers, in order.
+
+        Raises:
+            RpcUnavailable: the endpoint did not answer some of them, or was busy.
+            RpcMalformed: what it answered to one of them is no answer.
+        """
+        places = range(len(self._requests))
+        await self._ask([place for place in places if place not in self._answers])
+        return [self._answers[place] for place in places]
+
+    async def _ask(self, places: Sequence[int]) -> None:
+        """Ask for these requests, in parts that the endpoint is thought to take."""
+        known = self._rpc.capabilities.limit(self._endpoint, Capability.BATCHES)
+        size = self._most if known is None else min(known, self._most)
+        parts = [places[start : start + size] for start in range(0, len(places), size)]
+        await each(parts, self._ask_part, in_flight=IN_FLIGHT)
+
+    async def _ask_part(self, places: Sequence[int]) -> None:
+        await self._rpc.ensure_identified(self._endpoint)
+        if len(places) == 1:
+            await self._ask_alone(places[0])
+            return
+        started = time.monotonic()
+        try:
+            answers = await self._rpc.ask_batch(
+                self._endpoint, [self._requests[place] for place in places]
+            )
+        except RpcBusy as busy:
+            self._most = max(1, len(places) // 2)  # gateways count a batch as many requests
+            self._busy += 1
+            if self._busy > 1:
+                self._learn(busy, self._most)
+            raise
+        except ChainError as error:
+            if isinstance(error, RpcUnavailable):  # the batch's fault only if one is answered
+                await self._ask_alone(places[0])
+                places = places[1:]
+            slow = time.monotonic() - started > SLOW_SECONDS
+            await self._ask_smaller(places, error, 1 if slow else max(1, len(places) // 2))
+            return
+        await self._take(places, answers)
+
+    async def _take(self, places: Sequence[int], answers: Sequence[Answer]) -> None:
+        """Keep what was answered; ask again, in smaller parts, for what was too many."""
+        busy, refused = list[RpcBusy](), dict[int, ChainError]()
+        for place, answer in zip(places, answers, strict=True):
+            if isinstance(answer, RpcBusy):
+                busy.append(answer)
+            elif isinstance(answer, RpcUnavailable | RpcMalformed) or concerns_batch(answer):
+                refused[place] = answer
+            else:
+                self._answers[place] = answer
+        if refused:
+            again, error = list(refused), next(iter(refused.values()))
+            most = max(1, (len(places) - len(again)) or len(again) // 2)
+            await self._ask_smaller(again, error, most)
+        elif not busy:
+            self._learn_success(len(places))
+        if busy:
+            self._most = max(1, len(busy) // 2)
+            raise busy[0]
+
+    async def _ask_smaller(self, places: Sequence[int], error: ChainError, size: int) -> None:
+        """Ask in parts of ``size``; the size is learnt once a part was answered."""
+        await self._ask_part(places[:size])
+        self._learn(error, size)
+        await self._ask(places[size:])
+
+    async def _ask_alone(self, place: int) -> None:
+        method, params = self._requests[place]
+        try:
+            self._answers[place] = await self._rpc.ask(self._endpoint, method, *params)
+        except RpcUnavailable:
+            raise
+        except RpcMalformed as error:
+            if not isinstance(error, RpcTooLarge):
+                raise
+            self._answers[place] = error
+        except ChainError as error:
+            self._answers[place] = error
+
+    def _learn(self, error: ChainError, size: int) -> None:
+        self._rpc.capabilities.learn_lack(
+            self._endpoint, Capability.BATCHES, str(error), limit=size
+        )
+
+    def _learn_success(self, size: int) -> None:
+        """Clear the lack where more were answered than it allowed."""
+        lack = self._rpc.capabilities.lack(self._endpoint, Capability.BATCHES)
+        if lack is not None and lack.limit is not None and size > lack.limit:
+            self._rpc.capabilities.learn_success(self._endpoint, Capability.BATCHES)
