@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from keeper.chain.fields import head_of
+from keeper.chain.refusal import refusal_kind
+from keeper.chain.refusal_kinds import RefusalKind
 from keeper.chain.rpc import Rpc
 from keeper.domain.errors import RpcRefused, RpcUnavailable, SnapshotReorged
 from keeper.domain.units import BlockHash
@@ -92,5 +94,8 @@ def _parameter(block_hash: BlockHash, mode: PinMode) -> BlockParameter:
 
 
 def _concerns_the_block(error: RpcRefused) -> bool:
+    """Whether the form of the block is refused; what has another known meaning is not."""
+    if refusal_kind(error) is not RefusalKind.OTHER:
+        return False
     said = error.text.lower()
     return error.number in INVALID_REQUEST or any(sign in said for sign in _SIGNS)

@@ -6,6 +6,7 @@ from typing import Final, TypeGuard
 from keeper.chain.abi import SELECTOR, WORD
 from keeper.chain.endpoint import sanitised
 from keeper.chain.fields import Json
+from keeper.chain.refusal_kinds import TOO_MANY, RefusalKind, classify_refusal, is_bare_limit
 from keeper.domain.errors import (
     ChainError,
     RpcBusy,
@@ -28,105 +29,21 @@ PINNED_METHODS: Final = frozenset(
 )
 """Methods whose answer depends on a block that the caller named."""
 
-UNKNOWN_BLOCK: Final = (
-    "header not found",
-    "header for hash not found",
-    "header for block not found",
-    "not currently canonical",
-    "unknown block",
-    "block not found",
-    "block does not exist",
-    "block is not canonical",
-    "no block with hash",
-    "blockhash not found",
-    "block hash not found",
-    "resource not found",
-    "could not find block",
-    "cannot find block",
-    "could not be found",
+_UNKNOWN_BLOCK: Final = frozenset({RefusalKind.BLOCK_UNKNOWN, RefusalKind.NOT_CANONICAL})
+_BUSY: Final = frozenset({RefusalKind.RATE_LIMITED, RefusalKind.BUSY})
+_TOO_MUCH: Final = frozenset(
+    {
+        RefusalKind.TOO_LARGE,
+        RefusalKind.CALL_GAS_CAP,
+        RefusalKind.BATCH_LIMIT,
+        RefusalKind.TIMEOUT,
+    }
 )
-"""How nodes say that they do not know a block (geth, erigon, nethermind, besu, reth, anvil)."""
-
-BUSY: Final = (
-    "rate limit",
-    "ratelimit",
-    "too many requests",
-    "exceeded the quota",
-    "compute units per second",
-    "request rate exceeded",
-    "request limit reached",
-    "rate exceeded",
-    "credits limited",
-    "concurrent requests capacity",
-    "rps limit",
-    "server is busy",
-    "service unavailable",
-    "temporarily unavailable",
-)
-"""How hosted nodes ask for patience (Alchemy, Infura, QuickNode, Chainstack, Ankr)."""
-
-TOO_MANY: Final = 429
-"""The code of a hosted node that asks for patience, also where the status is 200."""
-LIMIT_EXCEEDED: Final = -32005
-"""EIP-1474's code for a limit; some mean the size of the question by it, others its frequency."""
-_SIZE: Final = (
-    "range",
-    "results",
-    "response size",
-    "batch size",
-    "gas limit",
-    "query returned",
-    "logs",
-    "blocks",
-)
-
-REVERTED: Final = 3
-"""The error code of a revert."""
-
-IN_EVM: Final = (
-    "revert",
-    "out of gas",
-    "outofgas",
-    "invalid opcode",
-    "opcode",
-    "invalid jump",
-    "stack underflow",
-    "stack overflow",
-    "evm error",
-    "vm execution error",
-    "gas uint64 overflow",
-)
-"""How nodes say that execution failed."""
-
-TOO_MUCH: Final = (
-    "too large",
-    "too big",
-    "too long",
-    "timeout",
-    "timed out",
-    "time out",
-    "limit",
-    "gas cap",
-    "intrinsic gas",
-    "exceed",
-    "deadline",
-)
-"""How nodes say that a smaller question may be answered."""
+_PERHAPS_TOO_MUCH: Final = ("limit", "intrinsic gas", "exceed")
+"""Words of nodes that are not in the table, which may mean that less would be answered."""
 
 BATCH_LIMITS: Final = ("batch", "response too large", "timed out")
 """How nodes refuse entries of a batch because of the others (geth, Erigon, Besu, dRPC)."""
-
-PRUNED: Final = (
-    "prun",
-    "history unavailable",
-    "historical data",
-    "history is not available",
-    "ancient block",
-    "older than the earliest",
-    "earliest available block",
-    "earliest block available",
-)
-"""How nodes say that they have thrown away what is asked for."""
 
 TOO_MUCH_CODE: Final = (
     "code size",
@@ -140,7 +57,6 @@ TOO_MUCH_CODE: Final = (
 )
 """How nodes say that what a deployment returned cannot be a contract."""
 
-_REVERT: Final = ("execution reverted", "reverted", "vm execution error")
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})+")
 
 
@@ -151,11 +67,12 @@ def refusal(method: str, error: Json) -> ChainError:
     number, text = error.get("code"), error.get("message")
     if isinstance(number, bool) or not isinstance(number, int) or not isinstance(text, str):
         return RpcMalformed(f"the error of {method} has no code or no message")
-    shown, said = sanitised(text), text.lower()
-    reverted = number == REVERTED or said.startswith(_REVERT)
-    if not reverted and method in PINNED_METHODS and any(sign in said for sign in UNKNOWN_BLOCK):
+    shown, kind = sanitised(text), classify_refusal(number, text)
+    if method == "eth_getLogs" and is_bare_limit(number, text):
+        kind = RefusalKind.TOO_LARGE
+    if method in PINNED_METHODS and kind in _UNKNOWN_BLOCK:
         return SnapshotReorged(f"the node does not know the block of {method}")
-    if not reverted and _is_busy(number, said):
+    if kind in _BUSY:
         seconds = _patience(error.get("data"))
         return RpcBusy(f"the node is busy: {shown}", seconds=seconds)
     return RpcRefused(
@@ -177,12 +94,6 @@ def asks_for_patience(answer: Json) -> bool:
         for one in documents
         for key in ("code", "status", "statusCode")
     )
-
-
-def _is_busy(number: int, said: str) -> bool:
-    if number == TOO_MANY or any(sign in said for sign in BUSY):
-        return True
-    return number == LIMIT_EXCEEDED and not any(sign in said for sign in _SIZE)
 
 
 def _patience(data: Json) -> float | None:
@@ -208,28 +119,36 @@ def _revert_data(given: Json, text: str) -> bytes:
     return raw if len(raw) % WORD == SELECTOR else b""
 
 
+def refusal_kind(error: RpcRefused) -> RefusalKind:
+    """Return the class of a refusal."""
+    return classify_refusal(error.number, error.text)
+
+
 def failed_in_evm(error: RpcRefused) -> bool:
     """Whether the call itself failed: reverted, ran out of gas, hit an invalid opcode."""
-    said = error.text.lower()
-    return error.number == REVERTED or any(sign in said for sign in IN_EVM)
+    return refusal_kind(error) is RefusalKind.REVERTED
 
 
 def is_too_much(error: RpcRefused) -> bool:
     """Whether less may be answered: too long, too slow or too expensive for this node."""
-    said = error.text.lower()
-    return any(sign in said for sign in TOO_MUCH)
+    kind, said = refusal_kind(error), error.text.lower()
+    if kind is RefusalKind.OTHER:
+        return any(sign in said for sign in _PERHAPS_TOO_MUCH)
+    return kind in _TOO_MUCH
 
 
 def concerns_batch(answer: object) -> TypeGuard[RpcRefused]:
     """Whether an entry of a batch was refused because of the others: alone it may be answered."""
-    said = answer.text.lower() if isinstance(answer, RpcRefused) else ""
-    return any(sign in said for sign in BATCH_LIMITS)
+    if not isinstance(answer, RpcRefused):
+        return False
+    said = answer.text.lower()
+    is_limit = refusal_kind(answer) is RefusalKind.BATCH_LIMIT
+    return is_limit or any(sign in said for sign in BATCH_LIMITS)
 
 
 def is_pruned(error: RpcRefused) -> bool:
     """Whether the node no longer has so old blocks, whatever the size of the question."""
-    said = error.text.lower()
-    return any(sign in said for sign in PRUNED)
+    return refusal_kind(error) is RefusalKind.PRUNED
 
 
 def is_too_much_code(error: RpcRefused) -> bool:

@@ -5,7 +5,7 @@ The words are those of go-ethereum (core/txpool/errors.go, core/error.go, core/t
 reth (crates/rpc/rpc-eth-types/src/error, crates/transaction-pool/src/error.rs), erigon
 (txnprovider/txpool/txpoolcfg), nethermind (Nethermind.TxPool: AcceptTxResult and
 TxPoolErrorMessages), besu (RpcErrorType), anvil (crates/anvil/src/eth/error.rs) and of the hosted
-providers that put their own in front. The test beside this module has each in full.
+providers that put their own in front. The tests have each in full (tests/data/wordings.toml).
 """
 
 import enum
@@ -51,6 +51,7 @@ _TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
             "already exists in the mempool",
             "already in mempool",
             "tx already in mempool",
+            "already exists in cache",
         ),
     ),
     (
@@ -88,6 +89,11 @@ _TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
             "priority fee below minimum",
             "gas price below configured minimum",
             "gas price below current base fee",
+            "gas price below minimum",
+            "gas price too low",
+            "gas price is too low",
+            "had higher priority",
+            "same nonce in the tx pool",
             "max fee per gas less than block base fee",
             "gas price supplied is too low",
             "future transaction tries to replace pending",
@@ -99,6 +105,7 @@ _TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
             "insufficient funds",
             "insufficientfunds",
             "insufficient balance",
+            "not enough funds",
             "upfront cost exceeds account balance",
             "would cause overdraft",
             "overdraws from account",
@@ -119,6 +126,8 @@ _TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
             "not yet in sync",
             "initial sync is still in progress",
             "temporarily banned",
+            "authority has pending transaction",
+            "invalid transaction with a lower nonce exists",
         ),
     ),
     (
@@ -129,6 +138,9 @@ _TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
             "max fee per gas higher than",
             "intrinsic gas",
             "intrinsicgas",
+            "floor data gas",
+            "floor data cost",
+            "transaction gas limit",
             "exceeds block gas limit",
             "greater than the block gas limit",
             "gas limit reached",
@@ -140,6 +152,10 @@ _TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
             "exceeds the configured cap",
             "transaction fee cap exceeded",
             "oversized data",
+            "transaction too large",
+            "transaction cost overflow",
+            "transaction invalid",
+            "plugin has marked the transaction",
             "initcode size exceeded",
             "gas uint64 overflow",
             "gasuintoverflow",
@@ -151,10 +167,14 @@ _TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
             "sender not an eoa",
             "sender is not an eoa",
             "invalid signature",
+            "invalidtxsignature",
+            "invalidtxchainid",
+            "cannot be higher than maxfeepergas",
             "invalid chain id",
             "wrong chainid",
             "signed for another chain",
             "transaction type not supported",
+            "unsupported transaction type",
             "failed to decode",
             "rlptoolong",
         ),

@@ -100,6 +100,14 @@ NETHERMIND = [  # NethermindEth/nethermind: AcceptTxResult.cs, old names and the
     ("gas limit reached", Answer.REFUSED),
     ("FailedToResolveSender", Answer.REFUSED),
     ("failed to recover sender", Answer.REFUSED),
+    ("transaction cost overflow", Answer.REFUSED),
+    ("unsupported transaction type", Answer.REFUSED),
+    ("InvalidTxSignature: Signature is invalid.", Answer.REFUSED),
+    ("InvalidTxChainId: Expected 1, got 5.", Answer.REFUSED),
+    ("InvalidMaxPriorityFeePerGas: Cannot be higher than maxFeePerGas.", Answer.REFUSED),
+    ("delegation nonce gap", Answer.NONCE_AHEAD),
+    ("delegation authority has pending transaction", Answer.RETRYABLE),
+    ("node is syncing", Answer.RETRYABLE),
 ]
 
 BESU = [  # hyperledger/besu: RpcErrorType.java
@@ -118,6 +126,8 @@ BESU = [  # hyperledger/besu: RpcErrorType.java
     ("Wrong chainId", Answer.REFUSED),
     ("Transaction fee cap exceeded", Answer.REFUSED),
     ("Max priority fee per gas exceeds max fee per gas", Answer.REFUSED),
+    ("An invalid transaction with a lower nonce exists", Answer.RETRYABLE),
+    ("Plugin has marked the transaction as invalid", Answer.REFUSED),
 ]
 
 ANVIL = [  # foundry-rs/foundry: crates/anvil/src/eth/error.rs
@@ -154,6 +164,13 @@ HOSTED = [  # as their users report them, and as relayers (OpenZeppelin) look fo
         Answer.NONCE_AHEAD,
     ),
     ("transaction is temporarily banned", Answer.RETRYABLE),
+    ("An existing transaction had higher priority", Answer.UNDERPRICED),  # Monad
+    ("A newer transaction had higher priority", Answer.UNDERPRICED),
+    ("Signer had insufficient balance", Answer.UNFUNDED),
+    ("there is another tx which has the same nonce in the tx pool", Answer.UNDERPRICED),  # Kaia
+    ("tx already exists in cache", Answer.KNOWN),  # Sei
+    ("gas price too low", Answer.UNDERPRICED),
+    ("transaction gas limit exceeds 16777216", Answer.REFUSED),
 ]
 
 NOTHING = [
