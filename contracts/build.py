@@ -79,7 +79,9 @@ def compiled(build: Build) -> dict[str, Any]:
     """
     source = f"src/{build.contract}.sol"
     sources = {str(path.relative_to(CONTRACTS)): path for path in _needed(build, source)}
-    outputs = {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}}
+    deployed = ("object", "immutableReferences")
+    parts = ["abi", "evm.bytecode.object", *(f"evm.deployedBytecode.{part}" for part in deployed)]
+    outputs = {"*": {"*": parts}}
     contract = compile_solidity(sources, settings=build.settings | {"outputSelection": outputs})[
         source
     ][build.contract]
@@ -90,6 +92,11 @@ def compiled(build: Build) -> dict[str, Any]:
         "abi": contract["abi"],
         "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
         "deployedBytecode": "0x" + contract["evm"]["deployedBytecode"]["object"],
+        "immutables": sorted(
+            place["start"]
+            for places in contract["evm"]["deployedBytecode"]["immutableReferences"].values()
+            for place in places
+        ),
     }
 
 

@@ -16,6 +16,7 @@ from keeper.chain.heads import Heads, Pace
 from keeper.chain.quorum import Quorum
 from keeper.composition.bidding import fee_oracle, fee_policy
 from keeper.composition.calling import calling
+from keeper.composition.executors import refuse_unfit_executor
 from keeper.composition.limiting import breakers_of
 from keeper.composition.notifying import notifying
 from keeper.composition.session import Session, opened
@@ -370,6 +371,10 @@ async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigne
         others=vault_calls(session.settings),
     )
     signer = LocalSigner(key, session.settings.chain.id, mandate)
+    if session.settings.chain.id not in LOCAL_CHAINS:
+        for configured in session.settings.executor:
+            if configured.address in mandate.targets:
+                await refuse_unfit_executor(session.reader, configured, signer.address, head)
     for executor in mandate.targets:
         if await is_operator(session.reader, executor, signer.address, head):
             continue

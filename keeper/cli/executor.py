@@ -12,11 +12,12 @@ from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetO
 from keeper.cli.output import print_json, print_line
 from keeper.config import AddressText, Settings, load, overrides
 from keeper.domain.errors import ConfigError
-from keeper.domain.units import Address
+from keeper.domain.units import BPS, Address
 
 app = typer.Typer(help="The on-chain executor: deploy, check, sweep.")
 
 _WORK = "keeper.cli.executor_work"
+_DEPLOY = "keeper.cli.executor_deploy"
 
 NameOption = Annotated[
     str | None,
@@ -29,7 +30,7 @@ def deploy(
     config: ConfigOption = None,
     *,
     owner: Annotated[
-        str | None, typer.Option(help="Who administers it; default the key.", metavar="ADDRESS")
+        str | None, typer.Option(help="Who administers it: a cold account.", metavar="ADDRESS")
     ] = None,
     receiver: Annotated[
         str | None, typer.Option(help="Where profits go; default the owner.", metavar="ADDRESS")
@@ -41,22 +42,40 @@ def deploy(
     storage_build: Annotated[
         bool, typer.Option("--storage-build", help="For chains without transient storage.")
     ] = False,
+    min_sale_bps: Annotated[
+        int,
+        typer.Option(
+            "--min-sale-bps",
+            min=0,
+            max=BPS,
+            help="Floor of a sale, in 1/10,000 of the protocol's own price; 0: none.",
+        ),
+    ] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to the cost beforehand.")] = False,
+    another: Annotated[
+        bool, typer.Option("--another", help="Deploy although there is an executor already.")
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the executor into the settings file.")
+    ] = False,
     init_journal: InitJournalOption = False,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
     """Deploy an executor that may use the configured markets and venues."""
-    settings = load(config, overrides(override)).settings
-    made = asyncio.run(
-        loaded(f"{_WORK}:deployed")(
-            settings,
-            owner=_address(owner, "--owner"),
-            receiver=_address(receiver, "--receiver"),
-            operators=[one for text in operator or () if (one := _address(text, "--operator"))],
-            storage_build=storage_build,
-            init_journal=init_journal,
-        )
+    known = load(config, overrides(override))
+    wanted = loaded(f"{_DEPLOY}:Deployment")(
+        owner=_address(owner, "--owner"),
+        receiver=_address(receiver, "--receiver"),
+        operators=[address for text in operator or () if (address := _address(text, "--operator"))],
+        storage_build=storage_build,
+        min_sale_bps=min_sale_bps,
+        init_journal=init_journal,
+        assume_yes=yes,
+        another=another,
+        write_to=known.path if write else None,
     )
+    made = asyncio.run(loaded(f"{_DEPLOY}:deploy_executor")(known.settings, wanted))
     if as_json:
         print_json({"address": made})
     else:

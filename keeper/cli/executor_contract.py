@@ -1,17 +1,16 @@
 """The executor on the chain: made, read and verified."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from keeper.chain.abi import ABI_FOLDER, address_at, calldata, word
+from keeper.chain.abi import address_at, calldata, word
 from keeper.cli.findings import Finding, fail, ok, warn
 from keeper.cli.here import Here
 from keeper.domain.errors import EnvironmentFault
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address
 from keeper.execution import executor as contract
+from keeper.execution.releases import find_release
 
 NOBODY = Address("0x" + "0" * 40)
 
@@ -25,20 +24,13 @@ class Roles:
     operators: tuple[Address, ...]
 
 
-def artifact(*, storage_build: bool) -> dict[str, Any]:
-    """Return the compiled executor; EnvironmentFault if the installation lacks it."""
-    name = _name(storage_build=storage_build)
-    try:
-        return dict(json.loads((ABI_FOLDER / f"{name}.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        raise EnvironmentFault(f"the artifact of {name} is missing or broken") from None
-
-
 def _name(*, storage_build: bool) -> str:
     return contract.ARTIFACT_STORAGE if storage_build else contract.ARTIFACT
 
 
-async def creation_code(here: Here, roles: Roles, *, storage_build: bool) -> bytes:
+async def creation_code(
+    here: Here, roles: Roles, *, storage_build: bool, min_sale_bps: int
+) -> bytes:
     """Return the deployment's data, with the allow-lists that the settings need."""
     for market in here.session.markets:
         await market.discover(here.head)
@@ -50,25 +42,52 @@ async def creation_code(here: Here, roles: Roles, *, storage_build: bool) -> byt
         lending_pools=targets.lenders,
         factories=targets.factories,
         wrapped_native=await here.wrapped_native(),
+        max_builder_share_bps=here.settings.policy.builder_share_bps,
+        min_sale_bps=min_sale_bps,
         artifact=_name(storage_build=storage_build),
     )
 
 
 async def code_finding(here: Here, executor: Address) -> Finding:
-    """Say whether the executor's code is ours, byte for byte but for its one immutable."""
+    """Return whether the executor's code is a release's, and what an older one lacks."""
     code = await here.reader.code(executor, here.basis)
     if not code:
         return fail("executor code", f"{executor} has no code", "keeper executor deploy")
-    wrapped = (await _read(here, executor, ["wrappedNative()"]))[0]
-    immutable = wrapped.data if wrapped.success else b""
-    plain = code.replace(immutable, bytes(32)) if len(immutable) == len(bytes(32)) else code
-    for storage_build in (False, True):
-        known = artifact(storage_build=storage_build)
-        if plain == bytes.fromhex(_hex(known["deployedBytecode"])):
-            return ok("executor code", f"{executor} is {known['contractName']}")
-    return fail(
-        "executor code", f"{executor} is not this version's executor", "keeper executor deploy"
+    release = find_release(code)
+    if release is None:
+        return fail(
+            "executor code", f"{executor} is no released executor", "keeper executor deploy"
+        )
+    what = f"{executor} is {release.name}, version {release.version}"
+    if release.lacks:
+        lacking = "; ".join(release.lacks)
+        return warn(
+            "executor code", f"{what}, which has {lacking}", "keeper executor deploy --another"
+        )
+    return ok("executor code", what)
+
+
+async def limit_findings(here: Here, executor: Address) -> list[Finding]:
+    """Return what the owner lets operators do; nothing for a version without such limits."""
+    share, floor = await _read(here, executor, ["maxBuilderShareBps()", "minSaleBps()"])
+    if not (share.success and share.data and floor.success and floor.data):
+        return []
+    most, wanted = word(share.data, 0), here.settings.policy.builder_share_bps
+    if wanted > most:
+        first = fail(
+            "executor builder share",
+            f"at most {most} basis points, and policy.builder_share_bps is {wanted}",
+            f"the owner calls setMaxBuilderShare({wanted}), or lower policy.builder_share_bps",
+        )
+    else:
+        first = ok("executor builder share", f"at most {most} basis points of a profit")
+    least = word(floor.data, 0)
+    detail = (
+        f"at least {least} basis points of the protocol's own price"
+        if least
+        else "no floor: the protocol's own price is not asked"
     )
+    return [first, ok("executor sales", detail)]
 
 
 async def role_findings(here: Here, executor: Address, wallet: Address | None) -> list[Finding]:
@@ -194,7 +213,3 @@ async def _allowed(
 
 def _word(result: CallResult) -> int:
     return word(result.data, 0) if result.success and result.data else 0
-
-
-def _hex(text: str) -> str:
-    return text.removeprefix("0x")

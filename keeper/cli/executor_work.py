@@ -4,50 +4,14 @@ from collections.abc import Sequence
 
 from keeper.chain.abi import calldata
 from keeper.cli import executor_contract as contract
-from keeper.cli.executor_contract import NOBODY, Roles
+from keeper.cli.executor_contract import NOBODY
 from keeper.cli.findings import Finding, Level, fail, ok, warn
 from keeper.cli.here import Here, here, wallet_key
-from keeper.cli.output import print_note
 from keeper.cli.owner import OwnerAccount, owner_account
 from keeper.config import Settings
-from keeper.domain.errors import ConfigError, EnvironmentFault
+from keeper.domain.errors import ConfigError
 from keeper.domain.units import Address
 from keeper.execution.signer import checked_key
-
-
-async def deployed(
-    settings: Settings,
-    *,
-    owner: Address | None,
-    receiver: Address | None,
-    operators: Sequence[Address],
-    storage_build: bool,
-    init_journal: bool = False,
-) -> Address:
-    """Deploy an executor for the settings' markets and venues, verify it, return its address."""
-    key = wallet_key(settings.wallet)
-    async with here(settings) as place:
-        deployer = checked_key(key, settings.chain.id)
-        final_owner = owner or deployer
-        roles = Roles(
-            owner=final_owner,
-            receiver=receiver or final_owner,
-            operators=tuple(operators) or (deployer,),
-        )
-        code = await contract.creation_code(place, roles, storage_build=storage_build)
-        print_note(f"deploying from {deployer}")
-        operates = deployer in roles.operators
-        async with owner_account(
-            key, place, operates=operates, init_journal=init_journal
-        ) as account:
-            receipt = await account.send(code)
-        if receipt.contract is None:
-            raise EnvironmentFault("the receipt names no contract")
-        after = Here(session=place.session, head=await place.reader.head(receipt.block_hash))
-        finding = await contract.code_finding(after, receipt.contract)
-        if finding.level is not Level.OK:
-            raise EnvironmentFault(finding.detail, hint="do not use this contract")
-        return receipt.contract
 
 
 async def checked(settings: Settings, executor: Address) -> list[Finding]:
@@ -62,13 +26,14 @@ async def checked(settings: Settings, executor: Address) -> list[Finding]:
 async def findings(place: Here, executor: Address, wallet: Address | None) -> list[Finding]:
     """Return the findings about an executor; the markets are discovered."""
     code = await contract.code_finding(place, executor)
-    if code.level is not Level.OK:
+    if code.level is Level.FAIL:
         return [code]
     held = await contract.left_over(place, executor)
     allowed = await contract.allowances(place, executor)
     return [
         code,
         *await contract.role_findings(place, executor, wallet),
+        *await contract.limit_findings(place, executor),
         *await contract.allow_list_findings(place, executor),
         ok("executor balances", "none")
         if not held

@@ -99,10 +99,15 @@ class Venue(Plugged):
 
 
 class Executor(Section):
-    """One deployed executor contract."""
+    """
+    One deployed executor contract.
+
+    ``allow_hot_roles`` accepts, on a real chain, that the hot key owns it or is paid by it.
+    """
 
     name: Text = "main"
     address: AddressText
+    allow_hot_roles: bool = False
 
 
 class Wallet(Section):
