@@ -23,6 +23,7 @@ class Capability(enum.StrEnum):
     BLOCK_RECEIPTS = "eth_getBlockReceipts"
     LOGS_BY_HASH = "eth_getLogs by block hash"
     PENDING_NONCE = "eth_getTransactionCount at pending"
+    ESTIMATE = "eth_estimateGas"
     ESTIMATE_AT_BLOCK = "eth_estimateGas at a block"
     CALL_GAS = "the gas field of eth_call"
     STATE_OVERRIDES = "state overrides of eth_call"
@@ -40,6 +41,7 @@ INSTEAD: Final = {
     Capability.BLOCK_RECEIPTS: "receipts are read one by one",
     Capability.LOGS_BY_HASH: "logs are read by number between two checks of the hash",
     Capability.PENDING_NONCE: "waiting transactions of the key are not seen",
+    Capability.ESTIMATE: "gas is taken from the limits of the plans' own steps",
     Capability.ESTIMATE_AT_BLOCK: "gas is estimated at the newest block",
     Capability.CALL_GAS: "reads are sent with less gas, or without the field",
     Capability.STATE_OVERRIDES: "reads that need an override are left out",

@@ -68,6 +68,25 @@ class Pinning:
                 return answer
         raise RpcUnavailable("the endpoints change too often")
 
+    async def at_endpoint(
+        self, place: int, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]
+    ) -> T:
+        """
+        Return what one endpoint answers when told the block in the form that it is known to take.
+
+        Nothing is learnt of the form: an optional method may be refused for reasons of its own.
+        """
+        mode = self._modes.get(place, PinMode.CANONICAL)
+        with self._rpc.only(place):
+            while mode is not PinMode.NUMBER:
+                try:
+                    return await ask(_parameter(block_hash, mode))
+                except RpcRefused as error:
+                    if place in self._proven or not _concerns_the_block(error):
+                        raise
+                    mode = PinMode(mode + 1)
+            return await self._by_number(block_hash, ask)
+
     async def _by_number(
         self, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]
     ) -> T:

@@ -12,10 +12,11 @@ from keeper.chain.http import HttpTransport
 from keeper.chain.ipc import IpcTransport
 from keeper.chain.logs import LogSource, Windows
 from keeper.chain.multicall import MULTICALL3, Limits
-from keeper.chain.pinned import BATCH, PinnedReads, overrides
+from keeper.chain.pinned import BATCH, PinnedReads
 from keeper.chain.pinning import Pinning
 from keeper.chain.records import Receipt, SeenTransaction, receipt_of, transaction_of
 from keeper.chain.rpc import Rpc
+from keeper.chain.simulation import Simulations
 from keeper.chain.standing import Rules
 from keeper.chain.transport import Timeouts, Transport
 from keeper.chain.websocket import WebSocketTransport
@@ -51,6 +52,7 @@ class NodeReader:
         bounds = limits or Limits()
         self._pinning = Pinning(rpc)
         self._logs = LogSource(rpc, windows)
+        self._simulations = Simulations(rpc, self._pinning)
         self._reads = PinnedReads(rpc, self._pinning, bounds.gas)
         self._aggregator = Aggregator(self._reads, multicall, bounds)
 
@@ -190,11 +192,7 @@ class NodeReader:
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
         """Return the gas that the transaction needs; a revert raises ``RpcRefused``."""
-        answer = await self._pinning.at(
-            basis.block_hash,
-            lambda block: self.rpc.read("eth_estimateGas", transaction, block, *overrides(basis)),
-        )
-        return Gas(fields.quantity(answer, "the gas", most=fields.UINT64_MAX))
+        return await self._simulations.estimate(transaction, basis)
 
     async def simulate_v1(
         self, payload: Mapping[str, object], basis: Basis
@@ -204,17 +202,7 @@ class NodeReader:
 
         ``payload`` is the method's first parameter; the overlay is the caller's to put there.
         """
-        answer = await self._pinning.at(
-            basis.block_hash, lambda block: self.rpc.read("eth_simulateV1", payload, block)
-        )
-        blocks = [
-            fields.document(block, "a simulated block")
-            for block in fields.sequence(answer, "the simulated blocks")
-        ]
-        for block in blocks:
-            for call in fields.sequence(block.get("calls"), "the simulated calls"):
-                fields.document(call, "a simulated call")
-        return blocks
+        return await self._simulations.simulate(payload, basis)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,22 +1,22 @@
 """Runs the very transactions that would be sent, one after the other, on the pinned block."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from keeper.chain.endpoint import sanitised
 from keeper.chain.fields import Json, data, document, quantity, sequence
-from keeper.domain.errors import RpcMalformed, RpcRefused
+from keeper.domain.errors import ChainError, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch
 from keeper.domain.reads import Call
 from keeper.domain.units import Address, Gas, Timestamp, Wei
+from keeper.execution.alone import run_alone
 from keeper.execution.executor import decode_results, liquidate_calldata
 from keeper.execution.reverts import failure_reason
 
 log = logging.getLogger(__name__)
-
-METHOD_MISSING = frozenset({-32601, -32602, -32004, -32000})
-"""Error codes of nodes that have no ``eth_simulateV1``, or not this form of it."""
 
 
 class SimulatingChain(Protocol):
@@ -60,7 +60,6 @@ class ExecutorSimulator:
         self._step_gas = step_gas
         self._builder_share_bps = builder_share_bps
         self._block_seconds = block_seconds
-        self._in_sequence = True
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
         """Return the executor's transaction for these plans; it expires with the first of them."""
@@ -83,8 +82,8 @@ class ExecutorSimulator:
         """
         Run the batches in one block on top of ``head``.
 
-        A node without ``eth_simulateV1`` runs each alone on the pinned block: what
-        one leaves behind for the next is then not seen.
+        Where no endpoint simulates them so, each is run alone on the pinned block: what one
+        leaves behind for the next is then not seen.
 
         Raises:
             RpcUnavailable: the node did not answer.
@@ -93,15 +92,11 @@ class ExecutorSimulator:
         if not batches:
             return []
         basis = Basis(block_hash=head.hash)
-        if self._in_sequence:
-            try:
-                return await self._sequence(batches, head, basis)
-            except RpcRefused as error:
-                if error.number not in METHOD_MISSING:
-                    raise
-                self._in_sequence = error.number != -32601  # noqa: PLR2004 (no such method)
-                log.warning("simulation_alone block=%d reason=%s", head.number, error)
-        return [await self._alone(batch, basis) for batch in batches]
+        try:
+            return await self._sequence(batches, head, basis)
+        except ChainError as error:
+            log.info("simulation_alone block=%d reason=%s", head.number, error)
+        return list(await asyncio.gather(*(self._alone(batch, basis) for batch in batches)))
 
     async def _sequence(
         self, batches: Sequence[Batch], head: Head, basis: Basis
@@ -130,17 +125,17 @@ class ExecutorSimulator:
         ]
 
     async def _alone(self, batch: Batch, basis: Basis) -> SimulatedBatch:
-        try:
-            returned = await self._chain.call(
-                Call(target=batch.executor, data=batch.calldata), basis, sender=self._operator
-            )
-            gas = await self._chain.estimate_gas(self._transaction(batch), basis)
-        except RpcRefused as error:
-            reason = failure_reason(error.data) if error.data else error.text or str(error)
-            return SimulatedBatch(plans=(), gas_used=Gas(0), failure=reason)
+        call = Call(target=batch.executor, data=batch.calldata)
+        transaction = self._transaction(batch)
+        found = await run_alone(self._chain, transaction, call, self._operator, basis)
+        if isinstance(found, str):
+            return SimulatedBatch(plans=(), gas_used=Gas(0), failure=found)
         # The least gas that does not fail as a whole lets later plans starve: take their limits.
         expected = sum(max(plan.gas, plan.step_gas) for plan in batch.plans)
-        return _worked(returned, Gas(max(gas, expected)), batch)
+        try:
+            return _worked(found.returned, Gas(max(found.gas or 0, expected)), batch)
+        except RpcMalformed as error:
+            return SimulatedBatch(plans=(), gas_used=Gas(0), failure=str(error))
 
     def _transaction(self, batch: Batch) -> dict[str, object]:
         return {
@@ -153,10 +148,20 @@ class ExecutorSimulator:
 
 def _simulated(answer: Mapping[str, Json], batch: Batch) -> SimulatedBatch:
     gas = Gas(quantity(answer.get("gasUsed"), "the simulated gas"))
-    returned = data(answer.get("returnData"), "the simulated result")
     if quantity(answer.get("status"), "the simulated status") == 1:
-        return _worked(returned, gas, batch)
-    return SimulatedBatch(plans=(), gas_used=gas, failure=failure_reason(returned))
+        return _worked(data(answer.get("returnData"), "the simulated result"), gas, batch)
+    return SimulatedBatch(plans=(), gas_used=gas, failure=_failure(answer))
+
+
+def _failure(answer: Mapping[str, Json]) -> str:
+    """Return why a call failed: its revert data, wherever the node puts it, else its words."""
+    error = answer.get("error")
+    told = error if isinstance(error, dict) else {}
+    for stated in (answer.get("returnData"), told.get("data")):
+        if isinstance(stated, str) and len(stated) > len("0x"):
+            return failure_reason(data(stated, "the simulated result"))
+    said = told.get("message")
+    return sanitised(said) if said else failure_reason(b"")
 
 
 def _worked(returned: bytes, gas: Gas, batch: Batch) -> SimulatedBatch:

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from keeper.domain.errors import RpcRefused
 from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch, SimulatedBatch, SimulatedPlan
 from keeper.domain.reads import Call
 from keeper.domain.units import Address, Gas, TokenUnits
 from keeper.execution import vault as language
-from keeper.execution.reverts import failure_reason
+from keeper.execution.alone import run_alone, simulated_gas
 from keeper.execution.simulator import SimulatingChain
+
+MOST_GAS: Final = Gas(1_000_000)
+"""Gas that a cure or a clearing surely does with, for nodes that say nothing of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +58,15 @@ class VaultSimulator:
 
     async def _run(self, data: bytes, head: Head) -> tuple[bytes, Gas] | str:
         basis = Basis(block_hash=head.hash)
-        asked = {"from": self.operator, "to": self.vault, "input": "0x" + data.hex()}
-        try:
-            call = Call(target=self.vault, data=data)
-            answer = await self.chain.call(call, basis, sender=self.operator)
-            return answer, await self.chain.estimate_gas(asked, basis)
-        except RpcRefused as error:
-            return failure_reason(error.data) if error.data else error.text or str(error)
+        transaction = {"from": self.operator, "to": self.vault, "input": "0x" + data.hex()}
+        call = Call(target=self.vault, data=data)
+        found = await run_alone(self.chain, transaction, call, self.operator, basis)
+        if isinstance(found, str):
+            return found
+        gas = found.gas
+        if gas is None:
+            gas = await simulated_gas(self.chain, transaction, basis)
+        return found.returned, MOST_GAS if gas is None else gas
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
         """Return what each cure would do now, each alone; ChainError where none can be run."""

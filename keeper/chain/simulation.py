@@ -1,0 +1,193 @@
+"""Runs of transactions on top of a pinned block: ``eth_simulateV1`` and ``eth_estimateGas``."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from keeper.chain import fields
+from keeper.chain.capabilities import Capability
+from keeper.chain.fields import Json
+from keeper.chain.pinned import overrides
+from keeper.chain.pinning import BlockParameter, Pinning
+from keeper.chain.refusal import failed_in_evm
+from keeper.chain.rpc import Rpc
+from keeper.domain.errors import (
+    ChainError,
+    RpcMalformed,
+    RpcRefused,
+    RpcTooLarge,
+    RpcUnavailable,
+)
+from keeper.domain.head import Basis
+from keeper.domain.units import Gas
+
+log = logging.getLogger(__name__)
+
+SIMULATION_SECONDS: Final = 3.0
+"""How long one endpoint may take for a simulation before the transactions are run alone."""
+ESTIMATE_SECONDS: Final = 2.0
+UNKNOWN_BLOCKS: Final = 3
+"""So many blocks in a row unknown to the method alone: some nodes refuse it in these words."""
+OWN_ERRORS: Final = range(-38_099, -37_999)
+"""``eth_simulateV1``'s own error codes: they are about the question, so the method exists."""
+
+_QUESTION: Final = ("gas required", "allowance", "insufficient funds", "intrinsic gas", "nonce")
+
+
+class Simulations:
+    """
+    Simulation at whichever endpoint offers it.
+
+    An endpoint that refuses the method, or answers something else, is passed over for a while.
+    """
+
+    def __init__(self, rpc: Rpc, pinning: Pinning) -> None:
+        self._rpc = rpc
+        self._pinning = pinning
+        self._unknown_blocks: Counter[int] = Counter()
+
+    async def simulate(
+        self, payload: Mapping[str, object], basis: Basis
+    ) -> list[Mapping[str, Json]]:
+        """
+        Return the simulated blocks of the first endpoint that has the method.
+
+        Raises:
+            ChainError: none has it, or none answered in time.
+        """
+        failure: ChainError = RpcRefused("no endpoint has eth_simulateV1", number=-32_601)
+        for place in self._rpc.pool.alive() or [self._rpc.pool.best()]:
+            if not self._rpc.capabilities.has(place, Capability.SIMULATION):
+                continue
+            try:
+                return await self._simulated(place, payload, basis)
+            except ChainError as error:
+                failure = error
+        raise failure
+
+    async def estimate(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
+        """
+        Return the gas that a transaction needs, at the newest block where a block is refused.
+
+        Raises:
+            RpcRefused: it reverts, or the endpoint estimates nothing.
+        """
+        capabilities = self._rpc.capabilities
+
+        async def ask(place: int) -> Gas:
+            if not capabilities.has(place, Capability.ESTIMATE):
+                raise RpcRefused("the endpoint has no eth_estimateGas", number=-32_601)
+            try:
+                gas = await self._estimated(place, transaction, basis)
+            except RpcRefused as error:
+                if _tells_of_method(error):
+                    capabilities.learn_lack(place, Capability.ESTIMATE, str(error))
+                raise
+            capabilities.learn_success(place, Capability.ESTIMATE)
+            return gas
+
+        try:
+            async with asyncio.timeout(ESTIMATE_SECONDS):
+                return await self._rpc.read_with(ask)
+        except TimeoutError:
+            raise RpcUnavailable("the node estimated nothing in time") from None
+
+    async def _simulated(
+        self, place: int, payload: Mapping[str, object], basis: Basis
+    ) -> list[Mapping[str, Json]]:
+        capabilities = self._rpc.capabilities
+
+        async def ask(block: BlockParameter) -> Json:
+            return await self._rpc.ask(place, "eth_simulateV1", payload, block)
+
+        try:
+            await self._rpc.ensure_identified(place)
+            async with asyncio.timeout(SIMULATION_SECONDS):
+                answer = await self._pinning.at_endpoint(place, basis.block_hash, ask)
+            blocks = _simulated_blocks(answer, payload)
+        except TimeoutError:
+            failure = f"no answer within {SIMULATION_SECONDS:g} s"
+            capabilities.learn_lack(place, Capability.SIMULATION, failure)
+            raise RpcUnavailable(f"eth_simulateV1: {failure}") from None
+        except RpcUnavailable:
+            raise
+        except (RpcRefused, RpcMalformed) as error:
+            if _tells_of_method(error):
+                capabilities.learn_lack(place, Capability.SIMULATION, str(error))
+            raise
+        except ChainError as error:
+            self._unknown_blocks[place] += 1
+            if self._unknown_blocks[place] >= UNKNOWN_BLOCKS:
+                capabilities.learn_lack(place, Capability.SIMULATION, str(error))
+            raise
+        self._unknown_blocks[place] = 0
+        capabilities.learn_success(place, Capability.SIMULATION)
+        return blocks
+
+    async def _estimated(self, place: int, transaction: Mapping[str, object], basis: Basis) -> Gas:
+        """Estimate at the block, else at the newest one."""
+        capabilities, refused = self._rpc.capabilities, ""
+        if basis.overlay or capabilities.has(place, Capability.ESTIMATE_AT_BLOCK):
+            try:
+                return await self._estimated_at(place, transaction, basis)
+            except RpcRefused as error:
+                if basis.overlay or failed_in_evm(error):
+                    raise
+                refused = str(error)
+        gas = _gas(await self._rpc.ask(place, "eth_estimateGas", transaction))
+        if refused:
+            capabilities.learn_lack(place, Capability.ESTIMATE_AT_BLOCK, refused)
+        return gas
+
+    async def _estimated_at(
+        self, place: int, transaction: Mapping[str, object], basis: Basis
+    ) -> Gas:
+        async def ask(block: BlockParameter) -> Json:
+            tail = (block, *overrides(basis))
+            return await self._rpc.ask(place, "eth_estimateGas", transaction, *tail)
+
+        gas = _gas(await self._pinning.at_endpoint(place, basis.block_hash, ask))
+        self._rpc.capabilities.learn_success(place, Capability.ESTIMATE_AT_BLOCK)
+        return gas
+
+
+def _tells_of_method(error: RpcRefused | RpcMalformed) -> bool:
+    """Whether a failure says that the method is lacking, not that the question was wrong."""
+    if isinstance(error, RpcRefused):
+        said = error.text.lower()
+        about_question = error.number in OWN_ERRORS or any(sign in said for sign in _QUESTION)
+        return not (about_question or failed_in_evm(error))
+    return not isinstance(error, RpcTooLarge)
+
+
+def _gas(answer: Json) -> Gas:
+    return Gas(fields.quantity(answer, "the gas", most=fields.UINT64_MAX))
+
+
+def _simulated_blocks(answer: Json, payload: Mapping[str, object]) -> list[Mapping[str, Json]]:
+    """Return the node's blocks, each with an answer to each of its calls."""
+    asked = payload.get("blockStateCalls")
+    blocks = [
+        fields.document(block, "a simulated block")
+        for block in fields.sequence(answer, "the simulated blocks")
+    ]
+    wanted = asked if isinstance(asked, Sequence) else ()
+    if len(blocks) != len(wanted):
+        raise RpcMalformed("the node simulated another number of blocks than it was given")
+    for block, given in zip(blocks, wanted, strict=True):
+        calls = fields.sequence(block.get("calls"), "the simulated calls")
+        if len(calls) != len(given.get("calls", ())):
+            raise RpcMalformed("the node simulated another number of calls than it was given")
+        for call in calls:
+            _refuse_incomplete(fields.document(call, "a simulated call"))
+    return blocks
+
+
+def _refuse_incomplete(call: Mapping[str, Json]) -> None:
+    """Raise RpcMalformed where a call's answer lacks what is decided by."""
+    worked = fields.quantity(call.get("status"), "the simulated status", most=1)
+    fields.quantity(call.get("gasUsed"), "the simulated gas", most=fields.UINT64_MAX)
+    if worked:
+        fields.data(call.get("returnData"), "the simulated result")

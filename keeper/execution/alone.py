@@ -1,0 +1,88 @@
+"""Runs of one transaction by itself, on nodes that simulate no sequence of them."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from keeper.chain.fields import Json, document, quantity, sequence
+from keeper.chain.refusal import failed_in_evm
+from keeper.domain.errors import ChainError, RpcRefused
+from keeper.domain.head import Basis
+from keeper.domain.reads import Call
+from keeper.domain.units import Address, Gas, mul_div_ceil
+from keeper.execution.reverts import failure_reason
+
+log = logging.getLogger(__name__)
+
+_BEFORE_REFUNDS: Final = (5, 4)
+"""Refunds are a fifth of the gas at most (EIP-3529), and are needed until the end."""
+
+
+class RunsAlone(Protocol):
+    """The reads of it; each may raise ``ChainError``."""
+
+    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
+        """Read one call; a revert raises ``RpcRefused`` with its data."""
+        ...
+
+    async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
+        """Return the gas that a transaction needs."""
+        ...
+
+
+class SimulatesGas(Protocol):
+    """The read that says how much gas was used; it may raise ``ChainError``."""
+
+    async def simulate_v1(
+        self, payload: Mapping[str, object], basis: Basis
+    ) -> list[Mapping[str, Json]]:
+        """Run blocks of calls on top of the pinned block."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a transaction returned, and the least gas that it needs; None where nobody says."""
+
+    returned: bytes
+    gas: Gas | None
+
+
+async def run_alone(
+    chain: RunsAlone, transaction: Mapping[str, object], call: Call, sender: Address, basis: Basis
+) -> Ran | str:
+    """
+    Return what a transaction does on the pinned block, or why it fails.
+
+    The estimate of its gas is optional: a node without one costs the figure, not the run.
+
+    Raises:
+        ChainError: the node did not run it.
+    """
+    try:
+        returned = await chain.call(call, basis, sender=sender)
+    except RpcRefused as error:
+        if error.data:
+            return failure_reason(error.data)
+        told = error.text or str(error)
+        return told if failed_in_evm(error) else f"the node does not run it: {told}"
+    try:
+        return Ran(returned=returned, gas=await chain.estimate_gas(transaction, basis))
+    except ChainError as error:
+        log.info("gas_not_estimated block=%s reason=%s", basis.block_hash, error)
+        return Ran(returned=returned, gas=None)
+
+
+async def simulated_gas(
+    chain: SimulatesGas, transaction: Mapping[str, object], basis: Basis
+) -> Gas | None:
+    """Return the most gas that a transaction needs by its simulation; None where none says."""
+    payload = {"blockStateCalls": [{"calls": [transaction]}], "validation": False}
+    try:
+        blocks = await chain.simulate_v1(payload, basis)
+        (answer,) = sequence(blocks[0].get("calls"), "the calls")
+        used = quantity(document(answer, "the call").get("gasUsed"), "the simulated gas")
+    except (ChainError, LookupError, ValueError):
+        return None
+    return Gas(mul_div_ceil(used, *_BEFORE_REFUNDS))
