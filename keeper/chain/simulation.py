@@ -11,7 +11,8 @@ from keeper.chain.capabilities import Capability
 from keeper.chain.fields import Json
 from keeper.chain.pinned import overrides
 from keeper.chain.pinning import BlockParameter, Pinning
-from keeper.chain.refusal import failed_in_evm
+from keeper.chain.refusal import failed_in_evm, refusal_kind
+from keeper.chain.refusal_kinds import RefusalKind
 from keeper.chain.rpc import Rpc
 from keeper.domain.errors import (
     ChainError,
@@ -33,6 +34,15 @@ UNKNOWN_BLOCKS: Final = 3
 OWN_ERRORS: Final = range(-38_099, -37_999)
 """``eth_simulateV1``'s own error codes: they are about the question, so the method exists."""
 
+_OF_THE_QUESTION: Final = frozenset(
+    {
+        RefusalKind.TOO_LARGE,
+        RefusalKind.CALL_GAS_CAP,
+        RefusalKind.REVERTED,
+        RefusalKind.PRUNED,
+        RefusalKind.NOT_CANONICAL,
+    }
+)
 _QUESTION: Final = ("gas required", "allowance", "insufficient funds", "intrinsic gas", "nonce")
 
 
@@ -158,7 +168,7 @@ def _tells_of_method(error: RpcRefused | RpcMalformed) -> bool:
     if isinstance(error, RpcRefused):
         said = error.text.lower()
         about_question = error.number in OWN_ERRORS or any(sign in said for sign in _QUESTION)
-        return not (about_question or failed_in_evm(error))
+        return not (about_question or refusal_kind(error) in _OF_THE_QUESTION)
     return not isinstance(error, RpcTooLarge)
 
 
