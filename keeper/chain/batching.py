@@ -50,13 +50,24 @@ class Asking(Protocol):
 
 async def read_batch(rpc: Asking, requests: Sequence[Request]) -> list[Answer]:
     """Read several things; the part that an endpoint did not answer is asked for again."""
-    readings: dict[int, Reading] = {}
+    return await rpc.read_with(BatchRead(rpc, lambda _: requests).ask)
 
-    async def ask(endpoint: int) -> list[Answer]:
-        reading = readings.setdefault(endpoint, Reading(rpc, endpoint, requests))
+
+class BatchRead:
+    """Several requests, put to each endpoint as ``build`` says, over repeated attempts."""
+
+    def __init__(self, rpc: Asking, build: Callable[[int], Sequence[Request]]) -> None:
+        self._rpc = rpc
+        self._build = build
+        self._readings: dict[int, Reading] = {}
+
+    async def ask(self, endpoint: int) -> list[Answer]:
+        """Return an endpoint's answers; those of an earlier attempt are not asked for again."""
+        reading = self._readings.get(endpoint)
+        if reading is None:
+            reading = Reading(self._rpc, endpoint, self._build(endpoint))
+            self._readings[endpoint] = reading
         return await reading.complete()
-
-    return await rpc.read_with(ask)
 
 
 class Reading:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from keeper.chain import fields
+from keeper.chain.batching import Answer, BatchRead
+from keeper.chain.call_gas import CallGas, Run
 from keeper.chain.fields import Json
 from keeper.chain.pinning import BlockParameter, Pinning
 from keeper.chain.refusal import failed_in_evm, is_too_much_code
@@ -27,6 +29,7 @@ class PinnedReads:
         self._rpc = rpc
         self._pinning = pinning
         self._gas = gas
+        self._call_gas = CallGas(rpc)
 
     async def call(
         self, target: Address, data: str, basis: Basis, *, sender: Address | None = None
@@ -77,16 +80,35 @@ class PinnedReads:
         )
 
     async def _eth_call(self, transaction: Mapping[str, object], basis: Basis) -> bytes:
-        async def ask(block: BlockParameter) -> Json:
-            return await self._rpc.read("eth_call", transaction, block, *overrides(basis))
+        return fields.data(
+            await self._evaluate("eth_call", transaction, basis), "the returned data"
+        )
 
-        return fields.data(await self._pinning.at(basis.block_hash, ask), "the returned data")
+    async def _evaluate(self, method: str, transaction: Mapping[str, object], basis: Basis) -> Json:
+        """Run a transaction on the pinned block, with as much gas as the endpoint takes."""
+
+        async def ask(block: BlockParameter) -> Json:
+            rest = (block, *overrides(basis))
+            return await self._rpc.read_with(
+                lambda endpoint: self._call_gas.ask(endpoint, (method, transaction, rest))
+            )
+
+        return await self._pinning.at(basis.block_hash, ask)
 
     async def _call_part(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
         async def ask(block: BlockParameter) -> list[CallResult]:
-            tail = (block, *overrides(basis))
-            requests = [("eth_call", (self._transaction(call), *tail)) for call in calls]
-            return [_result(answer) for answer in await self._rpc.read_batch(requests)]
+            rest = (block, *overrides(basis))
+            runs: list[Run] = [("eth_call", self._transaction(call), rest) for call in calls]
+            read = BatchRead(
+                self._rpc,
+                lambda endpoint: [self._call_gas.request(endpoint, run) for run in runs],
+            )
+
+            async def ask_endpoint(endpoint: int) -> list[Answer]:
+                answers = await read.ask(endpoint)
+                return await self._call_gas.mend(endpoint, runs, answers)
+
+            return [_result(answer) for answer in await self._rpc.read_with(ask_endpoint)]
 
         return await self._pinning.at(basis.block_hash, ask)
 

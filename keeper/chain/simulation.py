@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from keeper.chain import fields
+from keeper.chain.call_gas import CallGas, Run
 from keeper.chain.capabilities import Capability
 from keeper.chain.fields import Json
 from keeper.chain.pinned import overrides
@@ -56,6 +57,7 @@ class Simulations:
     def __init__(self, rpc: Rpc, pinning: Pinning) -> None:
         self._rpc = rpc
         self._pinning = pinning
+        self._call_gas = CallGas(rpc)
         self._unknown_blocks: Counter[int] = Counter()
 
     async def simulate(
@@ -146,7 +148,7 @@ class Simulations:
                 if basis.overlay or failed_in_evm(error):
                     raise
                 refused = str(error)
-        gas = _gas(await self._rpc.ask(place, "eth_estimateGas", transaction))
+        gas = _gas(await self._call_gas.ask(place, ("eth_estimateGas", transaction, ())))
         if refused:
             capabilities.learn_lack(place, Capability.ESTIMATE_AT_BLOCK, refused)
         return gas
@@ -155,8 +157,8 @@ class Simulations:
         self, place: int, transaction: Mapping[str, object], basis: Basis
     ) -> Gas:
         async def ask(block: BlockParameter) -> Json:
-            tail = (block, *overrides(basis))
-            return await self._rpc.ask(place, "eth_estimateGas", transaction, *tail)
+            run: Run = ("eth_estimateGas", transaction, (block, *overrides(basis)))
+            return await self._call_gas.ask(place, run)
 
         gas = _gas(await self._pinning.at_endpoint(place, basis.block_hash, ask))
         self._rpc.capabilities.learn_success(place, Capability.ESTIMATE_AT_BLOCK)

@@ -1,0 +1,209 @@
+"""
+The gas field of a call, within the cap of each endpoint.
+
+Most nodes lower the field to their cap in silence. Others refuse the call, each in its own words.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from keeper.chain.batching import Answer, Reading, Request
+from keeper.chain.capabilities import Capability
+from keeper.chain.fields import Json
+from keeper.chain.refusal import failed_in_evm, is_too_much, is_too_much_code
+from keeper.chain.rpc import Rpc
+from keeper.domain.errors import RpcRefused
+from keeper.domain.units import Gas
+
+Transaction = Mapping[str, object]
+Run = tuple[str, Transaction, tuple[object, ...]]
+"""A method, the transaction that it runs, and its further parameters."""
+
+LEAST_GAS: Final = Gas(1_000_000)
+"""With less than this a read is not tried: the field is left out then."""
+
+_TOO_LITTLE: Final = (
+    "out of gas",
+    "outofgas",
+    "too low",
+    "allowance",
+    "gas cost",
+    "gascost",
+    "floor",
+)
+"""Signs of a call that needs more gas, where others of the signs below may be beside."""
+_PRICES: Final = ("gas price", "gasprice", "fee", "insufficient funds")
+_CAPPED: Final = re.compile(
+    r"cap\b|limit|exceed|max|greater|higher|above|too (?:high|large|big)|more"
+)
+_NUMBER: Final = re.compile(
+    r"\b(0x[0-9a-f]{1,16}\b|[0-9][0-9_,]*(?:\.[0-9]+)?)\s*(m(?:illion)?\b)?"
+)
+_MILLION: Final = 1_000_000
+
+
+def is_gas_cap(error: RpcRefused) -> bool:
+    """Whether a call was refused for the gas that it names, not for what it did with it."""
+    said = error.text.lower()
+    if error.data or "gas" not in said or "revert" in said:
+        return False
+    other = any(sign in said for sign in (*_TOO_LITTLE, *_PRICES))
+    return not other and _CAPPED.search(said) is not None
+
+
+def may_be_gas_cap(error: RpcRefused) -> bool:
+    """Whether a refusal may be one for the gas, since nothing in it says otherwise."""
+    classified = failed_in_evm(error) or is_too_much(error) or is_too_much_code(error)
+    return is_gas_cap(error) or not (error.data or classified)
+
+
+def lower_gas(error: RpcRefused, gas: Gas, block_limit: Gas | None) -> Gas | None:
+    """
+    Return the gas to try next; None to leave the field out.
+
+    It is the greatest number below ``gas`` that the refusal names, else the block's gas
+    limit where that is lower, else half.
+    """
+    if not is_gas_cap(error):
+        return None
+    lower = [named for named in _named_gas(error.text) if LEAST_GAS <= named < gas]
+    if not lower and block_limit is not None and LEAST_GAS <= block_limit < gas:
+        lower = [block_limit]
+    half = Gas(gas // 2)
+    return max(lower, default=half if half >= LEAST_GAS else None)
+
+
+def _named_gas(text: str) -> list[Gas]:
+    """Return the numbers of a text, with ``M`` taken for a million."""
+    named = list[Gas]()
+    for digits, million in _NUMBER.findall(text.lower()):
+        if digits.startswith("0x"):
+            named.append(Gas(int(digits, 16)))
+            continue
+        whole, _, fraction = digits.replace(",", "").replace("_", "").partition(".")
+        if million:
+            fraction = fraction[:6].ljust(6, "0")
+            named.append(Gas(int(whole) * _MILLION + int(fraction)))
+        elif whole.isdigit():
+            named.append(Gas(int(whole)))
+    return named
+
+
+class CallGas:
+    """Asks calls with as much gas as an endpoint takes, and learns how much that is."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    def request(self, endpoint: int, run: Run) -> Request:
+        """Return the request with the gas that the endpoint is thought to take."""
+        method, transaction, rest = run
+        gas = self._allowed(endpoint, _gas_of(transaction))
+        return method, (_with_gas(transaction, gas), *rest)
+
+    async def ask(self, endpoint: int, run: Run) -> Json:
+        """
+        Ask once; with less gas where the endpoint refuses it, and in the end without the field.
+
+        Raises:
+            RpcRefused: the first refusal, where no other gas is taken either.
+            RpcUnavailable: the endpoint did not answer.
+        """
+        wanted = _gas_of(run[1])
+        gas = self._allowed(endpoint, wanted)
+        try:
+            answer = await self._ask_with(endpoint, run, gas)
+        except RpcRefused as error:
+            if gas is None or not may_be_gas_cap(error):
+                raise
+            return await self._ask_with_less(endpoint, run, gas, error)
+        self._learn_success(endpoint, wanted, gas)
+        return answer
+
+    async def mend(
+        self, endpoint: int, runs: Sequence[Run], answers: Sequence[Answer]
+    ) -> list[Answer]:
+        """Return the answers of a batch, with those asked again that were refused for the gas."""
+        mended = list(answers)
+        refused = [
+            place
+            for place, answer in enumerate(answers)
+            if isinstance(answer, RpcRefused) and may_be_gas_cap(answer)
+        ]
+        if not refused:
+            return mended
+        first, *others = refused
+        try:
+            mended[first] = await self.ask(endpoint, runs[first])
+        except RpcRefused as error:
+            mended[first] = error
+            return mended
+        requests = [self.request(endpoint, runs[place]) for place in others]
+        again = await Reading(self._rpc, endpoint, requests).complete()
+        for place, answer in zip(others, again, strict=True):
+            mended[place] = answer
+        return mended
+
+    async def _ask_with_less(self, endpoint: int, run: Run, gas: Gas, first: RpcRefused) -> Json:
+        lower = lower_gas(first, gas, self._block_limit())
+        while True:
+            try:
+                answer = await self._ask_with(endpoint, run, lower)
+            except RpcRefused as error:
+                if failed_in_evm(error) and not is_gas_cap(error):
+                    self._learn(endpoint, first, lower)  # it was run
+                    raise
+                if lower is None:
+                    raise first from None
+                lower = lower_gas(error, lower, self._block_limit())
+            else:
+                if is_gas_cap(first) or await self._is_refused(endpoint, run):
+                    self._learn(endpoint, first, lower)
+                return answer
+
+    async def _is_refused(self, endpoint: int, run: Run) -> bool:
+        """Whether the field is refused once more: the first refusal did not name the gas."""
+        try:
+            await self._ask_with(endpoint, run, _gas_of(run[1]))
+        except RpcRefused:
+            return True
+        return False
+
+    async def _ask_with(self, endpoint: int, run: Run, gas: Gas | None) -> Json:
+        method, transaction, rest = run
+        return await self._rpc.ask(endpoint, method, _with_gas(transaction, gas), *rest)
+
+    def _allowed(self, endpoint: int, gas: Gas | None) -> Gas | None:
+        known = self._rpc.capabilities
+        lack = known.lack(endpoint, Capability.CALL_GAS)
+        if gas is None or lack is None or known.has(endpoint, Capability.CALL_GAS):
+            return gas
+        return Gas(min(gas, lack.limit)) if lack.limit else None
+
+    def _block_limit(self) -> Gas | None:
+        head = self._rpc.pool.current
+        return None if head is None else head.gas_limit
+
+    def _learn(self, endpoint: int, error: RpcRefused, limit: Gas | None) -> None:
+        """Record the gas that is taken; 0 stands for a call without the field."""
+        reason = error.text or str(error)
+        self._rpc.capabilities.learn_lack(endpoint, Capability.CALL_GAS, reason, limit=limit or 0)
+
+    def _learn_success(self, endpoint: int, wanted: Gas | None, gas: Gas | None) -> None:
+        """Clear the lack where more was taken than it allowed."""
+        lack = self._rpc.capabilities.lack(endpoint, Capability.CALL_GAS)
+        if lack is None or gas is None or gas != wanted or gas <= (lack.limit or 0):
+            return
+        self._rpc.capabilities.learn_success(endpoint, Capability.CALL_GAS)
+
+
+def _gas_of(transaction: Transaction) -> Gas | None:
+    gas = transaction.get("gas")
+    return Gas(int(gas, 16)) if isinstance(gas, str) else None
+
+
+def _with_gas(transaction: Transaction, gas: Gas | None) -> Transaction:
+    if gas is None:
+        return {key: value for key, value in transaction.items() if key != "gas"}
+    return {**transaction, "gas": hex(gas)}
