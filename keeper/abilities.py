@@ -111,6 +111,24 @@ class KeepsColumns(Protocol):
 
 
 @runtime_checkable
+class KeepsStructure(Protocol):
+    """A market whose structure can be kept on disk and taken up instead of ``discover``."""
+
+    def structure_facts(self) -> str:
+        """Return the structure as canonical JSON, after ``discover``."""
+        ...
+
+    def restore_structure(self, facts: str) -> None:
+        """
+        Take up what ``structure_facts`` of the same program returned.
+
+        Raises:
+            ValueError: these are not such facts, or of another market.
+        """
+        ...
+
+
+@runtime_checkable
 class KeepsItself(Protocol):
     """A book that is kept on disk as it goes."""
 

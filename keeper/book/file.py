@@ -6,7 +6,6 @@ each record has a checksum. What cannot be used is set aside, never written over
 another program is left alone.
 """
 
-import fcntl
 import os
 import sqlite3
 from contextlib import ExitStack
@@ -14,18 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from keeper.book.kept import Change, Damaged, Kept, Scanned
-from keeper.book.rows import TABLES, read_kept, write_change, write_scan
-from keeper.domain.errors import EnvironmentFault
+from keeper.book.locks import NotUsable, lock_for_life, owned_as_the_folder, visit_and_lock
+from keeper.book.rows import LATER_TABLES, TABLES, read_kept, write_change, write_scan
+
+__all__ = ["BookFile", "NotUsable", "State", "objection", "state_of"]
 
 APPLICATION: Final = 0x6B626F6B
 """SQLite's application id of a keeper's book: "kbok"."""
 SCHEMA: Final = 1
 
-
-class NotUsable(EnvironmentFault):
-    """The book's file cannot be used: the keeper goes on without it."""
-
-    code = "book_file"
+State = tuple[object, ...]
+"""What tells one state of the file from another."""
 
 
 class BookFile:
@@ -33,9 +31,10 @@ class BookFile:
     The open file; for one thread at a time, and one process: a lock file says which.
 
     ``said`` is what became of an earlier file that could not be used; empty where there is none.
+    A ``visit`` is short: it ends before a keeper that starts meanwhile loses patience.
     """
 
-    def __init__(self, path: Path, chain_id: int) -> None:
+    def __init__(self, path: Path, chain_id: int, *, visit: bool = False) -> None:
         """
         Open the file, or begin a new one.
 
@@ -45,7 +44,7 @@ class BookFile:
         self.path = path
         self.said = ""
         self._chain_id = chain_id
-        self._lock = _locked(path.with_name(path.name + ".lock"))
+        self._visit, self._lock = visit_and_lock(path) if visit else (-1, lock_for_life(path))
         self._connection: sqlite3.Connection | None = None
         try:
             self._connection = self._usable() or self._set_aside()
@@ -68,6 +67,19 @@ class BookFile:
             raise NotUsable(f"{self.path.name} cannot be made anew: {error}") from None
         return Kept()
 
+    def state(self) -> State:
+        """Return what tells this state of the file from any other."""
+        return state_of(self._open)
+
+    def set_aside(self, reason: str) -> str:
+        """Move the file out of the way, begin a new one, and return what became of it."""
+        self.said = reason
+        self._connection = self._set_aside()
+        return self.said
+
+    def spare(self, reason: str) -> None:
+        """Do nothing: a keeper writes over what it cannot use."""
+
     def write(self, change: Change) -> None:
         """Write one state in one transaction; sqlite3.Error where nothing of it was written."""
         with self._open as connection:
@@ -83,9 +95,10 @@ class BookFile:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        for descriptor in (self._lock, self._visit):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._lock = self._visit = -1
 
     @property
     def _open(self) -> sqlite3.Connection:
@@ -101,25 +114,17 @@ class BookFile:
         with ExitStack() as unless_used:
             unless_used.callback(connection.close)
             try:
-                self.said = self._objection(connection)
+                self.said = objection(connection, self.path.name, self._chain_id)
+                if self.said and self._visit >= 0:
+                    raise NotUsable(self.said)
             except sqlite3.DatabaseError as error:
                 self.said = f"it is damaged ({error})"
             if self.said:
                 return None
             _for_writing(connection)
+            connection.executescript(LATER_TABLES)
             unless_used.pop_all()
         return connection
-
-    def _objection(self, connection: sqlite3.Connection) -> str:
-        """Return why a file cannot be used; NotUsable where it is another program's."""
-        ((application,),) = connection.execute("PRAGMA application_id")
-        ((schema,),) = connection.execute("PRAGMA user_version")
-        if application != APPLICATION:
-            raise NotUsable(f"{self.path.name} is a database of another program: left alone")
-        if schema != SCHEMA:
-            return f"it has form {schema}, and this program reads {SCHEMA}"
-        ((chain_id,),) = connection.execute("SELECT chain_id FROM about")
-        return "" if chain_id == self._chain_id else f"it is of chain {chain_id}"
 
     def _set_aside(self) -> sqlite3.Connection:
         """Move the file out of the way and begin a new one."""
@@ -134,12 +139,14 @@ class BookFile:
         return self._begun()
 
     def _begun(self) -> sqlite3.Connection:
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        made = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        owned_as_the_folder(made, self.path)
+        os.close(made)
         connection = _connected(self.path)
         try:
             _for_writing(connection)
             connection.executescript(
-                f"BEGIN; {TABLES}"
+                f"BEGIN; {TABLES} {LATER_TABLES}"
                 f" PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};"
             )
             connection.execute("INSERT INTO about VALUES (?)", (self._chain_id,))
@@ -150,6 +157,33 @@ class BookFile:
         return connection
 
 
+def objection(connection: sqlite3.Connection, name: str, chain_id: int) -> str:
+    """
+    Return why this program cannot use a file; empty where it can.
+
+    Raises:
+        NotUsable: it is another program's.
+    """
+    ((application,),) = connection.execute("PRAGMA application_id")
+    ((schema,),) = connection.execute("PRAGMA user_version")
+    if application != APPLICATION:
+        raise NotUsable(f"{name} is a database of another program: left alone")
+    if schema != SCHEMA:
+        return f"it has form {schema}, and this program reads {SCHEMA}"
+    ((of_chain,),) = connection.execute("SELECT chain_id FROM about")
+    return "" if of_chain == chain_id else f"it is of chain {of_chain}"
+
+
+def state_of(connection: sqlite3.Connection) -> State:
+    """Return what tells one state of the file from another."""
+    markets = connection.execute("SELECT key, form, number, hash FROM market ORDER BY key")
+    counts = connection.execute(
+        "SELECT (SELECT max(id) FROM delta), (SELECT max(id) FROM scan),"
+        " (SELECT max(number) FROM block)"
+    )
+    return (*markets.fetchall(), *counts.fetchall())
+
+
 def _connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=5.0, check_same_thread=False)
 
@@ -158,16 +192,3 @@ def _for_writing(connection: sqlite3.Connection) -> None:
     # The log outlives the process; only a power cut may cost the last blocks, and no more.
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _locked(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise NotUsable(f"{path.name} cannot be made: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise NotUsable("another keeper has the book's file") from None
-    return descriptor

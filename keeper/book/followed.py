@@ -6,19 +6,23 @@ from typing import Final
 
 import numpy as np
 
-from keeper.abilities import KeepsColumns
+from keeper.abilities import KeepsColumns, KeepsStructure
 from keeper.book.keeping import Standing
-from keeper.book.kept import FOUND, MarketChange, Scanned, addresses_in
-from keeper.book.trail import Trail
+from keeper.book.kept import FOUND, KeptStructure, MarketChange, Scanned, addresses_in
+from keeper.book.trail import Footprint, Trail
 from keeper.chain.abi import checksum
 from keeper.columns.table import Array
 from keeper.domain.errors import ChainError, MarketUnreadable
 from keeper.domain.head import Head
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import LendingMarket
+from keeper.version import code_version
 
 LONGEST_REST: Final = 64
 """The most blocks between two attempts to read a quarantined market."""
+STRUCTURE_BLOCKS: Final = 7_200
+"""After so many blocks a command discovers a market anew: what failed once is not kept for ever."""
+OTHER_ACCOUNTS: Final = "the settings ask for other accounts than those that were kept"
 LONG_GAP: Final = 50_000
 """After so many blocks it is less work to read the accounts anew than to read the logs."""
 
@@ -55,6 +59,7 @@ class Followed:
     fault: str = ""
     failures: int = 0
     rests_until: int = 0
+    discovered_at: int = 0
 
     def is_due(self, head: Head) -> bool:
         """Whether to read the market at this head."""
@@ -97,7 +102,33 @@ class Followed:
         if not market.is_settled():
             return None
         scanned_to = self.market.from_block if self.scanned_to is None else self.scanned_to
-        return Standing(market, self.market.key, self.loaded_at, scanned_to)
+        return Standing(market, self.market.key, self.loaded_at, scanned_to, self._structure())
+
+    def _structure(self) -> KeptStructure | None:
+        market = self.market
+        if not isinstance(market, KeepsStructure):
+            return None
+        facts = market.structure_facts()
+        return KeptStructure(facts=facts, program=code_version(), discovered_at=self.discovered_at)
+
+    async def discover(self, head: Head) -> None:
+        """Read what the market consists of."""
+        await self.market.discover(head)
+        self.discovered_at = head.number
+
+    def restore_structure(self, kept: KeptStructure | None, head: Head) -> bool:
+        """Take up a kept structure, if this program wrote it and not long ago."""
+        market = self.market
+        if kept is None or not isinstance(market, KeepsStructure):
+            return False
+        if kept.program != code_version() or head.number - kept.discovered_at > STRUCTURE_BLOCKS:
+            return False
+        try:
+            market.restore_structure(kept.facts)
+        except ValueError:
+            return False
+        self.discovered_at = kept.discovered_at
+        return True
 
     def checkpoint(self, found: Collection[Address], span: tuple[int, int], head: Head) -> Scanned:
         """Return what some blocks of a history that is being read up to ``head`` have shown."""
@@ -117,6 +148,12 @@ class Followed:
             target_hash=head.hash,
         )
 
+    def is_of_these_accounts(self, form: str) -> bool:
+        """Whether arrays of this form list the accounts that the settings ask for."""
+        market = self.market
+        own = market.array_form() if isinstance(market, KeepsColumns) else ""
+        return _first_line(form) == _first_line(own)
+
     def take_up_scan(self, found: Scanned) -> None:
         """
         Go on from a checkpoint of an earlier process, unless it is of another list of accounts.
@@ -127,7 +164,7 @@ class Followed:
         covered = market.from_block - 1 if self.scanned_to is None else self.scanned_to
         if not isinstance(market, KeepsColumns) or found.first > covered + 1:
             return
-        if _first_line(found.form) != _first_line(market.array_form()):
+        if not self.is_of_these_accounts(found.form):
             return
         arrays = dict(found.arrays)
         self.known += arrays.pop(FOUND).tobytes()
@@ -136,40 +173,45 @@ class Followed:
         self.scanned_to = max(covered, found.covered_to)
 
 
-def taken_up(each: Followed, kept: MarketChange, trail: Trail, head: Head) -> str:
+def taken_up(
+    each: Followed, kept: MarketChange, blocks: Sequence[Footprint], trail: Trail, head: Head
+) -> str:
     """
     Take up a market, after ``discover``, as an earlier process left it.
 
-    What happened since is noted as far as the trail says it. Returns why the accounts have to be
-    read anew; whom it knows, and where, is taken up all the same. Empty where they need not.
+    What ``blocks`` say of it after the trail's tip is noted: it is read anew, whether they are
+    followed again or are gone. Returns why the accounts have to be read anew; whom it knows, and
+    where, is taken up all the same. Empty where they need not.
     """
     market, arrays = each.market, (kept.base or {}, *kept.deltas)
     if not isinstance(market, KeepsColumns):
         return "it cannot be kept any more"
-    if _first_line(kept.form) != _first_line(market.array_form()):
-        return "the settings ask for other accounts than those that were kept"
+    if not each.is_of_these_accounts(kept.form):
+        return OTHER_ACCOUNTS
     try:
         market.from_arrays(arrays[0])
         for one in arrays[1:]:
             market.merge(one)
     except MarketUnreadable as error:
         return f"what was kept cannot be read: {error}"
-    refusal = _refusal(market, kept, trail, head)
+    is_remembered = any(block.hash == kept.hash for block in blocks)
+    refusal = _refusal(market, kept, head, is_remembered=is_remembered)
     if refusal:
         each.known = b"".join(addresses_in(one) for one in arrays)
-        each.scanned_to = kept.scanned_to if trail.find(kept.hash) else None
+        each.scanned_to = kept.scanned_to if is_remembered else None
         return refusal
     each.loaded_at, each.scanned_to = kept.since, kept.scanned_to
-    later = (block for block in trail.blocks if block.number > kept.number)
+    newest = kept.number if trail.tip is None else trail.tip.number
+    later = (block for block in blocks if block.number > newest)
     mine = each.market.log_filter
     each.market.note([log for block in later for log in block.logs if mine.accepts(log)])
     return ""
 
 
-def _refusal(market: KeepsColumns, kept: MarketChange, trail: Trail, head: Head) -> str:
+def _refusal(market: KeepsColumns, kept: MarketChange, head: Head, *, is_remembered: bool) -> str:
     if market.array_form() != kept.form:
         return "its contracts are others than those that were kept"
-    if trail.find(kept.hash) is None:
+    if not is_remembered:
         return "it was kept at a block that is gone"
     if head.number - kept.number > LONG_GAP:
         return f"{head.number - kept.number} blocks have passed since it was kept"

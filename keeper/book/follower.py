@@ -12,9 +12,10 @@ from typing import Final
 
 from keeper.abilities import KeepsColumns, Resyncs, Rider
 from keeper.book.branch import Branch, ancestry, branch_to, logs_of
-from keeper.book.followed import Followed, Progress, taken_up
+from keeper.book.followed import Followed, Progress
 from keeper.book.keeping import Keeping
 from keeper.book.parity import Parity
+from keeper.book.resuming import Resuming, take_up_scans
 from keeper.book.trail import DEPTH, Trail
 from keeper.domain.errors import (
     HistoryPruned,
@@ -54,6 +55,8 @@ class Follower:
         self.fork: int | None = None
         """The newest block that the last head has in common with what was followed before it;
         None where it just came next."""
+        self.restores_structure = False
+        """Whether a kept structure is taken up: a command does, a keeper looks anew."""
         self.riders: list[Rider] = []
         """Whose reads go along with a block's; their answers are the last."""
 
@@ -137,24 +140,19 @@ class Follower:
     async def _resume(self, head: Head) -> None:
         """Take up what an earlier process left, as far as it is of this chain."""
         kept = await self.keeping.open()
-        self._trail.restored(kept.blocks)
+        self._trail.restored(kept.common_blocks({each.market.key for each in self._followed}))
         # Another version may have followed other logs.
         self._own_from = 0 if self._trail.tip is None else self._trail.tip.number + 1
+        resuming = Resuming(kept, self._trail, head, restores_structure=self.restores_structure)
+        resuming.spare_others(self._followed, self.keeping)
         for each in self._followed:
-            each.scans = kept.scans.get(each.market.key, ())
-            found = kept.markets.get(each.market.key)
-            if found is None:
-                continue
             try:
-                await each.market.discover(head)
-                refusal = taken_up(each, found, self._trail, head)
+                refusal = await resuming.take_up(each, self.keeping)
             except ITS_OWN_FAULT as error:
                 each.failed(head, error)
                 continue
             if refusal:
                 self._rebuilt(each, refusal)
-            else:
-                self.keeping.taken_up(each.market.key, len(found.deltas))
 
     def _rebuilt(self, each: Followed, reason: str) -> None:
         """Say that a market has to be read anew."""
@@ -185,13 +183,18 @@ class Follower:
 
     def _unload_orphans(self, branch: Branch) -> None:
         """Let be loaded anew what is older than what is known: its logs before are not."""
+        reason = "the chain was reorganised below what is remembered"
+        if branch.fork is None and branch.headers[-1].number < self._trail.oldest:
+            reason = f"block {branch.headers[-1].number} is before the oldest that is remembered"
+        if branch.fork is None:
+            self.keeping.spare(reason)
         for each in self._followed:
             at = each.loaded_at
             if branch.fork is None:
                 each.scanned_to = None  # nobody knows how far back the chain is another one
             if at is not None and (branch.fork is None or at > branch.fork.number):
                 each.forget()
-                self._rebuilt(each, "the chain was reorganised below what is remembered")
+                self._rebuilt(each, reason)
 
     async def _load_missing(self, head: Head, progress: Callable[[Progress], None]) -> None:
         for each in self._followed:
@@ -210,7 +213,7 @@ class Follower:
     async def _load(self, each: Followed, head: Head, progress: Callable[[Progress], None]) -> None:
         market = each.market
         progress(Progress(market=market.key, stage="discover"))
-        await market.discover(head)
+        await each.discover(head)
         await self._scan_history(each, head, progress)
         borrowers = each.everybody()
         progress(Progress(market=market.key, stage="load", total=len(borrowers)))
@@ -234,7 +237,7 @@ class Follower:
     ) -> None:
         """Collect who ever borrowed; goes on where an earlier attempt, or process, stopped."""
         market, first = each.market, each.market.from_block
-        await self._take_up_scans(each)
+        await take_up_scans(each, self._reader, self.keeping)
         if each.scanned_to is not None:
             first = max(first, each.scanned_to - DEPTH)
         unwritten, since = set[Address](), first
@@ -254,22 +257,6 @@ class Follower:
 
         if first <= head.number:
             await self._reader.scan_logs(market.history_filter, first, head.number, took)
-
-    async def _take_up_scans(self, each: Followed) -> None:
-        """Go on with a history that an earlier process was reading, if the chain is the same."""
-        scans, each.scans = each.scans, ()
-        standing = dict[int, BlockHash | None]()
-        for one in scans:
-            if one.target not in standing:
-                standing[one.target] = await self._hash_of(one.target)
-            if standing[one.target] == one.target_hash:
-                each.take_up_scan(one)
-
-    async def _hash_of(self, block: int) -> BlockHash | None:
-        try:
-            return (await self._reader.head(block)).hash
-        except SnapshotReorged:
-            return None
 
     async def _read(self, head: Head) -> list[MarketSnapshot]:
         asked = list[tuple[Followed, Sequence[Call]]]()

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from keeper.abilities import KeepsColumns
 from keeper.book.file import BookFile, NotUsable
-from keeper.book.kept import Arrays, Change, Kept, MarketChange, Scanned
+from keeper.book.kept import Arrays, Change, Kept, KeptStructure, MarketChange, Scanned
 from keeper.book.trail import Trail
 from keeper.domain.units import BlockHash, MarketKey
 
@@ -41,6 +41,7 @@ class Standing:
     key: MarketKey
     since: int
     scanned_to: int
+    structure: KeptStructure | None = None
 
 
 @dataclass(slots=True)
@@ -72,21 +73,55 @@ class _Waiting:
             self.deltas.clear()
 
 
+class Store(Protocol):
+    """An open file of a book; ``said`` is what became of an earlier one, if it was set aside."""
+
+    said: str
+
+    def kept(self) -> Kept:
+        """Return everything that an earlier process left."""
+        ...
+
+    def spare(self, reason: str) -> None:
+        """Leave what is in the file to whom it belongs, if this process only visits it."""
+        ...
+
+    def write(self, change: Change) -> None:
+        """Write one state."""
+        ...
+
+    def write_scan(self, found: Scanned) -> None:
+        """Add what a scan found."""
+        ...
+
+    def close(self) -> None:
+        """Let the next process have the file."""
+        ...
+
+
 class Keeping:
     """
     One book's file and what waits for it; does nothing where there is no file.
 
     ``failures`` counts what could not be written, ``failing`` says it of the last attempt;
-    ``kept_block`` is the newest block on the disk, and None until there is one.
+    ``kept_block`` is the newest block on the disk that this process wrote, ``found_block`` the
+    newest that an earlier one left; None where there is none.
     """
 
-    def __init__(self, path: Path | None, chain_id: int) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        chain_id: int,
+        opening: Callable[[Path, int], Store] = BookFile,
+    ) -> None:
         self.failures = 0
         self.failing = False
         self.kept_block: int | None = None
+        self.found_block: int | None = None
         self._path = path
         self._chain_id = chain_id
-        self._file: BookFile | None = None
+        self._opening = opening
+        self._file: Store | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="book")
         self._waiting: dict[MarketKey, _Waiting] = {}
         self._on_disk: set[BlockHash] = set()
@@ -105,7 +140,7 @@ class Keeping:
         if self._path is None or self._file is not None:
             return Kept()
         try:
-            self._file = await self._run(BookFile, self._path, self._chain_id)
+            self._file = await self._run(self._opening, self._path, self._chain_id)
             kept = await self._run(self._file.kept)
         except NotUsable as error:
             self._give_up(str(error))
@@ -117,6 +152,7 @@ class Keeping:
                 self._file.said,
             )
         self._on_disk = {one.hash for one in kept.blocks}
+        self.found_block = kept.blocks[-1].number if kept.markets else None
         return kept
 
     def taken_up(self, market: MarketKey, deltas: int) -> None:
@@ -131,6 +167,11 @@ class Keeping:
         """Note what a block changed in a market."""
         if self._file is not None:
             self._waiting.setdefault(market, _Waiting()).changed(arrays)
+
+    def spare(self, reason: str) -> None:
+        """Note that the file is another configuration's, or another chain's."""
+        if self._file is not None:
+            self._file.spare(reason)
 
     def scanned(self, found: Scanned) -> None:
         """Write how far a history is read, if nothing else is being written."""
@@ -204,6 +245,7 @@ class Keeping:
                     scanned_to=one.scanned_to,
                     base=base,
                     deltas=() if base is not None else deltas,
+                    structure=one.structure,
                 )
             )
         return Change(
@@ -217,7 +259,7 @@ class Keeping:
 
     def _begin(
         self,
-        write: Callable[[BookFile], None],
+        write: Callable[[Store], None],
         done: Callable[[], None],
         failed: Callable[[], None],
     ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -47,6 +47,19 @@ class Scanned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptStructure:
+    """
+    A market's structure as the ``program`` of that version reads it, discovered at a block.
+
+    It follows the market's logs: it holds at the block at which the market was kept.
+    """
+
+    facts: str
+    program: str
+    discovered_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketChange:
     """
     What changed in one market, up to ``number``: a whole ``base``, or ``deltas`` on the last one.
@@ -62,6 +75,7 @@ class MarketChange:
     scanned_to: int
     base: Arrays | None = None
     deltas: tuple[Arrays, ...] = ()
+    structure: KeptStructure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +94,16 @@ class Kept:
     blocks: tuple[Footprint, ...] = ()
     markets: Mapping[MarketKey, MarketChange] = field(default_factory=dict)
     scans: Mapping[MarketKey, Sequence[Scanned]] = field(default_factory=dict)
+
+    def common_blocks(self, markets: Collection[MarketKey]) -> Sequence[Footprint]:
+        """
+        Return the blocks up to which all of these markets were followed.
+
+        The logs of later ones may lack those of a market that was left out meanwhile.
+        """
+        hashes = {market.hash for key, market in self.markets.items() if key in markets}
+        newest = min((block.number for block in self.blocks if block.hash in hashes), default=None)
+        return [block for block in self.blocks if newest is None or block.number <= newest]
 
 
 def packed(arrays: Arrays) -> bytes:

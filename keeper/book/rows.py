@@ -4,9 +4,12 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
+from keeper.audit.canonical import sha256
 from keeper.book.kept import (
     Change,
+    Damaged,
     Kept,
+    KeptStructure,
     MarketChange,
     Scanned,
     packed,
@@ -34,6 +37,13 @@ CREATE TABLE scan (id INTEGER PRIMARY KEY, market TEXT NOT NULL, form TEXT NOT N
   arrays BLOB NOT NULL, first INTEGER NOT NULL, covered_to INTEGER NOT NULL,
   target INTEGER NOT NULL, target_hash TEXT NOT NULL);
 """
+LATER_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS structure (
+  market TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL, program TEXT NOT NULL,
+  discovered_at INTEGER NOT NULL, sha256 TEXT NOT NULL, facts TEXT NOT NULL
+);
+"""
+"""What earlier programs of the same form do without, and leave as it is."""
 
 
 def read_kept(connection: sqlite3.Connection) -> Kept:
@@ -121,7 +131,51 @@ def _read_market(
         scanned_to=scanned_to,
         base=unpacked(b"".join(parts)),
         deltas=tuple(unpacked(delta) for delta in deltas),
+        structure=_read_structure(connection, key, block_hash),
     )
+
+
+def _read_structure(
+    connection: sqlite3.Connection, key: str, block_hash: str
+) -> KeptStructure | None:
+    """Return the structure of the state that is kept; a later state may be without one."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'structure'").fetchone():
+        return None
+    row = connection.execute(
+        "SELECT facts, program, discovered_at, sha256 FROM structure WHERE market = ? AND hash = ?",
+        (key, block_hash),
+    ).fetchone()
+    if row is None:
+        return None
+    facts, program, discovered_at, digest = row
+    if sha256(facts) != digest:
+        raise Damaged("a structure has another checksum")
+    return KeptStructure(facts=facts, program=program, discovered_at=discovered_at)
+
+
+def _write_structure(connection: sqlite3.Connection, market: MarketChange) -> None:
+    """Move the structure on to the market's block; written is it only where it is another."""
+    structure = market.structure
+    if structure is None:
+        return
+    digest, state = sha256(structure.facts), (market.number, market.hash)
+    moved = connection.execute(
+        "UPDATE structure SET number = ?, hash = ?"
+        " WHERE market = ? AND program = ? AND discovered_at = ? AND sha256 = ?",
+        (*state, market.market, structure.program, structure.discovered_at, digest),
+    )
+    if not moved.rowcount:
+        connection.execute(
+            "INSERT OR REPLACE INTO structure VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                market.market,
+                *state,
+                structure.program,
+                structure.discovered_at,
+                digest,
+                structure.facts,
+            ),
+        )
 
 
 def _blobs(connection: sqlite3.Connection, query: str, key: str) -> list[bytes]:
@@ -154,6 +208,7 @@ def _write_market(connection: sqlite3.Connection, market: MarketChange) -> None:
         "INSERT INTO delta (market, arrays) VALUES (?, ?)",
         [(market.market, packed(delta)) for delta in market.deltas],
     )
+    _write_structure(connection, market)
 
 
 def _parts(whole: bytes) -> Iterable[bytes]:

@@ -13,6 +13,7 @@ from keeper.chain.abi import checksum
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
+from keeper.cli.progress import telling
 from keeper.cli.recorded import on_record, past_of, recorded_stories, refuse_no_address, remembered
 from keeper.cli.records import RecordOption, record_path
 from keeper.cli.story import Story, Undecided, Verdict, document, told
@@ -56,7 +57,7 @@ def command(
             path, account.strip(), block, thresholds(settings)
         )
     else:
-        stories = _asked(settings, account.strip(), block, path)
+        stories = _asked(settings, account.strip(), block, path, quiet=as_json)
     if as_json:
         print_json({"stories": [document(one) for one in stories]})
         return
@@ -64,10 +65,12 @@ def command(
         print_line(line)
 
 
-def _asked(settings: Settings, wanted: str, block: int | None, path: Path) -> list[Story]:
+def _asked(
+    settings: Settings, wanted: str, block: int | None, path: Path, *, quiet: bool
+) -> list[Story]:
     """Return the stories by the node; where it keeps no state that old, say what helps."""
     try:
-        return asyncio.run(_told(settings, wanted, block, path))
+        return asyncio.run(_told(settings, wanted, block, path, quiet=quiet))
     except ChainError as error:
         if block is None:
             raise
@@ -76,9 +79,12 @@ def _asked(settings: Settings, wanted: str, block: int | None, path: Path) -> li
         ) from None
 
 
-async def _told(settings: Settings, wanted: str, block: int | None, path: Path) -> list[Story]:
+async def _told(
+    settings: Settings, wanted: str, block: int | None, path: Path, *, quiet: bool
+) -> list[Story]:
     async with opened(settings) as session:
-        head, snapshots = await session.at(block)
+        with telling(quiet=quiet) as tell:
+            head, snapshots = await session.at(block, tell)
         account = _resolved(wanted, snapshots, path)
         margin = settings.margin(both_clocks=settings.chain.id not in LOCAL_CHAINS)
         policy = await policy_of(margin, remembered(path), head, snapshots, account)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from keeper.book.follower import Progress
+from keeper.book.visit import BOOK_STAGE, TROUBLE_STAGE
 from keeper.cli.output import print_note
 from keeper.observe.redaction import one_line
 
@@ -26,7 +27,7 @@ def telling(*, quiet: bool = False) -> Iterator[Tell]:
     """
     Yield what tells progress; the bar is gone when the context ends.
 
-    ``quiet``: only a market that cannot be read is told.
+    ``quiet``: only a market that cannot be read is told, and a kept book that is not used.
     """
     if quiet:
         yield _only_trouble
@@ -41,7 +42,7 @@ def telling(*, quiet: bool = False) -> Iterator[Tell]:
 
 
 def _only_trouble(progress: Progress) -> None:
-    if progress.stage == "quarantined":
+    if progress.stage in ("quarantined", TROUBLE_STAGE):
         print_note(_line(progress, ""))
 
 
@@ -59,7 +60,8 @@ class Lines:
         left, stage = self._left.told(progress), (progress.market, progress.stage)
         finished = 0 < progress.total <= progress.done
         recent = self._clock() - self._told_at < LINE_EVERY
-        if stage == self._last and recent and not finished:
+        is_alone = progress.stage in (BOOK_STAGE, TROUBLE_STAGE)
+        if stage == self._last and not is_alone and recent and not finished:
             return
         self._last, self._told_at = stage, self._clock()
         print_note(_line(progress, left))
@@ -143,6 +145,8 @@ def _bars() -> Bars:
 
 
 def _line(progress: Progress, left: str) -> str:
+    if progress.stage in (BOOK_STAGE, TROUBLE_STAGE):
+        return progress.detail
     counted = f" {progress.done}/{progress.total}" if progress.total else ""
     told = f"{progress.stage}{counted} {progress.market} {progress.detail}".rstrip()
     return f"{told}, {left}" if left else told

@@ -9,6 +9,7 @@ from typing import Final
 
 from keeper.book.follower import Follower, Progress
 from keeper.book.keeping import Keeping
+from keeper.book.visit import Visit
 from keeper.chain import fields
 from keeper.chain.reader import NodeReader, connect
 from keeper.chain.standing import Rules
@@ -41,15 +42,20 @@ class Session:
         self, block: int | None, progress: Callable[[Progress], None] = lambda _: None
     ) -> tuple[Head, Sequence[MarketSnapshot]]:
         """
-        Return a block (the newest by default) and every market at it.
+        Return a block (the newest by default) and every market at it, for a command.
+
+        The kept book is followed to the block. What is read is kept, unless a keeper runs.
 
         Raises:
             ConfigError: there is no market at a configured address.
             ChainError: the block, or every market, cannot be read.
         """
+        visit = Visit(self.settings.book_path, self.settings.chain.id, progress)
+        await visit.read()
         head = await self.reader.head(block)
-        await self.follower.start(head, progress)
-        snapshots = await self.follower.advance(head)
+        async with visit.lent_to(self.follower, head, is_past=block is not None):
+            await self.follower.start(head, progress)
+            snapshots = await self.follower.advance(head)
         if not snapshots and self.follower.quarantined:
             market, why = next(iter(self.follower.quarantined.items()))
             raise ChainError(f"no market can be read: {market}: {why}", hint="run keeper doctor")

@@ -1,5 +1,6 @@
 """An Aave v3 market as ``keeper.ports.LendingMarket``."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -7,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from keeper.audit.canonical import canonical, restored
 from keeper.chain.abi import checksum
 from keeper.chain.asking import Answers
 from keeper.chain.listed import unlisted
@@ -82,6 +84,7 @@ class AaveMarket:
         self._from_block = from_block
         self._chain = chain
         self._structure: Structure | None = None
+        self._facts: tuple[Structure, str] | None = None
         self._made: _Made | None = None
         self._columns: Columns | None = None
         self._noted: dict[Address, _Noted] = {}
@@ -133,6 +136,19 @@ class AaveMarket:
             )
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
+
+    def structure_facts(self) -> str:
+        """Return the structure as canonical JSON (``keeper.abilities.KeepsStructure``)."""
+        if self._facts is None or self._facts[0] is not self.structure:
+            self._facts = self.structure, canonical(self.structure)
+        return self._facts[1]
+
+    def restore_structure(self, facts: str) -> None:
+        """Take up a kept structure instead of ``discover``; ValueError if it is another's."""
+        structure = restored(Structure, json.loads(facts))
+        if structure.key != self.key:
+            raise ValueError(f"this is {structure.key}")
+        self._structure = structure
 
     @property
     def history_filter(self) -> LogFilter:

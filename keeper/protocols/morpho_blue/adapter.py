@@ -1,11 +1,13 @@
 """A deployment of Morpho Blue with its markets, as ``keeper.ports.LendingMarket``."""
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from keeper.audit.canonical import canonical, restored
 from keeper.chain.asking import Answers
 from keeper.chain.listed import Listed, unlisted
 from keeper.columns.index import UNKNOWN
@@ -61,6 +63,7 @@ class MorphoDeployment:
         self._from_block = from_block
         self._chain = chain
         self._structure: Structure | None = None
+        self._facts: tuple[Structure, str] | None = None
         self._books: dict[MarketId, Columns] = defaultdict(new_columns)
         self._noted: dict[Pair, int] = {}
         self._created: set[MarketId] = set()
@@ -104,6 +107,19 @@ class MorphoDeployment:
             self._structure = await discovery.structure(chain, options, found, head)
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
+
+    def structure_facts(self) -> str:
+        """Return the structure as canonical JSON (``keeper.abilities.KeepsStructure``)."""
+        if self._facts is None or self._facts[0] is not self.structure:
+            self._facts = self.structure, canonical(self.structure)
+        return self._facts[1]
+
+    def restore_structure(self, facts: str) -> None:
+        """Take up a kept structure instead of ``discover``; ValueError if it is another's."""
+        structure = restored(Structure, json.loads(facts))
+        if structure.morpho != self._morpho:
+            raise ValueError(f"this is {structure.morpho}")
+        self._structure = structure
 
     @property
     def history_filter(self) -> LogFilter:

@@ -1,0 +1,105 @@
+"""
+The locks of a book's file: one keeper has it for life, a command for as long as it writes.
+
+Both are flocks, which the kernel releases when the process dies, on files beside the book.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from keeper.domain.errors import EnvironmentFault
+
+VISIT_SECONDS: Final = 30.0
+"""How long a keeper waits for a command that is writing, which takes milliseconds."""
+_PAUSE_SECONDS: Final = 0.02
+
+
+class NotUsable(EnvironmentFault):
+    """The book's file cannot be used: the keeper goes on without it."""
+
+    code = "book_file"
+
+
+class InUse(NotUsable):
+    """Another process has the book's file."""
+
+
+def lock_for_life(path: Path) -> int:
+    """
+    Lock a book's file for its keeper and return the lock's descriptor.
+
+    A command takes a lock of its own (``.visit``) before the keeper's. As long as nobody holds
+    that one, the process that has the book is a keeper.
+
+    Raises:
+        NotUsable: another keeper has the file, or its lock cannot be made.
+    """
+    locked = _descriptor(path, ".lock")
+    try:
+        if _try_to_lock(locked):
+            return locked
+        visit = _descriptor(path, ".visit")
+        try:
+            patience = time.monotonic() + VISIT_SECONDS
+            while not _try_to_lock(visit) and time.monotonic() < patience:
+                time.sleep(_PAUSE_SECONDS)
+            if _try_to_lock(locked):
+                return locked
+        finally:
+            os.close(visit)
+    except BaseException:
+        os.close(locked)
+        raise
+    os.close(locked)
+    raise InUse("another keeper has the book's file")
+
+
+def visit_and_lock(path: Path) -> tuple[int, int]:
+    """
+    Lock a book's file for a command that is about to write and return both descriptors.
+
+    Raises:
+        InUse: a keeper, or another command, has the file.
+        NotUsable: its lock cannot be made.
+    """
+    visit = _descriptor(path, ".visit")
+    try:
+        if _try_to_lock(visit):
+            locked = _descriptor(path, ".lock")
+            if _try_to_lock(locked):
+                return visit, locked
+            os.close(locked)
+    except BaseException:
+        os.close(visit)
+        raise
+    os.close(visit)
+    raise InUse("a keeper, or another command, has the book's file")
+
+
+def owned_as_the_folder(descriptor: int, path: Path) -> None:
+    """Give a file that root made to the owner of its folder, whose keeper has to open it."""
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.fchown(descriptor, folder.st_uid, folder.st_gid)
+
+
+def _descriptor(path: Path, ending: str) -> int:
+    beside = path.with_name(path.name + ending)
+    try:
+        made = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        owned_as_the_folder(made, beside)
+    except OSError as error:
+        raise NotUsable(f"{beside.name} cannot be made: {error.strerror}") from None
+    return made
+
+
+def _try_to_lock(descriptor: int) -> bool:
+    """Return whether the file is locked now by this descriptor."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

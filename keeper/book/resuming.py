@@ -1,0 +1,75 @@
+"""The start of a book from what an earlier process kept, as far as it is of the same accounts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keeper.book.followed import OTHER_ACCOUNTS, Followed, taken_up
+from keeper.book.keeping import Keeping
+from keeper.book.kept import Kept
+from keeper.book.trail import Trail
+from keeper.domain.errors import SnapshotReorged
+from keeper.domain.head import Head
+from keeper.domain.units import BlockHash
+from keeper.ports import ChainReader
+
+
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """A start from ``kept``, whose blocks are in the ``trail``, at ``head``."""
+
+    kept: Kept
+    trail: Trail
+    head: Head
+    restores_structure: bool
+
+    def spare_others(self, followed: Sequence[Followed], keeping: Keeping) -> None:
+        """Have a command leave the file alone where what it would write is no later state."""
+        newest = max((block.number for block in self.kept.blocks), default=0)
+        if self.head.number < newest:
+            keeping.spare(f"it is at block {newest}, after block {self.head.number}")
+        others = sorted(self.kept.markets.keys() - {one.market.key for one in followed})
+        if others:
+            keeping.spare(f"it holds a market that the settings do not name: {others[0]}")
+
+    async def take_up(self, followed: Followed, keeping: Keeping) -> str:
+        """
+        Take up one market; return why its accounts have to be read anew, if they have to.
+
+        Raises:
+            MarketUnreadable: its contracts do not answer.
+        """
+        market, head = followed.market, self.head
+        followed.scans = self.kept.scans.get(market.key, ())
+        change = self.kept.markets.get(market.key)
+        if change is None:
+            return ""
+        structure = change.structure if self.restores_structure else None
+        if not followed.restore_structure(structure, head):
+            await followed.discover(head)
+        refusal = taken_up(followed, change, self.kept.blocks, self.trail, head)
+        if not refusal:
+            keeping.taken_up(market.key, len(change.deltas))
+        elif refusal == OTHER_ACCOUNTS:
+            keeping.spare(refusal)
+        return refusal
+
+
+async def take_up_scans(followed: Followed, reader: ChainReader, keeping: Keeping) -> None:
+    """Go on with a history that an earlier process was reading, if the chain is the same."""
+    scans, followed.scans = followed.scans, ()
+    hashes = dict[int, BlockHash | None]()
+    for scan in scans:
+        if scan.target not in hashes:
+            hashes[scan.target] = await _hash_of(scan.target, reader)
+        if hashes[scan.target] != scan.target_hash:
+            continue
+        if not followed.is_of_these_accounts(scan.form):
+            keeping.spare(OTHER_ACCOUNTS)
+        followed.take_up_scan(scan)
+
+
+async def _hash_of(block: int, reader: ChainReader) -> BlockHash | None:
+    try:
+        return (await reader.head(block)).hash
+    except SnapshotReorged:
+        return None

@@ -1,0 +1,81 @@
+"""A command's visit to the kept book: it goes on from it, and keeps what it read."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from keeper.book.follower import Follower, Progress
+from keeper.book.keeping import Keeping
+from keeper.book.visiting import VisitedFile
+from keeper.domain.head import Head
+from keeper.domain.units import MarketKey
+
+BOOK_STAGE = "book"
+"""The stage of a line that says from where the book comes."""
+TROUBLE_STAGE = "book trouble"
+"""The stage of a line that says why it does not come from the file, or is not kept."""
+
+
+class Visit:
+    """One command's use of a book's file; nothing happens where no book is kept."""
+
+    def __init__(
+        self, path: Path | None, chain_id: int, progress: Callable[[Progress], None]
+    ) -> None:
+        """Open nothing yet."""
+        self._chain_id = chain_id
+        self._progress = progress
+        self._file = None if path is None else VisitedFile(path, chain_id)
+
+    async def read(self) -> None:
+        """Read the file, before the block that it is followed to is asked for."""
+        if self._file is not None:
+            await asyncio.to_thread(self._file.kept)
+
+    @contextlib.asynccontextmanager
+    async def lent_to(
+        self, follower: Follower, head: Head, *, is_past: bool
+    ) -> AsyncIterator[None]:
+        """Let a follower that has not started go on from the file; keep what it read at the end."""
+        file = self._file
+        if file is None:
+            yield
+            return
+        if self._is_older_than_all(file, head):
+            yield
+            return
+        follower.keeping = Keeping(file.path, self._chain_id, lambda *_: file)
+        follower.restores_structure = True
+        try:
+            self._tell_origin(file, head)
+            yield
+        except BaseException:
+            await follower.keeping.close()
+            raise
+        await follower.close()
+        if file.spared and not (file.unused or file.is_busy or is_past):
+            self._tell(TROUBLE_STAGE, f"what was read is not kept: {file.spared}")
+
+    def _is_older_than_all(self, file: VisitedFile, head: Head) -> bool:
+        blocks = file.kept().blocks
+        if not blocks or head.number >= blocks[0].number:
+            return False
+        self._tell(
+            TROUBLE_STAGE,
+            f"block {head.number} is before the kept book, which goes back to block"
+            f" {blocks[0].number}: the history is read anew, and not kept",
+        )
+        return True
+
+    def _tell_origin(self, file: VisitedFile, head: Head) -> None:
+        kept = file.kept()
+        if file.unused:
+            and_kept = ", and nothing is kept" if file.spared else ""
+            self._tell(TROUBLE_STAGE, f"the kept book is not used: {file.unused}{and_kept}")
+        elif kept.markets:
+            newest = kept.blocks[-1].number if kept.blocks else 0
+            self._tell(BOOK_STAGE, f"from the kept book of block {newest} to block {head.number}")
+
+    def _tell(self, stage: str, words: str) -> None:
+        self._progress(Progress(market=MarketKey(""), stage=stage, detail=words))
