@@ -174,8 +174,8 @@ async def explained(
     restraint: Restraint = FREE,
 ) -> Decided:
     """Decide about one account at one block, as the node would, without signing anything."""
-    fees = await fee_oracle(session)
-    simulators = await simulators_of(session, None, unsimulated=Unsimulated())
+    fees = await fee_oracle(session, head)
+    simulators = await simulators_of(session, None, unsimulated=Unsimulated(), head=head)
     planner = await _planner(session, simulators, fees)
     return await decided(planner, head, snapshots, only=account, restraint=restraint)
 

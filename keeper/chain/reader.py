@@ -55,6 +55,7 @@ class NodeReader:
         self._simulations = Simulations(rpc, self._pinning)
         self._reads = PinnedReads(rpc, self._pinning, bounds.gas)
         self._aggregator = Aggregator(self._reads, multicall, bounds)
+        self._pinned: Head | None = None
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -68,6 +69,8 @@ class NodeReader:
 
     async def head(self, block: int | BlockHash | None = None) -> Head:
         """Return a block's header; SnapshotReorged where the node has no such block."""
+        if self._pinned is not None and block == self._pinned.hash:
+            return self._pinned
         if isinstance(block, str):
             answer = await self.rpc.read("eth_getBlockByHash", block, False)  # noqa: FBT003 - JSON-RPC: hashes only
         else:
@@ -80,6 +83,10 @@ class NodeReader:
         if block is not None and block not in (head.number, head.hash):
             raise RpcMalformed("the node returned another block")
         return head
+
+    def pin(self, head: Head) -> None:
+        """Answer for this header by its hash: a command reads everything at one block."""
+        self._pinned = head
 
     async def heads(self, first: int, last: int) -> list[Head]:
         """Return the headers of a range, both ends included; SnapshotReorged where one lacks."""

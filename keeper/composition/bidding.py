@@ -2,16 +2,17 @@
 
 from keeper.composition.session import Session
 from keeper.config import Settings
+from keeper.domain.head import Head
 from keeper.domain.units import GWEI, Bps, Wei
 from keeper.execution.data_fees import DataFeeKind, DataFees, kind_of
 from keeper.execution.fees import FeeOracle, FeePolicy
 
 
-async def fee_oracle(session: Session) -> FeeOracle:
-    """Return what gas, and publishing data, costs on the settings' chain."""
+async def fee_oracle(session: Session, head: Head | None = None) -> FeeOracle:
+    """Return what gas, and publishing data, costs on the chain; at the newest block by default."""
     reader, chain = session.reader, session.settings.chain
     kind = (
-        await kind_of(reader, chain.id, await reader.head())
+        await kind_of(reader, chain.id, head or await reader.head())
         if chain.data_fee == "auto"
         else DataFeeKind(chain.data_fee)
     )

@@ -56,6 +56,7 @@ class Session:
         async with visit.lent_to(self.follower, head, is_past=block is not None):
             await self.follower.start(head, progress)
             snapshots = await self.follower.advance(head)
+        self.reader.pin(head)
         if not snapshots and self.follower.quarantined:
             market, why = next(iter(self.follower.quarantined.items()))
             raise ChainError(f"no market can be read: {market}: {why}", hint="run keeper doctor")

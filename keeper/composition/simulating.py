@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from keeper.composition.session import Session
 from keeper.composition.treatment import somebody
 from keeper.domain.errors import ConfigError
+from keeper.domain.head import Head
 from keeper.domain.plan import Plan
 from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.simulator import ExecutorSimulator
@@ -12,10 +13,16 @@ from keeper.ports import Simulator
 
 
 async def simulators_of(
-    session: Session, operator: Address | None, *, unsimulated: Simulator | None = None
+    session: Session,
+    operator: Address | None,
+    *,
+    unsimulated: Simulator | None = None,
+    head: Head | None = None,
 ) -> Mapping[MarketKey, Simulator]:
     """
     Return every deployment's executor, as ``operator`` or else as one that it takes orders from.
+
+    Without a ``head`` the newest block says who that is.
 
     Deployments with the same executor share it, and so their plans share transactions.
     """
@@ -28,7 +35,7 @@ async def simulators_of(
                 " or run with --observe",
             )
         if executor is not None and executor not in made:
-            sender = operator or await somebody(session, executor)
+            sender = operator or await somebody(session, executor, head)
             made[executor] = _executor_simulator(session, executor, sender)
     return {one.key: made[session.executor_of(one.key)] for one in session.markets}
 

@@ -123,9 +123,9 @@ def _simulator(session: Session, vault: Address, sender: Address) -> VaultSimula
     return VaultSimulator(chain=session.reader, vault=vault, operator=sender)
 
 
-async def somebody(session: Session, contract: Address) -> Address:
+async def somebody(session: Session, contract: Address, head: Head | None = None) -> Address:
     """Return the configured key's account, or another operator of an executor or a vault."""
-    reader, head = session.reader, await session.reader.head()
+    reader, head = session.reader, head or await session.reader.head()
     own = hot_address(session.settings)
     if own is not None and await is_operator(reader, contract, own, head):
         return own

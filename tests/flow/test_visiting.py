@@ -5,7 +5,9 @@ import fcntl
 import multiprocessing
 import os
 import sqlite3
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -566,6 +568,96 @@ async def test_a_folder_that_is_not_there_costs_only_the_keeping(tmp_path):
 
     assert seen.state == chain.counts(chain.tip.hash)
     assert "not kept" in seen.words(TROUBLE_STAGE)[0]
+
+
+NOBODY = 65_534
+
+
+def visit_as_nobody(path, blocks, answers):
+    """Read the market as a user who may not write beside the file."""
+    if os.geteuid() == 0:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    seen = asyncio.run(visited(chain_of(blocks), path))
+    answers.put((seen.market.loads, seen.state, seen.words(TROUBLE_STAGE)))
+
+
+def read_only_answer(path, blocks):
+    """Return what such a user gets, in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    process = context.Process(target=visit_as_nobody, args=(path, blocks, answers))
+    process.start()
+    answer = answers.get(timeout=60)
+    process.join()
+    return answer
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that others may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="keeper-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
+
+
+def only_readable(folder):
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_a_read_only_folder_is_read_and_said(open_folder, is_running):
+    """Whether SQLite's own files lie beside the book or not."""
+    path = open_folder / "keeper.book.sqlite"
+    chain = chain_of()
+    process = await Process(chain, path).start()
+    await process.written()
+    await process.read()
+    await process.written()
+    if not is_running:
+        await process.stop()
+    only_readable(open_folder)
+    names = {file.name for file in open_folder.iterdir()}
+
+    loads, state, told = await asyncio.to_thread(read_only_answer, path, HISTORY)
+
+    assert {file.name for file in open_folder.iterdir()} == names
+    assert (loads, state) == (0, chain.counts(chain.tip.hash))
+    (line,) = told
+    assert line.startswith("what was read is not kept: ")
+    if is_running:
+        await process.stop()
+
+
+async def test_a_file_that_may_not_be_read_costs_only_the_time(open_folder):
+    """Another user's keeper: the history is read, and that is said."""
+    path = open_folder / "keeper.book.sqlite"
+    await visited(chain_of(), path)
+    path.chmod(0)
+
+    if os.geteuid() != 0:
+        pytest.skip("a file's owner may always")
+    loads, state, told = await asyncio.to_thread(read_only_answer, path, HISTORY)
+
+    chain = chain_of()
+    assert (loads, state) == (1, chain.counts(chain.tip.hash))
+    assert "cannot be read" in told[0]
+
+
+async def test_what_root_makes_belongs_to_whom_the_folder_does(open_folder):
+    """A keeper that runs as its own user must be able to open it afterwards."""
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    os.chown(open_folder, NOBODY, NOBODY)
+    path = open_folder / "keeper.book.sqlite"
+
+    await visited(chain_of(), path)
+
+    assert {file.stat().st_uid for file in open_folder.iterdir()} == {NOBODY}
 
 
 async def test_a_market_that_was_left_out_for_some_blocks_misses_none_of_its_logs(path):
