@@ -19,6 +19,7 @@ class Capability(enum.StrEnum):
     SIMULATION = "eth_simulateV1"
     FEE_HISTORY = "eth_feeHistory"
     PRIORITY_FEE = "eth_maxPriorityFeePerGas"
+    GAS_PRICE = "eth_gasPrice"
     BATCHES = "batches of requests"
     BLOCK_RECEIPTS = "eth_getBlockReceipts"
     LOGS_BY_HASH = "eth_getLogs by block hash"
@@ -37,6 +38,7 @@ INSTEAD: Final = {
     Capability.SIMULATION: "each transaction is simulated alone",
     Capability.FEE_HISTORY: "the base fee comes from the header, the tip from another method",
     Capability.PRIORITY_FEE: "the tip comes from eth_gasPrice, or is the policy's least",
+    Capability.GAS_PRICE: "the tip is the policy's least",
     Capability.BATCHES: "requests go in smaller messages, or one by one",
     Capability.BLOCK_RECEIPTS: "receipts are read one by one",
     Capability.LOGS_BY_HASH: "logs are read by number between two checks of the hash",

@@ -23,6 +23,7 @@ from keeper.composition.executors import read_executor
 from keeper.config import Settings
 from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.units import WAD, Address, Gas, Wei
+from keeper.execution.fee_quotes import NodeFees
 from keeper.execution.fees import FeeOracle
 from keeper.execution.releases import find_release
 from keeper.execution.signer import LOCAL_CHAINS, checked_key
@@ -138,7 +139,8 @@ async def _estimate_cost(place: Here, deployer: Address, code: bytes) -> tuple[G
     """Return the gas that the deployment needs and its price per unit now."""
     call = {"from": deployer, "data": "0x" + code.hex()}
     gas = await place.reader.estimate_gas(call, place.basis)
-    fees = FeeOracle(place.reader, place.settings.chain.id, fee_policy(place.settings))
+    source, chain_id = NodeFees(rpc=place.reader.rpc), place.settings.chain.id
+    fees = FeeOracle(source, chain_id, fee_policy(place.settings))
     return gas, await fees.gas_price(place.head)
 
 

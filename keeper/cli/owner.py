@@ -25,6 +25,7 @@ from keeper.domain.units import (
     TransactionHash,
     mul_div_ceil,
 )
+from keeper.execution.fee_quotes import NodeFees
 from keeper.execution.fees import FeeOracle, market_fees
 from keeper.execution.signer import LOCAL_CHAINS, LocalSigner, Unsigned
 from keeper.execution.submitter import NodeSubmitter
@@ -87,7 +88,7 @@ async def owner_account(
         ForeignKeyUse: the chain knows transactions of the key that the journal does not.
     """
     signer = LocalSigner(key, here.settings.chain.id)
-    fees = FeeOracle(here.reader, signer.chain_id, fee_policy(here.settings))
+    fees = FeeOracle(NodeFees(rpc=here.reader.rpc), signer.chain_id, fee_policy(here.settings))
     journal = await _journal(signer, here, operates=operates, init=init_journal)
     if journal is None:
         yield OwnerAccount(signer.address, here, _Directly(signer, fees, here))

@@ -5,6 +5,7 @@ from keeper.config import Settings
 from keeper.domain.head import Head
 from keeper.domain.units import GWEI, Bps, Wei
 from keeper.execution.data_fees import DataFeeKind, DataFees, kind_of
+from keeper.execution.fee_quotes import NodeFees
 from keeper.execution.fees import FeeOracle, FeePolicy
 
 
@@ -17,7 +18,8 @@ async def fee_oracle(session: Session, head: Head | None = None) -> FeeOracle:
         else DataFeeKind(chain.data_fee)
     )
     data = DataFees(reader=reader, chain_id=chain.id, kind=kind)
-    return FeeOracle(reader, chain.id, fee_policy(session.settings), data)
+    source = NodeFees(rpc=reader.rpc)
+    return FeeOracle(source, chain.id, fee_policy(session.settings), data)
 
 
 def fee_policy(settings: Settings) -> FeePolicy:

@@ -1,15 +1,25 @@
 """EIP-1559 fees: what the next block will charge, what to bid, and how to outbid ourselves."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, DataFee, Plan
 from keeper.domain.submission import Fees
 from keeper.domain.units import BPS, GWEI, Bps, Gas, Wei, mul_div_ceil, mul_div_floor
 from keeper.execution.data_fees import DataFees
+from keeper.execution.fee_market import (
+    FeeQuote,
+    bound_base_fee,
+    chosen_claim,
+    contradiction,
+    tip_bound,
+)
+from keeper.execution.fee_quotes import FeeHistory, HistoryQuotes, QuotesFees
+from keeper.execution.signer import LOCAL_CHAINS
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +31,18 @@ NODE_REPLACEMENT_BPS: Final = Bps(1_000)
 
 STANDARD_CHAINS: Final = frozenset({1, 1337, 17_000, 31_337, 560_048, 11_155_111})
 """Chains whose base fee follows EIP-1559's own parameters."""
+LOCAL_RISE: Final = 16
+OTHER_RISE: Final = 2
+"""The rise of a block at the most, on chains with parameters of their own, is a quarter."""
 
 MAX_MULTIPLE: Final = 5
-"""Of the next base fee and the usual tip: what replacements rise to by themselves."""
+"""
+Of the next base fee and the usual tip: what replacements rise to by themselves.
+
+Also of what the newest blocks paid: what the usual tip may be.
+"""
+PAID_FRESH_BLOCKS: Final = 8
+"""For how many blocks it counts what a block's transactions paid."""
 
 _HEADROOM: Final = Bps(20_000)
 _BUMP: Final = Bps(1_250)
@@ -42,7 +61,8 @@ class FeePolicy:
     may be charged before a transaction is too cheap. ``percentile`` of the last
     ``history_blocks`` blocks' tips is what others pay; ``profit_bid_bps`` is the share
     of the expected profit that is offered as tip. ``bump_bps`` is a replacement's rise;
-    replacements rise to ``max_multiple`` times the market's price at most.
+    replacements rise to ``max_multiple`` times the market's price at most, and no claim of a
+    tip counts beyond so many times what the newest blocks paid.
     """
 
     max_fee: Wei = _MAX_FEE
@@ -63,14 +83,6 @@ class FeeMarket:
     priority_fee: Wei
 
 
-class FeeHistory(Protocol):
-    """The one read that fees need."""
-
-    async def fee_history(self, blocks: int, percentile: int) -> tuple[list[Wei], list[Wei]]:
-        """Return base fees (the next block's last) and the percentile's rewards per block."""
-        ...
-
-
 def next_base_fee(*, base_fee: Wei, gas_used: Gas, gas_limit: Gas) -> Wei:
     """
     Return the base fee of the child of a block.
@@ -82,6 +94,18 @@ def next_base_fee(*, base_fee: Wei, gas_used: Gas, gas_limit: Gas) -> Wei:
         return base_fee
     delta = base_fee * abs(gas_used - target) // target // BASE_FEE_MAX_CHANGE_DENOMINATOR
     return Wei(base_fee + max(delta, 1)) if gas_used > target else Wei(base_fee - delta)
+
+
+def base_fee_rise(chain_id: int) -> int:
+    """
+    Return how many times the newest base fee a node's claim of the next one may be.
+
+    It is 0 where the formula is known to be the chain's, so that no claim is needed. A local
+    chain follows the formula too, but for the hand of whoever tests.
+    """
+    if chain_id in LOCAL_CHAINS:
+        return LOCAL_RISE
+    return 0 if chain_id in STANDARD_CHAINS else OTHER_RISE
 
 
 def least_next_base_fee(head: Head, chain_id: int) -> Wei:
@@ -186,20 +210,26 @@ def _risen(fees: Fees, rise: int) -> Fees:
 
 
 class FeeOracle:
-    """What gas will cost, asked once per block at most."""
+    """
+    What gas will cost, asked once per block at most.
+
+    Each endpoint's claim is bounded by the header's formula and by what the newest blocks'
+    transactions paid, which is looked at every ``PAID_FRESH_BLOCKS`` blocks.
+    """
 
     def __init__(
         self,
-        reader: FeeHistory,
+        source: QuotesFees | FeeHistory,
         chain_id: int,
         policy: FeePolicy,
         data: DataFees | None = None,
     ) -> None:
-        self._reader = reader
+        self._source = source if isinstance(source, QuotesFees) else HistoryQuotes(source)
         self._chain_id = chain_id
         self.policy = policy
         self._data = data
         self._known: tuple[str, FeeMarket] | None = None
+        self._paid: tuple[int, Wei] | None = None
 
     def floor(self, head: Head) -> Wei:
         """Return the least that a unit of gas can cost in the next block, without asking."""
@@ -221,24 +251,54 @@ class FeeOracle:
         return await self._data.of(batches, head)
 
     async def market(self, head: Head) -> FeeMarket:
-        """Return the next block's base fee, the node's word before the formula's, and the tip."""
+        """Return the next block's base fee and the usual tip, both within their bounds."""
         if self._known is not None and self._known[0] == head.hash:
             return self._known[1]
-        base_fees, rewards = await self._reader.fee_history(
-            self.policy.history_blocks, self.policy.percentile
+        policy = self.policy
+        quotes, paid = await asyncio.gather(
+            self._source.fetch_quotes(head, policy.history_blocks, policy.percentile),
+            self._fetch_paid(head),
         )
-        expected = next_base_fee(
-            base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit
-        )
-        told = base_fees[-1] if base_fees else expected
-        if told != expected and self._chain_id in STANDARD_CHAINS:
-            log.warning("base_fee_differs block=%d node=%d formula=%d", head.number, told, expected)
-        tip = max(_median(rewards), self.policy.min_priority_fee)
-        found = FeeMarket(base_fee=told, priority_fee=Wei(tip))
+        base_fee = self._next_base_fee(head, quotes)
+        found = FeeMarket(base_fee=base_fee, priority_fee=self._tip(head, quotes, paid, base_fee))
         self._known = (head.hash, found)
         return found
 
+    async def _fetch_paid(self, head: Head) -> Wei | None:
+        if self._paid is not None and 0 <= head.number - self._paid[0] < PAID_FRESH_BLOCKS:
+            return self._paid[1]
+        paid = await self._source.fetch_paid(head, self.policy.percentile)
+        self._paid = None if paid is None else (head.number, paid)
+        return paid
 
-def _median(rewards: list[Wei]) -> int:
-    paid = sorted(one for one in rewards if one > 0)
-    return paid[len(paid) // 2] if paid else 0
+    def _next_base_fee(self, head: Head, quotes: Mapping[int, FeeQuote]) -> Wei:
+        expected = next_base_fee(
+            base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit
+        )
+        claims = {
+            place: quote.base_fee for place, quote in quotes.items() if quote.base_fee is not None
+        }
+        claim = next(iter(claims.values()), None)
+        base_fee = bound_base_fee(head, expected, claim, base_fee_rise(self._chain_id))
+        if claim is not None and claim != base_fee:
+            log.warning("base_fee_differs block=%d node=%d used=%d", head.number, claim, base_fee)
+        return base_fee
+
+    def _tip(
+        self, head: Head, quotes: Mapping[int, FeeQuote], paid: Wei | None, base_fee: Wei
+    ) -> Wei:
+        """Return the usual tip, no more than a multiple of what was paid."""
+        claims = {place: quote.tip for place, quote in quotes.items() if quote.tip is not None}
+        if not claims:
+            return self.policy.min_priority_fee
+        multiple = self.policy.max_multiple
+        conflict = contradiction(claims, base_fee, multiple)
+        self._source.report_conflict(conflict)
+        values = list(claims.values())
+        claim = chosen_claim(values, paid) if conflict else values[0]
+        most = tip_bound(paid, base_fee, multiple)
+        if claim > most:
+            log.warning(
+                "tip_bounded block=%d node=%d bound=%d paid=%s", head.number, claim, most, paid
+            )
+        return Wei(max(min(claim, most), self.policy.min_priority_fee))

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from keeper.domain.errors import KeeperError
 from keeper.domain.head import Head
 from keeper.domain.notice import Notice, NoticeKind
+
+SIGNED_ALL_THE_SAME: Final = frozenset({"fees", "send"})
+"""Disagreements that hold no signing: one of the answers is chosen."""
 
 Event = dict[str, object]
 Emit = Callable[[Event], None]
@@ -45,7 +49,9 @@ class Alarms:
             what = f"the limit {event['name']} holds new transactions: {event['detail']}"
             self._waiting.append(self._alarm(f"breaker {event['name']}", what))
         elif event.get("event") == "disagreement" and event.get("state") == "found":
-            what = f"endpoints disagree, nothing is signed: {event['detail']}"
+            kind = event["what"]
+            about = f" on {kind}" if kind in SIGNED_ALL_THE_SAME else ", nothing is signed"
+            what = f"endpoints disagree{about}: {event['detail']}"
             self._waiting.append(self._alarm(f"disagreement {event['what']}", what))
 
     def _alarm(self, what: str, detail: str) -> Notice:

@@ -13,7 +13,7 @@ from keeper.observe.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
-_DISAGREEMENTS: Final = ("head", "nonce", "receipt", "finalized", "send")
+_DISAGREEMENTS: Final = ("head", "nonce", "receipt", "finalized", "send", "fees")
 
 
 def tell_endpoints(pool: Pool, emit: Callable[[Event], None], *, signing: bool) -> None:

@@ -192,8 +192,8 @@ async def test_the_fee_history_is_asked_once_per_block():
     assert chain.asked == 2
 
 
-async def test_a_node_that_contradicts_the_formula_is_believed_and_reported(caplog):
-    """The node's extra element is the next block's fee; a difference is worth a look."""
+async def test_a_node_that_contradicts_the_formula_is_not_believed_and_reported(caplog):
+    """The header says what the next block charges: a node's tenfold would leave all unsent."""
 
     class Odd(ScriptedChain):
         async def fee_history(self, blocks, percentile):
@@ -201,8 +201,24 @@ async def test_a_node_that_contradicts_the_formula_is_believed_and_reported(capl
 
     market = await FeeOracle(Odd(), 1, POLICY).market(head(5))
 
-    assert market == FeeMarket(base_fee=99 * GWEI, priority_fee=1)
+    assert market == FeeMarket(base_fee=10 * GWEI, priority_fee=1)
     assert "base_fee_differs block=5" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "claim", "used"),
+    [(8453, 99, 20), (8453, 12, 12), (8453, 1, 5), (31337, 99, 99), (31337, 999, 160), (1, 1, 10)],
+)
+async def test_a_claimed_base_fee_is_bounded_where_the_formula_is_not_known(chain_id, claim, used):
+    """Other chains have parameters of their own; none doubles its base fee in a block."""
+
+    class Claiming(ScriptedChain):
+        async def fee_history(self, blocks, percentile):
+            return [10 * GWEI, claim * GWEI], []
+
+    market = await FeeOracle(Claiming(), chain_id, POLICY).market(head(5))
+
+    assert market.base_fee == used * GWEI
 
 
 def test_the_floor_needs_no_request_and_is_never_above_the_price():

@@ -1,0 +1,66 @@
+"""Fees as nodes state them: histories, suggested tips, and what a block's transactions paid."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from keeper.chain import fields
+from keeper.chain.fields import Json
+from keeper.domain.errors import RpcMalformed
+from keeper.domain.units import Gas, Wei
+
+DEPOSIT: Final = "0x7e"
+"""The type of transactions that an OP-stack rollup makes itself; they pay nothing."""
+
+
+def base_fees_of(answer: Json, blocks: int) -> list[Wei]:
+    """Return a fee history's base fees, the next block's last; RpcMalformed where it has none."""
+    stated = fields.document(answer, "the fee history").get("baseFeePerGas")
+    base = [Wei(fields.quantity(fee, "a base fee")) for fee in fields.sequence(stated, "base fees")]
+    if not base or len(base) > blocks + 1:
+        raise RpcMalformed("the fee history has another length")
+    return base
+
+
+def rewards_of(answer: Json, blocks: int) -> list[Wei]:
+    """Return a fee history's rewards, one a block; RpcMalformed where it has none, or others."""
+    stated = fields.document(answer, "the fee history").get("reward")
+    rewards = list[Wei]()
+    for block in fields.sequence(stated, "the rewards"):
+        (reward,) = _single(fields.sequence(block, "a block's rewards"))
+        rewards.append(Wei(fields.quantity(reward, "a reward")))
+    if not rewards or len(rewards) > blocks:
+        raise RpcMalformed("the fee history has another number of rewards")
+    return rewards
+
+
+def paid_tips_of(block: Mapping[str, Json], base_fee: Wei) -> list[tuple[Wei, Gas]]:
+    """
+    Return what each of a whole block's transactions paid beside the base fee, and its gas limit.
+
+    What a transaction does not state leaves it out.
+    """
+    tips = list[tuple[Wei, Gas]]()
+    for transaction in fields.sequence(block.get("transactions"), "the transactions"):
+        stated = fields.document(transaction, "a transaction")
+        if stated.get("type") == DEPOSIT:
+            continue
+        try:
+            gas = Gas(fields.quantity(stated.get("gas"), "the gas", most=fields.UINT64_MAX))
+            tips.append((_tip(stated, base_fee), gas))
+        except RpcMalformed:
+            continue
+    return tips
+
+
+def _tip(transaction: Mapping[str, Json], base_fee: Wei) -> Wei:
+    if transaction.get("maxFeePerGas") is None:
+        return Wei(fields.quantity(transaction.get("gasPrice"), "the gas price") - base_fee)
+    most = fields.quantity(transaction.get("maxFeePerGas"), "the ceiling")
+    tip = fields.quantity(transaction.get("maxPriorityFeePerGas"), "the tip")
+    return Wei(min(tip, most - base_fee))
+
+
+def _single(rewards: Sequence[Json]) -> Sequence[Json]:
+    if len(rewards) != 1:
+        raise RpcMalformed("the fee history has another number of percentiles")
+    return rewards
