@@ -1,5 +1,6 @@
 """What commands cost on a kept book, counted at the node, and that they harm no keeper."""
 
+import contextlib
 import signal
 import sqlite3
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from keeper.devnet import local
 from keeper.devnet.market import Devnet
 from tests.chain.worlds import Finished, Keeper
 from tests.support.forked import started
@@ -196,3 +198,40 @@ def test_a_killed_scan_leaves_a_usable_file(keeper, proxy, aave36):
 
     assert health(scan) == health(fresh(keeper))
     assert kept_block(keeper) == aave36.node.block_number()
+
+
+@contextlib.contextmanager
+def both_protocols(folder) -> Iterator[tuple[Keeper, Proxy]]:
+    """A keeper of an Aave market and of every market of a Morpho deployment."""
+    options = local.UpOptions(folder=folder, protocol="both", borrowers=20)
+    local.up(options)
+    try:
+        devnet = local.attach(folder)
+        try:
+            with proxied(devnet.node.port) as proxy:
+                keeper = Keeper(folder, devnet)
+                settings = folder / "keeper.toml"
+                plain = f"ws://127.0.0.1:{devnet.node.port}"
+                settings.write_text(settings.read_text().replace(plain, proxy.ws_url))
+                yield keeper, proxy
+        finally:
+            devnet.node.close()
+    finally:
+        local.down(folder)
+
+
+def test_every_market_of_a_deployment_is_known_from_the_kept_book(tmp_path):
+    """Which markets there are is history, too: it is not read again; a new one is found."""
+    with both_protocols(tmp_path / "devnet") as (keeper, proxy):
+        counted(keeper, proxy, "scan")
+        for command in commands(keeper):
+            mined(keeper, 1)
+            _, requests = counted(keeper, proxy, *command)
+            assert requests <= 1 + MORE, (command, dict(proxy.counts))
+
+        scan, _ = counted(keeper, proxy, "scan", "--all")
+        assert {one["market"].partition(":")[0] for one in scan.document["accounts"]} == {
+            "aave_v3",
+            "morpho_blue",
+        }
+        assert health(scan) == health(fresh(keeper))

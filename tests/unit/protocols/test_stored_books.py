@@ -1,15 +1,18 @@
 """A book that was stored is the same again: base and changes, for both protocols."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from keeper.abilities import KeepsColumns
+from keeper.abilities import KeepsColumns, KeepsStructure
 from keeper.columns.view import View
 from keeper.domain.errors import MarketUnreadable
 from keeper.protocols.aave_v3.accounts import borrowers
 from keeper.protocols.aave_v3.adapter import AaveMarket
 from keeper.protocols.aave_v3.model import Account, Holding
 from keeper.protocols.morpho_blue.adapter import MorphoDeployment, Options
+from keeper.protocols.morpho_blue.model import Feed, Irm, Structure
 from tests.unit.protocols import aave_builders as aave
 from tests.unit.protocols import morpho_builders as morpho
 
@@ -20,6 +23,21 @@ FIXED = Account(0b10 | 0b01 << 2, 1, {0: Holding(5, 0), 1: Holding(0, 7, 11, 13,
 def aave_market(revision=1):
     made = AaveMarket(aave.address(1), 0, None)
     made._structure = aave.pool(revision).structure
+    return made
+
+
+def structured():
+    """A deployment with two markets, one of them without interest, and a silent feed."""
+    made = deployment()
+    markets = [morpho.market(), morpho.market(irm=Irm.NONE, lltv=morpho.WAD // 2)]
+    tokens = {token.address: token for one in markets for token in (one.loan, one.collateral)}
+    made._structure = Structure(
+        morpho=made._morpho,
+        markets={one.id: one for one in markets},
+        feeds={markets[0].loan.address: Feed(source=aave.address(7), decimals=8)},
+        tokens=tokens,
+        warnings=("usd_feeds: a feed is silent",),
+    )
     return made
 
 
@@ -101,3 +119,50 @@ def test_a_book_without_fixed_rates_takes_up_none_that_has_them():
 
     with pytest.raises(MarketUnreadable):
         aave_market(revision=10).from_arrays(old.to_arrays())
+
+
+def test_an_aave_structure_comes_back_whole():
+    """Whatever revision: a command does without discovering the market."""
+    for revision in (1, 10):
+        first, second = aave_market(revision), AaveMarket(aave.address(1), 0, None)
+        first._structure = replace(first.structure, key=first.key)
+        facts = first.structure_facts()
+
+        second.restore_structure(facts)
+
+        assert isinstance(first, KeepsStructure)
+        assert second.structure == first.structure
+        assert second.structure_facts() == facts
+
+
+def test_a_morpho_structure_comes_back_whole():
+    """Markets without a borrower, tokens and feeds too."""
+    first, second = structured(), deployment()
+    facts = first.structure_facts()
+
+    second.restore_structure(facts)
+
+    assert isinstance(first, KeepsStructure)
+    assert second.structure == first.structure
+    assert second.structure_facts() == facts
+
+
+@pytest.mark.parametrize("facts", ["{}", "[]", "null", "nothing", '{"key": "aave_v3:0x1"}'])
+def test_what_is_no_structure_is_refused(facts):
+    """The market is discovered then."""
+    for market in (aave_market(), deployment()):
+        with pytest.raises(ValueError, match=r".*"):
+            market.restore_structure(facts)
+
+
+def test_the_structure_of_another_market_is_refused():
+    """A key that was mixed up must not lend a market another one's contracts."""
+    aave_facts = aave_market().structure_facts()
+    other = "0x" + "77" * 20
+
+    with pytest.raises(ValueError, match="this is"):
+        AaveMarket(aave.address(9), 0, None).restore_structure(aave_facts)
+    with pytest.raises(ValueError, match="this is"):
+        MorphoDeployment(Options(morpho=other, all=True), 0, None).restore_structure(
+            structured().structure_facts()
+        )
