@@ -13,6 +13,7 @@ from keeper.audit.inputs import Program
 from keeper.book.follower import Progress
 from keeper.chain.abi import selector
 from keeper.chain.heads import Heads, Pace
+from keeper.chain.optional import fetch_pending_nonce
 from keeper.chain.quorum import Quorum
 from keeper.composition.bidding import fee_oracle, fee_policy
 from keeper.composition.calling import calling
@@ -294,14 +295,11 @@ async def _journal(session: Session, options: RunOptions, signer: LocalSigner | 
     """Open the journal: the key's own, or the mode's beside it."""
     settings, path = session.settings, session.settings.journal.path
     if signer is None:
-        return Journal.open(
-            file_of(path, options.mode),
-            chain_id=settings.chain.id,
-            sender=None,
-        )
+        return Journal.open(file_of(path, options.mode), chain_id=settings.chain.id, sender=None)
     mined = await session.reader.transaction_count(signer.address)
-    pending = await session.reader.transaction_count(signer.address, "pending")
-    unused_elsewhere = settings.chain.id in LOCAL_CHAINS and pending == mined and not path.exists()
+    pending = await fetch_pending_nonce(session.reader, signer.address)
+    nothing_waits = pending in (None, mined)
+    unused_elsewhere = settings.chain.id in LOCAL_CHAINS and nothing_waits and not path.exists()
     return Journal.open(
         path,
         chain_id=settings.chain.id,

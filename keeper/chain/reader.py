@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 from keeper.chain import fields
 from keeper.chain.aggregator import Aggregator
+from keeper.chain.capabilities import Capability
 from keeper.chain.endpoint import Endpoint, endpoint, sanitised
 from keeper.chain.fields import Json
 from keeper.chain.http import HttpTransport
 from keeper.chain.ipc import IpcTransport
 from keeper.chain.logs import LogSource, Windows
 from keeper.chain.multicall import MULTICALL3, Limits
+from keeper.chain.optional import PENDING, read_optional
 from keeper.chain.pinned import BATCH, PinnedReads
 from keeper.chain.pinning import Pinning
 from keeper.chain.records import Receipt, SeenTransaction, receipt_of, transaction_of
@@ -152,9 +154,26 @@ class NodeReader:
         return await self._reads.balance(address, basis)
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
-        """Return the account's nonce at ``latest``, ``pending`` or another tag."""
+        """
+        Return the account's nonce at ``latest``, ``pending`` or another tag.
+
+        Raises:
+            RpcRefused: also where no endpoint counts what is pending.
+        """
+        if block == PENDING:
+            return await self._pending_count(address)
         answer = await self.rpc.read("eth_getTransactionCount", address, block)
         return fields.quantity(answer, "the nonce", most=fields.UINT64_MAX)
+
+    async def _pending_count(self, address: Address) -> int:
+        async def ask(endpoint: int) -> int:
+            answer = await self.rpc.ask(endpoint, "eth_getTransactionCount", address, PENDING)
+            return fields.quantity(answer, "the pending nonce", most=fields.UINT64_MAX)
+
+        count = await read_optional(self.rpc, Capability.PENDING_NONCE, ask)
+        if count is None:
+            raise RpcRefused("no endpoint counts the transactions that wait")
+        return count
 
     async def fee_history(self, blocks: int, percentile: int) -> tuple[list[Wei], list[Wei]]:
         """Return base fees (the next block's last) and the percentile's rewards per block."""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from keeper.chain.optional import fetch_pending_nonce
 from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.cli.here import Here, here, password, wallet_key
 from keeper.config import Settings
@@ -72,12 +73,8 @@ async def findings(place: Here, address: Address) -> list[Finding]:
     else:
         found.append(ok("key code", "none, and no delegation"))
     latest = await place.reader.transaction_count(address)
-    pending = await place.reader.transaction_count(address, "pending")
-    found.append(
-        ok("key nonce", str(latest))
-        if pending == latest
-        else warn("key nonce", f"{latest}, and {pending - latest} waiting", "keeper tx list")
-    )
+    pending = await fetch_pending_nonce(place.reader, address)
+    found.append(_nonce(latest, pending))
     balance = await place.reader.balance(address, place.basis)
     found.append(
         ok("key balance", f"{balance} wei")
@@ -85,6 +82,16 @@ async def findings(place: Here, address: Address) -> list[Finding]:
         else fail("key balance", "0 wei", f"send gas money to {address}")
     )
     return found
+
+
+def _nonce(latest: int, pending: int | None) -> Finding:
+    """Report the nonce, with what waits behind it."""
+    if pending is None:
+        text = f"{latest}; no endpoint tells what waits: use of the key by others shows when mined"
+        return warn("key nonce", text, "use an endpoint that answers the nonce at `pending`")
+    if pending == latest:
+        return ok("key nonce", str(latest))
+    return warn("key nonce", f"{latest}, and {pending - latest} waiting", "keeper tx list")
 
 
 def _stored(settings: Settings) -> Finding:

@@ -8,10 +8,12 @@ cold owner's) sends once and waits.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
 from keeper.app import live_submitter
+from keeper.chain.optional import fetch_pending_nonce
 from keeper.chain.records import Receipt
 from keeper.chain.sender import Sender
 from keeper.cli.here import Here
@@ -30,6 +32,8 @@ from keeper.execution.fees import FeeOracle, market_fees
 from keeper.execution.signer import LOCAL_CHAINS, LocalSigner, Unsigned
 from keeper.execution.submitter import NodeSubmitter
 from keeper.storage.journal import Journal, sender_of
+
+log = logging.getLogger(__name__)
 
 WAIT_SECONDS: Final = 180
 POLL_SECONDS: Final = 0.2
@@ -107,8 +111,8 @@ async def _journal(
     path, reader = here.settings.journal.path, here.reader
     mined = await reader.transaction_count(signer.address)
     if sender_of(path) != signer.address:
-        pending = await reader.transaction_count(signer.address, "pending")
-        fresh = pending == 0 and signer.chain_id not in LOCAL_CHAINS
+        pending = await fetch_pending_nonce(reader, signer.address)
+        fresh = mined == 0 and not pending and signer.chain_id not in LOCAL_CHAINS
         if path.exists() or not (operates and (fresh or init)):
             return None
     return Journal.open(
@@ -163,7 +167,11 @@ class _Directly:
         fees = market_fees(await self._fees.market(await reader.head()), self._fees.policy)
         if fees is None:
             raise NotBroadcast("the base fee is above policy.max_fee_gwei")
-        nonce = await reader.transaction_count(self._signer.address, "pending")
+        nonce = await fetch_pending_nonce(reader, self._signer.address)
+        if nonce is None:
+            hint = "a transaction of this account that still waits may be replaced"
+            log.warning("pending_nonce_unknown address=%s hint=%s", self._signer.address, hint)
+            nonce = await reader.transaction_count(self._signer.address)
         signed = self._signer.sign(
             Unsigned(nonce=nonce, to=to, calldata=data, gas_limit=gas, fees=fees)
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import keeper
+from keeper.chain.optional import fetch_pending_nonce
 from keeper.composition.session import Session
 from keeper.config.listening import listen_address
 from keeper.domain.errors import KeeperError
@@ -150,9 +151,11 @@ class Watching:
                 self.metrics.nonce.labels("journal").set(own)
                 balance = await reader.balance(address, Basis(block_hash=head.hash))
                 self.metrics.balance.set(ether(balance))
-                for kind in ("latest", "pending"):
-                    count = await reader.transaction_count(address, kind)
-                    self.metrics.nonce.labels(kind).set(count)
+                latest = await reader.transaction_count(address)
+                self.metrics.nonce.labels("latest").set(latest)
+                pending = await fetch_pending_nonce(reader, address)
+                if pending is not None:
+                    self.metrics.nonce.labels("pending").set(pending)
 
 
 def signing_check(submitter: NodeSubmitter) -> Check:

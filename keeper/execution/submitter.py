@@ -94,9 +94,7 @@ class NodeSubmitter:
             await self._take_up()
             await tracker.check_same_chain(head, ANCHOR_DEPTH)
             head, count = await self._explained(head)
-            await tracker.check_known(
-                await tracker.chain.transaction_count(tracker.sender, "pending")
-            )
+            await tracker.check_waiting()
             for one in self._unconsumed(count):
                 if expired(one, head):
                     await self._replacer.ordered(one.nonce, head, AttemptKind.CANCEL)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from keeper.chain.optional import fetch_pending_nonce
 from keeper.chain.records import Receipt
 from keeper.domain.errors import (
     ChainError,
@@ -65,6 +66,7 @@ class Tracker:
     settlements: int = 0
     _missing: dict[int, Head] = field(default_factory=dict)
     _last: Head | None = None
+    _waits_unseen: bool = False
 
     def __post_init__(self) -> None:
         self.finality = Finality(chain=self.chain)
@@ -152,8 +154,8 @@ class Tracker:
         if blocks:
             log.info("key_watched address=%s blocks=%d", self.sender, blocks)
         while True:
-            for kind in ("latest", "pending"):
-                await self.check_known(await self.chain.transaction_count(self.sender, kind))
+            await self.check_known(await self.chain.transaction_count(self.sender))
+            await self.check_waiting()
             if (await self.chain.head()).number >= first + blocks:
                 return
             await asyncio.sleep(pause)
@@ -168,6 +170,20 @@ class Tracker:
             raise NotBroadcast(f"the block cannot be checked: {error}") from error
         if known.hash != head.hash:
             raise NotBroadcast(f"block {head.number} was reorganised while deciding")
+
+    async def check_waiting(self) -> None:
+        """
+        Raise ForeignKeyUse where transactions wait that the journal never bound.
+
+        Where no node tells what waits, others' use of the key shows only once it is mined.
+        """
+        count = await fetch_pending_nonce(self.chain, self.sender)
+        if count is not None:
+            await self.check_known(count)
+        elif not self._waits_unseen:
+            self._waits_unseen = True
+            hint = "other use of the key shows once mined: add an endpoint that tells it"
+            log.warning("pending_nonce_unknown address=%s hint=%s", self.sender, hint)
 
     async def check_known(self, count: int) -> None:
         """Raise ForeignKeyUse where the chain consumed nonces that the journal never bound."""

@@ -1,0 +1,69 @@
+"""Reads that the keeper can do without, asked of whichever endpoint offers them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+from keeper.chain.capabilities import Capability
+from keeper.chain.rpc import Rpc
+from keeper.domain.errors import ChainError, RpcBusy, RpcRefused, RpcUnavailable
+from keeper.domain.units import Address
+
+T = TypeVar("T")
+
+PENDING: Final = "pending"
+OPTIONAL_SECONDS: Final = 2.0
+"""How long one endpoint may take to answer what is optional."""
+
+
+async def read_optional(
+    rpc: Rpc, capability: Capability, ask: Callable[[int], Awaitable[T]]
+) -> T | None:
+    """
+    Return what the first endpoint with a capability answers; None where none has it.
+
+    Any failure but an outage is a lack: a node may refuse a method in the words of a rate
+    limit, with null, or never answer it.
+
+    Raises:
+        RpcUnavailable: an endpoint that has the capability, as far as is known, is not reached.
+    """
+
+    async def attempt(best: int) -> T | None:
+        others = [place for place in rpc.pool.alive() if place != best]
+        for endpoint in (best, *others):
+            if not rpc.capabilities.has(endpoint, capability):
+                continue
+            try:
+                await rpc.ensure_identified(endpoint)
+                async with asyncio.timeout(OPTIONAL_SECONDS):
+                    answer = await ask(endpoint)
+            except TimeoutError:
+                reason = f"no answer within {OPTIONAL_SECONDS:g} s"
+            except ChainError as error:
+                if isinstance(error, RpcUnavailable) and not isinstance(error, RpcBusy):
+                    raise
+                reason = str(error)
+            else:
+                rpc.capabilities.learn_success(endpoint, capability)
+                return answer
+            rpc.capabilities.learn_lack(endpoint, capability, reason)
+        return None
+
+    return await rpc.read_with(attempt)
+
+
+class CountsNonces(Protocol):
+    """The read of an account's nonces; it may raise ``ChainError``."""
+
+    async def transaction_count(self, address: Address, block: str = "latest") -> int:
+        """Return the account's nonce at ``latest`` or ``pending``."""
+        ...
+
+
+async def fetch_pending_nonce(chain: CountsNonces, address: Address) -> int | None:
+    """Return an account's nonce with what waits in the pool; None where no node tells it."""
+    try:
+        return await chain.transaction_count(address, PENDING)
+    except RpcRefused:
+        return None
