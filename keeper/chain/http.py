@@ -1,25 +1,26 @@
 """JSON-RPC over http: one session, connections kept alive, bounded answers."""
 
 import asyncio
-from collections.abc import Awaitable, Collection
+from collections.abc import Collection
 from typing import Final
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
-from keeper.chain.bounds import Bound, expected_bound
 from keeper.chain.causes import TOO_MANY, cause, unavailable
-from keeper.chain.decoding import Decoder
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.fields import Json
-from keeper.chain.structure import Structure
-from keeper.chain.transport import Notifications, Timeouts
+from keeper.chain.transport import (
+    MAX_ANSWER_BYTES,
+    Notifications,
+    Timeouts,
+    decoded_json,
+    too_large,
+)
 from keeper.domain.errors import RpcMalformed, RpcRefused, RpcUnavailable
 
 MAX_CONNECTIONS: Final = 16
 KEEPALIVE_SECONDS: Final = 60.0
-ENCODINGS: Final = "gzip, deflate"
-"""Whatever else this machine could decompress, its decoder may have no bound."""
 
 _OK: Final = 200
 _TRANSIENT: Final = frozenset({408, 425, TOO_MANY})
@@ -35,31 +36,27 @@ class HttpTransport:
         self.streams = False
         self._timeouts = timeouts
         self._session: aiohttp.ClientSession | None = None
-        self._decoder = Decoder()
 
-    async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - aiohttp bounds the steps
+    async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ARG002, ASYNC109 - http pairs by connection; aiohttp bounds the steps
         """Send a request or batch; see ``Transport``."""
-        bound = expected_bound(ids)
-        followed = Structure(bound)
         try:
             async with self._connected().post(
                 self.endpoint.address,
                 data=body,
-                headers={"Content-Type": "application/json", "Accept-Encoding": ENCODINGS},
+                headers={"Content-Type": "application/json"},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=self._timeouts.connect),
             ) as response:
                 if response.status in _TRANSIENT:
                     raise unavailable(self.endpoint, response.status, response.headers)
-                raw = await _read(response, bound, followed)
+                raw = await _bounded(response)
         except aiohttp.ClientPayloadError as error:
             if isinstance(error.__cause__, ContentEncodingError):
                 raise RpcMalformed(f"{self.endpoint} sent what cannot be decompressed") from None
             raise RpcUnavailable(f"{self.endpoint} did not answer: {cause(error)}") from None
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise RpcUnavailable(f"{self.endpoint} did not answer: {cause(error)}") from None
-        decoded = self._decoder.decode(raw, bound, followed)
-        return await (decoded if response.status == _OK else self._other(response, decoded))
+        return decoded_json(raw) if response.status == _OK else self._other(response, raw)
 
     @property
     def generation(self) -> int:
@@ -89,11 +86,11 @@ class HttpTransport:
             )
         return self._session
 
-    async def _other(self, response: aiohttp.ClientResponse, decoded: Awaitable[Json]) -> Json:
+    def _other(self, response: aiohttp.ClientResponse, raw: bytes) -> Json:
         """Return the JSON-RPC answer that came under an error status, if it is one."""
         status = response.status
         try:
-            answer = await decoded
+            answer = decoded_json(raw)
         except RpcMalformed:
             answer = None
         if isinstance(answer, list) or (isinstance(answer, dict) and "jsonrpc" in answer):
@@ -104,17 +101,13 @@ class HttpTransport:
         raise RpcRefused(f"{self.endpoint} refused: {text}", number=-status, text=text)
 
 
-async def _read(response: aiohttp.ClientResponse, bound: Bound, followed: Structure) -> bytes:
-    """Read the body, decompressed bit by bit, no further than its bound."""
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body, no further than the bound."""
     parts, size = list[bytes](), 0
-    try:
-        async for part in response.content.iter_any():
-            size += len(part)
-            if size > bound.size:
-                raise bound.too_large()
-            followed.feed(part)
-            parts.append(part)
-    except RpcMalformed:
-        response.close()
-        raise
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MAX_ANSWER_BYTES:
+            response.close()
+            raise too_large()
+        parts.append(part)
     return b"".join(parts)

@@ -2,15 +2,14 @@
 
 import contextlib
 import socket
-from typing import Final, Literal
+from typing import Final
 
 import aiohttp
 
-from keeper.chain.bounds import ANY, MAX_ANSWER_BYTES
 from keeper.chain.causes import cause, unavailable
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.stream import StreamTransport
-from keeper.chain.transport import Timeouts
+from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts, too_large
 from keeper.domain.errors import RpcMalformed, RpcUnavailable
 
 PING_SECONDS: Final = 15.0
@@ -30,7 +29,7 @@ class WebSocketTransport(StreamTransport):
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         super().__init__(endpoint, timeouts)
         self._session: aiohttp.ClientSession | None = None
-        self._socket: aiohttp.ClientWebSocketResponse[Literal[False]] | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
@@ -40,7 +39,6 @@ class WebSocketTransport(StreamTransport):
                 max_msg_size=MAX_ANSWER_BYTES,
                 heartbeat=PING_SECONDS,
                 compress=0,
-                decode_text=False,
             )
         except aiohttp.WSServerHandshakeError as error:
             await self._shut()
@@ -59,19 +57,19 @@ class WebSocketTransport(StreamTransport):
         except aiohttp.ClientError as error:
             raise ConnectionResetError(type(error).__name__) from None
 
-    async def _next(self) -> bytes | None:
+    async def _next(self) -> bytes | str | None:
         if self._socket is None:
             return None
         message = await self._socket.receive()
         self._acknowledge_quickly()
         if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-            payload: bytes = message.data
+            payload: bytes | str = message.data
             return payload
         if message.type is aiohttp.WSMsgType.ERROR and isinstance(
             message.data, aiohttp.WebSocketError
         ):
             if message.data.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
-                raise ANY.too_large()
+                raise too_large()
             raise RpcMalformed("the node's message is not a websocket message")
         return None
 

@@ -1,0 +1,1 @@
+"""``scripts/nodes``: a keeper in a crash, before nodes that misbehave in one method each."""

@@ -1,0 +1,95 @@
+"""
+``scripts/nodes``: a keeper in a crash, before nodes that misbehave in one method each.
+
+A recorded run gives the methods that the keeper calls. Each of them is then refused, null,
+empty, late and so on through a crash on a local chain, with one endpoint and with a good second
+one. A cell fails where a plan that pays was not sent and neither ``/readyz`` nor ``doctor`` names
+the method.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from keeper.devnet.nodes import process
+from keeper.devnet.nodes.campaign import Campaign, Order, Verdict
+from keeper.domain.errors import KeeperError
+from keeper.observe.logging import configure
+
+_WORDS = 160
+
+
+def line_of(verdict: Verdict) -> str:
+    """Return a cell's line."""
+    seen, late = verdict.seen, verdict.extra_milliseconds
+    parts = [
+        f"{'ok  ' if verdict.passed else 'FAIL'} {verdict.cell.name}:",
+        f"{min(seen.blocks, seen.mined)} of {seen.mined} blocks,",
+        f"{verdict.sent} of {verdict.paying} plans sent,",
+        f"{verdict.extra_requests:+} requests,",
+        "never sent" if late is None else f"{late:+} ms",
+    ]
+    if seen.exit_code is not None:
+        parts.append(f"- ended with {seen.exit_code}")
+    reason = verdict.reason or "; ".join(f"{key}: {why}" for key, why in seen.reasons.items())
+    if verdict.sent < verdict.paying:
+        parts.append(f"- says: {reason[:_WORDS] or 'nothing'}")
+        parts.append(f"- doctor: {verdict.diagnosis[:_WORDS] or 'nothing'}")
+    return " ".join(parts)
+
+
+def document_of(verdict: Verdict) -> dict[str, object]:
+    """Return a cell as JSON."""
+    seen = verdict.seen
+    return {
+        "cell": verdict.cell.name,
+        "passed": verdict.passed,
+        "blocks": seen.blocks,
+        "blocks_mined": seen.mined,
+        "sent": verdict.sent,
+        "paying": verdict.paying,
+        "spoilt_answers": seen.hits,
+        "extra_requests": verdict.extra_requests,
+        "extra_milliseconds": verdict.extra_milliseconds,
+        "exit_code": seen.exit_code,
+        "reason": verdict.reason,
+        "doctor": verdict.diagnosis,
+        "reasons": seen.reasons,
+        "log": list(seen.told),
+        "seconds": round(seen.seconds, 1),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; exit 1 where a cell fails."""
+    parser = argparse.ArgumentParser(prog="scripts/nodes", description=__doc__)
+    parser.add_argument("--cell", default="", metavar="METHOD:BEHAVIOUR", help="only these cells")
+    parser.add_argument("--short", action="store_true", help="a few cells of different kinds")
+    parser.add_argument("--slots", type=int, default=6, help="local chains at once")
+    parser.add_argument("--json", action="store_true", help="print JSON, a line for each cell")
+    given = parser.parse_args(arguments)
+    configure(level="error", form="text")
+    process.prepare()
+
+    def tell(verdict: Verdict) -> None:
+        line = json.dumps(document_of(verdict)) if given.json else line_of(verdict)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    began = time.monotonic()
+    order = Order(slots=given.slots, only=given.cell, short=given.short)
+    try:
+        verdicts = asyncio.run(Campaign(order, tell).run())
+    except KeeperError as error:
+        sys.stderr.write(f"error[{error.code}]: {error}\n")
+        return error.exit_code
+    failed = sum(not verdict.passed for verdict in verdicts)
+    sys.stderr.write(f"{len(verdicts)} cells, {failed} failed, {time.monotonic() - began:.0f} s\n")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

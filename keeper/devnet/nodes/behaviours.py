@@ -1,0 +1,190 @@
+"""Misbehaviours of a node in one form of request, as its answers show them."""
+
+import enum
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from keeper.devnet.nodes.forms import (
+    BATCH,
+    OTHER_FIELDS,
+    READ_FIELDS,
+    Message,
+    block_of,
+    emptied,
+    form_of,
+    without_fields,
+)
+
+
+class Behaviour(enum.StrEnum):
+    """What a node does in place of answering as it should."""
+
+    REFUSED = "refused"
+    NULL = "null"
+    EMPTY = "empty"
+    MISSING = "missing"
+    LATE_50_MS = "late-50ms"
+    LATE_1_S = "late-1s"
+    TRUNCATED = "truncated"
+    HUGE = "huge"
+    DISAPPEARS = "disappears"
+    ONE_IN_TWENTY = "one-in-20"
+
+
+LATE_SECONDS: Final[Mapping[Behaviour, float]] = {
+    Behaviour.LATE_50_MS: 0.05,
+    Behaviour.LATE_1_S: 1.0,
+}
+UNSENT: Final = frozenset({Behaviour.REFUSED, Behaviour.DISAPPEARS, Behaviour.ONE_IN_TWENTY})
+"""Behaviours of which the node itself hears nothing: a refused send is not in its pool."""
+SPOILT: Final = frozenset({Behaviour.TRUNCATED, Behaviour.HUGE})
+"""Behaviours that spoil the message and not the answer."""
+
+_EVERY: Final = 20
+_TRANSACTIONS: Final = ("eth_getTransactionReceipt", "eth_getTransactionByHash")
+_BLOCKS: Final = ("eth_getBlockByHash", "eth_getBlockByNumber", "eth_getBlockReceipts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One form of request and what the node does with it; ``name`` is of the missing field."""
+
+    form: str
+    behaviour: Behaviour
+    name: str = ""
+
+    def __str__(self) -> str:
+        """Return it as ``--cell`` takes it."""
+        field_name = f" {self.name}" if self.name else ""
+        return f"{self.form}:{self.behaviour}{field_name}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Misbehaviour:
+    """
+    The troubles of one endpoint while it runs.
+
+    ``crashed`` begins what disappears in mid-run. ``hits`` counts answers that were spoilt.
+    """
+
+    troubles: tuple[Trouble, ...]
+    crashed: bool = False
+    hits: int = 0
+    _calls: dict[str, int] = field(default_factory=dict)
+    _born: dict[str, float] = field(default_factory=dict)
+
+    def crash(self) -> None:
+        """Begin the crash: what disappears does so now, the first of twenty is the next."""
+        self.crashed = True
+        self._calls.clear()
+
+    def active(self, form: str) -> Trouble | None:
+        """Return the trouble that the next answer of a form has; counts towards twenty."""
+        trouble = next((one for one in self.troubles if one.form == form), None)
+        if trouble is None:
+            return None
+        if trouble.behaviour is Behaviour.DISAPPEARS and not self.crashed:
+            return None
+        if trouble.behaviour is Behaviour.ONE_IN_TWENTY:
+            count = self._calls.get(form, 0)
+            self._calls[form] = count + 1
+            if count % _EVERY:
+                return None
+        return trouble
+
+    def delay(self, trouble: Trouble, request: Message) -> float:
+        """Return how long an answer is held back that depends on no block and no transaction."""
+        late = LATE_SECONDS.get(trouble.behaviour, 0.0)
+        return 0.0 if block_of(request) or request["method"] in _TRANSACTIONS else late
+
+    def refused(self, trouble: Trouble, request: Message) -> Message | None:
+        """Return the answer that is given in the node's place; None where it is asked."""
+        if trouble.behaviour in UNSENT:
+            self.hits += 1
+            return _error(request, *_refusal(trouble, request))
+        if self._is_young(trouble, block_of(request)):
+            self.hits += 1
+            if request["method"] in _BLOCKS:
+                return _result(request, None)
+            return _error(request, -32000, "header not found")
+        return None
+
+    def changed(self, trouble: Trouble, request: Message, answer: Message) -> Message:
+        """Return what is made of the node's answer."""
+        behaviour, result = trouble.behaviour, answer.get("result")
+        if "result" not in answer or behaviour in SPOILT:
+            return answer
+        if behaviour in LATE_SECONDS:
+            hidden = request["method"] in _TRANSACTIONS and result is not None
+            if hidden and self._is_young(trouble, str(request["params"][0])):
+                self.hits += 1
+                return _result(request, None)
+            return answer
+        self.hits += 1
+        if behaviour is Behaviour.NULL:
+            return _result(request, None)
+        if behaviour is Behaviour.EMPTY:
+            return _result(request, emptied(result))
+        return _result(request, _cut(result, trouble.name))
+
+    def _is_young(self, trouble: Trouble, what: str | None) -> bool:
+        """Whether a block or a transaction was first heard of too short a time ago."""
+        late = LATE_SECONDS.get(trouble.behaviour)
+        if late is None or what is None:
+            return False
+        now = time.monotonic()
+        return now - self._born.setdefault(what, now) < late
+
+
+def notified(trouble: Trouble, notification: Message) -> Message | None:
+    """Return what is made of a head that a subscription tells; None where it is not told."""
+    params = notification["params"]
+    head = params["result"]
+    if trouble.behaviour in UNSENT:
+        return None
+    if trouble.behaviour is Behaviour.NULL:
+        head = None
+    elif trouble.behaviour is Behaviour.EMPTY:
+        head = emptied(head)
+    elif trouble.behaviour is Behaviour.MISSING:
+        head = _cut(head, trouble.name)
+    return notification | {"params": params | {"result": head}}
+
+
+def forms_in(document: object) -> list[str]:
+    """Return the forms of a message: of each request, and of the batch itself."""
+    if isinstance(document, list):
+        return [BATCH, *(form_of(request) for request in document)]
+    return [form_of(document)] if isinstance(document, dict) else []
+
+
+def is_notification(document: object) -> bool:
+    """Whether a message of the node answers nothing."""
+    return isinstance(document, dict) and "method" in document
+
+
+def _cut(result: object, name: str) -> object:
+    """Return a result without a field, or without all those that the keeper does not read."""
+    if name == OTHER_FIELDS:
+        return without_fields(result, READ_FIELDS, others=True)
+    return without_fields(result, (name,))
+
+
+def _refusal(trouble: Trouble, request: Message) -> tuple[int, str]:
+    """Return code and words: a missing method in several wordings, else a passing fault."""
+    method = str(request["method"])
+    if trouble.behaviour is Behaviour.REFUSED:
+        return -32600, f"Unsupported method: {method}"
+    if trouble.behaviour is Behaviour.DISAPPEARS:
+        return 35, "method is not available on freetier, please upgrade to paid tier"
+    return -32603, "Internal error"
+
+
+def _error(request: Message, code: int, message: str) -> Message:
+    return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}}
+
+
+def _result(request: Message, result: object) -> Message:
+    return {"jsonrpc": "2.0", "id": request["id"], "result": result}

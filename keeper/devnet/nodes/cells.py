@@ -1,0 +1,111 @@
+"""Cells of the campaign: what the keeper asks for, times what a node may do with it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.devnet.nodes.behaviours import Behaviour, Trouble
+from keeper.devnet.nodes.crash import ALONE, ALONE_HTTP, SECOND, SECOND_HTTP, Arrangement
+from keeper.devnet.nodes.forms import (
+    BATCH,
+    NEW_HEADS,
+    NEW_HEADS_REQUEST,
+    OTHER_FIELDS,
+    READ_FIELDS,
+)
+from keeper.domain.errors import ConfigError
+
+_OF_BATCHES: Final = (Behaviour.REFUSED, Behaviour.DISAPPEARS, Behaviour.ONE_IN_TWENTY)
+_SHORT: Final = (
+    ("eth_call by hash", Behaviour.LATE_50_MS),
+    ("eth_getLogs by hash", Behaviour.NULL),
+    ("eth_simulateV1 by hash", Behaviour.REFUSED),
+    ("eth_feeHistory", Behaviour.DISAPPEARS),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A crash before an endpoint with these troubles, the last of them under test."""
+
+    arrangement: Arrangement
+    troubles: tuple[Trouble, ...]
+
+    @property
+    def trouble(self) -> Trouble:
+        """What is under test; the others make the keeper take the way that leads there."""
+        return self.troubles[-1]
+
+    @property
+    def name(self) -> str:
+        """What it is called in the output."""
+        return f"{' + '.join(str(one) for one in self.troubles)} ({self.arrangement.name})"
+
+
+def plan_cells(samples: Mapping[str, set[str]], forms: Iterable[str]) -> list[Cell]:
+    """Return the cells of forms of requests whose results have these fields."""
+    return [
+        Cell(arrangement=arrangement, troubles=(trouble,))
+        for form in sorted(forms)
+        for trouble in _troubles(form, samples.get(form, set()))
+        for arrangement in _arrangements(trouble)
+    ]
+
+
+def plan_second_ways(
+    first: Cell, forms: Iterable[str], samples: Mapping[str, set[str]]
+) -> list[Cell]:
+    """Return the cells of what is asked only where something else is refused."""
+    return [
+        Cell(arrangement=first.arrangement, troubles=(first.trouble, *cell.troubles))
+        for cell in plan_cells(samples, forms)
+        if cell.arrangement == first.arrangement
+    ]
+
+
+def choose(cells: Sequence[Cell], wanted: str) -> list[Cell]:
+    """
+    Return the cells that ``METHOD:BEHAVIOUR`` names; a part of either is enough.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    form, _, behaviour = wanted.partition(":")
+    chosen = [
+        cell
+        for cell in cells
+        if form in cell.trouble.form and behaviour in str(cell.trouble).partition(":")[2]
+    ]
+    if not chosen:
+        forms = ", ".join(sorted({cell.trouble.form for cell in cells}))
+        raise ConfigError(f"no cell {wanted}", hint=f"the keeper asks for: {forms}")
+    return chosen
+
+
+def short(cells: Sequence[Cell]) -> list[Cell]:
+    """Return a few cells of different kinds."""
+    return [
+        cell
+        for cell in cells
+        if (cell.trouble.form, cell.trouble.behaviour) in _SHORT and not cell.arrangement.second
+    ]
+
+
+def _troubles(form: str, fields: set[str]) -> Iterator[Trouble]:
+    behaviours = _OF_BATCHES if form == BATCH else tuple(Behaviour)
+    for behaviour in behaviours:
+        if behaviour is not Behaviour.MISSING:
+            yield Trouble(form=form, behaviour=behaviour)
+            continue
+        for name in sorted(fields & READ_FIELDS):
+            yield Trouble(form=form, behaviour=behaviour, name=name)
+        if fields - READ_FIELDS:
+            yield Trouble(form=form, behaviour=behaviour, name=OTHER_FIELDS)
+
+
+def _arrangements(trouble: Trouble) -> tuple[Arrangement, Arrangement]:
+    """Return one endpoint and two; what only http has, or fails by most, over http."""
+    over_socket = trouble.form in (NEW_HEADS, NEW_HEADS_REQUEST)
+    if trouble.behaviour is Behaviour.HUGE and not over_socket:
+        return ALONE_HTTP, SECOND_HTTP
+    return ALONE, SECOND
