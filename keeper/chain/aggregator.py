@@ -8,7 +8,7 @@ from keeper.chain.concurrent import each
 from keeper.chain.multicall import Limits, Packer, chunks, unpacked
 from keeper.chain.pinned import PinnedReads
 from keeper.chain.refusal import failed_in_evm, is_too_much
-from keeper.domain.errors import RpcRefused
+from keeper.domain.errors import RpcRefused, RpcTooLarge
 from keeper.domain.head import Basis
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address
@@ -54,6 +54,10 @@ class Aggregator:
             raw = await self._reads.call(self._multicall, self._packer.packed(chunk), basis)
         except RpcRefused as error:
             if not (failed_in_evm(error) or is_too_much(error)):
+                raise
+            return await self._aggregate_halves(chunk, basis)
+        except RpcTooLarge as error:
+            if not error.by_contract:
                 raise
             return await self._aggregate_halves(chunk, basis)
         if not raw and not await self._reads.code(self._multicall, basis):

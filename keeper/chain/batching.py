@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeVar
 from keeper.chain.capabilities import Capabilities, Capability
 from keeper.chain.concurrent import each
 from keeper.chain.fields import Json
+from keeper.chain.oversized import is_too_costly
 from keeper.chain.refusal import concerns_batch
 from keeper.domain.errors import ChainError, RpcBusy, RpcMalformed, RpcTooLarge, RpcUnavailable
 
@@ -122,6 +123,8 @@ class Reading:
                 self._learn(busy, self._most)
             raise
         except ChainError as error:
+            if is_too_costly(error):
+                raise
             if isinstance(error, RpcUnavailable):  # the batch's fault only if one is answered
                 await self._ask_alone(places[0])
                 places = places[1:]
@@ -163,7 +166,7 @@ class Reading:
         except RpcUnavailable:
             raise
         except RpcMalformed as error:
-            if not isinstance(error, RpcTooLarge):
+            if not isinstance(error, RpcTooLarge) or is_too_costly(error):
                 raise
             self._answers[place] = error
         except ChainError as error:

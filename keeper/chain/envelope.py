@@ -1,10 +1,14 @@
 """The JSON-RPC 2.0 envelope: what is an answer to what was asked."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from keeper.chain.fields import Json
 from keeper.chain.refusal import asks_for_patience, refusal
 from keeper.domain.errors import ChainError, RpcBusy, RpcMalformed
+
+MAX_ERROR_TEXT: Final = 128 * 1024
+"""A contract may revert with megabytes, and nobody reads so much of a reason."""
 
 
 def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
@@ -25,7 +29,7 @@ def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
     given = answer.get("id")
     if isinstance(given, bool) or (given != number and not (given is None and error is not None)):
         raise RpcMalformed(f"the answer to {method} has another request's id")
-    return refusal(method, error) if error is not None else answer["result"]
+    return refusal(method, _shortened(error)) if error is not None else answer["result"]
 
 
 def checked_batch(
@@ -57,3 +61,19 @@ def checked_batch(
         checked_answer(by_id[number], number, method)
         for number, method in zip(ids, methods, strict=True)
     ]
+
+
+def _shortened(error: Json) -> Json:
+    """Return an error object whose texts are no longer than what anybody reads of them."""
+    if not isinstance(error, dict):
+        return error
+    return {key: _cut(value) for key, value in error.items()}
+
+
+def _cut(value: Json) -> Json:
+    if isinstance(value, dict):  # some put the revert data one level deeper
+        return {
+            key: inner if isinstance(inner, dict | list) else _cut(inner)
+            for key, inner in value.items()
+        }
+    return value[:MAX_ERROR_TEXT] if isinstance(value, str) else value

@@ -1,26 +1,25 @@
 """JSON-RPC over http: one session, connections kept alive, bounded answers."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from typing import Final
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
+from keeper.chain.bounds import Bound, expected_bound
 from keeper.chain.causes import TOO_MANY, cause, unavailable
+from keeper.chain.decoding import Decoder
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.fields import Json
-from keeper.chain.transport import (
-    MAX_ANSWER_BYTES,
-    Notifications,
-    Timeouts,
-    decoded_json,
-    too_large,
-)
+from keeper.chain.structure import Structure
+from keeper.chain.transport import Notifications, Timeouts
 from keeper.domain.errors import RpcMalformed, RpcRefused, RpcUnavailable
 
 MAX_CONNECTIONS: Final = 16
 KEEPALIVE_SECONDS: Final = 60.0
+ENCODINGS: Final = "gzip, deflate"
+"""Whatever else this machine could decompress, its decoder may have no bound."""
 
 _OK: Final = 200
 _TRANSIENT: Final = frozenset({408, 425, TOO_MANY})
@@ -36,27 +35,31 @@ class HttpTransport:
         self.streams = False
         self._timeouts = timeouts
         self._session: aiohttp.ClientSession | None = None
+        self._decoder = Decoder()
 
-    async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ARG002, ASYNC109 - http pairs by connection; aiohttp bounds the steps
+    async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - aiohttp bounds the steps
         """Send a request or batch; see ``Transport``."""
+        bound = expected_bound(ids)
+        followed = Structure(bound)
         try:
             async with self._connected().post(
                 self.endpoint.address,
                 data=body,
-                headers={"Content-Type": "application/json"},
+                headers={"Content-Type": "application/json", "Accept-Encoding": ENCODINGS},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=self._timeouts.connect),
             ) as response:
                 if response.status in _TRANSIENT:
                     raise unavailable(self.endpoint, response.status, response.headers)
-                raw = await _bounded(response)
+                raw = await _read(response, bound, followed)
         except aiohttp.ClientPayloadError as error:
             if isinstance(error.__cause__, ContentEncodingError):
                 raise RpcMalformed(f"{self.endpoint} sent what cannot be decompressed") from None
             raise RpcUnavailable(f"{self.endpoint} did not answer: {cause(error)}") from None
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise RpcUnavailable(f"{self.endpoint} did not answer: {cause(error)}") from None
-        return decoded_json(raw) if response.status == _OK else self._other(response, raw)
+        decoded = self._decoder.decode(raw, bound, followed)
+        return await (decoded if response.status == _OK else self._other(response, decoded))
 
     @property
     def generation(self) -> int:
@@ -86,11 +89,11 @@ class HttpTransport:
             )
         return self._session
 
-    def _other(self, response: aiohttp.ClientResponse, raw: bytes) -> Json:
+    async def _other(self, response: aiohttp.ClientResponse, decoded: Awaitable[Json]) -> Json:
         """Return the JSON-RPC answer that came under an error status, if it is one."""
         status = response.status
         try:
-            answer = decoded_json(raw)
+            answer = await decoded
         except RpcMalformed:
             answer = None
         if isinstance(answer, list) or (isinstance(answer, dict) and "jsonrpc" in answer):
@@ -101,13 +104,17 @@ class HttpTransport:
         raise RpcRefused(f"{self.endpoint} refused: {text}", number=-status, text=text)
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body, no further than the bound."""
+async def _read(response: aiohttp.ClientResponse, bound: Bound, followed: Structure) -> bytes:
+    """Read the body, decompressed bit by bit, no further than its bound."""
     parts, size = list[bytes](), 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            response.close()
-            raise too_large()
-        parts.append(part)
+    try:
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > bound.size:
+                raise bound.too_large()
+            followed.feed(part)
+            parts.append(part)
+    except RpcMalformed:
+        response.close()
+        raise
     return b"".join(parts)

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+from collections import deque
+from collections.abc import Callable
 from typing import Final
 
+from keeper.chain.bounds import ANY, MAX_ANSWER_BYTES
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.stream import StreamTransport
-from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts, decoded_json, too_large
-from keeper.domain.errors import RpcMalformed
+from keeper.chain.structure import Structure
+from keeper.chain.transport import Timeouts
 
 CHUNK: Final = 2**18
 
@@ -18,11 +21,11 @@ class IpcTransport(StreamTransport):
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         super().__init__(endpoint, timeouts)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._documents = Documents()
+        self._documents = Documents(self._most_bytes)
 
     async def _open(self) -> None:
         self._streams = await asyncio.open_unix_connection(self.endpoint.address, limit=CHUNK)
-        self._documents = Documents()
+        self._documents = Documents(self._most_bytes)
 
     async def _write(self, body: bytes) -> None:
         if self._streams is None:
@@ -30,7 +33,7 @@ class IpcTransport(StreamTransport):
         self._streams[1].write(body + b"\n")
         await self._streams[1].drain()
 
-    async def _next(self) -> bytes | str | None:
+    async def _next(self) -> bytes | None:
         while (document := self._documents.taken()) is None:
             part = b"" if self._streams is None else await self._streams[0].read(CHUNK)
             if not part:
@@ -48,19 +51,25 @@ class IpcTransport(StreamTransport):
 
 class Documents:
     """
-    Cuts a stream of bytes into JSON documents.
+    Cuts a stream of bytes into JSON documents, none longer than ``most_bytes`` allows.
 
-    Nodes end a document with a line feed; those that do not are understood too:
-    what has arrived is tried as a whole when it ends with a closing bracket.
+    Nodes end a document with a line feed; those that do not are understood too: a document
+    is over when the bracket that began it is closed.
     """
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._ready: list[bytes] = []
+    def __init__(self, most_bytes: Callable[[], int] = lambda: MAX_ANSWER_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._ready: deque[bytes] = deque()
+        self._begin()
 
     def feed(self, part: bytes) -> None:
-        """Take bytes as they come."""
+        """
+        Take bytes as they come.
+
+        Raises:
+            RpcTooLarge: a document is longer than any that may come.
+            RpcMalformed: it has more values than any, or is nested too deeply.
+        """
         *complete, rest = part.split(b"\n")
         for end in complete:
             self._parts.append(end)
@@ -68,25 +77,23 @@ class Documents:
         if rest:
             self._parts.append(rest)
             self._size += len(rest)
-            if self._size > MAX_ANSWER_BYTES:
-                raise too_large()
-            if rest.endswith((b"}", b"]")) and _is_document(b"".join(self._parts)):
+            if self._size > self._most_bytes():
+                raise ANY.too_large()
+            self._structure.feed(rest)
+            if self._structure.is_complete:
                 self._finish()
 
     def taken(self) -> bytes | None:
         """Return the oldest complete document; None where there is none yet."""
-        return self._ready.pop(0) if self._ready else None
+        return self._ready.popleft() if self._ready else None
+
+    def _begin(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._structure = Structure(ANY, is_exact=True)
 
     def _finish(self) -> None:
         document = b"".join(self._parts).strip()
-        self._parts, self._size = [], 0
+        self._begin()
         if document:
             self._ready.append(document)
-
-
-def _is_document(raw: bytes) -> bool:
-    try:
-        decoded_json(raw)
-    except RpcMalformed:
-        return False
-    return True

@@ -27,6 +27,8 @@ from keeper.domain.head import Head
 LOOPBACK_POLL: Final = 0.25
 REMOTE_POLL: Final = 1.0
 JITTER: Final = 0.25
+LOOK_SECONDS: Final = 1.0
+"""How often a node that is left alone is looked at again: it may be needed earlier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,8 @@ class Listener:
                 await self._rpc.ensure_identified(self._at)
                 await self._listen_or_poll()
             except (RpcUnavailable, RpcRefused, RpcMalformed, SnapshotReorged) as error:
+                if isinstance(error, RpcMalformed) and error.excessive:
+                    self._rpc.pool.garbled(self._at, error)
                 self._trouble(error)
             if self._newest is not before:
                 pause = self._pace.pause
@@ -124,8 +128,8 @@ class Listener:
     async def _patience(self) -> None:
         """Leave a node alone for as long as it asked for."""
         pool = self._rpc.pool
-        while (wait := pool.standings[self._at].until - pool.clock()) > 0:  # noqa: ASYNC110 - it may be put off meanwhile
-            await asyncio.sleep(wait)
+        while (wait := pool.standings[self._at].rests_until - pool.clock()) > 0:  # noqa: ASYNC110 - it may be put off meanwhile
+            await asyncio.sleep(min(wait, LOOK_SECONDS))
 
     async def _backfill(self) -> bool:
         """Ask for the newest head and tell it; whether it was news."""

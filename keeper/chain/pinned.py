@@ -11,7 +11,7 @@ from keeper.chain.fields import Json
 from keeper.chain.pinning import BlockParameter, Pinning
 from keeper.chain.refusal import failed_in_evm, is_too_much_code
 from keeper.chain.rpc import Rpc
-from keeper.domain.errors import ChainError, RpcRefused
+from keeper.domain.errors import ChainError, RpcRefused, RpcTooLarge
 from keeper.domain.head import Basis, CodeOverride
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, Gas, Wei
@@ -110,7 +110,22 @@ class PinnedReads:
 
             return [_result(answer) for answer in await self._rpc.read_with(ask_endpoint)]
 
-        return await self._pinning.at(basis.block_hash, ask)
+        try:
+            return await self._pinning.at(basis.block_hash, ask)
+        except RpcTooLarge as error:
+            if not error.by_contract:
+                raise
+        return await self._call_halves(calls, basis)
+
+    async def _call_halves(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
+        """Find the contract that returns more than is read; its call counts as failed."""
+        if len(calls) == 1:
+            return [CallResult(success=False, data=b"")]
+        middle = len(calls) // 2
+        return [
+            *await self._call_part(calls[:middle], basis),
+            *await self._call_part(calls[middle:], basis),
+        ]
 
     def _transaction(self, call: Call) -> Mapping[str, object]:
         return {"to": call.target, "data": "0x" + call.data.hex(), "gas": hex(self._gas)}

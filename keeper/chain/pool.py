@@ -16,9 +16,11 @@ from keeper.chain.standing import (
     Answered,
     Event,
     Failed,
+    Garbled,
     Identified,
     Lagged,
     Limited,
+    Offended,
     Rules,
     Standing,
     State,
@@ -26,7 +28,7 @@ from keeper.chain.standing import (
     preferred,
     usable,
 )
-from keeper.domain.errors import RpcBusy, RpcUnavailable
+from keeper.domain.errors import RpcBusy, RpcMalformed, RpcUnavailable
 from keeper.domain.head import Head
 
 log = logging.getLogger(__name__)
@@ -87,7 +89,8 @@ class Pool:
         """Take note of what came of asking, or hearing of, an endpoint."""
         before = self.standings
         one = before[at]
-        quiet = one.state is State.ALIVE and not (one.failures or one.clings or one.heat)
+        owes = one.failures or one.clings or one.heat or one.garbled
+        quiet = one.state is State.ALIVE and not owes
         if quiet and isinstance(event, Answered):
             return
         self.standings = moved(before, at, event, self.clock(), self.rules)
@@ -106,6 +109,11 @@ class Pool:
             self.happened(at, Limited(error.seconds, spread))
         else:
             self.happened(at, Failed(str(error)))
+
+    def garbled(self, at: int, error: RpcMalformed) -> None:
+        """Take note of an answer that is none, or that costs more than any good one."""
+        reason = str(error)
+        self.happened(at, Offended(reason) if error.excessive else Garbled(reason))
 
     def identified(self, at: int, fault: str) -> None:
         """Its chain was looked at; ``fault`` is empty where it is ours."""
@@ -160,7 +168,9 @@ class Pool:
         now = self.clock()
         if any(usable(one, now) or one.state is State.UNDIALLED for one in self.standings):
             return 0.0
-        waits = [one.until - now for one in self.standings if one.state is not State.WRONG_CHAIN]
+        waits = [
+            one.rests_until - now for one in self.standings if one.state is not State.WRONG_CHAIN
+        ]
         return max(0.0, min(waits, default=0.0))
 
     def head_age(self, at: int) -> float | None:
@@ -194,12 +204,12 @@ class Pool:
         reachable = [
             at
             for at, one in enumerate(self.standings)
-            if one.state in (State.UNDIALLED, State.UNREACHABLE) and now >= one.until
+            if one.state in (State.UNDIALLED, State.UNREACHABLE) and now >= one.rests_until
         ]
         if reachable:
             states = self.standings
             return sorted(reachable, key=lambda at: (at == avoid, states[at].failures, at))
-        if any(one.until > now for one in self.standings):
+        if any(one.rests_until > now for one in self.standings):
             raise RpcBusy("every endpoint asked for patience", seconds=max(self.patience(), 0.001))
         raise RpcUnavailable(
             "no endpoint is fit: " + "; ".join(one.reason for one in self.standings)

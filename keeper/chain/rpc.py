@@ -20,9 +20,11 @@ import tenacity
 
 from keeper.chain.abi import checksum
 from keeper.chain.batching import Request, read_batch
+from keeper.chain.bounds import Expected, answer_bound
 from keeper.chain.capabilities import Capabilities
 from keeper.chain.envelope import checked_answer, checked_batch
 from keeper.chain.fields import Json, data, quantity
+from keeper.chain.oversized import compare_elsewhere, is_too_large_by_contract, may_pass
 from keeper.chain.pool import Pool
 from keeper.chain.standing import Rules, State
 from keeper.chain.transport import Notifications, Timeouts, Transport
@@ -31,7 +33,6 @@ from keeper.domain.errors import (
     ConfigError,
     RpcMalformed,
     RpcRefused,
-    RpcTooLarge,
     RpcUnavailable,
 )
 from keeper.domain.units import Address
@@ -285,7 +286,7 @@ class Rpc:
             place = self.pool.best() if only is None else only
             return await self._checked(ask, place)
         except ChainError as error:
-            if not _may_pass(error):
+            if not may_pass(error):
                 raise
             elapsed = time.monotonic() - started
             return await self._repeatedly(ask, error, elapsed, (place, only))
@@ -304,7 +305,7 @@ class Rpc:
             stop=tenacity.stop_after_attempt(max(ATTEMPTS, 2 * len(self.transports)))
             | tenacity.stop_before_delay(max(0.0, self.timeouts.reads - elapsed)),
             wait=self._pause,
-            retry=tenacity.retry_if_exception(_may_pass),
+            retry=tenacity.retry_if_exception(may_pass),
             reraise=True,
         )
         async for attempt in retrying:
@@ -325,10 +326,10 @@ class Rpc:
         await self.ensure_identified(at)
         try:
             return await ask(at)
-        except RpcTooLarge:
-            raise
         except RpcMalformed as error:
-            if len(self.transports) == 1:
+            if is_too_large_by_contract(error) and _ONLY.get() is None:
+                return await compare_elsewhere(self, ask, at, error)
+            if len(self.transports) == 1 or not may_pass(error):
                 raise
             raise RpcUnavailable(f"{self.transports[at].endpoint}: {error}") from None
 
@@ -346,7 +347,8 @@ class Rpc:
         methods = [method for method, _ in requests]
         started = time.monotonic()
         try:
-            answer = await self.transports[at].exchange(body, ids, self.timeouts.request)
+            expected = Expected(ids, answer_bound(requests))
+            answer = await self.transports[at].exchange(body, expected, self.timeouts.request)
             answers = (
                 checked_batch(answer, ids, methods)
                 if batch
@@ -368,15 +370,9 @@ class Rpc:
         for error in errors:
             if isinstance(error, RpcUnavailable):
                 return self.pool.failed(at, error)
-            if isinstance(error, RpcMalformed) and not isinstance(error, RpcTooLarge):
-                return self.pool.failed(at, RpcUnavailable(str(error)))
+            if isinstance(error, RpcMalformed) and may_pass(error):
+                return self.pool.garbled(at, error)
         return self.pool.answered(at)
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether asking once more may help; what is too long stays too long."""
-    broken = isinstance(error, RpcMalformed) and not isinstance(error, RpcTooLarge)
-    return broken or isinstance(error, RpcUnavailable)
 
 
 def _ignored(_: Exchange) -> None:

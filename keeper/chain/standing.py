@@ -4,8 +4,9 @@ What is thought of an endpoint, and how that changes: transitions without clock 
 An endpoint is used while it is alive. Failures add up and are paid off one success at a
 time, so that a node which fails every second question does not stay. One that serves another
 chain is left alone until it proves the right one, and then has to earn its place like any that
-came back. The last one alive is never dropped for failures or for its lag: a bad node is
-better than none, and everybody is told.
+came back. One whose answer cost more than any good one is quarantined for minutes. The last one
+alive is never dropped for failures, its lag or its answers: a bad node is better than none, and
+everybody is told.
 """
 
 import enum
@@ -23,6 +24,7 @@ class State(enum.StrEnum):
     WRONG_CHAIN = "wrong_chain"  # another chain id, or another contract where a known one stands
     UNREACHABLE = "unreachable"  # failed too often; probed until it has answered as often
     COOLING = "cooling"  # asked for patience, and is left alone until then
+    QUARANTINED = "quarantined"  # sent what no good node sends, and is left alone for minutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,15 @@ class Rules:
     """A node that asks for more patience than this is asked again all the same."""
     cooling_spread: float = 0.25
     """Up to this share longer, so that many clients do not return at once."""
+    first_quarantine: float = 300.0
+    """Doubled for each further excessive answer, up to the longest."""
+    longest_quarantine: float = 3600.0
+    forgiven: float = 7200.0
+    """An excessive answer so long after the one before is a first one again."""
+    garbled: int = 5
+    """So many more answers that are none than good ones, in as many seconds, are excessive."""
+    short_cooling: float = 5.0
+    """One that cools no longer than this counts as one that is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,19 @@ class Standing:
     clings: bool = False
     """It would have been dropped, were it not the last one."""
     reason: str = ""
+    offences: int = 0
+    """How many excessive answers it sent, the first ones forgiven after a while."""
+    offended_at: float = 0.0
+    barred_until: float = 0.0
+    """Until then it is quarantined wherever another one is there."""
+    garbled: int = 0
+    garbled_at: float = 0.0
+
+    @property
+    def rests_until(self) -> float:
+        """When it may be asked again: at the end of its cooling, or of its quarantine."""
+        quarantined = self.state is State.QUARANTINED
+        return max(self.until, self.barred_until) if quarantined else self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +88,20 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Failed:
     """It did not answer."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Garbled:
+    """What it sent was no answer."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offended:
+    """Its answer cost more than any good one, or was stopped before it did."""
 
     reason: str
 
@@ -90,9 +128,12 @@ class Lagged:
     blocks: int
 
 
-Event = Answered | Failed | Limited | Identified | Lagged
+Event = Answered | Failed | Garbled | Offended | Limited | Identified | Lagged
 
-_DROPPED: Final = (State.UNREACHABLE, State.BEHIND)
+_DROPPED: Final = (State.UNREACHABLE, State.BEHIND, State.QUARANTINED)
+_UNFIT: Final = (State.UNREACHABLE, State.BEHIND, State.UNDIALLED)
+_GARBLED_SECONDS: Final = 1.0
+"""Answers that are none are counted once in so long: those of one moment are one mishap."""
 _HEAT: Final = 10
 """So many answers make up for one wish for patience."""
 _MOST_HEAT: Final = 16 * _HEAT
@@ -109,7 +150,7 @@ def moved(
         one.state is State.ALIVE for place, one in enumerate(after_it) if place != at
     ):
         after_it[at] = replace(after_it[at], state=State.ALIVE, clings=True)
-    return _let_go(after_it, rules)
+    return _settled(after_it, now, rules)
 
 
 def after(standing: Standing, event: Event, now: float, rules: Rules) -> Standing:
@@ -119,6 +160,9 @@ def after(standing: Standing, event: Event, now: float, rules: Rules) -> Standin
             return _answered(standing, now)
         case Failed(reason=reason):
             return _failed(standing, reason, now, rules)
+        case Garbled(reason=reason) | Offended(reason=reason):
+            wrong = _garbled if isinstance(event, Garbled) else _offended
+            return wrong(standing, reason, now, rules)
         case Limited(seconds=seconds, spread=spread):
             return _limited(standing, seconds, spread, now, rules)
         case Identified(fault=fault):
@@ -147,11 +191,15 @@ def preferred(pool: Sequence[Standing], newest: Sequence[bool], now: float) -> l
 
 def _answered(standing: Standing, now: float) -> Standing:
     owed, heat = max(0, standing.failures - 1), max(0, standing.heat - 1)
+    standing = replace(standing, garbled=max(0, standing.garbled - 1))
     match standing.state:
         case State.UNREACHABLE if owed == 0:
-            return Standing(state=State.ALIVE, heat=heat, until=standing.until)
+            back = replace(standing, state=State.ALIVE, failures=0, lag=0, heat=heat, reason="")
+            return replace(back, barred_until=0.0)
         case State.UNREACHABLE | State.ALIVE | State.BEHIND:
             return replace(standing, failures=owed, heat=heat)
+        case State.QUARANTINED if now >= standing.barred_until:  # on probation
+            return replace(standing, state=State.UNREACHABLE, failures=max(1, owed), heat=heat)
         case State.COOLING if now >= standing.until:
             return replace(standing, state=State.ALIVE, failures=owed, heat=heat, reason="")
         case _:  # an answer to an old question, or of a chain that is not ours
@@ -167,10 +215,41 @@ def _failed(standing: Standing, reason: str, now: float, rules: Rules) -> Standi
             return replace(standing, state=State.UNREACHABLE, failures=owed, reason=reason)
         case State.COOLING if now < standing.until:
             return replace(standing, failures=owed)
+        case State.QUARANTINED if now < standing.barred_until:
+            return standing
         case _ if owed >= rules.failures:
             return replace(standing, state=State.UNREACHABLE, failures=owed, reason=reason)
         case _:
             return replace(standing, failures=owed)
+
+
+def _garbled(standing: Standing, reason: str, now: float, rules: Rules) -> Standing:
+    failed = _failed(standing, reason, now, rules)
+    if standing.garbled and now - standing.garbled_at < _GARBLED_SECONDS:
+        return failed
+    garbled = replace(failed, garbled=standing.garbled + 1, garbled_at=now)
+    if garbled.garbled < rules.garbled:
+        return garbled
+    return _offended(replace(garbled, garbled=0), reason, now, rules)
+
+
+def _offended(standing: Standing, reason: str, now: float, rules: Rules) -> Standing:
+    if standing.state is State.WRONG_CHAIN:
+        return standing
+    offences = standing.offences
+    if now >= standing.barred_until:  # several answers of one moment are one offence
+        forgiven = not offences or now - standing.offended_at > rules.forgiven
+        offences = 1 if forgiven else offences + 1
+    pause = min(rules.longest_quarantine, rules.first_quarantine * 2 ** min(offences - 1, 16))
+    return replace(
+        standing,
+        state=State.QUARANTINED,
+        failures=rules.failures,
+        reason=reason,
+        offences=offences,
+        offended_at=now,
+        barred_until=now + pause,
+    )
 
 
 def _limited(
@@ -185,14 +264,20 @@ def _limited(
     asked = min(rules.longest_asked, max(own, seconds or 0.0))
     until = now + asked * (1 + rules.cooling_spread * spread)
     cooled = replace(standing, heat=heat, until=max(until, standing.until))
-    if standing.state is State.UNREACHABLE:  # it is probed again, but not before
+    if standing.state in (State.UNREACHABLE, State.QUARANTINED):  # probed again, but not before
         return cooled
     return replace(cooled, state=State.COOLING, reason="it asked for patience")
 
 
 def _identified(standing: Standing, fault: str, now: float, rules: Rules) -> Standing:
     if fault:
-        return Standing(state=State.WRONG_CHAIN, failures=rules.failures, reason=fault)
+        return Standing(
+            state=State.WRONG_CHAIN,
+            failures=rules.failures,
+            reason=fault,
+            offences=standing.offences,
+            offended_at=standing.offended_at,
+        )
     match standing.state:
         case State.UNDIALLED:
             return replace(standing, state=State.ALIVE, reason="")
@@ -213,10 +298,30 @@ def _lagged(standing: Standing, blocks: int, rules: Rules) -> Standing:
     return found
 
 
-def _let_go(pool: Sequence[Standing], rules: Rules) -> tuple[Standing, ...]:
-    """Drop the one that was held on to as the last, where it is not the last any more."""
+def _settled(pool: Sequence[Standing], now: float, rules: Rules) -> tuple[Standing, ...]:
+    """
+    Drop the one that was held on to as the last, where it is not the last any more.
+
+    The same for quarantines: they last while another one is there to be asked.
+    """
     better = any(one.state is State.ALIVE and not one.clings for one in pool)
-    return tuple(_dropped(one, rules) if one.clings and better else one for one in pool)
+    there = better or any(
+        one.state is State.COOLING and one.until - now <= rules.short_cooling for one in pool
+    )
+    dropped = (_dropped(one, rules) if one.clings and better else one for one in pool)
+    return tuple(_isolated(one, now) if there else _released(one, rules) for one in dropped)
+
+
+def _isolated(standing: Standing, now: float) -> Standing:
+    if standing.state not in _UNFIT or now >= standing.barred_until:
+        return standing
+    return replace(standing, state=State.QUARANTINED)
+
+
+def _released(standing: Standing, rules: Rules) -> Standing:
+    if standing.state is not State.QUARANTINED:
+        return standing
+    return replace(standing, state=State.UNREACHABLE, failures=rules.failures)
 
 
 def _dropped(standing: Standing, rules: Rules) -> Standing:

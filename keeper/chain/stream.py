@@ -2,17 +2,45 @@
 
 import abc
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
+from keeper.chain.addressee import addressee, ids_of, is_notification
+from keeper.chain.bounds import NOTIFICATION, Bound, Excess, expected_bound
+from keeper.chain.decoding import Decoder
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.fields import Json
-from keeper.chain.transport import Notifications, Timeouts, decoded_json
-from keeper.domain.errors import ChainError, RpcMalformed, RpcUnavailable
+from keeper.chain.transport import Notifications, Timeouts
+from keeper.domain.errors import ChainError, RpcMalformed, RpcTooLarge, RpcUnavailable
 
 EARLY_SUBSCRIPTIONS: Final = 16
 """Notifications kept for subscriptions whose id nobody has asked for yet."""
+EARLY_ROOM: Final = 64
+"""How many of each; once it is asked for there is room for more."""
+FLOOD_MESSAGES: Final = 4096
+"""So many messages that answer nothing, within so many seconds, are no subscription's."""
+FLOOD_SECONDS: Final = 10.0
+TURN_MESSAGES: Final = 32
+"""After so many messages in a row everybody else has a turn."""
+SMALL_MESSAGE: Final = 16 * 1024
+"""A message of this size is within anybody's bound."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """Somebody who waits for an answer, and the bound of it."""
+
+    answer: asyncio.Future[Json]
+    bound: Bound
+    is_batch: bool
+
+    def fail(self, error: ChainError) -> None:
+        """Hand over an error in place of the answer."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
 class StreamTransport(abc.ABC):
@@ -26,15 +54,17 @@ class StreamTransport(abc.ABC):
         self.endpoint = endpoint
         self.streams = True
         self._timeouts = timeouts
+        self._decoder = Decoder()
         self._opening = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[Json]] = {}
-        self._batches: set[asyncio.Future[Json]] = set()
+        self._waiting: dict[int, Waiting] = {}
         self._newest_id = 0
         self._heard: OrderedDict[str, Notifications] = OrderedDict()
         self._openings = 0
         self._is_lost = False
         self._messages = 0
+        self._unasked = 0
+        self._unasked_since = 0.0
 
     @property
     def generation(self) -> int:
@@ -55,8 +85,13 @@ class StreamTransport(abc.ABC):
         """Send one message."""
 
     @abc.abstractmethod
-    async def _next(self) -> bytes | str | None:
-        """Return the next message; None when the other side closed."""
+    async def _next(self) -> bytes | None:
+        """
+        Return the next message; None when the other side closed.
+
+        Raises:
+            RpcTooLarge: it is longer than anything that is waited for, and was not read.
+        """
 
     @abc.abstractmethod
     async def _shut(self) -> None:
@@ -65,15 +100,14 @@ class StreamTransport(abc.ABC):
     async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - one bound over connect, write and wait
         """Send a request or batch and wait for the answer with one of its ids."""
         answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(answer, expected_bound(ids), is_batch=len(ids) > 1)
         before, opening = self._messages, self._openings
         try:
             async with asyncio.timeout(timeout):
                 await self._ensure_open()
                 opening = self._openings
                 for number in ids:
-                    self._waiting[number] = answer
-                if len(ids) > 1:
-                    self._batches.add(answer)
+                    self._waiting[number] = waiting
                 self._newest_id = max(self._newest_id, *ids)
                 await self._write(body)
                 return await answer
@@ -83,12 +117,11 @@ class StreamTransport(abc.ABC):
             raise RpcUnavailable(f"{self.endpoint} did not answer in time") from None
         except OSError as error:
             if opening == self._openings:  # somebody else has not made it anew yet
-                await self._lost(type(error).__name__)
+                await self._lose(type(error).__name__)
             raise RpcUnavailable(
                 f"{self.endpoint} did not answer: {type(error).__name__}"
             ) from None
         finally:
-            self._batches.discard(answer)
             for number in ids:
                 self._waiting.pop(number, None)
             if answer.done() and not answer.cancelled():
@@ -97,6 +130,7 @@ class StreamTransport(abc.ABC):
     def notifications(self, subscription: str) -> Notifications:
         """Return what arrives for a subscription; ends with an error when the connection does."""
         heard = self._heard.setdefault(subscription, Notifications())
+        heard.room = Notifications.DEPTH
         if not self._is_open:
             heard.put(RpcUnavailable(f"{self.endpoint} closed the connection"))
         return heard
@@ -107,7 +141,12 @@ class StreamTransport(abc.ABC):
         if reading is not None:
             reading.cancel()
             await asyncio.wait([reading])
-        await self._lost("closed")
+        await self._lose("closed")
+
+    def _most_bytes(self) -> int:
+        """Return the length of the longest message that may come now."""
+        bounds = (waiting.bound.size for waiting in self._waiting.values())
+        return max(bounds, default=NOTIFICATION.size)
 
     async def _ensure_open(self) -> None:
         async with self._opening:
@@ -118,6 +157,7 @@ class StreamTransport(abc.ABC):
                 await self._open()
             self._openings += 1
             self._is_lost = False
+            self._unasked = 0
             self._reading = asyncio.create_task(self._read(), name="read-node")
 
     async def _read(self) -> None:
@@ -125,30 +165,59 @@ class StreamTransport(abc.ABC):
         try:
             while (message := await self._next()) is not None:
                 self._messages += 1
-                self._dispatch(decoded_json(message))
+                await self._take(message)
+                if self._messages % TURN_MESSAGES == 0:
+                    await asyncio.sleep(0)
         except OSError as error:
             reason = type(error).__name__
+        except RpcTooLarge as error:
+            await self._lose_unread(error)
+            return
         except ChainError as error:
-            await self._lost(str(error), error)
+            await self._lose(str(error), error)
             return
-        await self._lost(reason)
+        await self._lose(reason)
 
-    def _dispatch(self, message: Json) -> None:
-        if isinstance(message, dict) and "method" in message and "id" not in message:
-            self._notify(message)
+    async def _take(self, message: bytes) -> None:
+        """Decode a message within the bound of what it answers, and hand it over."""
+        waiting, bound = self._expected(message)
+        try:
+            document = await self._decoder.decode(message, bound)
+        except RpcMalformed as error:
+            if waiting is None:
+                raise
+            waiting.fail(error)
+            if isinstance(error, RpcTooLarge) and not error.excessive:
+                return  # it was one message, and it is over
+            raise RpcUnavailable(str(error)) from None
+        self._dispatch(document, len(message))
+
+    def _expected(self, message: bytes) -> tuple[Waiting | None, Bound]:
+        """Return who waits for a message, where it says so at its ends, and its bound."""
+        number = addressee(message) if len(message) > SMALL_MESSAGE else None
+        waiting = None if number is None else self._waiting.get(number)
+        if waiting is not None:
+            return waiting, waiting.bound
+        bounds = [waiting.bound for waiting in self._waiting.values()]
+        return None, max(bounds, key=lambda bound: bound.size, default=NOTIFICATION)
+
+    def _dispatch(self, document: Json, size: int) -> None:
+        if is_notification(document):
+            self._refuse_flood()
+            self._notify(document, size)
             return
-        answers = message if isinstance(message, list) else [message]
-        numbers = [answer.get("id") for answer in answers if isinstance(answer, dict)]
+        numbers = ids_of(document)
         waiting = self._waiters(numbers)
-        for answer in waiting:
-            if not answer.done():
-                answer.set_result(message)
-        if not waiting and not all(
-            isinstance(number, int) and number <= self._newest_id for number in numbers
-        ):
+        for waiter in waiting:
+            if not waiter.answer.done():
+                waiter.answer.set_result(document)
+        if waiting:
+            return
+        self._refuse_flood()
+        if not all(isinstance(number, int) and number <= self._newest_id for number in numbers):
             raise RpcMalformed("the node answered a request that was never made")
 
-    def _waiters(self, numbers: list[Json]) -> set[asyncio.Future[Json]]:
+    def _waiters(self, numbers: list[Json]) -> set[Waiting]:
         """Return who waits for a message with these ids."""
         for number in numbers:
             if isinstance(number, int) and number in self._waiting:
@@ -157,25 +226,43 @@ class StreamTransport(abc.ABC):
             return set()
         # Without an id it refuses a whole message: one of the batches, or the only one waiting.
         alone = set(self._waiting.values())
-        return set(self._batches) or (alone if len(alone) == 1 else set())
+        return {one for one in alone if one.is_batch} or (alone if len(alone) == 1 else set())
 
-    def _notify(self, message: dict[str, Json]) -> None:
-        params = message.get("params")
+    def _notify(self, document: Json, size: int) -> None:
+        params = document.get("params") if isinstance(document, dict) else None
         if not isinstance(params, dict) or not isinstance(params.get("subscription"), str):
             raise RpcMalformed("a notification names no subscription")
-        heard = self._heard.setdefault(str(params["subscription"]), Notifications())
-        heard.put(params.get("result"))
+        heard = self._heard.setdefault(str(params["subscription"]), Notifications(EARLY_ROOM))
+        heard.put(params.get("result"), size)
         while len(self._heard) > EARLY_SUBSCRIPTIONS:
             self._heard.popitem(last=False)
 
-    async def _lost(self, reason: str, error: ChainError | None = None) -> None:
+    def _refuse_flood(self) -> None:
+        """Raise RpcMalformed where more comes unasked than any chain has news."""
+        now = time.monotonic()
+        if now - self._unasked_since > FLOOD_SECONDS:
+            self._unasked, self._unasked_since = 0, now
+        self._unasked += 1
+        if self._unasked > FLOOD_MESSAGES:
+            raise RpcMalformed("the node floods the connection with messages", excessive=True)
+
+    async def _lose_unread(self, error: RpcTooLarge) -> None:
+        """Give up a connection on which something came that is longer than all that may come."""
+        waiting = set(self._waiting.values())
+        likely = {waiter for waiter in waiting if waiter.bound.excess is not Excess.FAULT}
+        for waiter in likely or waiting:
+            waiter.fail(waiter.bound.too_large())
+        unexpected = None if likely else NOTIFICATION.too_large()
+        await self._lose(str(error), unexpected)
+
+    async def _lose(self, reason: str, error: ChainError | None = None) -> None:
         """Tell everybody who waits that the connection is gone."""
         self._is_lost = True
-        cause = error or RpcUnavailable(f"{self.endpoint} lost the connection: {reason}")
-        for answer in set(self._waiting.values()):
-            if not answer.done():
-                answer.set_exception(cause)
+        lost = RpcUnavailable(f"{self.endpoint} lost the connection: {reason}")
+        for waiting in set(self._waiting.values()):
+            waiting.fail(error or lost)
         heard, self._heard = self._heard, OrderedDict()
+        excessive = isinstance(error, RpcMalformed) and error.excessive
         for notifications in heard.values():
-            notifications.put(RpcUnavailable(f"{self.endpoint} lost the connection"))
+            notifications.put(error if excessive and error is not None else lost)
         await self._shut()

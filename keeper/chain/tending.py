@@ -28,6 +28,8 @@ CHECK_SECONDS: Final = 180.0
 FIRST_SECONDS: Final = 5.0
 """How long the first look may hold up the start."""
 
+_PROBED: Final = (State.UNDIALLED, State.UNREACHABLE, State.WRONG_CHAIN, State.QUARANTINED)
+
 
 class Tending:
     """Looks after the endpoints of an ``Rpc``; the pool is told what was found."""
@@ -49,7 +51,7 @@ class Tending:
         while True:
             await asyncio.sleep(jittered(min(PROBE_SECONDS, self._check_seconds)))
             now = self._pool.clock()
-            if now < self._pool.standings[at].until:
+            if now < self._pool.standings[at].rests_until:
                 continue
             if self._wants_a_probe(at):
                 with contextlib.suppress(ChainError):
@@ -73,7 +75,7 @@ class Tending:
 
     def _wants_a_probe(self, at: int) -> bool:
         one = self._pool.standings[at]
-        if one.state in (State.UNDIALLED, State.UNREACHABLE, State.WRONG_CHAIN):
+        if one.state in _PROBED:
             return True
         return len(self._pool) > 1 and (one.state is State.COOLING or one.failures > 0)
 

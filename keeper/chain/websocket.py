@@ -2,14 +2,15 @@
 
 import contextlib
 import socket
-from typing import Final
+from typing import Final, Literal
 
 import aiohttp
 
+from keeper.chain.bounds import ANY, MAX_ANSWER_BYTES
 from keeper.chain.causes import cause, unavailable
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.stream import StreamTransport
-from keeper.chain.transport import MAX_ANSWER_BYTES, Timeouts, too_large
+from keeper.chain.transport import Timeouts
 from keeper.domain.errors import RpcMalformed, RpcUnavailable
 
 PING_SECONDS: Final = 15.0
@@ -29,7 +30,7 @@ class WebSocketTransport(StreamTransport):
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         super().__init__(endpoint, timeouts)
         self._session: aiohttp.ClientSession | None = None
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: aiohttp.ClientWebSocketResponse[Literal[False]] | None = None
 
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
@@ -39,6 +40,7 @@ class WebSocketTransport(StreamTransport):
                 max_msg_size=MAX_ANSWER_BYTES,
                 heartbeat=PING_SECONDS,
                 compress=0,
+                decode_text=False,
             )
         except aiohttp.WSServerHandshakeError as error:
             await self._shut()
@@ -57,19 +59,19 @@ class WebSocketTransport(StreamTransport):
         except aiohttp.ClientError as error:
             raise ConnectionResetError(type(error).__name__) from None
 
-    async def _next(self) -> bytes | str | None:
+    async def _next(self) -> bytes | None:
         if self._socket is None:
             return None
         message = await self._socket.receive()
         self._acknowledge_quickly()
         if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-            payload: bytes | str = message.data
+            payload: bytes = message.data
             return payload
         if message.type is aiohttp.WSMsgType.ERROR and isinstance(
             message.data, aiohttp.WebSocketError
         ):
             if message.data.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
-                raise too_large()
+                raise ANY.too_large()
             raise RpcMalformed("the node's message is not a websocket message")
         return None
 

@@ -125,7 +125,7 @@ class RecordedWebSocket(WebSocketTransport):
         await super()._write(body)
         self._wire.sent(body)
 
-    async def _next(self) -> bytes | str | None:
+    async def _next(self) -> bytes | None:
         message = await super()._next()
         self._wire.heard(message)
         return message
@@ -142,7 +142,7 @@ class RecordedIpc(IpcTransport):
         await super()._write(body)
         self._wire.sent(body)
 
-    async def _next(self) -> bytes | str | None:
+    async def _next(self) -> bytes | None:
         message = await super()._next()
         self._wire.heard(message)
         return message

@@ -9,7 +9,7 @@ KeeperError
 │       │   └── RpcBusy            it asked for patience: not before that
 │       ├── RpcRefused         the node answered with an error: do not repeat as it is
 │       ├── RpcMalformed       the node's answer is not what was asked for
-│       │   └── RpcTooLarge        longer than anything is read: ask for less
+│       │   └── RpcTooLarge        longer than what is read: ask for less
 │       ├── HistoryPruned      this node has thrown away what is asked for
 │       ├── EndpointsDisagree  two nodes contradict each other: sign nothing
 │       ├── SnapshotReorged    drop this block's work, wait for the next head
@@ -102,9 +102,18 @@ class RpcRefused(ChainError):
 
 
 class RpcMalformed(ChainError):
-    """The node's answer has the wrong id, type, length or range."""
+    """
+    The node's answer has the wrong id, type, length or range.
+
+    ``excessive``: it costs more than any good answer to this question, so its endpoint is left
+    alone for some minutes.
+    """
 
     code = "rpc_malformed"
+
+    def __init__(self, message: str = "", *, hint: str = "", excessive: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.excessive = excessive
 
 
 class HistoryPruned(ChainError):
@@ -114,9 +123,25 @@ class HistoryPruned(ChainError):
 
 
 class RpcTooLarge(RpcMalformed):
-    """The node's answer is longer than anything that is read; less may be answered."""
+    """
+    The node's answer is longer than what is read of it; less may be answered.
+
+    ``by_contract``: a contract may have returned as much, so the answer of another endpoint
+    decides whether this one is ``excessive``.
+    """
 
     code = "rpc_too_large"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        hint: str = "",
+        excessive: bool = False,
+        by_contract: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, excessive=excessive)
+        self.by_contract = by_contract
 
 
 class EndpointsDisagree(ChainError):

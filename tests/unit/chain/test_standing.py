@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from keeper.chain.standing import (
     Answered,
     Failed,
+    Garbled,
     Identified,
     Lagged,
     Limited,
+    Offended,
     Rules,
     Standing,
     State,
@@ -24,7 +26,7 @@ DIALLED = (ALIVE, ALIVE)
 
 events = st.one_of(
     st.just(Answered()),
-    st.just(Failed("no answer")),
+    st.sampled_from([Failed("no answer"), Garbled("a page"), Offended("too large")]),
     st.builds(Limited, st.none() | st.floats(0, 2000), st.floats(0, 1)),
     st.sampled_from([Identified(), Identified("chain 5, not 1")]),
     st.builds(Lagged, st.integers(0, 20)),
@@ -74,7 +76,10 @@ def test_patience_is_kept_until_it_was_asked_for(happened):
         now += passed
         before, pool = pool[at], moved(pool, at, event, now, RULES)
         if before.state is State.COOLING and now < before.until:
-            assert pool[at].state in (State.COOLING, State.WRONG_CHAIN)
+            left = (State.COOLING, State.WRONG_CHAIN)
+            if isinstance(event, Garbled | Offended):
+                left = (*left, State.QUARANTINED, State.UNREACHABLE)
+            assert pool[at].state in left
             assert not usable(pool[at], now)
             assert pool[at].until >= before.until or pool[at].state is State.WRONG_CHAIN
 
@@ -170,3 +175,117 @@ def test_f05_answers_between_keep_the_pauses_short():
         now = pool[0].until
         for _ in range(49):
             pool = moved(pool, 0, Answered(), now, RULES)
+
+
+BOMB = Offended("longer than 1 MiB")
+OTHER_GONE = (ALIVE, Standing(state=State.UNREACHABLE, failures=1))
+
+
+def until_alive(pool, at, now, most=20):
+    """Answer probes until the endpoint is back, and return the pool and how many it took."""
+    for probes in range(1, most):
+        pool = moved(pool, at, Answered(), now, RULES)
+        if pool[at].state is State.ALIVE:
+            return pool, probes
+    raise AssertionError(pool[at])
+
+
+@given(steps)
+def test_f12_who_offended_is_left_alone_while_another_one_is_there(happened):
+    """Whatever else happens meanwhile; and not once it is the only one left."""
+    pool, now = (ALIVE, ALIVE, ALIVE), 0.0
+    for at, event, passed in happened:
+        now += passed
+        pool = moved(pool, at, event, now, RULES)
+        good = any(one.state is State.ALIVE and not one.clings for one in pool)
+        for one in pool:
+            if one.state is State.QUARANTINED:
+                assert not usable(one, now)
+            if good and now < one.barred_until:
+                assert one.state in (State.QUARANTINED, State.COOLING, State.WRONG_CHAIN)
+
+
+def test_f12_a_bomb_costs_its_endpoint_minutes_and_a_probation():
+    """At once, however good it was before; then it has to earn its place."""
+    offended = run(DIALLED, *[Answered()] * 50, BOMB)
+    early = run(offended, *[Answered()] * 9, now=RULES.first_quarantine - 1)
+    back, probes = until_alive(offended, 0, RULES.first_quarantine)
+
+    assert (offended[0].state, offended[0].reason) == (State.QUARANTINED, "longer than 1 MiB")
+    assert offended[0].rests_until == RULES.first_quarantine
+    assert early[0].state is State.QUARANTINED
+    assert probes == RULES.failures
+    assert back[0].reason == ""
+
+
+def test_f12_a_second_offence_costs_twice_as_much_and_old_ones_are_forgiven():
+    """One in twenty answers is a bomb: it must not be back every five minutes for ever."""
+    pool, now, pauses = DIALLED, 0.0, []
+    for _ in range(6):
+        pool = run(pool, BOMB, now=now)
+        pauses.append(pool[0].rests_until - now)
+        now = pool[0].rests_until
+        pool, _ = until_alive(pool, 0, now)
+    later = run(pool, BOMB, now=now + RULES.forgiven + 1)
+
+    assert pauses == [300, 600, 1200, 2400, 3600, 3600]
+    assert later[0].rests_until - now - RULES.forgiven - 1 == 300
+
+
+def test_f12_bombs_of_one_moment_are_one_offence():
+    """Several questions were under way."""
+    once, twice = run(DIALLED, BOMB), run(DIALLED, BOMB, BOMB, BOMB)
+
+    assert twice[0] == once[0]
+
+
+def test_f12_the_only_one_is_used_all_the_same():
+    """A bad node is better than none; it is let go as soon as there is another."""
+    only = run((ALIVE,), BOMB)
+    last = run(OTHER_GONE, BOMB)
+    other_back = run(last, Answered(), at=1)
+    undialled = run((Standing(),), BOMB)
+
+    assert (only[0].state, only[0].clings) == (State.ALIVE, True)
+    assert only[0].rests_until == 0
+    assert (last[0].state, last[0].clings) == (State.ALIVE, True)
+    assert [one.state for one in other_back] == [State.QUARANTINED, State.ALIVE]
+    assert undialled[0].state is State.UNREACHABLE
+
+
+def test_f12_it_is_tried_again_when_the_good_one_is_gone():
+    """One answer in twenty was a bomb; the good node answers nothing any more."""
+    offended = run(DIALLED, BOMB)
+    alone = run(offended, *[Failed("x")] * RULES.failures, at=1)
+    back, _ = until_alive(alone, 0, 1.0)
+    both = run(back, *[Answered()] * 9, at=1, now=2.0)
+
+    assert (alone[0].state, alone[1].clings) == (State.UNREACHABLE, True)
+    assert [one.state for one in back] == [State.ALIVE, State.UNREACHABLE]
+    assert [one.state for one in both] == [State.ALIVE, State.ALIVE]
+
+
+def test_f12_a_good_one_that_rests_for_a_moment_does_not_free_it():
+    """The provider of the good one counts requests; that is no reason to ask the bad one."""
+    offended = run(DIALLED, BOMB)
+    briefly = run(offended, Limited(1.0, 0.0), at=1)
+    for_long = run(offended, Limited(60.0, 0.0), at=1)
+
+    assert briefly[0].state is State.QUARANTINED
+    assert for_long[0].state is State.UNREACHABLE
+
+
+def test_f12_answers_that_are_none_for_seconds_are_an_offence():
+    """A page in place of each answer; those of one moment count once."""
+    pool = DIALLED
+    for _ in range(RULES.garbled * 3):
+        pool = run(pool, Garbled("a page"))
+    assert pool[0].state is State.UNREACHABLE
+    for second in range(1, RULES.garbled):
+        pool = run(pool, Garbled("a page"), now=float(second))
+    assert (pool[0].state, pool[0].reason) == (State.QUARANTINED, "a page")
+
+    pool = DIALLED
+    for second in range(100):
+        pool = run(pool, Garbled("a page"), *[Answered()] * 19, now=float(second))
+    assert pool[0].state is State.ALIVE

@@ -1,0 +1,31 @@
+"""Which request a message on a shared connection answers, told from its ends alone."""
+
+import re
+from typing import Final
+
+from keeper.chain.fields import Json
+
+_ENDS: Final = 256
+"""Bytes at either end that are looked at: the result, however long, is between them."""
+_VERSION: Final = rb'"jsonrpc"\s*:\s*"2\.0"'
+_FIRST: Final = re.compile(rb"\s*\[?\s*\{\s*(?:" + _VERSION + rb'\s*,\s*)?"id"\s*:\s*(\d{1,18})\b')
+_LAST: Final = re.compile(
+    rb',\s*"id"\s*:\s*(\d{1,18})\s*(?:,\s*' + _VERSION + rb"\s*)?\}\s*\]?\s*$"
+)
+
+
+def addressee(message: bytes) -> int | None:
+    """Return the id at the beginning or the end of an answer; None where none is seen there."""
+    found = _FIRST.match(message[:_ENDS]) or _LAST.search(message[-_ENDS:])
+    return None if found is None else int(found[1])
+
+
+def ids_of(document: Json) -> list[Json]:
+    """Return the ids of an answer, or of each in a batch."""
+    answers = document if isinstance(document, list) else [document]
+    return [answer.get("id") for answer in answers if isinstance(answer, dict)]
+
+
+def is_notification(document: Json) -> bool:
+    """Whether a document tells something unasked."""
+    return isinstance(document, dict) and "method" in document and "id" not in document
