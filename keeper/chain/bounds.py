@@ -20,6 +20,9 @@ SMALL: Final = MIB
 """Headers, nonces, balances, fees, code, hashes: nearly everything."""
 RECEIPT: Final = 16 * MIB
 """A transaction of ten million gas that does nothing but write logs."""
+BLOCKS: Final = frozenset({"eth_getBlockByHash", "eth_getBlockByNumber"})
+WHOLE_BLOCK: Final = 16 * MIB
+"""A block with its transactions: ten megabytes of them, as consensus limits them, at the most."""
 BLOCK_LOGS: Final = 16 * MIB
 RANGE_LOGS: Final = 8 * MIB
 """Some ten thousand logs, where most hosted nodes end, too."""
@@ -148,7 +151,8 @@ def _bound(method: str, params: Sequence[object]) -> Bound:
         case "eth_simulateV1":
             return _simulation_bound(params)
         case _:
-            return Bound(SMALL)
+            whole = method in BLOCKS and True in params
+            return Bound(WHOLE_BLOCK if whole else SMALL)
 
 
 def _logs_bound(params: Sequence[object]) -> Bound:

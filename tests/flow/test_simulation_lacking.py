@@ -225,7 +225,7 @@ async def test_without_an_estimate_the_plans_own_limits_count(code):
         answers = [await outcome(reader) for _ in range(3)]
 
     assert {(one.gas_used, one.failure) for one in answers} == {(600_000, "")}
-    assert poor.asked[ESTIMATE] <= 2
+    assert poor.asked[ESTIMATE] <= 4  # each form with the gas field and without it, once
 
 
 @pytest.mark.parametrize("said", [None, "123456", 123456, {}])
@@ -249,7 +249,7 @@ async def test_an_estimate_that_takes_no_block_is_asked_at_the_newest():
         answers = [await outcome(reader) for _ in range(2)]
 
     assert [one.gas_used for one in answers] == [900_000, 900_000]
-    assert poor.asked[ESTIMATE] == 3
+    assert poor.asked[ESTIMATE] <= 4
 
 
 async def test_a_revert_is_still_the_plans_own():

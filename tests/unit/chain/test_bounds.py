@@ -47,6 +47,14 @@ def test_what_is_small_is_bounded_by_a_megabyte(method):
     assert bound.too_large().excessive
 
 
+@pytest.mark.parametrize("method", ["eth_getBlockByHash", "eth_getBlockByNumber"])
+def test_a_block_with_its_transactions_is_longer_than_its_header(method):
+    """A full one of mainnet has more than a megabyte: its node is not at fault."""
+    header, whole = (answer_bound([(method, ("0x1", full))]) for full in (False, True))
+
+    assert (header.size, whole.size) == (MIB, 16 * MIB)
+
+
 def test_logs_of_many_blocks_may_be_asked_for_in_parts():
     """So a good node may have too many, and is not at fault."""
     several = answer_bound([("eth_getLogs", ({"fromBlock": "0x1", "toBlock": "0x2"},))])
