@@ -27,15 +27,10 @@ class Chain:
 
     @classmethod
     def bring_up(cls, folder: Path) -> "Chain":
-        """Bring up a devnet of its own in a new folder; it ends together with this process."""
-        options = local.UpOptions(
-            folder=folder,
-            protocol=local.BOTH,
-            borrowers=BORROWERS,
-            seed=SEED,
-            detached=False,
+        """Bring up a devnet of its own in a new folder."""
+        local.up(
+            local.UpOptions(folder=folder, protocol=local.BOTH, borrowers=BORROWERS, seed=SEED)
         )
-        local.up(options)
         devnet = local.attach(folder)
         devnet.node.rpc("evm_setAutomine", [False])
         return cls(folder, devnet, devnet.node.rpc("evm_snapshot"))
