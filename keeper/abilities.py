@@ -17,7 +17,7 @@ from keeper.domain.head import Head
 from keeper.domain.opportunity import Window
 from keeper.domain.oracle import Reading
 from keeper.domain.parity import Difference, ParityNews, Subject
-from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.reads import Call, CallResult, Log, LogFilter, Origin
 from keeper.domain.units import Address, BaseCurrency, BlockHash, Gas, MarketKey, Timestamp, Wad
 from keeper.domain.value import TokenPrice
 from keeper.risk.table import Tabulated
@@ -86,7 +86,12 @@ class KeepsColumns(Protocol):
     """
 
     def array_form(self) -> str:
-        """Return what the arrays depend on (their layout, the contracts), after ``discover``."""
+        """
+        Return what the arrays depend on (their layout, the contracts), after ``discover``.
+
+        Its first line says whose accounts they are. Where that begins with a number, it is the
+        block from which on those who borrowed are known.
+        """
         ...
 
     def is_settled(self) -> bool:
@@ -107,6 +112,20 @@ class KeepsColumns(Protocol):
 
     def merge(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Put what ``changed`` returned on top of what there is."""
+        ...
+
+
+@runtime_checkable
+class HasOrigin(Protocol):
+    """A market that says with which contract's creation its history begins."""
+
+    async def origin(self, head: Head) -> Origin:
+        """
+        Return the contract and the log of its creation; may be asked before ``discover``.
+
+        Raises:
+            ConfigError: there is no such market at the address.
+        """
         ...
 
 

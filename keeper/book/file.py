@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from keeper.book.kept import Change, Damaged, Kept, Scanned
+from keeper.book.kept import Change, Damaged, Kept, KeptOrigin, Scanned
 from keeper.book.locks import NotUsable, lock_for_life, owned_as_the_folder, visit_and_lock
-from keeper.book.rows import LATER_TABLES, TABLES, read_kept, write_change, write_scan
+from keeper.book.rows import LATER_TABLES, TABLES, read_kept, write_change, write_origin, write_scan
+from keeper.domain.units import MarketKey
 
 __all__ = ["BookFile", "NotUsable", "State", "objection", "state_of"]
 
@@ -89,6 +90,11 @@ class BookFile:
         """Add what a scan found; sqlite3.Error where it was not written."""
         with self._open as connection:
             write_scan(connection, found)
+
+    def write_origin(self, market: MarketKey, origin: KeptOrigin) -> None:
+        """Write in which block a market's contract was created."""
+        with self._open as connection:
+            write_origin(connection, market, origin)
 
     def close(self) -> None:
         """Close the file and let the next process have it."""

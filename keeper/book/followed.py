@@ -152,7 +152,9 @@ class Followed:
         """Whether arrays of this form list the accounts that the settings ask for."""
         market = self.market
         own = market.array_form() if isinstance(market, KeepsColumns) else ""
-        return _first_line(form) == _first_line(own)
+        kept_from, kept_accounts = _whose(form)
+        own_from, own_accounts = _whose(own)
+        return kept_accounts == own_accounts and kept_from <= own_from
 
     def take_up_scan(self, found: Scanned) -> None:
         """
@@ -218,5 +220,7 @@ def _refusal(market: KeepsColumns, kept: MarketChange, head: Head, *, is_remembe
     return ""
 
 
-def _first_line(form: str) -> str:
-    return form.partition("\n")[0]
+def _whose(form: str) -> tuple[int, str]:
+    """Return from which block on, and whose, the accounts of a form are: its first line."""
+    first, _, rest = form.partition("\n")[0].partition(" ")
+    return (int(first), rest) if first.isdecimal() else (0, f"{first} {rest}")

@@ -60,6 +60,14 @@ class KeptStructure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptOrigin:
+    """The block in which a market's contract was created."""
+
+    number: int
+    hash: BlockHash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketChange:
     """
     What changed in one market, up to ``number``: a whole ``base``, or ``deltas`` on the last one.

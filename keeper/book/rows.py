@@ -9,6 +9,7 @@ from keeper.book.kept import (
     Change,
     Damaged,
     Kept,
+    KeptOrigin,
     KeptStructure,
     MarketChange,
     Scanned,
@@ -41,6 +42,9 @@ LATER_TABLES: Final = """
 CREATE TABLE IF NOT EXISTS structure (
   market TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL, program TEXT NOT NULL,
   discovered_at INTEGER NOT NULL, sha256 TEXT NOT NULL, facts TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS origin (
+  market TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL
 );
 """
 """What earlier programs of the same form do without, and leave as it is."""
@@ -139,7 +143,7 @@ def _read_structure(
     connection: sqlite3.Connection, key: str, block_hash: str
 ) -> KeptStructure | None:
     """Return the structure of the state that is kept; a later state may be without one."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'structure'").fetchone():
+    if not _has_table(connection, "structure"):
         return None
     row = connection.execute(
         "SELECT facts, program, discovered_at, sha256 FROM structure WHERE market = ? AND hash = ?",
@@ -151,6 +155,28 @@ def _read_structure(
     if sha256(facts) != digest:
         raise Damaged("a structure has another checksum")
     return KeptStructure(facts=facts, program=program, discovered_at=discovered_at)
+
+
+def read_origins(connection: sqlite3.Connection) -> dict[MarketKey, KeptOrigin]:
+    """Return the blocks in which the markets' contracts were created, as far as they are known."""
+    if not _has_table(connection, "origin"):
+        return {}
+    rows = connection.execute("SELECT market, number, hash FROM origin")
+    return {
+        MarketKey(market): KeptOrigin(number=number, hash=BlockHash(block_hash))
+        for market, number, block_hash in rows
+    }
+
+
+def write_origin(connection: sqlite3.Connection, market: MarketKey, origin: KeptOrigin) -> None:
+    """Write in which block a market's contract was created; the transaction is the caller's."""
+    row = (market, origin.number, origin.hash)
+    connection.execute("INSERT OR REPLACE INTO origin VALUES (?, ?, ?)", row)
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
+    return found.fetchone() is not None
 
 
 def _write_structure(connection: sqlite3.Connection, market: MarketChange) -> None:

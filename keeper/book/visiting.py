@@ -128,8 +128,7 @@ class VisitedFile:
     @contextlib.contextmanager
     def _visited(self) -> Iterator[BookFile]:
         """Yield the file, open and locked for a moment."""
-        owner = self.path.parent.stat().st_uid
-        if os.geteuid() not in (0, owner):
+        if not may_write_beside(self.path):
             raise NotUsable("its folder belongs to another user")
         file = BookFile(self.path, self._chain_id, visit=True)
         try:
@@ -139,6 +138,15 @@ class VisitedFile:
 
     def close(self) -> None:
         """Do nothing: it is open only while it is read or written."""
+
+
+def may_write_beside(path: Path) -> bool:
+    """
+    Whether files may be made in the folder.
+
+    A keeper that runs as the folder's owner could not open those of another user.
+    """
+    return os.geteuid() in (0, path.parent.stat().st_uid)
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ class LogSource:
 
     async def in_block(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
         """Return one block's logs; RpcMalformed where the node mixes in another block's."""
-        answer = await self._rpc.read(METHOD, {"blockHash": block_hash, **_filter(wanted)})
+        answer = await self._rpc.read(METHOD, {"blockHash": block_hash, **filter_document(wanted)})
         logs = self._reader.logs_of(answer)
         if not all(map(wanted.accepts, logs)):
             raise RpcMalformed("the node returned a log that was not asked for")
@@ -190,7 +190,7 @@ class LogSource:
 
     async def _asked(self, wanted: LogFilter, span: Span) -> Part:
         first, last = span
-        criteria = {"fromBlock": hex(first), "toBlock": hex(last), **_filter(wanted)}
+        criteria = {"fromBlock": hex(first), "toBlock": hex(last), **filter_document(wanted)}
         return self._part(wanted, span, await self._rpc.read(METHOD, criteria))
 
     def _part(self, wanted: LogFilter, span: Span, answer: Json) -> Part:
@@ -245,7 +245,7 @@ class LogSource:
             return True
         if not may_hold(bloom, wanted):
             return True
-        answer = await self._rpc.read(METHOD, {"blockHash": block_hash, **_filter(wanted)})
+        answer = await self._rpc.read(METHOD, {"blockHash": block_hash, **filter_document(wanted)})
         rows = log_table(answer).rows
         if rows == part.table.blocks.count(block):
             return True
@@ -317,7 +317,8 @@ def _logs_in(receipt: Json) -> list[Json]:
     return sequence(document(receipt, "a receipt").get("logs"), "a receipt's logs")
 
 
-def _filter(wanted: LogFilter) -> Mapping[str, object]:
+def filter_document(wanted: LogFilter) -> Mapping[str, object]:
+    """Return a filter in the form of ``eth_getLogs``."""
     criteria: dict[str, object] = {}
     if wanted.addresses:
         criteria["address"] = list(wanted.addresses)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from keeper.book.follower import Follower, Progress
@@ -13,6 +14,7 @@ from keeper.book.visit import Visit
 from keeper.chain import fields
 from keeper.chain.reader import NodeReader, connect
 from keeper.chain.standing import Rules
+from keeper.composition.beginnings import find_first_blocks
 from keeper.composition.wiring import load_market, load_venue, venue_addresses
 from keeper.config import Settings, SettingsInvalid
 from keeper.config.problems import Problem
@@ -174,17 +176,24 @@ async def opened(settings: Settings) -> AsyncIterator[Session]:
         chain_id=chain.id,
         rules=Rules(lag_blocks=chain.max_lag_blocks),
     ) as reader:
-        yield session_over(settings, reader)
+        yield session_over(settings, reader, await find_first_blocks(settings, reader))
 
 
-def session_over(settings: Settings, reader: NodeReader) -> Session:
+def session_over(
+    settings: Settings, reader: NodeReader, first_blocks: Sequence[int | None] = ()
+) -> Session:
     """
     Make the adapters of the settings over a connection that is there already.
+
+    ``first_blocks`` says where each market's history begins if the settings do not.
 
     Raises:
         ConfigError: an adapter's options are wrong.
     """
-    markets = [load_market(one, reader) for one in settings.market]
+    markets = [
+        load_market(market, reader, first)
+        for market, first in zip_longest(settings.market, first_blocks)
+    ]
     _refuse_twins(markets)
     return Session(
         settings=settings,

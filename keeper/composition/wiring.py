@@ -22,16 +22,22 @@ from keeper.forms import Forms, MarketForm, VenueForm
 from keeper.ports import ChainReader, ExitVenue, LendingMarket
 
 
-def load_market(settings: Market, reader: ChainReader) -> LendingMarket:
+def load_market(
+    settings: Market, reader: ChainReader, from_block: int | None = None
+) -> LendingMarket:
     """
     Return the market that a ``[[market]]`` section describes; nothing is read yet.
+
+    Its history begins at ``from_block``, where the settings do not say where.
 
     Raises:
         SettingsInvalid: there is no such protocol, or its options are wrong.
     """
     adapter = _adapter(keeper.protocols, settings.protocol, settings, "protocol")
     market: LendingMarket = adapter.build(
-        _options(adapter, settings), from_block=settings.from_block, reader=reader
+        _options(adapter, settings),
+        from_block=settings.from_block or from_block or 0,
+        reader=reader,
     )
     return market
 

@@ -80,12 +80,16 @@ class Chain(Section):
 
 
 class Market(Plugged):
-    """One lending market; ``options`` are its protocol adapter's."""
+    """
+    One lending market; ``options`` are its protocol adapter's.
+
+    Without ``from_block``, or with 0, the block of its contract's creation is found at the start.
+    """
 
     own: ClassVar[frozenset[str]] = frozenset({"protocol", "from_block", "name", "executor"})
 
     protocol: Text
-    from_block: Whole = Field(ge=0, le=MAX_BLOCK)
+    from_block: Whole | None = Field(default=None, ge=0, le=MAX_BLOCK)
     name: Text | None = None
     executor: Text | None = None
 

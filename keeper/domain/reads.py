@@ -54,6 +54,18 @@ class LogFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """
+    The contract whose creation begins a market's history.
+
+    ``created`` takes the log of its creation. Other logs that it takes are later ones.
+    """
+
+    contract: Address
+    created: LogFilter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """One log of a mined transaction."""
 

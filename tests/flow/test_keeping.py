@@ -381,6 +381,20 @@ async def test_other_settings_let_everything_be_read_anew(path):
     assert again.market.state == chain.counts(chain.tip.hash)
 
 
+@pytest.mark.parametrize(("kept", "wanted", "loads"), [("0", "5", 0), ("5", "5", 0), ("6", "5", 1)])
+async def test_a_book_from_an_earlier_block_on_lacks_nobody(path, kept, wanted, loads):
+    """A first block that was set to 0, and is found now; one that was too late is read anew."""
+    chain = chain_of()
+    await (await Process(chain, path, form=f"{kept} pool\nthe same").start()).stop()
+
+    again = await Process(chain, path, form=f"{wanted} pool\nthe same").start()
+    state = await again.read()
+    await again.stop()
+
+    assert again.market.loads == loads
+    assert state == chain.counts(chain.tip.hash)
+
+
 async def test_after_a_long_time_the_accounts_are_read_and_not_their_logs(path):
     """Millions of transfers, or one read of each account."""
     chain = chain_of()

@@ -19,7 +19,7 @@ from keeper.columns.words import packed
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
-from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
+from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable, Origin
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.aave_v3 import discovery, events, reader
@@ -136,6 +136,11 @@ class AaveMarket:
             )
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
+
+    async def origin(self, head: Head) -> Origin:
+        """Return the pool and the log of its creation (``keeper.abilities.HasOrigin``)."""
+        basis = Basis(block_hash=head.hash)
+        return await discovery.origin_of(self._chain, self._provider, basis)
 
     def structure_facts(self) -> str:
         """Return the structure as canonical JSON (``keeper.abilities.KeepsStructure``)."""

@@ -4,17 +4,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from keeper.chain.abi import address_at, decoded, word
+from keeper.chain.abi import WORD, address_at, decoded, topic, word
 from keeper.chain.asking import Answers, ask, symbol_of
 from keeper.domain.errors import ConfigError, MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis
-from keeper.domain.reads import CallResult
+from keeper.domain.reads import CallResult, LogFilter, Origin
 from keeper.domain.units import Address, BaseCurrency, MarketKey
 from keeper.ports import ChainReader
 from keeper.protocols.aave_v3.model import ZERO_ADDRESS, PriceSource, Reserve, Structure
 from keeper.protocols.aave_v3.rulebook import Rules, rules_of
 from keeper.protocols.aave_v3.sources import price_sources
 
+PROXY_CREATED: Final = topic("ProxyCreated(bytes32,address,address)")
 CATEGORIES: Final = range(1, 256)
 
 ID_WORD, A_TOKEN_WORD, STABLE_WORD, VARIABLE_WORD = 7, 8, 9, 10
@@ -72,6 +73,18 @@ async def discovered(
         category_sources=own_sources,
         flash_flag=await _has_flash_flag(reader, data_provider, tokens, rules, basis),
     )
+
+
+async def origin_of(reader: ChainReader, provider: Address, basis: Basis) -> Origin:
+    """
+    Return the pool's proxy and the provider's log of making it, which there is once.
+
+    Source: ``PoolAddressesProvider._updateImpl`` of core-v3 1.19.3 and of aave-v3-origin.
+    """
+    pool = (await _addresses(reader, provider, basis))[0]
+    padded = bytes.fromhex(pool[2:]).rjust(WORD, b"\0")
+    created = LogFilter(addresses=(provider,), topics=((PROXY_CREATED,), (), (padded,)))
+    return Origin(contract=pool, created=created)
 
 
 async def _addresses(

@@ -17,7 +17,7 @@ from keeper.columns.words import packed
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
-from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
+from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable, Origin
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.morpho_blue import discovery, events, reader
@@ -107,6 +107,12 @@ class MorphoDeployment:
             self._structure = await discovery.structure(chain, options, found, head)
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
+
+    async def origin(self, head: Head) -> Origin:
+        """Return the contract and the log of its first owner (``keeper.abilities.HasOrigin``)."""
+        basis = Basis(block_hash=head.hash)
+        await discovery.refuse_others(self._chain, self._morpho, basis)
+        return Origin(contract=self._morpho, created=events.origin_filter(self._morpho))
 
     def structure_facts(self) -> str:
         """Return the structure as canonical JSON (``keeper.abilities.KeepsStructure``)."""

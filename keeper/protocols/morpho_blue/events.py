@@ -20,6 +20,8 @@ LIQUIDATE: Final = topic(
     "Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)"
 )
 
+SET_OWNER: Final = topic("SetOwner(address)")
+
 _ACCOUNT_AT: Final = {
     BORROW: 2,  # onBehalf; the caller is not indexed
     REPAY: 3,
@@ -45,6 +47,11 @@ class Touched:
 def history_filter(morpho: Address) -> LogFilter:
     """Return the logs that name everyone who ever borrowed."""
     return LogFilter(addresses=(morpho,), topics=((BORROW,),))
+
+
+def origin_filter(morpho: Address) -> LogFilter:
+    """Return the logs that name an owner; the constructor's is the contract's first log."""
+    return LogFilter(addresses=(morpho,), topics=((SET_OWNER,),))
 
 
 def creation_filter(morpho: Address) -> LogFilter:

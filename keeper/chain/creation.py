@@ -1,0 +1,123 @@
+"""
+The block in which a contract was created, as far as a node can tell.
+
+A node that keeps old state says in which block the contract appears. Some nodes answer for state
+that they have thrown away as if there had never been anything, so that a log of the creation has
+to be in that very block. A node without old state may still have the logs.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain import fields
+from keeper.chain.log_table import log_table, refuse_unwanted
+from keeper.chain.logs import filter_document
+from keeper.chain.reader import NodeReader
+from keeper.chain.refusal import is_pruned
+from keeper.chain.windows import named_limit
+from keeper.domain.errors import ChainError, RpcRefused
+from keeper.domain.head import Head
+from keeper.domain.reads import LogFilter, Origin
+from keeper.domain.units import Address
+
+MOST_QUERIES: Final = 400
+"""The most log queries for one contract: some hosted nodes give ten thousand blocks in each."""
+REFUSALS: Final = 40
+"""The most refusals in a row until a node counts as one that gives no logs at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """
+    The block of a contract's creation; None where it cannot be told, for a ``reason``.
+
+    ``source`` is ``state`` or ``logs``.
+    """
+
+    block: int | None
+    source: str = ""
+    reason: str = ""
+
+
+async def find_creation(reader: NodeReader, origin: Origin, head: Head) -> Creation:
+    """Return when a contract that exists at ``head`` was created."""
+    absent, present = await _bisect_state(reader, origin.contract, head.number)
+    search = _LogSearch(reader, origin.created)
+    if absent is not None and absent + 1 == present:
+        at_once = await search.first(present, present)
+        if at_once is not None:
+            return Creation(block=present, source="state")
+    block = await search.first(0, present)
+    if block is not None:
+        return Creation(block=block, source="logs")
+    if absent is not None and absent + 1 == present:
+        reason = f"by its state it was made in block {present}, but no log of that is there"
+    else:
+        reason = f"the node has no state before block {present}, and {search.reason}"
+    return Creation(block=None, reason=reason)
+
+
+async def _bisect_state(reader: NodeReader, contract: Address, head: int) -> tuple[int | None, int]:
+    """
+    Return the last block without the contract and the first with it, as far as there is state.
+
+    None where the state before the second one is gone: the contract may be older.
+    """
+    absent, present, is_known = -1, head, True
+    while present - absent > 1:
+        middle = (absent + present) // 2
+        answer = await _has_code(reader, contract, middle)
+        if answer:
+            present = middle
+        else:
+            absent, is_known = middle, answer is not None
+    return (absent if is_known else None), present
+
+
+async def _has_code(reader: NodeReader, contract: Address, block: int) -> bool | None:
+    """Whether there is code at a block; None where the node does not say."""
+    try:
+        answer = await reader.rpc.read("eth_getCode", contract, hex(block))
+        return bool(fields.data(answer, "the code"))
+    except ChainError:
+        return None
+
+
+class _LogSearch:
+    """A search for the first log, from the beginning on, in windows that the node accepts."""
+
+    def __init__(self, reader: NodeReader, wanted: LogFilter) -> None:
+        self.reason = "no log of its creation"
+        self._reader = reader
+        self._wanted = wanted
+        self._queries = 0
+
+    async def first(self, first: int, last: int) -> int | None:
+        """Return the block of the first log of a range; None for none, or for too many queries."""
+        start, length, refused = first, last - first + 1, 0
+        while start <= last:
+            if self._queries >= MOST_QUERIES:
+                self.reason = f"gives logs of {length} blocks at a time only"
+                return None
+            self._queries += 1
+            end = min(last, start + length - 1)
+            try:
+                blocks = await self._blocks(start, end)
+            except ChainError as error:
+                refused += 1
+                if refused > REFUSALS or (isinstance(error, RpcRefused) and is_pruned(error)):
+                    self.reason = "does not give its old logs"
+                    return None
+                named = named_limit(error.text, length) if isinstance(error, RpcRefused) else None
+                length = max(1, named or length // 2)
+                continue
+            if blocks:
+                return min(blocks)
+            start, refused = end + 1, 0
+        return None
+
+    async def _blocks(self, first: int, last: int) -> list[int]:
+        criteria = {"fromBlock": hex(first), "toBlock": hex(last), **filter_document(self._wanted)}
+        table = log_table(await self._reader.rpc.read("eth_getLogs", criteria))
+        refuse_unwanted(table, self._wanted)
+        return list(table.blocks)
