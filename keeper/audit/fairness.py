@@ -1,10 +1,12 @@
 """
 How long accounts waited, by their size: from breach to first call and to action.
 
-Read from the record alone. A breach begins when an account is first on record as past the line
-and ends when it left it or was liquidated; it is acted upon when a liquidation was decided, or,
-where a crash kept the decision off the record, when it is on the chain. After a crash entries may
-come out of order: the receipt first, then the breach, then the call.
+Read from the record alone. A call is due when it is put on record, and delivered when a channel
+took it, which is an entry of its own: records of earlier versions have none. A breach begins when
+an account is first on record as past the line and ends when it left it or was liquidated; it is
+acted upon when a liquidation was decided, or, where a crash kept the decision off the record, when
+it is on the chain. After a crash entries may come out of order: the receipt first, then the breach,
+then the call.
 """
 
 import enum
@@ -23,6 +25,7 @@ BUCKETS: Final = (1_000, 10_000, 100_000, 1_000_000)
 LINE: Final = "liquidatable"
 CALLED: Final = "called"
 CLOSED: Final = "closed"
+TAKEN: Final = "sent"
 
 
 class End(enum.StrEnum):
@@ -34,11 +37,24 @@ class End(enum.StrEnum):
 
 
 @dataclass(slots=True, kw_only=True)
+class Call:
+    """
+    A call that came due, and when each channel took it; times are the chain's.
+
+    ``channels`` is how many were configured then; None in an earlier version's record.
+    """
+
+    due_at: int
+    channels: int | None = None
+    taken: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
 class Breach:
     """
     One account past the line, for as long as that lasted; times are the chain's.
 
-    ``called_at`` is the first call of the same episode, which may come before the breach.
+    ``calls`` are those of the same episode, which may come before the breach.
     ``refusals`` counts why it was left alone, by reason, each time it was put on record.
     """
 
@@ -46,16 +62,36 @@ class Breach:
     since: int
     since_block: int
     debt_usd_e8: int | None = None
-    called_at: int | None = None
+    calls: list[Call] = field(default_factory=list)
     acted_at: int | None = None
     acted_block: int | None = None
     end: End = End.OPEN
     refusals: Counter[str] = field(default_factory=Counter)
 
     @property
+    def delivered_at(self) -> int | None:
+        """When a channel first took a call of the episode; None where none is known to have."""
+        return min((at for call in self.calls for at in call.taken.values()), default=None)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that took a call of the episode."""
+        return tuple(sorted({name for call in self.calls for name in call.taken}))
+
+    @property
+    def had_no_channel(self) -> bool:
+        """Whether calls came due, each at a time when no channel was configured."""
+        return bool(self.calls) and all(call.channels == 0 for call in self.calls)
+
+    @property
     def to_call(self) -> int | None:
-        """Seconds from breach to first call; negative where the call came first."""
-        return None if self.called_at is None else self.called_at - self.since
+        """Seconds until the first call was due; negative where it was before the breach."""
+        return self.calls[0].due_at - self.since if self.calls else None
+
+    @property
+    def to_delivery(self) -> int | None:
+        """Seconds until the first call was delivered; negative where it was before the breach."""
+        return None if self.delivered_at is None else self.delivered_at - self.since
 
     @property
     def to_action(self) -> int | None:
@@ -69,7 +105,8 @@ class Watcher:
     def __init__(self) -> None:
         self.breaches: list[Breach] = []
         self._open: dict[Subject, Breach] = {}
-        self._called: dict[Subject, int] = {}
+        self._calls: dict[Subject, list[Call]] = {}
+        self._by_key: dict[str, Call] = {}
         self._closed: dict[Subject, tuple[Breach, int]] = {}
         self._early: dict[Subject, Entry] = {}
         self._ended: dict[Subject, int] = {}
@@ -77,9 +114,11 @@ class Watcher:
     def read(self, entries: Iterable[Entry]) -> None:
         """Take the entries in; those of other kinds do not matter."""
         for one in entries:
+            body = json.loads(one.body)
+            if one.kind == "delivery":
+                self._delivered(body)
             if one.market is None or one.account is None:
                 continue
-            body = json.loads(one.body)
             subject = (one.market, one.account)
             if one.kind == "decision":
                 self._decided(subject, one, body)
@@ -112,16 +151,26 @@ class Watcher:
     def _told(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
         if body["kind"] != CALLED:
             return
+        channels = body.get("channels")
+        call = Call(due_at=entry.block_time, channels=None if channels is None else int(channels))
+        self._by_key[str(body.get("key"))] = call
         if int(body.get("episode") or 0) >= self._ended.get(subject, 0):
-            self._called.setdefault(subject, entry.block_time)
+            self._calls.setdefault(subject, []).append(call)
         breach = self._open.get(subject)
         closed, at = self._closed.get(subject, (None, 0))
         if closed is not None and entry.block_number < at:
+            closed.calls.append(call)
             breach = closed
-        if breach is not None and breach.called_at is None:
-            breach.called_at = entry.block_time
         if breach is not None and breach.debt_usd_e8 is None and body.get("debt_usd_e8"):
             breach.debt_usd_e8 = int(body["debt_usd_e8"])
+
+    def _delivered(self, body: Mapping[str, Any]) -> None:
+        if body.get("result") != TAKEN:
+            return
+        for notice in body["notices"]:
+            call = self._by_key.get(notice["key"])
+            if call is not None:
+                call.taken.setdefault(body["channel"], call.due_at + int(notice["waited"]))
 
     def _changed(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
         if body["tier"] == LINE:
@@ -129,7 +178,7 @@ class Watcher:
         elif body["before"] == LINE:
             self._close(subject, End.RECOVERED, entry)
         if body["change"] == CLOSED:
-            self._called.pop(subject, None)
+            self._calls.pop(subject, None)
             self._ended[subject] = int(body.get("episode") or 0) + 1
 
     def _breach(self, subject: Subject, entry: Entry) -> Breach:
@@ -139,7 +188,7 @@ class Watcher:
                 subject=subject,
                 since=entry.block_time,
                 since_block=entry.block_number,
-                called_at=self._called.get(subject),
+                calls=self._calls.setdefault(subject, []),
             )
             self._open[subject] = found
             self.breaches.append(found)
@@ -152,6 +201,7 @@ class Watcher:
         found = self._open.pop(subject, None)
         if found is None:
             return
+        found.calls = list(found.calls)  # what is called later is not about this breach
         found.end = End.LIQUIDATED if found.acted_at is not None else end
         self._closed[subject] = found, entry.block_number
 
@@ -170,14 +220,23 @@ def _is_done(body: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One size of account; times in seconds, None where there is none."""
+    """
+    One size of account; times in seconds, None where there is none.
+
+    ``due`` counts breaches with a call that came due, ``delivered`` those of which a channel took
+    one, ``without_channel`` those whose calls came due while there was none.
+    """
 
     size: str
     breaches: int
-    called: int
+    due: int
+    delivered: int
+    without_channel: int
     acted: int
-    to_call_median: int | None
-    to_call_slowest_tenth: int | None
+    to_due_median: int | None
+    to_due_slowest_tenth: int | None
+    to_delivery_median: int | None
+    to_delivery_slowest_tenth: int | None
     to_action_median: int | None
     to_action_slowest_tenth: int | None
     left_alone: Mapping[str, int]
@@ -217,17 +276,22 @@ def share(values: Sequence[int], percent: int) -> int | None:
 
 
 def _row(size: int | None, found: Sequence[Breach]) -> Row:
-    calls = [one.to_call for one in found if one.to_call is not None]
+    due = [one.to_call for one in found if one.to_call is not None]
+    delivered = [one.to_delivery for one in found if one.to_delivery is not None]
     actions = [one.to_action for one in found if one.to_action is not None]
     alone = [one for one in found if one.acted_at is None and one.refusals]
     reasons = Counter(one.refusals.most_common(1)[0][0] for one in alone)
     return Row(
         size=name(size),
         breaches=len(found),
-        called=len(calls),
+        due=len(due),
+        delivered=len(delivered),
+        without_channel=sum(one.had_no_channel for one in found),
         acted=len(actions),
-        to_call_median=share(calls, 50),
-        to_call_slowest_tenth=share(calls, 90),
+        to_due_median=share(due, 50),
+        to_due_slowest_tenth=share(due, 90),
+        to_delivery_median=share(delivered, 50),
+        to_delivery_slowest_tenth=share(delivered, 90),
         to_action_median=share(actions, 50),
         to_action_slowest_tenth=share(actions, 90),
         left_alone=dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0]))),

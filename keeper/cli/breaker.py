@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from keeper import config
+from keeper.cli.asof import learn_as_of
 from keeper.cli.options import ConfigOption, JsonOption
-from keeper.cli.output import print_json, print_line
+from keeper.cli.output import print_json, print_line, print_note
 from keeper.config import Settings
 from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker
 from keeper.domain.errors import ConfigError, EnvironmentFault, JournalError
@@ -25,13 +26,16 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `keeper br
 @app.command("list")
 def list_(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """List every breaker: open or closed, since which block, and why."""
-    found = _states(_settings(config_file).journal.path)
+    path = _settings(config_file).journal.path
+    found, when = _states(path), learn_as_of(path)
     if as_json:
-        print_json({"breakers": [_document(one) for one in found]})
+        document = {"breakers": [_document(one) for one in found], "as_of": when.document}
+        print_json(document)
         return
     for one in found:
         since = f"  since block {one.open.block_number}: {one.open.detail}" if one.open else ""
         print_line(f"{one.name:<12}  {'OPEN' if one.open else 'closed'}{since}")
+    print_note(when.line)
 
 
 @app.command()
@@ -60,16 +64,17 @@ def _settings(config_file: Path | None) -> Settings:
 
 def _command(settings: Settings, action: str, breaker: Breaker, *, as_json: bool) -> None:
     """Have the running node do it; where none runs, do it here, under the journal's lock."""
-    path = settings.journal.path
+    path, by_whom = settings.journal.path, "by the running keeper"
     if is_listening(path):
         _asked(path, action, breaker)
     else:
         _done_here(settings, action, breaker)
+        by_whom = "in the journal, for the next start; no keeper is running"
     if as_json:
         print_json({"action": action, "breakers": [_document(one) for one in _states(path)]})
         return
     still = [one.name for one in _states(path) if one.open]
-    print_line(f"{action} {breaker}: done; open: {', '.join(still) or 'none'}")
+    print_line(f"{action} {breaker}: done {by_whom}; open: {', '.join(still) or 'none'}")
 
 
 def _asked(path: Path, action: str, breaker: Breaker) -> None:

@@ -1,27 +1,37 @@
 """``keeper calls``: who is called, since when, how much time is left, what would cure it."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import Connection
 
 from keeper import config
+from keeper.cli.asof import as_of
+from keeper.cli.delivered import NO_CHANNEL, call_document, call_text
 from keeper.cli.options import ConfigOption, JsonOption
 from keeper.cli.output import Cell, print_json, print_line, print_table
+from keeper.cli.records import read_record
 from keeper.cli.words import decimal, health_text, tier_text
 from keeper.config import Settings
-from keeper.domain.advice import Advice, Cure, CureKind
+from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice
 from keeper.domain.errors import ConfigError, EnvironmentFault, JournalError
+from keeper.domain.parity import Subject
+from keeper.domain.units import Wad
 from keeper.domain.wording import span
 from keeper.execution.control import ask, is_listening
 from keeper.margin.settings import SEVERITY, Span
 from keeper.margin.state import MarginState, Mark
 from keeper.stages.margincalls import acknowledgement, keep_acknowledged
-from keeper.storage import database, episodes
+from keeper.storage import episodes
+from keeper.storage.deliveries import Call, calls_of
 from keeper.storage.episodes import OpenCall
 from keeper.storage.journal import Journal, sender_of
 from keeper.storage.places import MODES, file_of
+from keeper.storage.pulse import Pulse, pulse
 
 app = typer.Typer(help="Open margin calls: tier, since when, time left, what would cure them.")
 
@@ -45,21 +55,27 @@ def list_(
     if ctx.invoked_subcommand is not None:
         return
     settings = config.load(config_file).settings
-    state, found = _read(_journal(settings, dry_run=dry_run, observe=observe))
-    found.sort(key=lambda one: (-SEVERITY[one.standing.tier], one.standing.health or 0))
+    path = _journal(settings, dry_run=dry_run, observe=observe)
+    board = _read(path)
+    when, channels = as_of(path, board.pulse), len(settings.notify.channel)
+    warnings = [] if channels else [NO_CHANNEL]
     if as_json:
         print_json(
             {
-                "block_number": state.number,
-                "timestamp": state.timestamp,
-                "calls": [_document(one, state, settings) for one in found],
+                "block_number": board.state.number,
+                "timestamp": board.state.timestamp,
+                "as_of": when.document,
+                "calls": [_document(one, board, settings) for one in board.calls],
+                "warnings": warnings,
             }
         )
         return
-    columns = ("tier", "account", "health", "since", "grace left", "cure", "seen", "market")
-    print_table(columns, [_row(one, state, settings) for one in found])
-    if not found:
-        print_line(f"no open call at block {state.number}")
+    columns = ("tier", "account", "health", "since", "grace left", "call", "cure", "seen", "market")
+    print_table(columns, [_row(one, board, settings) for one in board.calls])
+    if not board.calls:
+        print_line(f"no open call at block {board.state.number}")
+    for line in (*warnings, when.line):
+        print_line(line)
 
 
 @app.command()
@@ -74,15 +90,17 @@ def ack(
     """Take notice of an account's calls: no more reminders until it gets worse."""
     settings = config.load(config_file).settings
     path = _journal(settings, dry_run=dry_run, observe=observe)
-    whose = _only(account, _read(path)[1])
+    whose = _only(account, _read(path).calls)
     if is_listening(path):
         _asked(path, whose)
+        by_whom = "by the running keeper"
     else:
         _done_here(settings, path, whose)
+        by_whom = "in the file; no keeper is running"
     if as_json:
         print_json({"account": whose, "acknowledged": True})
     else:
-        print_line(f"{whose}: acknowledged")
+        print_line(f"{whose}: acknowledged, {by_whom}")
 
 
 def _journal(settings: Settings, *, dry_run: bool, observe: bool) -> Path:
@@ -95,12 +113,30 @@ def _journal(settings: Settings, *, dry_run: bool, observe: bool) -> Path:
     return next((one for mode in MODES if (one := file_of(path, mode)).exists()), path)
 
 
-def _read(path: Path) -> tuple[MarginState, list[OpenCall]]:
-    engine = database.reader(path)
-    try:
-        return database.read(engine, lambda one: (episodes.state_of(one), episodes.open_calls(one)))
-    finally:
-        engine.dispose()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """The open calls, worst first, with what became of each, and the block that they are of."""
+
+    state: MarginState
+    calls: list[OpenCall]
+    told: Mapping[Subject, Call]
+    pulse: Pulse | None
+
+
+def _read(path: Path) -> Board:
+    return read_record(path, _board)
+
+
+def _board(connection: Connection) -> Board:
+    found = episodes.open_calls(connection)
+    found.sort(key=lambda one: (-SEVERITY[one.standing.tier], one.standing.health or 0))
+    episodes_ = [(one.market, one.account, one.standing.episode) for one in found]
+    return Board(
+        state=episodes.state_of(connection),
+        calls=found,
+        told=calls_of(connection, episodes_),
+        pulse=pulse(connection),
+    )
 
 
 def _only(account: str, found: list[OpenCall]) -> str:
@@ -155,8 +191,8 @@ def grace_left(call: OpenCall, state: MarginState, settings: Settings) -> Span |
     return Span(blocks=max(0, blocks), seconds=max(0, seconds))
 
 
-def _document(call: OpenCall, state: MarginState, settings: Settings) -> dict[str, object]:
-    standing, left = call.standing, grace_left(call, state, settings)
+def _document(call: OpenCall, board: Board, settings: Settings) -> dict[str, object]:
+    standing, left = call.standing, grace_left(call, board.state, settings)
     since = standing.entered.get(standing.tier) or standing.opened
     return {
         "market": call.market,
@@ -169,6 +205,7 @@ def _document(call: OpenCall, state: MarginState, settings: Settings) -> dict[st
         "since": None if since is None else {"block": since.number, "timestamp": since.timestamp},
         "grace_left": None if left is None else {"blocks": left.blocks, "seconds": left.seconds},
         "acknowledged": standing.acknowledged is not None,
+        "delivery": call_document(board.told.get((call.market, call.account))),
         "advice": None if call.advice is None else _advice(call.advice),
     }
 
@@ -188,26 +225,48 @@ def _advice(advice: Advice) -> dict[str, object]:
             for one in advice.cures
         ],
         "liquidation_prices": [
-            {"token": one.token, "symbol": one.symbol, "price": str(one.price)}
+            {
+                "token": one.token,
+                "symbol": one.symbol,
+                "price": str(one.price),
+                "now": str(one.now),
+                "move": _move(one),
+            }
             for one in advice.prices
         ],
+        "block_number": advice.block_number,
         "impossible": list(advice.impossible),
     }
 
 
-def _row(call: OpenCall, state: MarginState, settings: Settings) -> list[Cell]:
+def _move(price: LiquidationPrice) -> dict[str, object] | None:
+    """Return how far a price has to move for liquidation to begin or end; None where unknown."""
+    move = price.move
+    if move is None:
+        return None
+    return {"bps": str(move.bps), "up": move.up, "begins": move.begins}
+
+
+def _row(call: OpenCall, board: Board, settings: Settings) -> list[Cell]:
+    state = board.state
     standing, left = call.standing, grace_left(call, state, settings)
     since = standing.entered.get(standing.tier) or standing.opened
     return [
         tier_text(standing.tier),
         call.account,
-        "?" if standing.health is None else health_text(standing.health),
+        "?" if standing.health is None else _health(standing.health, call.block_number),
         "" if since is None else _since(since, state),
         "-" if left is None else f"{left.blocks} blocks, {left.seconds} s",
+        call_text(board.told.get((call.market, call.account))),
         "-" if call.advice is None or not call.advice.cures else _cure(call.advice.cures[0]),
         "yes" if standing.acknowledged else "no",
         call.market,
     ]
+
+
+def _health(health: Wad, block: int) -> str:
+    """Return a health with its block: it is kept when the standing changes, not in every block."""
+    return f"{health_text(health)} at block {block}"
 
 
 def _since(since: Mark, state: MarginState) -> str:

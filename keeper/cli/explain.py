@@ -10,11 +10,19 @@ import typer
 
 from keeper.app import explained
 from keeper.chain.abi import checksum
+from keeper.cli.asof import learn_as_of
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
 from keeper.cli.progress import telling
-from keeper.cli.recorded import on_record, past_of, recorded_stories, refuse_no_address, remembered
+from keeper.cli.recorded import (
+    markets_of,
+    on_record,
+    past_of,
+    recorded_stories,
+    refuse_no_address,
+    remembered,
+)
 from keeper.cli.records import RecordOption, record_path
 from keeper.cli.story import Story, Undecided, Verdict, document, told
 from keeper.composition.session import Session, opened
@@ -58,11 +66,15 @@ def command(
         )
     else:
         stories = _asked(settings, account.strip(), block, path, quiet=as_json)
+    when = learn_as_of(path) if recorded else None
     if as_json:
-        print_json({"stories": [document(one) for one in stories]})
+        document_ = {"stories": [document(one) for one in stories]}
+        print_json(document_ if when is None else document_ | {"as_of": when.document})
         return
     for line in told(stories):
         print_line(line)
+    if when is not None:
+        print_line(f"the record: {when.line}")
 
 
 def _asked(
@@ -102,7 +114,7 @@ async def _told(
                     for one, said in zip(decided.decisions, quoted, strict=True)
                     if one.market == snapshot.market
                 ),
-                past=tuple(one for one in past if one.market == snapshot.market),
+                past=tuple(one for one in past if snapshot.market in markets_of(one)),
                 thresholds=thresholds(settings),
                 policy=policy.basis,
                 is_policy_left_out=policy.is_left_out,

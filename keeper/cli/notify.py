@@ -8,16 +8,21 @@ from typing import Annotated, Final
 import typer
 
 from keeper import config
+from keeper.cli.asof import as_of
 from keeper.cli.options import ConfigOption, JsonOption
 from keeper.cli.output import print_json, print_line, print_table
+from keeper.cli.records import read_record
 from keeper.composition.notifying import channel_of
 from keeper.config import Settings
 from keeper.config.subscriptions import Subscriptions
 from keeper.domain.errors import ConfigError, NotTold
 from keeper.domain.telling import Message, Outgoing, Severity
+from keeper.domain.wording import plural
+from keeper.execution.control import is_listening
 from keeper.notify.subscribed import Subscribed
 from keeper.storage import database, outbox
 from keeper.storage.places import MODES, file_of
+from keeper.storage.pulse import pulse
 
 app = typer.Typer(no_args_is_help=True, help="Channels: test them, see what was told.")
 
@@ -62,11 +67,10 @@ def list_(
 ) -> None:
     """List messages, newest first: sent, waiting or given up, and why."""
     path = _file(config_file, mode)
-    engine = database.reader(path)
-    found = database.read(engine, lambda connection: outbox.listed(connection, limit))
-    engine.dispose()
+    found, newest = read_record(path, lambda one: (outbox.listed(one, limit), pulse(one)))
+    when = as_of(path, newest)
     if as_json:
-        print_json({"messages": [_document(one) for one in found]})
+        print_json({"messages": [_document(one) for one in found], "as_of": when.document})
         return
     print_table(
         ["state", "channel", "made", "tries", "message", "last error"],
@@ -82,6 +86,7 @@ def list_(
             for one in found
         ],
     )
+    print_line(when.line)
 
 
 @app.command()
@@ -89,7 +94,8 @@ def retry(
     config_file: ConfigOption = None, *, mode: ModeOption = MODES[0], as_json: JsonOption = False
 ) -> None:
     """Have every message that was given up tried again by the running keeper, or the next."""
-    opened = database.opened(_existing(_file(config_file, mode)))
+    path = _existing(_file(config_file, mode))
+    opened = database.opened(path)
     try:
         revived = opened.write_now(outbox.revive, int(datetime.now(tz=UTC).timestamp()))
     finally:
@@ -97,7 +103,9 @@ def retry(
     if as_json:
         print_json({"revived": revived})
     else:
-        print_line(f"{revived} messages will be tried again")
+        who = "the running keeper" if is_listening(path) else "the next keeper; none is running"
+        count = f"{revived} {plural('message', revived)}"
+        print_line(f"{count} will be tried again by {who}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from keeper.audit.chain import Entry
+from keeper.cli.delivered import notice_text
 from keeper.cli.reasons import in_words
 from keeper.cli.words import decimal, ether, health_text
 from keeper.domain import wording
@@ -75,14 +76,28 @@ def _side(body: Body) -> str:
 
 
 def _call(body: Body) -> str:
-    tier = f", {body['tier']}" if body.get("tier") else ""
+    """Return a call as due: whether somebody got it is another entry, or is not known."""
+    tier = f" ({body['tier']})" if body.get("tier") else ""
     deadline = body.get("deadline")
     until = ""
     if deadline is not None:
         until = f", waiting ends {wording.moment(int(deadline))}"
     detail = f": {body['detail']}" if body.get("detail") else ""
     health = _health(body.get("health_factor"))
-    return f"told ({body['kind']}{tier}){health}{until}{detail}{_cure(body.get('cure'))}"
+    none = "; no channel was configured" if body.get("channels") == "0" else ""
+    cure = _cure(body.get("cure"))
+    return f"{notice_text(body['kind'])} due{tier}{health}{until}{detail}{none}{cure}"
+
+
+def _delivery(body: Body) -> str:
+    count = len(body["notices"])
+    notices = f"{count} {wording.plural('notice', count)}"
+    longest = max((int(one["waited"]) for one in body["notices"]), default=0)
+    moment, waited = wording.moment(int(body["at"])), wording.span(longest)
+    if body["result"] == "sent":
+        return f"{notices} delivered to {body['channel']} at {moment}, {waited} after due"
+    why = f": {body['reason']}" if body.get("reason") else ""
+    return f"{notices} given up for {body['channel']} at {moment}{why}"
 
 
 def _cure(cure: Body | None) -> str:
@@ -135,5 +150,6 @@ _WORDED: Final[Mapping[str, Callable[[Body], str]]] = {
     "decision": _decision,
     "episode": _episode,
     "call": _call,
+    "delivery": _delivery,
     "outcome": _outcome,
 }

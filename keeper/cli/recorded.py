@@ -1,6 +1,7 @@
 """An account's story from the record alone."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,8 @@ from keeper.margin.state import MarginState
 from keeper.risk.tiers import Thresholds
 from keeper.storage import episodes
 from keeper.storage.decisions import DECISION
-from keeper.storage.record import accounts_beginning, documents_of, entries_of
+from keeper.storage.deliveries import DELIVERY, account_history
+from keeper.storage.record import accounts_beginning, documents_of
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ def refuse_no_address(wanted: str) -> str:
 
 def past_of(path: Path, account: Address, block: int) -> list[Entry]:
     """Return what is on record about an account up to a block; nothing where there is no record."""
-    found = _read_if_there(path, partial(entries_of, account=account)) or []
+    found = _read_if_there(path, partial(account_history, account=account)) or []
     return [one for one in found if one.block_number <= block]
 
 
@@ -76,7 +78,7 @@ def recorded_stories(
         JournalError: there is no record.
     """
     account = _resolved(path, refuse_no_address(wanted))
-    past = read_record(path, partial(entries_of, account=account))
+    past = read_record(path, partial(account_history, account=account))
     past = [one for one in past if block is None or one.block_number <= block]
     if not past:
         raise ConfigError(
@@ -85,8 +87,8 @@ def recorded_stories(
         )
     by_market: dict[MarketKey, list[Entry]] = {}
     for one in past:
-        if one.market:
-            by_market.setdefault(one.market, []).append(one)
+        for market in markets_of(one):
+            by_market.setdefault(market, []).append(one)
     stories = list[Story | Undecided]()
     rest = list[Story | Undecided]()
     for market, mine in by_market.items():
@@ -96,6 +98,14 @@ def recorded_stories(
         else:
             rest.append(Undecided(market=market, account=account, past=mine))
     return [*stories, *rest]
+
+
+def markets_of(entry: Entry) -> list[MarketKey]:
+    """Return the markets that an entry is about; a digest's delivery names them in its keys."""
+    if entry.market is not None or entry.kind != DELIVERY:
+        return [] if entry.market is None else [entry.market]
+    keys = [one["key"] for one in json.loads(entry.body)["notices"]]
+    return sorted({MarketKey(key.split("/")[1]) for key in keys if key.count("/") > 1})
 
 
 def _story(path: Path, entry: Entry, past: list[Entry], thresholds: Thresholds) -> Story:

@@ -10,8 +10,10 @@ import typer
 from sqlalchemy import Connection
 
 from keeper.audit.fairness import Breach, Row, Watcher, rows
+from keeper.cli.asof import learn_as_of
+from keeper.cli.delivered import NO_CHANNEL
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
-from keeper.cli.output import print_json, print_line, print_table
+from keeper.cli.output import print_json, print_line, print_note, print_table
 from keeper.cli.plots import checked_plot, points
 from keeper.cli.reasons import in_words
 from keeper.cli.records import RecordOption, read_record, record_path
@@ -24,7 +26,7 @@ app = typer.Typer(help="What the record says of how accounts were treated.")
 BY_PROFIT: Final = "by net profit, highest first; equal ones by address"
 BY_RANK: Final = "by the policy's rank (largest bad-debt risk first); equal ones by net profit"
 
-_KINDS: Final = ("decision", "call", "episode", "outcome")
+_KINDS: Final = ("decision", "call", "episode", "outcome", "delivery")
 _USD_E8: Final = 10**8
 
 
@@ -39,17 +41,45 @@ def fairness(
     ] = None,
     override: SetOption = None,
 ) -> None:
-    """Time from breach to first call and to action, by size of the account, with the rule."""
+    """Time from breach to first delivered call and to action, by size, with the rule."""
     target = None if plot is None else checked_plot(plot)
-    path = record_path(load(config, overrides(override)).settings, whose)
+    settings = load(config, overrides(override)).settings
+    path = record_path(settings, whose)
     breaches, rules = read_record(path, _read)
-    found = rows(breaches)
+    found, when = rows(breaches), learn_as_of(path)
+    warnings = _warnings(breaches, len(settings.notify.channel))
     if target is not None:
         _draw(target, breaches)
     if as_json:
-        print_json(document(found, breaches, rules))
+        print_json(
+            document(found, breaches, rules) | {"as_of": when.document, "warnings": warnings}
+        )
     else:
         _print(found, rules)
+        say = print_line if found else print_note
+        for warning in (*warnings, when.line):
+            say(warning)
+
+
+def _warnings(breaches: Sequence[Breach], channels: int) -> list[str]:
+    """Return what stands between a call that was due and somebody who read it."""
+    found = list[str]()
+    due = sum(bool(one.calls) for one in breaches)
+    alone = sum(one.had_no_channel for one in breaches)
+    unknown = sum(
+        bool(one.calls) and one.delivered_at is None and one.calls[0].channels is None
+        for one in breaches
+    )
+    if not channels:
+        found.append(NO_CHANNEL)
+    if alone:
+        found.append(f"{alone} of {due} breaches had calls while no channel was configured")
+    if unknown:
+        found.append(
+            f"{unknown} of {due} breaches had calls of a version that kept no deliveries:"
+            " these count as due"
+        )
+    return found
 
 
 def _read(connection: Connection) -> tuple[list[Breach], dict[str, int]]:
@@ -67,17 +97,27 @@ def _read(connection: Connection) -> tuple[list[Breach], dict[str, int]]:
 def document(
     found: Sequence[Row], breaches: Sequence[Breach], rules: Mapping[str, int]
 ) -> dict[str, object]:
-    """Return the report for scripts; seconds are numbers."""
+    """
+    Return the report for scripts; seconds are numbers.
+
+    ``called`` and ``seconds_to_call`` count what a channel took, ``due`` what was to be told.
+    """
     return {
         "sizes": [
             {
                 "debt": one.size,
                 "breaches": one.breaches,
-                "called": one.called,
+                "due": one.due,
+                "called": one.delivered,
+                "without_channel": one.without_channel,
                 "acted": one.acted,
+                "seconds_to_due": {
+                    "median": one.to_due_median,
+                    "percentile_90": one.to_due_slowest_tenth,
+                },
                 "seconds_to_call": {
-                    "median": one.to_call_median,
-                    "percentile_90": one.to_call_slowest_tenth,
+                    "median": one.to_delivery_median,
+                    "percentile_90": one.to_delivery_slowest_tenth,
                 },
                 "seconds_to_action": {
                     "median": one.to_action_median,
@@ -95,7 +135,9 @@ def document(
                 "since_block": one.since_block,
                 "since": one.since,
                 "debt_usd_e8": None if one.debt_usd_e8 is None else str(one.debt_usd_e8),
-                "seconds_to_call": one.to_call,
+                "seconds_to_due": one.to_call,
+                "seconds_to_call": one.to_delivery,
+                "channels": list(one.channels),
                 "seconds_to_action": one.to_action,
                 "end": str(one.end),
             }
@@ -108,15 +150,20 @@ def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
     if not found:
         print_line("no account that crossed the line is on record")
         return
-    columns = ("debt", "breaches", "called", "to call", "acted", "to action", "left alone")
+    columns = (
+        "debt", "breaches", "calls due", "to due", "delivered", "to delivery", "acted",
+        "to action", "left alone",
+    )  # fmt: skip
     print_table(
         columns,
         [
             (
                 one.size,
                 str(one.breaches),
-                str(one.called),
-                _times(one.to_call_median, one.to_call_slowest_tenth),
+                str(one.due),
+                _times(one.to_due_median, one.to_due_slowest_tenth),
+                str(one.delivered),
+                _times(one.to_delivery_median, one.to_delivery_slowest_tenth),
                 str(one.acted),
                 _times(one.to_action_median, one.to_action_slowest_tenth),
                 "; ".join(f"{count}: {in_words(why)}" for why, count in one.left_alone.items()),
@@ -125,6 +172,7 @@ def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
         ],
     )
     print_line("times from breach on: median / 90th percentile, in seconds; less than 0 is before")
+    print_line("delivered: a channel took it; whether somebody read it is not known")
     for rule, blocks in rules.items():
         print_line(f"in {blocks} {plural('block', blocks)} accounts were taken {rule}")
 
@@ -136,7 +184,8 @@ def _times(median: int | None, slowest: int | None) -> str:
 def _draw(target: Path, breaches: Sequence[Breach]) -> None:
     known = [one for one in breaches if one.debt_usd_e8]
     series = {
-        "to first call": [(one.debt_usd_e8, one.to_call) for one in known],
+        "to first call due": [(one.debt_usd_e8, one.to_call) for one in known],
+        "to first call delivered": [(one.debt_usd_e8, one.to_delivery) for one in known],
         "to action": [(one.debt_usd_e8, one.to_action) for one in known],
     }
     points(

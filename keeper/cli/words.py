@@ -5,6 +5,7 @@ from typing import Final
 
 from rich.text import Text
 
+from keeper.cli.delivered import notice_text
 from keeper.domain import wording
 from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
 from keeper.domain.breaker import Breaker
@@ -93,12 +94,11 @@ def _breaker(event: Event) -> str:
 
 
 def _margin_call(event: Event) -> str:
-    whom = f" {event['account']}" if event["account"] else ""
-    tier = f" {event['tier']}" if event["tier"] else ""
+    subject = " ".join(str(one) for one in (event["account"], event["tier"]) if one)
     factor = event["health_factor"]
     health = "" if factor is None else f", health {health_text(int(str(factor)))}"
-    detail = f": {event['detail']}" if event["detail"] else ""
-    return f"{event['kind']}{whom}{tier}{health}{detail}"
+    facts = [f"{notice_text(str(event['kind']))} due", f"{subject}{health}", str(event["detail"])]
+    return ": ".join(one for one in facts if one)
 
 
 def _cure(event: Event) -> str:
@@ -116,7 +116,8 @@ def _cure(event: Event) -> str:
 def _notification(event: Event) -> str:
     why = f": {event['reason']}" if event["reason"] else ""
     count = event["notices"]
-    told = f"{count} {wording.plural('notice', int(str(count)))} {event['result']}"
+    result = {"sent": "delivered", "dead": "given up"}.get(str(event["result"]), event["result"])
+    told = f"{count} {wording.plural('notice', int(str(count)))} {result}"
     return f"{event['channel']}: {told}, attempt {event['attempt']}{why}"
 
 

@@ -65,6 +65,7 @@ async def _calls(
         valuer=await session.coin(),
         wanted=wanted_of(settings),
         emit=emit,
+        channels=len(settings.notify.channel),
         second=second.prices,
     )
     if metrics is not None:

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from keeper.domain.units import Address, BaseCurrency, Timestamp, TokenUnits, Wad
+from keeper.domain.units import BPS, Address, BaseCurrency, Timestamp, TokenUnits, Wad
 
 
 class CureKind(enum.StrEnum):
@@ -42,12 +42,48 @@ class LiquidationPrice:
 
     All other prices and the balances of the snapshot's block stand still; in the market's base
     currency per whole token. A token is missing where no price of it alone would do.
+
+    ``is_floor``: at the price and below it the account is liquidatable, as with a collateral; else
+    at the price and above it. ``ratio`` (numerator, denominator) is the price over ``now``, exact
+    even where both are rounded. Both are None in what an earlier version stored.
     """
 
     token: Address
     symbol: str
     price: BaseCurrency
     now: BaseCurrency
+    is_floor: bool | None = None
+    ratio: tuple[int, int] | None = None
+
+    @property
+    def move(self) -> "Move | None":
+        """How far the price has to move; None where it is not known which way."""
+        if self.is_floor is None:
+            return None
+        at, now = self.ratio if self.ratio is not None else (self.price, self.now)
+        distance = abs(at - now) * BPS
+        if now <= at if self.is_floor else now >= at:
+            return Move(bps=distance // now + 1, up=self.is_floor, begins=False)
+        return Move(bps=-(-distance // now), up=not self.is_floor, begins=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """
+    The least whole number of ``bps`` by which a price has to rise (``up``) or to fall.
+
+    After it liquidation has begun, or (not ``begins``) ended.
+    """
+
+    bps: int
+    up: bool
+    begins: bool
+
+    def applied(self, price: int, *, short: bool = False) -> int:
+        """Return a price after the move, rounded outwards; ``short``: a bps before, inwards."""
+        bps = self.bps - short
+        moved = price * (BPS + bps if self.up else BPS - bps)
+        return -(-moved // BPS) if self.up != short else moved // BPS
 
 
 def cheapest_first(cures: Iterable[Cure]) -> tuple[Cure, ...]:
@@ -67,7 +103,8 @@ class Advice:
 
     ``untreated`` is the health factor then if nothing is done: at the target or above it
     nothing is advised. ``impossible`` says, one line each, why other ways are shut (a cap, a
-    freeze, a pause), or why nothing can be told at all.
+    freeze, a pause), or why nothing can be told at all. ``block_number`` and ``timestamp`` are
+    those of the block whose prices it rests on; None in what an earlier version stored.
     """
 
     target: Wad
@@ -76,3 +113,5 @@ class Advice:
     cures: tuple[Cure, ...] = ()
     prices: tuple[LiquidationPrice, ...] = ()
     impossible: tuple[str, ...] = ()
+    block_number: int | None = None
+    timestamp: Timestamp | None = None

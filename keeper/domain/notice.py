@@ -31,7 +31,8 @@ class Notice:
     ``key`` is stable: the same news after a restart or a reorganisation has the same key, and
     is told once per channel. ``deadline`` is when waiting ends, None where nothing waits.
     ``debt_usd_e8`` and ``collateral_usd_e8`` are 1e-8 dollars, None where no dollar price is known.
-    ``detail`` is for people: one line, without addresses of endpoints.
+    ``liquidatable`` is the protocol's verdict at the block; None where nothing is owed, and in what
+    an earlier version stored. ``detail`` is for people: one line, without addresses of endpoints.
     """
 
     key: str
@@ -50,3 +51,4 @@ class Notice:
     deadline: Timestamp | None = None
     advice: Advice | None = None
     detail: str = ""
+    liquidatable: bool | None = None

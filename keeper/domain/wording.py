@@ -17,6 +17,11 @@ def health(factor: int) -> str:
     return f"{tenths // _SHOWN:,}.{tenths % _SHOWN:04}"
 
 
+def health_ceil(factor: int) -> str:
+    """Return a health factor with four decimals, rounded up: for what is not reached."""
+    return health(-(-factor * _SHOWN // WAD) * (WAD // _SHOWN))
+
+
 def moment(when: int) -> str:
     """Return a time of the chain's clock in UTC."""
     return datetime.fromtimestamp(when, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -54,6 +54,7 @@ def about_account(
         ),
         deadline=None if is_past_waiting(block, subject, health) else deadline(block, standing),
         detail=detail,
+        liquidatable=None if health is None or health.unpriced else health.liquidatable,
     )
 
 

@@ -103,7 +103,8 @@ class Dispatcher:
         told = await self.outbox.sent_since(name, now - RATE_SECONDS)
         groups = self.pace.groups(waiting, self.pace.max_per_minute - told)
         for group in groups:
-            message = message_of(name, [one.notice for one in group])
+            waited = now - min(one.since for one in group)
+            message = message_of(name, [one.notice for one in group], waited)
             await self.outbox.compose(name, message, [one.delivery for one in group], now)
         return bool(groups)
 

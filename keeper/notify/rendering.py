@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from keeper.domain import wording
-from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice
+from keeper.domain.advice import Advice, Cure
 from keeper.domain.notice import CLOSING, Notice, NoticeKind
 from keeper.domain.telling import Item, Message, Severity
-from keeper.domain.units import BPS, Timestamp
+from keeper.domain.units import WAD, Timestamp
 from keeper.notify import words
+from keeper.notify.advising import advice_lines, cure_text
 from keeper.notify.page import page
 
 LISTED: Final = 20
@@ -21,6 +22,9 @@ ITEMS: Final = 100
 
 KEY_DIGITS: Final = 32
 
+LATE_SECONDS: Final = 120
+"""From which age on a message says how old its news was when it was made."""
+
 _TIERS: Final = ("liquidatable", "urgent", "call", "watch")
 _LOUD: Final = frozenset({"liquidatable", "urgent"})
 _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
@@ -28,17 +32,23 @@ _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 _STATES: Final = frozenset({NoticeKind.CALLED, NoticeKind.REMINDER, NoticeKind.ESCALATED})
 """Notices that say where an account is: a later one says it better."""
 
+_LIQUIDATABLE: Final[dict[bool | None, str | None]] = {True: "true", False: "false", None: None}
+
 _OPENINGS: Final = {
     NoticeKind.CALLED: "is in tier {tier}",
     NoticeKind.REMINDER: "is still in tier {tier}",
     NoticeKind.ESCALATED: "is still in tier {tier}, and nobody acknowledged it",
-    NoticeKind.CURED: "is out of danger again",
+    NoticeKind.CURED: "has left every warning tier",
     NoticeKind.LIQUIDATED: "was liquidated",
 }
 
 
-def message_of(channel: str, told: Sequence[Notice]) -> Message:
-    """Return the message that tells a channel of one notice, or of several as a digest."""
+def message_of(channel: str, told: Sequence[Notice], waited: int = 0) -> Message:
+    """
+    Return the message that tells a channel of one notice, or of several as a digest.
+
+    ``waited`` is for how many seconds the oldest of them lay in the outbox.
+    """
     ordered = sorted(told, key=_badness)
     if len(ordered) == 1:
         (only,) = ordered
@@ -46,6 +56,9 @@ def message_of(channel: str, told: Sequence[Notice]) -> Message:
     else:
         newest = _newest(ordered)
         title, lines = _digest_title(newest), _digest_lines(newest, len(ordered))
+    if waited >= LATE_SECONDS:
+        which = "that" if len(ordered) == 1 else "the oldest of these was read"
+        lines.append(f"This message was made {wording.span(waited)} after {which}.")
     return Message(
         key=_key(channel, ordered),
         severity=min((severity_of(one) for one in ordered), key=_SEVERITIES.index),
@@ -87,6 +100,7 @@ def item_of(notice: Notice) -> Item:
         "account": notice.account,
         "block_hash": notice.block_hash,
         "detail": notice.detail,
+        "liquidatable": _LIQUIDATABLE[notice.liquidatable],
     }
     if notice.advice is not None:
         numbers |= {
@@ -133,9 +147,7 @@ def _opening(notice: Notice) -> str:
 def _title(notice: Notice) -> str:
     if notice.kind is NoticeKind.ALARM:
         return f"Alarm of the keeper: {words.line(notice.detail)}"
-    state = (
-        "" if notice.health_factor is None else f", health {wording.health(notice.health_factor)}"
-    )
+    state = "" if notice.health_factor is None else f", health {words.health(notice.health_factor)}"
     return f"{words.shortened(notice.account or '')} {_opening(notice)}{state}"
 
 
@@ -149,7 +161,7 @@ def _lines(notice: Notice) -> list[str]:
     if notice.health_factor is not None:
         steadied = _steadied(notice)
         lines.append(
-            f"Health: {wording.health(notice.health_factor)}{steadied}; liquidation starts below 1."
+            f"Health: {words.health(notice.health_factor)}{steadied}; liquidation starts below 1."
         )
         lines.append(
             f"Debt: {words.dollars(notice.debt_usd_e8)}, against collateral of"
@@ -159,8 +171,17 @@ def _lines(notice: Notice) -> list[str]:
     left = _time_left(notice)
     lines += ["", left] if left else []
     if notice.advice is not None:
-        lines += ["", *_what_to_do(notice.advice)]
+        lines += ["", *advice_lines(notice.advice, notice.health_factor)]
+        read += _reckoned(notice, notice.advice)
     return [*lines, "", read]
+
+
+def _reckoned(notice: Notice, advice: Advice) -> str:
+    """Return the block of the advice, where it is another one than the notice's."""
+    if advice.block_number in (None, notice.block_number) or advice.timestamp is None:
+        return ""
+    moment = wording.moment(advice.timestamp)
+    return f" Amounts and distances: at block {advice.block_number}, {moment}."
 
 
 def _steadied(notice: Notice) -> str:
@@ -168,7 +189,7 @@ def _steadied(notice: Notice) -> str:
     guarded = notice.guarded_health_factor
     if guarded is None or guarded == notice.health_factor:
         return ""
-    return f", {wording.health(guarded)} at the steadied prices"
+    return f", {words.health(guarded)} at the steadied prices"
 
 
 def _time_left(notice: Notice) -> str:
@@ -181,48 +202,28 @@ def _time_left(notice: Notice) -> str:
             f"Time: this keeper waits until {wording.moment(until)} ({left} after this was read),"
             " unless it gets much worse; others may not wait."
         )
-    if notice.tier == "liquidatable":
-        return "Time: none; anybody may liquidate it now."
-    return "Time: as soon as its health falls below 1, anybody may liquidate it."
+    if _is_liquidatable(notice):
+        return (
+            "Time: none; it was past the line when this was read, and anybody may liquidate such an"
+            " account unless the protocol itself is paused or grants time."
+        )
+    later = "as soon as its health falls below 1, anybody may liquidate it."
+    if notice.tier == "liquidatable" and notice.health_factor is not None:
+        return f"Time: it was healthy again, short of the health that ends this tier; {later}"
+    return f"Time: {later}"
+
+
+def _is_liquidatable(notice: Notice) -> bool:
+    """Whether the protocol let the account be liquidated; a tier may outlast that."""
+    if notice.liquidatable is not None:
+        return notice.liquidatable
+    return notice.health_factor is not None and notice.health_factor < WAD
 
 
 def _waits_until(notice: Notice) -> Timestamp | None:
     """Return when this keeper's waiting ends; None where it does not wait any more."""
     is_over = notice.deadline is None or notice.deadline <= notice.timestamp
     return None if is_over or notice.kind in CLOSING else notice.deadline
-
-
-def _what_to_do(advice: Advice) -> list[str]:
-    lines = list[str]()
-    if advice.cures:
-        lines.append(
-            f"What to do, any one of these (health {wording.health(advice.target)}, holds until"
-            f" {wording.moment(advice.holds_until)} if prices stay):"
-        )
-        lines += [
-            f"- {_cure(one)}{' (the cheapest)' if at == 0 and len(advice.cures) > 1 else ''}"
-            for at, one in enumerate(advice.cures)
-        ]
-    else:
-        lines.append("Nothing that can be added or repaid here would cure it.")
-    lines += [f"Not possible: {words.line(one)}" for one in advice.impossible]
-    lines += [_price(one) for one in advice.prices]
-    return lines
-
-
-def _cure(cure: Cure) -> str:
-    verb = "add" if cure.kind is CureKind.ADD_COLLATERAL else "repay"
-    token = words.name(cure.symbol)
-    return f"{verb} {words.amount_ceil(cure.amount, cure.decimals)} {token} ({cure.token})"
-
-
-def _price(one: LiquidationPrice) -> str:
-    falls = one.price < one.now
-    move = abs(one.now - one.price) * BPS // max(one.now, 1)
-    return (
-        f"Liquidation starts if {words.name(one.symbol)} alone {'falls' if falls else 'rises'}"
-        f" by {move // 100}.{move % 100:02} %."
-    )
 
 
 def _newest(told: Sequence[Notice]) -> list[Notice]:
@@ -278,7 +279,7 @@ def _digest_line(notice: Notice) -> str:
         where = f", in {words.market(notice.market)}" if notice.market else ""
         return f"Alarm: {words.line(notice.detail)}{where}"
     factor = notice.health_factor
-    state = "" if factor is None else f", health {wording.health(factor)}"
+    state = "" if factor is None else f", health {words.health(factor)}"
     owed = "" if factor is None else f", debt {words.dollars(notice.debt_usd_e8)}"
     return (
         f"{notice.account} {_opening(notice)}{state}{owed},"
@@ -295,4 +296,4 @@ def _waits(notice: Notice) -> str:
 def _best(notice: Notice) -> str:
     if notice.advice is None or not notice.advice.cures:
         return ""
-    return f"; {_cure(notice.advice.cures[0])}"
+    return f"; {cure_text(notice.advice.cures[0])}"

@@ -3,8 +3,9 @@
 import unicodedata
 from typing import Final
 
+from keeper.domain import wording
 from keeper.domain.names import harmless
-from keeper.domain.units import USD_E8, TokenUnits
+from keeper.domain.units import UINT256_MAX, USD_E8, TokenUnits, Wad
 
 LONGEST_NAME: Final = 24
 SHORT_ENOUGH: Final = 20
@@ -38,6 +39,11 @@ def amount_ceil(amount: TokenUnits, decimals: int) -> str:
     whole, rest = divmod(rounded, int(10**keep))
     behind = str(rest).rjust(keep, "0").rstrip("0")
     return f"{whole:,}.{behind}" if behind else f"{whole:,}"
+
+
+def health(factor: Wad) -> str:
+    """Return a health factor; a debt too small to have a value makes it the largest number."""
+    return "beyond counting" if factor >= UINT256_MAX else wording.health(factor)
 
 
 def dollars(usd_e8: int | None) -> str:

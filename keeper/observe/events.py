@@ -157,9 +157,14 @@ def _block(head: Head) -> Event:
 
 
 def margin_event(notice: Notice) -> Event:
-    """Return the event of a margin call, of its end, or of what is in trouble."""
+    """
+    Return the event of a margin call, of its end, or of what is in trouble.
+
+    It is due then; that a channel took it is a ``notification``.
+    """
     return {
         "event": "margin_call",
+        "delivery": "due",
         "kind": str(notice.kind),
         "tier": notice.tier,
         "market": notice.market,

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from keeper.abilities import Advises
 from keeper.audit.basis import Basis
+from keeper.audit.chain import NewEntry
 from keeper.domain.advice import Advice
 from keeper.domain.errors import ConfigError
 from keeper.domain.head import Head
@@ -61,6 +62,7 @@ class MarginCalls:
     """
     The stage of margin calls.
 
+    ``channels`` is how many ways to people there are, which goes on record with each call.
     ``second`` returns what other sources said of a block's prices. ``looked`` is told of each
     block when all of it is kept, for whoever counts. One lock orders blocks and commands.
     """
@@ -73,6 +75,7 @@ class MarginCalls:
     valuer: Valuer
     wanted: Wanted
     emit: Callable[[Event], None]
+    channels: int = 0
     second: Callable[[Sequence[MarketSnapshot]], Seconds] = lambda _: {}
     looked: Callable[[Block], None] = lambda _: None
     clock: Callable[[], float] = time.time
@@ -139,7 +142,8 @@ class MarginCalls:
             notices = [*self._held, *found.notices]
             advice, unadvised = await self._advice(notices, snapshots, head)
             notices = [_advised(one, advice) for one in notices]
-            await self.database.write(_kept, found, facts, advice, notices)
+            entries = [episodes.call_entry(one, self.channels) for one in notices]
+            await self.database.write(_kept, found, facts, advice, (notices, entries))
             self.state, self._held, self._unadvised = found.state, (), unadvised
             self._acted.clear()
         self.looked(block)
@@ -349,14 +353,16 @@ def _kept(
     found: Advanced,
     facts: BlockFacts,
     advice: Mapping[Subject, Advice],
-    notices: Sequence[Notice],
+    told: tuple[Sequence[Notice], Sequence[NewEntry]],
 ) -> None:
+    """Keep what a block changed, its notices, and what goes on record of them."""
+    notices, recorded = told
     episodes.keep(connection, found.state, found.changes, facts, advice)
     acted.forget(connection, facts.hash)
     if notices:
         release(connection, notices)
         enqueue(connection, notices, facts.wall)
-        append(connection, [episodes.call_entry(one) for one in notices])
+        append(connection, recorded)
 
 
 def _kept_ahead(connection: Connection, found: Advanced, facts: BlockFacts) -> None:

@@ -64,18 +64,27 @@ def keep(
     advice: Mapping[Subject, Advice],
 ) -> None:
     """Keep what a block changed, all of it or nothing."""
-    keep_rest(connection, state)
+    keep_rest(connection, state, facts.wall)
     _keep_standings(connection, changes, facts, advice)
     _keep_episodes(connection, changes, facts)
     append(connection, [one for change in changes for one in _entries(change, facts)])
 
 
-def keep_rest(connection: Connection, state: MarginState) -> None:
-    """Keep what is remembered besides the accounts."""
+def keep_rest(connection: Connection, state: MarginState, seen_at: int | None = None) -> None:
+    """
+    Keep what is remembered besides the accounts.
+
+    ``seen_at`` is when the block was seen; without one it stays what it was.
+    """
+    if seen_at is None:
+        seen_at = connection.execute(select(margin_state.c.seen_at)).scalar()
     connection.execute(delete(margin_state))
     connection.execute(
         insert(margin_state).values(
-            block_number=state.number, block_hash=state.hash, document=rest_document(state)
+            block_number=state.number,
+            block_hash=state.hash,
+            document=rest_document(state),
+            seen_at=seen_at,
         )
     )
 
@@ -259,8 +268,12 @@ def _cheapest(advice: Advice | None) -> dict[str, object] | None:
     }
 
 
-def call_entry(notice: Notice) -> NewEntry:
-    """Return what goes on record of a notice: that somebody was told, and of what."""
+def call_entry(notice: Notice, channels: int) -> NewEntry:
+    """
+    Return what goes on record of a notice: that somebody is to be told, and of what.
+
+    ``channels`` is how many there are at the time; what they took is another kind of entry.
+    """
     body = {
         "kind": str(notice.kind),
         "episode": notice.episode,
@@ -272,6 +285,7 @@ def call_entry(notice: Notice) -> NewEntry:
         "detail": notice.detail,
         "key": notice.key,
         "cure": _cheapest(notice.advice),
+        "channels": channels,
     }
     return NewEntry(
         kind=CALL,

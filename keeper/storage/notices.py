@@ -43,12 +43,17 @@ def _advice(raw: Mapping[str, Any]) -> Advice:
             **raw,
             **_whole(raw, "target", "holds_until"),
             "cures": tuple(_cure(one) for one in raw["cures"]),
-            "prices": tuple(
-                LiquidationPrice(**{**one, **_whole(one, "price", "now")}) for one in raw["prices"]
-            ),
+            **_whole_or_none(raw, "untreated", "block_number", "timestamp"),
+            "prices": tuple(_price(one) for one in raw["prices"]),
             "impossible": tuple(raw["impossible"]),
         }
     )
+
+
+def _price(raw: Mapping[str, Any]) -> LiquidationPrice:
+    ratio = raw.get("ratio")
+    exact = None if ratio is None else (int(ratio[0]), int(ratio[1]))
+    return LiquidationPrice(**{**raw, **_whole(raw, "price", "now"), "ratio": exact})
 
 
 def _cure(raw: Mapping[str, Any]) -> Cure:
@@ -58,3 +63,8 @@ def _cure(raw: Mapping[str, Any]) -> Cure:
 
 def _whole(raw: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: int(raw[name]) for name in names}
+
+
+def _whole_or_none(raw: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return those of the numbers that the document has, each of which may be missing."""
+    return {name: None if raw[name] is None else int(raw[name]) for name in names if name in raw}

@@ -7,8 +7,10 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from keeper.domain.notice import Notice
 from keeper.domain.telling import Backlog, Message, MessageState, Outgoing, Waiting
+from keeper.storage.deliveries import delivery_entry
 from keeper.storage.documents import canonical
 from keeper.storage.notices import notice_document, notice_from
+from keeper.storage.record import append
 from keeper.storage.schema import deliveries, messages, notices
 
 T = TypeVar("T")
@@ -154,7 +156,7 @@ def next_message(connection: Connection, channel: str) -> Outgoing | None:
 
 
 def sent(connection: Connection, message: int, now: int) -> None:
-    """Keep that the channel took a message."""
+    """Keep that the channel took a message, also on the record."""
     _ended(connection, message, MessageState.SENT, "", now)
 
 
@@ -168,7 +170,7 @@ def failed(connection: Connection, message: int, why: str, again_at: int) -> Non
 
 
 def given_up(connection: Connection, message: int, why: str, now: int) -> None:
-    """Keep that a message is not tried again; it stays to be looked at and revived."""
+    """Keep that a message is not tried again, also on record; it stays and can be revived."""
     _ended(connection, message, MessageState.DEAD, why, now)
 
 
@@ -268,6 +270,7 @@ def _ended(connection: Connection, message: int, state: MessageState, why: str, 
         .where(messages.c.id == message)
         .values(state=state, attempts=messages.c.attempts + 1, last_error=why, ended_at=now)
     )
+    append(connection, [delivery_entry(connection, message, state, why, now)])
 
 
 def _notice_row(notice: Notice, now: int) -> dict[str, object]:

@@ -64,7 +64,7 @@ def newest(connection: Connection) -> Link:
 def entry(connection: Connection, number: int) -> Entry | None:
     """Return one entry; None if there is none of this number."""
     row = connection.execute(select(entries).where(entries.c.id == number)).first()
-    return None if row is None else _entry(row)
+    return None if row is None else entry_of(row)
 
 
 def entries_between(connection: Connection, first: int, last: int | None = None) -> Iterator[Entry]:
@@ -73,7 +73,7 @@ def entries_between(connection: Connection, first: int, last: int | None = None)
     if last is not None:
         query = query.where(entries.c.id <= last)
     for row in connection.execute(query).yield_per(_PAGE):
-        yield _entry(row)
+        yield entry_of(row)
 
 
 def entries_of(connection: Connection, account: Address, *kinds: str) -> list[Entry]:
@@ -81,7 +81,7 @@ def entries_of(connection: Connection, account: Address, *kinds: str) -> list[En
     query = select(entries).where(entries.c.account == account).order_by(entries.c.id)
     if kinds:
         query = query.where(entries.c.kind.in_(kinds))
-    return [_entry(row) for row in connection.execute(query)]
+    return [entry_of(row) for row in connection.execute(query)]
 
 
 def accounts_beginning(connection: Connection, lowered: str) -> list[Address]:
@@ -95,7 +95,7 @@ def entries_of_kinds(connection: Connection, *kinds: str) -> Iterator[Entry]:
     """Yield all entries of some kinds, in order."""
     query = select(entries).where(entries.c.kind.in_(kinds)).order_by(entries.c.id)
     for row in connection.execute(query).yield_per(_PAGE):
-        yield _entry(row)
+        yield entry_of(row)
 
 
 def texts_like(connection: Connection, pattern: str) -> Iterator[str]:
@@ -180,7 +180,7 @@ def _start(connection: Connection, first: int | None) -> tuple[Link, Entry | Non
     row = connection.execute(newest_voucher).first()
     if row is None:
         return START, None
-    voucher = _entry(row)
+    voucher = entry_of(row)
     try:
         start = vouched(voucher.body)
     except ValueError:
@@ -303,7 +303,8 @@ def _values(one: Entry) -> dict[str, object]:
     }
 
 
-def _entry(row: Row[Any]) -> Entry:
+def entry_of(row: Row[Any]) -> Entry:
+    """Return an entry from its row."""
     return Entry(
         id=row.id,
         kind=row.kind,

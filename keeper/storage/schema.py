@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 
@@ -182,6 +183,10 @@ Index(
     postgresql_where=entries.c.account.is_not(None),
 )
 
+OF_DIGESTS: Final = text("kind = 'delivery' AND account IS NULL")
+"""What became of messages about several accounts; the same words find them by their index."""
+Index("entries_of_digests", entries.c.id, sqlite_where=OF_DIGESTS, postgresql_where=OF_DIGESTS)
+
 texts: Final = Table(
     "texts",
     metadata,
@@ -286,8 +291,13 @@ margin_state: Final = Table(
     Column("block_number", Integer, nullable=False),
     Column("block_hash", Text, nullable=False),
     Column("document", Text, nullable=False),
+    Column("seen_at", Integer),
 )
-"""One row: what margin calls remember of the newest block, its accounts aside."""
+"""
+One row: what margin calls remember of the newest block, its accounts aside.
+
+``seen_at`` is when it was kept, by this machine's clock.
+"""
 
 acted: Final = Table(
     "acted",

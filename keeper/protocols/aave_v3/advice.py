@@ -11,7 +11,6 @@ from keeper.domain.search import Guess, Test, least, least_for_good
 from keeper.domain.units import (
     BPS,
     WAD,
-    Address,
     BaseCurrency,
     TokenUnits,
     Wad,
@@ -230,13 +229,20 @@ def _prices(position: Position, pool: PoolState) -> Iterator[LiquidationPrice]:
         owing = leg.debt_value * sums.weighted
         if not sums.debt or leg.price == 0 or backing == owing:
             continue
-        price = _PricedLeg(pool, sums, leg)
-        found = price.when_falling() if backing > owing else price.when_rising()
-        if found is not None:
-            token: Address = leg.state.reserve.token
-            yield LiquidationPrice(
-                token=token, symbol=leg.state.reserve.symbol, price=found, now=leg.price
-            )
+        price, is_floor = _PricedLeg(pool, sums, leg), backing > owing
+        found = price.when_falling() if is_floor else price.when_rising()
+        if found is None:
+            continue
+        stated = LiquidationPrice(
+            token=leg.state.reserve.token,
+            symbol=leg.state.reserve.symbol,
+            price=found,
+            now=leg.price,
+            is_floor=is_floor,
+            ratio=(found, leg.price),
+        )
+        if price.turns(stated):
+            yield stated
 
 
 @dataclass(frozen=True)
@@ -267,6 +273,20 @@ class _PricedLeg:
     def sick(self, price: int) -> bool:
         """Whether the account is liquidatable at a price."""
         return not self.healthy(price)
+
+    def turns(self, stated: LiquidationPrice) -> bool:
+        """
+        Whether the account turns within a bps of a stated price, and stays so at the bps' end.
+
+        A token that backs and is owed nearly alike moves health by less than its roundings do,
+        and where the average threshold is rounded a fall can make an account healthy again.
+        """
+        if stated.move is None:
+            return False
+        after, before = (
+            stated.move.applied(self.leg.price, short=short) for short in (False, True)
+        )
+        return self.sick(after) == stated.move.begins and self.healthy(before) == stated.move.begins
 
     def _guess(self) -> Guess:
         """Return about where the account is just at the line."""

@@ -1,7 +1,7 @@
 """One market at one block: every account exact, and what can be done with each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -260,7 +260,10 @@ class AaveSnapshot:
         kept = self.kept(account)
         if kept is None or not kept.owes:
             return None
-        moment = Timestamp(max(holds_until, self.head.timestamp))
+        found = self._advice(kept, target, Timestamp(max(holds_until, self.head.timestamp)))
+        return replace(found, block_number=self.head.number, timestamp=self.head.timestamp)
+
+    def _advice(self, kept: Account, target: Wad, moment: Timestamp) -> Advice:
         if not self.pool.structure.supported:
             why = f"pool revision {self.pool.structure.revision} is observed only"
         else:

@@ -161,6 +161,8 @@ def _prices(case: Case) -> Iterator[LiquidationPrice]:
             mul_div_floor((first - 1) * 10**collateral.decimals, case.loan_price, scale)
         ),
         now=case.collateral_price,
+        is_floor=True,
+        ratio=(first - 1, case.price),
     )
     if first > 1:
         yield LiquidationPrice(
@@ -168,4 +170,6 @@ def _prices(case: Case) -> Iterator[LiquidationPrice]:
             symbol=loan.symbol,
             price=BaseCurrency(mul_div_ceil(case.loan_price, case.price, first - 1)),
             now=case.loan_price,
+            is_floor=False,
+            ratio=(case.price, first - 1),
         )

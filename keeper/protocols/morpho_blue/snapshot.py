@@ -301,7 +301,10 @@ class MorphoSnapshot:
         position = self.positions.get(account)
         if position is None or position.borrow_shares == 0:
             return None
-        moment = Timestamp(max(holds_until, self.head.timestamp))
+        found = self._advice(position, target, Timestamp(max(holds_until, self.head.timestamp)))
+        return replace(found, block_number=self.head.number, timestamp=self.head.timestamp)
+
+    def _advice(self, position: Position, target: Wad, moment: Timestamp) -> Advice:
         if self._trouble or self.price is None or not self._is_countable(position):
             why = f"the account cannot be valued: {self._trouble or TOO_MUCH}"
             return Advice(target=target, holds_until=moment, impossible=(why,))

@@ -60,6 +60,74 @@ def test_a_call_before_the_breach_is_notice():
     assert (breach.to_call, breach.to_action) == (-36, 0)
 
 
+def delivery(at, *keys, channel="ops", result="sent", waited=5):
+    notices = [{"key": key, "waited": str(waited)} for key in keys]
+    return entry("delivery", at, account=None, channel=channel, result=result, notices=notices)
+
+
+PAST_THE_LINE = {"before": "urgent", "tier": "liquidatable", "change": "entered"}
+
+
+def test_a_call_that_no_channel_took_is_due_and_not_delivered():
+    """Whoever has no channel has told nobody, however many calls are on record."""
+    (breach,) = watched(
+        entry("call", 1, kind="called", key="a", channels="0"),
+        entry("episode", 2, **PAST_THE_LINE),
+        decision(2),
+    )
+    (row,) = rows([breach])
+
+    assert (breach.to_call, breach.to_delivery, breach.had_no_channel) == (-12, None, True)
+    assert (row.due, row.delivered, row.without_channel) == (1, 0, 1)
+
+
+def test_a_delivery_counts_from_when_the_first_channel_took_it():
+    """By how long it was due on this machine's clock: the chain's may be another."""
+    (breach,) = watched(
+        entry("call", 1, kind="called", key="a", channels="2"),
+        entry("call", 1, kind="called", key="b", channels="2", account="0xb"),
+        entry("episode", 2, **PAST_THE_LINE),
+        delivery(2, "a", "b", channel="mail", waited=70),
+        delivery(2, "a", "z", waited=30),
+        delivery(3, "a", channel="mail", waited=99),
+    )
+
+    assert (breach.to_call, breach.to_delivery) == (-12, -12 + 30)
+    assert breach.channels == ("mail", "ops")
+    assert not breach.had_no_channel
+
+
+def test_what_was_given_up_was_not_delivered():
+    """The way was tried for as long as the settings say, and never worked."""
+    (breach,) = watched(
+        entry("call", 1, kind="called", key="a", channels="1"),
+        entry("episode", 2, **PAST_THE_LINE),
+        delivery(2, "a", result="dead"),
+    )
+
+    assert (breach.to_delivery, breach.channels) == (None, ())
+
+
+def test_an_earlier_versions_calls_are_due_and_nothing_more():
+    """It put "called" on record whether or not anybody could be told."""
+    (breach,) = watched(entry("call", 1, kind="called"), entry("episode", 2, **PAST_THE_LINE))
+
+    assert (breach.to_call, breach.delivered_at, breach.had_no_channel) == (-12, None, False)
+
+
+def test_a_call_after_a_breach_was_over_is_not_about_it():
+    """The account got better unwarned, and was warned of something else later."""
+    breaches = watched(
+        entry("episode", 1, **PAST_THE_LINE),
+        entry("episode", 3, before="liquidatable", tier="urgent", change="left"),
+        entry("call", 4, kind="called", key="a"),
+        delivery(4, "a"),
+        entry("episode", 6, **PAST_THE_LINE),
+    )
+
+    assert [one.to_delivery for one in breaches] == [None, -24 + 5]
+
+
 def test_a_breach_ends_when_the_account_leaves_the_line():
     """The next one has times of its own, and a new episode a call of its own."""
     breaches = watched(

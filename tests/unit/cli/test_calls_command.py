@@ -2,15 +2,27 @@
 
 import json
 import sqlite3
+import time
+from dataclasses import replace
 
 import pytest
 
 from keeper.cli import root
-from keeper.storage import episodes
+from keeper.notify.rendering import message_of
+from keeper.storage import database, episodes, outbox
 from keeper.storage.journal import Journal
 from keeper.storage.places import file_of
+from tests.support.notices import notice
 from tests.unit.cli.test_breaker_command import SETTINGS
-from tests.unit.margin.story import GUARDIAN_HERE, Story, revived, someone
+from tests.unit.margin.story import (
+    GUARDIAN_HERE,
+    INTERVAL,
+    MARKET,
+    START,
+    Story,
+    revived,
+    someone,
+)
 
 GUARDIAN = '\n[policy]\nname = "guardian"\n'
 
@@ -100,3 +112,77 @@ def test_each_way_of_running_has_calls_of_its_own(folder, capsys):
     assert "there is no journal" in capsys.readouterr().err
     assert root.run(["calls", "ack", someone(9)]) == 2
     assert "has no open call" in capsys.readouterr().err
+
+
+def told(folder, *states):
+    """Put a call of the first account into the outbox, with a way for each of the states."""
+    call = notice(
+        market=MARKET, account=someone(1), tier="liquidatable", key="k", timestamp=1_800_000_000
+    )
+    file = database.opened(folder / "j.sqlite")
+    file.write_now(outbox.enqueue, [call], 1_700_000_000)
+    ((at, _),) = file.write_now(outbox.unrouted, 9)
+    file.write_now(outbox.route, {at: [f"c{n}" for n, _ in enumerate(states)]}, 1_700_000_001)
+    for number, state in enumerate(states):
+        (waiting,) = file.write_now(outbox.waiting, f"c{number}", 0, 9)
+        message = replace(message_of(f"c{number}", [call]), key=str(number))
+        file.write_now(outbox.compose, f"c{number}", message, [waiting.delivery], 1)
+        made = max(one.id for one in file.write_now(outbox.listed, 9))
+        if state == "sent":
+            file.write_now(outbox.sent, made, 1_700_000_060 + number)
+        elif state == "dead":
+            file.write_now(outbox.given_up, made, "refused", 1_700_000_090)
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        ((), "due; no channel asked for it"),
+        (("waiting",), "due; waiting for 1 channel"),
+        (("sent", "sent"), "delivered to 2 channels at 2023-11-14 22:14:20 UTC"),
+        (
+            ("sent", "dead", "waiting", "waiting"),
+            "delivered to 1 channel at 2023-11-14 22:14:20 UTC; waiting for 2 channels;"
+            " given up for 1 channel",
+        ),
+    ],
+)
+def test_a_call_is_due_or_delivered_and_never_assumed(folder, capsys, states, said):
+    """A board that says "called" where no channel exists is believed, and false."""
+    played(folder, 2_600, *[2_050] * 4)
+    told(folder, *states)
+
+    assert root.run(["calls"]) == 0
+    out = capsys.readouterr().out
+    assert root.run(["calls", "--json"]) == 0
+
+    (call,) = [
+        one["delivery"]
+        for one in json.loads(capsys.readouterr().out)["calls"]
+        if one["account"] == someone(1)
+    ]
+    assert said in out
+    assert call["delivered_to"] == states.count("sent")
+    assert call["state"] == ("delivered" if "sent" in states else "due")
+    assert "no delivery is known" in out, "the other account's call is not in the outbox"
+
+
+def test_a_board_says_of_which_block_it_is_how_old_and_whether_a_keeper_runs(folder, capsys):
+    """A board of twelve minutes ago must not look like now."""
+    story = played(folder, 2_600, *[2_050] * 4)
+    kept_at = START + INTERVAL * 5
+
+    assert root.run(["calls"]) == 0
+    *_, warning, last = capsys.readouterr().out.splitlines()
+    assert root.run(["calls", "--json"]) == 0
+
+    document = json.loads(capsys.readouterr().out)
+    assert last.startswith(f"as of block {story.number} (2027-01-15 08:01:00 UTC), ")
+    assert last.endswith(" ago; no keeper is running")
+    assert warning == "no channel is configured: calls come due and are delivered to nobody"
+    assert document["warnings"] == [warning]
+    as_of = document["as_of"]
+    assert (as_of["block_number"], as_of["timestamp"]) == (5, kept_at)
+    assert as_of["age_seconds"] == pytest.approx(max(0, time.time() - kept_at), abs=60)
+    assert as_of["running"] is False

@@ -77,7 +77,7 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
         (
             "call",
             {"kind": "called", "tier": "urgent", "deadline": 1_800_000_600, "detail": "soon"},
-            "told (called, urgent), waiting ends 2027-01-15 08:10:00 UTC: soon",
+            "call due (urgent), waiting ends 2027-01-15 08:10:00 UTC: soon",
         ),
         (
             "call",
@@ -91,7 +91,33 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
                     "amount": "1500000",
                 },
             },
-            "told (called, call); cheapest cure: repay 1.5 USDC",
+            "call due (call); cheapest cure: repay 1.5 USDC",
+        ),
+        (
+            "call",
+            {"kind": "liquidated", "tier": "call", "channels": "0"},
+            "notice of the liquidation due (call); no channel was configured",
+        ),
+        (
+            "delivery",
+            {
+                "channel": "ops",
+                "result": "sent",
+                "at": 1_800_000_600,
+                "notices": [{"key": "k", "waited": "61"}],
+            },
+            "1 notice delivered to ops at 2027-01-15 08:10:00 UTC, 1 min after due",
+        ),
+        (
+            "delivery",
+            {
+                "channel": "ops",
+                "result": "dead",
+                "reason": "answered 400",
+                "at": 1_800_000_600,
+                "notices": [{"key": "k", "waited": "0"}, {"key": "l", "waited": "9"}],
+            },
+            "2 notices given up for ops at 2027-01-15 08:10:00 UTC: answered 400",
         ),
         (
             "outcome",

@@ -66,3 +66,20 @@ def test_cures_and_messages_are_sentences_and_not_lists_of_fields():
     assert event_line({**told, "result": "failed", "reason": "no answer"}) == (
         "ops: 2 notices failed, attempt 3: no answer"
     )
+
+
+def test_a_call_in_the_log_of_a_run_is_due_and_a_message_delivered_when_it_was():
+    """The event is told when the call is kept; nobody has got it yet."""
+    call = {
+        "event": "margin_call", "kind": "called", "account": "0xb0", "tier": "urgent",
+        "health_factor": str(WAD), "detail": "", "block_number": 7,
+    }  # fmt: skip
+    sent = {
+        "event": "notification", "channel": "ops", "notices": 1, "attempt": 1, "reason": "",
+        "result": "sent",
+    }  # fmt: skip
+
+    assert event_line(call) == "block 7  call due: 0xb0 urgent, health 1.0000"
+    nobody = {"account": None, "tier": "", "health_factor": None, "detail": "a price is stale"}
+    assert event_line({**call, **nobody, "kind": "alarm"}) == "block 7  alarm due: a price is stale"
+    assert event_line(sent) == "ops: 1 notice delivered, attempt 1"

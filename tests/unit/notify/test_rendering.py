@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.domain.advice import CureKind
+from keeper.domain.advice import CureKind, LiquidationPrice
 from keeper.domain.notice import NoticeKind
 from keeper.domain.telling import Severity
-from keeper.domain.units import WAD
+from keeper.domain.units import UINT256_MAX, WAD
 from keeper.notify.rendering import ITEMS, LISTED, message_of
 from tests.support.notices import ACCOUNT, MARKET, TOKEN, advice, notice
 
@@ -69,7 +69,7 @@ def test_what_is_told_is_escaped_for_html():
         ({"tier": "urgent", "kind": NoticeKind.REMINDER}, Severity.CRITICAL, "is still in tier"),
         ({"tier": "watch"}, Severity.INFO, "is in tier watch"),
         ({"kind": NoticeKind.ESCALATED}, Severity.WARNING, "nobody acknowledged it"),
-        ({"kind": NoticeKind.CURED}, Severity.INFO, "is out of danger again"),
+        ({"kind": NoticeKind.CURED}, Severity.INFO, "has left every warning tier"),
         ({"kind": NoticeKind.LIQUIDATED}, Severity.WARNING, "was liquidated"),
         ({"kind": NoticeKind.ALARM, "detail": "no node"}, Severity.CRITICAL, "no node"),
     ],
@@ -134,7 +134,7 @@ def test_a_digest_says_of_an_account_only_what_came_last():
         "is still in tier",
         "is in tier call,",
         "was liquidated, health 1.0800,",
-        "is out of danger",
+        "has left every warning",
     ]
     assert (message.count, len(message.items)) == (7, 7)
 
@@ -163,6 +163,110 @@ def test_machines_get_the_cures_to_the_unit():
 def test_without_cures_a_call_says_so():
     """Silence would be read as "wait"."""
     assert "Nothing that can be added" in message_of("o", [notice(advice=advice(cures=()))]).text
+
+
+WETH_AT = LiquidationPrice(token=TOKEN, symbol="WETH", price=2_400 * 10**8, now=2_301 * 10**8)
+USDC_AT = LiquidationPrice(token=TOKEN, symbol="USDC", price=96 * 10**6, now=10**8)
+
+
+@pytest.mark.parametrize("is_stored", [False, True], ids=["new", "stored by an earlier version"])
+def test_past_the_line_it_is_said_what_would_end_it(is_stored):
+    """A borrower who reads "starts if WETH rises" does the opposite of what helps."""
+    sides = (None, None) if is_stored else (True, False)
+    prices = [replace(p, is_floor=at) for p, at in zip((WETH_AT, USDC_AT), sides, strict=True)]
+    told = notice(health_factor=95 * WAD // 100, advice=advice(prices=tuple(prices)))
+
+    text = message_of("ops", [told]).text
+
+    assert "It would be healthy again if WETH alone rose by 4.31 %." in text
+    assert "It would be healthy again if USDC alone fell by 4.01 %." in text
+    assert "Liquidation starts" not in text
+
+
+def test_a_price_that_was_stored_at_the_line_itself_is_not_guessed_at():
+    """Whether a rise or a fall ends it was not kept then."""
+    there = replace(WETH_AT, now=WETH_AT.price)
+    told = notice(health_factor=WAD - 1, advice=advice(prices=(there,)))
+
+    assert "WETH alone" not in message_of("ops", [told]).text
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"liquidatable": True, "health_factor": WAD - 1}, "Time: none; it was past the line when"),
+        ({"health_factor": WAD - 1}, "Time: none; it was past the line when"),
+        ({"liquidatable": False, "health_factor": WAD + 1}, "Time: it was healthy again, short of"),
+        ({"tier": "call", "liquidatable": False}, "Time: as soon as its health falls below 1"),
+    ],
+)
+def test_the_time_left_follows_the_protocols_verdict_and_not_the_tier(changed, said):
+    """A tier is left above its line only: an account in it may be healthy."""
+    text = message_of("ops", [notice(**{"tier": "liquidatable", **changed})]).text
+
+    assert said in text
+
+
+def test_what_needs_no_cure_is_not_called_incurable():
+    """A target below the tier's line is reached by doing nothing."""
+    untreated = advice(cures=(), untreated=126 * WAD // 100)
+
+    text = message_of("ops", [notice(advice=untreated)]).text
+
+    assert "Nothing has to be done for a health of 1.2500: at 2023-11-15 22:13:20 UTC" in text
+    assert "it is 1.2600 if prices stay." in text
+
+
+def test_an_account_that_cannot_be_valued_is_not_called_incurable_either():
+    """Nobody knows what would help."""
+    unvalued = advice(cures=(), prices=(), impossible=("the price source fails",))
+
+    lines = message_of("ops", [notice(advice=unvalued)]).text.splitlines()
+
+    assert "What would cure it is not known." in lines
+    assert "Reason: the price source fails" in lines
+
+
+def test_a_whole_debt_is_repaid_as_such():
+    """An amount that is rounded up would be more than is owed, which some contracts refuse."""
+    (repay,) = advice().cures
+
+    text = message_of("ops", [notice(advice=advice(cures=(replace(repay, clears=True),)))]).text
+
+    assert f"- repay all of the USDC, at most 12.5 USDC ({TOKEN})" in text
+
+
+def test_amounts_of_a_later_block_say_so():
+    """After a crash the advice is that of the block in which the account is seen again."""
+    later = advice(block_number=9, timestamp=1_700_000_024)
+
+    last = message_of("ops", [notice(advice=later)]).text.splitlines()[-1]
+
+    assert last == (
+        "Read at block 7, 2023-11-14 22:13:20 UTC."
+        " Amounts and distances: at block 9, 2023-11-14 22:13:44 UTC."
+    )
+
+
+def test_news_that_lay_in_the_outbox_says_for_how_long():
+    """A keeper that was stopped for hours tells what was so before."""
+    one, two = notice(key="a"), notice(key="b")
+
+    assert "was made" not in message_of("ops", [one], 119).text
+    assert message_of("ops", [one], 7_260).text.endswith(
+        "This message was made 2 h 1 min after that."
+    )
+    assert message_of("ops", [one, two], 120).text.endswith(
+        "This message was made 2 min after the oldest of these was read."
+    )
+
+
+def test_a_debt_too_small_to_have_a_value_has_no_endless_number():
+    """The contract's health is then the largest number that there is."""
+    message = message_of("ops", [notice(health_factor=UINT256_MAX, liquidatable=False)])
+
+    assert message.title.endswith(", health beyond counting")
+    assert "Health: beyond counting; liquidation starts below 1." in message.text
 
 
 def test_steadied_prices_are_told_beside_the_raw_ones():

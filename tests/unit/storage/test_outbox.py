@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -8,9 +9,11 @@ from keeper.domain.notice import NoticeKind
 from keeper.domain.telling import Backlog, Item, Message, MessageState, Severity
 from keeper.notify.routing import channels_of
 from keeper.storage import database, outbox
+from keeper.storage.deliveries import Call, account_history, calls_of
 from keeper.storage.notices import notice_document, notice_from
 from keeper.storage.outbox_store import OutboxStore
-from tests.support.notices import ACCOUNT, advice, notice
+from keeper.storage.record import entries_between
+from tests.support.notices import ACCOUNT, MARKET, advice, notice
 
 MESSAGE = Message(
     key="m1",
@@ -52,6 +55,95 @@ def test_a_notice_comes_back_as_it_went_in():
     assert notice_from(notice_document(notice(market=None, account=None, episode=None))) == notice(
         market=None, account=None, episode=None
     )
+
+
+def test_an_advice_comes_back_with_its_exact_prices():
+    """And what an earlier version stored, without them, is read as not known."""
+    (price,) = advice().prices
+    exact = replace(price, is_floor=True, ratio=(2**200, 3))
+    told = notice(
+        liquidatable=True,
+        advice=advice(prices=(exact,), untreated=2**70, block_number=7, timestamp=1_700_000_000),
+    )
+    raw = json.loads(notice_document(notice(advice=advice())))
+    del raw["liquidatable"], raw["advice"]["block_number"], raw["advice"]["timestamp"]
+    for one in raw["advice"]["prices"]:
+        del one["is_floor"], one["ratio"]
+
+    assert notice_from(notice_document(told)) == told
+    assert notice_from(json.dumps(raw)) == notice(advice=advice())
+
+
+def recorded(file):
+    return [json.loads(one.body) for one in file.write_now(lambda c: list(entries_between(c, 1)))]
+
+
+def test_what_a_channel_took_goes_on_record_in_the_same_commit(file):
+    """Whether somebody could have read a call is what a dispute is about."""
+    routed(file, notice(key="a"), notice(key="b", account="0xb"))
+    composed(file)
+    (message,) = file.write_now(outbox.listed, 9)
+    file.write_now(outbox.failed, message.id, "no answer", 110)
+
+    assert recorded(file) == []
+
+    file.write_now(outbox.sent, message.id, 163)
+
+    (body,) = recorded(file)
+    assert (body["channel"], body["result"], body["at"]) == ("ops", "sent", "163")
+    assert body["notices"] == [{"key": "a", "waited": "63"}, {"key": "b", "waited": "63"}]
+
+
+def test_what_is_given_up_goes_on_record_too(file):
+    """It is not delivered, and must not look as if it were still on its way."""
+    routed(file, notice(key="a"))
+    composed(file)
+    file.write_now(outbox.given_up, file.write_now(outbox.listed, 9)[0].id, "answered 400", 200)
+
+    (body,) = recorded(file)
+    assert (body["result"], body["reason"]) == ("dead", "answered 400")
+
+
+def test_a_call_is_due_until_a_channel_took_it(file):
+    """Each way by itself: one may wait while another has it, or has given up."""
+    who = [(MARKET, ACCOUNT, 1)]
+    file.write_now(outbox.enqueue, [notice()], 100)
+
+    assert file.write_now(calls_of, who)[MARKET, ACCOUNT] == Call(
+        tier="call", due_at=100, is_routed=False
+    )
+
+    ((at, _),) = file.write_now(outbox.unrouted, 9)
+    file.write_now(outbox.route, {at: ["ops", "mail", "bot"]}, 101)
+    for key, channel in enumerate(("ops", "mail")):
+        composed(file, replace(MESSAGE, key=str(key)), channel)
+    ops, mail = sorted(file.write_now(outbox.listed, 9), key=lambda one: one.id)
+    file.write_now(outbox.sent, ops.id, 120)
+    file.write_now(outbox.given_up, mail.id, "refused", 130)
+    found = file.write_now(calls_of, who)[MARKET, ACCOUNT]
+
+    assert [(one.channel, str(one.state), one.at) for one in found.deliveries] == [
+        ("ops", "sent", 120),
+        ("mail", "dead", 130),
+        ("bot", "waiting", None),
+    ]
+    assert [one.channel for one in found.taken] == ["ops"]
+    assert file.write_now(calls_of, [(MARKET, ACCOUNT, 2)]) == {}
+
+
+def test_an_accounts_history_has_the_digests_that_told_of_it_and_nobody_elses_part(file):
+    """A digest of ten thousand is one entry; of it a story needs one line."""
+    others = [notice(key=f"1/m/0x{n}/1/called/call", account=f"0x{n}") for n in range(3)]
+    mine = notice(key=f"1/{MARKET}/{ACCOUNT}/1/called/call")
+    routed(file, *others, mine)
+    composed(file)
+    file.write_now(outbox.sent, file.write_now(outbox.listed, 9)[0].id, 163)
+
+    (entry,) = file.write_now(account_history, ACCOUNT)
+
+    assert entry.account is None
+    assert [one["key"] for one in json.loads(entry.body)["notices"]] == [mine.key]
+    assert file.write_now(account_history, "0xdead") == []
 
 
 def test_the_same_news_is_kept_once(file):

@@ -1,0 +1,92 @@
+"""Advice in sentences: what would cure an account, and the price at which liquidation turns."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from keeper.domain import wording
+from keeper.domain.advice import Advice, Cure, CureKind, LiquidationPrice
+from keeper.domain.units import WAD, Wad
+from keeper.notify import words
+
+_FALLS: Final = {True: "rises", False: "falls"}
+_FELL: Final = {True: "rose", False: "fell"}
+
+
+def advice_lines(advice: Advice, health_factor: Wad | None) -> list[str]:
+    """
+    Return what to do, what is impossible, and at which prices liquidation begins or ends.
+
+    ``health_factor`` is the account's; it gives the direction of prices that were stored without.
+    """
+    label = "Reason" if _is_unvalued(advice) else "Not possible"
+    impossible = [f"{label}: {words.line(reason)}" for reason in advice.impossible]
+    prices = [price_line(price, health_factor) for price in advice.prices]
+    return [*_cure_lines(advice), *impossible, *(line for line in prices if line)]
+
+
+def cure_text(cure: Cure) -> str:
+    """Return a cure as an order; its amount is rounded up, so that it suffices."""
+    token = words.name(cure.symbol)
+    amount = f"{words.amount_ceil(cure.amount, cure.decimals)} {token}"
+    if cure.kind is CureKind.ADD_COLLATERAL:
+        new = ", a new collateral" if cure.is_new else ""
+        return f"add {amount} ({cure.token}{new})"
+    rate = " at the stable rate" if cure.stable_rate else ""
+    if cure.clears:
+        return f"repay all of the {token}{rate}, at most {amount} ({cure.token})"
+    return f"repay {amount}{rate} ({cure.token})"
+
+
+def price_line(price: LiquidationPrice, health_factor: Wad | None) -> str:
+    """
+    Return how far one price alone has to move for liquidation to begin, or to end.
+
+    The percentage is rounded up: after such a move it has begun, or ended. Empty where it is not
+    known which, as of what an earlier version stored.
+    """
+    is_floor = price.is_floor if price.is_floor is not None else _guessed(price, health_factor)
+    move = replace(price, is_floor=is_floor).move
+    if move is None:
+        return ""
+    token, distance = words.name(price.symbol), _percent(move.bps)
+    if move.begins:
+        return f"Liquidation starts if {token} alone {_FALLS[move.up]} by {distance}."
+    return f"It would be healthy again if {token} alone {_FELL[move.up]} by {distance}."
+
+
+def _guessed(price: LiquidationPrice, health_factor: Wad | None) -> bool | None:
+    """Return on which side of the price liquidation is, by the account's health."""
+    if health_factor is None or price.price == price.now:
+        return None
+    return (price.price < price.now) == (health_factor >= WAD)
+
+
+def _cure_lines(advice: Advice) -> Sequence[str]:
+    target, until = wording.health(advice.target), wording.moment(advice.holds_until)
+    if advice.untreated is not None and advice.untreated >= advice.target:
+        return [
+            (
+                f"Nothing has to be done for a health of {target}: at {until} it is"
+                f" {words.health(advice.untreated)} if prices stay."
+            )
+        ]
+    if _is_unvalued(advice):
+        return ["What would cure it is not known."]
+    if not advice.cures:
+        least = wording.health_ceil(advice.target)
+        return [f"Nothing that can be added or repaid alone brings it to a health of {least}."]
+    lines = [f"What to do, any one of these (health {target}, holds until {until} if prices stay):"]
+    for position, cure in enumerate(advice.cures):
+        cheapest = " (the cheapest)" if position == 0 and len(advice.cures) > 1 else ""
+        lines.append(f"- {cure_text(cure)}{cheapest}")
+    return lines
+
+
+def _is_unvalued(advice: Advice) -> bool:
+    """Whether nothing is advised because the account has no value at the block."""
+    return advice.untreated is None and not advice.cures and bool(advice.impossible)
+
+
+def _percent(bps: int) -> str:
+    return f"{bps // 100:,}.{bps % 100:02} %"

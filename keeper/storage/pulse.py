@@ -1,0 +1,50 @@
+"""The newest block that a keeper kept in its file, whichever version wrote it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, inspect, select
+
+from keeper.domain.units import Timestamp
+from keeper.margin.documents import rest_from
+from keeper.storage.schema import entries, margin_state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """
+    A block, and when this machine kept it (Unix seconds).
+
+    ``seen_at`` is None in what an earlier version wrote, and where only the record has the block.
+    """
+
+    number: int
+    timestamp: Timestamp
+    seen_at: int | None
+
+
+def pulse(connection: Connection) -> Pulse | None:
+    """Return the newest block of margin calls or of the record; None before the first."""
+    margin, newest = _of_margin_calls(connection), _of_the_record(connection)
+    if margin is None or (newest is not None and newest.number > margin.number):
+        return newest
+    return margin
+
+
+def _of_margin_calls(connection: Connection) -> Pulse | None:
+    if not inspect(connection).has_table(margin_state.name):
+        return None
+    row = connection.exec_driver_sql("SELECT * FROM margin_state").mappings().first()
+    if row is None:
+        return None
+    state = rest_from(row["document"])  # an earlier version's row has no column of the time
+    return Pulse(number=state.number, timestamp=state.timestamp, seen_at=row.get("seen_at"))
+
+
+def _of_the_record(connection: Connection) -> Pulse | None:
+    if not inspect(connection).has_table(entries.name):
+        return None
+    dated = select(entries.c.block_number, entries.c.block_time).where(entries.c.block_time > 0)
+    newest = connection.execute(dated.order_by(entries.c.id.desc()).limit(1)).first()
+    if newest is None:
+        return None
+    return Pulse(number=newest.block_number, timestamp=Timestamp(newest.block_time), seen_at=None)
