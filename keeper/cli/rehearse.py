@@ -131,7 +131,7 @@ def _one(name: str, policy: MarginSettings, path: PricePath, settled: Settled) -
 
 def _rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
     shown: Mapping[str, list[str]] = {
-        "accounts called": [f"{one.called:,}" for one in outcomes],
+        "accounts with calls due": [f"{one.called:,}" for one in outcomes],
         "notice before liquidation, median": [_span(one.notice_median) for one in outcomes],
         "notice before liquidation, a tenth had at most": [
             _span(one.notice_tenth) for one in outcomes
