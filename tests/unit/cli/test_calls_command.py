@@ -143,8 +143,10 @@ def told(folder, *states):
         (("sent", "sent"), "delivered to 2 channels at 2023-11-14 22:14:20 UTC"),
         (
             ("sent", "dead", "waiting", "waiting"),
-            "delivered to 1 channel at 2023-11-14 22:14:20 UTC; waiting for 2 channels;"
-            " given up for 1 channel",
+            (
+                "delivered to 1 channel at 2023-11-14 22:14:20 UTC; waiting for 2 channels;"
+                " given up for 1 channel"
+            ),
         ),
     ],
 )
