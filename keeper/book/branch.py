@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.book.trail import DEPTH, Footprint, Trail
-from keeper.domain.errors import SnapshotReorged
+from keeper.domain.errors import BlockUnknown, SnapshotReorged
 from keeper.domain.head import Head
 from keeper.domain.reads import Log, LogFilter
 from keeper.ports import ChainReader
@@ -58,7 +58,7 @@ async def ancestry(head: Head, reader: ChainReader) -> list[Head]:
     found = [head]
     try:
         before = await reader.heads(first, head.number - 1) if first < head.number else []
-    except SnapshotReorged:
+    except (BlockUnknown, SnapshotReorged):
         return found  # a node that keeps no old headers
     for parent in reversed(before):
         if parent.hash != found[0].parent_hash:

@@ -7,7 +7,7 @@ from keeper.book.followed import OTHER_ACCOUNTS, Followed, taken_up
 from keeper.book.keeping import Keeping
 from keeper.book.kept import Kept
 from keeper.book.trail import Trail
-from keeper.domain.errors import SnapshotReorged
+from keeper.domain.errors import BlockUnknown, SnapshotReorged
 from keeper.domain.head import Head
 from keeper.domain.units import BlockHash
 from keeper.ports import ChainReader
@@ -71,5 +71,5 @@ async def take_up_scans(followed: Followed, reader: ChainReader, keeping: Keepin
 async def _hash_of(block: int, reader: ChainReader) -> BlockHash | None:
     try:
         return (await reader.head(block)).hash
-    except SnapshotReorged:
+    except (BlockUnknown, SnapshotReorged):
         return None

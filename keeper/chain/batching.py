@@ -5,18 +5,26 @@ Nodes and gateways refuse batches in many shapes, or answer a part of the entrie
 is not an answer to all of a batch is asked again in smaller ones, down to single requests.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
+from keeper.chain.awaiting import FIRST_PAUSES
 from keeper.chain.capabilities import Capabilities, Capability
 from keeper.chain.concurrent import each
 from keeper.chain.fields import Json
 from keeper.chain.oversized import is_too_costly
 from keeper.chain.refusal import concerns_batch
-from keeper.domain.errors import ChainError, RpcBusy, RpcMalformed, RpcTooLarge, RpcUnavailable
+from keeper.domain.errors import (
+    BlockUnknown,
+    ChainError,
+    RpcBusy,
+    RpcMalformed,
+    RpcTooLarge,
+    RpcUnavailable,
+)
 
-T = TypeVar("T")
 Request = tuple[str, Sequence[object]]
 """A method and its parameters."""
 Answer = Json | ChainError
@@ -44,29 +52,29 @@ class Asking(Protocol):
         """Identify an endpoint over the connection that it has now."""
         ...
 
-    async def read_with(self, ask: Callable[[int], Awaitable[T]]) -> T:
-        """Repeat ``ask`` at another endpoint while none answers."""
-        ...
-
-
-async def read_batch(rpc: Asking, requests: Sequence[Request]) -> list[Answer]:
-    """Read several things; the part that an endpoint did not answer is asked for again."""
-    return await rpc.read_with(BatchRead(rpc, lambda _: requests).ask)
-
 
 class BatchRead:
     """Several requests, put to each endpoint as ``build`` says, over repeated attempts."""
 
-    def __init__(self, rpc: Asking, build: Callable[[int], Sequence[Request]]) -> None:
+    def __init__(
+        self,
+        rpc: Asking,
+        build: Callable[[int], Sequence[Request]],
+        *,
+        needs_results: bool = False,
+    ) -> None:
         self._rpc = rpc
         self._build = build
+        self._needs_results = needs_results
         self._readings: dict[int, Reading] = {}
 
     async def ask(self, endpoint: int) -> list[Answer]:
         """Return an endpoint's answers; those of an earlier attempt are not asked for again."""
         reading = self._readings.get(endpoint)
         if reading is None:
-            reading = Reading(self._rpc, endpoint, self._build(endpoint))
+            reading = Reading(
+                self._rpc, endpoint, self._build(endpoint), needs_results=self._needs_results
+            )
             self._readings[endpoint] = reading
         return await reading.complete()
 
@@ -76,28 +84,52 @@ class Reading:
     The answers of one endpoint to several requests, gathered over repeated attempts.
 
     Answers of different endpoints are never mixed: by a block's number they might be of
-    different blocks.
+    different blocks. With ``needs_results`` no request is answered by ``null``.
     """
 
-    def __init__(self, rpc: Asking, endpoint: int, requests: Sequence[Request]) -> None:
+    def __init__(
+        self,
+        rpc: Asking,
+        endpoint: int,
+        requests: Sequence[Request],
+        *,
+        needs_results: bool = False,
+    ) -> None:
         self._rpc = rpc
         self._endpoint = endpoint
         self._requests = requests
         self._answers: dict[int, Answer] = {}
         self._most = len(requests)
+        self._needs_results = needs_results
+        self._lack: BlockUnknown | None = None
         self._busy = 0
 
     async def complete(self) -> list[Answer]:
         """
         Ask for what is missing and return all the answers, in order.
 
+        An endpoint that has the block for some of the requests is asked again for the others.
+
         Raises:
+            BlockUnknown: the endpoint does not have the block.
             RpcUnavailable: the endpoint did not answer some of them, or was busy.
             RpcMalformed: what it answered to one of them is no answer.
         """
+        missing = self._missing()
+        for pause in (*FIRST_PAUSES, None):
+            before, self._lack = missing, None
+            await self._ask(before)
+            missing = self._missing()
+            if self._lack is None:
+                break
+            if pause is None or len(missing) == len(before):
+                raise self._lack
+            await asyncio.sleep(pause)
+        return [self._answers[place] for place in range(len(self._requests))]
+
+    def _missing(self) -> list[int]:
         places = range(len(self._requests))
-        await self._ask([place for place in places if place not in self._answers])
-        return [self._answers[place] for place in places]
+        return [place for place in places if place not in self._answers]
 
     async def _ask(self, places: Sequence[int]) -> None:
         """Ask for these requests, in parts that the endpoint is thought to take."""
@@ -142,7 +174,7 @@ class Reading:
             elif isinstance(answer, RpcUnavailable | RpcMalformed) or concerns_batch(answer):
                 refused[place] = answer
             else:
-                self._answers[place] = answer
+                self._accept(place, answer)
         if refused:
             again, error = list(refused), next(iter(refused.values()))
             most = max(1, (len(places) - len(again)) or len(again) // 2)
@@ -162,7 +194,7 @@ class Reading:
     async def _ask_alone(self, place: int) -> None:
         method, params = self._requests[place]
         try:
-            self._answers[place] = await self._rpc.ask(self._endpoint, method, *params)
+            self._accept(place, await self._rpc.ask(self._endpoint, method, *params))
         except RpcUnavailable:
             raise
         except RpcMalformed as error:
@@ -170,7 +202,16 @@ class Reading:
                 raise
             self._answers[place] = error
         except ChainError as error:
-            self._answers[place] = error
+            self._accept(place, error)
+
+    def _accept(self, place: int, answer: Answer) -> None:
+        """Keep an answer, unless the endpoint does not have its block yet."""
+        if answer is None and self._needs_results:
+            answer = BlockUnknown(f"the node answered {self._requests[place][0]} with null")
+        if isinstance(answer, BlockUnknown):
+            self._lack = answer
+        else:
+            self._answers[place] = answer
 
     def _learn(self, error: ChainError, size: int) -> None:
         self._rpc.capabilities.learn_lack(

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.chain import fields
+from keeper.chain.block_logs import filter_document
 from keeper.chain.log_table import log_table, refuse_unwanted
-from keeper.chain.logs import filter_document
 from keeper.chain.reader import NodeReader
 from keeper.chain.refusal import is_pruned
 from keeper.chain.windows import named_limit

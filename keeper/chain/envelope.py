@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from keeper.chain.fields import Json
-from keeper.chain.refusal import asks_for_patience, refusal
+from keeper.chain.refusal import asks_for_patience, null_answer, refusal
 from keeper.domain.errors import ChainError, RpcBusy, RpcMalformed
 
 MAX_ERROR_TEXT: Final = 128 * 1024
@@ -29,7 +29,11 @@ def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
     given = answer.get("id")
     if isinstance(given, bool) or (given != number and not (given is None and error is not None)):
         raise RpcMalformed(f"the answer to {method} has another request's id")
-    return refusal(method, _shortened(error)) if error is not None else answer["result"]
+    if error is not None:
+        return refusal(method, _shortened(error))
+    result = answer["result"]
+    missing = null_answer(method) if result is None else None
+    return result if missing is None else missing
 
 
 def checked_batch(

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from keeper.chain.fields import Json, hash32, head_of
+from keeper.chain.headers import read_header
 from keeper.chain.rpc import Rpc
 from keeper.chain.transport import Notifications
 from keeper.domain.errors import (
+    BlockUnknown,
     ChainError,
     RpcMalformed,
     RpcRefused,
     RpcUnavailable,
-    SnapshotReorged,
 )
 from keeper.domain.head import Head
+from keeper.domain.units import BlockHash
 
 LOOPBACK_POLL: Final = 0.25
 REMOTE_POLL: Final = 1.0
@@ -79,7 +81,7 @@ class Listener:
                 await self._patience()
                 await self._rpc.ensure_identified(self._at)
                 await self._listen_or_poll()
-            except (RpcUnavailable, RpcRefused, RpcMalformed, SnapshotReorged) as error:
+            except ChainError as error:
                 if isinstance(error, RpcMalformed) and error.excessive:
                     self._rpc.pool.garbled(self._at, error)
                 self._trouble(error)
@@ -110,12 +112,19 @@ class Listener:
                 if await self._backfill():
                     raise RpcUnavailable("the subscription fell silent") from None
                 continue
-            head = await self._head_of(notification)
-            newest = self._newest
-            if newest is not None and head.number <= newest.number and head.hash != newest.hash:
-                await self._backfill()  # late news, or a reorganisation: the node knows
-            else:
-                self._tell(head)
+            try:
+                await self._hear(notification)
+            except BlockUnknown as error:  # the subscription is sound, only this block is missing
+                self._trouble(error)
+
+    async def _hear(self, notification: Json) -> None:
+        """Report an announced head, or what the node has in its place."""
+        head = await self._head_of(notification)
+        newest = self._newest
+        if newest is not None and head.number <= newest.number and head.hash != newest.hash:
+            await self._backfill()  # late news, or a reorganisation: the node knows
+        else:
+            self._tell(head)
 
     async def _poll(self) -> NoReturn:
         near = self._rpc.transports[self._at].endpoint.is_loopback
@@ -123,7 +132,10 @@ class Listener:
         while True:
             await asyncio.sleep(interval)
             await self._patience()
-            await self._backfill()
+            try:
+                await self._backfill()
+            except BlockUnknown as error:  # the next look is as soon as a new connection's
+                self._trouble(error)
 
     async def _patience(self) -> None:
         """Leave a node alone for as long as it asked for."""
@@ -133,13 +145,7 @@ class Listener:
 
     async def _backfill(self) -> bool:
         """Ask for the newest head and tell it; whether it was news."""
-        return self._tell(await self._block("eth_getBlockByNumber", "latest"))
-
-    async def _block(self, method: str, which: str) -> Head:
-        answer = await self._rpc.read_at(self._at, method, which, False)  # noqa: FBT003 - JSON-RPC: hashes only
-        if answer is None:
-            raise SnapshotReorged("the node does not know the block")
-        return head_of(answer)
+        return self._tell(head_of(await read_header(self._rpc, None, only=self._at)))
 
     async def _head_of(self, notification: Json) -> Head:
         """Return the announced head; read the block where the announcement lacks a field."""
@@ -150,7 +156,7 @@ class Listener:
             if not isinstance(hashed, str):
                 raise
             wanted = hash32(hashed, "the announced hash")
-            head = await self._block("eth_getBlockByHash", wanted)
+            head = head_of(await read_header(self._rpc, BlockHash(wanted), only=self._at))
             if head.hash != wanted:
                 raise RpcMalformed("the node returned another block") from None
             return head

@@ -16,13 +16,16 @@ from typing import Final
 
 from eth_hash.auto import keccak
 
+from keeper.chain.block_logs import BlockLogs, filter_document
 from keeper.chain.concurrent import each
 from keeper.chain.fields import Json, LogReader, document, sequence
+from keeper.chain.headers import ask_header, read_header
 from keeper.chain.log_table import log_table, refuse_unwanted
-from keeper.chain.refusal import is_pruned
+from keeper.chain.refusal import LOGS_METHOD, is_pruned
 from keeper.chain.rpc import Rpc
 from keeper.chain.windows import Pace, Windows, named_limit
 from keeper.domain.errors import (
+    BlockUnknown,
     HistoryPruned,
     RpcMalformed,
     RpcRefused,
@@ -34,7 +37,6 @@ from keeper.domain.units import BlockHash
 
 __all__ = ["LogSource", "Windows"]
 
-METHOD: Final = "eth_getLogs"
 USUAL_CAPS: Final = frozenset(
     count * 10**power for count in (1, 2, 5) for power in (1, 2, 3, 4)
 ) | frozenset({25, 250, 2_500, 100_000})
@@ -71,6 +73,8 @@ class LogSource:
         self._windows = windows or Windows()
         self._pace = Pace(self._windows)
         self._reader = LogReader()
+        self._blocks = BlockLogs(rpc, self._reader)
+        self._served: dict[int, int] = {}
         self._asked_windows = 0
 
     def logs_of(self, value: Json) -> list[Log]:
@@ -79,13 +83,7 @@ class LogSource:
 
     async def in_block(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
         """Return one block's logs; RpcMalformed where the node mixes in another block's."""
-        answer = await self._rpc.read(METHOD, {"blockHash": block_hash, **filter_document(wanted)})
-        logs = self._reader.logs_of(answer)
-        if not all(map(wanted.accepts, logs)):
-            raise RpcMalformed("the node returned a log that was not asked for")
-        if any(log.block_hash != block_hash for log in logs):
-            raise RpcMalformed("the logs of a block hold another block's")
-        return logs
+        return await self._blocks.fetch(wanted, block_hash)
 
     async def between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
         """Return the logs of a range, both ends included, in the chain's order."""
@@ -122,8 +120,10 @@ class LogSource:
             raise pruned(f"it does not have block {block}")
 
     async def _header(self, block: int) -> Mapping[str, Json] | None:
-        answer = await self._rpc.read("eth_getBlockByNumber", hex(block), False)  # noqa: FBT003 - JSON-RPC: hashes only
-        return None if answer is None else document(answer, "the block")
+        try:
+            return document(await read_header(self._rpc, block), "the block")
+        except BlockUnknown:
+            return None
 
     async def _cover(
         self, wanted: LogFilter, span: Span, took: Callable[[Part], None], *, outage: float
@@ -154,7 +154,7 @@ class LogSource:
         while True:
             try:
                 return await self._window(wanted, window)
-            except RpcUnavailable:
+            except (RpcUnavailable, BlockUnknown):
                 if waited >= outage:
                     raise
                 # No two keepers should come back at the same moment.
@@ -191,7 +191,23 @@ class LogSource:
     async def _asked(self, wanted: LogFilter, span: Span) -> Part:
         first, last = span
         criteria = {"fromBlock": hex(first), "toBlock": hex(last), **filter_document(wanted)}
-        return self._part(wanted, span, await self._rpc.read(METHOD, criteria))
+
+        async def ask(place: int) -> Part:
+            await self._refuse_unserved(place, last)
+            return self._part(wanted, span, await self._rpc.ask(place, LOGS_METHOD, criteria))
+
+        return await self._rpc.read_with(ask, block=last)
+
+    async def _refuse_unserved(self, place: int, last: int) -> None:
+        """
+        Raise BlockUnknown where an endpoint does not have the last block of a range yet.
+
+        Nodes answer such a range without a word of what is missing.
+        """
+        if last <= self._served.get(place, -1) or not self._rpc.pool.blocks.is_young(last):
+            return
+        await ask_header(self._rpc, place, last)
+        self._served[place] = last
 
     def _part(self, wanted: LogFilter, span: Span, answer: Json) -> Part:
         table = log_table(answer)
@@ -245,8 +261,7 @@ class LogSource:
             return True
         if not may_hold(bloom, wanted):
             return True
-        answer = await self._rpc.read(METHOD, {"blockHash": block_hash, **filter_document(wanted)})
-        rows = log_table(answer).rows
+        rows = len(await self._blocks.fetch(wanted, BlockHash(block_hash)))
         if rows == part.table.blocks.count(block):
             return True
         again = await self._asked(wanted, part.span)
@@ -261,9 +276,10 @@ class LogSource:
         """Return the logs of one block that has too many for one answer."""
         try:
             receipts = sequence(
-                await self._rpc.read("eth_getBlockReceipts", hex(block)), "the receipts"
+                await self._rpc.read("eth_getBlockReceipts", hex(block), block=block),
+                "the receipts",
             )
-        except RpcRefused:
+        except (RpcRefused, BlockUnknown):
             raise why from None
         logs = [log for one in receipts for log in _logs_in(one)]
         accepted = [
@@ -315,18 +331,6 @@ def _in_bloom(bits: int, value: bytes) -> bool:
 
 def _logs_in(receipt: Json) -> list[Json]:
     return sequence(document(receipt, "a receipt").get("logs"), "a receipt's logs")
-
-
-def filter_document(wanted: LogFilter) -> Mapping[str, object]:
-    """Return a filter in the form of ``eth_getLogs``."""
-    criteria: dict[str, object] = {}
-    if wanted.addresses:
-        criteria["address"] = list(wanted.addresses)
-    if wanted.topics:
-        criteria["topics"] = [
-            ["0x" + topic.hex() for topic in alternatives] or None for alternatives in wanted.topics
-        ]
-    return criteria
 
 
 def _may_be_too_much(error: RpcRefused) -> bool:

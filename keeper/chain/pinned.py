@@ -96,6 +96,8 @@ class PinnedReads:
         return await self._pinning.at(basis.block_hash, ask)
 
     async def _call_part(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
+        reads = dict[str, BatchRead]()
+
         async def ask(block: BlockParameter) -> list[CallResult]:
             rest = (block, *overrides(basis))
             runs: list[Run] = [("eth_call", self._transaction(call), rest) for call in calls]
@@ -103,6 +105,8 @@ class PinnedReads:
                 self._rpc,
                 lambda endpoint: [self._call_gas.request(endpoint, run) for run in runs],
             )
+            if isinstance(block, dict):  # what was answered by hash stays true
+                read = reads.setdefault(str(block), read)
 
             async def ask_endpoint(endpoint: int) -> list[Answer]:
                 answers = await read.ask(endpoint)

@@ -5,16 +5,16 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from keeper.chain.fields import head_of
+from keeper.chain.headers import ask_header, canonical_hash
 from keeper.chain.refusal import refusal_kind
 from keeper.chain.refusal_kinds import RefusalKind
 from keeper.chain.rpc import Rpc
-from keeper.domain.errors import RpcRefused, RpcUnavailable, SnapshotReorged
+from keeper.domain.errors import BlockUnknown, NotCanonical, RpcRefused, SnapshotReorged
 from keeper.domain.units import BlockHash
 
 T = TypeVar("T")
 BlockParameter = str | dict[str, object]
 
-ATTEMPTS: Final = 8
 INVALID_REQUEST: Final = frozenset({-32600, -32602})
 _SIGNS: Final = ("invalid argument", "cannot unmarshal", "unknown field", "unsupported block")
 
@@ -28,7 +28,7 @@ class PinMode(enum.IntEnum):
 
 
 class Pinning:
-    """Finds out once, of each endpoint, how it takes a block's hash."""
+    """Learns once, of each endpoint, how it is told a block, and pins reads to a block's hash."""
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
@@ -44,29 +44,16 @@ class Pinning:
         """
         Return what ``ask`` returns when told the block.
 
+        All that ``ask`` reads comes from one endpoint. Where that has not the block yet, or does
+        not answer, ``ask`` is called again, for another endpoint if there is one.
+
         Raises:
-            SnapshotReorged: the block is not canonical, or was not when the answer came.
+            SnapshotReorged: another block is canonical in its place.
+            BlockUnknown: no endpoint had the block in its time.
         """
-        for _ in range(ATTEMPTS):
-            place, mode = self._rpc.pool.active, self.mode
-            if mode is PinMode.NUMBER:
-                with self._rpc.only(place):  # another one's block of that number is another block
-                    return await self._by_number(block_hash, ask)
-            try:
-                answer = await ask(_parameter(block_hash, mode))
-            except RpcRefused as error:
-                if not _concerns_the_block(error):
-                    raise
-                if self._rpc.pool.active != place:
-                    continue  # another endpoint was asked in its place: by its own mode, then
-                if place in self._proven:
-                    raise
-                self._modes[place] = PinMode(mode + 1)
-            else:
-                if self._rpc.pool.active == place:
-                    self._proven.add(place)
-                return answer
-        raise RpcUnavailable("the endpoints change too often")
+        return await self._rpc.read_with(
+            lambda place: self._ask_pinned(place, block_hash, ask), block=block_hash
+        )
 
     async def at_endpoint(
         self, place: int, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]
@@ -85,25 +72,62 @@ class Pinning:
                     if place in self._proven or not _concerns_the_block(error):
                         raise
                     mode = PinMode(mode + 1)
-            return await self._by_number(block_hash, ask)
+            return await self._ask_by_number(place, block_hash, ask)
 
-    async def _by_number(
-        self, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]
+    async def _ask_pinned(
+        self, place: int, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]
     ) -> T:
-        number = await self._canonical_number(block_hash)
-        answer = await ask(hex(number))
-        await self._canonical_number(block_hash)
+        """Ask one endpoint, told the block in the best way that it takes."""
+        with self._rpc.only(place):
+            while True:
+                mode = self._modes.get(place, PinMode.CANONICAL)
+                if mode is PinMode.NUMBER:
+                    return await self._ask_by_number(place, block_hash, ask)
+                try:
+                    answer = await ask(_parameter(block_hash, mode))
+                except NotCanonical:
+                    await find_canonical(self._rpc, place, block_hash)
+                    raise
+                except RpcRefused as error:
+                    if place in self._proven or not _concerns_the_block(error):
+                        raise
+                    self._modes[place] = PinMode(mode + 1)
+                else:
+                    self._proven.add(place)
+                    return answer
+
+    async def _ask_by_number(
+        self, place: int, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]
+    ) -> T:
+        number = await find_canonical(self._rpc, place, block_hash)
+        try:
+            answer = await ask(hex(number))
+        except RpcRefused:
+            if place not in self._proven:  # it was not the way of naming the block
+                self._modes.pop(place, None)
+            raise
+        await find_canonical(self._rpc, place, block_hash)
+        self._proven.add(place)
         return answer
 
-    async def _canonical_number(self, block_hash: BlockHash) -> int:
-        block = await self._rpc.read("eth_getBlockByHash", block_hash, False)  # noqa: FBT003 - JSON-RPC: hashes only
-        if block is None:
-            raise SnapshotReorged("the node does not know the pinned block")
-        number = head_of(block).number
-        canonical = await self._rpc.read("eth_getBlockByNumber", hex(number), False)  # noqa: FBT003 - as above
-        if canonical is None or head_of(canonical).hash != block_hash:
-            raise SnapshotReorged("the pinned block is no longer canonical")
-        return number
+
+async def find_canonical(rpc: Rpc, place: int, block_hash: BlockHash) -> int:
+    """
+    Return the number of a block that an endpoint has on its chain.
+
+    Raises:
+        SnapshotReorged: it has another block in its place.
+        BlockUnknown: it does not have that block, and no other one.
+    """
+    number = rpc.pool.blocks.number_of(block_hash)
+    if number is None:
+        number = head_of(await ask_header(rpc, place, block_hash)).number
+    canonical = await canonical_hash(rpc, place, number)
+    if canonical is None:
+        raise BlockUnknown(f"the node does not know block {number}")
+    if canonical != block_hash:
+        raise SnapshotReorged("the pinned block is no longer canonical")
+    return number
 
 
 def _parameter(block_hash: BlockHash, mode: PinMode) -> BlockParameter:

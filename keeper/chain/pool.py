@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.chain.agreement import Disagreement, Disagreements, Sightings
+from keeper.chain.awaiting import RecentBlocks
 from keeper.chain.standing import (
     Answered,
     Event,
     Failed,
     Garbled,
     Identified,
+    Lacked,
     Lagged,
     Limited,
     Offended,
@@ -74,6 +76,7 @@ class Pool:
         self.sightings = [Sightings() for _ in names]
         self.told: Callable[[News], None] = _ignored
         self.disagreements = Disagreements(clock=clock, told=self._disagreement)
+        self.blocks = RecentBlocks()
         self.current: Head | None = None
         self.finalized: Head | None = None
         """The newest block that an endpoint called final."""
@@ -115,6 +118,16 @@ class Pool:
         reason = str(error)
         self.happened(at, Offended(reason) if error.excessive else Garbled(reason))
 
+    def lacked(self, place: int) -> None:
+        """Record that an endpoint did not have a block in time; prefer the others for a while."""
+        before = self.standings[place]
+        self.happened(place, Lacked())
+        after = self.standings[place]
+        if after.late_until > before.late_until:
+            self._active = None
+            seconds = round(after.late_until - self.clock())
+            log.info("endpoint_late endpoint=%d preferred_less_seconds=%d", place, seconds)
+
     def identified(self, at: int, fault: str) -> None:
         """Its chain was looked at; ``fault`` is empty where it is ours."""
         if fault:
@@ -123,6 +136,7 @@ class Pool:
 
     def heard(self, at: int, head: Head) -> None:
         """Take note of an endpoint's newest block."""
+        self.blocks.note(head)
         self.sightings[at].saw(head)
         self._head_at[at] = self.clock()
         if len(self) == 1:
@@ -161,6 +175,7 @@ class Pool:
     def hand_on(self, head: Head) -> None:
         """Take note of the head that goes to the pipeline: reads are about it from now on."""
         self.current = head
+        self.blocks.hand_on(head)
         self._active = None
 
     def patience(self) -> float:

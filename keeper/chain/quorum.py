@@ -12,10 +12,11 @@ from typing import Final, TypeVar
 
 from keeper.chain import fields
 from keeper.chain.fields import Json
+from keeper.chain.headers import ask_header
 from keeper.chain.pool import HEAD, QUORUM
 from keeper.chain.reader import NodeReader
 from keeper.chain.records import Receipt
-from keeper.domain.errors import ChainError, EndpointsDisagree, RpcUnavailable, SnapshotReorged
+from keeper.domain.errors import BlockUnknown, ChainError, EndpointsDisagree, RpcUnavailable
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call
 from keeper.domain.units import Address, BlockHash, TransactionHash
@@ -67,7 +68,7 @@ class Quorum:
             self._pool.disagreements.found(HEAD, "asked", detail)
             raise EndpointsDisagree(f"endpoints disagree on {HEAD}: {detail}")
         if not found:
-            raise SnapshotReorged("the node does not know the block")
+            raise BlockUnknown(f"no endpoint has block {block}")
         if len(found) < min(QUORUM, answering):
             raise RpcUnavailable(f"only endpoint {_places(found)} has block {block} yet")
         self._pool.disagreements.settled(HEAD, "asked")
@@ -108,11 +109,7 @@ class Quorum:
         if len(places) < QUORUM:
             return await self._reader.receipt(transaction)
 
-        async def ask(at: int) -> Receipt | None:
-            answer = await self._rpc.ask(at, "eth_getTransactionReceipt", transaction)
-            return self._reader.receipt_from(answer, transaction)
-
-        found = await self._each(places, ask)
+        found = await self._receipts(places, transaction)
         receipts = {at: one for at, one in found.items() if one is not None}
         if not receipts:
             self._pool.disagreements.settled(RECEIPT, transaction)
@@ -120,12 +117,37 @@ class Quorum:
         first = next(iter(receipts.values()))
         late = [at for at in found if at not in receipts]
         lacking = [at for at in late if await self._has_block(at, first.block_number)]
+        if lacking:
+            receipts |= await self._late_receipts(lacking, transaction)
+            lacking = [at for at in lacking if at not in receipts]
         if lacking or any(one != first for one in receipts.values()):
             detail = f"{_places(found)} differ on {transaction}"
             self._pool.disagreements.found(RECEIPT, transaction, detail)
             raise EndpointsDisagree(f"endpoints disagree on {RECEIPT}: {detail}")
         self._pool.disagreements.settled(RECEIPT, transaction)
-        return None if late else first
+        return first if len(receipts) == len(found) else None
+
+    async def _receipts(
+        self, places: Sequence[int], transaction: TransactionHash
+    ) -> Mapping[int, Receipt | None]:
+        async def ask(place: int) -> Receipt | None:
+            answer = await self._rpc.ask(place, "eth_getTransactionReceipt", transaction)
+            return self._reader.receipt_from(answer, transaction)
+
+        return await self._each(places, ask)
+
+    async def _late_receipts(
+        self, places: Sequence[int], transaction: TransactionHash
+    ) -> Mapping[int, Receipt]:
+        """Ask endpoints again that have the block; a receipt may be indexed after its block."""
+        receipts: dict[int, Receipt] = {}
+        give_up = self._pool.clock() + PATIENCE_SECONDS
+        while len(receipts) < len(places) and self._pool.clock() < give_up:
+            await asyncio.sleep(AGAIN_SECONDS)
+            missing = [place for place in places if place not in receipts]
+            answers = await self._receipts(missing, transaction)
+            receipts |= {place: found for place, found in answers.items() if found is not None}
+        return receipts
 
     def _refuse_contradictions(self) -> None:
         """Raise EndpointsDisagree where the endpoints are known to be on different chains."""
@@ -140,8 +162,10 @@ class Quorum:
         found: dict[int, Head] = {}
 
         async def ask(at: int) -> Head | None:
-            answer = await self._rpc.ask(at, "eth_getBlockByNumber", hex(number), False)  # noqa: FBT003 - JSON-RPC: hashes only
-            return None if answer is None else fields.head_of(answer)
+            try:
+                return fields.head_of(await ask_header(self._rpc, at, number))
+            except BlockUnknown:
+                return None
 
         give_up = self._pool.clock() + PATIENCE_SECONDS
         asked = list(places)
@@ -161,7 +185,8 @@ class Quorum:
             answer: Json = await self._rpc.ask(at, "eth_getTransactionCount", address, block)
             return fields.quantity(answer, "the nonce", most=fields.UINT64_MAX)
 
-        return await self._each(places, ask)
+        number = None if block == "latest" else int(block, 16)
+        return await self._each(places, lambda place: self._rpc.await_block(place, ask, number))
 
     async def _common(self, places: Mapping[int, int]) -> int:
         """Return the highest block that every one of the endpoints has."""
@@ -172,11 +197,12 @@ class Quorum:
         return min((await self._each(list(places), ask)).values())
 
     async def _has_block(self, at: int, number: int) -> bool:
+        """Return whether an endpoint serves a block; its ``eth_blockNumber`` may be ahead."""
         try:
-            answer = await self._rpc.ask(at, "eth_blockNumber")
+            await ask_header(self._rpc, at, number)
         except ChainError:
             return False
-        return fields.quantity(answer, "the block's number") >= number
+        return True
 
     async def _each(
         self, places: Sequence[int], ask: Callable[[int], Awaitable[T]]

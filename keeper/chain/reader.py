@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 from keeper.chain import fields
 from keeper.chain.aggregator import Aggregator
+from keeper.chain.awaiting import BLOCK_SECONDS
 from keeper.chain.capabilities import Capability
 from keeper.chain.endpoint import Endpoint, endpoint, sanitised
 from keeper.chain.fields import Json
+from keeper.chain.headers import BY_NUMBER, ONLY_HASHES, read_header
 from keeper.chain.http import HttpTransport
 from keeper.chain.ipc import IpcTransport
 from keeper.chain.logs import LogSource, Windows
@@ -28,7 +30,6 @@ from keeper.domain.errors import (
     RpcMalformed,
     RpcRefused,
     RpcUnavailable,
-    SnapshotReorged,
 )
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
@@ -70,20 +71,13 @@ class NodeReader:
         return self.rpc.requests
 
     async def head(self, block: int | BlockHash | None = None) -> Head:
-        """Return a block's header; SnapshotReorged where the node has no such block."""
+        """Return a block's header; BlockUnknown where no node has such a block."""
         if self._pinned is not None and block == self._pinned.hash:
             return self._pinned
-        if isinstance(block, str):
-            answer = await self.rpc.read("eth_getBlockByHash", block, False)  # noqa: FBT003 - JSON-RPC: hashes only
-        else:
-            tag = "latest" if block is None else hex(block)
-            answer = await self.rpc.read("eth_getBlockByNumber", tag, False)  # noqa: FBT003 - as above
-        if answer is None:
-            known = "its newest block" if block is None else f"block {block}"
-            raise SnapshotReorged(f"the node does not know {known}")
-        head = fields.head_of(answer)
+        head = fields.head_of(await read_header(self.rpc, block))
         if block is not None and block not in (head.number, head.hash):
             raise RpcMalformed("the node returned another block")
+        self.rpc.pool.blocks.note(head)
         return head
 
     def pin(self, head: Head) -> None:
@@ -91,7 +85,7 @@ class NodeReader:
         self._pinned = head
 
     async def heads(self, first: int, last: int) -> list[Head]:
-        """Return the headers of a range, both ends included; SnapshotReorged where one lacks."""
+        """Return the headers of a range, both ends included; BlockUnknown where one lacks."""
         numbers = range(first, last + 1)
         parts = [numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH)]
         answers = [answer for part in parts for answer in await self._headers(part)]
@@ -99,22 +93,23 @@ class NodeReader:
         for number, answer in zip(numbers, answers, strict=True):
             if isinstance(answer, ChainError):
                 raise answer
-            if answer is None:
-                raise SnapshotReorged("the node does not know the block")
             found.append(fields.head_of(answer))
             if found[-1].number != number:
                 raise RpcMalformed("the node returned another block")
+            self.rpc.pool.blocks.note(found[-1])
         return found
 
     async def _headers(self, numbers: Sequence[int]) -> list[Json | ChainError]:
         return await self.rpc.read_batch(
-            [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
+            [(BY_NUMBER, (hex(number), ONLY_HASHES)) for number in numbers],
+            block=numbers[0],
+            needs_results=True,
         )
 
     async def finalized(self) -> Head | None:
         """Return the newest finalized block; None where the node knows no such tag."""
         try:
-            answer = await self.rpc.read("eth_getBlockByNumber", "finalized", False)  # noqa: FBT003 - JSON-RPC: hashes only
+            answer = await self.rpc.read(BY_NUMBER, "finalized", ONLY_HASHES)
         except RpcRefused:
             return None
         return None if answer is None else fields.head_of(answer)
@@ -253,9 +248,12 @@ async def connect(
     chain_id: int | None = None,
     limits: Limits | None = None,
     rules: Rules | None = None,
+    block_seconds: float = BLOCK_SECONDS,
 ) -> AsyncIterator[NodeReader]:
     """
     Connect to the endpoints that serve the chain; the best is read from, see ``Pool``.
+
+    ``block_seconds`` is how long a block that was announced is waited for.
 
     Raises:
         ConfigError: no endpoint, or they serve another chain than ``chain_id``.
@@ -265,7 +263,7 @@ async def connect(
     ways = [transport(endpoint(address), times) for address in endpoints]
     if not ways:
         raise ConfigError("no endpoint is configured", hint="set [chain] endpoints")
-    rpc = Rpc(ways, timeouts=times, chain_id=chain_id, rules=rules)
+    rpc = Rpc(ways, timeouts=times, chain_id=chain_id, rules=rules, block_seconds=block_seconds)
     try:
         try:
             await rpc.connect()

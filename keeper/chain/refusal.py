@@ -8,18 +8,22 @@ from keeper.chain.endpoint import sanitised
 from keeper.chain.fields import Json
 from keeper.chain.refusal_kinds import TOO_MANY, RefusalKind, classify_refusal, is_bare_limit
 from keeper.domain.errors import (
+    BlockUnknown,
     ChainError,
+    NotCanonical,
     RpcBusy,
     RpcMalformed,
     RpcRefused,
-    SnapshotReorged,
+    StateUnknown,
 )
 
 PINNED_METHODS: Final = frozenset(
     {
         "eth_call",
         "eth_estimateGas",
+        "eth_feeHistory",
         "eth_getBalance",
+        "eth_getBlockReceipts",
         "eth_getCode",
         "eth_getLogs",
         "eth_getStorageAt",
@@ -28,8 +32,12 @@ PINNED_METHODS: Final = frozenset(
     }
 )
 """Methods whose answer depends on a block that the caller named."""
+NEVER_NULL: Final = PINNED_METHODS - {"eth_simulateV1"}
+"""Methods that answer ``null`` only where they lack the block, or are not offered at all."""
+LOGS_METHOD: Final = "eth_getLogs"
+METHOD_NOT_FOUND: Final = -32601
+"""JSON-RPC's code for a method that the node does not offer."""
 
-_UNKNOWN_BLOCK: Final = frozenset({RefusalKind.BLOCK_UNKNOWN, RefusalKind.NOT_CANONICAL})
 _BUSY: Final = frozenset({RefusalKind.RATE_LIMITED, RefusalKind.BUSY})
 _TOO_MUCH: Final = frozenset(
     {
@@ -68,10 +76,11 @@ def refusal(method: str, error: Json) -> ChainError:
     if isinstance(number, bool) or not isinstance(number, int) or not isinstance(text, str):
         return RpcMalformed(f"the error of {method} has no code or no message")
     shown, kind = sanitised(text), classify_refusal(number, text)
-    if method == "eth_getLogs" and is_bare_limit(number, text):
+    if method == LOGS_METHOD and is_bare_limit(number, text):
         kind = RefusalKind.TOO_LARGE
-    if method in PINNED_METHODS and kind in _UNKNOWN_BLOCK:
-        return SnapshotReorged(f"the node does not know the block of {method}")
+    unknown = _unknown(method, kind) if method in PINNED_METHODS else None
+    if unknown is not None:
+        return unknown
     if kind in _BUSY:
         seconds = _patience(error.get("data"))
         return RpcBusy(f"the node is busy: {shown}", seconds=seconds)
@@ -81,6 +90,29 @@ def refusal(method: str, error: Json) -> ChainError:
         text=shown,
         data=_revert_data(error.get("data"), text),
     )
+
+
+def null_answer(method: str) -> BlockUnknown | None:
+    """Return what ``null`` stands for as an answer; None where it is a legitimate one."""
+    if method not in NEVER_NULL:
+        return None
+    return BlockUnknown(f"the node answered {method} with null")
+
+
+def is_unknown_block(error: RpcRefused) -> bool:
+    """Return whether a refused query of a header means that the node does not have the block."""
+    return refusal_kind(error) is RefusalKind.BLOCK_UNKNOWN
+
+
+def _unknown(method: str, kind: RefusalKind) -> BlockUnknown | None:
+    """Return the error of a node that lacks the block, or its state; None for any other."""
+    if kind is RefusalKind.BLOCK_UNKNOWN:
+        return BlockUnknown(f"the node does not know the block of {method}")
+    if kind is RefusalKind.NOT_CANONICAL:
+        return NotCanonical(f"the node calls the block of {method} not canonical")
+    if kind is RefusalKind.PRUNED and method != LOGS_METHOD:
+        return StateUnknown(f"the node does not have the state of the block of {method}")
+    return None
 
 
 def asks_for_patience(answer: Json) -> bool:

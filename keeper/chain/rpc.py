@@ -2,8 +2,9 @@
 JSON-RPC 2.0 over one endpoint or several: every answer is checked before anybody sees it.
 
 ``request``, ``ask`` and ``batch`` go out once. ``read`` and ``read_batch`` repeat what did not
-reach the node, a few times and for a few seconds, on the next endpoint if there is one;
-nothing that changes the chain may go through them.
+reach the node, a few times and for a few seconds, on the next endpoint if there is one, and what
+concerns a block that is not served yet (``repeating.py``). Nothing that changes the chain may go
+through them.
 """
 
 import asyncio
@@ -14,18 +15,20 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
-import tenacity
-
 from keeper.chain.abi import checksum
-from keeper.chain.batching import Request, read_batch
+from keeper.chain.awaiting import BLOCK_SECONDS, Awaiting, BlockId
+from keeper.chain.batching import BatchRead, Request
 from keeper.chain.bounds import Expected, answer_bound
 from keeper.chain.capabilities import Capabilities
 from keeper.chain.envelope import checked_answer, checked_batch
 from keeper.chain.fields import Json, data, quantity
+from keeper.chain.headers import canonical_hash
 from keeper.chain.oversized import compare_elsewhere, is_too_large_by_contract, may_pass
 from keeper.chain.pool import Pool
+from keeper.chain.repeating import Repeating
 from keeper.chain.standing import Rules, State
 from keeper.chain.transport import Notifications, Timeouts, Transport
 from keeper.domain.errors import (
@@ -39,9 +42,6 @@ from keeper.domain.units import Address
 
 T = TypeVar("T")
 
-ATTEMPTS: Final = 5
-WAIT_SECONDS: Final = 0.05
-MAX_WAIT_SECONDS: Final = 1.0
 DIAL_SECONDS: Final = 1.0
 """How long the start waits for further endpoints once one is good."""
 LATE_SECONDS: Final = 1.0
@@ -80,6 +80,7 @@ class Rpc:
         timeouts: Timeouts | None = None,
         chain_id: int | None = None,
         rules: Rules | None = None,
+        block_seconds: float = BLOCK_SECONDS,
     ) -> None:
         self.requests: Counter[str] = Counter()
         self.round_trips = 0
@@ -88,6 +89,14 @@ class Rpc:
         self.transports = tuple(transports)
         self.pool = Pool([str(one.endpoint) for one in transports], rules)
         self.capabilities = Capabilities()
+        awaiting = Awaiting(self.pool.blocks, block_seconds, self.pool.clock)
+        self._repeating = Repeating(
+            self.pool,
+            awaiting,
+            lambda: self.timeouts,
+            self.ask_checked,
+            partial(canonical_hash, self),
+        )
         self.landmark: Address | None = None
         self._landmark_code: bytes | None = None
         self._chain_id = chain_id
@@ -115,26 +124,55 @@ class Rpc:
         """Ask one endpoint several things in one message, once."""
         return await self._exchange(at, requests, batch=True)
 
-    async def read(self, method: str, *params: object) -> Json:
-        """Ask, and ask again if the node could not be reached, or what it said was no answer."""
-        return await self._persistently(lambda at: self.ask(at, method, *params))
+    async def read(self, method: str, *params: object, block: BlockId = None) -> Json:
+        """
+        Ask, and ask again if the node could not be reached, or what it said was no answer.
 
-    async def read_batch(self, requests: Sequence[Request]) -> list[Json | ChainError]:
-        """Ask several things, in as few messages as an endpoint takes; again where it was busy."""
-        return await read_batch(self, requests) if requests else []
+        ``block`` is the block that the answer depends on. While it is young, it is waited for.
+        """
+        return await self.read_with(lambda place: self.ask(place, method, *params), block=block)
 
-    async def read_with(self, ask: Callable[[int], Awaitable[T]]) -> T:
+    async def read_batch(
+        self, requests: Sequence[Request], *, block: BlockId = None, needs_results: bool = False
+    ) -> list[Json | ChainError]:
+        """
+        Ask several things, in as few messages as an endpoint takes; again where it was busy.
+
+        Only the requests whose block is not served yet are repeated for that, and with
+        ``needs_results`` those that were answered with ``null``.
+        """
+        if not requests:
+            return []
+        batch = BatchRead(self, lambda _: requests, needs_results=needs_results)
+        return await self.read_with(batch.ask, block=block)
+
+    async def read_with(
+        self, ask: Callable[[int], Awaitable[T]], *, block: BlockId = None, only: int | None = None
+    ) -> T:
         """
         Return what ``ask`` returns of an endpoint, repeated at another while none answers.
 
         ``ask`` is told the endpoint's place, so that it can choose by ``capabilities`` how to
-        put its question, and learn from the refusal.
+        put its question, and learn from the refusal. With ``only`` no other one is asked.
         """
-        return await self._persistently(ask)
+        pinned = _ONLY.get()
+        if pinned is not None:
+            return await self.ask_checked(ask, pinned)
+        return await self._repeating.answer(ask, block, only)
 
-    async def read_at(self, at: int, method: str, *params: object) -> Json:
+    async def read_at(
+        self, place: int, method: str, *params: object, block: BlockId = None
+    ) -> Json:
         """Ask one endpoint, and again over the same if it could not be reached."""
-        return await self._persistently(lambda _: self.ask(at, method, *params), at)
+        return await self.read_with(
+            lambda _: self.ask(place, method, *params), block=block, only=place
+        )
+
+    async def await_block(
+        self, place: int, ask: Callable[[int], Awaitable[T]], block: BlockId
+    ) -> T:
+        """Ask one endpoint, and again only while it does not have the block yet."""
+        return await self._repeating.await_block(ask, block, place)
 
     async def subscribe(self, *params: object, at: int | None = None) -> Notifications:
         """
@@ -177,7 +215,7 @@ class Rpc:
                 break
         if not self.pool.alive():
             self._refuse_another_chain()
-        await self._persistently(lambda at: self.ask(at, "eth_blockNumber"))
+        await self.read("eth_blockNumber")
         if self._chain_id is None:
             raise RpcUnavailable("no endpoint answered")
         return self._chain_id
@@ -209,7 +247,7 @@ class Rpc:
 
     @contextlib.contextmanager
     def only(self, at: int) -> Iterator[None]:
-        """Read from one endpoint alone while the context lasts."""
+        """Read from one endpoint alone, and once, while the context lasts."""
         token = _ONLY.set(at)
         try:
             yield
@@ -277,61 +315,17 @@ class Rpc:
             return f"has other code at {checksum(str(self.landmark))}: it is another chain"
         return ""
 
-    async def _persistently(self, ask: Callable[[int], Awaitable[T]], only: int | None = None) -> T:
-        """Ask the best endpoint, or the ``only`` one, until it answers, within the bounds."""
-        started = time.monotonic()
-        only = _ONLY.get() if only is None else only
-        place: int | None = only
-        try:
-            place = self.pool.best() if only is None else only
-            return await self._checked(ask, place)
-        except ChainError as error:
-            if not may_pass(error):
-                raise
-            elapsed = time.monotonic() - started
-            return await self._repeatedly(ask, error, elapsed, (place, only))
-
-    async def _repeatedly(
-        self,
-        ask: Callable[[int], Awaitable[T]],
-        failure: ChainError,
-        elapsed: float,
-        places: tuple[int | None, int | None],
-    ) -> T:
-        """Go on after a first attempt that failed and took ``elapsed`` seconds."""
-        failures = iter([failure])
-        last, only = places
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(max(ATTEMPTS, 2 * len(self.transports)))
-            | tenacity.stop_before_delay(max(0.0, self.timeouts.reads - elapsed)),
-            wait=self._pause,
-            retry=tenacity.retry_if_exception(may_pass),
-            reraise=True,
-        )
-        async for attempt in retrying:
-            with attempt:
-                for first in failures:
-                    raise first
-                last = self.pool.best(avoid=last) if only is None else only
-                return await self._checked(ask, last)
-        raise RpcUnavailable("no endpoint answered")  # tenacity raised before this line
-
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        """Return how long to wait: growing, and never less than what the nodes asked for."""
-        growing = tenacity.wait_random_exponential(WAIT_SECONDS, MAX_WAIT_SECONDS)
-        return max(growing(state), self.pool.patience())
-
-    async def _checked(self, ask: Callable[[int], Awaitable[T]], at: int) -> T:
+    async def ask_checked(self, ask: Callable[[int], Awaitable[T]], place: int) -> T:
         """Ask an endpoint, once it has proved to serve the right chain."""
-        await self.ensure_identified(at)
+        await self.ensure_identified(place)
         try:
-            return await ask(at)
+            return await ask(place)
         except RpcMalformed as error:
             if is_too_large_by_contract(error) and _ONLY.get() is None:
-                return await compare_elsewhere(self, ask, at, error)
+                return await compare_elsewhere(self, ask, place, error)
             if len(self.transports) == 1 or not may_pass(error):
                 raise
-            raise RpcUnavailable(f"{self.transports[at].endpoint}: {error}") from None
+            raise RpcUnavailable(f"{self.transports[place].endpoint}: {error}") from None
 
     async def _exchange(
         self, at: int, requests: Sequence[Request], *, batch: bool

@@ -102,7 +102,7 @@ class Simulations:
 
         try:
             async with asyncio.timeout(ESTIMATE_SECONDS):
-                return await self._rpc.read_with(ask)
+                return await self._rpc.read_with(ask, block=basis.block_hash)
         except TimeoutError:
             raise RpcUnavailable("the node estimated nothing in time") from None
 
@@ -115,9 +115,12 @@ class Simulations:
             return await self._rpc.ask(place, "eth_simulateV1", payload, block)
 
         try:
-            await self._rpc.ensure_identified(place)
             async with asyncio.timeout(SIMULATION_SECONDS):
-                answer = await self._pinning.at_endpoint(place, basis.block_hash, ask)
+                answer = await self._rpc.await_block(
+                    place,
+                    lambda endpoint: self._pinning.at_endpoint(endpoint, basis.block_hash, ask),
+                    None,  # not for long: alone the transactions can be run at once
+                )
             blocks = _simulated_blocks(answer, payload)
         except TimeoutError:
             failure = f"no answer within {SIMULATION_SECONDS:g} s"

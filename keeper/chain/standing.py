@@ -50,6 +50,9 @@ class Rules:
     """So many more answers that are none than good ones, in as many seconds, are excessive."""
     short_cooling: float = 5.0
     """One that cools no longer than this counts as one that is there."""
+    first_late: float = 10.0
+    """How long others are preferred to an endpoint that lacked a block; doubled each time."""
+    longest_late: float = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,10 @@ class Standing:
     """Until then it is quarantined wherever another one is there."""
     garbled: int = 0
     garbled_at: float = 0.0
+    late_until: float = 0.0
+    """Until when endpoints that were not late are preferred."""
+    late_seconds: float = 0.0
+    """For how long it was late the last time."""
 
     @property
     def rests_until(self) -> float:
@@ -128,7 +135,12 @@ class Lagged:
     blocks: int
 
 
-Event = Answered | Failed | Garbled | Offended | Limited | Identified | Lagged
+@dataclass(frozen=True, slots=True)
+class Lacked:
+    """A block was not there when it was asked for, and came later or from another endpoint."""
+
+
+Event = Answered | Failed | Garbled | Offended | Limited | Identified | Lagged | Lacked
 
 _DROPPED: Final = (State.UNREACHABLE, State.BEHIND, State.QUARANTINED)
 _UNFIT: Final = (State.UNREACHABLE, State.BEHIND, State.UNDIALLED)
@@ -167,8 +179,8 @@ def after(standing: Standing, event: Event, now: float, rules: Rules) -> Standin
             return _limited(standing, seconds, spread, now, rules)
         case Identified(fault=fault):
             return _identified(standing, fault, now, rules)
-        case Lagged(blocks=blocks):
-            return _lagged(standing, blocks, rules)
+        case Lagged() | Lacked():
+            return _delayed(standing, event, now, rules)
 
 
 def usable(standing: Standing, now: float) -> bool:
@@ -182,11 +194,14 @@ def preferred(pool: Sequence[Standing], newest: Sequence[bool], now: float) -> l
     """
     Return the usable endpoints, best first.
 
-    Best is who has the newest block (``newest``), then who failed least, then who comes
-    first in the settings.
+    Best is who has the newest block (``newest``) and serves it, then who may have it, then who
+    is known to serve blocks late. Among these the fewest failures decide, then the settings.
     """
     places = [at for at, one in enumerate(pool) if usable(one, now)]
-    return sorted(places, key=lambda at: (not newest[at], pool[at].failures, at))
+    return sorted(
+        places,
+        key=lambda at: (now < pool[at].late_until, not newest[at], pool[at].failures, at),
+    )
 
 
 def _answered(standing: Standing, now: float) -> Standing:
@@ -289,6 +304,12 @@ def _identified(standing: Standing, fault: str, now: float, rules: Rules) -> Sta
             return _answered(standing, now)
 
 
+def _delayed(standing: Standing, event: Lagged | Lacked, now: float, rules: Rules) -> Standing:
+    if isinstance(event, Lagged):
+        return _lagged(standing, event.blocks, rules)
+    return _lacked(standing, now, rules)
+
+
 def _lagged(standing: Standing, blocks: int, rules: Rules) -> Standing:
     found = replace(standing, lag=blocks)
     if standing.state is State.ALIVE and blocks > rules.lag_blocks:
@@ -296,6 +317,15 @@ def _lagged(standing: Standing, blocks: int, rules: Rules) -> Standing:
     if standing.state is State.BEHIND and blocks <= rules.lag_blocks // 2:
         return replace(found, state=State.ALIVE, reason="")
     return found
+
+
+def _lacked(standing: Standing, now: float, rules: Rules) -> Standing:
+    if now < standing.late_until:  # reads that were under way when it was noticed
+        return standing
+    is_fresh = now > standing.late_until + rules.longest_late
+    again = 0.0 if is_fresh else 2 * standing.late_seconds
+    seconds = min(rules.longest_late, max(rules.first_late, again))
+    return replace(standing, late_until=now + seconds, late_seconds=seconds)
 
 
 def _settled(pool: Sequence[Standing], now: float, rules: Rules) -> tuple[Standing, ...]:

@@ -16,7 +16,7 @@ from keeper.chain.listening import jittered
 from keeper.chain.pool import FINALIZED
 from keeper.chain.rpc import Rpc
 from keeper.chain.standing import State
-from keeper.domain.errors import ChainError, RpcRefused, SnapshotReorged
+from keeper.domain.errors import BlockUnknown, ChainError, RpcRefused
 from keeper.domain.head import Head
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Tending:
     async def _finality(self, at: int) -> None:
         try:
             final = await self._block(at, "finalized")
-        except (RpcRefused, SnapshotReorged):
+        except (RpcRefused, BlockUnknown):
             if self._pool.finality.get(at) is None:
                 log.warning(
                     "finalized_unsupported endpoint=%d hint=%s",
@@ -108,7 +108,7 @@ class Tending:
         try:
             same = final.number == before.number
             known = final if same else await self._block(at, before.number)
-        except SnapshotReorged:
+        except BlockUnknown:
             return False  # it is behind, and says nothing about that block
         if known.hash == before.hash:
             self._pool.disagreements.settled(FINALIZED, str(at))
@@ -121,7 +121,7 @@ class Tending:
         tag = hex(which) if isinstance(which, int) else which
         answer = await self._rpc.ask(at, "eth_getBlockByNumber", tag, False)  # noqa: FBT003 - JSON-RPC: hashes only
         if answer is None:
-            raise SnapshotReorged("the node does not know the block")
+            raise BlockUnknown("the node does not know the block")
         return head_of(answer)
 
 

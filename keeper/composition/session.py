@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Final
+from typing import Final, TypeVar
 
 from keeper.book.follower import Follower, Progress
 from keeper.book.keeping import Keeping
@@ -18,12 +18,20 @@ from keeper.composition.beginnings import find_first_blocks
 from keeper.composition.wiring import load_market, load_venue, venue_addresses
 from keeper.config import Settings, SettingsInvalid
 from keeper.config.problems import Problem
-from keeper.domain.errors import ChainError, ConfigError, RpcMalformed, RpcRefused, SnapshotReorged
+from keeper.domain.errors import (
+    BlockUnknown,
+    ChainError,
+    ConfigError,
+    RpcMalformed,
+    RpcRefused,
+    SnapshotReorged,
+)
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, MarketKey, Timestamp, deployment
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.stages.valuation import NativeCoin
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 START_ATTEMPTS: Final = 5
@@ -55,9 +63,14 @@ class Session:
         visit = Visit(self.settings.book_path, self.settings.chain.id, progress)
         await visit.read()
         head = await self.reader.head(block)
-        async with visit.lent_to(self.follower, head, is_past=block is not None):
+
+        async def read(head: Head) -> Sequence[MarketSnapshot]:
             await self.follower.start(head, progress)
-            snapshots = await self.follower.advance(head)
+            return await self.follower.advance(head)
+
+        attempts = START_ATTEMPTS if block is None else 1
+        async with visit.lent_to(self.follower, head, is_past=block is not None):
+            head, snapshots = await self._at_newer(head, read, attempts)
         self.reader.pin(head)
         if not snapshots and self.follower.quarantined:
             market, why = next(iter(self.follower.quarantined.items()))
@@ -79,21 +92,30 @@ class Session:
 
         Raises:
             SnapshotReorged: again and again.
+            BlockUnknown: no endpoint served one block after the other in its time.
             ChainError: no market can be read.
         """
-        for attempt in range(1, START_ATTEMPTS + 1):
-            try:
-                await self.follower.start(head, progress)
-                break
-            except SnapshotReorged as error:
-                if attempt == START_ATTEMPTS:
-                    raise
-                log.warning("start_repeated block=%d reason=%s", head.number, error)
-                head = await self.reader.head()
+        await self._at_newer(
+            head, lambda newer: self.follower.start(newer, progress), START_ATTEMPTS
+        )
         quarantined = self.follower.quarantined
         if quarantined and len(quarantined) == len(self.markets):
             market, why = next(iter(quarantined.items()))
             raise ChainError(f"no market can be read: {market}: {why}", hint="run `keeper doctor`")
+
+    async def _at_newer(
+        self, head: Head, work: Callable[[Head], Awaitable[T]], attempts: int
+    ) -> tuple[Head, T]:
+        """Do what reads a block, at a newer head where that one is orphaned or never served."""
+        for attempt in range(1, attempts + 1):
+            try:
+                return head, await work(head)
+            except (BlockUnknown, SnapshotReorged) as error:
+                if attempt == attempts:
+                    raise
+                log.warning("start_repeated block=%d reason=%s", head.number, error)
+                head = await self.reader.head()
+        raise SnapshotReorged("no attempt was made")
 
     async def coin(self) -> NativeCoin:
         """Return where the native coin's price comes from: settings, else what venues wrap."""
@@ -175,6 +197,7 @@ async def opened(settings: Settings) -> AsyncIterator[Session]:
         multicall=chain.multicall,
         chain_id=chain.id,
         rules=Rules(lag_blocks=chain.max_lag_blocks),
+        block_seconds=chain.block_time_ms / 1000,
     ) as reader:
         yield session_over(settings, reader, await find_first_blocks(settings, reader))
 

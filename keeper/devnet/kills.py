@@ -36,7 +36,7 @@ from keeper.devnet.market import VERSIONS, Devnet, bring_up
 from keeper.devnet.node import Node
 from keeper.devnet.sections import market_of
 from keeper.devnet.shuffling import Shuffler
-from keeper.domain.errors import EnvironmentFault, KeeperError, SnapshotReorged
+from keeper.domain.errors import BlockUnknown, EnvironmentFault, KeeperError, SnapshotReorged
 from keeper.observe.logging import configure
 
 KILLS: Final = 50
@@ -263,7 +263,7 @@ async def _state_of_a_block(
         _no_doubles(one, outcome)
         try:
             head = await reader.head(one.hash)
-        except SnapshotReorged:
+        except (BlockUnknown, SnapshotReorged):
             continue
         stored, anew = (load_market(market_of(devnet), reader) for _ in range(2))
         book, new = Follower(reader, [stored]), Follower(reader, [anew])

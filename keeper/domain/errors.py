@@ -12,6 +12,9 @@ KeeperError
 │       │   └── RpcTooLarge        longer than what is read: ask for less
 │       ├── HistoryPruned      this node has thrown away what is asked for
 │       ├── EndpointsDisagree  two nodes contradict each other: sign nothing
+│       ├── BlockUnknown       the block is not served yet: ask again while it is young
+│       │   ├── StateUnknown       its header is known, its state is not
+│       │   └── NotCanonical       the node calls another block canonical: check that
 │       ├── SnapshotReorged    drop this block's work, wait for the next head
 │       └── MarketUnreadable   one market's own contracts misbehave: quarantine it
 ├── JournalError           no journal, no signing                         exit 4
@@ -148,6 +151,20 @@ class EndpointsDisagree(ChainError):
     """Two endpoints say different things of a nonce, a receipt or a block: nothing is signed."""
 
     code = "endpoints_disagree"
+
+
+class BlockUnknown(ChainError):
+    """An endpoint does not have a block. While the block is young, the read may be repeated."""
+
+    code = "block_unknown"
+
+
+class StateUnknown(BlockUnknown):
+    """An endpoint has a block's header, but not its state."""
+
+
+class NotCanonical(BlockUnknown):
+    """An endpoint says that a block is not canonical. Not proved until its header is compared."""
 
 
 class SnapshotReorged(ChainError):

@@ -11,7 +11,7 @@ from keeper.chain.reader import connect
 from keeper.chain.sender import Sender
 from keeper.devnet.anvil import AnvilOptions, start_anvil
 from keeper.devnet.artifacts import multicall3_creation_code
-from keeper.domain.errors import ConfigError, RpcRefused, RpcUnavailable, SnapshotReorged
+from keeper.domain.errors import BlockUnknown, ConfigError, RpcRefused, RpcUnavailable
 from keeper.domain.head import Basis, CodeOverride
 from keeper.domain.reads import Call, CallResult, LogFilter
 from tests.support.proxy import running
@@ -137,7 +137,7 @@ async def test_without_multicall_calls_are_batched_and_it_is_said_once(anvil, pr
         assert len(reader.warnings) == 1
 
 
-async def test_an_unknown_pinned_block_is_a_reorg(anvil):
+async def test_an_unknown_pinned_block_is_told_as_such(anvil):
     """For every read that is pinned."""
     basis = Basis(block_hash="0x" + "11" * 32)
     async with connect([anvil.http]) as reader:
@@ -150,7 +150,7 @@ async def test_an_unknown_pinned_block_is_a_reorg(anvil):
             reader.estimate_gas({"to": NOBODY}, basis),
             reader.simulate_v1({"blockStateCalls": [{"calls": [{"to": NOBODY}]}]}, basis),
         ):
-            with pytest.raises(SnapshotReorged):
+            with pytest.raises(BlockUnknown):
                 await read
 
 

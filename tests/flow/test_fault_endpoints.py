@@ -12,11 +12,11 @@ from keeper.chain.reader import connect
 from keeper.chain.standing import Rules, State
 from keeper.chain.transport import Timeouts
 from keeper.domain.errors import (
+    BlockUnknown,
     ConfigError,
     EndpointsDisagree,
     RpcBusy,
     RpcUnavailable,
-    SnapshotReorged,
 )
 from tests.support.scripted_node import Refusal, ScriptedNode, Silence, block, nodes, until
 
@@ -367,7 +367,7 @@ async def test_f10_a_block_that_one_endpoint_alone_has_is_not_signed_upon():
         chain = Quorum(reader)
         with pytest.raises(RpcUnavailable, match="only endpoint 0 has block 2"):
             await chain.head(2)
-        with pytest.raises(SnapshotReorged):
+        with pytest.raises(BlockUnknown):
             await chain.head(7)
 
         def silent(_):

@@ -12,11 +12,11 @@ from keeper.chain.ipc import Documents
 from keeper.chain.refusal import refusal
 from keeper.chain.transport import decoded_json
 from keeper.domain.errors import (
+    BlockUnknown,
     ConfigError,
     RpcMalformed,
     RpcRefused,
     RpcUnavailable,
-    SnapshotReorged,
 )
 
 HASH = "0x" + "ab" * 32
@@ -209,12 +209,12 @@ def test_what_is_not_json_is_malformed(raw):
         "Resource not found",
     ],
 )
-def test_an_unknown_pinned_block_is_a_reorg(text):
-    """geth, erigon, reth and anvil each say it in their own words."""
-    assert isinstance(refusal("eth_call", {"code": -32000, "message": text}), SnapshotReorged)
+def test_a_pinned_block_that_a_node_lacks_is_unknown_and_no_reorg_yet(text):
+    """geth, erigon, reth and anvil each say it in their own words; it may still be on its way."""
+    assert isinstance(refusal("eth_call", {"code": -32000, "message": text}), BlockUnknown)
 
 
-def test_a_contract_that_reverts_with_such_words_is_not_a_reorg():
+def test_a_contract_that_reverts_with_such_words_lacks_no_block():
     """The text after "execution reverted" is the contract's, not the node's."""
     error = refusal("eth_call", {"code": 3, "message": "execution reverted: unknown block"})
 

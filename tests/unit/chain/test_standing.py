@@ -9,6 +9,7 @@ from keeper.chain.standing import (
     Failed,
     Garbled,
     Identified,
+    Lacked,
     Lagged,
     Limited,
     Offended,
@@ -30,6 +31,7 @@ events = st.one_of(
     st.builds(Limited, st.none() | st.floats(0, 2000), st.floats(0, 1)),
     st.sampled_from([Identified(), Identified("chain 5, not 1")]),
     st.builds(Lagged, st.integers(0, 20)),
+    st.just(Lacked()),
 )
 steps = st.lists(st.tuples(st.integers(0, 2), events, st.floats(0, 30)), max_size=60)
 
@@ -289,3 +291,27 @@ def test_f12_answers_that_are_none_for_seconds_are_an_offence():
     for second in range(100):
         pool = run(pool, Garbled("a page"), *[Answered()] * 19, now=float(second))
     assert pool[0].state is State.ALIVE
+
+
+def test_who_lacked_a_block_is_preferred_less_for_a_while():
+    """Less than one that may have it, too; and it is tried again, later each time."""
+    pool, pauses, now = DIALLED, [], 0.0
+    for _ in range(8):
+        pool = moved(pool, 0, Lacked(), now, RULES)
+        assert preferred(pool, [True, False], now) == [1, 0]
+        assert moved(pool, 0, Lacked(), now, RULES) == pool  # reads of the same moment
+        pauses.append(pool[0].late_until - now)
+        now = pool[0].late_until
+        assert preferred(pool, [True, False], now) == [0, 1]
+
+    assert pauses == [10, 20, 40, 80, 160, 320, 600, 600]
+    now += 2 * RULES.longest_late
+    assert moved(pool, 0, Lacked(), now, RULES)[0].late_until == now + 10
+
+
+def test_being_late_drops_nobody():
+    """Late is not dead: the only one that has a block at all may be late."""
+    pool = run(DIALLED, *[Lacked()] * 20)
+
+    assert pool[0].state is State.ALIVE
+    assert preferred(run(pool, Lacked(), at=1), [True, True], 0.0) == [0, 1]

@@ -13,7 +13,7 @@ from keeper.chain.refusal import (
     refusal_kind,
 )
 from keeper.chain.refusal_kinds import RefusalKind, classify_refusal
-from keeper.domain.errors import RpcBusy, RpcRefused, SnapshotReorged
+from keeper.domain.errors import BlockUnknown, NotCanonical, RpcBusy, RpcRefused, StateUnknown
 from keeper.execution.sending import Answer, classified
 
 ROOT = Path(__file__).parents[3]
@@ -83,15 +83,20 @@ def test_a_refused_read_becomes_the_error_of_its_class(row):
     kind = RefusalKind(row.get("kind", row["code"]))
     error = _error(row, "eth_call")
 
-    if kind in (RefusalKind.BLOCK_UNKNOWN, RefusalKind.NOT_CANONICAL):
-        assert isinstance(error, SnapshotReorged)
+    if kind is RefusalKind.BLOCK_UNKNOWN:
+        assert type(error) is BlockUnknown
+    elif kind is RefusalKind.NOT_CANONICAL:
+        assert isinstance(error, NotCanonical)
+    elif kind is RefusalKind.PRUNED:
+        assert isinstance(error, StateUnknown)
+        assert is_pruned(_error(row, "eth_getLogs"))
     elif kind in (RefusalKind.RATE_LIMITED, RefusalKind.BUSY):
         assert isinstance(error, RpcBusy)
     else:
         assert isinstance(error, RpcRefused)
         assert refusal_kind(error) is kind
         assert failed_in_evm(error) is (kind is RefusalKind.REVERTED)
-        assert is_pruned(error) is (kind is RefusalKind.PRUNED)
+        assert not is_pruned(error)
         smaller = {
             RefusalKind.TOO_LARGE,
             RefusalKind.BATCH_LIMIT,

@@ -1,0 +1,150 @@
+"""Recent blocks, and how long a read waits for a block that no endpoint serves yet."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from keeper.domain.head import Head
+from keeper.domain.units import BlockHash
+
+BlockId = BlockHash | int | None
+"""A block by its hash or number. None is the newest one, or a block without a name."""
+
+BLOCK_SECONDS: Final = 2.0
+"""The time of a block where the caller does not state it."""
+LEAST_SECONDS: Final = 1.0
+"""A young block is waited for this long on chains with shorter block times, too."""
+FIRST_PAUSES: Final = (0.025, 0.05, 0.1)
+"""Pauses that every block is worth, an old one and one that was overtaken, too."""
+PAUSE: Final = 0.2
+"""The further pauses of a young block."""
+YOUNG_BLOCKS: Final = 32
+"""Blocks within this distance of the newest one may be missing because they are young."""
+MOST_TOLERANCE: Final = 5
+REMEMBERED: Final = 1024
+
+
+class RecentBlocks:
+    """Headers that endpoints announced or served, by hash. The oldest give way."""
+
+    def __init__(self) -> None:
+        self._heads: OrderedDict[BlockHash, Head] = OrderedDict()
+        self._current: Head | None = None
+        self._highest = -1
+
+    def note(self, head: Head) -> None:
+        """Remember a header."""
+        self._heads[head.hash] = head
+        self._heads.move_to_end(head.hash)
+        self._highest = max(self._highest, head.number)
+        if len(self._heads) > REMEMBERED:
+            self._heads.popitem(last=False)
+
+    def hand_on(self, head: Head) -> None:
+        """Remember the head that the pipeline works on from now on."""
+        self.note(head)
+        self._current = head
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest block, -1 before any is known."""
+        return self._highest if self._current is None else self._current.number
+
+    def number_of(self, block: BlockId) -> int | None:
+        """Return a block's number; None where its header is not remembered."""
+        if not isinstance(block, str):
+            return block
+        head = self._heads.get(block)
+        return None if head is None else head.number
+
+    def is_young(self, block: BlockId) -> bool:
+        """Return whether a block may be missing at an endpoint only because it is new."""
+        if block is None:
+            return True
+        number = self.number_of(block)
+        if number is None:
+            return False
+        is_announced = isinstance(block, str) or number <= self.newest
+        return is_announced and number > self.newest - YOUNG_BLOCKS
+
+    def newer_heads(self, block: BlockId) -> int:
+        """Return how many heads newer than the block were handed on."""
+        number = self.number_of(block)
+        if self._current is None or number is None:
+            return 0
+        return max(0, self._current.number - number)
+
+    def is_replaced(self, block: BlockId) -> bool:
+        """Return whether the current head stands on another block of that height."""
+        head = self._current
+        number = self.number_of(block) if isinstance(block, str) else None
+        if head is None or number is None or head.number < number:
+            return False
+        while head.number > number + 1:
+            parent = self._heads.get(head.parent_hash)
+            if parent is None:
+                return False
+            head = parent
+        return (head.hash if head.number == number else head.parent_hash) != block
+
+
+class Awaiting:
+    """
+    Patience with blocks that are not served yet, shared by all reads.
+
+    A newer head ends the waiting for a block. Where block after block is overtaken so, the
+    endpoints are later than a block's time and each block is given one newer head more.
+    """
+
+    def __init__(self, blocks: RecentBlocks, seconds: float, clock: Callable[[], float]) -> None:
+        self.blocks = blocks
+        self.clock = clock
+        self._seconds = seconds
+        self._tolerance = 0
+        self._overtaken: BlockId = None
+
+    def begin(self, block: BlockId) -> "Wait":
+        """Begin to wait for a block that an endpoint did not have."""
+        return Wait(self, block)
+
+    def is_overtaken(self, block: BlockId) -> bool:
+        """Return whether too many newer heads were handed on meanwhile."""
+        return self.blocks.newer_heads(block) > self._tolerance
+
+    def patience(self) -> float:
+        """Return for how many seconds a young block is waited for."""
+        return max(LEAST_SECONDS, self._seconds) * (1 + self._tolerance)
+
+    def overtake(self, block: BlockId) -> None:
+        """Record that a block was given up for a newer one."""
+        if block != self._overtaken:
+            self._overtaken = block
+            self._tolerance = min(MOST_TOLERANCE, self._tolerance + 1)
+
+    def serve(self, block: BlockId) -> None:
+        """Record that a block was served after it had been waited for."""
+        if not self.blocks.newer_heads(block):
+            self._tolerance = max(0, self._tolerance - 1)
+
+
+class Wait:
+    """One read that waits for one block; ``rounds`` counts its pauses."""
+
+    def __init__(self, awaiting: Awaiting, block: BlockId) -> None:
+        self._awaiting = awaiting
+        self._block = block
+        self._began = awaiting.clock()
+        self.rounds = 0
+
+    def next_pause(self) -> float | None:
+        """Return how long to pause before the block is asked for again; None to give up."""
+        self.rounds += 1
+        if self.rounds <= len(FIRST_PAUSES):
+            return FIRST_PAUSES[self.rounds - 1]
+        if self._block is None or not self._awaiting.blocks.is_young(self._block):
+            return None
+        if self._awaiting.is_overtaken(self._block):
+            self._awaiting.overtake(self._block)
+            return None
+        left = self._began + self._awaiting.patience() - self._awaiting.clock()
+        return min(PAUSE, left) if left > 0 else None

@@ -1,0 +1,229 @@
+"""
+Repeats reads: over failures to answer, and over blocks that an endpoint does not have yet.
+
+A block that one endpoint lacks is asked for at the others at once, then at all of them after
+growing pauses. It is a reorganisation only where another block stands in its place.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, Protocol, TypeVar
+
+import tenacity
+
+from keeper.chain.awaiting import FIRST_PAUSES, Awaiting, BlockId, Wait
+from keeper.chain.oversized import may_pass
+from keeper.chain.pool import Pool
+from keeper.chain.transport import Timeouts
+from keeper.domain.errors import (
+    BlockUnknown,
+    ChainError,
+    HistoryPruned,
+    RpcMalformed,
+    RpcUnavailable,
+    SnapshotReorged,
+    StateUnknown,
+)
+from keeper.domain.units import BlockHash
+
+T = TypeVar("T")
+Ask = Callable[[int], Awaitable[T]]
+"""A question to the endpoint at a place."""
+
+ATTEMPTS: Final = 5
+WAIT_SECONDS: Final = 0.05
+MAX_WAIT_SECONDS: Final = 1.0
+
+
+class AskChecked(Protocol):
+    """Puts a question to an endpoint whose chain is known to be the right one."""
+
+    async def __call__(self, ask: Ask[T], place: int) -> T:
+        """Return the answer."""
+        ...
+
+
+CanonicalHash = Callable[[int, int], Awaitable[BlockHash | None]]
+"""Returns the hash of an endpoint's block of a height; None where it has none."""
+
+
+class Repeating:
+    """Puts questions to the endpoints of a pool until one is answered, within bounds."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        awaiting: Awaiting,
+        timeouts: Callable[[], Timeouts],
+        ask_checked: AskChecked,
+        canonical_hash: CanonicalHash,
+    ) -> None:
+        self._ask_checked = ask_checked
+        self._canonical_hash = canonical_hash
+        self._pool = pool
+        self._awaiting = awaiting
+        self._timeouts = timeouts
+
+    async def answer(self, ask: Ask[T], block: BlockId, only: int | None = None) -> T:
+        """
+        Return the answer of the best endpoint, or of the ``only`` one, that has the block.
+
+        Raises:
+            RpcUnavailable: no endpoint answered in time.
+            SnapshotReorged: another block is canonical in its place.
+            BlockUnknown: no endpoint had the block in its time.
+            HistoryPruned: the block is old, and no endpoint has its state any more.
+        """
+        lacking = set[int]()
+        try:
+            return await self._reach(_noting(ask, lacking), only)
+        except (BlockUnknown, SnapshotReorged) as error:
+            return await self._await_block(ask, block, only, lacking, error)
+
+    async def await_block(self, ask: Ask[T], block: BlockId, only: int) -> T:
+        """Ask one endpoint, again only where it does not have the block yet."""
+        try:
+            return await self._ask_checked(ask, only)
+        except (BlockUnknown, SnapshotReorged) as error:
+            return await self._await_block(ask, block, only, {only}, error)
+
+    async def _await_block(
+        self,
+        ask: Ask[T],
+        block: BlockId,
+        only: int | None,
+        lacking: set[int],
+        error: ChainError,
+    ) -> T:
+        """Go on after an endpoint that did not have the block."""
+        wait = self._awaiting.begin(block)
+        asked = set(lacking)
+        while True:
+            for place in self._round(only, asked):
+                try:
+                    answer = await self._ask_checked(ask, place)
+                except (BlockUnknown, SnapshotReorged) as lack:
+                    lacking.add(place)
+                    error = _graver(error, lack)
+                except (RpcUnavailable, RpcMalformed) as failure:
+                    if not may_pass(failure):
+                        raise
+                else:
+                    self._learn(lacking, block)
+                    return answer
+            await self._pause(wait, block, error, lacking)
+            asked = set()
+
+    def _round(self, only: int | None, asked: set[int]) -> Iterator[int]:
+        """Yield the endpoints of a round, best first, less those that were asked in it."""
+        places = self._pool.alive() if only is None else [only]
+        standings = self._pool.standings
+        sound = [place for place in places if not standings[place].failures]
+        yield from (place for place in sound or places if place not in asked)
+
+    async def _pause(
+        self, wait: Wait, block: BlockId, error: ChainError, lacking: set[int]
+    ) -> None:
+        """Pause before the next round; raises what there is to say where there is none."""
+        if isinstance(error, SnapshotReorged):
+            raise error
+        if self._awaiting.blocks.is_replaced(block):
+            raise SnapshotReorged("the chain went on from another block in its place")
+        pause = wait.next_pause()
+        if pause is None or wait.rounds == len(FIRST_PAUSES):
+            await self._refuse_replaced(block, lacking)
+        if pause is None:
+            raise self._verdict(block, error)
+        await asyncio.sleep(pause)
+
+    async def _refuse_replaced(self, block: BlockId, lacking: set[int]) -> None:
+        """Raise SnapshotReorged where an endpoint has another block in the place of this one."""
+        number = self._awaiting.blocks.number_of(block)
+        if not isinstance(block, str) or number is None:
+            return
+        for place in sorted(lacking):
+            try:
+                canonical = await self._canonical_hash(place, number)
+            except ChainError:
+                continue
+            if canonical not in (None, block):
+                raise SnapshotReorged(f"block {number} is another one at endpoint {place}")
+
+    def _verdict(self, block: BlockId, error: ChainError) -> ChainError:
+        """Return the error of a block that nobody served within its time."""
+        is_old = block is not None and not self._awaiting.blocks.is_young(block)
+        if isinstance(error, StateUnknown) and is_old:
+            return HistoryPruned(
+                f"the block's state is no longer there: {error}",
+                hint="put an endpoint that keeps old states first, or ask for a newer block",
+            )
+        return error
+
+    def _learn(self, lacking: set[int], block: BlockId) -> None:
+        """Tell the pool who did not have a block that was served all the same."""
+        self._awaiting.serve(block)
+        if self._awaiting.blocks.is_young(block):
+            for place in lacking:
+                self._pool.lacked(place)
+
+    async def _reach(self, ask: Ask[T], only: int | None) -> T:
+        """Ask the best endpoint, or the ``only`` one, again over failures to answer."""
+        started = time.monotonic()
+        place: int | None = only
+        try:
+            place = self._pool.best() if only is None else only
+            return await self._ask_checked(ask, place)
+        except ChainError as error:
+            if not may_pass(error):
+                raise
+            elapsed = time.monotonic() - started
+            return await self._reach_again(ask, error, elapsed, (place, only))
+
+    async def _reach_again(
+        self,
+        ask: Ask[T],
+        failure: ChainError,
+        elapsed: float,
+        places: tuple[int | None, int | None],
+    ) -> T:
+        """Go on after a first attempt that failed and took ``elapsed`` seconds."""
+        failures = iter([failure])
+        last, only = places
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(max(ATTEMPTS, 2 * len(self._pool)))
+            | tenacity.stop_before_delay(max(0.0, self._timeouts().reads - elapsed)),
+            wait=self._pause_of,
+            retry=tenacity.retry_if_exception(may_pass),
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                for first in failures:
+                    raise first
+                last = self._pool.best(avoid=last) if only is None else only
+                return await self._ask_checked(ask, last)
+        raise RpcUnavailable("no endpoint answered")  # tenacity raised before this line
+
+    def _pause_of(self, state: tenacity.RetryCallState) -> float:
+        """Return a growing pause, never shorter than what the nodes asked for."""
+        growing = tenacity.wait_random_exponential(WAIT_SECONDS, MAX_WAIT_SECONDS)
+        return max(growing(state), self._pool.patience())
+
+
+def _noting(ask: Ask[T], lacking: set[int]) -> Ask[T]:
+    """Return the question with a note of the endpoints that lack its block."""
+
+    async def noted(place: int) -> T:
+        try:
+            return await ask(place)
+        except (BlockUnknown, SnapshotReorged):
+            lacking.add(place)
+            raise
+
+    return noted
+
+
+def _graver(error: ChainError, other: ChainError) -> ChainError:
+    """Return the error that says more: a replaced block before one that is not there yet."""
+    return error if isinstance(error, SnapshotReorged) else other
