@@ -15,7 +15,7 @@ from keeper.chain.abi import selector
 from keeper.chain.heads import Heads, Pace
 from keeper.chain.optional import fetch_pending_nonce
 from keeper.chain.quorum import Quorum
-from keeper.composition.bidding import fee_oracle, fee_policy
+from keeper.composition.bidding import fee_oracle, fee_policy, liquidation_policy
 from keeper.composition.calling import calling
 from keeper.composition.executors import refuse_unfit_executor
 from keeper.composition.limiting import breakers_of
@@ -32,7 +32,7 @@ from keeper.config.hashing import settings_hash
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.restraint import FREE, Restraint
-from keeper.domain.units import USD_E8, Address, Bps, Gas, MarketKey
+from keeper.domain.units import Address, MarketKey
 from keeper.execution.cooling import Cooling
 from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
@@ -64,7 +64,6 @@ from keeper.storage.journal import Journal
 from keeper.storage.paper import PaperLedger
 from keeper.storage.places import file_of
 from keeper.strategy.gas import GasModel
-from keeper.strategy.policy import Policy
 from keeper.version import code_version
 
 log = logging.getLogger(__name__)
@@ -350,7 +349,7 @@ async def _planner(
         simulators=simulators,
         fees=fees,
         valuer=await session.coin(),
-        policy=_policy(settings),
+        policy=liquidation_policy(settings, await session.wrapped_native()),
         gas_model=GasModel(),
         deadline_seconds=settings.policy.deadline_seconds,
         next_timestamp=session.next_timestamp,
@@ -385,14 +384,3 @@ async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigne
 
 def _tell_trouble(error: ChainError) -> None:
     log.warning("heads_interrupted code=%s reason=%s", error.code, error)
-
-
-def _policy(settings: Settings) -> Policy:
-    wanted = settings.policy
-    return Policy(
-        min_profit_usd_e8=int(wanted.min_profit_usd * USD_E8),
-        tolerance_bps=Bps(wanted.tolerance_bps),
-        builder_share_bps=Bps(wanted.builder_share_bps),
-        max_transaction_gas=Gas(wanted.max_transaction_gas),
-        max_plans_per_transaction=wanted.max_plans_per_transaction,
-    )

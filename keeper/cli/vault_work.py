@@ -16,6 +16,7 @@ from keeper.composition.wallet import hot_address
 from keeper.config import Settings
 from keeper.config.curing import CureAccount, CureLimit
 from keeper.domain.advice import Cure, CureKind
+from keeper.domain.cure import cure_tolerance
 from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import BPS, Address, BaseCurrency, TokenUnits, mul_div_floor
@@ -191,7 +192,7 @@ async def _listing(
 ) -> Finding:
     target, account = listed.listed.target, listed.account
     place_of = snapshot.cure_step(account, _ANY).place
-    least_wanted = mul_div_floor(target, BPS - settings.policy.tolerance_bps, BPS)
+    least_wanted = mul_div_floor(target, BPS - cure_tolerance(settings.policy.tolerance_bps), BPS)
     call = f"the owner calls setListing(0x{place_of.hex()}, {account}, {target}, {least_wanted})"
     asked = language.listing_call(settings.cure.vault or NOBODY, place_of, account)
     (said,) = await place.reader.aggregate([asked], place.basis)

@@ -3,10 +3,11 @@
 from keeper.composition.session import Session
 from keeper.config import Settings
 from keeper.domain.head import Head
-from keeper.domain.units import GWEI, Bps, Wei
+from keeper.domain.units import GWEI, USD_E8, Address, Bps, Gas, Wei
 from keeper.execution.data_fees import DataFeeKind, DataFees, kind_of
 from keeper.execution.fee_quotes import NodeFees
 from keeper.execution.fees import FeeOracle, FeePolicy
+from keeper.strategy.policy import Policy
 
 
 async def fee_oracle(session: Session, head: Head | None = None) -> FeeOracle:
@@ -22,13 +23,26 @@ async def fee_oracle(session: Session, head: Head | None = None) -> FeeOracle:
     return FeeOracle(source, chain.id, fee_policy(session.settings), data)
 
 
+def liquidation_policy(settings: Settings, wrapped: Address | None) -> Policy:
+    """Return what a liquidation must earn by the settings; ``wrapped`` pays the builder."""
+    policy = settings.policy
+    return Policy(
+        min_profit_usd_e8=int(policy.min_profit_usd * USD_E8),
+        tolerance_bps=Bps(policy.tolerance_bps),
+        builder_share_bps=Bps(policy.builder_share_bps),
+        builder_token=wrapped,
+        profit_bid_bps=Bps(policy.profit_bid_bps),
+        max_transaction_gas=Gas(policy.max_transaction_gas),
+        max_plans_per_transaction=policy.max_plans_per_transaction,
+    )
+
+
 def fee_policy(settings: Settings) -> FeePolicy:
     """Return how to bid by the settings."""
     wanted = settings.policy
     return FeePolicy(
         max_fee=Wei(int(wanted.max_fee_gwei * GWEI)),
         percentile=wanted.priority_percentile,
-        profit_bid_bps=Bps(wanted.profit_bid_bps),
         bump_bps=Bps(wanted.bump_bps),
         max_multiple=wanted.max_fee_multiple,
     )

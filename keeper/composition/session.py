@@ -119,13 +119,18 @@ class Session:
 
     async def coin(self) -> NativeCoin:
         """Return where the native coin's price comes from: settings, else what venues wrap."""
+        wrapped = await self.wrapped_native()
+        feed = self.settings.chain.native_price_feed
+        return NativeCoin(self.reader, wrapped=wrapped, feed=feed, venues=self.venues)
+
+    async def wrapped_native(self) -> Address | None:
+        """Return the wrapped native coin: the settings', else what a venue wraps, else None."""
         wrapped = self.settings.chain.wrapped_native
         for venue in self.venues:
             if wrapped is None:
                 with contextlib.suppress(RpcRefused, RpcMalformed):
                     wrapped = await venue.wrapped_native()
-        feed = self.settings.chain.native_price_feed
-        return NativeCoin(self.reader, wrapped=wrapped, feed=feed, venues=self.venues)
+        return wrapped
 
     def executor_of(self, market: MarketKey) -> Address | None:
         """Return the executor contract that a market's liquidations go through."""

@@ -7,10 +7,11 @@ from keeper.composition.bidding import fee_oracle
 from keeper.composition.session import Session
 from keeper.composition.wallet import an_operator, hot_address, is_operator
 from keeper.config import Settings
+from keeper.domain.cure import cure_tolerance
 from keeper.domain.errors import EnvironmentFault
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
-from keeper.domain.units import Address, Bps
+from keeper.domain.units import Address
 from keeper.execution.chain import Emit
 from keeper.execution.paper import PaperSubmitter
 from keeper.execution.purse import Purse
@@ -57,7 +58,7 @@ async def curing_of(
             max_gas=wanted.max_gas,
             holds_seconds=wanted.holds_hours * HOUR_SECONDS,
             deadline_seconds=policy.deadline_seconds,
-            tolerance_bps=Bps(policy.tolerance_bps),
+            tolerance_bps=cure_tolerance(policy.tolerance_bps),
         ),
         fees=await fee_oracle(session),
         cured=None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
-from keeper.devnet import bench_book
+from keeper.devnet import bench_book, bench_tolerance
 from keeper.devnet.bench_runs import Burst, Latency, Reaction, burst, latency, spread
 from keeper.devnet.bench_wire import TRANSPORTS
 from keeper.devnet.market import PROTOCOLS
@@ -62,7 +62,10 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     book.add_argument("--only", choices=bench_book.MODULES, nargs="+", metavar="ROW")
     book.add_argument("--accounts", type=_positive, default=bench_book.ACCOUNTS, metavar="N")
     book.add_argument("--samples", type=_sample_count, default=bench_book.SAMPLES, metavar="N")
-    for command in (one, many, book):
+    tolerance = commands.add_parser(
+        "tolerance", help="what each policy.tolerance_bps lets land, and loses to a sandwich"
+    )
+    for command in (one, many, book, tolerance):
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
 
@@ -108,7 +111,16 @@ def _book(wanted: argparse.Namespace) -> str:
     return bench_book.answer(wanted.only or [*bench_book.MODULES], size, as_json=wanted.json)
 
 
-COMMANDS: Final = {"latency": _latency, "burst": _burst, "book": _book}
+def _tolerance(wanted: argparse.Namespace) -> str:
+    return bench_tolerance.report(as_json=wanted.json)
+
+
+COMMANDS: Final = {
+    "latency": _latency,
+    "burst": _burst,
+    "book": _book,
+    "tolerance": _tolerance,
+}
 
 
 def _where(wanted: argparse.Namespace) -> dict[str, Any]:

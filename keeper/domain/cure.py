@@ -6,7 +6,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.domain.advice import Advice, Cure
-from keeper.domain.units import Address, MarketKey, TokenUnits, Wad, mul_div_ceil, mul_div_floor
+from keeper.domain.units import (
+    Address,
+    Bps,
+    MarketKey,
+    TokenUnits,
+    Wad,
+    mul_div_ceil,
+    mul_div_floor,
+)
+
+CURE_TOLERANCE_BPS: Final = Bps(100)
+"""How far below its target a cure may end, in basis points, at most."""
+
+
+def cure_tolerance(tolerance_bps: int) -> Bps:
+    """Return how far below its target a cure may end where profits have this tolerance."""
+    return Bps(min(tolerance_bps, CURE_TOLERANCE_BPS))
 
 
 class CureReason(enum.StrEnum):

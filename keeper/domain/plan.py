@@ -49,9 +49,10 @@ class Plan:
 
     The profit is in the spend token: what the sale brings, less what is spent and
     the funding's fee. ``gross_profit`` is the expectation at the earliest landing,
-    ``net_profit`` its worth less ``gas`` at ``gas_price``; ``min_profit`` is what
-    the executor enforces on chain, in units of the spend token, and ``sure_profit``
-    the most that it may be: what every landing in the window brings. ``gas`` is the gas
+    ``net_profit`` its worth less ``gas`` at ``gas_price`` and the ``bid``; ``min_profit`` is
+    what the executor enforces on chain, in units of the spend token, and ``sure_profit``
+    what every landing in the window brings. ``bid`` is what is offered as tip on top of the
+    market's, ``least_net`` what has to be left of the profit after gas and bid. ``gas`` is the gas
     expected, after simulation the plan's share of what was used; ``step_gas`` is the
     limit of its step, with headroom. ``bad_debt`` is what the protocol is expected to
     write off with it, in the spend token (see ``Outcome``). ``data_fee`` is its share of
@@ -89,6 +90,8 @@ class Plan:
     native_base: int = 0
     subsidy: Wei = _NO_SUBSIDY
     episode: int = 0
+    bid: Wei = _NO_FEE
+    least_net: Wei = _NO_FEE
     alternatives: tuple[str, ...] = ()
 
     @property

@@ -12,7 +12,7 @@ from typing import Final
 from keeper.domain.plan import Plan
 from keeper.domain.submission import AttemptKind, Submission
 from keeper.domain.units import Gas, Wei
-from keeper.execution.fees import FeePolicy, plan_profit, plan_surplus
+from keeper.execution.fees import FeePolicy, gas_at_most, plan_profit, plan_surplus
 
 CANCEL_GAS: Final = Gas(21_000)
 """What a transfer of nothing to oneself takes."""
@@ -29,8 +29,9 @@ class Stake:
     """
     One bound nonce in the queue: what it may still earn, and what it has bid.
 
-    ``gas`` is expected, ``gas_limit`` the most. ``surplus`` is what of the profit may go into
-    expected gas, ``profit`` all of it; both are 0 where the nonce earns nothing any more.
+    ``gas`` is expected, ``gas_limit`` the most that is reckoned with. ``surplus`` is what of
+    the profit may go into expected gas, ``profit`` all of it; both are 0 where the nonce earns
+    nothing any more.
     """
 
     gas: int
@@ -54,8 +55,8 @@ def stake(submission: Submission, earning: Sequence[Plan]) -> Stake:
         own = max_fee * limit
         return Stake(gas=limit, gas_limit=limit, surplus=own, profit=own, max_fee=max_fee)
     return Stake(
-        gas=sum(plan.gas for plan in batch.plans),
-        gas_limit=batch.gas_limit,
+        gas=(gas := sum(plan.gas for plan in batch.plans)),
+        gas_limit=gas_at_most(gas),
         surplus=sum(plan_surplus(plan) for plan in earning),
         profit=sum(plan_profit(plan) for plan in earning),
         max_fee=max_fee,

@@ -35,6 +35,9 @@ LOCAL_RISE: Final = 16
 OTHER_RISE: Final = 2
 """The rise of a block at the most, on chains with parameters of their own, is a quarter."""
 
+GAS_MARGIN_BPS: Final = Bps(1_000)
+"""How much more gas than simulated a landing is reckoned with, in basis points."""
+
 MAX_MULTIPLE: Final = 5
 """
 Of the next base fee and the usual tip: what replacements rise to by themselves.
@@ -46,7 +49,6 @@ PAID_FRESH_BLOCKS: Final = 8
 
 _HEADROOM: Final = Bps(20_000)
 _BUMP: Final = Bps(1_250)
-_NO_BID: Final = Bps(0)
 _MAX_FEE: Final = Wei(500 * GWEI)
 _LEAST_TIP: Final = Wei(1)
 _NOTHING: Final = Fees(max_fee=Wei(0), priority_fee=Wei(0))
@@ -59,8 +61,7 @@ class FeePolicy:
 
     ``max_fee`` is the most per unit of gas, ever. ``headroom_bps`` of the next base fee
     may be charged before a transaction is too cheap. ``percentile`` of the last
-    ``history_blocks`` blocks' tips is what others pay; ``profit_bid_bps`` is the share
-    of the expected profit that is offered as tip. ``bump_bps`` is a replacement's rise;
+    ``history_blocks`` blocks' tips is what others pay. ``bump_bps`` is a replacement's rise;
     replacements rise to ``max_multiple`` times the market's price at most, and no claim of a
     tip counts beyond so many times what the newest blocks paid.
     """
@@ -70,7 +71,6 @@ class FeePolicy:
     min_priority_fee: Wei = _LEAST_TIP
     percentile: int = 50
     history_blocks: int = 5
-    profit_bid_bps: Bps = _NO_BID
     bump_bps: Bps = _BUMP
     max_multiple: int = MAX_MULTIPLE
 
@@ -121,15 +121,13 @@ def plan_surplus(plan: Plan) -> Wei:
     """
     Return what of a plan's profit may go into gas, in wei, rounded down.
 
-    The executor's minimum covers the gas at the plan's price and the least net
-    profit; what it holds beyond the gas is the profit that has to stay. A subsidy is
-    there to be spent.
+    The executor enforces a minimum; whatever happens on the way, a landing brings that much.
+    So the gas may take all of it but for the least net profit. A subsidy is there to be spent.
     """
     if plan.gross_profit <= 0:
         return Wei(max(0, plan.subsidy - plan.data_fee))
-    enforced = mul_div_ceil(plan.min_profit, plan.gross_profit_wei, plan.gross_profit)
-    kept = max(0, enforced - plan.gas * plan.gas_price - plan.data_fee)
-    return Wei(max(0, plan.gross_profit_wei + plan.subsidy - plan.data_fee - kept))
+    enforced = mul_div_floor(plan.min_profit, plan.gross_profit_wei, plan.gross_profit)
+    return Wei(max(0, enforced + plan.subsidy - plan.data_fee - plan.least_net))
 
 
 def plan_profit(plan: Plan) -> Wei:
@@ -141,15 +139,20 @@ def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = No
     """
     Return the most per unit of gas that may be bid for a batch.
 
-    At the expected gas it leaves the minimum profit, and gas up to the transaction's
-    own limit still costs no more than the whole profit. ``earning`` are the plans that
+    At the simulated gas it leaves the minimum profit, and gas with ``GAS_MARGIN_BPS`` on top
+    still costs no more than the whole profit. ``earning`` are the plans that
     are still expected to work, all of them by default; the others only cost gas.
     """
     earning = batch.plans if earning is None else earning
     gas = sum(plan.gas for plan in batch.plans)
     surplus = sum(plan_surplus(plan) for plan in earning)
     profit = sum(plan_profit(plan) for plan in earning)
-    return Wei(min(policy.max_fee, surplus // max(gas, 1), profit // max(batch.gas_limit, 1)))
+    return Wei(min(policy.max_fee, surplus // max(gas, 1), profit // max(gas_at_most(gas), 1)))
+
+
+def gas_at_most(gas: int) -> Gas:
+    """Return the gas that a landing is reckoned with at most where ``gas`` was simulated."""
+    return Gas(mul_div_ceil(gas, BPS + GAS_MARGIN_BPS, BPS))
 
 
 def market_fees(market: FeeMarket, policy: FeePolicy) -> Fees | None:
@@ -165,13 +168,13 @@ def opening_fees(batch: Batch, market: FeeMarket, policy: FeePolicy) -> Fees | N
     """
     Return the first bid for a batch; None when it cannot pay the next block's base fee.
 
-    The tip is what history asks or the bid share of the profit, whichever is more;
-    the ceiling leaves the minimum profit.
+    The tip is what history asks, and the plans' bids on top; the ceiling leaves the minimum
+    profit.
     """
     gas = sum(plan.gas for plan in batch.plans)
     cap = fee_cap(batch, policy)
-    offered = mul_div_floor(max(0, batch.net_profit), policy.profit_bid_bps, BPS * max(gas, 1))
-    asked = _asked(market, policy, offered)
+    bid = sum(plan.bid for plan in batch.plans)
+    asked = _asked(market, policy, market.priority_fee + bid // max(gas, 1) if bid else 0)
     max_fee = min(asked.max_fee, cap)
     if max_fee <= market.base_fee:
         return None

@@ -69,7 +69,7 @@ class Rehearsal:
             fees = await self._data_fees(plain, head)
             batches = [with_data_gas(*pair) for pair in zip(plain, fees, strict=True)]
             answers = await executor.simulated(batches, head)
-            self._judge(result, executor, list(zip(batches, answers, fees, strict=True)))
+            self._judge(result, executor, list(zip(batches, answers, fees, strict=True)), policy)
             if any(_whole(*pair) for pair in zip(batches, answers, strict=True)):
                 culprits = await self._culprits(executor, batches, answers, head)
                 result.failed += culprits
@@ -81,19 +81,23 @@ class Rehearsal:
         result: Rehearsed,
         executor: Simulator,
         found: Sequence[tuple[Batch, SimulatedBatch, DataFee]],
+        policy: Policy,
     ) -> None:
         """Add to ``result`` what fails, what does not pay, and what can be sent before that."""
         trouble = False
         for batch, answer, data in found:
             failed = _failures(batch, answer)
             spoilt = failed or not answer.plans
-            after = () if spoilt else settled(batch, answer, self.minimums, data.fee)
+            after = () if spoilt else settled(batch, answer, self.minimums, policy, data.fee)
             refused = losses(after, self.minimums)
             result.failed += failed
             result.refused += refused
             trouble = trouble or not after or bool(refused)
             if not trouble:
-                result.batches.append(with_data_gas(self._batch(executor, after), data))
+                used = [outcome.gas_used for outcome in answer.plans]
+                limit = self.gas_model.simulated_limit(after, used)
+                made = replace(self._batch(executor, after), gas_limit=limit)
+                result.batches.append(with_data_gas(made, data))
 
     async def _culprits(
         self,

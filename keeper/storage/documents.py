@@ -21,6 +21,7 @@ _PLAN_NUMBERS = frozenset(
         "amount", "spend", "receive", "module", "gross_profit", "gross_profit_wei", "gas",
         "gas_price", "net_profit", "min_profit", "health_factor", "deadline", "step_gas",
         "sure_profit", "bad_debt", "data_fee", "native_usd_e8", "native_base", "subsidy", "episode",
+        "bid", "least_net",
     }
 )  # fmt: skip
 

@@ -14,15 +14,17 @@ def packed(
     """
     Return consecutive plans grouped into transactions, in their order.
 
-    A group holds at most ``policy.max_plans_per_transaction`` plans and asks for no
-    more gas, headroom included, than policy and block allow. A plan that is too big
-    for any transaction is alone in its group; sizing never makes one.
+    A group holds at most ``policy.max_plans_per_transaction`` plans, so that a few plans do not
+    share one fate; more where ``policy.transactions`` groups of that size could not take all.
+    It asks for no more gas, headroom included, than policy and block allow. A plan that is too
+    big for any transaction is alone in its group; sizing never makes one.
     """
+    most = max(policy.max_plans_per_transaction, -(-len(plans) // policy.transactions))
     groups: list[tuple[Plan, ...]] = []
     group: tuple[Plan, ...] = ()
     for plan in plans:
         grown = (*group, plan)
-        if group and not _fits(grown, policy, costs, gas_model):
+        if len(grown) > most or (group and not _fits(grown, policy, costs, gas_model)):
             groups.append(group)
             grown = (plan,)
         group = grown
@@ -35,6 +37,4 @@ def batch_net_profit(plans: Sequence[Plan]) -> Wei:
 
 
 def _fits(plans: Sequence[Plan], policy: Policy, costs: Costs, gas_model: GasModel) -> bool:
-    if len(plans) > policy.max_plans_per_transaction:
-        return False
     return gas_model.fits(gas_model.batch_limit(limits_of(plans)), policy, costs)

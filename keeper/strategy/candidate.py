@@ -115,7 +115,7 @@ class Terms:
     def worth(self, token: Address, profit: TokenUnits) -> Wei:
         """Return a profit's worth after the builder's share, rounded down; may be negative."""
         gross = self.valuation.wei_floor(token, profit)
-        share = mul_div_ceil(max(gross, 0), self.policy.builder_share_bps, BPS)
+        share = mul_div_ceil(max(gross, 0), self.policy.builder_share(token), BPS)
         return Wei(gross - share)
 
     def net(self, token: Address, profit: TokenUnits, gas: Gas) -> Wei:

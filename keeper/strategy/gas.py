@@ -18,6 +18,7 @@ _FLASH_SWAP: Final = Gas(20_000)
 _SWEEP: Final = Gas(30_000)
 _REPORT: Final = Gas(36_000)
 _EXPECTED: Final = Bps(4_500)
+_MARGIN: Final = Bps(1_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class GasModel:
     the head of the calldata and the executor's loop. ``step`` is a plan's own share
     of calldata and loop. ``report`` is kept back per step of a transaction: the executor's
     ``REPORT_GAS`` and the step's calldata. Both limit; they are no part of an expectation.
+    ``margin_bps`` is what a landing may take beyond its simulation.
     """
 
     transaction: Gas = _TRANSACTION
@@ -52,6 +54,7 @@ class GasModel:
     sweep: Gas = _SWEEP
     report: Gas = _REPORT
     expected_bps: Bps = _EXPECTED
+    margin_bps: Bps = _MARGIN
 
     def at_least(self, opportunity: Opportunity) -> Gas:
         """Return the gas that no plan for ``opportunity`` undercuts, whatever it shares."""
@@ -94,6 +97,23 @@ class GasModel:
         """
         kept = max(step_limits, default=0) // 63 + 1
         return Gas(self.transaction + sum(step_limits) + kept + self.report * len(step_limits))
+
+    def simulated_limit(self, plans: Sequence[Plan], used: Sequence[Gas]) -> Gas:
+        """
+        Return the gas limit of a transaction whose steps ``used`` so much in the simulation.
+
+        What every step used, before refunds, with ``margin_bps`` on top, and one whole step
+        limit: the executor starts a step only when its whole limit is left. A step that finds
+        slots cold, since the earlier one that was to warm them failed, takes what that one left.
+        Where an executor does not say what steps used, all their limits.
+        """
+        summed = self.batch_limit(limits_of(plans))
+        if not all(used):
+            return summed
+        expected = sum(mul_div_ceil(gas, BPS + self.margin_bps, BPS) for gas in used)
+        largest = max(limits_of(plans), default=0)
+        kept = largest // 63 + 1 + self.report * len(plans)
+        return Gas(min(summed, self.transaction + expected + largest + kept))
 
     def fits(self, limit: Gas, policy: Policy, costs: Costs) -> bool:
         """Whether a transaction may ask for ``limit``, by protocol, policy and block."""

@@ -6,7 +6,8 @@ from typing import Final
 
 from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
-from keeper.domain.units import Gas, MarketKey, TokenUnits, Wei, mul_div_ceil, mul_div_floor
+from keeper.domain.units import BPS, Gas, MarketKey, TokenUnits, Wei, mul_div_ceil, mul_div_floor
+from keeper.strategy.policy import Policy
 
 NO_FEE: Final = Wei(0)
 
@@ -15,28 +16,37 @@ def settled(
     batch: Batch,
     simulated: SimulatedBatch,
     minimums: Mapping[MarketKey, Wei],
+    policy: Policy,
     data_fee: Wei = NO_FEE,
 ) -> tuple[Plan, ...]:
     """
-    Return the batch's plans with profits and gas as simulated.
+    Return the batch's plans with profits, gas and bids as simulated.
 
-    The transaction's gas is shared among its plans as their estimates were, rounded
-    up. A profit in the spend token keeps the plan's price of it, rounded down. The
-    minimum that the executor enforces follows: the gas that was really used, an equal share of
-    the ``data_fee``, and the market's least net profit (``minimums``), but never more than
-    what is sure.
+    The transaction's gas is shared among its plans by what each step took, rounded up; as their
+    estimates were where the executor does not report that. A profit in the spend token
+    keeps the plan's price of it, rounded down.
+
+    The minimum that the executor enforces follows. It pays for the gas that was really used,
+    an equal share of the ``data_fee``, the bid and the market's least net profit
+    (``minimums``); and it protects the simulated profit but for the policy's tolerance, as far
+    as that is sure at every landing of the window. The larger of the two counts.
     """
     shared = Wei(mul_div_ceil(data_fee, 1, max(len(batch.plans), 1)))
-    estimated = sum(plan.gas for plan in batch.plans)
     return tuple(
-        _settled(
-            replace(plan, data_fee=shared),
-            outcome,
-            Gas(mul_div_ceil(simulated.gas_used, plan.gas, estimated)),
-            _least(plan, minimums),
+        _settled(replace(plan, data_fee=shared), outcome, gas, _least(plan, minimums), policy)
+        for plan, outcome, gas in zip(
+            batch.plans, simulated.plans, shared_gas(batch, simulated), strict=True
         )
-        for plan, outcome in zip(batch.plans, simulated.plans, strict=True)
     )
+
+
+def shared_gas(batch: Batch, simulated: SimulatedBatch) -> list[Gas]:
+    """Return each plan's share of the gas that a simulated batch used, rounded up."""
+    weights: list[int] = [outcome.gas_used for outcome in simulated.plans]
+    if not all(weights):
+        weights = [plan.gas for plan in batch.plans]
+    total = max(sum(weights), 1)
+    return [Gas(mul_div_ceil(simulated.gas_used, weight, total)) for weight in weights]
 
 
 def losses(plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> list[Skip]:
@@ -66,27 +76,39 @@ def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
         return SkipReason.GAS_TOO_EXPENSIVE, figures
     if plan.net_profit < (minimum if plan.subsidy else max(minimum, 1)):
         return SkipReason.BELOW_MIN_PROFIT, f"{figures} of {minimum} wei at least"
-    enforced = mul_div_floor(plan.min_profit, plan.gross_profit_wei, max(plan.gross_profit, 1))
-    if enforced < cost - plan.subsidy - 1:  # a wei is what rounding the price down may cost
+    sure = min(plan.sure_profit, plan.gross_profit)
+    worst = mul_div_floor(sure, plan.gross_profit_wei, max(plan.gross_profit, 1))
+    if worst < cost - plan.subsidy - 1:  # a wei is what rounding the price down may cost
         return SkipReason.BELOW_MIN_PROFIT, f"{figures}; at the deadline it may be a loss"
     return None
 
 
-def _settled(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei) -> Plan:
-    worth, least = 0, plan.min_profit
+def _settled(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei, policy: Policy) -> Plan:
+    worth, bid, least = 0, 0, plan.min_profit
     cost = gas * plan.gas_price + plan.data_fee
     if plan.gross_profit_wei > 0:
         worth = mul_div_floor(outcome.profit, plan.gross_profit_wei, plan.gross_profit)
-        wanted = mul_div_ceil(max(0, cost + minimum), plan.gross_profit, plan.gross_profit_wei)
-        least = TokenUnits(min(wanted, plan.sure_profit, outcome.profit))
+        bid = _bid(worth - cost, minimum, policy)
+        paid = max(0, cost + bid + minimum)
+        required = mul_div_ceil(paid, plan.gross_profit, plan.gross_profit_wei)
+        protected = mul_div_floor(outcome.profit, BPS - policy.tolerance_bps, BPS)
+        least = TokenUnits(min(max(required, min(protected, plan.sure_profit)), outcome.profit))
     return replace(
         plan,
         gross_profit=outcome.profit,
         gross_profit_wei=Wei(worth),
         gas=gas,
-        net_profit=Wei(worth - cost),
+        net_profit=Wei(worth - cost - bid),
         min_profit=least,
+        bid=Wei(bid),
+        least_net=Wei(max(0, minimum)),
     )
+
+
+def _bid(net: int, minimum: int, policy: Policy) -> int:
+    """Return the bid share of a net profit, rounded down, that leaves the minimum."""
+    offered = mul_div_floor(max(0, net), policy.profit_bid_bps, BPS)
+    return max(0, min(offered, net - max(0, minimum)))
 
 
 def _published(plan: Plan) -> str:

@@ -64,9 +64,9 @@ class Sized:
     """
     A way with its best amount, worth sending.
 
-    ``min_profit`` is what the executor enforces, in the spend token: the worth of the
-    gas and the policy's minimum, but no more than ``sure_profit``, the worst case less the
-    tolerance and the builder's share.
+    ``min_profit`` is what the executor enforces in the simulation, in the spend token: the
+    worth of the gas and the policy's minimum, but no more than ``sure_profit``, the worst case
+    less the builder's share. What is sent enforces more; see ``settled``.
     """
 
     way: Way
@@ -97,7 +97,7 @@ def sized(way: Way, remaining: Remaining, terms: Terms, rounds: int = COARSE) ->
     The profit is concave in the amount, since pools only get worse, so the ends are
     tried first and a golden-section search runs only where the best lies between them.
     Refused where the expectation is below the policy's minimum, or where the worst
-    case of the window, less the tolerance, does not pay the gas.
+    case of the window does not pay the gas.
     """
     reference = _reference(way)
     if isinstance(reference, Refusal):
@@ -154,11 +154,10 @@ def _accepted(
     if worst is None or worst <= 0:
         return None
     token = way.opportunity.spend_token
-    sure = TokenUnits(worst - mul_div_ceil(worst, terms.policy.tolerance_bps, BPS))
-    if terms.net(token, sure, best.gas) < min(0, terms.min_profit):
+    if terms.net(token, worst, best.gas) < min(0, terms.min_profit):
         return None
     # The executor's minimum is what the receiver gets: the builder's share is gone by then.
-    kept = TokenUnits(mul_div_floor(sure, BPS - terms.policy.builder_share_bps, BPS))
+    kept = TokenUnits(mul_div_floor(worst, BPS - terms.policy.builder_share(token), BPS))
     wanted = Wei(max(0, terms.gas_cost(best.gas) + terms.min_profit))
     return Sized(
         way=way,

@@ -311,7 +311,8 @@ class Submission(RuleBasedStateMachine):
                     gross_profit=gross,
                     gross_profit_wei=gross,
                     net_profit=gross - 500_000 * 12 * GWEI,
-                    min_profit=gross // 10,
+                    min_profit=gross,
+                    least_net=0,
                     deadline=head.timestamp + DEADLINE_SECONDS,
                 )
             )

@@ -2,6 +2,7 @@
 
 from keeper.domain.decision import Liquidate, Skip, SkipReason
 from keeper.domain.plan import DataFee
+from keeper.execution.fees import plan_surplus
 from keeper.strategy.attempts import MAX_ATTEMPTS, MAX_ROUNDS
 from keeper.strategy.policy import Policy
 from tests.flow.scripted_market import (
@@ -238,7 +239,9 @@ async def test_profit_is_net_of_what_a_rollup_takes_for_the_data():
 
     (before,), (after,) = plain.batches[0].plans, charged.batches[0].plans
     assert after.net_profit == before.net_profit - 10**13
-    assert after.min_profit > before.min_profit
+    assert after.min_profit >= before.min_profit
+    surplus = [plan_surplus(plan) for plan in (before, after)]
+    assert surplus[1] == surplus[0] - 10**13
     assert charged.batches[0].gas_limit == plain.batches[0].gas_limit + 7_000
     assert charged.batches[0].data_fee == 10**13
 

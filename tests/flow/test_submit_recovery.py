@@ -235,7 +235,7 @@ async def test_who_is_stopped_while_sending_still_sends_what_is_recorded():
 async def test_a_bump_follows_a_base_fee_that_ran_away():
     """Ten times the base fee: the first replacement bids for it."""
     world = World(FeePolicy(max_fee=500 * GWEI))
-    rich = plan(gross_profit=10**18, gross_profit_wei=10**18)
+    rich = plan(gross_profit=10**18, gross_profit_wei=10**18, min_profit=97 * 10**16)
     await world.submitter.submit([batch(rich)], head(10))
 
     async def history(blocks, percentile):
@@ -250,7 +250,7 @@ async def test_a_bump_follows_a_base_fee_that_ran_away():
 async def test_a_half_cured_batch_is_bid_up_on_the_profit_that_is_left():
     """The cured account's profit is gone; its step still costs."""
     world = World(FeePolicy(max_fee=10**6 * GWEI))
-    poor = plan(1, gross_profit=10**16, gross_profit_wei=10**16, min_profit=10**16)
+    poor = plan(1, gross_profit=10**16, gross_profit_wei=10**16, min_profit=10**16, least_net=0)
     await world.submitter.submit([batch(plan(0), poor, gas_limit=1_100_000)], head(10))
 
     await world.submitter.follow(head(12), lambda _market, who: who == account(1))

@@ -59,7 +59,8 @@ def plan(index=0, **changes):
         gas=500_000,
         gas_price=12 * GWEI,
         net_profit=10**17 - 500_000 * 12 * GWEI,
-        min_profit=10**16,
+        min_profit=97 * 10**15,
+        least_net=10**15,
         health_factor=9 * 10**17,
         deadline=100_000,
     )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,13 +85,12 @@ def test_the_first_bid_has_headroom_and_the_markets_tip():
 
 
 def test_a_share_of_the_profit_may_be_bid_as_the_tip():
-    """Builders order by the tip; the share is spread over the expected gas."""
-    policy = FeePolicy(profit_bid_bps=1000)
-    one = batch()
+    """Builders order by the tip; the bid comes on top of the market's, spread over the gas."""
+    one = batch(plan(bid=5 * 10**15))
 
-    fees = opening_fees(one, FeeMarket(base_fee=10 * GWEI, priority_fee=1), policy)
+    fees = opening_fees(one, FeeMarket(base_fee=10 * GWEI, priority_fee=GWEI), POLICY)
 
-    assert fees.priority_fee == one.net_profit // 10 // 500_000
+    assert fees.priority_fee == GWEI + 5 * 10**15 // 500_000
 
 
 PLANS = st.builds(
@@ -97,6 +98,7 @@ PLANS = st.builds(
         gross_profit=gross,
         gross_profit_wei=gross,
         min_profit=min(least, gross),
+        least_net=min(least, gross) // 3,
         gas=gas,
         gas_price=price,
     ),
@@ -109,24 +111,31 @@ PLANS = st.builds(
 
 @given(
     plans=st.lists(PLANS, min_size=1, max_size=5),
-    headroom=st.integers(0, 4_000_000),
     market=st.builds(
         FeeMarket, base_fee=st.integers(0, 10**12), priority_fee=st.integers(0, 10**12)
     ),
     bumps=st.integers(0, 40),
-    bid=st.integers(0, 10_000),
+    bid=st.integers(0, 10**18),
 )
-def test_the_gas_of_a_batch_never_costs_more_than_its_profit(plans, headroom, market, bumps, bid):
-    """Whatever it is bid up to and wherever below its limit the gas ends."""
-    one = batch(*plans, gas_limit=sum(each.gas for each in plans) + headroom)
-    policy = FeePolicy(profit_bid_bps=bid)
-    fees, newest = opening_fees(one, market, policy), None
+def test_a_landing_never_nets_less_than_the_minimum(plans, market, bumps, bid):
+    """
+    Whatever it is bid up to: at the simulated gas the least that is enforced pays for it.
+
+    With a tenth more gas the whole profit still does.
+    """
+    plans = [replace(plans[0], bid=bid), *plans[1:]]
+    one = batch(*plans)
+    fees, newest = opening_fees(one, market, POLICY), None
     while fees is not None and bumps >= 0:
         newest, bumps = fees, bumps - 1
-        fees = bumped(fees, fee_cap(one, policy), policy, market)
+        fees = bumped(fees, fee_cap(one, POLICY), POLICY, market)
 
     if newest is not None:
-        assert newest.max_fee * one.gas_limit <= sum(each.gross_profit_wei for each in plans)
+        gas = sum(each.gas for each in plans)
+        enforced = sum(each.min_profit - each.least_net for each in plans if each.gross_profit)
+        assert newest.max_fee * gas <= max(0, enforced)
+        profit = sum(each.gross_profit_wei for each in plans)
+        assert newest.max_fee * gas * 11 <= profit * 10
 
 
 def test_a_plan_that_no_longer_earns_pays_for_nothing():
@@ -167,7 +176,7 @@ def test_no_bid_costs_more_than_the_profit_above_its_minimum(gross, least, base_
 
 def test_the_ceiling_of_the_settings_holds_for_any_profit():
     """A price error must not become a fee of a million gwei."""
-    rich = plan(gross_profit=10**24, gross_profit_wei=10**24)
+    rich = plan(gross_profit=10**24, gross_profit_wei=10**24, min_profit=10**24)
 
     assert fee_cap(batch(rich), FeePolicy(max_fee=300 * GWEI)) == 300 * GWEI
 

@@ -258,7 +258,7 @@ async def test_a_bound_nonce_consumed_by_an_unknown_transaction_stops_the_keeper
 async def test_gas_that_eats_the_profit_binds_no_nonce():
     """Nothing was signed, so the same plan may be tried at the next head."""
     world = World()
-    poor = plan(gross_profit_wei=10**14, gross_profit=10**14, min_profit=10**13)
+    poor = plan(gross_profit_wei=10**14, gross_profit=10**14, min_profit=10**14, least_net=0)
 
     with pytest.raises(NotBroadcast, match="too expensive"):
         await world.submitter.submit([batch(poor)], head(10))

@@ -64,7 +64,7 @@ def test_no_gas_goes_unpaid(gas):
     """The plans together are charged at least what the transaction used."""
     batch = a_batch()
 
-    after = settled(batch, as_planned(batch, gas), NO_MINIMUM)
+    after = settled(batch, as_planned(batch, gas), NO_MINIMUM, POLICY)
 
     assert gas <= sum(plan.gas for plan in after) < gas + len(after)
 
@@ -75,7 +75,7 @@ def test_a_smaller_profit_is_worth_less_at_the_same_price():
     plan = batch.plans[0]
     half = SimulatedBatch(plans=(SimulatedPlan(profit=plan.gross_profit // 2),), gas_used=plan.gas)
 
-    (after,) = settled(batch, half, NO_MINIMUM)
+    (after,) = settled(batch, half, NO_MINIMUM, POLICY)
 
     worth = plan.gross_profit // 2 * plan.gross_profit_wei // plan.gross_profit
     assert after.gross_profit_wei == worth
@@ -88,12 +88,12 @@ def test_what_the_executor_enforces_pays_the_gas_that_was_used(gas, minimum):
     batch = a_batch(1)
     minimums = {MARKET: minimum}
 
-    after = settled(batch, as_planned(batch, gas), minimums)
+    after = settled(batch, as_planned(batch, gas), minimums, POLICY)
 
     (plan,) = after
     sent = not losses(after, minimums)
     assert not sent or enforced(plan) >= gas * COSTS.gas_price - 1
-    assert plan.min_profit <= min(plan.sure_profit, plan.gross_profit)
+    assert plan.min_profit <= plan.gross_profit
 
 
 @given(gas=st.integers(21_000, 10**8))
@@ -102,14 +102,16 @@ def test_a_minimum_that_the_window_allows_is_enforced_whole(gas):
     batch = a_batch(1)
     least = 10**15
 
-    (plan,) = settled(batch, as_planned(batch, gas), {MARKET: least})
+    (plan,) = settled(batch, as_planned(batch, gas), {MARKET: least}, POLICY)
 
     wanted = gas * COSTS.gas_price + least
-    assert enforced(plan) >= wanted - 1 or plan.min_profit == plan.sure_profit
+    assert enforced(plan) >= wanted - 1 or plan.min_profit == plan.gross_profit
 
 
 def verdict(batch, gas, minimum):
-    found = losses(settled(batch, as_planned(batch, gas), {MARKET: minimum}), {MARKET: minimum})
+    found = losses(
+        settled(batch, as_planned(batch, gas), {MARKET: minimum}, POLICY), {MARKET: minimum}
+    )
     return [(one.reason, one.net_profit) for one in found]
 
 
@@ -146,3 +148,48 @@ def test_what_pays_now_and_not_at_the_deadline_is_left():
     ((reason, net),) = verdict(batch, 500_000, 0)
 
     assert (reason, net > 0) == (SkipReason.BELOW_MIN_PROFIT, True)
+
+
+@given(tolerance=st.integers(0, 10_000), minimum=st.integers(0, 10**16))
+def test_the_minimum_protects_the_simulated_profit_but_for_the_tolerance(tolerance, minimum):
+    """Whoever moves the pool before us takes at most the tolerance, or the step is undone."""
+    batch = a_batch(1)
+    policy = replace(POLICY, tolerance_bps=tolerance)
+    expected = batch.plans[0].gross_profit
+
+    (plan,) = settled(batch, as_planned(batch, 500_000), {MARKET: minimum}, policy)
+
+    protected = min(expected * (10_000 - tolerance) // 10_000, plan.sure_profit)
+    assert protected <= plan.min_profit <= expected
+
+
+@given(bid=st.integers(0, 10_000), minimum=st.integers(0, 10**17))
+def test_a_bid_is_in_the_numbers_and_leaves_the_minimum(bid, minimum):
+    """What is predicted is what is left after the bid; the enforced minimum pays for it too."""
+    batch = a_batch(1)
+    policy = replace(POLICY, profit_bid_bps=bid, tolerance_bps=10_000)
+
+    (plain,) = settled(batch, as_planned(batch, 500_000), {MARKET: minimum}, POLICY)
+    (plan,) = settled(batch, as_planned(batch, 500_000), {MARKET: minimum}, policy)
+
+    assert plan.net_profit == plain.net_profit - plan.bid
+    assert plan.bid == max(0, min(plain.net_profit * bid // 10_000, plain.net_profit - minimum))
+    if plain.net_profit >= minimum:
+        assert enforced(plan) >= plan.gas * plan.gas_price + plan.bid + minimum - 1
+
+
+def test_gas_is_shared_by_what_each_step_took():
+    """A cheap step that joins a dear one is charged its own gas, not a share of the estimate."""
+    batch = a_batch(2)
+    steps = (300_000, 100_000)
+    answer = SimulatedBatch(
+        plans=tuple(
+            SimulatedPlan(profit=plan.gross_profit, gas_used=gas)
+            for plan, gas in zip(batch.plans, steps, strict=True)
+        ),
+        gas_used=440_000,
+    )
+
+    after = settled(batch, answer, NO_MINIMUM, POLICY)
+
+    assert [plan.gas for plan in after] == [330_000, 110_000]
