@@ -42,7 +42,7 @@ class Creation:
 async def find_creation(reader: NodeReader, origin: Origin, head: Head) -> Creation:
     """Return when a contract that exists at ``head`` was created."""
     absent, present = await _bisect_state(reader, origin.contract, head.number)
-    search = _LogSearch(reader, origin.created)
+    search = LogSearch(reader, origin.created, MOST_QUERIES)
     if absent is not None and absent + 1 == present:
         at_once = await search.first(present, present)
         if at_once is not None:
@@ -53,7 +53,7 @@ async def find_creation(reader: NodeReader, origin: Origin, head: Head) -> Creat
     if absent is not None and absent + 1 == present:
         reason = f"by its state it was made in block {present}, but no log of that is there"
     else:
-        reason = f"the node has no state before block {present}, and {search.reason}"
+        reason = f"the node has no state before block {present}, and it {search.reason}"
     return Creation(block=None, reason=reason)
 
 
@@ -83,30 +83,36 @@ async def _has_code(reader: NodeReader, contract: Address, block: int) -> bool |
         return None
 
 
-class _LogSearch:
-    """A search for the first log, from the beginning on, in windows that the node accepts."""
+class LogSearch:
+    """
+    A search for the first log, from the beginning on, in windows that the node accepts.
 
-    def __init__(self, reader: NodeReader, wanted: LogFilter) -> None:
-        self.reason = "no log of its creation"
+    ``gave_up`` is whether a range was not searched to its end, ``reason`` why nothing was found.
+    """
+
+    def __init__(self, reader: NodeReader, wanted: LogFilter, most: int = MOST_QUERIES) -> None:
+        """Ask nothing yet, and at most so many queries."""
+        self.reason = "has no log of its creation"
+        self.gave_up = False
         self._reader = reader
         self._wanted = wanted
-        self._queries = 0
+        self._left = most
 
     async def first(self, first: int, last: int) -> int | None:
         """Return the block of the first log of a range; None for none, or for too many queries."""
         start, length, refused = first, last - first + 1, 0
         while start <= last:
-            if self._queries >= MOST_QUERIES:
-                self.reason = f"gives logs of {length} blocks at a time only"
+            if not self._left:
+                self._give_up(f"gives logs of {length} blocks at a time only")
                 return None
-            self._queries += 1
+            self._left -= 1
             end = min(last, start + length - 1)
             try:
                 blocks = await self._blocks(start, end)
             except ChainError as error:
                 refused += 1
                 if refused > REFUSALS or (isinstance(error, RpcRefused) and is_pruned(error)):
-                    self.reason = "does not give its old logs"
+                    self._give_up("does not give its old logs")
                     return None
                 named = named_limit(error.text, length) if isinstance(error, RpcRefused) else None
                 length = max(1, named or length // 2)
@@ -115,6 +121,9 @@ class _LogSearch:
                 return min(blocks)
             start, refused = end + 1, 0
         return None
+
+    def _give_up(self, reason: str) -> None:
+        self.reason, self.gave_up = reason, True
 
     async def _blocks(self, first: int, last: int) -> list[int]:
         criteria = {"fromBlock": hex(first), "toBlock": hex(last), **filter_document(self._wanted)}

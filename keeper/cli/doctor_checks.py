@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from keeper.cli import executor_work, key_work, vault_work
+from keeper.cli.doctor_beginnings import beginning_findings
 from keeper.cli.doctor_endpoints import endpoints
 from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.cli.here import Here, here, wallet_key
@@ -146,9 +147,7 @@ async def _market(place: Here, market: LendingMarket) -> list[Finding]:
         if isinstance(snapshot, DescribesItself)
         for fact in snapshot.facts()
     ]
-    if market.from_block > place.head.number:
-        found.append(fail(what, f"from_block {market.from_block} is in the future", "lower it"))
-    return found
+    return [*found, *await beginning_findings(place, market, what)]
 
 
 async def _native(place: Here) -> list[Finding]:

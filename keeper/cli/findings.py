@@ -47,9 +47,11 @@ def ok(what: str, detail: str, figures: Mapping[str, str] | None = None) -> Find
     return Finding(level=Level.OK, what=what, detail=detail, figures=figures or {})
 
 
-def warn(what: str, detail: str, fix: str = "") -> Finding:
+def warn(
+    what: str, detail: str, fix: str = "", figures: Mapping[str, str] | None = None
+) -> Finding:
     """Return a finding that an operator should know."""
-    return Finding(level=Level.WARN, what=what, detail=detail, fix=fix)
+    return Finding(level=Level.WARN, what=what, detail=detail, fix=fix, figures=figures or {})
 
 
 def fail(what: str, detail: str, fix: str = "") -> Finding:

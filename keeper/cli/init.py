@@ -2,14 +2,18 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from keeper.chain.abi import checksum
 from keeper.chain.reader import connect
-from keeper.cli.output import print_line
+from keeper.cli.init_markets import FoundMarket, find_markets, market_sections
+from keeper.cli.output import print_line, print_note
 from keeper.domain.errors import ConfigError, EnvironmentFault
+from keeper.domain.units import Address
 
 TEMPLATES = Path(__file__).resolve().parents[2]
 ZERO = "0x" + "0" * 40
@@ -21,6 +25,22 @@ def command(
     endpoint: Annotated[
         str | None, typer.Option(metavar="URL", help="A node; its chain id is asked for.")
     ] = None,
+    aave: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--aave",
+            metavar="PROVIDER",
+            help="The PoolAddressesProvider of an Aave v3 market; its first block is found.",
+        ),
+    ] = None,
+    morpho: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--morpho",
+            metavar="ADDRESS",
+            help="A deployment of Morpho Blue; its first block is found.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> None:
     """Write a commented keeper.toml and .env; asks nothing that the chain can answer."""
@@ -29,13 +49,50 @@ def command(
         if path.exists() and not force:
             raise ConfigError(f"{path} exists", hint="name another folder, or overwrite: --force")
     text = _template("keeper.example.toml")
+    providers, deployments = _addresses("--aave", aave), _addresses("--morpho", morpho)
     if endpoint is not None:
-        text = _filled(text, endpoint, asyncio.run(_chain_id(endpoint)))
+        chain_id, markets = asyncio.run(_asked(endpoint, providers, deployments))
+        text = _with_markets(_filled(text, endpoint, chain_id), markets)
+    elif providers or deployments:
+        raise ConfigError("a market is looked for at a node", hint="name one: --endpoint wss://...")
     folder.mkdir(parents=True, exist_ok=True)
     _write(settings, text)
     _write(secrets, _template(".env.example"))
     print_line(f"{settings}: set the addresses in it, then run `keeper doctor`")
     print_line(f"{secrets}: for secrets; only you can read it")
+
+
+def _addresses(option: str, given: Sequence[str] | None) -> list[Address]:
+    """Return an option's addresses; ConfigError where one is none."""
+    found = list[Address]()
+    for text in given or ():
+        try:
+            found.append(checksum(text))
+        except ValueError as error:
+            raise ConfigError(f"{option} {text}: {error}", hint="0x and 40 hex digits") from None
+    return found
+
+
+async def _asked(
+    endpoint: str, providers: Sequence[Address], deployments: Sequence[Address]
+) -> tuple[int, list[FoundMarket]]:
+    """Return the chain's id and the markets, each with its first block where it can be found."""
+    async with connect([endpoint]) as reader:
+        chain_id = await reader.chain_id()
+        if not providers and not deployments:
+            return chain_id, []
+        print_note("looking for the first block of each market")
+        return chain_id, await find_markets(reader, providers, deployments)
+
+
+def _with_markets(text: str, markets: Sequence[FoundMarket]) -> str:
+    """Return the settings with these markets in place of the example's."""
+    if not markets:
+        return text
+    for market in markets:
+        print_line(market.line)
+    start, end = text.index("[[market]]"), text.index("[[venue]]")
+    return text[:start] + market_sections(markets) + "\n" + text[end:]
 
 
 def _template(name: str) -> str:
@@ -46,11 +103,6 @@ def _template(name: str) -> str:
         raise EnvironmentFault(
             f"this installation lacks {name}", hint="run from a source checkout"
         ) from None
-
-
-async def _chain_id(endpoint: str) -> int:
-    async with connect([endpoint]) as reader:
-        return await reader.chain_id()
 
 
 def _filled(text: str, endpoint: str, chain_id: int) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Final
 
 from keeper.abilities import HasOrigin
 from keeper.book.kept import KeptOrigin
@@ -17,6 +18,9 @@ from keeper.domain.units import MarketKey
 
 log = logging.getLogger(__name__)
 
+KEPT: Final = "kept"
+"""The source of a creation that was found earlier."""
+
 
 async def find_first_blocks(settings: Settings, reader: NodeReader) -> list[int | None]:
     """
@@ -24,21 +28,56 @@ async def find_first_blocks(settings: Settings, reader: NodeReader) -> list[int 
 
     None where it is set, or cannot be found: the history is read from block 0 then.
     """
-    if all(market.from_block for market in settings.market):
-        return [None for _ in settings.market]
-    known = await asyncio.to_thread(kept_origins, settings.book_path, settings.chain.id)
     blocks = list[int | None]()
     for market in settings.market:
-        block = None
-        if not market.from_block:
-            adapter = load_market(market, reader)
-            kept = known.get(adapter.key)
-            if kept is not None and await _is_canonical(reader, kept):
-                block = kept.number
-            elif isinstance(adapter, HasOrigin):
-                block = await _found(settings, reader, adapter.key, adapter)
-        blocks.append(block)
+        adapter = None if market.from_block else load_market(market, reader)
+        if adapter is None or not isinstance(adapter, HasOrigin):
+            blocks.append(None)
+            continue
+        try:
+            creation = await find_kept_creation(settings, reader, adapter.key, adapter)
+        except (ChainError, ConfigError) as error:  # whoever reads the market will say it
+            creation = Creation(block=None, reason=str(error))
+        _say(adapter.key, creation)
+        blocks.append(creation.block)
     return blocks
+
+
+def _say(key: MarketKey, creation: Creation) -> None:
+    if creation.block is None:
+        log.warning(
+            "first_block_not_found market=%s reason=%s: its history is read from block 0; set the"
+            " market's from_block",
+            key,
+            creation.reason,
+        )
+    elif creation.source != KEPT:
+        log.warning(
+            "first_block_found market=%s block=%d by=%s", key, creation.block, creation.source
+        )
+
+
+async def find_kept_creation(
+    settings: Settings, reader: NodeReader, key: MarketKey, market: HasOrigin
+) -> Creation:
+    """
+    Return the creation of a market's contract from the book's file, else look and keep it there.
+
+    Raises:
+        ConfigError: there is no such market at the address.
+        ChainError: no endpoint answers.
+    """
+    path, chain = settings.book_path, settings.chain
+    kept = (await asyncio.to_thread(kept_origins, path, chain.id)).get(key)
+    if kept is not None and await _is_canonical(reader, kept):
+        return Creation(block=kept.number, source=KEPT)
+    head = await reader.head()
+    creation = await find_creation_by_any(chain, reader, await market.origin(head), head)
+    if creation.block is not None:
+        first = await reader.head(creation.block)
+        origin = KeptOrigin(number=first.number, hash=first.hash)
+        await asyncio.to_thread(keep_origin, path, chain.id, key, origin)
+    return creation
 
 
 async def _is_canonical(reader: NodeReader, origin: KeptOrigin) -> bool:
@@ -48,33 +87,9 @@ async def _is_canonical(reader: NodeReader, origin: KeptOrigin) -> bool:
         return False
 
 
-async def _found(
-    settings: Settings, reader: NodeReader, key: MarketKey, market: HasOrigin
-) -> int | None:
-    """Look for the block, say what was found, and keep it."""
-    try:
-        head = await reader.head()
-        origin = await market.origin(head)
-        creation = await creation_by_any(settings.chain, reader, origin, head)
-        if creation.block is None:
-            log.warning(
-                "first_block_not_found market=%s reason=%s: its history is read from block 0;"
-                " set the market's from_block",
-                key,
-                creation.reason,
-            )
-            return None
-        first = await reader.head(creation.block)
-    except (ChainError, ConfigError) as error:
-        log.warning("first_block_not_found market=%s reason=%s", key, error)
-        return None
-    log.warning("first_block_found market=%s block=%d by=%s", key, creation.block, creation.source)
-    kept = KeptOrigin(number=first.number, hash=first.hash)
-    await asyncio.to_thread(keep_origin, settings.book_path, settings.chain.id, key, kept)
-    return creation.block
-
-
-async def creation_by_any(chain: Chain, reader: NodeReader, origin: Origin, head: Head) -> Creation:
+async def find_creation_by_any(
+    chain: Chain, reader: NodeReader, origin: Origin, head: Head
+) -> Creation:
     """Return what the first endpoint says that can tell: not each keeps old state and logs."""
     addresses = chain.endpoint_addresses
     if len(addresses) == 1:

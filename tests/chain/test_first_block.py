@@ -4,8 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from keeper.chain.abi import topic
 from keeper.chain.creation import find_creation
 from keeper.chain.reader import connect
+from keeper.cli import root
+from keeper.composition.wiring import load_market
+from keeper.config import SettingsInvalid, load
 from keeper.protocols.aave_v3.adapter import AaveMarket
 from keeper.protocols.morpho_blue.adapter import MorphoDeployment, Options
 from tests.chain.morpho_world import running_world
@@ -13,6 +17,7 @@ from tests.chain.worlds import Keeper
 from tests.support.proxy import Message, Proxy
 from tests.support.threaded import proxied
 
+BORROW = "0x" + topic("Borrow(address,address,address,uint256,uint8,uint256,uint16)").hex()
 UNTIL = 100
 """The first block whose state a node without an archive keeps, in these tests."""
 
@@ -228,3 +233,136 @@ async def test_a_morpho_deployments_first_block_is_its_constructors(node):
 
         assert creation.block == true_block(world.node, contract.address) > 0
         assert creation.source == ("logs" if node else "state")
+
+
+def test_init_writes_the_first_block_of_a_market(aave36, proxy, tmp_path):
+    """Nobody looks up what the chain knows; what it wrote is read again."""
+    provider = aave36.aave.provider.address
+    folder = tmp_path / "new"
+    code = root.run(["init", str(folder), "--endpoint", proxy.url, "--aave", provider.lower()])
+
+    block = true_block(aave36.node, aave36.aave.pool.address)
+    settings = load(folder / "keeper.toml").settings
+    assert code == 0
+    assert [(one.protocol, one.from_block) for one in settings.market] == [("aave_v3", block)]
+    assert settings.market[0].options == {"addresses_provider": provider}
+    assert len(settings.venue) == 1
+
+
+def test_init_says_what_it_could_not_find(aave36, proxy, tmp_path, capsys):
+    """The keeper looks for it at its start, where another endpoint may know."""
+    proxy.hooks += [no_archive, no_old_logs]
+    folder = tmp_path / "new"
+    provider = aave36.aave.provider.address
+    code = root.run(["init", str(folder), "--endpoint", proxy.url, "--aave", provider])
+
+    assert code == 0
+    assert "first block was not found" in capsys.readouterr().out
+    assert load(folder / "keeper.toml").settings.market[0].from_block is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--aave", "0x" + "12" * 20], "there is no contract at"),
+        (["--aave", "nonsense"], "--aave nonsense"),
+        (["--morpho", "0x" + "12" * 20], "there is no Morpho Blue at"),
+    ],
+)
+def test_init_writes_nothing_for_what_is_not_there(proxy, tmp_path, capsys, arguments, said):
+    """A mistyped address is noticed before anything is written."""
+    code = root.run(["init", str(tmp_path / "new"), "--endpoint", proxy.url, *arguments])
+
+    assert code == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_init_needs_a_node_to_look_for_a_market(tmp_path, capsys):
+    """There is nobody to ask."""
+    assert root.run(["init", str(tmp_path / "new"), "--aave", "0x" + "12" * 20]) == 2
+    assert "--endpoint" in capsys.readouterr().err
+
+
+def test_init_writes_both_protocols(tmp_path):
+    """A deployment of Morpho Blue, too: which of its markets is for the operator to say."""
+    folder = tmp_path / "new"
+    for world in running_world():
+        contract = world.morpho.contract.address
+        code = root.run(["init", str(folder), "--endpoint", world.url, "--morpho", contract])
+        block = true_block(world.node, contract)
+
+    text = (folder / "keeper.toml").read_text()
+    assert code == 0
+    with pytest.raises(SettingsInvalid, match="say which markets to follow"):
+        load_market(load(folder / "keeper.toml").settings.market[0], None)
+    (folder / "keeper.toml").write_text(text.replace("# all = true", "all = true"))
+    (market,) = load(folder / "keeper.toml").settings.market
+    assert (market.protocol, market.from_block) == ("morpho_blue", block)
+    assert market.options == {"morpho": contract, "all": True}
+
+
+def beginnings(keeper: Keeper) -> list[dict[str, str]]:
+    """Return what `doctor` says of the market's first block."""
+    document = keeper.command("doctor", "--json").document
+    return [
+        one
+        for one in document["checks"]
+        if one["what"].startswith("market ")
+        and ("from_block" in one["detail"] or "history from" in one["detail"])
+    ]
+
+
+def first_borrow(devnet) -> int:
+    """Return the block of the pool's first Borrow log."""
+    logs = devnet.node.rpc(
+        "eth_getLogs",
+        [
+            {
+                "fromBlock": "0x0",
+                "toBlock": "latest",
+                "address": devnet.aave.pool.address,
+                "topics": [BORROW],
+            }
+        ],
+    )
+    return min(int(log["blockNumber"], 16) for log in logs)
+
+
+def test_the_doctor_warns_of_a_first_block_that_loses_borrowers(aave36, proxy, tmp_path):
+    """With the number to set; one between the creation and the first debt is fine."""
+    keeper = Keeper(tmp_path / "keeper", aave36, endpoint=proxy.ws_url)
+    keeper.configure()
+    created = true_block(aave36.node, aave36.aave.pool.address)
+    borrowed = first_borrow(aave36)
+    told = {}
+    for block in (created, borrowed, borrowed + 1):
+        text = (keeper.folder / "keeper.toml").read_text()
+        line = next(one for one in text.splitlines() if one.startswith("from_block"))
+        (keeper.folder / "keeper.toml").write_text(text.replace(line, f"from_block = {block}"))
+        (told[block],) = beginnings(keeper)
+
+    assert told[created]["level"] == told[borrowed]["level"] == "ok"
+    late = told[borrowed + 1]
+    assert late["level"] == "warn"
+    assert f"borrowed in block {borrowed}" in late["detail"]
+    assert late["fix"] == f"set from_block = {created}"
+
+
+def test_the_doctor_warns_by_logs_where_there_is_no_old_state(aave36, proxy, tmp_path):
+    """The contract's creation is not found, but somebody borrowed before."""
+    keeper = Keeper(tmp_path / "keeper", aave36, endpoint=proxy.ws_url)
+    keeper.configure()
+    opened_settings(keeper, f"from_block = {first_borrow(aave36) + 1}")
+    provider = aave36.aave.provider.address
+
+    async def no_logs_of_the_provider(request: Message) -> Message | None:
+        if request.get("method") == "eth_getLogs" and provider in str(request["params"]):
+            return refusal(request, "not for this contract")
+        return None
+
+    proxy.hooks += [no_archive, no_logs_of_the_provider]
+    (late,) = beginnings(keeper)
+
+    assert late["level"] == "warn"
+    assert late["fix"] == f"set from_block = {first_borrow(aave36)}, or lower"
