@@ -23,12 +23,17 @@ _IMPORT: Final = re.compile(r'^import \{[^}]*\} from "([^"]+)";', re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One way to compile a contract: the artifact's name, the slots, the EVM it may use."""
+    """
+    One way to compile a contract: the artifact's name, the slots, the EVM it may use.
+
+    ``folder`` is where the source is, below ``contracts/src``.
+    """
 
     contract: str
     name: str
     slots: str
     evm_version: str
+    folder: str = ""
 
     @property
     def file(self) -> Path:
@@ -69,6 +74,17 @@ VAULT_BUILDS: Final = (
 )
 """The vault's."""
 
+READ_BUILDS: Final = (
+    Build(
+        contract="ReadAggregator",
+        name="ReadAggregator",
+        slots="storage",
+        evm_version="paris",
+        folder="lens",
+    ),
+)
+"""Those of code that is deployed nowhere."""
+
 
 def compiled(build: Build) -> dict[str, Any]:
     """
@@ -77,7 +93,7 @@ def compiled(build: Build) -> dict[str, Any]:
     Raises:
         EnvironmentFault: the sources do not compile, or the compiler could not be fetched.
     """
-    source = f"src/{build.contract}.sol"
+    source = str(Path("src") / build.folder / f"{build.contract}.sol")
     sources = {str(path.relative_to(CONTRACTS)): path for path in _needed(build, source)}
     deployed = ("object", "immutableReferences")
     parts = ["abi", "evm.bytecode.object", *(f"evm.deployedBytecode.{part}" for part in deployed)]
@@ -120,7 +136,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     check = parser.parse_args().check
     stale = []
-    for build in BUILDS + VAULT_BUILDS:
+    for build in BUILDS + VAULT_BUILDS + READ_BUILDS:
         try:
             text = json.dumps(compiled(build), indent=1) + "\n"
         except KeeperError as error:

@@ -1,14 +1,32 @@
-"""Many contract reads at one block in few requests: by Multicall3, or call by call without it."""
+"""
+Many contract reads at one block in few requests.
 
-import dataclasses
+Multicall3 does it where it is deployed. Elsewhere, and where another contract stands at its
+address, our own aggregator runs without being deployed; where a node refuses that too, the calls
+go one by one.
+"""
+
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
 
+from keeper.chain.capabilities import Capability
 from keeper.chain.concurrent import each
-from keeper.chain.multicall import Limits, Packer, chunks, unpacked
-from keeper.chain.pinned import PinnedReads
-from keeper.chain.refusal import failed_in_evm, is_too_much
-from keeper.domain.errors import RpcRefused, RpcTooLarge
+from keeper.chain.deployless import Deployless
+from keeper.chain.multicall import (
+    Limits,
+    Packer,
+    aggregator_code,
+    chunks,
+    packed_calls,
+    probe,
+    proves_aggregator,
+    unpacked,
+)
+from keeper.chain.pinned import PinnedReads, SingleCalls
+from keeper.chain.pinning import BlockParameter
+from keeper.chain.refusal import failed_in_evm, is_too_much, is_too_much_code
+from keeper.domain.errors import ChainError, RpcMalformed, RpcRefused, RpcTooLarge
 from keeper.domain.head import Basis
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address
@@ -20,19 +38,21 @@ _EMPTY_FAILURE: Final = CallResult(success=False, data=b"")
 
 
 class Aggregator:
-    """
-    Aggregates reads at one block.
+    """Aggregates reads at one block, in the best way that each endpoint offers."""
 
-    ``warnings`` says, once each, what the chain lacks for it.
-    """
-
-    def __init__(self, reads: PinnedReads, multicall: Address | None, limits: Limits) -> None:
-        self.warnings: list[str] = []
+    def __init__(
+        self,
+        reads: PinnedReads,
+        deployless: Deployless,
+        multicall: Address | None,
+        limits: Limits,
+    ) -> None:
         self._reads = reads
-        self._multicall = multicall
         self._limits = limits
-        self._packer = Packer()
-        self._fail_alone: set[Call] = set()
+        self._ways: list[Way] = [DeploylessWay(deployless)]
+        if multicall is not None:
+            self._ways.insert(0, MulticallWay(reads, multicall))
+        self._known = Known()
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
         """Read all the calls at one block, in few requests; a failed call fails alone."""
@@ -43,43 +63,223 @@ class Aggregator:
             lambda chunk: self._aggregate_chunk(chunk, basis),
             in_flight=self._limits.in_flight,
         )
-        results = [result for part in parts for result in part]
-        return await self._read_starved(calls, results, basis)
+        return [result for part in parts for result in part]
 
     async def _aggregate_chunk(self, chunk: tuple[Call, ...], basis: Basis) -> list[CallResult]:
-        """Read one chunk; halve it where it is too much for the node."""
-        if self._multicall is None:
-            return await self._reads.call_each(chunk, basis)
+        """Read one chunk; find the contract, if there is one, that returns more than is read."""
         try:
-            raw = await self._reads.call(self._multicall, self._packer.packed(chunk), basis)
-        except RpcRefused as error:
-            if not (failed_in_evm(error) or is_too_much(error)):
-                raise
-            return await self._aggregate_halves(chunk, basis)
+            return await self._read_chunk(chunk, basis)
         except RpcTooLarge as error:
             if not error.by_contract:
                 raise
-            return await self._aggregate_halves(chunk, basis)
-        if not raw and not await self._reads.code(self._multicall, basis):
-            self.warnings.append(f"no Multicall3 at {self._multicall}: reading call by call")
-            self._multicall = None
-            return await self._reads.call_each(chunk, basis)
-        return unpacked(raw, len(chunk))
-
-    async def _aggregate_halves(self, chunk: tuple[Call, ...], basis: Basis) -> list[CallResult]:
         if len(chunk) == 1:
-            return await self._reads.call_each(chunk, basis)
+            return [_EMPTY_FAILURE]
         middle = len(chunk) // 2
-        self._limits = dataclasses.replace(
-            self._limits, calls=min(self._limits.calls, max(middle, SMALLEST_CHUNK))
-        )
         return [
             *await self._aggregate_chunk(chunk[:middle], basis),
             *await self._aggregate_chunk(chunk[middle:], basis),
         ]
 
+    async def _read_chunk(self, chunk: tuple[Call, ...], basis: Basis) -> list[CallResult]:
+        singles: dict[tuple[Call, ...], SingleCalls] = {}
+
+        async def ask(endpoint: int, block: BlockParameter) -> list[CallResult]:
+            chunk_read = ChunkRead(
+                reads=self._reads,
+                known=self._known,
+                ways=self._ways,
+                place=Place(endpoint, block, basis),
+                singles=singles,
+            )
+            return await chunk_read.read(chunk)
+
+        return await self._reads.read_at(basis, ask)
+
+
+class Place(NamedTuple):
+    """Where an aggregate is asked for: an endpoint, and the block in the form that it takes."""
+
+    endpoint: int
+    block: BlockParameter
+    basis: Basis
+
+
+class Way(Protocol):
+    """A way to run an aggregate; what it returns is encoded as ``aggregate3``'s results."""
+
+    capability: Capability
+
+    async def run(self, calls: tuple[Call, ...], place: Place) -> bytes:
+        """Run the calls, each allowed to fail."""
+        ...
+
+    async def is_working(self, place: Place) -> bool:
+        """Whether an aggregate whose results are known comes out so; it may raise ChainError."""
+        ...
+
+    def reason(self, error: ChainError) -> str:
+        """Return why it is lacking, in words."""
+        ...
+
+
+class MulticallWay:
+    """By the contract that is deployed at an address, if that is Multicall3."""
+
+    capability = Capability.MULTICALL3
+
+    def __init__(self, reads: PinnedReads, address: Address) -> None:
+        self._reads = reads
+        self._address = address
+        self._packer = Packer()
+
+    async def run(self, calls: tuple[Call, ...], place: Place) -> bytes:
+        """Call ``aggregate3``."""
+        return await self._call(self._packer.packed(calls), place)
+
+    async def is_working(self, place: Place) -> bool:
+        """Whether an aggregate of an aggregate of nothing comes back as that."""
+        nested = probe(self._address)
+        return proves_aggregator(await self._call("0x" + nested.data.hex(), place))
+
+    def reason(self, error: ChainError) -> str:
+        """Return what the contract did, with the setting that names it."""
+        return f"chain.multicall {self._address} does not answer as Multicall3: {error}"
+
+    async def _call(self, data: str, place: Place) -> bytes:
+        transaction = {"to": self._address, "data": data}
+        return await self._reads.ask_call(place.endpoint, place.block, transaction, place.basis)
+
+
+class DeploylessWay:
+    """By our own aggregator, which is deployed nowhere."""
+
+    capability = Capability.DEPLOYLESS
+
+    def __init__(self, deployless: Deployless) -> None:
+        self._deployless = deployless
+
+    async def run(self, calls: tuple[Call, ...], place: Place) -> bytes:
+        """Run the aggregator's creation code."""
+        initcode = aggregator_code() + packed_calls(calls)
+        return await self._deployless.ask_large(place.endpoint, place.block, initcode, place.basis)
+
+    async def is_working(self, place: Place) -> bool:
+        """Whether an aggregate of nothing comes back as that."""
+        return await self.run((), place) == packed_calls(())
+
+    def reason(self, error: ChainError) -> str:
+        """Return what the node said."""
+        return str(error)
+
+
+class Known:
+    """
+    What was seen of endpoints: which ways worked, and how many calls at once.
+
+    ``fail_alone`` has calls that fail when they are read alone, too.
+    """
+
+    def __init__(self) -> None:
+        self.proven: set[tuple[int, Capability]] = set()
+        self.most: dict[tuple[int, Capability], int] = {}
+        self.fail_alone: set[Call] = set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkRead:
+    """The read of one chunk at one endpoint."""
+
+    reads: PinnedReads
+    known: Known
+    ways: Sequence[Way]
+    place: Place
+    singles: dict[tuple[Call, ...], SingleCalls]
+
+    async def read(self, calls: tuple[Call, ...]) -> list[CallResult]:
+        """
+        Return the results, by the first way that works at the endpoint.
+
+        A way is learnt to be lacking once a later one has worked: where none does, the
+        fault is another.
+
+        Raises:
+            ChainError: the first failure, where no way works.
+        """
+        capabilities, endpoint = self.reads.rpc.capabilities, self.place.endpoint
+        lacking: dict[Way, RpcRefused | RpcMalformed] = {}
+        for way in self.ways:
+            if not capabilities.has(endpoint, way.capability):
+                continue
+            try:
+                results = await self._read_by(way, calls)
+            except _Lacking as lack:
+                lacking[way] = lack.error
+            else:
+                capabilities.learn_success(endpoint, way.capability)
+                break
+        else:
+            try:
+                results = await self._read_singly(calls)
+            except (RpcRefused, RpcMalformed) as error:
+                raise next(iter(lacking.values()), error) from None
+        for way, failure in lacking.items():
+            capabilities.learn_lack(endpoint, way.capability, way.reason(failure))
+        return results
+
+    async def _read_by(self, way: Way, calls: tuple[Call, ...]) -> list[CallResult]:
+        key = (self.place.endpoint, way.capability)
+        most = self.known.most.get(key, len(calls))
+        if len(calls) > most:
+            parts = [calls[start : start + most] for start in range(0, len(calls), most)]
+            return [result for part in parts for result in await self._read_by(way, part)]
+        try:
+            results = unpacked(await way.run(calls, self.place), len(calls))
+        except RpcTooLarge:
+            raise  # what was not read tells nothing of the way
+        except (RpcRefused, RpcMalformed) as error:
+            if not await self._is_working(way, error):
+                raise _Lacking(error) from None
+            if not isinstance(error, RpcRefused) or not _may_be_cut(error):
+                raise
+            return await self._read_halves(way, calls)
+        self.known.proven.add(key)
+        return await self._read_starved(calls, results)
+
+    async def _read_halves(self, way: Way, calls: tuple[Call, ...]) -> list[CallResult]:
+        """Cut in two what is too much for the node."""
+        if len(calls) == 1:
+            return await self._read_singly(calls)
+        middle, key = len(calls) // 2, (self.place.endpoint, way.capability)
+        most = self.known.most.get(key, len(calls))
+        self.known.most[key] = min(most, max(middle, SMALLEST_CHUNK))
+        return [
+            *await self._read_by(way, calls[:middle]),
+            *await self._read_by(way, calls[middle:]),
+        ]
+
+    async def _is_working(self, way: Way, error: RpcRefused | RpcMalformed) -> bool:
+        """Whether a failed aggregate was the calls' fault, not the way's."""
+        key = (self.place.endpoint, way.capability)
+        if isinstance(error, RpcRefused) and key in self.known.proven:
+            return True
+        try:
+            works = await way.is_working(self.place)
+        except (RpcRefused, RpcMalformed):
+            works = False
+        if works:
+            self.known.proven.add(key)
+        else:
+            self.known.proven.discard(key)
+        return works
+
+    async def _read_singly(self, calls: tuple[Call, ...]) -> list[CallResult]:
+        single = self.singles.get(calls)
+        if single is None:
+            single = self.singles[calls] = self.reads.single_calls(calls, self.place.basis)
+        return await single.ask(self.place.endpoint, self.place.block)
+
     async def _read_starved(
-        self, calls: Sequence[Call], results: list[CallResult], basis: Basis
+        self, calls: tuple[Call, ...], results: list[CallResult]
     ) -> list[CallResult]:
         """
         Read again, alone, what failed without a word.
@@ -87,16 +287,30 @@ class Aggregator:
         A call in an aggregate may fail only because one before it burnt the gas. Those that
         fail alone too are remembered and not asked for twice.
         """
-        if len(calls) == 1 or self._multicall is None:
-            return results
+        fail_alone = self.known.fail_alone
         starved = [
             index
             for index, result in enumerate(results)
-            if result == _EMPTY_FAILURE and calls[index] not in self._fail_alone
+            if result == _EMPTY_FAILURE and calls[index] not in fail_alone
         ]
-        again = await self._reads.call_each([calls[index] for index in starved], basis)
+        if len(calls) == 1 or not starved:
+            return results
+        again = await self._read_singly(tuple(calls[index] for index in starved))
         for index, result in zip(starved, again, strict=True):
             results[index] = result
-            if not result.success and len(self._fail_alone) < KNOWN_FAILURES:
-                self._fail_alone.add(calls[index])
+            if not result.success and len(fail_alone) < KNOWN_FAILURES:
+                fail_alone.add(calls[index])
         return results
+
+
+class _Lacking(Exception):
+    """A way does not work at an endpoint."""
+
+    def __init__(self, error: RpcRefused | RpcMalformed) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _may_be_cut(error: RpcRefused) -> bool:
+    """Whether fewer calls may be answered."""
+    return failed_in_evm(error) or is_too_much(error) or is_too_much_code(error)

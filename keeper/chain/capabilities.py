@@ -27,6 +27,9 @@ class Capability(enum.StrEnum):
     ESTIMATE = "eth_estimateGas"
     ESTIMATE_AT_BLOCK = "eth_estimateGas at a block"
     CALL_GAS = "the gas field of eth_call"
+    CODE = "eth_getCode"
+    BALANCE = "eth_getBalance"
+    DEPLOYLESS = "calls of code that is deployed nowhere"
     STATE_OVERRIDES = "state overrides of eth_call"
     MULTICALL3 = "Multicall3"
     FINALIZED = "the finalized tag"
@@ -46,8 +49,11 @@ INSTEAD: Final = {
     Capability.ESTIMATE: "gas is taken from the limits of the plans' own steps",
     Capability.ESTIMATE_AT_BLOCK: "gas is estimated at the newest block",
     Capability.CALL_GAS: "reads are sent with less gas, or without the field",
-    Capability.STATE_OVERRIDES: "reads that need an override are left out",
-    Capability.MULTICALL3: "reads are aggregated without a deployed contract, or sent one by one",
+    Capability.CODE: "code is read by a call",
+    Capability.BALANCE: "balances are read by a call",
+    Capability.DEPLOYLESS: "reads are sent one by one",
+    Capability.STATE_OVERRIDES: "code that is not deployed runs as a deployment, in smaller parts",
+    Capability.MULTICALL3: "reads are aggregated by code that is not deployed, or sent one by one",
     Capability.FINALIZED: "finality goes by the number of confirmations",
     Capability.SAFE: "finality goes by the number of confirmations",
     Capability.BLOCK_FILTER: "new blocks are polled for",

@@ -5,19 +5,24 @@ Source: mds1/multicall ``Multicall3.aggregate3((address,bool,bytes)[])``, where 
 fails alone (``allowFailure``). Encoding with eth-abi would cost more than the call itself.
 """
 
+import functools
+import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keeper.chain.abi import SELECTOR, WORD, selector, word
-from keeper.domain.errors import RpcMalformed
+from keeper.chain.abi import ABI_FOLDER, SELECTOR, WORD, selector, word
+from keeper.domain.errors import EnvironmentFault, RpcMalformed
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, Gas
 
 AGGREGATE3: Final = selector("aggregate3((address,bool,bytes)[])")
 MULTICALL3: Final = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
 """The address it has on nearly every chain."""
+
+_EMPTY: Final = WORD.to_bytes(WORD) + bytes(WORD)
+"""No calls, as ``aggregate3`` takes them, and no results, as it returns them."""
 
 _TUPLE_HEAD: Final = (1).to_bytes(WORD) + (3 * WORD).to_bytes(WORD)
 _KEPT_PAYLOADS: Final = 16
@@ -58,6 +63,11 @@ class Packer:
 
 def packed(calls: Sequence[Call]) -> bytes:
     """Return the calldata of ``aggregate3(calls)``, each allowed to fail."""
+    return AGGREGATE3 + packed_calls(calls)
+
+
+def packed_calls(calls: Sequence[Call]) -> bytes:
+    """Return the argument of ``aggregate3``, encoded."""
     offset = WORD * len(calls)
     offsets, bodies = list[bytes](), list[bytes]()
     for call in calls:
@@ -75,8 +85,36 @@ def packed(calls: Sequence[Call]) -> bytes:
         offsets.append(offset.to_bytes(WORD))
         bodies.append(body)
         offset += len(body)
-    start = AGGREGATE3 + WORD.to_bytes(WORD) + len(calls).to_bytes(WORD)
+    start = WORD.to_bytes(WORD) + len(calls).to_bytes(WORD)
     return b"".join((start, *offsets, *bodies))
+
+
+@functools.cache
+def aggregator_code() -> bytes:
+    """
+    Return the creation code of our own aggregator; its argument is ``aggregate3``'s.
+
+    Source: ``contracts/src/lens/ReadAggregator.sol``.
+    """
+    try:
+        artifact = json.loads((ABI_FOLDER / "ReadAggregator.json").read_text(encoding="utf-8"))
+        return bytes.fromhex(artifact["bytecode"][2:])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EnvironmentFault("the bytecode of ReadAggregator is missing or broken") from None
+
+
+def probe(aggregator: Address) -> Call:
+    """Return the call of an aggregate that holds an aggregate of nothing, of itself."""
+    inner = Call(target=aggregator, data=AGGREGATE3 + _EMPTY)
+    return Call(target=aggregator, data=packed([inner]))
+
+
+def proves_aggregator(raw: bytes) -> bool:
+    """Whether what ``probe`` returned can only come from ``aggregate3``."""
+    try:
+        return unpacked(raw, 1) == [CallResult(success=True, data=_EMPTY)]
+    except RpcMalformed:
+        return False
 
 
 def unpacked(raw: bytes, count: int) -> list[CallResult]:

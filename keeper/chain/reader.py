@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 from keeper.chain import fields
+from keeper.chain.accounts import AccountReads
 from keeper.chain.aggregator import Aggregator
 from keeper.chain.awaiting import BLOCK_SECONDS
 from keeper.chain.capabilities import Capability
+from keeper.chain.deployless import Deployless
 from keeper.chain.endpoint import Endpoint, endpoint, sanitised
 from keeper.chain.fields import Json
 from keeper.chain.headers import BY_NUMBER, ONLY_HASHES, read_header
@@ -57,13 +59,16 @@ class NodeReader:
         self._logs = LogSource(rpc, windows)
         self._simulations = Simulations(rpc, self._pinning)
         self._reads = PinnedReads(rpc, self._pinning, bounds.gas)
-        self._aggregator = Aggregator(self._reads, multicall, bounds)
+        self._deployless = Deployless(self._reads)
+        self._accounts = AccountReads(self._reads, self._deployless)
+        self._aggregator = Aggregator(self._reads, self._deployless, multicall, bounds)
         self._pinned: Head | None = None
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What the chain lacks, once each."""
-        return self._aggregator.warnings
+        """What the endpoints lack, and what is done instead, once each."""
+        lacks = self.rpc.capabilities.lacks()
+        return list(dict.fromkeys(f"{lack.capability}: {lack.instead}" for lack in lacks))
 
     @property
     def requests(self) -> Counter[str]:
@@ -124,7 +129,7 @@ class NodeReader:
 
     async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
         """Run code that is deployed nowhere and return what it returns (a read)."""
-        return await self._reads.deployless(initcode, basis)
+        return await self._deployless.run(initcode, basis)
 
     async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
         """Return the logs of one block, by hash."""
@@ -142,11 +147,11 @@ class NodeReader:
 
     async def code(self, address: Address, basis: Basis) -> bytes:
         """Return a contract's code; empty where there is none."""
-        return await self._reads.code(address, basis)
+        return await self._accounts.code(address, basis)
 
     async def balance(self, address: Address, basis: Basis) -> Wei:
         """Return an account's native balance."""
-        return await self._reads.balance(address, basis)
+        return await self._accounts.balance(address, basis)
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
         """

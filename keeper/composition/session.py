@@ -148,7 +148,7 @@ class Session:
             SettingsInvalid: one line per address without code.
             ChainError: the chain cannot be read.
         """
-        where = {"chain.multicall": ("", self.settings.chain.multicall)}
+        where: dict[str, tuple[str, Address]] = {}
         for number, executor in enumerate(self.settings.executor):
             where[f"executor[{number}].address"] = ("", executor.address)
         for venue in self.settings.venue:
