@@ -143,7 +143,7 @@ class MulticallWay:
 
     def reason(self, error: ChainError) -> str:
         """Return what the contract did, with the setting that names it."""
-        return f"chain.multicall {self._address} does not answer as Multicall3: {error}"
+        return f"what is at {self._address} does not answer as Multicall3: {error}"
 
     async def _call(self, data: str, place: Place) -> bytes:
         transaction = {"to": self._address, "data": data}

@@ -6,13 +6,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from keeper.chain.capabilities import Capability, Lack
+from keeper.chain.deployless import LENS
 from keeper.chain.endpoint import Endpoint, endpoint
+from keeper.chain.pinned import BATCH
 from keeper.chain.reader import NodeReader, connect
 from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.config import Chain
-from keeper.domain.errors import ChainError, ConfigError, KeeperError
+from keeper.domain.errors import ChainError, KeeperError
 from keeper.domain.head import Basis, Head
-from keeper.domain.reads import LogFilter
+from keeper.domain.reads import Call, LogFilter
 from keeper.execution.signer import LOCAL_CHAINS
 from keeper.observe.redaction import endpoint_label
 
@@ -106,7 +109,6 @@ async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) ->
     window = {"fromBlock": hex(first), "toBlock": hex(head.number), "address": chain.multicall}
     does_without = "the keeper does without, more slowly"
     tests: list[tuple[str, Test, str | None]] = [
-        ("Multicall3", lambda: _multicall(reader, chain, basis), None),
         ("eth_call by hash", lambda: reader.balance(chain.multicall, basis), None),
         ("eth_getLogs by hash", lambda: reader.block_logs(nothing, head.hash), None),
         ("eth_feeHistory", lambda: reader.fee_history(1, 50), None),
@@ -116,7 +118,6 @@ async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) ->
             "ranges are cut until it accepts them: the start takes longer",
         ),
         ("eth_simulateV1", lambda: reader.simulate_v1(_EMPTY_BLOCK, basis), does_without),
-        ("batches", lambda: _batch(reader), does_without),
         (
             "newHeads",
             lambda: reader.rpc.request("eth_subscribe", "newHeads"),
@@ -132,18 +133,32 @@ async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) ->
         except KeeperError as error:
             verdict, advice = (fail, error.hint) if otherwise is None else (warn, otherwise)
             found.append(verdict(what, f"{name} does not work ({error.code})", advice))
-    return found
+    return [*found, *await _learnt(what, reader, basis)]
 
 
-async def _multicall(reader: NodeReader, chain: Chain, basis: Basis) -> None:
-    if not await reader.code(chain.multicall, basis):
-        raise ConfigError(f"{chain.multicall} has no code", hint="set chain.multicall")
+async def _learnt(what: str, reader: NodeReader, basis: Basis) -> list[Finding]:
+    """Send a large batch and an aggregate; report what the endpoint was found to lack."""
+    read, height = Call(target=LENS, data=b""), ("eth_blockNumber", ())
+    tests: list[tuple[Capability, Test]] = [
+        (Capability.BATCHES, lambda: reader.rpc.read_batch([height] * BATCH)),
+        (Capability.MULTICALL3, lambda: reader.aggregate([read, read], basis)),
+    ]
+    found = []
+    for capability, test in tests:
+        try:
+            await test()
+        except KeeperError as error:
+            found.append(fail(what, f"{capability}: reads do not work ({error.code})", error.hint))
+        else:
+            if reader.rpc.capabilities.lack(0, capability) is None:
+                found.append(ok(what, capability))
+    lacks = reader.rpc.capabilities.lacks()
+    return [*found, *(warn(what, _lack(lack), lack.instead) for lack in lacks)]
 
 
-async def _batch(reader: NodeReader) -> None:
-    for answer in await reader.rpc.batch([("eth_blockNumber", ()), ("eth_chainId", ())]):
-        if isinstance(answer, ChainError):
-            raise answer
+def _lack(lack: Lack) -> str:
+    most = f", {lack.limit} at most" if lack.limit else ""
+    return f"{lack.capability}: refused{most} ({lack.reason})"
 
 
 async def _finalized(reader: NodeReader) -> None:

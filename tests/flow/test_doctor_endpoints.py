@@ -1,9 +1,12 @@
 """What doctor says of several endpoints, each alone and side by side."""
 
+from keeper.chain.abi import encoded, word
+from keeper.chain.deployless import LENS
+from keeper.chain.multicall import MULTICALL3, aggregator_code
 from keeper.cli.doctor_endpoints import endpoints
 from keeper.cli.findings import Level
 from keeper.config import Chain
-from tests.support.scripted_node import ScriptedNode, nodes
+from tests.support.scripted_node import ScriptedNode, nodes, refused_whole
 
 
 async def findings(*made):
@@ -46,3 +49,33 @@ async def test_a_late_a_forked_and_a_foreign_endpoint_are_told_apart():
     assert ("warn", "21 blocks behind the newest") in late
     assert any(level == "fail" and "has another block 9" in said for level, said in apart)
     assert any(level == "fail" and "has other code" in said for level, said in foreign)
+
+
+async def test_a_node_with_a_limit_on_batches_is_not_called_ok():
+    """Two requests pass where a hundred do not; the keeper sends a hundred."""
+
+    def batch(requests):
+        return refused_whole("batch too large") if len(requests) > 10 else None
+
+    found = await findings(ScriptedNode(height=9, batch=batch))
+    said = [one for one in found if "batches" in one.detail]
+
+    assert [one.level for one in said] == [Level.WARN]
+    assert "at most" in said[0].detail
+    assert "smaller messages" in said[0].fix
+
+
+async def test_a_chain_without_multicall_is_a_warning_with_what_is_done_instead():
+    """It ended the start before; now it costs next to nothing, and says so."""
+
+    def call(params):
+        if params[0].get("to") == MULTICALL3:
+            return "0x"
+        count = word(bytes.fromhex(params[2][LENS]["code"][2:])[len(aggregator_code()) :], 1)
+        return "0x" + encoded(("(bool,bytes)[]",), [[(True, b"")] * count]).hex()
+
+    found = await findings(ScriptedNode(height=9, code="0x", handlers={"eth_call": call}))
+    said = [one for one in found if "Multicall3" in one.detail]
+
+    assert [one.level for one in said] == [Level.WARN]
+    assert "aggregated by code that is not deployed" in said[0].fix
