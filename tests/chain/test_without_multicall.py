@@ -54,8 +54,8 @@ def refuses(matches, code=-32000, message="not supported"):
     async def hook(request):
         if not matches(request["method"], request["params"]):
             return None
-        error = {"code": code, "message": message}
-        return {"jsonrpc": "2.0", "id": request["id"], "error": error}
+        answer = {"error": {"code": code, "message": message}} if code else {"result": None}
+        return {"jsonrpc": "2.0", "id": request["id"], **answer}
 
     return hook
 
@@ -202,7 +202,15 @@ async def test_a_node_that_refuses_every_call_says_why_and_teaches_nothing(anvil
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [(-32601, "method not found"), (-32600, "not allowed"), (35, "upgrade"), (-32000, "no")],
+    [
+        (-32601, "method not found"),
+        (-32600, "not allowed"),
+        (35, "upgrade"),
+        (-32000, "no"),
+        (-32005, "limit exceeded"),
+        (-32000, "header not found"),
+        (None, ""),
+    ],
 )
 async def test_code_and_balance_are_read_by_a_call_where_their_methods_are_refused(
     code, message, anvil, proxy
