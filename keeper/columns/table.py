@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from keeper.columns.block import Block, Codes, Side, cautious, owing, runs
 from keeper.columns.index import GROWTH, UNKNOWN, Index
 from keeper.columns.spill import Spill
+from keeper.columns.sums import BalanceSums
 from keeper.columns.version import Version
 from keeper.columns.words import ADDRESS_BYTES, BALANCE_WORDS, Bytes, Flags, Floats, Rows
 from keeper.domain.errors import MarketUnreadable
@@ -30,7 +31,11 @@ STORED: Final = ("address", "category", "count", "code", "words", "keys")
 
 
 class Columns:
-    """See the module. ``planes`` legs of each row lie flat, with ``own`` words of the adapter's."""
+    """
+    See the module. ``planes`` legs of each row lie flat, with ``own`` words of the adapter's.
+
+    ``sums`` holds the exact sum of the balances of each code.
+    """
 
     def __init__(self, planes: int, own: int = 0) -> None:
         self.planes, self.width = planes, BALANCE_WORDS + own
@@ -43,6 +48,7 @@ class Columns:
         self.owes: Flags = np.zeros(0, dtype=np.bool_)
         self._changed: Flags = np.zeros(0, dtype=np.bool_)
         self.spill = Spill(self.width)
+        self.sums = BalanceSums()
         self._latest: weakref.ref[Version] | None = None
 
     def __len__(self) -> int:
@@ -193,6 +199,10 @@ class Columns:
 
     def _write(self, rows: Rows, block: Block) -> None:
         amount, start, count = cautious(block, self.codes), block.start, block.count
+        before = rows[self.count[rows] > 0]
+        if len(before):
+            self.sums.subtract(self.block(before))
+        self.sums.add(block)
         self.spill.drop(rows[self.count[rows] > self.planes])
         for plane in range(self.planes):
             has = count > plane

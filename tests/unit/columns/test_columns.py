@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from keeper.columns.block import Block, Side
 from keeper.columns.index import UNKNOWN, Index
 from keeper.columns.screen import Factors, below, least_health, slack
+from keeper.columns.sums import FEW_LEGS
 from keeper.columns.table import Columns, from_arrays
 from keeper.columns.view import View
 from keeper.columns.words import MOST, joined, packed, split
@@ -114,6 +115,52 @@ def test_stored_columns_are_restored(writes):
     assert read(View(again)) == read(View(columns))
     assert list(View(again)) == list(View(columns))
     assert read(View(other)) == read(View(columns))
+
+
+def sums_of(columns):
+    """The sums as the columns keep them, by key."""
+    keys = enumerate(columns.codes.keys)
+    found = {key: columns.sums.balance_sum(code) for code, key in keys if code}
+    return {key: total for key, total in found.items() if total}
+
+
+def added_up(accounts):
+    """The same, counted one by one from what was written."""
+    found = {}
+    for category, legs in accounts.values():
+        for asset, side, balance in legs:
+            key = (category, asset, side)
+            found[key] = found.get(key, 0) + balance
+    return {key: total for key, total in found.items() if total}
+
+
+@given(WRITES)
+def test_sums_of_balances_are_exact_after_every_write(writes):
+    """A sum that drifts by a unit would accuse a whole book of a missing borrower."""
+    columns, now = Columns(PLANES), {}
+    for accounts in writes:
+        write(columns, accounts)
+        now = {**now, **accounts}
+
+        assert sums_of(columns) == added_up(now)
+
+    assert sums_of(from_arrays(columns.to_arrays(), PLANES)) == added_up(now)
+
+
+def test_sums_of_many_balances_of_all_sizes_are_exact():
+    """Thousands of legs are added by numpy; none of their 128 bits may be lost in a float."""
+    many = {
+        who: (0, [(who % 3, Side.OWED, MOST - who), (0, Side.BACKS, who), (1, Side.OWED, 1)])
+        for who in range(1, 100 * FEW_LEGS)
+    }
+    columns = Columns(PLANES)
+    write(columns, many)
+    assert sums_of(columns) == added_up(many)
+
+    changed = {who: (1, [(2, Side.OWED, MOST)]) for who in range(1, 50 * FEW_LEGS)}
+    write(columns, changed)
+
+    assert sums_of(columns) == added_up({**many, **changed})
 
 
 def test_what_nobody_looks_at_is_not_kept():

@@ -1,0 +1,62 @@
+"""
+Exact sums of balances by code, kept up to date by each write.
+
+A book of any size is held against a contract's total without a pass over its accounts.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from keeper.columns.block import Block
+from keeper.columns.words import BALANCE_WORDS, WORD_BITS, Rows, Words, joined
+
+FEW_LEGS: Final = 64
+"""Up to this number of legs a loop over integers is faster than numpy."""
+EXACT_LEGS: Final = 2**20
+"""Legs that are summed at once. The float sum of their 32-bit halves stays below 2^53: exact."""
+
+_HALF_BITS: Final = WORD_BITS // 2
+_HALF: Final = np.uint64(2**_HALF_BITS - 1)
+
+
+class BalanceSums:
+    """The sum of the balances of each code, over all accounts of the columns."""
+
+    def __init__(self) -> None:
+        self._by_code: list[int] = []
+
+    def balance_sum(self, code: int) -> int:
+        """Return the sum of all balances of a code; 0 for a code without any."""
+        return self._by_code[code] if code < len(self._by_code) else 0
+
+    def add(self, block: Block) -> None:
+        """Add the balances of all legs of these accounts."""
+        self._change(block, 1)
+
+    def subtract(self, block: Block) -> None:
+        """Take away the balances of all legs of these accounts."""
+        self._change(block, -1)
+
+    def _change(self, block: Block, sign: int) -> None:
+        if not len(block.code):
+            return
+        missing = int(block.code.max()) + 1 - len(self._by_code)
+        self._by_code += [0] * max(0, missing)
+        if len(block.code) <= FEW_LEGS:
+            words = block.words[:, :BALANCE_WORDS].tolist()
+            for code, (low, high) in zip(block.code.tolist(), words, strict=True):
+                self._by_code[code] += sign * joined(low, high)
+            return
+        for start in range(0, len(block.code), EXACT_LEGS):
+            legs = slice(start, start + EXACT_LEGS)
+            self._change_many(block.code[legs].astype(np.int64), block.words[legs], sign)
+
+    def _change_many(self, code: Rows, words: Words, sign: int) -> None:
+        for word in range(BALANCE_WORDS):
+            low, high = words[:, word] & _HALF, words[:, word] >> np.uint64(_HALF_BITS)
+            for half, values in enumerate((low, high)):
+                shift = word * WORD_BITS + half * _HALF_BITS
+                summed = np.bincount(code, weights=values.astype(np.float64))
+                for at in np.flatnonzero(summed).tolist():
+                    self._by_code[at] += sign * (int(summed[at]) << shift)
