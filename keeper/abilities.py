@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.advice import Advice, Cure
+from keeper.domain.coverage import CoverageNews, DebtTotal
 from keeper.domain.cure import ClearStep, CureStep
 from keeper.domain.exposure import Exposure
 from keeper.domain.head import Head
@@ -171,6 +172,28 @@ class ReportsParity(Protocol):
 
     def parity_news(self) -> Sequence[ParityNews]:
         """Return what was found since this was asked last."""
+        ...
+
+
+@runtime_checkable
+class StatesDebtTotals(Protocol):
+    """A market whose contracts keep the total of each debt, which every block reads anyway."""
+
+    def debt_totals(self) -> Sequence[DebtTotal] | None:
+        """
+        Return each total at the last ``apply``, beside the sum over the accounts of the book.
+
+        None while a noted account is unread: totals and sums would be of different blocks.
+        """
+        ...
+
+
+@runtime_checkable
+class ReportsCoverage(Protocol):
+    """A book that is held against the contracts' own totals."""
+
+    def coverage_news(self) -> Sequence[CoverageNews]:
+        """Return the changes of coverage since the last call."""
         ...
 
 

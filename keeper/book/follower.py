@@ -10,13 +10,15 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from keeper.abilities import KeepsColumns, Resyncs, Rider
+from keeper.abilities import KeepsColumns, Resyncs, Rider, StatesDebtTotals
 from keeper.book.branch import Branch, ancestry, branch_to, logs_of
+from keeper.book.coverage import DebtCoverage
 from keeper.book.followed import Followed, Progress
 from keeper.book.keeping import Keeping
 from keeper.book.parity import Parity
 from keeper.book.resuming import Resuming, take_up_scans
 from keeper.book.trail import DEPTH, Trail
+from keeper.domain.coverage import CoverageNews
 from keeper.domain.errors import (
     HistoryPruned,
     MarketUnreadable,
@@ -48,6 +50,7 @@ class Follower:
         self._own_from = 0
         self._rebuilds: list[tuple[MarketKey, str]] = []
         self.parity = Parity()
+        self.coverage = DebtCoverage()
         self.keeping = Keeping(None, 0)
         """Where the book is kept between two processes; nowhere, until it is replaced."""
         self.reorged: Callable[[int], None] = _ignored
@@ -68,6 +71,10 @@ class Follower:
     def parity_news(self) -> Sequence[ParityNews]:
         """Return who began to differ from the contracts, or agrees again, since asked last."""
         return self.parity.news()
+
+    def coverage_news(self) -> Sequence[CoverageNews]:
+        """Return the changes of coverage since the last call."""
+        return self.coverage.take_news()
 
     def remembered(
         self, market: MarketKey, wanted: LogFilter, first: int, tip: BlockHash
@@ -194,6 +201,7 @@ class Follower:
                 each.scanned_to = None  # nobody knows how far back the chain is another one
             if at is not None and (branch.fork is None or at > branch.fork.number):
                 each.forget()
+                self.coverage.forget(each.market.key)
                 self._rebuilt(each, reason)
 
     async def _load_missing(self, head: Head, progress: Callable[[Progress], None]) -> None:
@@ -301,9 +309,16 @@ class Follower:
                 each.failed(head, error)
             else:
                 each.recovered()
+                self._judge_totals(each.market)
                 if self.keeping.enabled and isinstance(each.market, KeepsColumns):
                     self.keeping.changed(each.market.key, each.market.changed())
         return snapshots
+
+    def _judge_totals(self, market: LendingMarket) -> None:
+        """Hold the book against the totals that the contracts state at this head."""
+        totals = market.debt_totals() if isinstance(market, StatesDebtTotals) else None
+        if totals is not None:
+            self.coverage.record_totals(market.key, totals)
 
     def _resync(self, difference: Difference) -> None:
         """Have an account that differs read anew with the next block."""

@@ -8,10 +8,11 @@ the aggregate of the block's other reads, so that it costs no request.
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from keeper.abilities import AuditsItself
+from keeper.book.coverage import DebtCoverage
 from keeper.chain.concurrent import each
 from keeper.domain.decision import SkipReason
 from keeper.domain.head import Basis, Head
@@ -204,13 +205,19 @@ class BookAudit:
     A whole book against the contracts at one block.
 
     ``accounts`` were compared, ``not_compared`` could not be: no price is known, or the
-    market has no audit. ``differences`` has a line for each figure.
+    market has no audit. ``differences`` has a line for each figure. ``coverage`` is of the debt.
     """
 
     head: Head
     accounts: int
     not_compared: int
     differences: tuple[Difference, ...]
+    coverage: DebtCoverage = field(default_factory=DebtCoverage)
+
+    @property
+    def is_uncovered(self) -> bool:
+        """Whether more debt than the limit is owed by no account of the book."""
+        return any(map(self.coverage.is_uncovered, self.coverage.totals()))
 
     @property
     def differing(self) -> int:

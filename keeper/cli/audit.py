@@ -1,12 +1,14 @@
 """``keeper audit``: the book held against the contracts, the record against its hashes."""
 
 import asyncio
+import dataclasses
 from typing import Annotated, Final
 
 import typer
 
 from keeper.book.parity import BookAudit, audited_book
 from keeper.cli import record
+from keeper.cli.coverage import coverage_document, coverage_lines
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line, print_table
 from keeper.cli.progress import telling
@@ -33,14 +35,18 @@ def book(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Compare every account with the contracts' own answer at one block; exit 3 if any differs."""
+    """
+    Compare every account with the contracts' own answer, and all debt with their totals.
+
+    Exit 3 if an account differs, or if more debt than observe.uncovered_debt_usd is owed by nobody.
+    """
     settings = load(config, overrides(override)).settings
     audit, unread = asyncio.run(_audited(settings, block, quiet=as_json))
     if as_json:
         print_json(document(audit, unread))
     else:
         _print(audit, unread)
-    if audit.differences or unread:
+    if audit.differences or unread or audit.is_uncovered:
         raise typer.Exit(DIFFERS_EXIT)
 
 
@@ -52,6 +58,7 @@ async def _audited(
         with telling(quiet=quiet) as tell:
             head, snapshots = await session.at(block, tell)
         audit = await audited_book(session.reader, head, snapshots)
+        audit = dataclasses.replace(audit, coverage=session.follower.coverage)
         return audit, {str(key): why for key, why in session.follower.quarantined.items()}
 
 
@@ -73,6 +80,7 @@ def document(audit: BookAudit, unread: dict[str, str]) -> dict[str, object]:
             }
             for one in audit.differences
         ],
+        "coverage": coverage_document(audit.coverage),
     }
 
 
@@ -83,6 +91,8 @@ def _print(audit: BookAudit, unread: dict[str, str]) -> None:
     )
     if audit.not_compared:
         print_line(f"{audit.not_compared} could not be compared: they have no price")
+    for line in coverage_lines(audit.coverage):
+        print_line(f"coverage of {line}")
     for market, why in unread.items():
         print_line(f"{market} cannot be read: {why}")
     if audit.differences:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from keeper.cli import executor_work, key_work, vault_work
+from keeper.cli.coverage import coverage_findings
 from keeper.cli.doctor_beginnings import beginning_findings
 from keeper.cli.doctor_endpoints import endpoints
 from keeper.cli.findings import Finding, fail, failed, ok, warn
@@ -121,6 +122,8 @@ async def _on_chain(place: Here) -> list[Finding]:
         one = await _market(place, market)
         found += one
         readable = readable and all(finding.level.value != "fail" for finding in one)
+    if readable:
+        found += await _coverage(place)
     found += await _native(place)
     wallet, of_wallet = await _wallet(place)
     found += of_wallet
@@ -148,6 +151,16 @@ async def _market(place: Here, market: LendingMarket) -> list[Finding]:
         for fact in snapshot.facts()
     ]
     return [*found, *await beginning_findings(place, market, what)]
+
+
+async def _coverage(place: Here) -> list[Finding]:
+    """Hold the debts of all known accounts against the totals that the contracts state."""
+    try:
+        await place.session.at(None)
+    except KeeperError as error:
+        return [failed("coverage", error)]
+    markets = [market.key for market in place.session.markets]
+    return coverage_findings(place.session.follower.coverage, markets)
 
 
 async def _native(place: Here) -> list[Finding]:

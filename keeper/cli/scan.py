@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from keeper.book.coverage import DebtCoverage
 from keeper.cli import plots
+from keeper.cli.coverage import coverage_document, coverage_lines
 from keeper.cli.distribution import Bucket, bar_rows, by_name, distribution
 from keeper.cli.dollars import dollar_rates
 from keeper.cli.here import thresholds
@@ -107,6 +109,7 @@ class Scan:
     snapshots: Sequence[MarketSnapshot]
     rows: Sequence[Row]
     accounts: int
+    coverage: DebtCoverage
     late: Sequence[Overdue] | None = None
 
     @property
@@ -147,7 +150,14 @@ async def _scanned(
         if overdue_after is not None:
             late = await overdue(session, head, rows, overdue_after)
             rows = [one.row for one in late]
-        return Scan(head=head, snapshots=snapshots, rows=rows, accounts=len(every), late=late)
+        return Scan(
+            head=head,
+            snapshots=snapshots,
+            rows=rows,
+            accounts=len(every),
+            coverage=session.follower.coverage,
+            late=late,
+        )
 
 
 def _number(text: str | None, option: str) -> Decimal | None:
@@ -169,6 +179,7 @@ def _document(scan: Scan, *, histogram: bool) -> dict[str, object]:
     found: dict[str, object] = {
         "block": {"number": head.number, "hash": head.hash, "timestamp": head.timestamp},
         "accounts": [_account(row) | more for row, more in zip(scan.rows, late, strict=True)],
+        "coverage": coverage_document(scan.coverage),
     }
     if histogram:
         found["histogram"] = [
@@ -209,6 +220,8 @@ def _print(scan: Scan, *, histogram: bool) -> None:
     print_note(
         f"{len(scan.rows)} of {scan.accounts} accounts with debt, at block {scan.head.number}"
     )
+    for line in coverage_lines(scan.coverage):
+        print_note(f"coverage of {line}")
 
 
 def _cells(row: Row) -> tuple[Cell, ...]:

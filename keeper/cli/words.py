@@ -93,6 +93,12 @@ def _breaker(event: Event) -> str:
     return f"breaker {name} {state}: {event['detail']}{hint}"
 
 
+def _coverage(event: Event) -> str:
+    if event["state"] == "covered":
+        return f"{event['market']}: all debt is owed by accounts of the book again"
+    return f"{event['market']}: {event['detail']}; {event['hint']}"
+
+
 def _margin_call(event: Event) -> str:
     subject = " ".join(str(one) for one in (event["account"], event["tier"]) if one)
     factor = event["health_factor"]
@@ -147,6 +153,7 @@ _WORDED: Final[Mapping[str, Callable[[Event], str]]] = {
     "final": _receipt,
     "reopened": _receipt,
     "breaker": _breaker,
+    "coverage": _coverage,
     "margin_call": _margin_call,
     "cure": _cure,
     "notification": _notification,

@@ -27,7 +27,7 @@ from keeper.domain.errors import (
     SnapshotReorged,
 )
 from keeper.domain.head import Basis, Head
-from keeper.domain.units import Address, MarketKey, Timestamp, deployment
+from keeper.domain.units import USD_E8, Address, MarketKey, Timestamp, deployment
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.stages.valuation import NativeCoin
 
@@ -223,12 +223,14 @@ def session_over(
         for market, first in zip_longest(settings.market, first_blocks)
     ]
     _refuse_twins(markets)
+    follower = Follower(reader, markets)
+    follower.coverage.limit_usd_e8 = int(settings.observe.uncovered_debt_usd * USD_E8)
     return Session(
         settings=settings,
         reader=reader,
         markets=markets,
         venues=[load_venue(one, reader) for one in settings.venue],
-        follower=Follower(reader, markets),
+        follower=follower,
     )
 
 

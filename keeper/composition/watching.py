@@ -28,6 +28,7 @@ from keeper.observe.health import (
     Health,
     book_check,
     head_check,
+    joined_check,
     journal_check,
     markets_check,
     patience,
@@ -114,6 +115,7 @@ class Watching:
                 time.time() - (vitals.seconds_since(stage) or 0.0)
             )
         metrics.doubted.set(len(self.session.follower.parity.doubted))
+        self.metrics.set_uncovered(self.session.follower.coverage.uncovered_usd_e8())
         keeping = self.session.follower.keeping
         metrics.book_failures = keeping.failures
         metrics.kept_block.set(keeping.kept_block or 0)
@@ -221,7 +223,9 @@ def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
             "endpoint": endpoint_check(vitals, session.reader.rpc.pool),
             "agreement": agreement_check(session.reader.rpc.pool),
             "markets": markets_check(len(session.markets), lambda: follower.quarantined),
-            "book": book_check(lambda: len(follower.parity.doubted)),
+            "book": joined_check(
+                book_check(lambda: len(follower.parity.doubted)), follower.coverage.concern
+            ),
         }
     )
     session.reader.rpc.measured = vitals.measured

@@ -233,13 +233,15 @@ class Observe(Section):
 
     ``hosts`` are further names by which clients may ask: a request that names another host is
     refused, lest a web page reach the keeper through a name that it controls. A head that is
-    late by ``late_after_blocks`` times ``chain.block_time_ms`` makes the node not ready.
+    late by ``late_after_blocks`` times ``chain.block_time_ms`` makes the node not ready. So does
+    more debt than ``uncovered_debt_usd`` that the contracts state and no account of the book owes.
     """
 
     listen: ListenText = "127.0.0.1:9464"
     expose: Flag = False
     hosts: tuple[HostText, ...] = ()
     late_after_blocks: Whole = Field(default=3, ge=1, le=10_000)
+    uncovered_debt_usd: Exact = Field(default=Decimal(1_000), ge=0, le=10**12)
 
     @model_validator(mode="after")
     def _for_this_machine(self) -> Self:

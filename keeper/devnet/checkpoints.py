@@ -156,6 +156,13 @@ async def _checkpoint(
         f" {one.theirs} by the contract"
         for one in audit.differences
     ]
+    outcome.differences += [
+        f"checkpoint {number}, block {head.number}: {total.symbol} {total.known} owed in the book,"
+        f" {total.stated} by the contract"
+        for totals in book.coverage.totals().values()
+        for total in totals
+        if total.uncovered
+    ]
     outcome.differences += [f"checkpoint {number}: {why}" for why in book.quarantined.values()]
     outcome.rebuilds += len(book.rebuild_news())
     outcome.checkpoints += 1

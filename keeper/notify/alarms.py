@@ -54,6 +54,10 @@ class Alarms:
             what = f"endpoints disagree{about}: {event['detail']}"
             self._waiting.append(self._alarm(f"disagreement {event['what']}", what))
 
+        elif event.get("event") == "coverage" and event.get("state") == "uncovered":
+            what = f"{event['market']}: {event['detail']}; {event['hint']}"
+            self._waiting.append(self._alarm(f"coverage {event['market']}", what))
+
     def _alarm(self, what: str, detail: str) -> Notice:
         head = self.head()
         return Notice(

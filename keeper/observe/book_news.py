@@ -1,12 +1,12 @@
 """What a book has found since it was asked last, as events."""
 
-from keeper.abilities import ReportsParity, ReportsRebuilds
+from keeper.abilities import ReportsCoverage, ReportsParity, ReportsRebuilds
 from keeper.domain.head import Head
-from keeper.observe.events import Event, parity_event, trouble_event
+from keeper.observe.events import Event, coverage_event, parity_event, trouble_event
 
 
 def book_news(book: object, head: Head) -> list[Event]:
-    """Return who began to differ from the contracts or agrees again, and what was read anew."""
+    """Return accounts that differ or agree again, markets read anew, changes of coverage."""
     found = list[Event]()
     if isinstance(book, ReportsParity):
         found += [parity_event(news, head) for news in book.parity_news()]
@@ -14,4 +14,6 @@ def book_news(book: object, head: Head) -> list[Event]:
         found += [
             trouble_event("rebuilt", market, reason, head) for market, reason in book.rebuild_news()
         ]
+    if isinstance(book, ReportsCoverage):
+        found += [coverage_event(news, head) for news in book.coverage_news()]
     return found

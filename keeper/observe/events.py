@@ -1,5 +1,6 @@
 """What `keeper run --json` prints: one event, one object, amounts as decimal strings."""
 
+from keeper.domain.coverage import CoverageNews
 from keeper.domain.cure import ClearOrder, ClearRefusal, CureOrder, CureRefusal
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.head import Head
@@ -69,6 +70,24 @@ def parity_event(news: ParityNews, head: Head) -> Event:
         "what": found.what,
         "ours": found.ours,
         "theirs": found.theirs,
+        **_block(head),
+    }
+
+
+def coverage_event(news: CoverageNews, head: Head) -> Event:
+    """
+    Return the event of debt that no account of the book owes.
+
+    ``uncovered``: there is more of it than the limit, until ``covered``.
+    """
+    worth = news.uncovered_usd_e8
+    return {
+        "event": "coverage",
+        "state": "covered" if news.is_covered else "uncovered",
+        "market": news.market,
+        "uncovered_usd_e8": None if worth is None else str(worth),
+        "detail": news.detail,
+        "hint": news.hint,
         **_block(head),
     }
 

@@ -113,6 +113,15 @@ def book_check(doubted: Callable[[], int]) -> Check:
     return check
 
 
+def joined_check(*checks: Check) -> Check:
+    """Return the check of a component that several checks look at."""
+
+    def check() -> str:
+        return "; ".join(filter(None, (single() for single in checks)))
+
+    return check
+
+
 def journal_check(path: Path, failing: Callable[[], bool]) -> Check:
     """
     Return the check that the journal can be written.

@@ -5,7 +5,8 @@ No label holds an account, a transaction or an endpoint's address. Amounts are f
 or ether, for people to look at; what was earned to the wei is in the journal.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -20,7 +21,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from keeper.domain.units import GWEI, WAD
+from keeper.domain.units import GWEI, USD_E8, WAD, MarketKey
 
 FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds: from a local node's answer to a time-out."""
@@ -54,6 +55,11 @@ class Metrics:
     def text(self) -> bytes:
         """Return everything in Prometheus' text format 0.0.4."""
         return generate_latest(self.registry)
+
+    def set_uncovered(self, worths: Mapping[MarketKey, int | None]) -> None:
+        """Set each market's uncovered debt, given in 1e-8 dollars; NaN where it has no price."""
+        for market, worth in worths.items():
+            self.uncovered.labels(market).set(math.nan if worth is None else worth / USD_E8)
 
     def _about_the_chain(self) -> None:
         self.build = self._gauge("build_info", "What runs; always 1", "version", "chain_id", "mode")
@@ -96,6 +102,11 @@ class Metrics:
         )
         self.doubted = self._gauge(
             "parity_doubted_accounts", "Accounts that differ from the contracts' own answer"
+        )
+        self.uncovered = self._gauge(
+            "book_uncovered_debt_usd",
+            "Debt by the contracts' totals that no account of the book owes, in dollars",
+            "market",
         )
         self.rebuilds = self._counter(
             "book_rebuilds", "Times that a market's accounts had to be read anew", "market"

@@ -16,6 +16,7 @@ from keeper.columns.index import UNKNOWN
 from keeper.columns.table import Array, Columns
 from keeper.columns.view import View
 from keeper.columns.words import packed
+from keeper.domain.coverage import DebtTotal
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
@@ -24,6 +25,7 @@ from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.aave_v3 import discovery, events, reader
 from keeper.protocols.aave_v3.accounts import borrowers, encoded, new_columns, users_of
+from keeper.protocols.aave_v3.coverage import debt_totals
 from keeper.protocols.aave_v3.model import Account, PoolState, Reserve, Structure
 from keeper.protocols.aave_v3.snapshot import AaveSnapshot
 
@@ -92,6 +94,7 @@ class AaveMarket:
         self._upgraded: set[Address] = set()
         self._turn = 0
         self._asked: _Asked | None = None
+        self._pool: PoolState | None = None
 
     @property
     def key(self) -> MarketKey:
@@ -324,10 +327,17 @@ class AaveMarket:
                 del self._noted[account]
             if not complete:
                 self._noted[account] = _Noted(None, self._turn)
+        self._pool = pool
         snapshot = AaveSnapshot(
             head=head, pool=pool, view=View(self.columns), warnings=_warnings(pool)
         )
         return (snapshot,)
+
+    def debt_totals(self) -> list[DebtTotal] | None:
+        """Return each reserve's total of variable debt beside the book's; None while unsettled."""
+        if self._pool is None or not self.is_settled():
+            return None
+        return debt_totals(self._pool, self.columns)
 
 
 def tokens_of(reserve: Reserve) -> frozenset[Address | None]:

@@ -14,6 +14,7 @@ from keeper.columns.index import UNKNOWN
 from keeper.columns.table import STORED, Array, Columns
 from keeper.columns.view import View
 from keeper.columns.words import packed
+from keeper.domain.coverage import DebtTotal
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
@@ -22,8 +23,9 @@ from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.morpho_blue import discovery, events, reader
 from keeper.protocols.morpho_blue.accounts import encoded, named, new_columns
+from keeper.protocols.morpho_blue.coverage import IDLE_MARKETS, debt_total
 from keeper.protocols.morpho_blue.events import Pair
-from keeper.protocols.morpho_blue.model import MarketId, Position, Structure
+from keeper.protocols.morpho_blue.model import MarketId, Position, State, Structure
 from keeper.protocols.morpho_blue.options import Options
 from keeper.protocols.morpho_blue.reader import Read
 from keeper.protocols.morpho_blue.snapshot import MorphoSnapshot
@@ -40,13 +42,18 @@ def build(options: Options, *, from_block: int, reader: ChainReader) -> LendingM
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What the latest ``calls`` asked for, so that ``apply`` can read the answers."""
+    """
+    What the latest ``calls`` asked for, so that ``apply`` can read the answers.
+
+    Of ``idle`` markets, without a known borrower, only the totals are read.
+    """
 
     block_hash: str
     turn: int
     structure: Structure
     active: frozenset[MarketId]
     pairs: tuple[Pair, ...]
+    idle: tuple[MarketId, ...] = ()
 
 
 class MorphoDeployment:
@@ -67,9 +74,13 @@ class MorphoDeployment:
         self._books: dict[MarketId, Columns] = defaultdict(new_columns)
         self._noted: dict[Pair, int] = {}
         self._created: set[MarketId] = set()
+        self._described: set[MarketId] = set()
+        """Every market whose parameters were seen, followed or not."""
         self._turn = 0
         self._loaded = False
         self._asked: _Asked | None = None
+        self._read: Read | None = None
+        self._idle: dict[MarketId, State] = {}
 
     @property
     def key(self) -> MarketKey:
@@ -104,7 +115,9 @@ class MorphoDeployment:
         try:
             await discovery.refuse_others(chain, self._morpho, Basis(block_hash=head.hash))
             found = await discovery.known_markets(chain, options, head, self._from_block)
-            self._structure = await discovery.structure(chain, options, found, head)
+            self._described |= found.keys()
+            wanted = {each: params for each, params in found.items() if options.wants(params)}
+            self._structure = await discovery.structure(chain, options, wanted, head)
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
 
@@ -136,12 +149,21 @@ class MorphoDeployment:
         """
         Return whom these ``Borrow`` logs name as the debtor in a market that is followed.
 
-        Where each of them borrowed is remembered, so that ``load`` need not look everywhere.
+        Where each of them borrowed is remembered, so that ``load`` need not look everywhere. A
+        market that no creation log named becomes known by the first borrower in it.
         """
-        followed = self.structure.markets
-        pairs = [pair for pair in events.history_borrowed(logs) if pair[0] in followed]
+        borrowed = events.history_borrowed(logs)
+        self._learn_markets(borrowed)
+        followed = self._created | self.structure.markets.keys()
+        pairs = [pair for pair in borrowed if pair[0] in followed]
         self._name(pairs)
         return events.accounts(pairs)
+
+    def _learn_markets(self, pairs: Collection[Pair]) -> None:
+        """Have markets described whose creation was never seen, unless the settings name ids."""
+        if not self._options.listed:
+            known = self._described | self.structure.markets.keys()
+            self._created |= {identity for identity, _ in pairs} - known
 
     def _name(self, pairs: Collection[Pair]) -> None:
         """Remember that these accounts borrowed in these markets."""
@@ -244,6 +266,7 @@ class MorphoDeployment:
         self._turn += 1
         found = events.touched(logs)
         self._created |= found.created
+        self._learn_markets(found.changed)
         concerned = self._created | self.structure.markets.keys()
         self._name([pair for pair in found.borrowed if pair[0] in concerned])
         for pair in found.changed:
@@ -267,12 +290,14 @@ class MorphoDeployment:
             described = await discovery.described(self._chain, self._morpho, created, basis)
             wanted = {e: p for e, p in described.items() if self._options.wants(p)}
             kept = {e: m.params for e, m in before.markets.items() if e not in created}
-            self._structure = await discovery.structure(
-                self._chain, self._options, {**kept, **wanted}, head, before
-            )
+            if wanted.keys() | kept.keys() != before.markets.keys() or wanted:
+                self._structure = await discovery.structure(
+                    self._chain, self._options, {**kept, **wanted}, head, before
+                )
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
         self._created -= created
+        self._described |= described.keys()
         for identity in created & self._books.keys():
             for account in Listed(View(self._books[identity])):
                 self._noted[identity, account] = self._turn
@@ -285,11 +310,22 @@ class MorphoDeployment:
         pairs = tuple(sorted(pair for pair in self._noted if pair[0] in structure.markets))
         active = {e for e in structure.markets if self._borrowers_in(e) or not self._loaded}
         active |= {identity for identity, _ in pairs}
-        self._asked = _Asked(head.hash, self._turn, structure, frozenset(active), pairs)
+        idle = self._idle_due(active)
+        self._asked = _Asked(head.hash, self._turn, structure, frozenset(active), pairs, idle)
         return [
             *reader.block_calls(structure, active),
             *reader.position_calls(self._morpho, pairs),
+            *reader.total_calls(self._morpho, idle),
         ]
+
+    def _idle_due(self, active: Collection[MarketId]) -> tuple[MarketId, ...]:
+        """Return the idle markets to read: those that state a debt, then the longest unread."""
+        idle = self.structure.markets.keys() - active
+        self._idle = {identity: self._idle[identity] for identity in self._idle if identity in idle}
+        indebted = [each for each, state in self._idle.items() if state.borrow_shares]
+        unread = sorted(idle - self._idle.keys())
+        waiting = [*unread, *(each for each in self._idle if each not in indebted)]
+        return tuple(sorted({*indebted, *waiting[: max(0, IDLE_MARKETS - len(indebted))]}))
 
     def _borrowers_in(self, identity: MarketId) -> int:
         return len(self._books[identity]) if identity in self._books else 0
@@ -307,6 +343,10 @@ class MorphoDeployment:
         answers = Answers(results)
         read = reader.block_read(asked.structure, asked.active, answers)
         self._keep(reader.positions(asked.pairs, answers))
+        for identity, state in reader.totals_read(asked.idle, answers).items():
+            self._idle.pop(identity, None)  # to the end: the others come first next time
+            self._idle[identity] = state
+        self._read = read
         for pair in asked.pairs:
             if self._noted.get(pair, asked.turn + 1) <= asked.turn:
                 del self._noted[pair]
@@ -327,6 +367,18 @@ class MorphoDeployment:
             held={token: read.balances[token] for token in own if token in read.balances},
             view=View(self._books[each]),
         )
+
+    def debt_totals(self) -> list[DebtTotal] | None:
+        """Return each market's total of borrow shares beside the book's; None while unsettled."""
+        markets, is_read = self.structure.markets, self._loaded and self.is_settled()
+        if self._read is None or not is_read or (self._options.listed and not markets):
+            return None
+        states = {**self._idle, **self._read.states}
+        return [
+            debt_total(markets[identity], state, self._books.get(identity), self._read.usd)
+            for identity, state in sorted(states.items())
+            if identity in markets
+        ]
 
 
 def _named_apart(books: Mapping[MarketId, Mapping[str, Array]]) -> dict[str, Array]:

@@ -31,6 +31,13 @@ MOST_DECIMALS: Final = 36
 MARKET_TYPE: Final = "(uint128,uint128,uint128,uint128,uint128,uint128)"
 BORROW_RATE_VIEW: Final = f"borrowRateView({PARAMS_TYPE},{MARKET_TYPE})"
 
+BLOCKS_BEFORE: Final = 10_000
+"""
+Blocks before ``from_block`` in which markets are looked for, too.
+
+Where it is too late, the totals of these markets show the debt of whom the history leaves out.
+"""
+
 _PROBES: Final = ((0, 0), (WAD, WAD // 3), (WAD, WAD))
 """Supplied and borrowed of the markets that a rate model is asked about."""
 _PROBE_SECONDS: Final = 10 * 24 * 3_600
@@ -56,14 +63,12 @@ async def refuse_others(chain: ChainReader, morpho: Address, basis: Basis) -> No
 async def known_markets(
     chain: ChainReader, options: Options, head: Head, from_block: int
 ) -> dict[MarketId, Params]:
-    """Return the markets that exist at ``head`` and that the lists want."""
+    """Return the markets that exist at ``head``, as far as ids or creation logs name them."""
     morpho = Address(options.morpho)
     if options.listed:
-        found = await described(chain, morpho, options.listed, Basis(block_hash=head.hash))
-    else:
-        wanted = events.creation_filter(morpho)
-        found = events.created(await chain.logs_between(wanted, from_block, head.number))
-    return {each: params for each, params in found.items() if options.wants(params)}
+        return await described(chain, morpho, options.listed, Basis(block_hash=head.hash))
+    wanted, first = events.creation_filter(morpho), max(0, from_block - BLOCKS_BEFORE)
+    return events.created(await chain.logs_between(wanted, first, head.number))
 
 
 async def described(

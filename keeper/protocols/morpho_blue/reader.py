@@ -1,7 +1,7 @@
 """The reads of a block and what they say; no I/O."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keeper.chain.asking import Answers, ask
@@ -72,6 +72,16 @@ def block_read(structure: Structure, active: Collection[MarketId], answers: Answ
     )
 
 
+def total_calls(morpho: Address, identities: Sequence[MarketId]) -> list[Call]:
+    """Return the reads of the totals of markets of which nothing else is read."""
+    return [ask(morpho, "market(bytes32)", bytes.fromhex(identity[2:])) for identity in identities]
+
+
+def totals_read(identities: Sequence[MarketId], answers: Answers) -> dict[MarketId, State]:
+    """Return what the answers to ``total_calls`` say; MarketUnreadable if one is none."""
+    return {identity: _totals(identity, answers) for identity in identities}
+
+
 def position_calls(morpho: Address, pairs: Sequence[Pair]) -> list[Call]:
     """Return the reads of these positions."""
     signature = "position(bytes32,address)"
@@ -96,10 +106,15 @@ def _market_calls(morpho: Address, market: Market) -> list[Call]:
 
 
 def _state(market: Market, answers: Answers) -> State:
-    totals = answers.words(6, f"market {market.id}")
-    rate = 0
-    if market.irm is Irm.ADAPTIVE_CURVE:
-        (rate,) = answers.words(1, f"the rate model of market {market.id}")
+    state = _totals(market.id, answers)
+    if market.irm is not Irm.ADAPTIVE_CURVE:
+        return state
+    (rate,) = answers.words(1, f"the rate model of market {market.id}")
+    return replace(state, rate_at_target=rate)
+
+
+def _totals(identity: MarketId, answers: Answers) -> State:
+    totals = answers.words(6, f"market {identity}")
     return State(
         supply_assets=TokenUnits(totals[0]),
         supply_shares=Shares(totals[1]),
@@ -107,7 +122,6 @@ def _state(market: Market, answers: Answers) -> State:
         borrow_shares=Shares(totals[3]),
         last_update=Timestamp(totals[4]),
         fee=Wad(totals[5]),
-        rate_at_target=rate,
     )
 
 

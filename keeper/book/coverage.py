@@ -1,0 +1,140 @@
+"""
+Coverage of debt: whether the accounts of the book owe all that the contracts say is owed.
+
+Debt that nobody in the book owes belongs to a borrower who was never seen: the history begins too
+late, or a node left logs out. The accounts that are known are acted upon as before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.coverage import CoverageNews, DebtTotal, sum_uncovered_usd_e8
+from keeper.domain.units import USD_E8, MarketKey, TokenUnits
+
+LIMIT_USD_E8: Final = 1_000 * USD_E8
+"""Uncovered debt up to this worth is not reported, in 1e-8 dollars."""
+CONFIRMING_HEADS: Final = 2
+"""Heads in a row that have to show uncovered debt before it is reported."""
+HINT: Final = (
+    "if from_block of this [[market]] is later than its first block, lower it (`keeper init`"
+    " finds the block); otherwise add an endpoint, since this one leaves logs out"
+)
+NO_TOTALS: Final = "no debt is known there at all: no reserve or market was found"
+
+_CENTS: Final = 100
+_E8_PER_CENT: Final = USD_E8 // _CENTS
+
+
+@dataclass(slots=True)
+class _Standing:
+    """The newest totals of one deployment, and for how many heads in a row debt was uncovered."""
+
+    totals: Sequence[DebtTotal] = ()
+    heads: int = 0
+    is_reported: bool = False
+
+
+class DebtCoverage:
+    """
+    The totals of every deployment, as the newest read stated them.
+
+    ``limit_usd_e8`` is what may be uncovered without a report, in 1e-8 dollars.
+    """
+
+    def __init__(self, limit_usd_e8: int = LIMIT_USD_E8) -> None:
+        self.limit_usd_e8 = limit_usd_e8
+        self._standings: dict[MarketKey, _Standing] = {}
+        self._news: list[CoverageNews] = []
+
+    def record_totals(self, market: MarketKey, totals: Sequence[DebtTotal]) -> None:
+        """Replace a deployment's totals by those of a newer head."""
+        standing = self._standings.setdefault(market, _Standing())
+        standing.totals = totals
+        is_above = self._is_above(totals)
+        standing.heads = standing.heads + 1 if is_above else 0
+        if is_above and not standing.is_reported and standing.heads >= CONFIRMING_HEADS:
+            standing.is_reported = True
+            self._news.append(_news(market, totals, is_covered=False))
+        elif standing.is_reported and not is_above:
+            standing.is_reported = False
+            self._news.append(_news(market, totals, is_covered=True))
+
+    def forget(self, market: MarketKey) -> None:
+        """Drop the totals of a deployment whose accounts have to be read anew."""
+        self._standings.pop(market, None)
+
+    def totals(self) -> Mapping[MarketKey, Sequence[DebtTotal]]:
+        """Return the newest totals of each deployment."""
+        return {market: standing.totals for market, standing in self._standings.items()}
+
+    def is_uncovered(self, market: MarketKey) -> bool:
+        """Return whether the newest totals show more uncovered debt than the limit."""
+        standing = self._standings.get(market)
+        return standing is not None and standing.heads > 0
+
+    def uncovered_usd_e8(self) -> Mapping[MarketKey, int | None]:
+        """Return the worth of the uncovered debt of each deployment, None without a price."""
+        return {market: sum_uncovered_usd_e8(totals) for market, totals in self.totals().items()}
+
+    def take_news(self) -> Sequence[CoverageNews]:
+        """Return the changes since the last call."""
+        news, self._news = self._news, []
+        return news
+
+    def concern(self) -> str:
+        """Return why the node is not ready, in one line; empty if all debt is covered."""
+        return "; ".join(
+            f"{market}: {describe_uncovered(standing.totals)}: {HINT}"
+            for market, standing in self._standings.items()
+            if standing.is_reported
+        )
+
+    def _is_above(self, totals: Sequence[DebtTotal]) -> bool:
+        """Return whether uncovered debt is above the limit, or of unknown worth."""
+        if not totals:
+            return True
+        worth = sum_uncovered_usd_e8(totals)
+        return worth is None or worth > self.limit_usd_e8
+
+
+def describe_uncovered(totals: Sequence[DebtTotal]) -> str:
+    """Return the uncovered debt in words, the dearest token first; empty if there is none."""
+    if not totals:
+        return NO_TOTALS
+    uncovered = sorted(
+        (total for total in totals if total.uncovered),
+        key=lambda total: -(total.uncovered_usd_e8 or 0),
+    )
+    if not uncovered:
+        return ""
+    worth = sum_uncovered_usd_e8(uncovered)
+    dollars = "debt of unknown worth" if worth is None else f"debt of {dollars_text(worth)} USD"
+    tokens = ", ".join(
+        f"{_decimal(total.uncovered_tokens, total.decimals)} {total.symbol}"
+        + (" too much" if total.uncovered < 0 else "")
+        for total in uncovered
+    )
+    return f"{dollars} is owed by no account of the book ({tokens})"
+
+
+def dollars_text(usd_e8: int) -> str:
+    """Return 1e-8 dollars as dollars and cents, rounded up."""
+    cents = -(-usd_e8 // _E8_PER_CENT)
+    return f"{cents // _CENTS:,}.{cents % _CENTS:02}"
+
+
+def _decimal(amount: TokenUnits, decimals: int) -> str:
+    whole, part = divmod(amount, 10**decimals)
+    digits = f"{part:0{decimals}d}".rstrip("0") if decimals else ""
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+def _news(market: MarketKey, totals: Sequence[DebtTotal], *, is_covered: bool) -> CoverageNews:
+    return CoverageNews(
+        market=market,
+        is_covered=is_covered,
+        uncovered_usd_e8=sum_uncovered_usd_e8(totals),
+        detail=describe_uncovered(totals),
+        hint="" if is_covered else HINT,
+    )
