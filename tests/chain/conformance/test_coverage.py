@@ -10,7 +10,6 @@ from keeper.composition.wiring import load_market
 from keeper.config import Market
 from tests.chain.conformance.books import advanced, fall, followed, unhealthy, window
 from tests.chain.conformance.keepers import configured
-from tests.chain.conformance.world import sections
 
 YEAR = 365 * 24 * 3_600
 
@@ -121,11 +120,9 @@ async def test_a_history_that_begins_late_is_uncovered_debt(world, reader):
 @pytest.mark.parametrize("command", [("scan",), ("audit", "book"), ("doctor",)])
 async def test_commands_say_how_much_debt_is_covered(world, reader, tmp_path, command):
     """All of it; or how much is not, with the setting that is probably wrong."""
-    keeper = configured(tmp_path / "keeper", world.devnet, world)
-    whole = keeper.command(*command, "--json")
     late = Late(world, await first_debt_block(world, reader) + 1)
-    settings = keeper.folder / "keeper.toml"
-    settings.write_text(settings.read_text().replace(sections(world), sections(late)))
+    whole = configured(tmp_path / "whole", world.devnet, world).command(*command, "--json")
+    keeper = configured(tmp_path / "late", world.devnet, late)
     holed, text = keeper.command(*command, "--json"), keeper.command(*command)
 
     assert uncovered_usd_e8(command, whole.document) == 0
