@@ -33,7 +33,6 @@ class Capability(enum.StrEnum):
     STATE_OVERRIDES = "state overrides of eth_call"
     MULTICALL3 = "Multicall3"
     FINALIZED = "the finalized tag"
-    SAFE = "the safe tag"
     BLOCK_FILTER = "eth_newBlockFilter"
 
 
@@ -55,7 +54,6 @@ INSTEAD: Final = {
     Capability.STATE_OVERRIDES: "code that is not deployed runs as a deployment, in smaller parts",
     Capability.MULTICALL3: "reads are aggregated by code that is not deployed, or sent one by one",
     Capability.FINALIZED: "finality goes by the number of confirmations",
-    Capability.SAFE: "finality goes by the number of confirmations",
     Capability.BLOCK_FILTER: "new blocks are polled for",
 }
 """The second way that the keeper takes for each capability."""

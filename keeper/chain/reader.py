@@ -12,6 +12,7 @@ from keeper.chain.capabilities import Capability
 from keeper.chain.deployless import Deployless
 from keeper.chain.endpoint import Endpoint, endpoint, sanitised
 from keeper.chain.fields import Json
+from keeper.chain.finalized import read_finalized
 from keeper.chain.headers import BY_NUMBER, ONLY_HASHES, read_header
 from keeper.chain.http import HttpTransport
 from keeper.chain.ipc import IpcTransport
@@ -112,12 +113,8 @@ class NodeReader:
         )
 
     async def finalized(self) -> Head | None:
-        """Return the newest finalized block; None where the node knows no such tag."""
-        try:
-            answer = await self.rpc.read(BY_NUMBER, "finalized", ONLY_HASHES)
-        except RpcRefused:
-            return None
-        return None if answer is None else fields.head_of(answer)
+        """Return the newest finalized block; None where no endpoint tells one."""
+        return await read_finalized(self.rpc)
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
         """Read all the calls at one block, in few requests; a failed call fails alone."""

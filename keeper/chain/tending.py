@@ -12,11 +12,13 @@ import logging
 from typing import Final, NoReturn
 
 from keeper.chain.fields import head_of
+from keeper.chain.finalized import ask_finalized
+from keeper.chain.headers import BY_NUMBER, ONLY_HASHES
 from keeper.chain.listening import jittered
 from keeper.chain.pool import FINALIZED
 from keeper.chain.rpc import Rpc
 from keeper.chain.standing import State
-from keeper.domain.errors import BlockUnknown, ChainError, RpcRefused
+from keeper.domain.errors import BlockUnknown, ChainError, RpcMalformed, RpcRefused
 from keeper.domain.head import Head
 
 log = logging.getLogger(__name__)
@@ -88,8 +90,8 @@ class Tending:
 
     async def _finality(self, at: int) -> None:
         try:
-            final = await self._block(at, "finalized")
-        except (RpcRefused, BlockUnknown):
+            final = await ask_finalized(self._rpc, at)
+        except (RpcRefused, RpcMalformed, BlockUnknown):
             if self._pool.finality.get(at) is None:
                 log.warning(
                     "finalized_unsupported endpoint=%d hint=%s",
@@ -117,9 +119,8 @@ class Tending:
         self._pool.disagreements.found(FINALIZED, str(at), detail, lasting=True)
         return False
 
-    async def _block(self, at: int, which: str | int) -> Head:
-        tag = hex(which) if isinstance(which, int) else which
-        answer = await self._rpc.ask(at, "eth_getBlockByNumber", tag, False)  # noqa: FBT003 - JSON-RPC: hashes only
+    async def _block(self, at: int, number: int) -> Head:
+        answer = await self._rpc.ask(at, BY_NUMBER, hex(number), ONLY_HASHES)
         if answer is None:
             raise BlockUnknown("the node does not know the block")
         return head_of(answer)

@@ -23,6 +23,9 @@ MAX_HEAD_AGE_BLOCKS: Final = 10
 LOG_RANGE: Final = 1_000
 """Blocks of logs that the start of a keeper asks for at once, and is glad to get."""
 _EMPTY_BLOCK: Final[Mapping[str, object]] = {"blockStateCalls": [{"calls": []}]}
+_HAS_OWN_LINE: Final = frozenset(
+    {Capability.SIMULATION, Capability.FEE_HISTORY, Capability.FINALIZED}
+)
 
 Test = Callable[[], Awaitable[object]]
 
@@ -152,7 +155,9 @@ async def _learnt(what: str, reader: NodeReader, basis: Basis) -> list[Finding]:
         else:
             if reader.rpc.capabilities.lack(0, capability) is None:
                 found.append(ok(what, capability))
-    lacks = reader.rpc.capabilities.lacks()
+    lacks = [
+        lack for lack in reader.rpc.capabilities.lacks() if lack.capability not in _HAS_OWN_LINE
+    ]
     return [*found, *(warn(what, _lack(lack), lack.instead) for lack in lacks)]
 
 

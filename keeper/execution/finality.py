@@ -11,6 +11,8 @@ log = logging.getLogger(__name__)
 
 ASK_AGAIN_BLOCKS: Final = 8
 """How often the finalized block is asked for while something waits for it."""
+GONE_AFTER_ASKS: Final = 2
+"""A node that told a finalized block has lost the tag if it told none so often in a row."""
 LOOK_AGAIN_BLOCKS: Final = 64
 """How often it is looked at while nothing waits."""
 NOTHING_FINAL: Final = -1
@@ -41,6 +43,7 @@ class Finality:
     known: Head | None = None
     _asked_at: int | None = None
     _by_depth: bool = False
+    _untold: int = 0
     _changed: str = ""
     _older: str = ""
 
@@ -53,8 +56,8 @@ class Finality:
         """
         Return the newest final block's number; None where only depth can tell.
 
-        It is what was known before where the node does not answer now. ``waiting``: something
-        would become final by it.
+        It is what was known before where the node does not answer now. A node that has lost
+        the tag leaves it to the depth. ``waiting``: something would become final by it.
         """
         if self._is_due(head, waiting=waiting):
             self._asked_at = head.number
@@ -66,7 +69,8 @@ class Finality:
             known, number = self.known.number, head.number
             older = f"block {number} is older than the finalized block {known}"
             self._older = older if number < known else ""
-            return known
+            if not self._by_depth:
+                return known
         return None if self._by_depth else NOTHING_FINAL
 
     def _is_due(self, head: Head, *, waiting: bool) -> bool:
@@ -77,11 +81,13 @@ class Finality:
     async def _ask(self) -> None:
         found = await self._found()
         if found is None:
-            if self.known is None and not self._by_depth:
+            self._untold += 1
+            is_gone = self.known is None or self._untold >= GONE_AFTER_ASKS
+            if is_gone and not self._by_depth:
                 self._by_depth = True
-                log.warning("finality_by_depth reason=%s", "the node knows no finalized block")
+                log.warning("finality_by_depth reason=%s", "no node tells a finalized block")
             return
-        self._by_depth = False
+        self._by_depth, self._untold = False, 0
         before = self.known
         if before is not None and await self._hash_at(before.number, found) != before.hash:
             self._changed = f"block {before.number} was final, and is not the chain's any more"
