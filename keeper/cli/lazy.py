@@ -54,7 +54,7 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
         help="Make recorded decisions again, from the record alone.",
     ),
     "report": CommandSpec(
-        target="keeper.cli.report:app", help="What the record says of how accounts were treated."
+        target="keeper.cli.report:app", help="How accounts were treated, and what was earned."
     ),
     "tx": CommandSpec(target="keeper.cli.tx:app", help="The journal's intents and attempts."),
     "notify": CommandSpec(

@@ -10,6 +10,7 @@ import typer
 from sqlalchemy import Connection
 
 from keeper.audit.fairness import Breach, Row, Watcher, rows
+from keeper.cli import profit
 from keeper.cli.asof import learn_as_of
 from keeper.cli.delivered import NO_CHANNEL
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
@@ -21,7 +22,8 @@ from keeper.config import load, overrides
 from keeper.domain.wording import plural
 from keeper.storage.record import entries_of_kinds, texts_like
 
-app = typer.Typer(help="What the record says of how accounts were treated.")
+app = typer.Typer(help="How accounts were treated, and what was earned.")
+app.command("profit")(profit.command)
 
 BY_PROFIT: Final = "by net profit, highest first; equal ones by address"
 BY_RANK: Final = "by the policy's rank (largest bad-debt risk first); equal ones by net profit"

@@ -1,20 +1,24 @@
 """``keeper tx``: the journal's nonces and attempts; changes go through the running node."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keeper import config
+from keeper.cli.asof import learn_as_of
 from keeper.cli.options import ConfigOption, JsonOption
+from keeper.cli.output import Cell, print_json, print_line, print_table
+from keeper.cli.tx_words import accounts_text, expected_text, lines, realised_text, state_text
+from keeper.cli.words import ether
 from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.submission import Attempt, NonceState, Submission
 from keeper.execution.control import ask
 from keeper.execution.described import described
 from keeper.storage import database
 from keeper.storage.submissions import submissions_in
-from keeper.storage.telling import told
+from keeper.storage.telling import Told, told
 
 app = typer.Typer(no_args_is_help=True, help="The journal's intents and attempts.")
 
@@ -28,16 +32,19 @@ def list_(
     as_json: JsonOption = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, newest first.")] = 50,
 ) -> None:
-    """List nonces, newest first: state, newest attempt, expected and realised profit."""
-    found = [_document(one) for one in _read(_journal(config_file), limit)]
+    """List nonces, newest first: whom it is about, expected and realised profit, gas, state."""
+    path = _journal(config_file)
+    found, when = _read(path, limit), learn_as_of(path)
     if as_json:
-        typer.echo(json.dumps({"transactions": found}))
+        print_json({"transactions": [_document(one) for one in found], "as_of": when.document})
         return
-    for one in found:
-        typer.echo(
-            f"{one['nonce']:>6}  {one['state']:<8}  {one['hash']}"
-            f"  expected {one['expected_profit_wei']} wei  realised {one['net_profit_wei']} wei"
-        )
+    columns = (
+        "nonce", "expected, ETH", "realised, ETH", "gas, ETH", "state", "accounts", "hash",
+    )  # fmt: skip
+    print_table(columns, [_row(one) for one in found])
+    if not found:
+        print_line("the journal has no transaction")
+    print_line(when.line)
 
 
 @app.command()
@@ -52,9 +59,13 @@ def show(
     found = [one for one in _read(journal, None) if _is(one, which.lower())]
     if not found:
         raise ConfigError(f"the journal has no transaction {which}", hint="see `keeper tx list`")
-    document = _document(found[0]) | {"call": described(found[0].newest.calldata)}
-    document |= _told(journal, found[0].nonce)
-    typer.echo(json.dumps(document) if as_json else json.dumps(document, indent=2))
+    more, when = _told(journal, found[0].nonce), learn_as_of(journal)
+    if as_json:
+        document = _document(found[0]) | {"call": described(found[0].newest.calldata)}
+        print_json(document | more | {"as_of": when.document})
+        return
+    for line in (*lines(found[0], more), when.line):
+        print_line(line)
 
 
 @app.command()
@@ -88,10 +99,10 @@ def _read(path: Path, limit: int | None) -> list[Submission]:
         engine.dispose()
 
 
-def _told(path: Path, nonce: int) -> dict[str, object]:
+def _told(path: Path, nonce: int) -> dict[str, list[Told]]:
     engine = database.reader(path)
     try:
-        return dict(database.read(engine, lambda one: told(one, nonce)))
+        return database.read(engine, lambda one: told(one, nonce))
     finally:
         engine.dispose()
 
@@ -102,9 +113,22 @@ def _command(journal: Path, action: str, nonce: int, *, as_json: bool) -> None:
         error = ConfigError if answer.get("code") == ConfigError.code else EnvironmentFault
         raise error(str(answer.get("error")), hint=str(answer.get("hint", "")))
     if as_json:
-        typer.echo(json.dumps({"nonce": nonce, "action": action, "hash": answer["result"]}))
+        print_json({"nonce": nonce, "action": action, "hash": answer["result"]})
     else:
-        typer.echo(f"nonce {nonce}: {answer['result']}")
+        print_line(f"nonce {nonce}: {answer['result']}")
+
+
+def _row(one: Submission) -> Sequence[Cell]:
+    mined = one.inclusion
+    return (
+        str(one.nonce),
+        expected_text(one),
+        realised_text(one),
+        "-" if mined is None else ether(mined.gas_cost),
+        state_text(one),
+        accounts_text(one),
+        mined.hash if mined is not None else one.newest.hash,
+    )
 
 
 def _is(submission: Submission, which: str) -> bool:
@@ -131,7 +155,19 @@ def _document(submission: Submission) -> dict[str, object]:
             "block_hash": inclusion.block_hash,
             "gas_used": str(inclusion.gas_used),
             "gas_price_wei": str(inclusion.effective_gas_price),
+            "gas_cost_wei": str(inclusion.gas_cost),
         },
+        "outcomes": [
+            {
+                "market": plan.market,
+                "account": plan.account,
+                "token": plan.token,
+                "profit": str(plan.profit),
+                "profit_wei": str(plan.profit_wei),
+                "failure": plan.failure,
+            }
+            for plan in (inclusion.plans if inclusion else ())
+        ],
     }
 
 

@@ -55,8 +55,10 @@ def test_the_age_is_by_this_machines_clock_where_it_was_kept(pulse, now, line):
 COMMANDS = [
     ["calls"],
     ["breaker", "list"],
+    ["tx", "list"],
     ["notify", "list"],
     ["report", "fairness"],
+    ["report", "profit"],
 ]
 
 

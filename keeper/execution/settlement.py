@@ -1,0 +1,163 @@
+"""
+What receipts say that mined transactions paid: to the receiver, to the block's builder, as tips.
+
+Pure. Sources: ``Proceeds._distribute`` and ``_payBuilder`` of the executor, WETH9's events.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from keeper.audit.earnings import Deal, shared
+from keeper.chain.abi import address_at, topic, word
+from keeper.chain.records import Receipt
+from keeper.domain.errors import RpcMalformed
+from keeper.domain.plan import Batch
+from keeper.domain.reads import Log
+from keeper.domain.submission import Submission
+from keeper.domain.units import Address, Wei
+from keeper.execution.executor import LIQUIDATED_TOPIC, STEP_FAILED_TOPIC
+from keeper.execution.results import plan_outcomes
+
+TRANSFER_TOPIC: Final = topic("Transfer(address,address,uint256)")
+WITHDRAWAL_TOPIC: Final = topic("Withdrawal(address,uint256)")
+DEPOSIT_TOPIC: Final = topic("Deposit(address,uint256)")
+_TRANSFER_TOPICS: Final = 3
+_WRAP_TOPICS: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A receipt and its block's base fee, both from the node."""
+
+    receipt: Receipt
+    base_fee: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """
+    A mined transaction by its receipt.
+
+    ``deals`` are the journal's with bids and tips; ``received`` what the receiver got by the
+    tokens' own logs; ``differences`` what the journal has otherwise.
+    """
+
+    deals: Sequence[Deal]
+    received: Mapping[Address, int] = field(default_factory=dict)
+    differences: Sequence[str] = ()
+
+
+def settled(one: Submission, deals: Sequence[Deal], seen: Seen, wrapped: Address | None) -> Settled:
+    """
+    Return what a receipt makes of a nonce's deals.
+
+    ``wrapped`` is the coin that the executor pays builders from; None where it could not be read.
+
+    Raises:
+        RpcMalformed: a log of the executor (or of the vault) is not one of its own.
+    """
+    receipt, mined = seen.receipt, one.inclusion
+    tip = max(0, receipt.gas_price - seen.base_fee) * receipt.gas_used
+    tips = shared([deal.gas_wei for deal in deals], tip)
+    marked = [replace(deal, tip_wei=Wei(part)) for deal, part in zip(deals, tips, strict=True)]
+    differences = [] if mined is None else list(_booked_otherwise(one, receipt))
+    if one.batch is None or not receipt.success or len(marked) != len(one.batch.plans):
+        return Settled(
+            deals=[replace(deal, bid_wei=Wei(0)) for deal in marked], differences=differences
+        )
+    received, bids = Counter[Address](), dict[int, int]()
+    for index, logs in _steps(receipt.logs, one.batch.executor):
+        received.update(_received(logs, one.batch, index))
+        bids[index] = _bid(logs, one.batch.executor, wrapped)
+    from_vault = any(plan.is_cure or plan.is_clearance for plan in one.batch.plans)
+    known = wrapped is not None or from_vault
+    return Settled(
+        deals=[
+            replace(deal, bid_wei=Wei(bids.get(index, 0)) if known else None)
+            for index, deal in enumerate(marked)
+        ],
+        received=dict(received),
+        differences=differences,
+    )
+
+
+def _booked_otherwise(one: Submission, receipt: Receipt) -> Iterator[str]:
+    """Yield what the journal has of a nonce and the receipt says otherwise."""
+    mined = one.inclusion
+    if mined is None:
+        return
+    cost = receipt.gas_used * receipt.gas_price + receipt.data_fee
+    pairs: list[tuple[str, object, object]] = [
+        ("success", mined.success, receipt.success),
+        ("block", mined.block_hash, receipt.block_hash),
+        ("gas in wei", mined.gas_cost, cost),
+    ]
+    if one.batch is not None and mined.plans and receipt.success:
+        outcomes = plan_outcomes(one.batch, receipt.logs)
+        for plan, booked, logged in zip(one.batch.plans, mined.plans, outcomes, strict=True):
+            pairs += [
+                (f"profit on {plan.account}", booked.profit, logged.profit),
+                (f"whether {plan.account} worked", not booked.failure, not logged.failure),
+            ]
+    for what, ours, theirs in pairs:
+        if ours != theirs:
+            yield f"{mined.hash}: {what} is {ours} in the journal and {theirs} on the chain"
+
+
+def _steps(logs: Sequence[Log], executor: Address) -> Iterator[tuple[int, Sequence[Log]]]:
+    """Yield each step that worked with its logs: those since the step before, its own last."""
+    span = list[Log]()
+    for log in logs:
+        span.append(log)
+        if log.address != executor or not log.topics:
+            continue
+        if log.topics[0] in {LIQUIDATED_TOPIC, STEP_FAILED_TOPIC}:
+            if log.topics[0] == LIQUIDATED_TOPIC:
+                yield word(b"".join(log.topics), 1), span
+            span = []
+
+
+def _received(logs: Sequence[Log], batch: Batch, index: int) -> Mapping[Address, int]:
+    """Return what a step sent to the receiver: to whom its profit went, last of all."""
+    plan = batch.plans[index]
+    sent = [
+        (log.address, move[1], move[2])
+        for log in logs
+        if (move := _transfer(log)) is not None and move[0] == batch.executor
+    ]
+    if not sent or sent[-1][0] != plan.spend_token:
+        return {}
+    receiver, found = sent[-1][1], Counter[Address]()
+    found[plan.spend_token] += sent[-1][2]
+    for token, target, amount in sent[:-1]:
+        if target == receiver and token == plan.receive_token:
+            found[token] += amount
+    return found
+
+
+def _transfer(log: Log) -> tuple[Address, Address, int] | None:
+    """Return who sent how much to whom; None for another log, or one that is not well formed."""
+    if len(log.topics) != _TRANSFER_TOPICS or log.topics[0] != TRANSFER_TOPIC:
+        return None
+    topics = b"".join(log.topics)
+    try:
+        return address_at(topics, 1), address_at(topics, 2), word(log.data, 0)
+    except RpcMalformed:
+        return None
+
+
+def _bid(logs: Sequence[Log], executor: Address, wrapped: Address | None) -> int:
+    """Return what a step unwrapped for the builder, less what was wrapped again."""
+    paid = 0
+    for log in logs:
+        if log.address != wrapped or len(log.topics) != _WRAP_TOPICS:
+            continue
+        if address_at(b"".join(log.topics), 1) != executor:
+            continue
+        if log.topics[0] == WITHDRAWAL_TOPIC:
+            paid += word(log.data, 0)
+        elif log.topics[0] == DEPOSIT_TOPIC:
+            paid -= word(log.data, 0)
+    return max(0, paid)
