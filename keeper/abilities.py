@@ -14,7 +14,7 @@ from keeper.domain.advice import Advice, Cure
 from keeper.domain.coverage import CoverageNews, DebtTotal
 from keeper.domain.cure import ClearStep, CureStep
 from keeper.domain.exposure import Exposure
-from keeper.domain.head import Head
+from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import Window
 from keeper.domain.oracle import Reading
 from keeper.domain.parity import Difference, ParityNews, Subject
@@ -144,6 +144,28 @@ class KeepsStructure(Protocol):
 
         Raises:
             ValueError: these are not such facts, or of another market.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsFacts(Protocol):
+    """A venue whose facts of the chain can be kept on disk: those that never change."""
+
+    async def learn_facts(self, basis: Basis) -> None:
+        """Read the facts that are not known yet."""
+        ...
+
+    def chain_facts(self) -> str:
+        """Return the facts as canonical JSON; empty while some are not known."""
+        ...
+
+    def restore_facts(self, facts: str, head: Head) -> None:
+        """
+        Take up kept facts of the chain of ``head``.
+
+        Raises:
+            ValueError: these are no such facts.
         """
         ...
 

@@ -10,8 +10,12 @@ from keeper.domain.head import Head
 from keeper.domain.reads import Log, LogFilter
 from keeper.ports import ChainReader
 
-BY_HASH: Final = 8
-"""Up to so many blocks are asked for their logs by hash, each exactly; more as a range."""
+BY_HASH: Final = 4
+"""
+Up to so many blocks are asked for their logs by hash, each exactly; more as a range.
+
+A range costs four questions with its checks.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

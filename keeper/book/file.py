@@ -8,13 +8,22 @@ another program is left alone.
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from keeper.book.kept import Change, Damaged, Kept, KeptOrigin, Scanned
 from keeper.book.locks import NotUsable, lock_for_life, owned_as_the_folder, visit_and_lock
-from keeper.book.rows import LATER_TABLES, TABLES, read_kept, write_change, write_origin, write_scan
+from keeper.book.rows import (
+    LATER_TABLES,
+    TABLES,
+    read_kept,
+    write_change,
+    write_facts,
+    write_origin,
+    write_scan,
+)
 from keeper.domain.units import MarketKey
 
 __all__ = ["BookFile", "NotUsable", "State", "objection", "state_of"]
@@ -95,6 +104,11 @@ class BookFile:
         """Write in which block a market's contract was created."""
         with self._open as connection:
             write_origin(connection, market, origin)
+
+    def write_facts(self, facts: Mapping[str, str]) -> None:
+        """Write facts of the chain by their names."""
+        with self._open as connection:
+            write_facts(connection, facts)
 
     def close(self) -> None:
         """Close the file and let the next process have it."""

@@ -9,7 +9,7 @@ written stays to be written, until it is so much that everything is written anew
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +118,9 @@ class Keeping:
         self.failing = False
         self.kept_block: int | None = None
         self.found_block: int | None = None
+        self.facts_of: Callable[[], Mapping[str, str]] = dict
+        """Returns the facts of the chain to be kept beside the book, by their names."""
+        self._facts_on_disk: dict[str, str] = {}
         self._path = path
         self._chain_id = chain_id
         self._opening = opening
@@ -152,6 +155,7 @@ class Keeping:
                 self._file.said,
             )
         self._on_disk = {one.hash for one in kept.blocks}
+        self._facts_on_disk = dict(kept.facts)
         self.found_block = kept.blocks[-1].number if kept.markets else None
         return kept
 
@@ -202,6 +206,7 @@ class Keeping:
         def done() -> None:
             self.kept_block = tip.number
             self._on_disk = (self._on_disk - set(change.gone)) | {o.hash for o in change.blocks}
+            self._facts_on_disk.update(change.facts)
             for one in change.markets:
                 self._waiting[one.market].written(one)
 
@@ -252,6 +257,11 @@ class Keeping:
             gone=tuple(self._on_disk - here.keys()),
             blocks=tuple(one for one in here.values() if one.hash not in self._on_disk),
             markets=tuple(markets),
+            facts={
+                name: facts
+                for name, facts in self.facts_of().items()
+                if self._facts_on_disk.get(name) != facts
+            },
         )
 
     def _is_free(self) -> bool:

@@ -88,11 +88,16 @@ class MarketChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What one transaction writes: the state after a block, or after several."""
+    """
+    What one transaction writes: the state after a block, or after several.
+
+    ``facts`` of the chain never change; each is by the name of whose they are.
+    """
 
     gone: tuple[BlockHash, ...]
     blocks: tuple[Footprint, ...]
     markets: tuple[MarketChange, ...]
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +107,7 @@ class Kept:
     blocks: tuple[Footprint, ...] = ()
     markets: Mapping[MarketKey, MarketChange] = field(default_factory=dict)
     scans: Mapping[MarketKey, Sequence[Scanned]] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def common_blocks(self, markets: Collection[MarketKey]) -> Sequence[Footprint]:
         """

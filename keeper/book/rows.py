@@ -1,7 +1,7 @@
 """The rows of a book's file: what is kept as tables, read at one state and written as one."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from keeper.audit.canonical import sha256
@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS structure (
 CREATE TABLE IF NOT EXISTS origin (
   market TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, facts TEXT NOT NULL);
 """
 """What earlier programs of the same form do without, and leave as it is."""
 
@@ -88,6 +89,7 @@ def read_kept(connection: sqlite3.Connection) -> Kept:
         blocks=tuple(blocks),
         markets={MarketKey(row[0]): _read_market(connection, row) for row in rows},
         scans=scans,
+        facts=_read_facts(connection),
     )
 
 
@@ -100,6 +102,18 @@ def write_change(connection: sqlite3.Connection, change: Change) -> None:
     )
     for market in change.markets:
         _write_market(connection, market)
+    write_facts(connection, change.facts)
+
+
+def write_facts(connection: sqlite3.Connection, facts: Mapping[str, str]) -> None:
+    """Write facts of the chain by their names; the transaction is the caller's."""
+    connection.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", list(facts.items()))
+
+
+def _read_facts(connection: sqlite3.Connection) -> dict[str, str]:
+    if not _has_table(connection, "fact"):
+        return {}
+    return dict(connection.execute("SELECT name, facts FROM fact").fetchall())
 
 
 def write_scan(connection: sqlite3.Connection, scan: Scanned) -> None:

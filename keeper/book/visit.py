@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from keeper.book.follower import Follower, Progress
@@ -27,6 +27,30 @@ class Visit:
         self._chain_id = chain_id
         self._progress = progress
         self._file = None if path is None else VisitedFile(path, chain_id)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """The kept facts of the chain, by their names; none where the file is of another one."""
+        file = self._file
+        if file is None or (file.spared and not file.is_busy):
+            return {}
+        return file.kept().facts
+
+    @property
+    def begins_file(self) -> bool:
+        """Whether the file had nothing of any market and has what this command read."""
+        file = self._file
+        return file is not None and not file.spared and not file.kept().markets
+
+    async def keep_facts(self, facts: Mapping[str, str]) -> None:
+        """Keep facts of the chain that are not kept yet, unless a keeper runs."""
+        file = self._file
+        if file is None:
+            return
+        known = file.kept().facts
+        news = {name: text for name, text in facts.items() if known.get(name) != text}
+        if news:
+            await asyncio.to_thread(file.write_facts, news)
 
     async def read(self) -> None:
         """Read the file, before the block that it is followed to is asked for."""

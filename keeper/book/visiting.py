@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -107,6 +107,10 @@ class VisitedFile:
     def write_scan(self, found: Scanned) -> None:
         """Add what a scan found, if the file is as it was read."""
         self._write(lambda file: file.write_scan(found))
+
+    def write_facts(self, facts: Mapping[str, str]) -> None:
+        """Write facts of the chain by their names, if the file is as it was read."""
+        self._write(lambda file: file.write_facts(facts))
 
     def _write(self, work: Callable[[BookFile], None]) -> None:
         if self.spared:

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final, TypeVar
 
+from keeper.abilities import KeepsFacts
 from keeper.book.follower import Follower, Progress
 from keeper.book.keeping import Keeping
 from keeper.book.visit import Visit
@@ -47,6 +48,7 @@ class Session:
     markets: Sequence[LendingMarket]
     venues: Sequence[ExitVenue]
     follower: Follower
+    visits: list[Visit] = field(default_factory=list)
 
     async def at(
         self, block: int | None, progress: Callable[[Progress], None] = lambda _: None
@@ -61,6 +63,7 @@ class Session:
             ChainError: the block, or every market, cannot be read.
         """
         visit = Visit(self.settings.book_path, self.settings.chain.id, progress)
+        self.visits.append(visit)
         await visit.read()
         head = await self.reader.head(block)
 
@@ -72,15 +75,48 @@ class Session:
         async with visit.lent_to(self.follower, head, is_past=block is not None):
             head, snapshots = await self._at_newer(head, read, attempts)
         self.reader.pin(head)
+        self._restore_facts(visit.facts, head)
+        if visit.begins_file:
+            await self._learn_facts(head)
         if not snapshots and self.follower.quarantined:
             market, why = next(iter(self.follower.quarantined.items()))
             raise ChainError(f"no market can be read: {market}: {why}", hint="run keeper doctor")
         return head, snapshots
 
+    def chain_facts(self) -> dict[str, str]:
+        """Return what the venues know of the chain that never changes, by their names."""
+        facts = {
+            f"{venue.kind} {number}": venue.chain_facts()
+            for number, venue in enumerate(self.venues)
+            if isinstance(venue, KeepsFacts)
+        }
+        return {name: text for name, text in facts.items() if text}
+
+    def _restore_facts(self, facts: Mapping[str, str], head: Head) -> None:
+        for number, venue in enumerate(self.venues):
+            kept = facts.get(f"{venue.kind} {number}")
+            if kept is not None and isinstance(venue, KeepsFacts):
+                with contextlib.suppress(ValueError):  # of other settings: it asks again
+                    venue.restore_facts(kept, head)
+
+    async def _learn_facts(self, head: Head) -> None:
+        """Read the venues' facts beside the first book: every later command does without."""
+        for venue in self.venues:
+            if isinstance(venue, KeepsFacts):
+                with contextlib.suppress(ChainError):  # whoever uses the venue will say it
+                    await venue.learn_facts(Basis(block_hash=head.hash))
+
+    async def keep_facts(self) -> None:
+        """Keep what a command learnt of the chain after it had read the book."""
+        for visit in self.visits:
+            await visit.keep_facts(self.chain_facts())
+
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Keep the book on disk, where the settings say, while the context lasts."""
-        self.follower.keeping = Keeping(self.settings.book_path, self.settings.chain.id)
+        keeping = Keeping(self.settings.book_path, self.settings.chain.id)
+        keeping.facts_of = self.chain_facts
+        self.follower.keeping = keeping
         try:
             yield
         finally:
@@ -204,7 +240,9 @@ async def opened(settings: Settings) -> AsyncIterator[Session]:
         rules=Rules(lag_blocks=chain.max_lag_blocks),
         block_seconds=chain.block_time_ms / 1000,
     ) as reader:
-        yield session_over(settings, reader, await find_first_blocks(settings, reader))
+        session = session_over(settings, reader, await find_first_blocks(settings, reader))
+        yield session
+        await session.keep_facts()
 
 
 def session_over(

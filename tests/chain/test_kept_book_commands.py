@@ -91,6 +91,17 @@ def test_commands_on_a_kept_book_of_the_newest_block_cost_at_most_ten(keeper, pr
         assert requests <= MORE, (command, dict(proxy.counts))
 
 
+@pytest.mark.parametrize("behind", [3, 8, 40])
+def test_some_blocks_behind_cost_at_most_ten_more(keeper, proxy, behind):
+    """By hash or as a range, whatever is less."""
+    counted(keeper, proxy, "scan")
+
+    for command in commands(keeper):
+        mined(keeper, behind)
+        _, requests = counted(keeper, proxy, *command)
+        assert requests <= behind + MORE, (command, dict(proxy.counts))
+
+
 def test_a_kept_book_three_hundred_blocks_behind_is_followed(keeper, proxy):
     """And says the same as one that is read anew."""
     counted(keeper, proxy, "scan")

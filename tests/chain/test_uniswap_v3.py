@@ -18,7 +18,7 @@ from keeper.domain.head import Basis
 from keeper.quotes.uniswap_v3.adapter import Options, build
 from keeper.quotes.uniswap_v3.curve import UniswapV3Curve
 from keeper.quotes.uniswap_v3.lens import Lens, plain_states
-from keeper.quotes.uniswap_v3.pools import PoolDirectory, ordered
+from keeper.quotes.uniswap_v3.pools import TIERS_HOLD, PoolDirectory, ordered
 from keeper.quotes.uniswap_v3.tick_math import HIGHEST_PRICE, LOWEST_PRICE, tick_at_sqrt_ratio
 from keeper.quotes.uniswap_v3.venue import UniswapV3Venue
 from tests.chain.uniswap_world import World, bring_up, path_of, scatter
@@ -305,3 +305,60 @@ def test_the_committed_lens_is_what_its_source_compiles_to() -> None:
     artifact = built[unit]["UniswapV3Lens"]
     assert kept["bytecode"] == "0x" + artifact["evm"]["bytecode"]["object"]
     assert kept["abi"] == artifact["abi"]
+
+
+async def test_kept_facts_spare_the_factorys_logs_and_tiers(
+    world: World, reader: NodeReader
+) -> None:
+    """What a factory enabled is enabled for ever; a later process finds the same routes."""
+    first, basis, head = venue_of(world, reader), await basis_now(reader), await reader.head()
+    assert first.chain_facts() == ""
+    await first.learn_facts(basis)
+    facts = first.chain_facts()
+    expected = await first.exits(pairs_of(world), basis)
+
+    second = venue_of(world, reader)
+    second.restore_facts(facts, head)
+    before = reader.requests.copy()
+    found = await second.exits(pairs_of(world), basis)
+    asked = reader.requests - before
+    assert await second.wrapped_native() == checksum(world.weth)
+
+    assert found.routes == expected.routes
+    assert second.chain_facts() == facts
+    assert asked == {"eth_call": 2}  # which pools there are, and their state
+    assert reader.requests - before == asked
+
+
+async def test_old_facts_have_new_tiers_looked_for(world: World, reader: NodeReader) -> None:
+    """From the block on to which the logs were read."""
+    first, head = venue_of(world, reader), await reader.head()
+    await first.learn_facts(await basis_now(reader))
+    facts = json.loads(first.chain_facts())
+    facts["tiers"]["read_at"] = str(head.number - TIERS_HOLD - 1)
+    facts["tiers"]["spacings"].pop(max(facts["tiers"]["spacings"]))
+
+    second = venue_of(world, reader)
+    second.restore_facts(json.dumps(facts), head)
+    await second.learn_facts(await basis_now(reader))
+
+    again = json.loads(second.chain_facts())["tiers"]
+    assert again["spacings"] == json.loads(first.chain_facts())["tiers"]["spacings"]
+    assert again["read_at"] == str(head.number)
+
+
+@pytest.mark.parametrize("facts", ["{}", "[]", "null", "none", '{"factory": "0x1"}'])
+async def test_what_are_no_facts_is_refused(world: World, reader: NodeReader, facts: str) -> None:
+    """The factory is asked then."""
+    with pytest.raises(ValueError, match=r".*"):
+        venue_of(world, reader).restore_facts(facts, await reader.head())
+
+
+async def test_the_facts_of_another_factory_are_refused(world: World, reader: NodeReader) -> None:
+    """Settings that name another exchange at the same place."""
+    first = venue_of(world, reader)
+    await first.learn_facts(await basis_now(reader))
+    other = build(Options(factory=world.quoter.address, quoter=world.quoter.address), reader=reader)
+
+    with pytest.raises(ValueError, match="this is"):
+        other.restore_facts(first.chain_facts(), await reader.head())

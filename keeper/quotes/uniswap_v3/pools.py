@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from keeper.chain.abi import WORD, address_at, calldata, signed_word, topic, word
 from keeper.domain.errors import RpcMalformed
-from keeper.domain.head import Basis
+from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult, LogFilter
 from keeper.domain.units import Address, Pips
 from keeper.ports import ChainReader
@@ -20,6 +20,7 @@ COMMON_FEES: Final = (100, 200, 300, 400, 500, 1000, 2500, 3000, 5000, 10000)
 _YOUNG_CHAIN: Final = 20_000  # blocks: the factory's logs are read without being told from where
 _RECHECK: Final = 100  # blocks until a pair with pools is asked for new ones
 _RECHECK_EMPTY: Final = 10  # blocks until a pair without pools is asked again
+TIERS_HOLD: Final = 7_200  # blocks for which kept tiers are taken for all that there are
 _NO_POOL: Final = bytes(WORD)
 _FEE_ENABLED: Final = "FeeAmountEnabled(uint24,int24)"
 
@@ -49,6 +50,31 @@ class PoolDirectory:
         self._pools = dict[TokenPair, tuple[Pool, ...]]()
         self._asked = dict[TokenPair, int]()
         self._blocks, self._newest, self._tiers_asked = 0, "", -_RECHECK
+        self._tiers_read_at: int | None = None
+
+    async def learn(self, basis: Basis) -> None:
+        """Read the tiers, unless they are known."""
+        await self._tiers(basis)
+
+    def facts(self) -> Mapping[str, object]:
+        """Return the tiers that are enabled, for ever, and at which block they were read."""
+        if self._tiers_read_at is None:
+            return {}
+        return {
+            "spacings": self._spacings,
+            "logs_to": self._from_block,
+            "read_at": self._tiers_read_at,
+        }
+
+    def restore(self, facts: Mapping[str, Any], head: Head) -> None:
+        """Take up the facts of an earlier process; old ones have new tiers looked for."""
+        logs_to, read_at = facts["logs_to"], int(facts["read_at"])
+        self._spacings = {int(fee): int(spacing) for fee, spacing in facts["spacings"].items()}
+        if logs_to is not None:
+            self._from_block = int(logs_to)
+        self._tiers_read_at = read_at
+        if 0 <= head.number - read_at <= TIERS_HOLD:
+            self._tiers_asked = self._blocks
 
     async def pools(
         self, pairs: Collection[TokenPair], basis: Basis
@@ -106,6 +132,7 @@ class PoolDirectory:
     async def _fees_in_logs(self, basis: Basis) -> set[int]:
         """Return the fees of the factory's logs, where these can be read at a fair price."""
         head = await self._reader.head(basis.block_hash)
+        self._tiers_read_at = head.number
         first = self._from_block
         if first is None:
             if head.number > _YOUNG_CHAIN:

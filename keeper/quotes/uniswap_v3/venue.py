@@ -1,12 +1,14 @@
 """Uniswap v3 as an exit venue."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from keeper.chain.abi import address_at, calldata, word
+from keeper.audit.canonical import canonical
+from keeper.chain.abi import address_at, calldata, checksum, word
 from keeper.domain.curve import Route
 from keeper.domain.exits import Exits, Pair
-from keeper.domain.head import Basis
+from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender
 from keeper.domain.reads import Call
 from keeper.domain.units import Address, TokenUnits
@@ -39,6 +41,7 @@ class UniswapV3Venue:
         self._via = tuple(via)
         self._directory = PoolDirectory(reader, factory, from_block)
         self._lens = Lens(reader)
+        self._wrapped: Address | None = None
         self._depths = dict[Address, tuple[tuple[bytes, tuple[int, int]], Depth]]()
 
     @property
@@ -95,10 +98,36 @@ class UniswapV3Venue:
         )
 
     async def wrapped_native(self) -> Address:
-        """Return the wrapped native coin that the venue's quoter was made for."""
-        basis = Basis(block_hash=(await self._reader.head()).hash)
-        answer = await self._reader.call(Call(target=self._quoter, data=calldata("WETH9()")), basis)
-        return address_at(answer, 0)
+        """Return the wrapped native coin that the venue's quoter was made for, asked once."""
+        if self._wrapped is None:
+            basis = Basis(block_hash=(await self._reader.head()).hash)
+            question = Call(target=self._quoter, data=calldata("WETH9()"))
+            self._wrapped = address_at(await self._reader.call(question, basis), 0)
+        return self._wrapped
+
+    async def learn_facts(self, basis: Basis) -> None:
+        """Read the tiers and the wrapped coin (``keeper.abilities.KeepsFacts``)."""
+        await self._directory.learn(basis)
+        await self.wrapped_native()
+
+    def chain_facts(self) -> str:
+        """Return the tiers and the wrapped coin (``keeper.abilities.KeepsFacts``)."""
+        tiers = self._directory.facts()
+        if not tiers:  # half of them would be written over all of them
+            return ""
+        own = {"factory": self._factory, "quoter": self._quoter, "wrapped": self._wrapped}
+        return canonical({**own, "tiers": tiers})
+
+    def restore_facts(self, facts: str, head: Head) -> None:
+        """Take up kept facts; ValueError if they are of another factory, or none."""
+        document = json.loads(facts)
+        try:
+            if (document["factory"], document["quoter"]) != (self._factory, self._quoter):
+                raise ValueError(f"this is {document['factory']}")
+            self._wrapped = None if document["wrapped"] is None else checksum(document["wrapped"])
+            self._directory.restore(document["tiers"], head)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"these are no facts of a venue: {error}") from error
 
     def _curve(self, pool: Pool, state: PoolState) -> UniswapV3Curve:
         """Return the pool's curve; its sums survive from block to block while its ticks do."""
