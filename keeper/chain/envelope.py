@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from keeper.chain.fields import Json
-from keeper.chain.refusal import asks_for_patience, null_answer, refusal
+from keeper.chain.refusal import (
+    asks_for_patience,
+    is_unknown_transaction,
+    null_answer,
+    refusal,
+)
 from keeper.domain.errors import ChainError, RpcBusy, RpcMalformed
 
 MAX_ERROR_TEXT: Final = 128 * 1024
@@ -30,7 +35,8 @@ def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
     if isinstance(given, bool) or (given != number and not (given is None and error is not None)):
         raise RpcMalformed(f"the answer to {method} has another request's id")
     if error is not None:
-        return refusal(method, _shortened(error))
+        refused = refusal(method, _shortened(error))
+        return None if is_unknown_transaction(method, refused) else refused
     result = answer["result"]
     missing = null_answer(method) if result is None else None
     return result if missing is None else missing

@@ -24,6 +24,8 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 UINT64_MAX: Final = 2**64 - 1
 MAX_TOPICS: Final = 4
 HASH_BYTES: Final = 32
+LAST_SECOND: Final = 100_000_000_000
+"""The year 5138; in milliseconds, 1973."""
 
 _QUANTITY: Final = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]{0,63})")
 _HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
@@ -88,13 +90,22 @@ def head_of(value: Json) -> Head:
         number=quantity(block.get("number"), "the block's number", most=UINT64_MAX),
         hash=BlockHash(hash32(block.get("hash"), "the block's hash")),
         parent_hash=BlockHash(hash32(block.get("parentHash"), "the block's parent hash")),
-        timestamp=Timestamp(
-            quantity(block.get("timestamp"), "the block's timestamp", most=UINT64_MAX)
-        ),
-        base_fee=Wei(quantity(block.get("baseFeePerGas", "0x0"), "the block's base fee")),
-        gas_limit=Gas(quantity(block.get("gasLimit"), "the block's gas limit", most=UINT64_MAX)),
+        timestamp=_timestamp(block.get("timestamp")),
+        base_fee=Wei(quantity(block.get("baseFeePerGas") or "0x0", "the block's base fee")),
+        gas_limit=Gas(min(quantity(block.get("gasLimit"), "the block's gas limit"), UINT64_MAX)),
         gas_used=Gas(quantity(block.get("gasUsed"), "the block's gas used", most=UINT64_MAX)),
     )
+
+
+def _timestamp(value: Json) -> Timestamp:
+    """Return a block's time; RpcMalformed where the chain counts in anything but seconds."""
+    seconds = quantity(value, "the block's timestamp", most=UINT64_MAX)
+    if seconds > LAST_SECOND:
+        raise RpcMalformed(
+            "the block's timestamp is not in seconds",
+            hint="interest and deadlines go by seconds: this chain, or node, cannot be used",
+        )
+    return Timestamp(seconds)
 
 
 class LogReader:
@@ -104,8 +115,8 @@ class LogReader:
         self._addresses: dict[str, Address] = {}
 
     def logs_of(self, value: Json) -> list[Log]:
-        """Return the logs of an ``eth_getLogs`` answer."""
-        return [self.log_of(item) for item in sequence(value, "the logs")]
+        """Return the logs of an ``eth_getLogs`` answer; those of no block yet are left out."""
+        return [self.log_of(item) for item in sequence(value, "the logs") if not is_pending(item)]
 
     def log_of(self, value: Json) -> Log:
         """Return one log of a mined block."""
@@ -113,7 +124,7 @@ class LogReader:
         topics = sequence(log.get("topics"), "a log's topics")
         if len(topics) > MAX_TOPICS:
             raise RpcMalformed("a log has more than four topics")
-        removed = log.get("removed", False)
+        removed = log.get("removed") or False
         if not isinstance(removed, bool):
             raise RpcMalformed("a log's removed flag is not a boolean")
         return Log(
@@ -136,6 +147,11 @@ class LogReader:
         if known is None:
             known = self._addresses[value] = address(value, "a log's address")
         return known
+
+
+def is_pending(log: Json) -> bool:
+    """Whether a log is of a transaction that waits: it has neither a block nor a place there."""
+    return isinstance(log, dict) and log.get("blockHash", log) is log.get("logIndex", log) is None
 
 
 def _topic(value: Json) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keeper.chain.abi import checksum
-from keeper.chain.fields import MAX_TOPICS, Json, sequence
+from keeper.chain.fields import MAX_TOPICS, Json, is_pending, sequence
 from keeper.domain.errors import RpcMalformed
 from keeper.domain.reads import LogFilter, LogTable
 from keeper.domain.units import Address
@@ -45,6 +45,8 @@ def log_table(answer: Json) -> LogTable:
         counts = [len(cast("list[str]", each)) for each in topics]
     except (KeyError, TypeError, IndexError):
         raise RpcMalformed("a log lacks a field") from None
+    if None in indices and any(map(is_pending, logs)):
+        return log_table([log for log in logs if not is_pending(log)])
     if not set(map(type, topics)) <= {list} or max(counts) > MAX_TOPICS:
         raise RpcMalformed("a log's topics are not an array of at most four")
     payload, ends = _joined(data)

@@ -34,6 +34,10 @@ PINNED_METHODS: Final = frozenset(
 """Methods whose answer depends on a block that the caller named."""
 NEVER_NULL: Final = PINNED_METHODS - {"eth_simulateV1"}
 """Methods that answer ``null`` only where they lack the block, or are not offered at all."""
+OF_TRANSACTIONS: Final = frozenset({"eth_getTransactionByHash", "eth_getTransactionReceipt"})
+"""Methods that answer ``null`` for a transaction that the node does not know."""
+UNKNOWN_TRANSACTION: Final = ("not found", "unknown transaction", "could not find")
+"""How nodes refuse to tell of such a transaction, where they do not answer ``null``."""
 LOGS_METHOD: Final = "eth_getLogs"
 METHOD_NOT_FOUND: Final = -32601
 """JSON-RPC's code for a method that the node does not offer."""
@@ -97,6 +101,17 @@ def null_answer(method: str) -> BlockUnknown | None:
     if method not in NEVER_NULL:
         return None
     return BlockUnknown(f"the node answered {method} with null")
+
+
+def is_unknown_transaction(method: str, error: ChainError) -> bool:
+    """Whether a node refuses to tell of a transaction because it does not know it."""
+    if method not in OF_TRANSACTIONS or not isinstance(error, RpcRefused):
+        return False
+    kind, said = refusal_kind(error), error.text.lower()
+    if kind is RefusalKind.BLOCK_UNKNOWN:
+        return True
+    unclear = kind in (RefusalKind.OTHER, RefusalKind.INTERNAL)
+    return unclear and any(sign in said for sign in UNKNOWN_TRANSACTION)
 
 
 def is_unknown_block(error: RpcRefused) -> bool:

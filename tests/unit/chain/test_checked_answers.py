@@ -9,10 +9,12 @@ from keeper.chain.endpoint import endpoint, sanitised
 from keeper.chain.envelope import checked_answer, checked_batch
 from keeper.chain.fields import LogReader, head_of
 from keeper.chain.ipc import Documents
+from keeper.chain.log_table import log_table
 from keeper.chain.refusal import refusal
 from keeper.chain.transport import decoded_json
 from keeper.domain.errors import (
     BlockUnknown,
+    ChainError,
     ConfigError,
     RpcMalformed,
     RpcRefused,
@@ -296,3 +298,77 @@ def test_ipc_documents_are_cut_with_and_without_line_feeds(ending, step):
             found.append(document)
 
     assert found == sent
+
+
+@pytest.mark.parametrize(
+    ("changes", "base_fee"),
+    [({"baseFeePerGas": None}, 0), ({"mixHash": None, "withdrawals": [], "unknown": {"a": 1}}, 7)],
+)
+def test_what_a_head_does_not_need_may_be_missing_or_anything(changes, base_fee):
+    """Chains without a base fee say null; every fork adds a field, and some chains their own."""
+    assert head_of({**BLOCK, **changes}).base_fee == base_fee
+
+
+def test_a_gas_limit_without_end_is_as_good_as_the_greatest():
+    """Some chains have no limit and say 2**256 - 1."""
+    assert head_of({**BLOCK, "gasLimit": "0x" + "f" * 64}).gas_limit == fields.UINT64_MAX
+
+
+@pytest.mark.parametrize("timestamp", [1_790_000_000_000, 1_790_000_000_000_000_000])
+def test_a_chain_that_counts_milliseconds_is_refused_in_clear_words(timestamp):
+    """Interest of a thousand years would make everybody liquidatable."""
+    with pytest.raises(RpcMalformed, match="not in seconds") as caught:
+        head_of({**BLOCK, "timestamp": hex(timestamp)})
+    assert "cannot be used" in caught.value.hint
+
+
+PENDING_LOG = {**LOG, "blockHash": None, "blockNumber": None, "logIndex": None}
+
+
+def test_a_log_of_a_waiting_transaction_is_left_out():
+    """Some nodes mix what waits into the newest blocks; it is no log of the chain yet."""
+    logs = [LOG, PENDING_LOG, {**LOG, "logIndex": "0x1", "removed": None}]
+
+    assert [log.index for log in LogReader().logs_of(logs)] == [0, 1]
+    assert log_table(logs).indices == [0, 1]
+    assert log_table([PENDING_LOG]).rows == 0
+
+
+@pytest.mark.parametrize("method", ["eth_getTransactionReceipt", "eth_getTransactionByHash"])
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (-32000, "transaction not found"),
+        (-32000, "unknown transaction"),
+        (-32000, "transaction indexing is in progress"),
+        (-32001, "resource not found"),
+        (-32603, "Transaction receipt not found"),
+        (-32000, "tx not found"),
+        (-32602, "could not find transaction"),
+        (-39001, "Unknown transaction"),
+        (-32000, "not found"),
+    ],
+)
+def test_an_error_for_an_unknown_transaction_is_the_same_as_null(method, code, message):
+    """A receipt is asked for before it is there, at every head: that is no failure of the node."""
+    error = {"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": message}}
+
+    assert checked_answer(error, 1, method) is None
+    assert isinstance(checked_answer(error, 1, "eth_feeHistory"), ChainError)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (-32601, "method eth_getTransactionReceipt not found"),
+        (-32601, "the method does not exist/is not available"),
+        (-32005, "rate limit exceeded"),
+        (-32603, "internal error"),
+        (-32000, "history of this transaction has been pruned"),
+    ],
+)
+def test_other_errors_do_not_say_that_a_transaction_is_unknown(code, message):
+    """Whoever cannot answer has not said that there is nothing."""
+    error = {"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": message}}
+
+    assert isinstance(checked_answer(error, 1, "eth_getTransactionReceipt"), ChainError)
