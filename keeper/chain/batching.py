@@ -29,6 +29,8 @@ Request = tuple[str, Sequence[object]]
 """A method and its parameters."""
 Answer = Json | ChainError
 
+BATCH: Final = 100
+"""Requests in one message, at most."""
 IN_FLIGHT: Final = 8
 """Messages of one batch that are under way at once."""
 SLOW_SECONDS: Final = 1.0
@@ -99,7 +101,7 @@ class Reading:
         self._endpoint = endpoint
         self._requests = requests
         self._answers: dict[int, Answer] = {}
-        self._most = len(requests)
+        self._most = min(BATCH, len(requests))
         self._needs_results = needs_results
         self._lack: BlockUnknown | None = None
         self._busy = 0

@@ -17,6 +17,7 @@ from typing import Final
 from eth_hash.auto import keccak
 
 from keeper.chain.block_logs import BlockLogs, filter_document
+from keeper.chain.block_receipts import read_block_receipts
 from keeper.chain.concurrent import each
 from keeper.chain.fields import Json, LogReader, document, sequence
 from keeper.chain.headers import ask_header, read_header
@@ -275,10 +276,7 @@ class LogSource:
     async def _from_receipts(self, wanted: LogFilter, block: int, why: RpcRefused) -> Part:
         """Return the logs of one block that has too many for one answer."""
         try:
-            receipts = sequence(
-                await self._rpc.read("eth_getBlockReceipts", hex(block), block=block),
-                "the receipts",
-            )
+            receipts = await read_block_receipts(self._rpc, block)
         except (RpcRefused, BlockUnknown):
             raise why from None
         logs = [log for one in receipts for log in _logs_in(one)]
@@ -329,8 +327,8 @@ def _in_bloom(bits: int, value: bytes) -> bool:
     return all(bits >> place & 1 for place in places)
 
 
-def _logs_in(receipt: Json) -> list[Json]:
-    return sequence(document(receipt, "a receipt").get("logs"), "a receipt's logs")
+def _logs_in(receipt: Mapping[str, Json]) -> list[Json]:
+    return sequence(receipt.get("logs"), "a receipt's logs")
 
 
 def _may_be_too_much(error: RpcRefused) -> bool:

@@ -1,10 +1,10 @@
 """Contract calls at a pinned block, put to each endpoint in the form that it takes."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from keeper.chain import fields
-from keeper.chain.batching import Answer, BatchRead
+from keeper.chain.batching import BATCH, Answer, BatchRead
 from keeper.chain.call_gas import CallGas, Run
 from keeper.chain.fields import Json
 from keeper.chain.pinning import BlockParameter, Pinning
@@ -18,9 +18,6 @@ from keeper.domain.units import Address, Gas
 T = TypeVar("T")
 Ask = Callable[[int, BlockParameter], Awaitable[T]]
 """Asks one endpoint, told the block in the form that the endpoint takes."""
-
-BATCH: Final = 100
-"""Requests in one message."""
 
 
 class PinnedReads:

@@ -8,6 +8,7 @@ from keeper.chain import fields
 from keeper.chain.accounts import AccountReads
 from keeper.chain.aggregator import Aggregator
 from keeper.chain.awaiting import BLOCK_SECONDS
+from keeper.chain.batching import BATCH
 from keeper.chain.capabilities import Capability
 from keeper.chain.deployless import Deployless
 from keeper.chain.endpoint import Endpoint, endpoint, sanitised
@@ -19,7 +20,7 @@ from keeper.chain.ipc import IpcTransport
 from keeper.chain.logs import LogSource, Windows
 from keeper.chain.multicall import MULTICALL3, Limits
 from keeper.chain.optional import PENDING, read_optional
-from keeper.chain.pinned import BATCH, PinnedReads
+from keeper.chain.pinned import PinnedReads
 from keeper.chain.pinning import Pinning
 from keeper.chain.records import Receipt, SeenTransaction, receipt_of, transaction_of
 from keeper.chain.rpc import Rpc

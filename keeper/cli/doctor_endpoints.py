@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from keeper.chain.batching import BATCH
 from keeper.chain.capabilities import Capability, Lack
 from keeper.chain.deployless import LENS
 from keeper.chain.endpoint import Endpoint, endpoint
-from keeper.chain.pinned import BATCH
 from keeper.chain.reader import NodeReader, connect
 from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.config import Chain

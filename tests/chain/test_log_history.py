@@ -175,11 +175,41 @@ async def test_answers_cut_off_without_a_word_are_found_out(proxy, everything, c
     assert (cap in USUAL_CAPS) == (cap != 73)
 
 
+RECEIPTS_LACK = {
+    "refused": lambda request, _: refused(request, "the method does not exist", -32601),
+    "not allowed": lambda request, _: refused(request, "not on your plan", 35),
+    "null": lambda request, _: answered(request, None),
+    "empty": lambda request, _: answered(request, []),
+    "cut off": lambda request, receipts: answered(request, receipts[:-1]),
+    "of another block": lambda request, receipts: answered(
+        request, [{**receipt, "blockHash": "0x" + "ab" * 32} for receipt in receipts]
+    ),
+}
+
+
+@pytest.mark.parametrize("lack", RECEIPTS_LACK)
+async def test_without_a_blocks_receipts_they_are_read_one_by_one(proxy, everything, lack):
+    """A block that has more logs than the node answers is whole by its transactions' receipts."""
+
+    async def cut(request):
+        if request["method"] == "eth_getBlockReceipts":
+            receipts = await proxy.ask("eth_getBlockReceipts", *request["params"])
+            return RECEIPTS_LACK[lack](request, receipts)
+        if span_of(request) is None:
+            return None
+        return answered(request, (await proxy.ask("eth_getLogs", *request["params"]))[:43])
+
+    proxy.hooks.append(cut)
+
+    assert await found(proxy) == everything
+    assert proxy.counts["eth_getTransactionReceipt"] == BURST
+
+
 async def test_a_block_that_the_node_cannot_give_whole_is_an_error(proxy):
     """Cut off, and no receipts to ask instead: better no book than one with holes."""
 
     async def cut(request):
-        if request["method"] == "eth_getBlockReceipts":
+        if request["method"] in ("eth_getBlockReceipts", "eth_getTransactionReceipt"):
             return refused(request, "the method does not exist", -32601)
         if span_of(request) is None:
             return None
