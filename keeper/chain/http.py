@@ -9,6 +9,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 
 from keeper.chain.bounds import Bound, expected_bound
 from keeper.chain.causes import TOO_MANY, cause, unavailable
+from keeper.chain.connector import MeteredConnector
 from keeper.chain.decoding import Decoder
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.fields import Json
@@ -35,6 +36,7 @@ class HttpTransport:
         self.streams = False
         self._timeouts = timeouts
         self._session: aiohttp.ClientSession | None = None
+        self._connector: MeteredConnector | None = None
         self._decoder = Decoder()
 
     async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - aiohttp bounds the steps
@@ -53,10 +55,12 @@ class HttpTransport:
                     raise unavailable(self.endpoint, response.status, response.headers)
                 raw = await _read(response, bound, followed)
         except aiohttp.ClientPayloadError as error:
+            self._refuse_fault()
             if isinstance(error.__cause__, ContentEncodingError):
                 raise RpcMalformed(f"{self.endpoint} sent what cannot be decompressed") from None
             raise RpcUnavailable(f"{self.endpoint} did not answer: {cause(error)}") from None
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            self._refuse_fault()
             raise RpcUnavailable(f"{self.endpoint} did not answer: {cause(error)}") from None
         decoded = self._decoder.decode(raw, bound, followed)
         return await (decoded if response.status == _OK else self._other(response, decoded))
@@ -79,15 +83,20 @@ class HttpTransport:
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
+            self._connector = MeteredConnector(
+                limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS
+            )
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS
-                ),
+                connector=self._connector,
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
             )
         return self._session
+
+    def _refuse_fault(self) -> None:
+        if self._connector is not None:
+            self._connector.refuse_fault()
 
     async def _other(self, response: aiohttp.ClientResponse, decoded: Awaitable[Json]) -> Json:
         """Return the JSON-RPC answer that came under an error status, if it is one."""

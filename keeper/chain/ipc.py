@@ -72,8 +72,9 @@ class Documents:
         """
         *complete, rest = part.split(b"\n")
         for end in complete:
-            self._parts.append(end)
-            self._finish()
+            if end or self._parts:
+                self._parts.append(end)
+                self._finish()
         if rest:
             self._parts.append(rest)
             self._size += len(rest)

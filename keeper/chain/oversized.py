@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from keeper.chain.pool import Pool
-from keeper.domain.errors import RpcMalformed, RpcTooLarge, RpcUnavailable
+from keeper.domain.errors import RpcMalformed, RpcRefused, RpcTooLarge, RpcUnavailable
+from keeper.domain.reads import CallResult
 
 T = TypeVar("T")
 
@@ -60,6 +61,20 @@ async def compare_elsewhere(
             answer = await ask(other)
         except (RpcMalformed, RpcUnavailable):
             continue
-        rpc.pool.garbled(endpoint, RpcMalformed(str(error), excessive=True))
+        if not _refuses(answer):
+            blame(rpc, endpoint, error)
         return answer
     raise error
+
+
+def blame(rpc: Asking, endpoint: int, error: RpcMalformed) -> None:
+    """Take note that it was the endpoint that had too much to say, and no contract."""
+    rpc.pool.garbled(endpoint, RpcMalformed(str(error), excessive=True))
+
+
+def _refuses(answer: object) -> bool:
+    """Whether one of several calls failed: one node spells a revert's reason out, others do not."""
+    return isinstance(answer, list) and any(
+        isinstance(entry, RpcRefused) or (isinstance(entry, CallResult) and not entry.success)
+        for entry in answer
+    )

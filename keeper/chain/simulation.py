@@ -10,6 +10,7 @@ from keeper.chain import fields
 from keeper.chain.call_gas import CallGas, Run
 from keeper.chain.capabilities import Capability
 from keeper.chain.fields import Json
+from keeper.chain.oversized import blame
 from keeper.chain.pinned import overrides
 from keeper.chain.pinning import BlockParameter, Pinning
 from keeper.chain.refusal import failed_in_evm, refusal_kind
@@ -70,13 +71,20 @@ class Simulations:
             ChainError: none has it, or none answered in time.
         """
         failure: ChainError = RpcRefused("no endpoint has eth_simulateV1", number=-32_601)
+        too_large = dict[int, RpcTooLarge]()
         for place in self._rpc.pool.alive() or [self._rpc.pool.best()]:
             if not self._rpc.capabilities.has(place, Capability.SIMULATION):
                 continue
             try:
-                return await self._simulated(place, payload, basis)
+                blocks = await self._simulated(place, payload, basis)
+            except RpcTooLarge as error:
+                failure = too_large[place] = error
             except ChainError as error:
                 failure = error
+            else:
+                for wordy, oversized in too_large.items():
+                    blame(self._rpc, wordy, oversized)
+                return blocks
         raise failure
 
     async def estimate(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
@@ -112,7 +120,10 @@ class Simulations:
         capabilities = self._rpc.capabilities
 
         async def ask(block: BlockParameter) -> Json:
-            return await self._rpc.ask(place, "eth_simulateV1", payload, block)
+            try:
+                return await self._rpc.ask(place, "eth_simulateV1", payload, block)
+            except RpcTooLarge as error:  # compared with what the next endpoint simulates
+                raise RpcTooLarge(str(error), excessive=error.excessive) from None
 
         try:
             async with asyncio.timeout(SIMULATION_SECONDS):

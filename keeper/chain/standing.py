@@ -157,7 +157,9 @@ def moved(
     """Return what is thought of all of them after ``event`` happened to the one at ``at``."""
     after_it = list(pool)
     after_it[at] = after(replace(pool[at], clings=False), event, now, rules)
-    held_on = pool[at].state is State.ALIVE and after_it[at].state in _DROPPED
+    was_alive, state = pool[at].state is State.ALIVE, after_it[at].state
+    is_barred = state is State.ALIVE and pool[at].clings and now < after_it[at].barred_until
+    held_on = was_alive and (state in _DROPPED or is_barred)
     if held_on and not any(
         one.state is State.ALIVE for place, one in enumerate(after_it) if place != at
     ):

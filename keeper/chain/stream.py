@@ -20,6 +20,8 @@ EARLY_SUBSCRIPTIONS: Final = 16
 """Notifications kept for subscriptions whose id nobody has asked for yet."""
 EARLY_ROOM: Final = 64
 """How many of each; once it is asked for there is room for more."""
+LATE_ANSWERS: Final = 256
+"""Requests whose answers may come after nobody waits for them any more."""
 FLOOD_MESSAGES: Final = 4096
 """So many messages that answer nothing, within so many seconds, are no subscription's."""
 FLOOD_SECONDS: Final = 10.0
@@ -58,6 +60,7 @@ class StreamTransport(abc.ABC):
         self._opening = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[int, Waiting] = {}
+        self._late: OrderedDict[int, Bound] = OrderedDict()
         self._newest_id = 0
         self._heard: OrderedDict[str, Notifications] = OrderedDict()
         self._openings = 0
@@ -124,8 +127,16 @@ class StreamTransport(abc.ABC):
         finally:
             for number in ids:
                 self._waiting.pop(number, None)
+            if not answer.done() or answer.cancelled():
+                self._expect_late(ids, waiting.bound)
             if answer.done() and not answer.cancelled():
                 answer.exception()  # a failure nobody waits for any more is no news
+
+    def _expect_late(self, ids: Collection[int], bound: Bound) -> None:
+        """Remember the bound of an answer that nobody waits for any more: it may still come."""
+        self._late.update(dict.fromkeys(ids, bound))
+        while len(self._late) > LATE_ANSWERS:
+            self._late.popitem(last=False)
 
     def notifications(self, subscription: str) -> Notifications:
         """Return what arrives for a subscription; ends with an error when the connection does."""
@@ -145,8 +156,12 @@ class StreamTransport(abc.ABC):
 
     def _most_bytes(self) -> int:
         """Return the length of the longest message that may come now."""
-        bounds = (waiting.bound.size for waiting in self._waiting.values())
-        return max(bounds, default=NOTIFICATION.size)
+        return max(bound.size for bound in self._bounds())
+
+    def _bounds(self) -> list[Bound]:
+        """Return the bounds of all that may come now."""
+        waiting = (waiting.bound for waiting in self._waiting.values())
+        return [NOTIFICATION, *waiting, *self._late.values()]
 
     async def _ensure_open(self) -> None:
         async with self._opening:
@@ -156,6 +171,7 @@ class StreamTransport(abc.ABC):
                 await self._shut()
                 await self._open()
             self._openings += 1
+            self._late.clear()
             self._is_lost = False
             self._unasked = 0
             self._reading = asyncio.create_task(self._read(), name="read-node")
@@ -195,11 +211,12 @@ class StreamTransport(abc.ABC):
     def _expected(self, message: bytes) -> tuple[Waiting | None, Bound]:
         """Return who waits for a message, where it says so at its ends, and its bound."""
         number = addressee(message) if len(message) > SMALL_MESSAGE else None
-        waiting = None if number is None else self._waiting.get(number)
-        if waiting is not None:
+        if number is not None and number in self._waiting:
+            waiting = self._waiting[number]
             return waiting, waiting.bound
-        bounds = [waiting.bound for waiting in self._waiting.values()]
-        return None, max(bounds, key=lambda bound: bound.size, default=NOTIFICATION)
+        if number is not None and number in self._late:
+            return None, self._late[number]
+        return None, max(self._bounds(), key=lambda bound: bound.size)
 
     def _dispatch(self, document: Json, size: int) -> None:
         if is_notification(document):
@@ -214,6 +231,9 @@ class StreamTransport(abc.ABC):
         if waiting:
             return
         self._refuse_flood()
+        for number in numbers:
+            if isinstance(number, int):
+                self._late.pop(number, None)
         if not all(isinstance(number, int) and number <= self._newest_id for number in numbers):
             raise RpcMalformed("the node answered a request that was never made")
 
@@ -250,10 +270,10 @@ class StreamTransport(abc.ABC):
         """Give up a connection on which something came that is longer than all that may come."""
         waiting = set(self._waiting.values())
         likely = {waiter for waiter in waiting if waiter.bound.excess is not Excess.FAULT}
-        for waiter in likely or waiting:
+        excusable = any(bound.excess is not Excess.FAULT for bound in self._bounds())
+        for waiter in likely if excusable else waiting:
             waiter.fail(waiter.bound.too_large())
-        unexpected = None if likely else NOTIFICATION.too_large()
-        await self._lose(str(error), unexpected)
+        await self._lose(str(error), None if excusable else NOTIFICATION.too_large())
 
     async def _lose(self, reason: str, error: ChainError | None = None) -> None:
         """Tell everybody who waits that the connection is gone."""

@@ -8,6 +8,7 @@ import aiohttp
 
 from keeper.chain.bounds import ANY, MAX_ANSWER_BYTES
 from keeper.chain.causes import cause, unavailable
+from keeper.chain.connector import MeteredConnector
 from keeper.chain.endpoint import Endpoint
 from keeper.chain.stream import StreamTransport
 from keeper.chain.transport import Timeouts
@@ -30,10 +31,14 @@ class WebSocketTransport(StreamTransport):
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         super().__init__(endpoint, timeouts)
         self._session: aiohttp.ClientSession | None = None
+        self._connector: MeteredConnector | None = None
         self._socket: aiohttp.ClientWebSocketResponse[Literal[False]] | None = None
 
     async def _open(self) -> None:
-        self._session = aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+        self._connector = MeteredConnector(most_bytes=self._most_bytes)
+        self._session = aiohttp.ClientSession(
+            connector=self._connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
         try:
             self._socket = await self._session.ws_connect(
                 self.endpoint.address,
@@ -60,9 +65,10 @@ class WebSocketTransport(StreamTransport):
             raise ConnectionResetError(type(error).__name__) from None
 
     async def _next(self) -> bytes | None:
-        if self._socket is None:
+        if self._socket is None or self._connector is None:
             return None
         message = await self._socket.receive()
+        self._connector.unread = 0
         self._acknowledge_quickly()
         if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             payload: bytes = message.data
@@ -73,6 +79,7 @@ class WebSocketTransport(StreamTransport):
             if message.data.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
                 raise ANY.too_large()
             raise RpcMalformed("the node's message is not a websocket message")
+        self._connector.refuse_fault()
         return None
 
     async def _shut(self) -> None:

@@ -255,6 +255,16 @@ def test_f12_the_only_one_is_used_all_the_same():
     assert undialled[0].state is State.UNREACHABLE
 
 
+def test_f12_the_only_one_is_told_of_once():
+    """It answers nineteen of twenty, and each bomb would be a line in the log."""
+    pool = run((ALIVE,), BOMB)
+    for second in range(1, 100):
+        pool = run(pool, *[Answered()] * 19, BOMB, now=float(second))
+        assert (pool[0].state, pool[0].clings) == (State.ALIVE, True)
+    cooling = run(pool, Limited(9.0, 0.0), now=100.0)
+    assert cooling[0].state is State.COOLING
+
+
 def test_f12_it_is_tried_again_when_the_good_one_is_gone():
     """One answer in twenty was a bomb; the good node answers nothing any more."""
     offended = run(DIALLED, BOMB)
