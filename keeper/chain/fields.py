@@ -94,6 +94,7 @@ def head_of(value: Json) -> Head:
         base_fee=Wei(quantity(block.get("baseFeePerGas") or "0x0", "the block's base fee")),
         gas_limit=Gas(min(quantity(block.get("gasLimit"), "the block's gas limit"), UINT64_MAX)),
         gas_used=Gas(quantity(block.get("gasUsed"), "the block's gas used", most=UINT64_MAX)),
+        miner=_miner(block.get("miner")),
     )
 
 
@@ -106,6 +107,13 @@ def _timestamp(value: Json) -> Timestamp:
             hint="interest and deadlines go by seconds: this chain, or node, cannot be used",
         )
     return Timestamp(seconds)
+
+
+def _miner(value: Json) -> Address:
+    """Return a block's coinbase; the zero address where the node leaves it out."""
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        return Address("0x" + "0" * 40)
+    return checksum(value)
 
 
 class LogReader:

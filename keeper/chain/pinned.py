@@ -37,10 +37,16 @@ class PinnedReads:
         )
 
     async def call(
-        self, target: Address, data: str, basis: Basis, *, sender: Address | None = None
+        self,
+        target: Address,
+        data: str,
+        basis: Basis,
+        *,
+        sender: Address | None = None,
+        fees: Mapping[str, object] | None = None,
     ) -> bytes:
         """Return what a contract returns; a revert raises ``RpcRefused`` with its data."""
-        transaction: dict[str, object] = {"to": target, "data": data}
+        transaction: dict[str, object] = {"to": target, "data": data, **(fees or {})}
         if sender is not None:
             transaction["from"] = sender
 

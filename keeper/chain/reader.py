@@ -121,9 +121,17 @@ class NodeReader:
         """Read all the calls at one block, in few requests; a failed call fails alone."""
         return await self._aggregator.aggregate(calls, basis)
 
-    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
-        """Read one call; a revert raises ``RpcRefused`` with its data."""
-        return await self._reads.call(call.target, "0x" + call.data.hex(), basis, sender=sender)
+    async def call(
+        self,
+        call: Call,
+        basis: Basis,
+        *,
+        sender: Address | None = None,
+        fees: Mapping[str, object] | None = None,
+    ) -> bytes:
+        """Read one call, at these fee fields; a revert raises ``RpcRefused`` with its data."""
+        data = "0x" + call.data.hex()
+        return await self._reads.call(call.target, data, basis, sender=sender, fees=fees)
 
     async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
         """Run code that is deployed nowhere and return what it returns (a read)."""

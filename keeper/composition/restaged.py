@@ -16,7 +16,6 @@ from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
-from keeper.domain.reads import Call
 from keeper.domain.restraint import Restraint
 from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
 from keeper.domain.value import Valuation
@@ -274,7 +273,7 @@ class _NoChain:
     async def simulate_v1(self, payload: Mapping[str, object], basis: Basis) -> list[Any]:  # noqa: ARG002
         raise RpcRefused("not on record")
 
-    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:  # noqa: ARG002
+    async def call(self, *_: object, **__: object) -> bytes:
         raise RpcRefused("not on record")
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:  # noqa: ARG002

@@ -1,13 +1,20 @@
 """A block at the tip of the chain, and what a decision was read at."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from keeper.domain.units import Address, BlockHash, Gas, Timestamp, Wei
+
+_NOBODY: Final = Address("0x" + "0" * 40)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """One block's header, as far as the keeper needs it."""
+    """
+    One block's header, as far as the keeper needs it.
+
+    ``miner`` is its coinbase; the zero address where the node does not say.
+    """
 
     number: int
     hash: BlockHash
@@ -16,6 +23,7 @@ class Head:
     base_fee: Wei
     gas_limit: Gas
     gas_used: Gas
+    miner: Address = _NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,11 @@ from keeper.domain.head import Basis
 from keeper.domain.reads import Call
 from keeper.domain.units import Address, Gas, mul_div_ceil
 from keeper.execution.reverts import failure_reason
+from keeper.execution.sending import Answer, classified
 
 log = logging.getLogger(__name__)
 
+FEE_FIELDS: Final = ("maxFeePerGas", "maxPriorityFeePerGas")
 _BEFORE_REFUNDS: Final = (5, 4)
 """Refunds are a fifth of the gas at most (EIP-3529), and are needed until the end."""
 
@@ -22,8 +24,15 @@ _BEFORE_REFUNDS: Final = (5, 4)
 class RunsAlone(Protocol):
     """The reads of it; each may raise ``ChainError``."""
 
-    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
-        """Read one call; a revert raises ``RpcRefused`` with its data."""
+    async def call(
+        self,
+        call: Call,
+        basis: Basis,
+        *,
+        sender: Address | None = None,
+        fees: Mapping[str, object] | None = None,
+    ) -> bytes:
+        """Read one call, at these fee fields; a revert raises ``RpcRefused`` with its data."""
         ...
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
@@ -60,8 +69,9 @@ async def run_alone(
     Raises:
         ChainError: the node did not run it.
     """
+    fees = {name: transaction[name] for name in FEE_FIELDS if name in transaction}
     try:
-        returned = await chain.call(call, basis, sender=sender)
+        returned = await _called(chain, call, basis, sender, fees)
     except RpcRefused as error:
         if error.data:
             return failure_reason(error.data)
@@ -72,6 +82,23 @@ async def run_alone(
     except ChainError as error:
         log.info("gas_not_estimated block=%s reason=%s", basis.block_hash, error)
         return Ran(returned=returned, gas=None)
+
+
+async def _called(
+    chain: RunsAlone, call: Call, basis: Basis, sender: Address, fees: Mapping[str, object]
+) -> bytes:
+    """Read a call at its fees, or at none where the sender could not pay them."""
+    try:
+        return await chain.call(call, basis, sender=sender, fees=fees)
+    except RpcRefused as error:
+        if not (fees and lacks_funds(error)):
+            raise
+        return await chain.call(call, basis, sender=sender)
+
+
+def lacks_funds(error: RpcRefused) -> bool:
+    """Return whether a node refused to run a transaction since its sender cannot pay for it."""
+    return not error.data and classified(error) is Answer.UNFUNDED
 
 
 async def simulated_gas(

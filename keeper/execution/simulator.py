@@ -3,20 +3,24 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from keeper.chain.endpoint import sanitised
 from keeper.chain.fields import Json, data, document, quantity, sequence
-from keeper.domain.errors import ChainError, RpcMalformed
+from keeper.domain.errors import ChainError, RpcMalformed, RpcRefused
 from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch
 from keeper.domain.reads import Call
-from keeper.domain.units import Address, Gas, Timestamp, Wei
-from keeper.execution.alone import run_alone
+from keeper.domain.units import WAD, Address, Gas, Timestamp, Wei
+from keeper.execution.alone import lacks_funds, run_alone
 from keeper.execution.executor import decode_results, liquidate_calldata
+from keeper.execution.landing import landing_block, landing_fees
 from keeper.execution.reverts import failure_reason
 
 log = logging.getLogger(__name__)
+
+UNVALIDATED_RUNS: Final = 100
+"""So many simulations are not validated by a node that refused that, before it is asked again."""
 
 
 class SimulatingChain(Protocol):
@@ -28,8 +32,15 @@ class SimulatingChain(Protocol):
         """Run blocks of calls on top of the pinned block."""
         ...
 
-    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
-        """Read one call; a revert raises ``RpcRefused`` with its data."""
+    async def call(
+        self,
+        call: Call,
+        basis: Basis,
+        *,
+        sender: Address | None = None,
+        fees: Mapping[str, object] | None = None,
+    ) -> bytes:
+        """Read one call, at these fee fields; a revert raises ``RpcRefused`` with its data."""
         ...
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
@@ -60,6 +71,7 @@ class ExecutorSimulator:
         self._step_gas = step_gas
         self._builder_share_bps = builder_share_bps
         self._block_seconds = block_seconds
+        self._unvalidated_left = 0
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
         """Return the executor's transaction for these plans; it expires with the first of them."""
@@ -96,26 +108,15 @@ class ExecutorSimulator:
             return await self._sequence(batches, head, basis)
         except ChainError as error:
             log.info("simulation_alone block=%d reason=%s", head.number, error)
-        return list(await asyncio.gather(*(self._alone(batch, basis) for batch in batches)))
+        return list(await asyncio.gather(*(self._alone(batch, head) for batch in batches)))
 
     async def _sequence(
         self, batches: Sequence[Batch], head: Head, basis: Basis
     ) -> list[SimulatedBatch]:
-        limit = max(head.gas_limit, sum(one.gas_limit for one in batches))
-        overrides = {
-            "number": hex(head.number + 1),
-            "time": hex(head.timestamp + self._block_seconds),
-            "gasLimit": hex(limit),
-            "baseFeePerGas": "0x0",
-        }
-        calls = [self._transaction(one) for one in batches]
-        blocks = await self._chain.simulate_v1(
-            {
-                "blockStateCalls": [{"blockOverrides": overrides, "calls": calls}],
-                "validation": False,
-            },
-            basis,
-        )
+        limit = Gas(sum(batch.gas_limit for batch in batches))
+        overrides = landing_block(head, seconds=self._block_seconds, gas_limit=limit)
+        calls = [self._transaction(batch, head) for batch in batches]
+        blocks = await self._simulate({"blockOverrides": overrides, "calls": calls}, basis)
         answers = sequence(blocks[0].get("calls"), "the calls") if blocks else []
         if len(answers) != len(batches):
             raise RpcMalformed("the node simulated another number of calls than it was given")
@@ -124,9 +125,35 @@ class ExecutorSimulator:
             for batch, answer in zip(batches, answers, strict=True)
         ]
 
-    async def _alone(self, batch: Batch, basis: Basis) -> SimulatedBatch:
+    async def _simulate(
+        self, block: Mapping[str, object], basis: Basis
+    ) -> list[Mapping[str, Json]]:
+        """
+        Simulate a block as the chain would take it.
+
+        Without ``validation`` nodes set the base fee to nought, which a contract can see. They do
+        without it where the node does not take the block so; and a dry run's account, which
+        need not have money, is given some.
+        """
+        if self._unvalidated_left:
+            self._unvalidated_left -= 1
+        else:
+            try:
+                return await self._chain.simulate_v1(_payload(block, validation=True), basis)
+            except RpcRefused as error:
+                if not lacks_funds(error):
+                    self._unvalidated_left = UNVALIDATED_RUNS
+        try:
+            return await self._chain.simulate_v1(_payload(block, validation=False), basis)
+        except RpcRefused as error:
+            if not lacks_funds(error):
+                raise
+        funded = {**block, "stateOverrides": {self._operator: {"balance": hex(WAD * WAD)}}}
+        return await self._chain.simulate_v1(_payload(funded, validation=False), basis)
+
+    async def _alone(self, batch: Batch, head: Head) -> SimulatedBatch:
         call = Call(target=batch.executor, data=batch.calldata)
-        transaction = self._transaction(batch)
+        transaction, basis = self._transaction(batch, head), Basis(block_hash=head.hash)
         found = await run_alone(self._chain, transaction, call, self._operator, basis)
         if isinstance(found, str):
             return SimulatedBatch(plans=(), gas_used=Gas(0), failure=found)
@@ -137,13 +164,18 @@ class ExecutorSimulator:
         except RpcMalformed as error:
             return SimulatedBatch(plans=(), gas_used=Gas(0), failure=str(error))
 
-    def _transaction(self, batch: Batch) -> dict[str, object]:
+    def _transaction(self, batch: Batch, head: Head) -> dict[str, object]:
         return {
+            **landing_fees(batch, head),
             "from": self._operator,
             "to": batch.executor,
             "gas": hex(batch.gas_limit),
             "input": "0x" + batch.calldata.hex(),
         }
+
+
+def _payload(block: Mapping[str, object], *, validation: bool) -> Mapping[str, object]:
+    return {"blockStateCalls": [block], "validation": validation}
 
 
 def _simulated(answer: Mapping[str, Json], batch: Batch) -> SimulatedBatch:

@@ -4,9 +4,13 @@ import pytest
 
 from contracts.build import BUILDS
 from keeper.chain.abi import checksum
+from keeper.chain.reader import connect
 from keeper.devnet.artifacts import Contract, Deployer
+from keeper.domain.plan import Batch
+from keeper.execution.simulator import ExecutorSimulator
 from tests.chain import executor_world as worlds
 from tests.chain.executor_world import Step, World
+from tests.support.scripted_submission import plan
 from tests.support.undoing import undo
 
 TOKEN_MODES = (
@@ -19,6 +23,13 @@ TOKEN_MODES = (
     "approve_race",
     "no_zero_approve",
     "reenters",
+    "gas_price",
+    "base_fee",
+    "coinbase",
+    "randomness",
+    "origin",
+    "height",
+    "time",
 )
 POOL_MODES = (
     "plain",
@@ -195,3 +206,54 @@ def test_reports_name_the_hostile_token(trap):
     reason = trap.refusal(trap.step())
 
     assert checksum(trap.token.address).lower() in reason.lower()
+
+
+async def simulated(trap):
+    """Return what the keeper's own simulation says of the trap's step, on the newest block."""
+    devnet = trap.devnet
+    transaction = trap.transaction([trap.step()])
+    batch = Batch(
+        plans=(plan(),),
+        executor=checksum(trap.executor.address),
+        calldata=transaction.data,
+        gas_limit=3_500_000,
+        deadline=worlds.SOON,
+        net_profit=1,
+    )
+    async with connect([f"http://127.0.0.1:{trap.node.port}"], chain_id=31337) as reader:
+        executor = ExecutorSimulator(
+            reader,
+            executor=batch.executor,
+            operator=devnet.accounts.hot,
+            step_gas=lambda _: worlds.GAS,
+        )
+        (answer,) = await executor.simulated([batch], await reader.head())
+    return answer
+
+
+@pytest.mark.parametrize("mode", ["plain", *TOKEN_MODES[-7:]])
+async def test_b3_a_simulation_cannot_be_told_from_the_chain(trap, mode):
+    """
+    Tokens that work in simulations only would make the keeper send what reverts.
+
+    What the simulation says is what the next block does, whatever the token looks at.
+    """
+    trap.node.rpc("anvil_setCoinbase", ["0x" + "c0" * 20])
+    trap.node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(10**10)])
+    trap.node.rpc("evm_mine")
+    block = trap.node.rpc("eth_getBlockByNumber", ["latest", False])
+    seen = int(block["timestamp" if mode == "time" else "number"], 16)
+    trap.token.send("wait", seen + 1 if mode in ("height", "time") else 0)
+    trap.token.send("behave", TOKEN_MODES.index(mode))
+
+    answer = await simulated(trap)
+    works = _works(trap)
+
+    assert works == (mode == "plain")
+    assert bool(answer.plans and not answer.plans[0].failure) == works
+
+
+def _works(trap) -> bool:
+    """Whether the step's transaction succeeds in the next block."""
+    transaction = trap.transaction([trap.step()]).as_json()
+    return trap.node.rpc("eth_sendTransactionSync", [transaction])["status"] == "0x1"

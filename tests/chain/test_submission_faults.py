@@ -47,7 +47,7 @@ async def test_f17_ten_full_blocks_raise_the_base_fee_and_it_is_mined_all_the_sa
 
     assert last > 3 * first
     assert len(attempts) > 1
-    assert all(bid * 1_000_000 <= PROFIT for bid in attempts)
+    assert all(bid * 550_000 <= PROFIT for bid in attempts)
     assert place.told("included") == ["included"]
     assert costs(place)[0] < PROFIT
 
@@ -81,7 +81,7 @@ async def test_f17_where_the_profit_does_not_pay_it_waits_and_no_bid_is_above_th
         next_base_fee(place, usual)
         await place.mined()
 
-    assert all(bid * 1_000_000 <= PROFIT for bid in attempts)
+    assert all(bid * 550_000 <= PROFIT for bid in attempts)
     assert place.told("included") == ["included"]
 
 

@@ -21,7 +21,7 @@ class WithoutSimulation:
     def __init__(self, reader):
         self.reader = reader
 
-    async def call(self, call, basis, *, sender=None):
+    async def call(self, call, basis, *, sender=None, fees=None):
         return await self.reader.call(call, basis, sender=sender)
 
     async def estimate_gas(self, transaction, basis):
@@ -57,7 +57,7 @@ async def test_without_simulation_the_gas_of_a_batch_is_not_taken_too_low(reader
     """The least gas that a transaction needs is that of its first plan: the others would starve."""
 
     class Estimating(WithoutSimulation):
-        async def call(self, call, basis, *, sender=None):
+        async def call(self, call, basis, *, sender=None, fees=None):
             return encoded(("(bool,uint256,bytes)[]",), ([(True, 1, b"")] * 2,))
 
         async def estimate_gas(self, transaction, basis):

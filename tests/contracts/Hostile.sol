@@ -3,7 +3,7 @@ pragma solidity 0.8.27;
 
 /// A token that misbehaves in one chosen way.
 contract HostileToken {
-    enum Mode { Plain, NoReturn, ReturnsFalse, FeeOnTransfer, BurnsGas, ReturnBomb, ApproveRace, NoZeroApprove, Reenters }
+    enum Mode { Plain, NoReturn, ReturnsFalse, FeeOnTransfer, BurnsGas, ReturnBomb, ApproveRace, NoZeroApprove, Reenters, GasPrice, BaseFee, Coinbase, Randomness, Origin, Height, Time }
 
     Mode public mode;
     address public target;
@@ -34,7 +34,19 @@ contract HostileToken {
         _answer();
     }
 
+    /// Works where something of the block or of the transaction is nought, or as in the block before.
+    function _only_when_simulated() private view {
+        if (mode == Mode.GasPrice) require(tx.gasprice == 0, "mined");
+        if (mode == Mode.BaseFee) require(block.basefee == 0, "mined");
+        if (mode == Mode.Coinbase) require(block.coinbase == address(0), "mined");
+        if (mode == Mode.Randomness) require(block.prevrandao == 0, "mined");
+        if (mode == Mode.Origin) require(tx.origin == address(0), "mined");
+        if (mode == Mode.Height) require(block.number <= patience, "mined");
+        if (mode == Mode.Time) require(block.timestamp <= patience, "mined");
+    }
+
     function _move(address from, address to, uint256 amount) private {
+        _only_when_simulated();
         balanceOf[from] -= amount;
         balanceOf[to] += mode == Mode.FeeOnTransfer ? amount - amount / 100 : amount;
         if (mode == Mode.Reenters && patience != 0) {

@@ -305,7 +305,7 @@ async def test_many_transactions_are_run_alone_at_once():
         async def simulate_v1(self, payload, basis):
             raise RpcUnavailable("not now")
 
-        async def call(self, call, basis, *, sender=None):
+        async def call(self, call, basis, *, sender=None, fees=None):
             self.running += 1
             await asyncio.sleep(0)
             together.append(self.running)

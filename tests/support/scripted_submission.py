@@ -100,7 +100,7 @@ class ScriptedChain:
     async def receipt(self, transaction):
         return self.receipts.get(transaction)
 
-    async def call(self, call, basis, *, sender=None):
+    async def call(self, call, basis, *, sender=None, fees=None):
         if self.revert is not None:
             raise self.revert
         return b""

@@ -1,0 +1,44 @@
+"""
+Block and price that a transaction will meet, so that a simulation cannot be told from the chain.
+
+A token or an oracle that is anybody's may look at what differs in a simulation: a gas price or a
+base fee of nought, no coinbase, no randomness. What is run has what the next block will have,
+as far as that can be known: its number and time, the base fee by EIP-1559, the newest block's
+coinbase, randomness that nobody knows beforehand, and the fees that will be offered.
+"""
+
+import secrets
+from collections.abc import Mapping
+
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch
+from keeper.domain.units import Gas, Wei
+from keeper.execution.fees import next_base_fee
+
+_RANDOM_BYTES = 32
+
+
+def landing_block(head: Head, *, seconds: int, gas_limit: Gas) -> Mapping[str, str]:
+    """Return the overrides of the block after ``head``, which takes ``gas_limit`` at least."""
+    return {
+        "number": hex(head.number + 1),
+        "time": hex(head.timestamp + seconds),
+        "gasLimit": hex(max(head.gas_limit, gas_limit)),
+        "baseFeePerGas": hex(expected_base_fee(head)),
+        "feeRecipient": head.miner,
+        "prevRandao": "0x" + secrets.token_hex(_RANDOM_BYTES),
+    }
+
+
+def expected_base_fee(head: Head) -> Wei:
+    """Return the base fee of the block after ``head`` by EIP-1559's own parameters."""
+    return next_base_fee(base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit)
+
+
+def landing_fees(batch: Batch, head: Head) -> Mapping[str, str]:
+    """Return a batch's fee fields: what its plans were priced at, bids on top."""
+    gas = max(1, sum(plan.gas for plan in batch.plans))
+    bid = sum(plan.bid for plan in batch.plans) // gas
+    base_fee = expected_base_fee(head)
+    price = max(base_fee + 1, max((plan.gas_price for plan in batch.plans), default=0) + bid)
+    return {"maxFeePerGas": hex(price), "maxPriorityFeePerGas": hex(price - base_fee)}
