@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from keeper.abilities import AuditsItself
 from keeper.book.coverage import DebtCoverage
 from keeper.chain.concurrent import each
+from keeper.domain.account import AccountHealth
 from keeper.domain.decision import SkipReason
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import Opportunity, Refusal, Window
@@ -206,6 +207,9 @@ class BookAudit:
 
     ``accounts`` were compared, ``not_compared`` could not be: no price is known, or the
     market has no audit. ``differences`` has a line for each figure. ``coverage`` is of the debt.
+    ``kept_block`` is where the kept book was that was audited; None where there was none.
+    ``missing`` are the borrowers that the history names and the book lacks; None where it was
+    not read.
     """
 
     head: Head
@@ -213,6 +217,8 @@ class BookAudit:
     not_compared: int
     differences: tuple[Difference, ...]
     coverage: DebtCoverage = field(default_factory=DebtCoverage)
+    kept_block: int | None = None
+    missing: tuple[AccountHealth, ...] | None = None
 
     @property
     def is_uncovered(self) -> bool:

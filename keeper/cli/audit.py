@@ -12,8 +12,11 @@ from keeper.cli.coverage import coverage_document, coverage_lines
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line, print_table
 from keeper.cli.progress import telling
+from keeper.cli.words import health_text
+from keeper.composition.rescanning import find_missing
 from keeper.composition.session import opened
 from keeper.config import Settings, load, overrides
+from keeper.domain.account import AccountHealth
 
 DIFFERS_EXIT: Final = 3
 """The exit code where the book is not what the contracts say."""
@@ -32,34 +35,58 @@ def book(
     block: Annotated[
         int | None, typer.Option("--block", min=0, metavar="N", help="At this block.")
     ] = None,
+    rescan: Annotated[
+        bool | None,
+        typer.Option(
+            "--rescan/--no-rescan",
+            help="Read the history anew, to name the borrowers that the book lacks; by default"
+            " where some debt is owed by nobody.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
     """
-    Compare every account with the contracts' own answer, and all debt with their totals.
+    Hold the kept book, or a running keeper's, against the contracts: accounts and all debt.
 
-    Exit 3 if an account differs, or if more debt than observe.uncovered_debt_usd is owed by nobody.
+    Exit 3 if an account differs, if more debt than observe.uncovered_debt_usd is owed by nobody,
+    or if a borrower is missing.
     """
     settings = load(config, overrides(override)).settings
-    audit, unread = asyncio.run(_audited(settings, block, quiet=as_json))
+    work = _audited(settings, block, quiet=as_json)
+    if rescan is not None:
+        work = _audited(settings, block, quiet=as_json, rescan=rescan)
+    audit, unread = asyncio.run(work)
     if as_json:
         print_json(document(audit, unread))
     else:
         _print(audit, unread)
-    if audit.differences or unread or audit.is_uncovered:
+    if audit.differences or unread or audit.is_uncovered or audit.missing:
         raise typer.Exit(DIFFERS_EXIT)
 
 
 async def _audited(
-    settings: Settings, block: int | None, *, quiet: bool
+    settings: Settings, block: int | None, *, quiet: bool, rescan: bool | None = None
 ) -> tuple[BookAudit, dict[str, str]]:
     """Return the audit, and the markets that could not be read with the reasons."""
     async with opened(settings) as session:
         with telling(quiet=quiet) as tell:
             head, snapshots = await session.at(block, tell)
-        audit = await audited_book(session.reader, head, snapshots)
-        audit = dataclasses.replace(audit, coverage=session.follower.coverage)
+            audit = await audited_book(session.reader, head, snapshots)
+            audit = dataclasses.replace(
+                audit, coverage=session.follower.coverage, kept_block=session.kept_block
+            )
+            if rescan or (rescan is None and _has_debt_of_nobody(audit)):
+                missing = await find_missing(session, head, snapshots, tell)
+                audit = dataclasses.replace(audit, missing=missing)
         return audit, {str(key): why for key, why in session.follower.quarantined.items()}
+
+
+def _has_debt_of_nobody(audit: BookAudit) -> bool:
+    """Whether any total is not owed to the unit, or a deployment states none at all."""
+    totals = audit.coverage.totals().values()
+    return any(not market or any(one.uncovered for one in market) for market in totals)
 
 
 def document(audit: BookAudit, unread: dict[str, str]) -> dict[str, object]:
@@ -81,6 +108,18 @@ def document(audit: BookAudit, unread: dict[str, str]) -> dict[str, object]:
             for one in audit.differences
         ],
         "coverage": coverage_document(audit.coverage),
+        "kept_block": audit.kept_block,
+        "missing": None if audit.missing is None else [_missing(one) for one in audit.missing],
+    }
+
+
+def _missing(health: AccountHealth) -> dict[str, object]:
+    return {
+        "market": health.market,
+        "account": health.account,
+        "health_factor": str(health.health_factor),
+        "debt_base": str(health.debt_base),
+        "liquidatable": health.liquidatable,
     }
 
 
@@ -95,6 +134,16 @@ def _print(audit: BookAudit, unread: dict[str, str]) -> None:
         print_line(f"coverage of {line}")
     for market, why in unread.items():
         print_line(f"{market} cannot be read: {why}")
+    if audit.missing is not None:
+        print_line(f"{len(audit.missing)} borrowers of the history are missing in the book")
+    if audit.missing:
+        print_table(
+            ("missing", "health", "market"),
+            [
+                (str(one.account), health_text(one.health_factor), str(one.market))
+                for one in audit.missing
+            ],
+        )
     if audit.differences:
         print_table(
             ("account", "what", "ours", "theirs", "market"),

@@ -28,6 +28,15 @@ def coverage_lines(coverage: DebtCoverage) -> list[str]:
     ]
 
 
+def uncovered_lines(coverage: DebtCoverage) -> list[str]:
+    """Return a line for each deployment in which debt is uncovered, with the hint."""
+    return [
+        f"warning: {market}: {_summary(totals)}: {HINT}"
+        for market, totals in coverage.totals().items()
+        if coverage.is_uncovered(market)
+    ]
+
+
 def coverage_findings(coverage: DebtCoverage, markets: Sequence[MarketKey]) -> list[Finding]:
     """Return what doctor says of each deployment's coverage."""
     return [_finding(coverage, market, coverage.totals()) for market in markets]

@@ -11,9 +11,10 @@ import typer
 from keeper.app import explained
 from keeper.chain.abi import checksum
 from keeper.cli.asof import learn_as_of
+from keeper.cli.coverage import uncovered_lines
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
-from keeper.cli.output import print_json, print_line
+from keeper.cli.output import print_json, print_line, print_note
 from keeper.cli.progress import telling
 from keeper.cli.recorded import (
     markets_of,
@@ -97,6 +98,8 @@ async def _told(
     async with opened(settings) as session:
         with telling(quiet=quiet) as tell:
             head, snapshots = await session.at(block, tell)
+        for line in uncovered_lines(session.follower.coverage):
+            print_note(line)
         account = _resolved(wanted, snapshots, path)
         margin = settings.margin(both_clocks=settings.chain.id not in LOCAL_CHAINS)
         policy = await policy_of(margin, remembered(path), head, snapshots, account)

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from keeper.cli import plots, stress_work
+from keeper.cli.coverage import coverage_document, uncovered_lines
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line, print_note, print_table
 from keeper.cli.shocks import Percent, read_curve, read_shocks
@@ -106,6 +107,7 @@ def document(answer: Answer) -> dict[str, object]:
         ],
         "exits": [_exit(one) for one in answer.exits],
         "curve": [{"percent": str(at)} | _totals(point) for at, point in answer.curve],
+        "coverage": coverage_document(answer.coverage),
     }
 
 
@@ -184,6 +186,8 @@ def _print(answer: Answer) -> None:
     estimate = f"estimates at block {answer.head.number}, in floats"
     left_out = f"; {answer.unvalued} accounts have no price and are left out"
     print_note(estimate + (left_out if answer.unvalued else ""))
+    for line in uncovered_lines(answer.coverage):
+        print_note(line)
 
 
 def _print_exits(exits: Sequence[Exit]) -> None:

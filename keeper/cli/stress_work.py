@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from keeper.abilities import Tabulates, WeighsLegs
+from keeper.book.coverage import DebtCoverage
 from keeper.cli.dollars import dollar_rates
 from keeper.cli.output import print_note
 from keeper.cli.progress import telling
@@ -62,6 +63,7 @@ class Answer:
     curve: Sequence[tuple[Percent, Totals]]
     unvalued: int
     prices: Mapping[Address, TokenPrice]
+    coverage: DebtCoverage = field(default_factory=DebtCoverage)
 
 
 async def asked(
@@ -103,6 +105,7 @@ async def asked(
             ],
             unvalued=unvalued,
             prices=prices,
+            coverage=session.follower.coverage,
         )
 
 

@@ -83,6 +83,11 @@ class Session:
             raise ChainError(f"no market can be read: {market}: {why}", hint="run keeper doctor")
         return head, snapshots
 
+    @property
+    def kept_block(self) -> int | None:
+        """The newest block of the kept book that a command went on from; None without one."""
+        return self.follower.keeping.found_block
+
     def chain_facts(self) -> dict[str, str]:
         """Return what the venues know of the chain that never changes, by their names."""
         facts = {
