@@ -23,6 +23,7 @@ from keeper.chain.multicall import (
     proves_aggregator,
     unpacked,
 )
+from keeper.chain.oversized import is_too_costly
 from keeper.chain.pinned import PinnedReads, SingleCalls
 from keeper.chain.pinning import BlockParameter
 from keeper.chain.refusal import failed_in_evm, is_too_much, is_too_much_code
@@ -221,6 +222,8 @@ class ChunkRead:
             try:
                 results = await self._read_singly(calls)
             except (RpcRefused, RpcMalformed) as error:
+                if is_too_costly(error):
+                    raise
                 raise next(iter(lacking.values()), error) from None
         for way, failure in lacking.items():
             capabilities.learn_lack(endpoint, way.capability, way.reason(failure))

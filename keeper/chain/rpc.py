@@ -352,6 +352,9 @@ class Rpc:
             seconds = time.monotonic() - started
             self.measured(Exchange(at, methods, seconds, [error.code] * len(methods)))
             self._note(at, [error])
+            if len(self.transports) > 1 and isinstance(error, RpcMalformed) and error.excessive:
+                # Nothing is learnt from it but that another endpoint is to be asked.
+                raise RpcUnavailable(f"{self.transports[at].endpoint}: {error}") from None
             raise
         seconds = time.monotonic() - started
         errors = [one for one in answers if isinstance(one, ChainError)]

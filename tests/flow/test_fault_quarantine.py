@@ -227,6 +227,22 @@ async def test_f12_a_simulation_that_is_too_long_is_compared_with_another_endpoi
         assert states(reader) == [State.QUARANTINED, State.ALIVE]
 
 
+@pytest.mark.parametrize("method", ["eth_getLogs", "eth_feeHistory"])
+async def test_f12_nothing_is_learnt_from_a_bomb_but_whose_it_is(method):
+    """It says nothing of what its node can do: no second way is taken for minutes."""
+    made = (ScriptedNode(height=20), ScriptedNode(height=20))
+    made[1].handlers["eth_getLogs"] = lambda _: []
+    made[1].handlers["eth_feeHistory"] = lambda _: {"baseFeePerGas": ["0x7"] * 3, "reward": []}
+    async with over(*made) as reader:
+        explosive(made[0], method)
+        if method == "eth_getLogs":
+            assert await reader.block_logs(LogFilter(addresses=()), block(20)["hash"]) == []
+        else:
+            assert await reader.fee_history(2, 50)
+        assert states(reader) == [State.QUARANTINED, State.ALIVE]
+        assert reader.rpc.capabilities.lacks() == []
+
+
 def logs_of(size):
     """Return a handler that has ``size`` bytes of logs in each block."""
 
