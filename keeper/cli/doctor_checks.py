@@ -15,6 +15,7 @@ from keeper.cli.doctor_beginnings import beginning_findings
 from keeper.cli.doctor_endpoints import endpoints
 from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.cli.here import Here, here, wallet_key
+from keeper.cli.progress import telling
 from keeper.cli.settings import about_telling
 from keeper.config import Loaded, Settings, load
 from keeper.domain.errors import ConfigError, KeeperError
@@ -156,7 +157,8 @@ async def _market(place: Here, market: LendingMarket) -> list[Finding]:
 async def _coverage(place: Here) -> list[Finding]:
     """Hold the debts of all known accounts against the totals that the contracts state."""
     try:
-        await place.session.at(None)
+        with telling() as tell:  # without a kept book it is a whole history
+            await place.session.at(None, tell)
     except KeeperError as error:
         return [failed("coverage", error)]
     markets = [market.key for market in place.session.markets]
