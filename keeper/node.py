@@ -13,7 +13,7 @@ from keeper.domain.errors import (
     JournalError,
     NotBroadcast,
     OutcomeUnknown,
-    SubmissionError,
+    SnapshotReorged,
 )
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
@@ -21,6 +21,7 @@ from keeper.domain.plan import Batch
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, MarketKey
 from keeper.execution.failpoints import reached
+from keeper.execution.following import Following
 from keeper.latest import Latest
 from keeper.observe.book_news import book_news
 from keeper.observe.census import census
@@ -47,6 +48,7 @@ class Node:
     Without ``decide`` it observes: health is read and told, nothing is planned.
     ``drain_seconds`` bounds how long a bounded run waits for what it has sent; 0: not at all.
     While something is in flight and no block comes, it is looked after every ``quiet_seconds``.
+    Looking after it takes ``follow_seconds`` of a block at most, and goes on beside the rest.
     """
 
     heads: HeadSource
@@ -58,6 +60,7 @@ class Node:
     calls: Calls | None = None
     drain_seconds: float = 60.0
     quiet_seconds: float = 30.0
+    follow_seconds: float = 1.0
     watch: Watch = field(default_factory=Unwatched)
     cures: Cures | None = None
     clears: Clears | None = None
@@ -65,6 +68,10 @@ class Node:
     _told: dict[tuple[str, str], object] = field(default_factory=dict)
     _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
     _unkept: JournalError | None = None
+    _following: Following = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._following = Following(submitter=self.submitter, seconds=self.follow_seconds)
 
     @property
     def head(self) -> Head | None:
@@ -82,13 +89,16 @@ class Node:
         newest: Latest[Head] = Latest()
         try:
             async with asyncio.TaskGroup() as tasks:
+                self._following.tasks = tasks
                 following = tasks.create_task(self._follow(newest), name="follow-heads")
                 await self._act(newest, blocks)
                 following.cancel()
+                await self._following.end()
         except BaseExceptionGroup as group:
             raise _first(group) from group
-        if self._unkept is not None:
-            raise self._unkept
+        unkept = self._unkept or self._following.unkept
+        if unkept is not None:
+            raise unkept
         held = self._held()
         if held:
             raise BreakerOpen(held, hint="see `keeper breaker list`")
@@ -119,7 +129,7 @@ class Node:
                 async with asyncio.timeout(self.quiet_seconds):
                     return await newest.get()
             except TimeoutError:
-                await self._followed_later(*self._read)
+                await self._look_after(*self._read)
         return await newest.get()
 
     async def _handled(self, head: Head) -> bool:
@@ -130,24 +140,26 @@ class Node:
         except ChainError as error:
             self._skipped(head, error)
             if self.submitter.in_flight():
-                await self._followed_later(head, ())
+                await self._look_after(head, ())
             return False
+        self.watch.passed(Stage.READ, head)
+        self._tell_markets(head, snapshots)
+        for event in book_news(self.book, head):
+            self.emit(event)
+        self._read = (head, snapshots)
+        reached("K0")
+        sent_before = bool(self.submitter.in_flight())
+        if sent_before:
+            await self._look_after(head, snapshots)
         try:
-            self.watch.passed(Stage.READ, head)
-            self._tell_markets(head, snapshots)
-            for event in book_news(self.book, head):
-                self.emit(event)
-            self._read = (head, snapshots)
-            reached("K0")
-            sent_before = bool(self.submitter.in_flight())
-            if sent_before:
-                await self._look_after(head, snapshots)
             cures = await self._cured(head, snapshots)
             result = await self._decided(head, snapshots, cures)
             self.watch.passed(Stage.DECIDED, head)
             reached("K1")
         except ChainError as error:
             self._skipped(head, error)
+            if not isinstance(error, SnapshotReorged):
+                await self._called(head, snapshots)  # what was read is told all the same
             return False
         sent_now = await self._submitted(result)
         self._tell_decisions(result.decisions, head)
@@ -159,7 +171,7 @@ class Node:
         if isinstance(self.book, KeepsItself):
             self.book.keep()
         if not sent_before and not sent_now:
-            await self._followed_later(head, snapshots)
+            await self._look_after(head, snapshots)
         return True
 
     def _skipped(self, head: Head, error: ChainError) -> None:
@@ -184,13 +196,6 @@ class Node:
         except ChainError as error:
             log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
 
-    async def _followed_later(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Look after what is included and not final yet; nothing waits for that."""
-        try:
-            await self._look_after(head, snapshots)
-        except ChainError as error:
-            log.warning("follow_failed block=%d code=%s reason=%s", head.number, error.code, error)
-
     async def _look_after(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         """Follow what was sent; an account that could not be read is not taken for cured."""
         read = {one.market: one for one in snapshots}
@@ -205,12 +210,7 @@ class Node:
             cured = self.cures is not None and self.cures.still_needs(health)
             return health.liquidatable or bool(health.unpriced) or cured
 
-        try:
-            await self.submitter.follow(head, still_unhealthy)
-        except (SubmissionError, JournalError) as error:
-            if isinstance(error, JournalError):
-                self._unkept = error
-            log.warning("follow_failed block=%d code=%s reason=%s", head.number, error.code, error)
+        await self._following.look(head, still_unhealthy)
 
     async def _cured(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> list[Batch]:
         if self.cures is None:

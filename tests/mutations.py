@@ -23,6 +23,7 @@ RECOVERY = "tests/flow/test_submit_recovery.py"
 JOURNAL = "tests/unit/storage/test_journal.py"
 CALLS = "tests/flow/test_margin_calls.py"
 TRACKER = "keeper/execution/tracker.py"
+OBSERVATION = "keeper/execution/observation.py"
 FEES = "tests/unit/execution/test_fees.py"
 LIMITS = "tests/unit/execution/test_limits_guard.py"
 RECORD = "        try:\n            await self.tracker.journal.record(bound, news)"
@@ -155,7 +156,7 @@ MUTATIONS = (
     Mutation(
         guarantee="G11",
         what="what a reorganisation took back stays included",
-        file=TRACKER,
+        file=OBSERVATION,
         old="            if block is None or block.hash != inclusion.block_hash:\n",
         new="            if block is None:\n",
         tests=(f"{TESTS}::test_a_reorg_opens_the_nonce_again_and_its_bytes_are_sent_again",),
@@ -163,7 +164,7 @@ MUTATIONS = (
     Mutation(
         guarantee="G11",
         what="a receipt of a block that is not the chain's is believed",
-        file=TRACKER,
+        file=OBSERVATION,
         old="            if block.hash == receipt.block_hash:\n",
         new="            if block.hash:\n",
         tests=(f"{TESTS}::test_a_receipt_of_a_block_that_is_not_canonical_is_not_believed",),
@@ -190,7 +191,7 @@ MUTATIONS = (
         guarantee="G12",
         what="any number of nonces may wait",
         file="keeper/execution/affording.py",
-        old="    room = most - len(bound)\n",
+        old="    room = most - len([one for one in bound if one.nonce not in consumed])\n",
         new="    room = most\n",
         tests=(f"{TESTS}::test_the_limit_of_nonces_in_flight_holds",),
     ),

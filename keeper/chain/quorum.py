@@ -15,10 +15,10 @@ from keeper.chain.fields import Json
 from keeper.chain.headers import ask_header
 from keeper.chain.pool import HEAD, QUORUM
 from keeper.chain.reader import NodeReader
-from keeper.chain.records import Receipt
+from keeper.chain.records import Receipt, SeenTransaction, merged_receipts
 from keeper.domain.errors import BlockUnknown, ChainError, EndpointsDisagree, RpcUnavailable
 from keeper.domain.head import Basis, Head
-from keeper.domain.reads import Call
+from keeper.domain.reads import Call, Log, LogFilter
 from keeper.domain.units import Address, BlockHash, TransactionHash
 
 T = TypeVar("T")
@@ -114,18 +114,27 @@ class Quorum:
         if not receipts:
             self._pool.disagreements.settled(RECEIPT, transaction)
             return None
-        first = next(iter(receipts.values()))
+        newest = max(one.block_number for one in receipts.values())
         late = [at for at in found if at not in receipts]
-        lacking = [at for at in late if await self._has_block(at, first.block_number)]
+        lacking = [at for at in late if await self._has_block(at, newest)]
         if lacking:
             receipts |= await self._late_receipts(lacking, transaction)
             lacking = [at for at in lacking if at not in receipts]
-        if lacking or any(one != first for one in receipts.values()):
+        merged = merged_receipts(list(receipts.values()))
+        if lacking or merged is None:
             detail = f"{_places(found)} differ on {transaction}"
             self._pool.disagreements.found(RECEIPT, transaction, detail)
             raise EndpointsDisagree(f"endpoints disagree on {RECEIPT}: {detail}")
         self._pool.disagreements.settled(RECEIPT, transaction)
-        return first if len(receipts) == len(found) else None
+        return merged if len(receipts) == len(found) else None
+
+    async def transaction(self, transaction: TransactionHash) -> SeenTransaction | None:
+        """Return a transaction that an endpoint knows, mined or waiting; None if none does."""
+        return await self._reader.transaction(transaction)
+
+    async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
+        """Return the logs of one block, by hash."""
+        return await self._reader.block_logs(wanted, block_hash)
 
     async def _receipts(
         self, places: Sequence[int], transaction: TransactionHash

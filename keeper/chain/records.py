@@ -1,7 +1,8 @@
 """Receipts and transactions, as far as the keeper needs them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from keeper.chain.fields import UINT64_MAX, Json, address, document, hash32, quantity
 from keeper.domain.errors import RpcMalformed
@@ -14,21 +15,21 @@ _NOTHING = Wei(0)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """
-    What a mined transaction did.
+    What a node states of a mined transaction; None where it does not say.
 
     ``gas_price`` is what was paid per gas, tip included; ``data_fee`` what an OP-stack rollup
-    took beside the gas (``l1Fee`` of its receipts).
-    ``sender`` and ``to`` are None where the node does not say; ``to`` also for a new contract.
+    took beside the gas (``l1Fee`` of its receipts). ``to`` and ``contract`` are also None for a
+    new contract and for a call.
     """
 
     transaction_hash: TransactionHash
     block_hash: BlockHash
     block_number: int
-    success: bool
-    gas_used: Gas
-    gas_price: Wei
-    contract: Address | None
-    logs: tuple[Log, ...]
+    success: bool | None = None
+    gas_used: Gas | None = None
+    gas_price: Wei | None = None
+    contract: Address | None = None
+    logs: tuple[Log, ...] | None = None
     data_fee: Wei = _NOTHING
     sender: Address | None = None
     to: Address | None = None
@@ -48,26 +49,60 @@ class SeenTransaction:
 def receipt_of(
     value: Json, transaction: TransactionHash, logs_of: Callable[[Json], list[Log]]
 ) -> Receipt | None:
-    """Return the receipt of ``transaction``; None while its block is not sealed."""
+    """
+    Return the receipt of ``transaction``; None while its block is not sealed.
+
+    Older nodes and other chains leave fields out, so only the block is insisted upon.
+    """
     raw = document(value, "the receipt")
-    if hash32(raw.get("transactionHash"), "the receipt's transaction") != transaction:
+    named = raw.get("transactionHash")
+    if named is not None and hash32(named, "the receipt's transaction") != transaction:
         raise RpcMalformed("the node returned another transaction's receipt")
     if raw.get("blockHash") is None:
         return None
     created, sender, to = (raw.get(name) for name in ("contractAddress", "from", "to"))
+    status, price = raw.get("status"), raw.get("effectiveGasPrice")
     return Receipt(
         transaction_hash=transaction,
         block_hash=BlockHash(hash32(raw["blockHash"], "the receipt's block hash")),
         block_number=quantity(raw.get("blockNumber"), "the receipt's block", most=UINT64_MAX),
-        success=bool(quantity(raw.get("status"), "the receipt's status", most=1)),
-        gas_used=Gas(quantity(raw.get("gasUsed"), "the receipt's gas", most=UINT64_MAX)),
-        gas_price=Wei(quantity(raw.get("effectiveGasPrice"), "the receipt's gas price")),
+        success=None if status is None else bool(quantity(status, "the receipt's status", most=1)),
+        gas_used=_gas_used(raw),
+        gas_price=None if price is None else Wei(quantity(price, "the receipt's gas price")),
         contract=None if created is None else address(created, "the new contract"),
-        logs=tuple(logs_of(raw.get("logs"))),
+        logs=_logs(raw.get("logs"), logs_of),
         data_fee=Wei(quantity(raw.get("l1Fee") or "0x0", "the receipt's data fee")),
         sender=None if sender is None else address(sender, "the receipt's sender"),
         to=None if to is None else address(to, "the receipt's target"),
     )
+
+
+def merged_receipts(receipts: Sequence[Receipt]) -> Receipt | None:
+    """Return what several nodes state of one transaction; None where two contradict each other."""
+    stated: dict[str, Any] = {}
+    for receipt in receipts:
+        for field in fields(Receipt):
+            value = getattr(receipt, field.name)
+            unstated = value is None or (field.name == "data_fee" and not value)
+            if not unstated and stated.setdefault(field.name, value) != value:
+                return None
+    return replace(receipts[0], **stated)
+
+
+def _gas_used(raw: Mapping[str, Json]) -> Gas | None:
+    """Return the gas that was used, of a block's first transaction also by the block's sum."""
+    used = raw.get("gasUsed")
+    if used is None and raw.get("transactionIndex") == "0x0":
+        used = raw.get("cumulativeGasUsed")
+    return None if used is None else Gas(quantity(used, "the receipt's gas", most=UINT64_MAX))
+
+
+def _logs(value: Json, logs_of: Callable[[Json], list[Log]]) -> tuple[Log, ...] | None:
+    """Return the logs; None where they cannot be read, as they can be asked for elsewhere."""
+    try:
+        return None if value is None else tuple(logs_of(value))
+    except RpcMalformed:
+        return None
 
 
 def transaction_of(value: Json, transaction: TransactionHash) -> SeenTransaction:

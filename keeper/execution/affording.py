@@ -20,11 +20,13 @@ def affordable(
     *,
     head: Head,
     most: int,
+    consumed: frozenset[int] = frozenset(),
 ) -> list[tuple[Batch, Fees]]:
     """
     Return the batches that may be sent, in order, with their fees.
 
-    ``open_`` are the nonces that are not final, of which ``most`` may wait for a block. An
+    ``open_`` are the nonces that are not final, of which ``most`` may wait for a block; the
+    ``consumed`` ones do not, though nothing more is known of them. An
     account has one transaction at a time: its next round begins at a block that is not older
     than the one which has its last.
 
@@ -32,7 +34,7 @@ def affordable(
         NotBroadcast: none may, and why.
     """
     bound = [one for one in open_ if one.state is NonceState.BOUND]
-    room = most - len(bound)
+    room = most - len([one for one in bound if one.nonce not in consumed])
     busy = {subject for one in bound for subject in one.accounts}
     busy |= {
         subject

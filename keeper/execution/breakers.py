@@ -1,5 +1,6 @@
 """The limits on a running node: counts from the journal, throws the switches, says so."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 BALANCE_BLOCKS: Final = 50
 """How often the wallet's balance is read; what gas cost since then is taken off."""
+BALANCE_SECONDS: Final = 2.0
+"""How long it is waited for: sends wait as long."""
 
 _NOTHING: Final = Wei(0)
 
@@ -218,9 +221,11 @@ class Breakers:
         fresh = self._balance is not None and head.number - self._balance[0] < BALANCE_BLOCKS
         if not fresh or shortfall(self._history(head), self.limits) is not None:
             try:
-                read = await self.chain.balance(self.sender, Basis(block_hash=head.hash))
-            except ChainError as error:
-                log.warning("balance_unknown block=%d reason=%s", head.number, error)
+                async with asyncio.timeout(BALANCE_SECONDS):
+                    read = await self.chain.balance(self.sender, Basis(block_hash=head.hash))
+            except (ChainError, TimeoutError) as error:
+                reason = error or "no answer"
+                log.warning("balance_unknown block=%d reason=%s", head.number, reason)
                 return
             self._balance = (head.number, read)
         short, before = shortfall(self._history(head), self.limits), self._short

@@ -9,7 +9,7 @@ from eth_hash.auto import keccak
 
 from keeper.chain.fields import hash32
 from keeper.chain.rpc import Rpc
-from keeper.domain.errors import ChainError, RpcMalformed
+from keeper.domain.errors import ChainError, RpcMalformed, RpcUnavailable
 from keeper.domain.units import TransactionHash
 from keeper.execution.sending import DONE_OR_THERE, Answer, classified, contradicts, together
 
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS: Final = 2.0
 """How long a send waits where every endpoint has asked to be left alone."""
+ANSWER_SECONDS: Final = 3.0
+"""How long answers are waited for: what comes later is heard, and holds nobody up."""
 SEND: Final = "send"
 
 Outcome = ChainError | None
@@ -49,15 +51,21 @@ class SendsEverywhere:
         tasks = {self._rpc.later(self._sent(at, raw, own)): at for at in places}
         outcomes: dict[int, Outcome] = {}
         waiting: Collection[asyncio.Task[Outcome]] = set(tasks)
+        give_up = self._rpc.pool.clock() + ANSWER_SECONDS
         while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            patience = max(0.0, give_up - self._rpc.pool.clock())
+            done, waiting = await asyncio.wait(
+                waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
             outcomes |= {tasks[task]: task.result() for task in done}
-            if any(classified(one) in DONE_OR_THERE for one in outcomes.values()):
+            if not done or any(classified(one) in DONE_OR_THERE for one in outcomes.values()):
                 break
         if waiting:
             self._rpc.later(self._late(tasks, outcomes, waiting))
         else:
             self._compare(outcomes)
+        if waiting and not any(classified(one) in DONE_OR_THERE for one in outcomes.values()):
+            raise RpcUnavailable(f"no endpoint took it within {ANSWER_SECONDS:g} s")
         answers = [classified(one) for one in outcomes.values()]
         telling = list(outcomes.values())[together(answers)]
         if telling is not None:

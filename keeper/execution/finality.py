@@ -48,18 +48,26 @@ class Finality:
     _older: str = ""
 
     @property
+    def changed(self) -> str:
+        """Which block was final and is another one now; empty where none is."""
+        return self._changed
+
+    @property
     def violated(self) -> str:
         """Why nothing that was called final can be relied on; empty while it can."""
         return self._changed or self._older
 
-    async def through(self, head: Head, *, waiting: bool) -> int | None:
+    async def through(
+        self, head: Head, *, waiting: bool, is_suspicious: bool = False
+    ) -> int | None:
         """
         Return the newest final block's number; None where only depth can tell.
 
         It is what was known before where the node does not answer now. A node that has lost
         the tag leaves it to the depth. ``waiting``: something would become final by it.
+        ``is_suspicious``: blocks were taken back, so ask now.
         """
-        if self._is_due(head, waiting=waiting):
+        if is_suspicious or self._is_due(head, waiting=waiting):
             self._asked_at = head.number
             try:
                 await self._ask()

@@ -16,14 +16,14 @@ def refuse_foreign(receipt: Receipt, attempt: Attempt, sender: Address) -> None:
     said = {
         "another sender": receipt.sender not in (None, sender),
         "another target": receipt.sender is not None and receipt.to != attempt.to,
-        "more gas than was allowed": receipt.gas_used > attempt.gas_limit,
-        "a higher price than was offered": receipt.gas_price > attempt.fees.max_fee,
+        "more gas than was allowed": (receipt.gas_used or 0) > attempt.gas_limit,
+        "a higher price than was offered": (receipt.gas_price or 0) > attempt.fees.max_fee,
         "logs of another transaction or block": any(
             log.transaction_hash != attempt.hash
             or log.block_hash != receipt.block_hash
             or log.block_number != receipt.block_number
             or log.removed
-            for log in receipt.logs
+            for log in receipt.logs or ()
         ),
     }
     wrong = [what for what, is_so in said.items() if is_so]

@@ -1,5 +1,6 @@
 """Signs what takes a nonce's place: higher bids, cancellations, and what fills a gap."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ Rehearse = Callable[[Sequence[Batch], Head], Awaitable[Sequence[SimulatedBatch]]
 """Runs batches one after the other on top of a block, without sending; may raise ChainError."""
 
 _WORKS: Final = ""
+REHEARSE_SECONDS: Final = 4.0
+"""How long a bump waits for its simulation: sends of others wait as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,9 +211,10 @@ class Replacer:
             return earning
         batches = [one.batch for one in acting if one.batch is not None]
         try:
-            found = await self.rehearse(batches, head)
-        except ChainError as error:
-            log.warning("not_rehearsed block=%d reason=%s", head.number, error)
+            async with asyncio.timeout(REHEARSE_SECONDS):
+                found = await self.rehearse(batches, head)
+        except (ChainError, TimeoutError) as error:
+            log.warning("not_rehearsed block=%d reason=%s", head.number, error or "no answer")
             return earning
         for one, batch, answer in zip(acting, batches, found, strict=True):
             failures = _failures(batch, answer)

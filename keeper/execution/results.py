@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from keeper.chain.records import Receipt
 from keeper.domain.errors import ChainError, RpcRefused
 from keeper.domain.head import Basis
 from keeper.domain.plan import Batch, Plan
@@ -11,6 +10,7 @@ from keeper.domain.submission import NO_LOG, Attempt, PlanOutcome
 from keeper.domain.units import Address, TokenUnits, Wei
 from keeper.execution.chain import Chain
 from keeper.execution.executor import StepReport, decode_logs
+from keeper.execution.receipts import Settlement
 from keeper.execution.reverts import failure_reason
 from keeper.execution.vault import clear_outcome, cure_outcome
 
@@ -41,18 +41,18 @@ def failed_outcomes(batch: Batch, why: str) -> tuple[PlanOutcome, ...]:
 
 
 async def why_reverted(
-    chain: Chain, batch: Batch, attempt: Attempt, receipt: Receipt, sender: Address
+    chain: Chain, batch: Batch, attempt: Attempt, settlement: Settlement, sender: Address
 ) -> str:
     """
     Return why a whole transaction failed, as far as it can be known afterwards.
 
     A receipt does not say it: the call is run again on the state that its block left.
     """
-    if receipt.gas_used >= attempt.gas_limit:
+    if settlement.gas_used >= attempt.gas_limit:
         return f"{REVERTED}: out of gas"
     call = Call(target=batch.executor, data=attempt.calldata)
     try:
-        await chain.call(call, Basis(block_hash=receipt.block_hash), sender=sender)
+        await chain.call(call, Basis(block_hash=settlement.receipt.block_hash), sender=sender)
     except RpcRefused as error:
         return f"{REVERTED}: {failure_reason(error.data)}" if error.data else REVERTED
     except ChainError:

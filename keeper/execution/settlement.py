@@ -15,8 +15,8 @@ from keeper.chain.records import Receipt
 from keeper.domain.errors import RpcMalformed
 from keeper.domain.plan import Batch
 from keeper.domain.reads import Log
-from keeper.domain.submission import Submission
-from keeper.domain.units import Address, Wei
+from keeper.domain.submission import Inclusion, Submission
+from keeper.domain.units import Address, BlockHash, Gas, Wei
 from keeper.execution.executor import LIQUIDATED_TOPIC, STEP_FAILED_TOPIC
 from keeper.execution.results import plan_outcomes
 
@@ -33,6 +33,18 @@ class Seen:
 
     receipt: Receipt
     base_fee: Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stated:
+    """A receipt's figures, all of them."""
+
+    success: bool
+    gas_used: Gas
+    gas_price: Wei
+    logs: Sequence[Log]
+    data_fee: Wei
+    block_hash: BlockHash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +70,18 @@ def settled(one: Submission, deals: Sequence[Deal], seen: Seen, wrapped: Address
     Raises:
         RpcMalformed: a log of the executor (or of the vault) is not one of its own.
     """
-    receipt, mined = seen.receipt, one.inclusion
-    tip = max(0, receipt.gas_price - seen.base_fee) * receipt.gas_used
+    mined = one.inclusion
+    stated = _completed(seen.receipt, mined)
+    tip = max(0, stated.gas_price - seen.base_fee) * stated.gas_used
     tips = shared([deal.gas_wei for deal in deals], tip)
     marked = [replace(deal, tip_wei=Wei(part)) for deal, part in zip(deals, tips, strict=True)]
-    differences = [] if mined is None else list(_booked_otherwise(one, receipt))
-    if one.batch is None or not receipt.success or len(marked) != len(one.batch.plans):
+    differences = [] if mined is None else list(_booked_otherwise(one, stated))
+    if one.batch is None or not stated.success or len(marked) != len(one.batch.plans):
         return Settled(
             deals=[replace(deal, bid_wei=Wei(0)) for deal in marked], differences=differences
         )
     received, bids = Counter[Address](), dict[int, int]()
-    for index, logs in _steps(receipt.logs, one.batch.executor):
+    for index, logs in _steps(stated.logs, one.batch.executor):
         received.update(_received(logs, one.batch, index))
         bids[index] = _bid(logs, one.batch.executor, wrapped)
     from_vault = any(plan.is_cure or plan.is_clearance for plan in one.batch.plans)
@@ -83,7 +96,24 @@ def settled(one: Submission, deals: Sequence[Deal], seen: Seen, wrapped: Address
     )
 
 
-def _booked_otherwise(one: Submission, receipt: Receipt) -> Iterator[str]:
+def _completed(receipt: Receipt, mined: Inclusion | None) -> _Stated:
+    """Return a receipt's figures; what it leaves out is as the journal has it."""
+    success, gas, price = receipt.success, receipt.gas_used, receipt.gas_price
+    if mined is not None:
+        success = mined.success if success is None else success
+        gas = mined.gas_used if gas is None else gas
+        price = mined.effective_gas_price if price is None else price
+    return _Stated(
+        success=bool(success),
+        gas_used=gas or Gas(0),
+        gas_price=price or Wei(0),
+        logs=receipt.logs or (),
+        data_fee=receipt.data_fee,
+        block_hash=receipt.block_hash,
+    )
+
+
+def _booked_otherwise(one: Submission, receipt: _Stated) -> Iterator[str]:
     """Yield what the journal has of a nonce and the receipt says otherwise."""
     mined = one.inclusion
     if mined is None:

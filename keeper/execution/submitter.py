@@ -18,6 +18,7 @@ from keeper.execution.failpoints import reached
 from keeper.execution.fees import FeeOracle, market_fees
 from keeper.execution.guard import Guard, Unlimited
 from keeper.execution.nonces import next_nonce
+from keeper.execution.observation import Observation
 from keeper.execution.replacing import Rehearse, Replacer, StillUnhealthy, expired
 from keeper.execution.signer import Unsigned
 from keeper.execution.tracker import Tracker
@@ -111,7 +112,7 @@ class NodeSubmitter:
             count = await tracker.observe(head)
             await self._replacer.fill(head, count)
             settled = tracker.settled(await tracker.journal.high_water())
-            if count >= settled and not tracker.unexplained:
+            if count >= settled and not tracker.unexplained and not tracker.unread:
                 return head, count
             if time.monotonic() >= give_up:
                 break
@@ -119,6 +120,8 @@ class NodeSubmitter:
             head = await tracker.chain.head()
         if tracker.unexplained:
             raise tracker.used_by_others(min(tracker.unexplained))
+        if tracker.unread:
+            raise ChainError(tracker.unread, hint="another endpoint may have the receipt")
         raise JournalError(
             f"the journal has {settled} final transactions of {tracker.sender}, the chain {count}",
             hint="the node lags far behind, or the chain was started anew: then the journal is"
@@ -154,6 +157,7 @@ class NodeSubmitter:
                 list(self.tracker.book.values()),
                 head=head,
                 most=self.max_in_flight,
+                consumed=self.tracker.consumed,
             )
             allowed = self.guard.allowed(able, self.tracker, head)
             reached("K2")
@@ -276,6 +280,7 @@ class NodeSubmitter:
         """
         Look after every open nonce: receipts, then cancel, bump or re-send, lowest first.
 
+        What is read for that holds up nobody: only what follows from it is in order with sends.
         Where the chain or the journal fails, the recorded bytes are sent again all the same.
 
         Raises:
@@ -288,20 +293,26 @@ class NodeSubmitter:
             if not await self._healed():
                 await self._sent(self.tracker.bound(), head)
                 return
-            try:
-                await self._followed(head, still_unhealthy)
-            except (ChainError, JournalError) as error:
+        try:
+            seen = None if await self.tracker.quiet(head) else await self.tracker.look(head)
+            async with self._lock:
+                await self._followed(seen, head, still_unhealthy)
+        except (ChainError, JournalError) as error:
+            async with self._lock:
                 if isinstance(error, JournalError):
                     self._failed(error)
                 await self._sent(self.tracker.bound(), head)
-                raise
+            raise
 
-    async def _followed(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
+    async def _followed(
+        self, seen: Observation | None, head: Head, still_unhealthy: StillUnhealthy
+    ) -> None:
+        """Act on what was seen; None where there is nothing to look after."""
         tracker = self.tracker
-        if not tracker.book and await tracker.quiet(head):
+        if seen is None:
             await self.guard.observe(tracker, head)
             return
-        count = await tracker.observe(head)
+        count = await tracker.apply(seen)
         await self.guard.observe(tracker, head)
         await self._replacer.fill(head, count)
         unfunded = frozenset(self._broadcast.unfunded)
@@ -355,7 +366,7 @@ class NodeSubmitter:
         if self.tracker.unexplained:
             nonce = min(self.tracker.unexplained)
             return f"nonce {nonce} was used, and its receipt is not there yet"
-        return ""
+        return self.tracker.unread
 
     async def _commanded(self, nonce: int) -> Head:
         """Return the head to act at; an error where the nonce cannot be replaced."""

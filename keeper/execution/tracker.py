@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from keeper.chain.optional import fetch_pending_nonce
-from keeper.chain.records import Receipt
 from keeper.domain.errors import (
     ChainError,
     ForeignKeyUse,
@@ -22,13 +21,13 @@ from keeper.domain.submission import (
     PlanOutcome,
     Submission,
 )
-from keeper.domain.units import Address, Timestamp
+from keeper.domain.units import Address
 from keeper.execution.chain import Chain, Emit, Outcomes, SubmitJournal
 from keeper.execution.cooling import Cooling
 from keeper.execution.failpoints import reached
-from keeper.execution.finality import NOTHING_FINAL, Finality
-from keeper.execution.matching import refuse_foreign
-from keeper.execution.results import failed_outcomes, why_reverted
+from keeper.execution.finality import Finality
+from keeper.execution.observation import Mined, MinedPair, Observation, Observer, Unread
+from keeper.execution.results import failed_outcomes
 from keeper.execution.told import inclusion_event
 
 log = logging.getLogger(__name__)
@@ -36,12 +35,6 @@ log = logging.getLogger(__name__)
 MISSING_RECEIPT_BLOCKS = 3
 MISSING_RECEIPT_SECONDS = 15
 """How long, in both, to wait for a used nonce's receipt before it counts as somebody else's."""
-
-
-DEEPEST_REORG = 1_024
-"""How far down, in blocks, what was final by depth alone is looked at again after a reorg."""
-
-_Mined = tuple[Submission, Inclusion]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +58,7 @@ class Tracker:
     book: dict[int, Submission] = field(default_factory=dict)
     settlements: int = 0
     _missing: dict[int, Head] = field(default_factory=dict)
+    _unread: dict[int, tuple[int, Unread]] = field(default_factory=dict)
     _last: Head | None = None
     _waits_unseen: bool = False
 
@@ -75,6 +69,11 @@ class Tracker:
         """Return the nonces that no block consumed yet, lowest first."""
         return [self.book[n] for n in sorted(self.book) if self.book[n].state is NonceState.BOUND]
 
+    @property
+    def consumed(self) -> frozenset[int]:
+        """The bound nonces that a block is known to have, and of which no more is known yet."""
+        return frozenset(nonce for nonce, (_, found) in self._unread.items() if found.is_ours)
+
     async def observe(self, head: Head) -> int:
         """
         Bring the book to ``head`` and return how many nonces the chain consumed.
@@ -84,34 +83,82 @@ class Tracker:
             ChainError: the chain could not be read; nothing was concluded.
             JournalError: what was seen could not be kept.
         """
-        await self._check_included(head)
-        count = await self.chain.transaction_count(self.sender)
-        await self.check_known(count)
-        consumed = [one for one in self.bound() if one.nonce < count]
-        found = await asyncio.gather(*(self._canonical_receipt(one, head) for one in consumed))
+        return await self.apply(await self.look(head))
+
+    async def look(self, head: Head) -> Observation:
+        """
+        Read what the chain has of the book's nonces; nothing is changed.
+
+        Raises:
+            ChainError: the chain could not be read.
+            JournalError: the journal could not be read.
+        """
+        since = {nonce: number for nonce, (number, _) in self._unread.items()}
+        return await self._observer().look(self.book, self._last, head, since)
+
+    async def apply(self, seen: Observation) -> int:
+        """
+        Bring the book to what was seen and return how many nonces the chain consumed.
+
+        Raises:
+            ForeignKeyUse: the chain consumed a nonce with a transaction of somebody else.
+            JournalError: what was seen could not be kept.
+        """
+        for submission, inclusion in seen.gone:
+            if self.book.get(submission.nonce, submission).inclusion == inclusion:
+                await self._reopen(submission, inclusion)
+        await self._finalise(seen.final)
+        await self.check_known(seen.count)
         missing: dict[int, Head] = {}
-        for submission, receipt in zip(consumed, found, strict=True):
-            if receipt is None:
-                missing[submission.nonce] = self._missing.get(submission.nonce, head)
-            elif receipt[0].block_number <= head.number:
-                await self._include(submission, *receipt)
-        self._missing = missing
-        for nonce, since in missing.items():
-            self._note_missing(nonce, since, head)
-        self._last = head
-        return count
+        unread: dict[int, tuple[int, Unread]] = {}
+        for nonce, found in seen.consumed.items():
+            consumed = self.book.get(nonce)
+            if consumed is None or consumed.state is not NonceState.BOUND:
+                continue
+            if found is None:
+                missing[nonce] = self._missing.get(nonce, seen.head)
+            elif isinstance(found, Unread):
+                since, _ = self._unread.get(nonce, (seen.head.number, found))
+                unread[nonce] = (since, found)
+            elif found.settlement.receipt.block_number <= seen.head.number:
+                await self._include(consumed, found)
+        self._missing, self._unread = missing, unread
+        for nonce, since_head in missing.items():
+            self._note_missing(nonce, since_head, seen.head)
+        self._last = seen.head if seen.is_complete else None
+        return seen.count
 
     async def quiet(self, head: Head) -> bool:
         """
         Whether there is nothing to look after, asking nobody where blocks follow each other.
 
-        Where only the depth says what is final, a reorg may take that back too.
+        A reorg may take back what was final, so then there is.
         """
-        if self.finality.known is None and await self.journal.high_water() is not None:
-            if not await self._is_linear(head):
-                await self._check_included(head)
-            self._last = head
-        return not self.book
+        if self.book:
+            return False
+        used = await self.journal.high_water() is not None
+        if used and not await self._observer().is_linear(self._last, head):
+            return False
+        self._last = head
+        return True
+
+    def _observer(self) -> Observer:
+        return Observer(
+            chain=self.chain,
+            journal=self.journal,
+            sender=self.sender,
+            finality=self.finality,
+            confirmations=self.confirmations,
+        )
+
+    @property
+    def unread(self) -> str:
+        """Why a used nonce cannot be explained now, though nobody says that it is another's."""
+        unclear = {nonce: one for nonce, (_, one) in self._unread.items() if not one.is_ours}
+        if not unclear:
+            return ""
+        nonce = min(unclear)
+        return f"nonce {nonce} was used, and its receipt cannot be read: {unclear[nonce].reason}"
 
     @property
     def unexplained(self) -> frozenset[int]:
@@ -211,37 +258,19 @@ class Tracker:
             hint="somebody else signs with this key: move the funds, use a new key",
         )
 
-    async def _canonical_receipt(
-        self, submission: Submission, head: Head
-    ) -> tuple[Receipt, Timestamp] | None:
-        """Return the receipt of any attempt and its block's time, if the chain has that block."""
-        for attempt in reversed(submission.attempts):
-            receipt = await self.chain.receipt(attempt.hash)
-            if receipt is None:
-                continue
-            refuse_foreign(receipt, attempt, self.sender)
-            block = await self._block(receipt.block_number, head)
-            if block.hash == receipt.block_hash:
-                return receipt, block.timestamp
-        return None
-
-    async def _block(self, number: int, head: Head) -> Head:
-        """Return the chain's block of that number, as far as ``head`` knows it."""
-        return head if number == head.number else await self.chain.head(number)
-
-    async def _include(
-        self, submission: Submission, receipt: Receipt, timestamp: Timestamp
-    ) -> None:
+    async def _include(self, submission: Submission, mined: Mined) -> None:
         reached("K8")
+        settlement = mined.settlement
+        receipt = settlement.receipt
         inclusion = Inclusion(
             hash=receipt.transaction_hash,
             block_number=receipt.block_number,
             block_hash=receipt.block_hash,
-            success=receipt.success,
-            gas_used=receipt.gas_used,
-            effective_gas_price=receipt.gas_price,
-            plans=await self._plans(submission, receipt),
-            timestamp=timestamp,
+            success=settlement.success,
+            gas_used=settlement.gas_used,
+            effective_gas_price=settlement.gas_price,
+            plans=self._plans(submission, mined),
+            timestamp=mined.timestamp,
             data_fee=receipt.data_fee,
         )
         await self.journal.include(submission.nonce, inclusion)
@@ -253,85 +282,35 @@ class Tracker:
         self._tell("included", done, inclusion)
         reached("K12")
 
-    async def _plans(self, submission: Submission, receipt: Receipt) -> tuple[PlanOutcome, ...]:
+    def _plans(self, submission: Submission, mined: Mined) -> tuple[PlanOutcome, ...]:
         """Return what each plan brought; nothing where the attempt that was mined cancelled."""
-        batch = submission.batch
-        (attempt,) = [one for one in submission.attempts if one.hash == receipt.transaction_hash]
+        batch, settlement = submission.batch, mined.settlement
+        mined_hash = settlement.receipt.transaction_hash
+        (attempt,) = [one for one in submission.attempts if one.hash == mined_hash]
         if batch is None or attempt.kind is AttemptKind.CANCEL:
             return ()
-        if not receipt.success:
-            why = await why_reverted(self.chain, batch, attempt, receipt, self.sender)
-            return failed_outcomes(batch, why)
+        if not settlement.success:
+            return failed_outcomes(batch, mined.why_reverted)
         try:
-            return self.outcomes(batch, receipt.logs)
+            return self.outcomes(batch, settlement.logs)
         except RpcMalformed as error:
-            log.warning("logs_unreadable hash=%s reason=%s", receipt.transaction_hash, error)
+            log.warning("logs_unreadable hash=%s reason=%s", mined_hash, error)
             return failed_outcomes(batch, f"its logs cannot be read: {error}")
 
-    async def _check_included(self, head: Head) -> None:
-        """Finalise what is deep enough; re-open what a reorg took back."""
-        included = self._included()
-        deep = {
-            one.nonce
-            for one, inclusion in included
-            if head.number >= inclusion.block_number + self.confirmations
-        }
-        through = await self.finality.through(head, waiting=bool(deep))
-        if not await self._is_linear(head):
-            final = await self._final_above(through, head)
-            included = await self._canonical([*final, *included], head)
-        for submission, inclusion in included:
-            reached("K9")
-            if submission.nonce in deep and (through is None or inclusion.block_number <= through):
-                reached("K10")
-                await self.journal.finalise(submission.nonce)
-                del self.book[submission.nonce]
-                self._tell("final", submission, inclusion)
-                reached("K13")
-
-    async def _is_linear(self, head: Head) -> bool:
-        """Whether nothing was taken back since the last head that was observed."""
-        last = self._last
-        if last is None or head.number < last.number:
-            return False
-        if head.parent_hash == last.hash:
-            return True
-        return (await self._block(last.number, head)).hash == last.hash
-
-    async def _final_above(self, through: int | None, head: Head) -> list[_Mined]:
-        """
-        Return what the journal has for final and the chain has not, or not yet.
-
-        A depth is a guess, and what was final by it may come back. What the chain itself calls
-        final is not looked at again.
-        """
-        least = max(head.number - DEEPEST_REORG, NOTHING_FINAL if through is None else through)
-        found = await self.journal.final_above(least)
-        return [(one, one.inclusion) for one in found if one.inclusion is not None]
-
-    async def _canonical(self, mined: Sequence[_Mined], head: Head) -> list[_Mined]:
-        """Re-open every nonce whose block is not the chain's any more; return the others."""
-        blocks: dict[int, Head | None] = {}
-        kept: list[_Mined] = []
-        for submission, inclusion in mined:
-            number, final = inclusion.block_number, submission.state is NonceState.FINAL
-            if number not in blocks:
-                blocks[number] = None if number > head.number else await self._block(number, head)
-            block = blocks[number]
-            if block is None and final:
-                continue  # the chain is shorter: it may lag, and says nothing yet
-            if block is None or block.hash != inclusion.block_hash:
-                await self._reopen(submission, inclusion)
-            elif not final:
-                kept.append((submission, inclusion))
-        return kept
-
-    def _included(self) -> list[_Mined]:
-        return [
-            (one, one.inclusion)
-            for _, one in sorted(self.book.items())
-            if one.state is NonceState.INCLUDED and one.inclusion is not None
-        ]
+    async def _finalise(self, deep: Sequence[MinedPair]) -> None:
+        """Note what is deep enough; it is not looked after any more."""
+        for one in self.book.values():
+            if one.state is NonceState.INCLUDED:
+                reached("K9")
+        for submission, inclusion in deep:
+            current = self.book.get(submission.nonce)
+            if current is None or current.inclusion != inclusion:
+                continue
+            reached("K10")
+            await self.journal.finalise(submission.nonce)
+            del self.book[submission.nonce]
+            self._tell("final", submission, inclusion)
+            reached("K13")
 
     async def _reopen(self, submission: Submission, inclusion: Inclusion) -> None:
         await self.journal.reopen(submission.nonce)

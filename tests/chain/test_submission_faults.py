@@ -175,3 +175,50 @@ async def test_f37_gas_money_that_runs_out_holds_new_nonces_until_it_is_topped_u
     assert place.told("included") == ["included"]
     kinds = [one["kind"] for one in place.events if one["event"] == "attempt"]
     assert kinds == [str(AttemptKind.SEND)]
+
+
+LEFT_OUT = ("effectiveGasPrice", "status", "logs", "type", "from")
+
+
+@pytest.mark.parametrize("name", [*LEFT_OUT, "gasUsed", "all of them"])
+async def test_a_receipt_of_an_older_node_is_booked_as_what_it_was(place, name):
+    """Its price follows from the bytes that were signed, to the wei; nothing waits for it."""
+    names = LEFT_OUT if name == "all of them" else (name,)
+
+    async def older(request):
+        if request.get("method") != "eth_getTransactionReceipt":
+            return None
+        receipt = place.node.rpc("eth_getTransactionReceipt", request["params"]) or {}
+        left = {key: value for key, value in receipt.items() if key not in names}
+        return {"jsonrpc": "2.0", "id": request["id"], "result": left or None}
+
+    place.proxy.hooks.append(older)
+    await place.submitter.submit([far()], await place.reader.head())
+    sent = place.submitter.tracker.book[0].newest
+    await place.mined()
+
+    receipt = place.node.rpc("eth_getTransactionReceipt", [sent.hash])
+    booked = place.submitter.tracker.book[0].inclusion
+    assert booked.effective_gas_price == int(receipt["effectiveGasPrice"], 16)
+    assert booked.gas_used == int(receipt["gasUsed"], 16)
+    assert place.told("included") == ["included"]
+
+
+async def test_a_node_without_receipts_ends_no_nonce_and_holds_no_send(place):
+    """The transaction is in a block of the chain, so nobody else used the nonce."""
+
+    async def without(request):
+        if request.get("method") != "eth_getTransactionReceipt":
+            return None
+        error = {"code": -32601, "message": "the method does not exist/is not available"}
+        return {"jsonrpc": "2.0", "id": request["id"], "error": error}
+
+    place.proxy.hooks.append(without)
+    await place.submitter.submit([far()], await place.reader.head())
+    await place.mined()
+    await place.submitter.submit([far(1)], await place.reader.head())
+    for _ in range(4):
+        await place.mined()
+
+    assert [one["nonce"] for one in place.events if one["event"] == "included"] == [0, 1]
+    assert place.submitter.in_flight() == frozenset()

@@ -1,0 +1,272 @@
+"""
+Reads of what the chain did with our nonces; nothing is changed by them.
+
+Each nonce's own reads are bounded and contained: one that fails, or hangs, holds up no other.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.records import Receipt
+from keeper.domain.errors import ChainError
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch
+from keeper.domain.submission import Attempt, AttemptKind, Inclusion, NonceState, Submission
+from keeper.domain.units import Address, Timestamp
+from keeper.execution.chain import Chain, SubmitJournal
+from keeper.execution.finality import NOTHING_FINAL, Finality
+from keeper.execution.matching import refuse_foreign
+from keeper.execution.receipts import Settlement, fetch_unreceipted, settle
+from keeper.execution.results import REVERTED, why_reverted
+
+log = logging.getLogger(__name__)
+
+DEEPEST_REORG: Final = 1_024
+"""How far down, in blocks, what was final is looked at again after a reorg."""
+RECEIPT_SECONDS: Final = 4.0
+"""How long the reads of one nonce may take."""
+REASON_SECONDS: Final = 1.0
+"""How long of that it may take to find out why a transaction failed."""
+UNREAD_BLOCKS: Final = 3
+"""For how many blocks a receipt that cannot be read is waited for before it is done without."""
+
+MinedPair = tuple[Submission, Inclusion]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mined:
+    """A consumed nonce's settlement, the time of its block, and why it failed if it did."""
+
+    settlement: Settlement
+    timestamp: Timestamp
+    why_reverted: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """
+    A consumed nonce of which something cannot be read now.
+
+    ``is_ours``: a canonical block has one of our attempts, so that nobody else used the nonce.
+    """
+
+    reason: str
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """
+    What the chain has at ``head``.
+
+    ``gone`` are the mined nonces whose block is not the chain's any more, ``final`` those that
+    are deep enough. ``consumed`` has for every other consumed nonce what is known of it; None
+    where no node has a receipt. ``is_linear``: nothing was taken back since the last head.
+    ``is_complete``: every block that had to be looked at could be read.
+    """
+
+    head: Head
+    count: int
+    gone: Sequence[MinedPair]
+    final: Sequence[MinedPair]
+    consumed: Mapping[int, Mined | Unread | None]
+    is_linear: bool
+    is_complete: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Observer:
+    """Looks at the chain for one key."""
+
+    chain: Chain
+    journal: SubmitJournal
+    sender: Address
+    finality: Finality
+    confirmations: int
+
+    async def look(
+        self,
+        book: Mapping[int, Submission],
+        last: Head | None,
+        head: Head,
+        unread_since: Mapping[int, int],
+    ) -> Observation:
+        """
+        Return what the chain has of the book's nonces; ``last`` is the head that was seen last.
+
+        ``unread_since`` has the blocks since which a nonce's receipt cannot be read.
+
+        Raises:
+            ChainError: the chain could not be read.
+            JournalError: the journal could not be read.
+        """
+        included = _included(book)
+        deep = {
+            one.nonce
+            for one, inclusion in included
+            if head.number >= inclusion.block_number + self.confirmations
+        }
+        is_linear = await self.is_linear(last, head)
+        through = await self.finality.through(head, waiting=bool(deep), is_suspicious=not is_linear)
+        gone, unread = list[MinedPair](), frozenset[int]()
+        if not is_linear:
+            finals = await self._final_and_gone(through, last, head)
+            others, unread = await self._included_and_gone(included, head)
+            gone = [*finals, *others]
+        settled = deep - unread - {one.nonce for one, _ in gone}
+        final = [
+            (one, inclusion)
+            for one, inclusion in included
+            if one.nonce in settled and (through is None or inclusion.block_number <= through)
+        ]
+        count = await self.chain.transaction_count(self.sender)
+        bound = [one for one in book.values() if one.state is NonceState.BOUND]
+        consumed = [one for one in (*bound, *(pair[0] for pair in gone)) if one.nonce < count]
+        reads = (
+            self._consumed(one, head, unread_since.get(one.nonce, head.number)) for one in consumed
+        )
+        found = await asyncio.gather(*reads)
+        pairs = sorted(zip(consumed, found, strict=True), key=lambda pair: pair[0].nonce)
+        return Observation(
+            head=head,
+            count=count,
+            gone=gone,
+            final=final,
+            consumed={one.nonce: what for one, what in pairs},
+            is_linear=is_linear,
+            is_complete=not unread,
+        )
+
+    async def is_linear(self, last: Head | None, head: Head) -> bool:
+        """Whether nothing was taken back since a head that was seen."""
+        if last is None or head.number < last.number:
+            return False
+        if head.parent_hash == last.hash:
+            return True
+        return (await self._block(last.number, head)).hash == last.hash
+
+    async def _consumed(
+        self, submission: Submission, head: Head, since: int
+    ) -> Mined | Unread | None:
+        """Return what became of a consumed nonce; its reads are contained here."""
+        try:
+            async with asyncio.timeout(RECEIPT_SECONDS):
+                return await self._canonical(submission, head)
+        except TimeoutError:
+            reason = f"no answer within {RECEIPT_SECONDS:g} s"
+        except ChainError as error:
+            reason = str(error)
+        log.warning(
+            "receipt_unread nonce=%d block=%d reason=%s", submission.nonce, head.number, reason
+        )
+        return await self._without_receipt(submission, head, since, reason)
+
+    async def _canonical(self, submission: Submission, head: Head) -> Mined | Unread | None:
+        """Return the settlement of whichever attempt a canonical block has."""
+        for attempt in reversed(submission.attempts):
+            receipt = await self.chain.receipt(attempt.hash)
+            if receipt is None:
+                continue
+            refuse_foreign(receipt, attempt, self.sender)
+            block = await self._block(receipt.block_number, head)
+            if block.hash == receipt.block_hash:
+                return await self._settled(submission, receipt, attempt, block)
+        return None
+
+    async def _settled(
+        self, submission: Submission, receipt: Receipt, attempt: Attempt, block: Head
+    ) -> Mined | Unread:
+        try:
+            settlement = await settle(self.chain, receipt, attempt, block)
+        except ChainError as error:
+            return Unread(reason=str(error), is_ours=True)
+        why, batch = "", submission.batch
+        if not settlement.success and batch is not None and attempt.kind is not AttemptKind.CANCEL:
+            why = await self._why_reverted(batch, attempt, settlement)
+        return Mined(settlement=settlement, timestamp=block.timestamp, why_reverted=why)
+
+    async def _why_reverted(self, batch: Batch, attempt: Attempt, settlement: Settlement) -> str:
+        try:
+            async with asyncio.timeout(REASON_SECONDS):
+                return await why_reverted(self.chain, batch, attempt, settlement, self.sender)
+        except TimeoutError:
+            return REVERTED
+
+    async def _without_receipt(
+        self, submission: Submission, head: Head, since: int, reason: str
+    ) -> Mined | Unread:
+        """Return what is known of a nonce whose receipt cannot be read: by its transaction."""
+        try:
+            async with asyncio.timeout(RECEIPT_SECONDS):
+                for attempt in reversed(submission.attempts):
+                    receipt = await fetch_unreceipted(self.chain, attempt)
+                    if receipt is None:
+                        continue
+                    refuse_foreign(receipt, attempt, self.sender)
+                    block = await self._block(receipt.block_number, head)
+                    if block.hash != receipt.block_hash:
+                        continue
+                    if head.number - since < UNREAD_BLOCKS:
+                        return Unread(reason=reason, is_ours=True)
+                    return await self._settled(submission, receipt, attempt, block)
+        except (ChainError, TimeoutError) as error:
+            log.info("transaction_unread nonce=%d reason=%s", submission.nonce, error)
+        return Unread(reason=reason, is_ours=False)
+
+    async def _final_and_gone(
+        self, through: int | None, last: Head | None, head: Head
+    ) -> list[MinedPair]:
+        """
+        Return what the journal has for final and the chain has not any more, newest first.
+
+        What the chain itself calls final is looked at too where the chain contradicts that, and
+        by a process that begins. Below a block that is canonical all others are.
+        """
+        trusted = last is not None and not self.finality.changed
+        floor = NOTHING_FINAL if through is None or not trusted else through
+        found = await self.journal.final_above(max(head.number - DEEPEST_REORG, floor))
+        mined = [(one, one.inclusion) for one in found if one.inclusion is not None]
+        gone = list[MinedPair]()
+        for submission, inclusion in sorted(mined, key=lambda pair: -pair[1].block_number):
+            if inclusion.block_number > head.number:
+                continue  # the chain is shorter: it may lag, and says nothing yet
+            if (await self._block(inclusion.block_number, head)).hash == inclusion.block_hash:
+                break
+            gone.append((submission, inclusion))
+        return sorted(gone, key=lambda pair: pair[0].nonce)
+
+    async def _included_and_gone(
+        self, included: Sequence[MinedPair], head: Head
+    ) -> tuple[list[MinedPair], frozenset[int]]:
+        """Return which included nonces a reorg took back, and of which it cannot be read."""
+        blocks: dict[int, Head | None] = {}
+        gone, unread = list[MinedPair](), set[int]()
+        for submission, inclusion in included:
+            number = inclusion.block_number
+            try:
+                if number not in blocks:
+                    canonical = number <= head.number
+                    blocks[number] = await self._block(number, head) if canonical else None
+            except ChainError as error:
+                log.warning("block_unread number=%d reason=%s", number, error)
+                unread.add(submission.nonce)
+                continue
+            block = blocks[number]
+            if block is None or block.hash != inclusion.block_hash:
+                gone.append((submission, inclusion))
+        return gone, frozenset(unread)
+
+    async def _block(self, number: int, head: Head) -> Head:
+        """Return the chain's block of that number, as far as ``head`` knows it."""
+        return head if number == head.number else await self.chain.head(number)
+
+
+def _included(book: Mapping[int, Submission]) -> list[MinedPair]:
+    return [
+        (one, one.inclusion)
+        for _, one in sorted(book.items())
+        if one.state is NonceState.INCLUDED and one.inclusion is not None
+    ]
