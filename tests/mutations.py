@@ -84,7 +84,7 @@ MUTATIONS = (
         guarantee="G4",
         what="a start does not take up what an earlier process left",
         file=SUBMITTER,
-        old="            tracker = self.tracker\n            await self._take_up()\n",
+        old="            tracker = self.tracker\n            await self._recording.load()\n",
         new="            tracker = self.tracker\n",
         tests=(
             f"{TESTS}::test_a_restart_sends_what_was_recorded_before_anything_else",

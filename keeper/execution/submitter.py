@@ -19,6 +19,7 @@ from keeper.execution.fees import FeeOracle, market_fees
 from keeper.execution.guard import Guard, Unlimited
 from keeper.execution.nonces import next_nonce
 from keeper.execution.observation import Observation
+from keeper.execution.recording import Recording
 from keeper.execution.replacing import Rehearse, Replacer, StillUnhealthy, expired
 from keeper.execution.signer import Unsigned
 from keeper.execution.tracker import Tracker
@@ -41,8 +42,7 @@ class NodeSubmitter:
     One lock orders everything that changes a nonce: the heads and the operator's
     commands. ``max_in_flight`` bounds the nonces that no block consumed yet. ``guard`` holds
     new batches only: what is in flight, and what a person orders, goes on. ``rehearse`` runs
-    what is about to be bid up once more; ``limit`` says how many nonces may wait. ``fault``
-    is why the journal cannot be written: then nothing is signed until it can be.
+    what is about to be bid up once more; ``limit`` says how many nonces may wait.
     """
 
     signer: Signer
@@ -56,14 +56,15 @@ class NodeSubmitter:
     guard: Guard = field(default_factory=Unlimited)
     rehearse: Rehearse | None = None
     limit: Callable[[Head], Awaitable[int]] | None = None
-    fault: str = ""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _head: Head | None = None
     _limited_at: int = -LIMIT_BLOCKS
+    _recording: Recording = field(init=False)
     _broadcast: Broadcast = field(init=False)
     _replacer: Replacer = field(init=False)
 
     def __post_init__(self) -> None:
+        self._recording = Recording(tracker=self.tracker)
         self._broadcast = Broadcast(node=self.node, tracker=self.tracker)
         self._replacer = Replacer(
             signer=self.signer,
@@ -92,7 +93,7 @@ class NodeSubmitter:
         """
         async with self._lock:
             tracker = self.tracker
-            await self._take_up()
+            await self._recording.load()
             await tracker.check_same_chain(head, ANCHOR_DEPTH)
             head, count = await self._explained(head)
             await tracker.check_waiting()
@@ -186,7 +187,7 @@ class NodeSubmitter:
         try:
             await self.tracker.journal.record(bound, news)
         except JournalError as error:
-            self._failed(error)
+            self._recording.note_failure(error)
             raise
         reached("K4")
         self.tracker.book.update((one.nonce, one) for one in bound)
@@ -197,40 +198,17 @@ class NodeSubmitter:
         try:
             await self._broadcast.send(bound, head)
         except JournalError as error:
-            self._failed(error)
+            self._recording.note_failure(error)
 
     async def _kept(self, head: Head) -> None:
         """Keep the breaker that was tripped; the bytes that it let pass have left already."""
         try:
             await self.guard.keep(head)
         except JournalError as error:
-            self._failed(error)
-
-    def _failed(self, error: JournalError) -> None:
-        """Sign nothing from now on, until the journal can be written again."""
-        self.fault = str(error)
-        log.error("journal_failed reason=%s", error)
-
-    async def _healed(self) -> bool:
-        """Whether the journal can be written; then what it holds is what there is."""
-        if not self.fault:
-            return True
-        try:
-            await self.tracker.journal.probe()
-            await self._take_up()
-        except JournalError as error:
-            self.fault = str(error)
-            return False
-        log.warning("journal_works_again reason=%s", self.fault)
-        self.fault = ""
-        return True
-
-    async def _take_up(self) -> None:
-        found = await self.tracker.journal.open_submissions()
-        self.tracker.book = {one.nonce: one for one in found}
+            self._recording.note_failure(error)
 
     async def _refuse_faulty(self) -> None:
-        if not await self._healed():
+        if not await self._recording.is_working():
             raise NotBroadcast(self.fault)
 
     async def order(
@@ -290,7 +268,7 @@ class NodeSubmitter:
         """
         async with self._lock:
             self._head = head
-            if not await self._healed():
+            if not await self._recording.is_working():
                 await self._sent(self.tracker.bound(), head)
                 return
         try:
@@ -300,7 +278,7 @@ class NodeSubmitter:
         except (ChainError, JournalError) as error:
             async with self._lock:
                 if isinstance(error, JournalError):
-                    self._failed(error)
+                    self._recording.note_failure(error)
                 await self._sent(self.tracker.bound(), head)
             raise
 
@@ -347,6 +325,11 @@ class NodeSubmitter:
         """Close a breaker; ConfigError where none of that name is open."""
         async with self._lock:
             await self.guard.reset(breaker, self._head)
+
+    @property
+    def fault(self) -> str:
+        """Why the journal cannot be written; empty while it can."""
+        return self._recording.fault
 
     @property
     def held(self) -> str:
