@@ -39,9 +39,12 @@ CREATE TABLE scan (id INTEGER PRIMARY KEY, market TEXT NOT NULL, form TEXT NOT N
   target INTEGER NOT NULL, target_hash TEXT NOT NULL);
 """
 LATER_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS structure (
+CREATE TABLE IF NOT EXISTS structure_state (
   market TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL, program TEXT NOT NULL,
-  discovered_at INTEGER NOT NULL, sha256 TEXT NOT NULL, facts TEXT NOT NULL
+  discovered_at INTEGER NOT NULL, sha256 TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS structure_facts (
+  market TEXT PRIMARY KEY, sha256 TEXT NOT NULL, facts TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS origin (
   market TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL
@@ -157,10 +160,11 @@ def _read_structure(
     connection: sqlite3.Connection, key: str, block_hash: str
 ) -> KeptStructure | None:
     """Return the structure of the state that is kept; a later state may be without one."""
-    if not _has_table(connection, "structure"):
+    if not _has_table(connection, "structure_state"):
         return None
     row = connection.execute(
-        "SELECT facts, program, discovered_at, sha256 FROM structure WHERE market = ? AND hash = ?",
+        "SELECT facts, program, discovered_at, sha256 FROM structure_state"
+        " JOIN structure_facts USING (market, sha256) WHERE market = ? AND hash = ?",
         (key, block_hash),
     ).fetchone()
     if row is None:
@@ -194,27 +198,22 @@ def _has_table(connection: sqlite3.Connection, name: str) -> bool:
 
 
 def _write_structure(connection: sqlite3.Connection, market: MarketChange) -> None:
-    """Move the structure on to the market's block; written is it only where it is another."""
+    """Move the structure on to the market's block; its long text is written where it changed."""
     structure = market.structure
     if structure is None:
         return
-    digest, state = sha256(structure.facts), (market.number, market.hash)
-    moved = connection.execute(
-        "UPDATE structure SET number = ?, hash = ?"
-        " WHERE market = ? AND program = ? AND discovered_at = ? AND sha256 = ?",
-        (*state, market.market, structure.program, structure.discovered_at, digest),
+    digest = sha256(structure.facts)
+    state = (market.number, market.hash, structure.program, structure.discovered_at, digest)
+    connection.execute(
+        "INSERT OR REPLACE INTO structure_state VALUES (?, ?, ?, ?, ?, ?)", (market.market, *state)
     )
-    if not moved.rowcount:
+    same = connection.execute(
+        "SELECT 1 FROM structure_facts WHERE market = ? AND sha256 = ?", (market.market, digest)
+    )
+    if same.fetchone() is None:
         connection.execute(
-            "INSERT OR REPLACE INTO structure VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                market.market,
-                *state,
-                structure.program,
-                structure.discovered_at,
-                digest,
-                structure.facts,
-            ),
+            "INSERT OR REPLACE INTO structure_facts VALUES (?, ?, ?)",
+            (market.market, digest, structure.facts),
         )
 
 

@@ -65,7 +65,7 @@ def rows(path):
     """Return everything that the file says, as SQLite reads it."""
     connection = sqlite3.connect(path)
     try:
-        tables = ("about", "block", "market", "base", "delta", "scan", "structure")
+        tables = ("about", "block", "market", "base", "delta", "scan", "structure_facts")
         return {
             name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)  # noqa: S608
             for name in tables
@@ -403,7 +403,8 @@ async def test_a_file_of_the_last_version_is_gone_on_from(path):
     chain = chain_of()
     await visited(chain, path)
     connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE structure")
+    for table in ("structure_state", "structure_facts", "origin", "fact"):
+        connection.execute(f"DROP TABLE {table}")
     connection.close()
     chain.grow([3])
 
@@ -411,7 +412,7 @@ async def test_a_file_of_the_last_version_is_gone_on_from(path):
 
     assert seen.market.loads == 0
     assert seen.state == chain.counts(chain.tip.hash)
-    assert rows(path)["structure"] == []
+    assert rows(path)["structure_facts"] == []
 
 
 async def test_another_programs_database_is_left_alone(path):
