@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 from typing import Any
 
 from aiohttp import web
 
+from tests.support import bombs
 from tests.support.faults import Fault, Kind
 
 LIMIT = -32005
@@ -18,19 +20,10 @@ async def broken_answer(request: web.Request, answer: Any, fault: Fault | None) 
         return web.json_response(answer)
     if fault.kind is Kind.TIMEOUT:
         await asyncio.sleep(fault.seconds)
-    elif fault.kind is Kind.STATUS:
-        headers = (
-            {"Retry-After": str(fault.amount)}
-            if fault.status == web.HTTPTooManyRequests.status_code
-            else {}
-        )
-        return web.Response(status=fault.status, text=fault.text, headers=headers)
-    elif fault.kind is Kind.LIMITED:
-        return web.json_response(limited(answer, fault.text))
-    elif fault.kind is Kind.HTML:
-        return web.Response(text=f"<html>{fault.text}</html>", content_type="text/html")
     elif fault.kind is Kind.TRUNCATED:
         return await _truncated(request, json.dumps(answer).encode())
+    elif (instead := _instead(answer, fault)) is not None:
+        return instead
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=502)
@@ -50,6 +43,8 @@ async def broken_message(
     elif fault.kind is Kind.TRUNCATED:
         whole = json.dumps(answer)
         await client.send_str(whole[: len(whole) // 2])
+    elif fault.kind is Kind.BOMB:  # the client agrees to no compression
+        await client.send_str("[" + "[]," * (bombs.FULL // 3) + "1]")
     elif request.transport is not None:
         request.transport.abort()
 
@@ -59,6 +54,28 @@ def limited(answer: Any, text: str) -> Any:
     if isinstance(answer, list):
         return [limited(one, text) for one in answer]
     return {"jsonrpc": "2.0", "id": answer["id"], "error": {"code": LIMIT, "message": text}}
+
+
+def _instead(answer: Any, fault: Fault) -> web.Response | None:
+    """Return the response that a fault puts in an answer's place, if it puts one there."""
+    match fault.kind:
+        case Kind.STATUS:
+            patience = fault.status == web.HTTPTooManyRequests.status_code
+            headers = {"Retry-After": str(fault.amount)} if patience else {}
+            return web.Response(status=fault.status, text=fault.text, headers=headers)
+        case Kind.LIMITED:
+            return web.json_response(limited(answer, fault.text))
+        case Kind.HTML:
+            return web.Response(text=f"<html>{fault.text}</html>", content_type="text/html")
+        case Kind.BOMB:
+            return web.Response(body=_bomb(), headers={"Content-Encoding": "gzip"})
+    return None
+
+
+@functools.cache
+def _bomb() -> bytes:
+    """Return 65 KB that become 64 MiB of empty lists."""
+    return bombs.compressed(bombs.lists())
 
 
 async def _truncated(request: web.Request, body: bytes) -> web.StreamResponse:

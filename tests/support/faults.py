@@ -33,6 +33,7 @@ class Kind(enum.StrEnum):
     RESET = "reset"
     TRUNCATED = "truncated"
     HTML = "html"
+    BOMB = "bomb"
     LATENCY = "latency"
     # The answer is not what JSON-RPC says.
     WRONG_ID = "wrong_id"
@@ -65,7 +66,17 @@ class Kind(enum.StrEnum):
     PARTIAL_LOGS = "partial_logs"
 
 
-BROKEN = frozenset({Kind.TIMEOUT, Kind.STATUS, Kind.LIMITED, Kind.RESET, Kind.TRUNCATED, Kind.HTML})
+BROKEN = frozenset(
+    {
+        Kind.TIMEOUT,
+        Kind.STATUS,
+        Kind.LIMITED,
+        Kind.RESET,
+        Kind.TRUNCATED,
+        Kind.HTML,
+        Kind.BOMB,
+    }
+)
 """Kinds that meet the whole message; the proxy carries them out."""
 
 METHODS: dict[Kind, tuple[str, ...]] = {
