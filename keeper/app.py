@@ -3,7 +3,6 @@
 import contextlib
 import enum
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from keeper.composition.notifying import notifying
 from keeper.composition.session import Session, opened
 from keeper.composition.simulating import by_executor, simulators_of
 from keeper.composition.stalling import Stalling, stall_bound
+from keeper.composition.timing import untimely_reason
 from keeper.composition.treatment import clearing_of, curing_of, vault_calls, vault_runs
 from keeper.composition.wallet import in_flight_limit, is_operator
 from keeper.composition.watching import watch_of, watched
@@ -49,7 +49,6 @@ from keeper.node import Node
 from keeper.notify.alarms import Alarms
 from keeper.observe.endpoints import tell_endpoints
 from keeper.observe.events import Event
-from keeper.observe.health import patience, too_old
 from keeper.observe.supervisor import Supervisor
 from keeper.parts import Decide
 from keeper.pipeline import Decided, Planner, decided
@@ -262,7 +261,7 @@ async def live_submitter(
             outcomes=plan_outcomes,
             emit=emit,
             confirmations=policy.confirmations,
-            too_old=_too_old(session.settings),
+            untimely=untimely_reason(session.settings),
             cooling=Cooling(blocks=policy.cooldown_blocks),
         ),
         fees=fees,
@@ -306,14 +305,6 @@ async def _journal(session: Session, options: RunOptions, signer: LocalSigner | 
         chain_nonce=mined,
         init=options.init_journal or unused_elsewhere,
     )
-
-
-def _too_old(settings: Settings) -> Callable[[Head], str]:
-    """Return what says that a block is too old to act on; a local chain's time is its own."""
-    if settings.chain.id in LOCAL_CHAINS:
-        return lambda _: ""
-    limit = patience(settings.chain.block_time_ms / 1000, settings.observe.late_after_blocks)
-    return lambda head: too_old(head, limit, time.time())
 
 
 def _quiet_blocks(settings: Settings) -> int:

@@ -27,11 +27,8 @@ OBSERVATION = "keeper/execution/observation.py"
 FEES = "tests/unit/execution/test_fees.py"
 LIMITS = "tests/unit/execution/test_limits_guard.py"
 RECORD = "        try:\n            await self.tracker.journal.record(bound, news)"
-SENT = "        await self._broadcast.send(self._unconsumed(count), head)\n"
-RENEWED = (
-    "        if not tracker.too_old(head):\n            await"
-    " self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)\n"
-)
+SENT = "            await self._broadcast.send(self._unconsumed(count), head)\n"
+UNSENT = "        if count is not None:\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +92,8 @@ MUTATIONS = (
         guarantee="G5",
         what="what was sent once is not sent again",
         file=SUBMITTER,
-        old=RENEWED + SENT,
-        new=RENEWED,
+        old=UNSENT + SENT,
+        new="",
         tests=(f"{TESTS}::test_the_same_bytes_are_sent_again_on_every_head_until_they_are_mined",),
     ),
     Mutation(
@@ -199,7 +196,7 @@ MUTATIONS = (
         guarantee="G14",
         what="an old block is as good as a new one",
         file=TRACKER,
-        old="        if why := self.too_old(head):\n",
+        old="        if why := self.untimely(head):\n",
         new="        if why := str():\n",
         tests=(
             f"{RECOVERY}::test_on_an_old_block_nothing_is_signed_and_what_is_signed_is_not_bid_up",

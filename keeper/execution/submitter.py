@@ -32,6 +32,8 @@ COOLING_NONCES = 200
 """Of how many nonces an earlier process's failures are remembered."""
 LIMIT_BLOCKS = 50
 """How often it is asked how many nonces may wait."""
+LIMIT_SECONDS = 1.0
+"""How long that may take: sends wait as long."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,7 +99,8 @@ class NodeSubmitter:
             await tracker.check_same_chain(head, ANCHOR_DEPTH)
             head, count = await self._explained(head)
             await tracker.check_waiting()
-            for one in self._unconsumed(count):
+            late = [] if tracker.untimely(head) else self._unconsumed(count)
+            for one in late:
                 if expired(one, head):
                     await self._replacer.ordered(one.nonce, head, AttemptKind.CANCEL)
             await self._broadcast.send(self._unconsumed(count), head)
@@ -111,7 +114,8 @@ class NodeSubmitter:
         give_up = time.monotonic() + self.explain_seconds
         while True:
             count = await tracker.observe(head)
-            await self._replacer.fill(head, count)
+            if not tracker.untimely(head):
+                await self._replacer.fill(head, count)
             settled = tracker.settled(await tracker.journal.high_water())
             if count >= settled and not tracker.unexplained and not tracker.unread:
                 return head, count
@@ -143,6 +147,7 @@ class NodeSubmitter:
         async with self._lock:
             self._head = head
             await self._refuse_faulty()
+            self.tracker.refuse_untimely(head)
             await self._refuse_held(head)
             self._refuse_unsettled()
             market, nonce, *_ = await asyncio.gather(
@@ -177,7 +182,12 @@ class NodeSubmitter:
         """Ask now and then how many nonces may wait: an account may be delegated meanwhile."""
         if self.limit is None or head.number < self._limited_at + LIMIT_BLOCKS:
             return
-        self.max_in_flight = await readable("the account's code", self.limit(head))
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                self.max_in_flight = await self.limit(head)
+        except (ChainError, TimeoutError) as error:  # what was known before still is likely
+            log.warning("limit_unread block=%d reason=%s", head.number, error or "no answer")
+            return
         self._limited_at = head.number
 
     async def _recorded_and_sent(
@@ -287,16 +297,15 @@ class NodeSubmitter:
     ) -> None:
         """Act on what was seen; None where there is nothing to look after."""
         tracker = self.tracker
-        if seen is None:
+        count = None if seen is None else await tracker.apply(seen)
+        if not tracker.untimely(head):  # windows and deadlines do not follow another time
             await self.guard.observe(tracker, head)
-            return
-        count = await tracker.apply(seen)
-        await self.guard.observe(tracker, head)
-        await self._replacer.fill(head, count)
-        unfunded = frozenset(self._broadcast.unfunded)
-        if not tracker.too_old(head):
-            await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)
-        await self._broadcast.send(self._unconsumed(count), head)
+            if count is not None:
+                await self._replacer.fill(head, count)
+                unfunded = frozenset(self._broadcast.unfunded)
+                await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)
+        if count is not None:
+            await self._broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int) -> str:
         """Replace a bound nonce's transaction now; returns the hash, the old one at the cap."""

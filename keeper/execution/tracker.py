@@ -43,7 +43,8 @@ class Tracker:
     Observes; it never signs or sends. ``book`` holds every nonce that is not final.
 
     ``settlements`` counts the receipts that were noted or taken back: what was spent changed.
-    ``too_old`` says why a head is not to be acted on any more; empty where it is.
+    ``untimely`` says why a head is too old, or too far ahead, to be acted on; empty where it is
+    not.
     """
 
     chain: Chain
@@ -52,7 +53,7 @@ class Tracker:
     outcomes: Outcomes
     emit: Emit
     confirmations: int = 12
-    too_old: Callable[[Head], str] = lambda _: ""
+    untimely: Callable[[Head], str] = lambda _: ""
     cooling: Cooling = field(default_factory=Cooling)
     finality: Finality = field(init=False)
     book: dict[int, Submission] = field(default_factory=dict)
@@ -209,14 +210,18 @@ class Tracker:
 
     async def check_canonical(self, head: Head) -> None:
         """Raise NotBroadcast unless the block that was decided on is still the chain's newest."""
-        if why := self.too_old(head):
-            raise NotBroadcast(why)
+        self.refuse_untimely(head)
         try:
             known = await self.chain.head(head.number)
         except ChainError as error:
             raise NotBroadcast(f"the block cannot be checked: {error}") from error
         if known.hash != head.hash:
             raise NotBroadcast(f"block {head.number} was reorganised while deciding")
+
+    def refuse_untimely(self, head: Head) -> None:
+        """Raise NotBroadcast where a block is too old, or too far ahead, to be signed upon."""
+        if why := self.untimely(head):
+            raise NotBroadcast(why)
 
     async def check_waiting(self) -> None:
         """

@@ -128,7 +128,7 @@ async def test_on_an_old_block_nothing_is_signed_and_what_is_signed_is_not_bid_u
     """A node that still synchronises shows debts that others have liquidated since."""
     world = World()
     await world.submitter.submit([batch()], head(10))
-    world.submitter.tracker.too_old = lambda at: f"block {at.number} is old"
+    world.submitter.tracker.untimely = lambda at: f"block {at.number} is old"
     sent = len(world.diary)
     for number in (11, 12, 13, 14, 15):
         await world.submitter.follow(head(number), unhealthy)

@@ -68,7 +68,7 @@ def test_new_heads_of_long_ago_are_not_fresh(vitals):
 
 
 def test_heads_of_the_future_say_that_a_clock_is_wrong(vitals):
-    """They are not old, and may be acted on; but deadlines of calls are kept by both clocks."""
+    """They are not old; deadlines would follow them, so nothing is signed upon them either."""
     vitals.passed(Stage.HEAD, a_head(timestamp=5_000))
 
     assert head_check(vitals, 36.0, lambda: 4_904.0)() == ""
