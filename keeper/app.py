@@ -217,7 +217,8 @@ async def _parts(
     planner = await _planner(session, simulators, fees)
     decide: Restrained = partial(witnessed, planner)
     if isinstance(submitter, NodeSubmitter):
-        decide = Rested(decide=decide, waits=submitter.tracker.cooling.waits)
+        cooling = submitter.tracker.cooling
+        decide = Rested(decide=decide, waits=cooling.waits, market_waits=cooling.market_waits)
     keep_days = session.settings.record.keep_days
     decisions = DecisionJournal(journal.database, _recorder(session, options), keep_days)
     await decisions.start()

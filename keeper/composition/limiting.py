@@ -26,6 +26,7 @@ def limits_of(settings: Settings) -> Limits:
         max_gas_per_transaction=_wei(wanted.max_gas_per_transaction_eth),
         max_gas_per_hour=_wei(wanted.max_gas_per_hour_eth),
         max_gas_per_day=_wei(wanted.max_gas_per_day_eth),
+        max_races_per_hour=_wei(wanted.max_races_per_hour_eth),
         max_consecutive_reverts=wanted.max_consecutive_reverts,
         min_balance=_wei(wanted.min_balance_eth),
         max_balance=_wei(wanted.max_balance_eth),

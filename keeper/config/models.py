@@ -174,6 +174,7 @@ class Limits(Section):
     max_gas_per_transaction_eth: MostEther = Decimal(5)
     max_gas_per_hour_eth: MostEther = Decimal(20)
     max_gas_per_day_eth: MostEther = Decimal(50)
+    max_races_per_hour_eth: MostEther = Decimal(1)
     max_consecutive_reverts: Whole = Field(default=5, ge=1, le=10_000)
     min_balance_eth: Exact = Field(default=Decimal(0), ge=0, le=10**9)
     max_balance_eth: MostEther = Decimal(25)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
+from keeper.domain.breaker import PROBE, Breaker, BreakerState, OpenBreaker, Spent
 from keeper.domain.errors import ChainError
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, Timestamp, Wei
@@ -21,6 +21,7 @@ from keeper.execution.limits import (
     Tripped,
     ether,
     has_passed,
+    pause_before_probe,
     shortfall,
     verdict,
     worst_cost,
@@ -107,8 +108,11 @@ class Breakers:
         is left out; a tripped breaker leaves out all that follow.
         """
         self._refused = None
-        history, in_flight = self._history(head), worst_in_flight(nonces.bound())
+        bound = nonces.bound()
+        history, in_flight = self._history(head), worst_in_flight(bound)
         passed = list[Priced]()
+        if history.is_probing:
+            wanted = () if bound else wanted[:1]
         for batch, fees in wanted:
             cost = Wei(worst_cost(fees, batch.gas_limit) + batch.data_fee)
             found = verdict(history, in_flight, cost, self.limits)
@@ -152,10 +156,25 @@ class Breakers:
                 await self.journal.close_breaker(one.name, "window", forgive=False)
                 await self._load()
                 self._tell(one.name, "closed", "its window has passed", head)
+        await self._close_for_probe(head)
+        history = self._history(head)
         spent = verdict(history, _NOTHING, _NOTHING, self.limits)
         if isinstance(spent, Tripped):
             self._to_keep = _opening(spent, _NOTHING, head)
             await self.keep(head)
+
+    async def _close_for_probe(self, head: Head) -> None:
+        """Close the breaker of defects for one transaction, once its pause has passed."""
+        state = self._states[Breaker.REVERTS]
+        if state.open is None:
+            return
+        pause = pause_before_probe(state.probes)
+        if head.timestamp < state.open.timestamp + pause:
+            return
+        await self.journal.close_breaker(Breaker.REVERTS, PROBE, forgive=True)
+        await self._load()
+        detail = f"after {pause} s one transaction may probe whether it works again"
+        self._tell(Breaker.REVERTS, "closed", detail, head)
 
     async def keep(self, head: Head | None) -> None:
         """
@@ -207,6 +226,7 @@ class Breakers:
             spent=self._spent,
             forgiven={one.name: one.settled_through for one in self._states.values()},
             balance=self._holds(),
+            probes=self._states[Breaker.REVERTS].probes if self._states else 0,
         )
 
     def _holds(self) -> Wei | None:
@@ -271,4 +291,4 @@ def _worded(found: Tripped) -> str:
 
 
 def _needs_reset(name: Breaker | Limit, state: str) -> bool:
-    return state == "open" and name in {Breaker.REVERTS, Breaker.PAUSED}
+    return state == "open" and name is Breaker.PAUSED

@@ -7,7 +7,7 @@ from keeper.chain.records import Receipt
 from keeper.domain.errors import ChainError, NotBroadcast
 from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch, News
-from keeper.domain.reads import Call, Log
+from keeper.domain.reads import Call, Log, LogFilter
 from keeper.domain.submission import Attempt, Inclusion, PlanOutcome, Submission
 from keeper.domain.units import Address, BlockHash, TransactionHash
 from keeper.execution.signer import Signed, Unsigned
@@ -38,6 +38,10 @@ class Chain(Protocol):
 
     async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
         """Read one call; a revert raises ``RpcRefused`` with its data."""
+        ...
+
+    async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
+        """Return the logs of one block, by hash."""
         ...
 
     async def receipt(self, transaction: TransactionHash) -> Receipt | None:

@@ -16,16 +16,25 @@ from keeper.domain.units import WAD, Gas, Timestamp, Wei
 
 HOUR_SECONDS: Final = 3_600
 DAY_SECONDS: Final = 86_400
+FIRST_PAUSE_SECONDS: Final = 300
+LONGEST_PAUSE_SECONDS: Final = 6 * HOUR_SECONDS
+_DOUBLINGS: Final = 10
 _DIGITS: Final = len(str(WAD)) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What may be spent on gas, how many failures in a row, and what the wallet should hold."""
+    """
+    What may be spent on gas, how many defects in a row, and what the wallet should hold.
+
+    ``max_races_per_hour`` is what transactions may cost in an hour that reverted because
+    somebody was faster, or the market moved.
+    """
 
     max_gas_per_transaction: Wei
     max_gas_per_hour: Wei
     max_gas_per_day: Wei
+    max_races_per_hour: Wei
     max_consecutive_reverts: int
     min_balance: Wei
     max_balance: Wei
@@ -42,13 +51,22 @@ class History:
     What was spent until ``now``, the chain's time.
 
     ``forgiven`` is, by breaker, the newest nonce that a reset took out of the count.
-    ``balance`` is the wallet's, None where it could not be read yet.
+    ``balance`` is the wallet's, None where it could not be read yet. ``probes`` counts how often
+    in a row the breaker of defects was closed for one probing transaction.
     """
 
     now: Timestamp
     spent: Sequence[Spent] = ()
     forgiven: Mapping[Breaker, int] = field(default_factory=dict)
     balance: Wei | None = None
+    probes: int = 0
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether the next transaction is a probe: none has succeeded since the breaker closed."""
+        forgiven = self.forgiven.get(Breaker.REVERTS, -1)
+        newer = (spent for spent in self.spent if spent.nonce > forgiven)
+        return self.probes > 0 and not any(spent.reverted is False for spent in newer)
 
 
 class Limit(enum.StrEnum):
@@ -87,11 +105,20 @@ def verdict(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Ve
     ``wanted`` 0 it says whether anything could be sent.
     """
     reverts = consecutive_reverts(history)
+    if history.is_probing and reverts:
+        return Tripped(breaker=Breaker.REVERTS, detail="the probing transaction reverted, too")
     if reverts >= limits.max_consecutive_reverts:
         return Tripped(
             breaker=Breaker.REVERTS,
-            detail=f"{reverts} transactions in a row reverted;"
+            detail=f"{reverts} transactions in a row reverted for no race;"
             f" limits.max_consecutive_reverts is {limits.max_consecutive_reverts}",
+        )
+    races = lost_races_cost(history)
+    if races >= limits.max_races_per_hour:
+        return Tripped(
+            breaker=Breaker.RACES_PER_HOUR,
+            detail=f"the last hour's lost races cost {ether(races)} ETH;"
+            f" limits.max_races_per_hour_eth is {ether(limits.max_races_per_hour)}",
         )
     short = shortfall(history, limits)
     if short is not None:
@@ -136,8 +163,10 @@ def has_passed(
     """
     Return whether an open breaker closes by itself: what tripped it would pass now.
 
-    Never one for failures or an operator's: those need a command.
+    Never one for defects (it closes after a pause, for a probe) or an operator's.
     """
+    if breaker is Breaker.RACES_PER_HOUR:
+        return lost_races_cost(history) < limits.max_races_per_hour
     seconds = {one: window for one, window, _ in _WINDOWS}.get(breaker)
     if seconds is None:
         return False
@@ -153,8 +182,26 @@ def spent_within(history: History, breaker: Breaker, seconds: int) -> Wei:
     )
 
 
+def lost_races_cost(history: History) -> Wei:
+    """Return what transactions that reverted for no defect cost in the hour that ends now."""
+    since = history.now - HOUR_SECONDS
+    forgiven = history.forgiven.get(Breaker.RACES_PER_HOUR, -1)
+    return Wei(
+        sum(
+            spent.cost
+            for spent in history.spent
+            if spent.lost_race and spent.timestamp > since and spent.nonce > forgiven
+        )
+    )
+
+
+def pause_before_probe(probes: int) -> int:
+    """Return the seconds before the next probe: five minutes, doubled, six hours at most."""
+    return min(FIRST_PAUSE_SECONDS << min(probes, _DOUBLINGS), LONGEST_PAUSE_SECONDS)
+
+
 def consecutive_reverts(history: History) -> int:
-    """Return how many of the newest liquidations failed as a whole, by nonce, without a break."""
+    """Return how many of the newest liquidations were defects, by nonce, without a success."""
     forgiven = history.forgiven.get(Breaker.REVERTS, -1)
     count = 0
     for one in sorted(history.spent, key=lambda spent: -spent.nonce):

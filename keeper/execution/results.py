@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from keeper.domain.errors import ChainError, RpcRefused
+from keeper.domain.failure import MOVED_MEANWHILE
 from keeper.domain.head import Basis
 from keeper.domain.plan import Batch, Plan
-from keeper.domain.reads import Call, Log
+from keeper.domain.reads import Call, Log, LogFilter
 from keeper.domain.submission import NO_LOG, Attempt, PlanOutcome
 from keeper.domain.units import Address, TokenUnits, Wei
 from keeper.execution.chain import Chain
@@ -57,7 +58,21 @@ async def why_reverted(
         return f"{REVERTED}: {failure_reason(error.data)}" if error.data else REVERTED
     except ChainError:
         return REVERTED
+    if await _others_traded(chain, batch, receipt):
+        return f"{REVERTED}: {MOVED_MEANWHILE}"
     return f"{REVERTED}: it would have worked after the others of its block"
+
+
+async def _others_traded(chain: Chain, batch: Batch, receipt: Receipt) -> bool:
+    """Return whether anybody left a log at the pools of a batch's routes in its block."""
+    pools = {pool for plan in batch.plans for pool in plan.route.pools}
+    if not pools:
+        return False
+    try:
+        logs = await chain.block_logs(LogFilter(addresses=tuple(sorted(pools))), receipt.block_hash)
+    except ChainError:
+        return False
+    return any(log.transaction_hash != receipt.transaction_hash for log in logs)
 
 
 def _outcome(plan: Plan, report: StepReport | None) -> PlanOutcome:

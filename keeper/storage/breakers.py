@@ -1,13 +1,16 @@
 """Breakers and what was spent, as rows: statements only, inside the caller's transaction."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
-from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
+from keeper.domain.breaker import PROBE, Breaker, BreakerState, OpenBreaker, Spent
+from keeper.domain.failure import has_defect
 from keeper.domain.submission import AttemptKind, NonceState
 from keeper.domain.units import Timestamp, Wei
+from keeper.storage.documents import outcomes_from
 from keeper.storage.schema import LANE, attempts, breakers, outcomes, transactions
 from keeper.storage.submissions import now
 
@@ -85,6 +88,7 @@ def _receipts() -> Select[Any]:
             outcomes.c.effective_gas_price,
             outcomes.c.data_fee,
             outcomes.c.success,
+            outcomes.c.plans,
         )
         .join(transactions, transactions.c.id == outcomes.c.transaction_id)
         .join(attempts, attempts.c.hash == outcomes.c.hash)
@@ -98,22 +102,29 @@ def _is_open() -> Any:  # noqa: ANN401 (SQLAlchemy's own expression)
 
 def _spent(row: Row[Any]) -> Spent:
     acting = row.executor is not None and row.kind != AttemptKind.CANCEL
+    failed = acting and not row.success
+    reasons = [plan.failure for plan in outcomes_from(row.plans) if plan.failure]
+    defect = failed and (not reasons or has_defect(reasons))
+    lost = failed and not defect
     return Spent(
         nonce=row.nonce,
         block_number=row.block_number,
         timestamp=row.block_time,
         cost=Wei(row.gas_used * row.effective_gas_price + (row.data_fee or 0)),
-        reverted=not row.success if acting else None,
+        reverted=None if lost or not acting else defect,
+        lost_race=lost,
     )
 
 
 def _state(name: Breaker, rows: Sequence[Row[Any]]) -> BreakerState:
     held = [row for row in rows if row.closed_at is None]
     forgiven = [row.settled_through for row in rows if row.settled_through is not None]
+    closings = [row.closed_by for row in rows if row.closed_at is not None]
     return BreakerState(
         name=name,
         open=_opened(held[-1]) if held else None,
         settled_through=max(forgiven, default=-1),
+        probes=sum(1 for _ in takewhile(PROBE.__eq__, reversed(closings))),
     )
 
 

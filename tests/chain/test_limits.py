@@ -163,5 +163,8 @@ def test_a_pause_holds_the_next_process_and_a_running_one_is_resumed(keeper):
 
     assert (breakers(held), sent(held)) == ([("paused", "open")], [])
     assert not_sent(held)[0]["detail"].endswith("sending is paused by the operator")
-    assert (resumed.code, resumed.out) == (0, "resume paused: done; open: none\n")
+    assert (resumed.code, resumed.out) == (
+        0,
+        "resume paused: done by the running keeper; open: none\n",
+    )
     assert [one["name"] for one in paused["breakers"] if one["open"]] == ["paused"]

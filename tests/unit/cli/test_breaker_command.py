@@ -57,6 +57,7 @@ def test_the_list_is_read_beside_the_process_that_has_the_journal(tripped, capsy
     first, *others = capsys.readouterr().out.splitlines()
     assert first.split() == ["reverts", "OPEN", "since", "block", "7:", "five"]
     assert [one.split() for one in others] == [
+        ["races_per_hour", "closed"],
         ["gas_per_hour", "closed"],
         ["gas_per_day", "closed"],
         ["paused", "closed"],

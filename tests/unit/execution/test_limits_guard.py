@@ -40,6 +40,7 @@ class Limited(World):
                 "max_gas_per_transaction": WAD,
                 "max_gas_per_hour": WAD,
                 "max_gas_per_day": WAD,
+                "max_races_per_hour": 10**18,
                 "max_consecutive_reverts": 3,
                 "min_balance": 0,
                 "max_balance": 10 * WAD,
@@ -114,6 +115,50 @@ async def test_failures_in_a_row_hold_until_a_reset_over_any_restart(limited):
     assert len(world.node.sent) == sent + 1
     assert world.breakers() == [("reverts", "open")] * 2 + [("reverts", "closed")]
     assert world.submitter.held == ""
+
+
+PAUSE_BLOCKS = 30
+"""Blocks are twelve seconds apart: longer than the first pause, shorter than the second."""
+
+
+async def test_after_a_pause_one_transaction_probes_whether_it_works_again(limited):
+    """Nobody has to come: what was wrong may be over, and one transaction finds out."""
+    world = await limited()
+    for index in range(3):
+        await world.mined(index, 2 + 2 * index, success=False)
+    await world.submitter.follow(head(20), unhealthy)
+    assert world.breakers() == [("reverts", "open")]
+
+    await world.submitter.follow(head(20 + PAUSE_BLOCKS), unhealthy)
+    sent = len(world.node.sent)
+    late = head(20 + PAUSE_BLOCKS)
+    batches = [batch(plan(index)) for index in (5, 6)]
+    assert len(await world.submitter.submit(batches, late)) == 1
+    assert len(world.node.sent) == sent + 1
+    world.chain.mine(world.submitter.tracker.bound()[0].newest, late.number + 1)
+    await world.submitter.follow(head(late.number + 1), unhealthy)
+
+    assert world.breakers() == [("reverts", "open"), ("reverts", "closed")]
+    more = [batch(plan(index)) for index in (6, 7)]
+    assert len(await world.submitter.submit(more, head(late.number + 1))) == 2
+
+
+async def test_a_probe_that_fails_waits_twice_as_long_for_the_next(limited):
+    """Also over a restart: the journal keeps how often it was tried."""
+    world = await limited()
+    for index in range(3):
+        await world.mined(index, 2 + 2 * index, success=False)
+    first = 20 + PAUSE_BLOCKS
+    await world.submitter.follow(head(first), unhealthy)
+    await world.mined(3, first, success=False)
+    await world.start(first + 2)
+    await world.submitter.follow(head(first + PAUSE_BLOCKS), unhealthy)
+    states = ["open", "closed", "open", "open"]  # the restart tells of the one that is open
+    assert [state for _, state in world.breakers()] == states
+
+    await world.submitter.follow(head(first + 2 * PAUSE_BLOCKS), unhealthy)
+
+    assert [state for _, state in world.breakers()] == [*states, "closed"]
 
 
 async def test_one_that_works_ends_a_row_of_failures(limited):

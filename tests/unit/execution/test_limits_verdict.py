@@ -29,6 +29,7 @@ LIMITS = Limits(
     max_gas_per_transaction=100,
     max_gas_per_hour=300,
     max_gas_per_day=1_000,
+    max_races_per_hour=40,
     max_consecutive_reverts=3,
     min_balance=50,
     max_balance=10_000,
@@ -37,6 +38,10 @@ LIMITS = Limits(
 
 def spent(nonce, *, cost=10, ago=60, reverted=False):
     return Spent(nonce=nonce, block_number=nonce, timestamp=NOW - ago, cost=cost, reverted=reverted)
+
+
+def lost(nonce, **changes):
+    return replace(spent(nonce, **changes), reverted=None, lost_race=True)
 
 
 def history(*mined, **changes):
@@ -60,6 +65,13 @@ def history(*mined, **changes):
         (history(balance=None), 0, 1, None),
         (history(*(spent(n, reverted=True) for n in range(2))), 0, 1, None),
         (history(*(spent(n, reverted=True) for n in range(3))), 0, 1, Breaker.REVERTS),
+        (history(*(lost(n, cost=1) for n in range(39))), 0, 1, None),
+        (history(*(lost(n, cost=1) for n in range(40))), 0, 1, Breaker.RACES_PER_HOUR),
+        (history(lost(0, cost=100, ago=3_600)), 0, 1, None),
+        (history(spent(0), probes=1, forgiven={Breaker.REVERTS: 0}), 0, 1, None),
+        (history(spent(1, reverted=True), probes=1), 0, 1, Breaker.REVERTS),
+        (history(spent(1), spent(2, reverted=True), probes=1), 0, 1, None),
+        (history(lost(1), probes=1), 0, 1, None),
     ],
 )
 def test_each_limit_holds_exactly_past_its_number(past, in_flight, wanted, trips):

@@ -1,0 +1,89 @@
+"""
+Kinds of failure of a plan that reverted on chain, told by its reason in words.
+
+A race is lost where the account was healthy, paid or gone by then: somebody was faster, and
+nothing is wrong with the plan. A moved market brought less than the executor enforces. Only what
+is left is a defect of ours, or of a market that lies to simulations.
+"""
+
+import enum
+import re
+from collections.abc import Iterable
+from typing import Final
+
+
+class FailureKind(enum.StrEnum):
+    """What a failed plan says about the next one; stable, since events and reports name it."""
+
+    RACE = "race"  # the account was healthy, paid, or gone at that block
+    MOVED = "moved"  # the sale brought less than the minimum that protects the profit
+    LATE = "late"  # mined after its deadline
+    DEFECT = "defect"  # anything else
+
+
+MOVED_MEANWHILE: Final = "others traded in its pools in the same block"
+"""A revert that cannot be repeated on the state that its block left, where others acted."""
+
+_SIGNS: Final = (
+    (
+        FailureKind.RACE,
+        (
+            "NotLiquidatable(",
+            "HealthFactorNotBelowThreshold",
+            "SpecifiedCurrencyNotBorrowedByUser",
+            "CollateralCannotBeLiquidated",
+            "position is healthy",
+        ),
+    ),
+    (
+        FailureKind.MOVED,
+        ("BelowMinProfit(", "SaleBelowFloor(", "Shortfall(", "PartialFill(", MOVED_MEANWHILE),
+    ),
+    (FailureKind.LATE, ("DeadlinePassed(",)),
+)
+_AAVE_NUMBERS: Final = {
+    "45": FailureKind.RACE,  # HEALTH_FACTOR_NOT_BELOW_THRESHOLD
+    "46": FailureKind.RACE,  # COLLATERAL_CANNOT_BE_LIQUIDATED
+    "47": FailureKind.RACE,  # SPECIFIED_CURRENCY_NOT_BORROWED_BY_USER
+}
+"""Aave v3.0 to 3.3 revert with a number as text. Source: aave-v3-core ``Errors.sol``."""
+_FRAME: Final = re.compile(r"^(the whole transaction reverted: )?(nothing worked: )?")
+
+
+def classify_failure(reason: str) -> FailureKind:
+    """
+    Return the kind of a failure by its reason, as ``failure_reason`` words it.
+
+    A transaction of several plans lists their reasons: it is a defect if one of them is.
+    """
+    kinds = [_classify(part.strip()) for part in _FRAME.sub("", reason).split(";")]
+    return max(kinds, key=_WORST.index)
+
+
+def has_defect(reasons: Iterable[str]) -> bool:
+    """Return whether one of several failures, an empty reason being none, is a defect."""
+    return any(classify_failure(reason) is FailureKind.DEFECT for reason in reasons if reason)
+
+
+_WORST: Final = (FailureKind.LATE, FailureKind.RACE, FailureKind.MOVED, FailureKind.DEFECT)
+
+
+def _classify(reason: str) -> FailureKind:
+    known = _AAVE_NUMBERS.get(reason)
+    if known is not None:
+        return known
+    for kind, signs in _SIGNS:
+        if any(sign in reason for sign in signs):
+            return kind
+    # The end of a long list of reasons is cut off: what is left of a word is no reason.
+    return (
+        FailureKind.RACE
+        if reason.endswith("…") and _is_beginning(reason[:-1])
+        else (FailureKind.DEFECT)
+    )
+
+
+def _is_beginning(cut: str) -> bool:
+    """Return whether a reason that was cut off is the beginning of a race's."""
+    races = _SIGNS[0][1]
+    return not cut or any(sign.startswith(cut) for sign in races)
