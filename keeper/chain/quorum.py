@@ -50,10 +50,6 @@ class Quorum:
         """Read one call; a revert raises ``RpcRefused`` with its data."""
         return await self._reader.call(call, basis, sender=sender)
 
-    async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
-        """Return the logs of one block, by hash."""
-        return await self._reader.block_logs(wanted, block_hash)
-
     async def head(self, block: int | BlockHash | None = None) -> Head:
         """
         Return a block's header.

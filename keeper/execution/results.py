@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from keeper.chain.records import Receipt
 from keeper.domain.errors import ChainError, RpcRefused
 from keeper.domain.failure import MOVED_MEANWHILE
 from keeper.domain.head import Basis
@@ -58,7 +59,7 @@ async def why_reverted(
         return f"{REVERTED}: {failure_reason(error.data)}" if error.data else REVERTED
     except ChainError:
         return REVERTED
-    if await _others_traded(chain, batch, receipt):
+    if await _others_traded(chain, batch, settlement.receipt):
         return f"{REVERTED}: {MOVED_MEANWHILE}"
     return f"{REVERTED}: it would have worked after the others of its block"
 
