@@ -33,8 +33,8 @@ class Capability(enum.StrEnum):
     DEPLOYLESS = "calls of code that is deployed nowhere"
     STATE_OVERRIDES = "state overrides of eth_call"
     MULTICALL3 = "Multicall3"
+    SUBSCRIPTIONS = "eth_subscribe to newHeads"
     FINALIZED = "the finalized tag"
-    BLOCK_FILTER = "eth_newBlockFilter"
 
 
 INSTEAD: Final = {
@@ -55,8 +55,8 @@ INSTEAD: Final = {
     Capability.DEPLOYLESS: "reads are sent one by one",
     Capability.STATE_OVERRIDES: "code that is not deployed runs as a deployment, in smaller parts",
     Capability.MULTICALL3: "reads are aggregated by code that is not deployed, or sent one by one",
+    Capability.SUBSCRIPTIONS: "new blocks are polled for",
     Capability.FINALIZED: "finality goes by the number of confirmations",
-    Capability.BLOCK_FILTER: "new blocks are polled for",
 }
 """The second way that the keeper takes for each capability."""
 

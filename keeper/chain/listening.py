@@ -2,16 +2,20 @@
 One endpoint's new heads: announced where it can, asked for where it cannot.
 
 A subscription that says nothing for a while is not trusted: the head is asked for, and
-if the node has moved on without a word, the subscription is made anew. A lost connection is
-made again with growing pauses.
+if the node has moved on without a word, the subscription is made anew. Where that one announces
+nothing either, or subscriptions are refused, the head is polled for, and after a while
+subscriptions are tried again. A lost connection is made again with growing pauses.
 """
 
 import asyncio
 import random
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from keeper.chain.capabilities import Capability
 from keeper.chain.fields import Json, hash32, head_of
 from keeper.chain.headers import read_header
 from keeper.chain.rpc import Rpc
@@ -19,6 +23,7 @@ from keeper.chain.transport import Notifications
 from keeper.domain.errors import (
     BlockUnknown,
     ChainError,
+    RpcBusy,
     RpcMalformed,
     RpcRefused,
     RpcUnavailable,
@@ -29,6 +34,13 @@ from keeper.domain.units import BlockHash
 LOOPBACK_POLL: Final = 0.25
 REMOTE_POLL: Final = 1.0
 JITTER: Final = 0.25
+LEAST_SILENCE: Final = 2.0
+"""A new subscription is checked so soon, and any one of a fast chain."""
+GAPS_OF_SILENCE: Final = 3
+"""A subscription is checked when it is silent for so many times the usual gap between heads."""
+KNOWN_GAPS: Final = 4
+DEAF_SUBSCRIPTIONS: Final = 2
+"""So many in a row that announced nothing, while heads came, mean that none of them will."""
 LOOK_SECONDS: Final = 1.0
 """How often a node that is left alone is looked at again: it may be needed earlier."""
 
@@ -39,7 +51,7 @@ class Pace:
 
     poll: float | None = None
     silence: float = 15.0
-    """A subscription silent for this long is checked against the head."""
+    """A subscription silent for this long is checked against the head; on a fast chain sooner."""
     pause: float = 0.1
     longest_pause: float = 5.0
 
@@ -70,7 +82,9 @@ class Listener:
         self._heard = heard
         self._trouble = trouble
         self._newest: Head | None = None
-        self._can_subscribe = True
+        self._heard_at: float | None = None
+        self._gaps = deque[float](maxlen=KNOWN_GAPS)
+        self._deaf = 0
 
     async def follow(self) -> NoReturn:
         """Listen, poll and connect again, for ever."""
@@ -92,30 +106,57 @@ class Listener:
 
     async def _listen_or_poll(self) -> None:
         await self._backfill()
-        if not (self._can_subscribe and self._rpc.transports[self._at].streams):
+        if not self._can_subscribe():
             await self._poll()
         try:
             announced = await self._rpc.subscribe("newHeads", at=self._at)
-        except RpcRefused:
-            self._can_subscribe = False
+        except (RpcRefused, RpcMalformed, RpcBusy) as error:
+            self._learn_lack(str(error))
             raise
         await self._backfill()  # what was mined while subscribing
         await self._listen(announced)
 
+    def _can_subscribe(self) -> bool:
+        streams = self._rpc.transports[self._at].streams
+        return streams and self._rpc.capabilities.has(self._at, Capability.SUBSCRIPTIONS)
+
+    def _learn_lack(self, reason: str) -> None:
+        self._rpc.capabilities.learn_lack(self._at, Capability.SUBSCRIPTIONS, reason)
+
     async def _listen(self, announced: Notifications) -> None:
         """Tell what the subscription says, until it ends or proves to be deaf."""
+        has_announced, silence = False, self._silence(has_announced=False)
         while True:
             try:
-                async with asyncio.timeout(self._pace.silence):
+                async with asyncio.timeout(silence):
                     notification = await announced.get()
             except TimeoutError:
-                if await self._backfill():
-                    raise RpcUnavailable("the subscription fell silent") from None
-                continue
+                if not await self._backfill():
+                    silence = min(2 * silence, self._pace.silence)
+                    continue
+                self._note_deaf(has_announced=has_announced)
+                raise RpcUnavailable("the subscription fell silent") from None
+            has_announced, self._deaf = True, 0
+            self._rpc.capabilities.learn_success(self._at, Capability.SUBSCRIPTIONS)
+            silence = self._silence(has_announced=True)
             try:
                 await self._hear(notification)
             except BlockUnknown as error:  # the subscription is sound, only this block is missing
                 self._trouble(error)
+
+    def _silence(self, *, has_announced: bool) -> float:
+        """Return for how many seconds a subscription may be silent before it is checked."""
+        if not has_announced or self._gaps:
+            longest = GAPS_OF_SILENCE * max(self._gaps, default=0.0)
+            return min(self._pace.silence, max(LEAST_SILENCE, longest))
+        return self._pace.silence
+
+    def _note_deaf(self, *, has_announced: bool) -> None:
+        """Count a subscription that announced nothing; after a few the head is polled for."""
+        self._deaf = 0 if has_announced else self._deaf + 1
+        if self._deaf >= DEAF_SUBSCRIPTIONS:
+            self._deaf = 0
+            self._learn_lack("subscriptions announce nothing")
 
     async def _hear(self, notification: Json) -> None:
         """Report an announced head, or what the node has in its place."""
@@ -126,10 +167,11 @@ class Listener:
         else:
             self._tell(head)
 
-    async def _poll(self) -> NoReturn:
+    async def _poll(self) -> None:
+        """Ask for the head again and again, until subscriptions are to be tried."""
         near = self._rpc.transports[self._at].endpoint.is_loopback
         interval = self._pace.poll or (LOOPBACK_POLL if near else REMOTE_POLL)
-        while True:
+        while not self._can_subscribe():
             await asyncio.sleep(interval)
             await self._patience()
             try:
@@ -164,6 +206,9 @@ class Listener:
     def _tell(self, head: Head) -> bool:
         if self._newest is not None and self._newest.hash == head.hash:
             return False
-        self._newest = head
+        now = time.monotonic()
+        if self._heard_at is not None:
+            self._gaps.append(now - self._heard_at)
+        self._newest, self._heard_at = head, now
         self._heard(self._at, head)
         return True

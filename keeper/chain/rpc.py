@@ -44,6 +44,7 @@ T = TypeVar("T")
 
 DIAL_SECONDS: Final = 1.0
 """How long the start waits for further endpoints once one is good."""
+NO_ID: Final = ("", "0x")
 LATE_SECONDS: Final = 1.0
 """How long the end waits for what was begun."""
 _ONLY: Final[ContextVar[int | None]] = ContextVar("_ONLY", default=None)
@@ -187,7 +188,7 @@ class Rpc:
         if not transport.streams:
             raise RpcRefused("this endpoint has no subscriptions")
         subscription = await self.ask(place, "eth_subscribe", *params)
-        if not isinstance(subscription, str):
+        if not isinstance(subscription, str) or subscription in NO_ID:
             raise RpcMalformed("the subscription has no id")
         return transport.notifications(subscription)
 
