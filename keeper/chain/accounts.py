@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from keeper.chain import fields
 from keeper.chain.capabilities import Capability
+from keeper.chain.code_readers import balance_reader, code_reader
 from keeper.chain.deployless import Deployless
 from keeper.chain.fields import Json
 from keeper.chain.pinned import PinnedReads
@@ -52,45 +53,44 @@ class AccountReads:
         checked: Callable[[Json], bytes],
         initcode: bytes,
     ) -> bytes:
-        """Ask by the method, else by code whose answer has a leading zero byte."""
-        rpc = self._reads.rpc
+        """Ask by the method; by code where that is refused, or answers that there is nothing."""
+        capabilities = self._reads.rpc.capabilities
 
         async def ask(endpoint: int, block: BlockParameter) -> bytes:
+            answer, reason = b"", "the method answers nothing where there is something"
             refused: ChainError | None = None
-            if rpc.capabilities.has(endpoint, capability):
+            if not capabilities.has(endpoint, capability):
+                refused = RpcRefused(f"the node does not answer {capability}")
+            else:
                 try:
-                    answer = checked(await rpc.ask(endpoint, str(capability), address, block))
+                    answer = checked(
+                        await self._reads.rpc.ask(endpoint, str(capability), address, block)
+                    )
                 except ChainError as error:
                     if isinstance(error, RpcUnavailable) and not isinstance(error, RpcBusy):
                         raise
-                    refused = error  # a block that is not there yet is not there for a call either
+                    refused, reason = error, str(error)
                 else:
-                    rpc.capabilities.learn_success(endpoint, capability)
-                    return answer
-            try:
-                returned = await self._deployless.ask(endpoint, block, initcode, basis)
-            except (RpcRefused, BlockUnknown) as error:
-                raise refused or error from None
-            if not returned:
-                raise refused or RpcRefused("the node runs no code that is not deployed")
-            if refused is not None:
-                rpc.capabilities.learn_lack(endpoint, capability, str(refused))
-            return returned[1:]
+                    if answer:
+                        capabilities.learn_success(endpoint, capability)
+                        return answer
+            seen = await self._run(endpoint, block, initcode, basis)
+            if seen is None:
+                if refused is not None:
+                    raise refused
+                return answer
+            if refused is not None or seen != answer:
+                capabilities.learn_lack(endpoint, capability, reason)
+            return seen
 
         return await self._reads.read_at(basis, ask)
 
-
-def code_reader(address: Address) -> bytes:
-    """
-    Return creation code that returns a zero byte and the code of an address.
-
-    EXTCODESIZE; then EXTCODECOPY(address, 1, 0, size) and RETURN(0, size + 1). Without the
-    zero byte a node would refuse a delegation (0xef..) as the code to deploy.
-    """
-    pushed = "73" + address[2:]
-    return bytes.fromhex(f"{pushed}3b8060006001{pushed}3c6001016000f3")
-
-
-def balance_reader(address: Address) -> bytes:
-    """Return creation code that returns a zero byte and the balance of an address."""
-    return bytes.fromhex(f"73{address[2:]}3160015260216000f3")
+    async def _run(
+        self, endpoint: int, block: BlockParameter, initcode: bytes, basis: Basis
+    ) -> bytes | None:
+        """Return what code reads, less its leading zero byte; None where it is not run."""
+        try:
+            returned = await self._deployless.ask(endpoint, block, initcode, basis)
+        except (RpcRefused, BlockUnknown):
+            return None
+        return returned[1:] if returned else None

@@ -16,6 +16,7 @@ LONGEST_RETRY_SECONDS: Final = 3_600.0
 class Capability(enum.StrEnum):
     """A method, or a form of a request, that a node may lack, named as an operator reads it."""
 
+    CHAIN_ID = "eth_chainId"
     SIMULATION = "eth_simulateV1"
     FEE_HISTORY = "eth_feeHistory"
     PRIORITY_FEE = "eth_maxPriorityFeePerGas"
@@ -38,6 +39,7 @@ class Capability(enum.StrEnum):
 
 
 INSTEAD: Final = {
+    Capability.CHAIN_ID: "the chain is known by net_version, or by a contract's code",
     Capability.SIMULATION: "each transaction is simulated alone",
     Capability.FEE_HISTORY: "the base fee comes from the header, the tip from another method",
     Capability.PRIORITY_FEE: "the tip comes from eth_gasPrice, or is the policy's least",

@@ -6,12 +6,13 @@ from typing import Final, Protocol, TypeVar
 from keeper.chain.awaiting import BlockId
 from keeper.chain.fields import Json, document, hash32, quantity
 from keeper.chain.refusal import is_unknown_block
-from keeper.domain.errors import BlockUnknown, RpcMalformed, RpcRefused
+from keeper.domain.errors import BlockUnknown, RpcBusy, RpcMalformed, RpcRefused
 from keeper.domain.units import BlockHash
 
 T = TypeVar("T")
 BY_HASH: Final = "eth_getBlockByHash"
 BY_NUMBER: Final = "eth_getBlockByNumber"
+HEIGHT: Final = "eth_blockNumber"
 ONLY_HASHES: Final = False
 """The parameter that leaves the transactions out."""
 
@@ -80,8 +81,17 @@ async def _ask(rpc: Asks, place: int, method: str, named: str) -> Json:
         return None
 
 
+async def ask_height(rpc: Asks, place: int) -> int:
+    """Return the number of an endpoint's newest block: as it counts, else by its header."""
+    try:
+        return quantity(await rpc.ask(place, HEIGHT), "the block's number")
+    except (RpcMalformed, RpcRefused, RpcBusy):
+        header = document(await _ask(rpc, place, BY_NUMBER, "latest"), "the block")
+        return quantity(header.get("number"), "the block's number")
+
+
 async def _ask_newest_number(rpc: Asks, place: int) -> str:
     try:
-        return hex(quantity(await rpc.ask(place, "eth_blockNumber"), "the block's number"))
+        return hex(quantity(await rpc.ask(place, HEIGHT), "the block's number"))
     except (RpcMalformed, RpcRefused):
         raise BlockUnknown("the node does not know its newest block") from None

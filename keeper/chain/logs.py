@@ -20,13 +20,14 @@ from keeper.chain.block_logs import BlockLogs, filter_document
 from keeper.chain.block_receipts import read_block_receipts
 from keeper.chain.concurrent import each
 from keeper.chain.fields import Json, LogReader, document, sequence
-from keeper.chain.headers import ask_header, read_header
+from keeper.chain.headers import HEIGHT, ask_header, read_header
 from keeper.chain.log_table import log_table, refuse_unwanted
 from keeper.chain.refusal import LOGS_METHOD, is_pruned
 from keeper.chain.rpc import Rpc
 from keeper.chain.windows import Pace, Windows, named_limit
 from keeper.domain.errors import (
     BlockUnknown,
+    ChainError,
     HistoryPruned,
     RpcMalformed,
     RpcRefused,
@@ -290,9 +291,11 @@ class LogSource:
     async def _is_alive(self) -> bool:
         """Whether the node answers anything at all: then it was the question that was too long."""
         try:
-            await self._rpc.request("eth_blockNumber")
+            await self._rpc.request(HEIGHT)
         except RpcUnavailable:
             return False
+        except ChainError:
+            return True  # a refusal is an answer
         return True
 
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from keeper.chain import fields
 from keeper.chain.fields import Json
-from keeper.chain.headers import ask_header
+from keeper.chain.headers import ask_header, ask_height
 from keeper.chain.pool import HEAD, QUORUM
 from keeper.chain.reader import NodeReader
 from keeper.chain.records import Receipt, SeenTransaction, merged_receipts
@@ -201,7 +201,7 @@ class Quorum:
         """Return the highest block that every one of the endpoints has."""
 
         async def ask(at: int) -> int:
-            return fields.quantity(await self._rpc.ask(at, "eth_blockNumber"), "the block's number")
+            return await ask_height(self._rpc, at)
 
         return min((await self._each(list(places), ask)).values())
 

@@ -202,7 +202,7 @@ class NodeReader:
 
     async def chain_id(self) -> int:
         """Return the chain's id."""
-        return fields.quantity(await self.rpc.read("eth_chainId"), "the chain id")
+        return await self.rpc.read_with(self.rpc.identity.ask_chain_id)
 
     async def client_version(self) -> str:
         """Return what the node calls itself."""
@@ -278,7 +278,7 @@ async def connect(
     try:
         try:
             await rpc.connect()
-            rpc.landmark = multicall
+            rpc.identity.landmark = multicall
         except RpcUnavailable as error:
             hint = "is the node running, and is it the one under [chain] endpoints?"
             raise RpcUnavailable(str(error), hint=error.hint or hint) from None

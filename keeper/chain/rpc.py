@@ -18,14 +18,14 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
-from keeper.chain.abi import checksum
 from keeper.chain.awaiting import BLOCK_SECONDS, Awaiting, BlockId
 from keeper.chain.batching import BatchRead, Request
 from keeper.chain.bounds import Expected, answer_bound
 from keeper.chain.capabilities import Capabilities
 from keeper.chain.envelope import checked_answer, checked_batch
-from keeper.chain.fields import Json, data, quantity
-from keeper.chain.headers import canonical_hash
+from keeper.chain.fields import Json
+from keeper.chain.headers import ask_height, canonical_hash
+from keeper.chain.identity import Identity
 from keeper.chain.oversized import compare_elsewhere, is_too_large_by_contract, may_pass
 from keeper.chain.pool import Pool
 from keeper.chain.repeating import Repeating
@@ -38,7 +38,6 @@ from keeper.domain.errors import (
     RpcRefused,
     RpcUnavailable,
 )
-from keeper.domain.units import Address
 
 T = TypeVar("T")
 
@@ -70,8 +69,7 @@ class Rpc:
 
     ``capabilities`` holds what each was found to lack.
     ``requests`` counts what was asked, by method; ``round_trips`` how many messages went out.
-    ``measured`` is told of each exchange when it is over. ``landmark`` is a contract whose
-    code tells two chains of one id apart.
+    ``measured`` is told of each exchange when it is over. ``identity`` knows the chain.
     """
 
     def __init__(
@@ -98,9 +96,7 @@ class Rpc:
             self.ask_checked,
             partial(canonical_hash, self),
         )
-        self.landmark: Address | None = None
-        self._landmark_code: bytes | None = None
-        self._chain_id = chain_id
+        self.identity = Identity(self, chain_id)
         self._identified: dict[int, int] = {}
         self._identifying = [asyncio.Lock() for _ in transports]
         self._ids = itertools.count(1)
@@ -216,10 +212,10 @@ class Rpc:
                 break
         if not self.pool.alive():
             self._refuse_another_chain()
-        await self.read("eth_blockNumber")
-        if self._chain_id is None:
+        await self.read_with(partial(ask_height, self))
+        if self.identity.chain_id is None:
             raise RpcUnavailable("no endpoint answered")
-        return self._chain_id
+        return self.identity.chain_id
 
     async def identify(self, at: int) -> None:
         """
@@ -228,7 +224,12 @@ class Rpc:
         Raises:
             RpcUnavailable: it does not answer, or serves another chain.
         """
-        fault = await self._fault(at)
+        try:
+            fault = await self.identity.find_fault(at)
+        except RpcRefused as error:
+            if len(self.transports) == 1:
+                raise
+            raise RpcUnavailable(str(error)) from None
         self.pool.identified(at, fault)
         if fault:
             self._identified.pop(at, None)
@@ -289,32 +290,6 @@ class Rpc:
                 "; ".join(f"{name} {reason}" for name, reason in wrong),
                 hint="set [chain] id to what the node serves",
             )
-
-    async def _fault(self, at: int) -> str:
-        """Return what is wrong with the chain that an endpoint serves; empty if nothing is."""
-        try:
-            served = quantity(await self.ask(at, "eth_chainId"), "the chain id")
-        except RpcRefused as error:
-            if len(self.transports) == 1:
-                raise
-            raise RpcUnavailable(str(error)) from None
-        if self._chain_id is None:
-            self._chain_id = served
-        if served != self._chain_id:
-            return f"serves chain {served}, not {self._chain_id}"
-        return await self._landmark_fault(at) if self.landmark is not None else ""
-
-    async def _landmark_fault(self, at: int) -> str:
-        """Compare the landmark's code with what the first endpoint said of it."""
-        try:
-            code = data(await self.ask(at, "eth_getCode", self.landmark, "latest"), "the code")
-        except RpcRefused:
-            return ""  # a node that shows no code cannot be told apart by it
-        if not self._landmark_code:
-            self._landmark_code = code
-        if code != self._landmark_code:
-            return f"has other code at {checksum(str(self.landmark))}: it is another chain"
-        return ""
 
     async def ask_checked(self, ask: Callable[[int], Awaitable[T]], place: int) -> T:
         """Ask an endpoint, once it has proved to serve the right chain."""
