@@ -38,7 +38,7 @@ from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
 from keeper.execution.failpoints import arm
 from keeper.execution.fees import FeeOracle
-from keeper.execution.idle import Forgetful, NobodySends, Unsimulated
+from keeper.execution.idle import Forgetful, NobodySends
 from keeper.execution.paper import PaperSubmitter
 from keeper.execution.replacing import Rehearse
 from keeper.execution.results import plan_outcomes
@@ -174,7 +174,7 @@ async def explained(
 ) -> Decided:
     """Decide about one account at one block, as the node would, without signing anything."""
     fees = await fee_oracle(session, head)
-    simulators = await simulators_of(session, None, unsimulated=Unsimulated(), head=head)
+    simulators = await simulators_of(session, None, head=head)
     planner = await _planner(session, simulators, fees)
     return await decided(planner, head, snapshots, only=account, restraint=restraint)
 

@@ -11,7 +11,7 @@ from keeper.chain.pinning import BlockParameter, Pinning
 from keeper.chain.refusal import failed_in_evm
 from keeper.chain.rpc import Rpc
 from keeper.domain.errors import ChainError, RpcRefused
-from keeper.domain.head import Basis
+from keeper.domain.head import Basis, CodeOverride
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, Gas
 
@@ -115,9 +115,25 @@ class SingleCalls:
 
 def overrides(basis: Basis) -> tuple[Mapping[str, object], ...]:
     """Return the state overrides parameter, where there is an overlay."""
-    if not basis.overlay:
-        return ()
-    return ({placed.address: {"code": "0x" + placed.code.hex()} for placed in basis.overlay},)
+    return (state_overrides(basis.overlay),) if basis.overlay else ()
+
+
+def state_overrides(overlay: Sequence[CodeOverride]) -> Mapping[str, object]:
+    """Return an overlay as ``eth_call`` and ``eth_simulateV1`` take it."""
+    return {placed.address: _override(placed) for placed in overlay}
+
+
+def _override(placed: CodeOverride) -> Mapping[str, object]:
+    found: dict[str, object] = {}
+    if placed.code:
+        found["code"] = "0x" + placed.code.hex()
+    if placed.storage:
+        found["stateDiff"] = {
+            "0x" + place.hex(): "0x" + value.hex() for place, value in placed.storage
+        }
+    if placed.balance is not None:
+        found["balance"] = hex(placed.balance)
+    return found
 
 
 def _result(answer: Json | ChainError) -> CallResult:

@@ -177,8 +177,8 @@ async def _wallet(place: Here) -> tuple[Address | None, list[Finding]]:
     if wallet.private_key is None and wallet.keystore is None:
         return None, [warn("key", "none is configured", "enough for --dry-run and --observe")]
     try:
-        address = checked_key(wallet_key(wallet))
-        return address, await key_work.findings(place, address)
+        key = wallet_key(wallet)
+        return checked_key(key), await key_work.findings(place, key)
     except KeeperError as error:
         return None, [failed("key", error)]
 
@@ -192,7 +192,9 @@ async def _vault(place: Here, wallet: Address | None) -> list[Finding]:
 
 async def _executors(place: Here, wallet: Address | None) -> list[Finding]:
     if not place.settings.executor:
-        return [warn("executor", "none is configured", "keeper executor deploy")]
+        return [
+            warn("executor", "none is configured", "enough for --dry-run; keeper executor deploy")
+        ]
     found: list[Finding] = []
     for executor in place.settings.executor:
         try:

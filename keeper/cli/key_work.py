@@ -56,14 +56,16 @@ def _given_key(key_file: Path | None) -> bytes:
 
 async def checked(settings: Settings) -> list[Finding]:
     """Return everything there is to say about the configured key."""
-    address = checked_key(wallet_key(settings.wallet))
+    key = wallet_key(settings.wallet)
+    checked_key(key)
     async with here(settings) as place:
-        return await findings(place, address)
+        return await findings(place, key)
 
 
-async def findings(place: Here, address: Address) -> list[Finding]:
+async def findings(place: Here, key: bytes) -> list[Finding]:
     """Return what the chain says of the hot key's account."""
-    found = [ok("key", str(address)), _stored(place.settings), _known(place.settings)]
+    address = checked_key(key)
+    found = [ok("key", str(address)), _stored(place.settings), _known(place.settings, key)]
     code = await place.reader.code(address, place.basis)
     if code.startswith(DELEGATION):
         target = f"0x{code[len(DELEGATION) :].hex()}"
@@ -100,9 +102,9 @@ def _stored(settings: Settings) -> Finding:
     return ok("key storage", f"keystore {settings.wallet.keystore}")
 
 
-def _known(settings: Settings) -> Finding:
+def _known(settings: Settings, key: bytes) -> Finding:
     try:
-        checked_key(wallet_key(settings.wallet), settings.chain.id)
+        checked_key(key, settings.chain.id)
     except ConfigError as error:
         return failed("key origin", error)
     return ok("key origin", "not a well-known key, or a local chain")

@@ -28,10 +28,17 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeOverride:
-    """State that a read assumes and the chain does not have (yet): a contract's code."""
+    """
+    State that a read assumes and the chain does not have (yet): a contract's code, above all.
+
+    ``storage`` are words by their places, both of 32 bytes; other places stay as they are. An empty
+    ``code`` and a ``balance`` of None leave the account's own.
+    """
 
     address: Address
     code: bytes
+    storage: tuple[tuple[bytes, bytes], ...] = ()
+    balance: Wei | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

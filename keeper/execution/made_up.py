@@ -1,0 +1,214 @@
+"""
+An executor that is deployed nowhere: the release's code at a made-up address, for simulations.
+
+A dry run needs none of its own then, no key and no money: code, storage and balance are laid over
+the block in each simulation, and nothing of it can be sent.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from eth_hash.auto import keccak
+
+from keeper.chain.abi import ABI_FOLDER, WORD, calldata, selector
+from keeper.chain.fields import Json
+from keeper.chain.pinned import state_overrides
+from keeper.domain.errors import ConfigError, EnvironmentFault, RpcMalformed, RpcRefused
+from keeper.domain.head import Basis, CodeOverride, Head
+from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.reads import Call
+from keeper.domain.units import WAD, Address, Gas, Wei
+from keeper.execution.executor import ARTIFACT, ARTIFACT_STORAGE, LIQUIDATE_SIGNATURE
+from keeper.execution.idle import Unsimulated
+from keeper.execution.simulator import ExecutorSimulator, SimulatingChain
+from keeper.ports import ExecutorTargets
+
+log = logging.getLogger(__name__)
+
+EXECUTOR: Final = Address("0x00000000000000000000000000000000001e4501")
+OPERATOR: Final = Address("0x00000000000000000000000000000000001E4502")
+OWNER: Final = Address("0x00000000000000000000000000000000001e4503")
+"""Where nobody is: the owner is the receiver, too."""
+
+OWNER_PLACE: Final = 0
+RECEIVER_PLACE: Final = 2
+OPERATORS_PLACE: Final = 3
+LENDERS_PLACE: Final = 4
+FACTORIES_PLACE: Final = 5
+LIMITS_PLACE: Final = 6
+"""The places of ``Access``'s variables, by its layout (contracts/src/Access.sol)."""
+
+BALANCE: Final = Wei(1_000_000 * WAD)
+RETRY_SECONDS: Final = 60.0
+"""How long a node that cannot lay code over a block is not asked to again."""
+
+INSTEAD: Final = "plans are taken at their word, without the executor's step"
+
+_WORKED_NOT: Final = selector("NothingWorked(bytes[])")
+_FOR_EVER: Final = 2**64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What the executor is made with: allow-lists, the wrapped coin, the builder's most."""
+
+    targets: ExecutorTargets
+    wrapped: Address
+    builder_share_bps: int
+
+
+def overlay_of(setup: Setup, artifact: str) -> tuple[CodeOverride, CodeOverride]:
+    """
+    Return the executor as its constructor would leave it, and an operator with money for gas.
+
+    Raises:
+        EnvironmentFault: the artifact is missing or broken.
+    """
+    allowed = {_entry(OPERATOR, OPERATORS_PLACE)}
+    allowed |= {_entry(lender, LENDERS_PLACE) for lender in setup.targets.lenders}
+    allowed |= {_entry(factory, FACTORIES_PLACE) for factory in setup.targets.factories}
+    storage = {
+        _number(OWNER_PLACE): _word(OWNER),
+        _number(RECEIVER_PLACE): _word(OWNER),
+        _number(LIMITS_PLACE): _number(setup.builder_share_bps),
+        **dict.fromkeys(sorted(allowed), _number(1)),
+    }
+    executor = CodeOverride(
+        address=EXECUTOR,
+        code=_runtime_code(artifact, setup.wrapped),
+        storage=tuple(storage.items()),
+    )
+    return executor, CodeOverride(address=OPERATOR, code=b"", balance=BALANCE)
+
+
+class OverlaidChain:
+    """A chain whose blocks have more state than they have; ``overlay`` may change."""
+
+    def __init__(self, chain: SimulatingChain) -> None:
+        self._chain = chain
+        self.overlay: tuple[CodeOverride, ...] = ()
+
+    async def simulate_v1(
+        self, payload: Mapping[str, object], basis: Basis
+    ) -> list[Mapping[str, Json]]:
+        """Run blocks of calls on top of the pinned block and the overlay."""
+        blocks = payload.get("blockStateCalls")
+        first, *others = blocks if isinstance(blocks, Sequence) else [{}]
+        first = {**first, "stateOverrides": state_overrides(self.overlay)}
+        return await self._chain.simulate_v1(
+            {**payload, "blockStateCalls": [first, *others]}, basis
+        )
+
+    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
+        """Read one call on the overlay; a revert raises ``RpcRefused`` with its data."""
+        return await self._chain.call(call, self._on(basis), sender=sender)
+
+    async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
+        """Return the gas that a transaction needs on the overlay."""
+        return await self._chain.estimate_gas(transaction, self._on(basis))
+
+    def _on(self, basis: Basis) -> Basis:
+        return Basis(block_hash=basis.block_hash, overlay=(*basis.overlay, *self.overlay))
+
+
+@dataclass(slots=True, kw_only=True)
+class MadeUpSimulator:
+    """
+    ``Simulator`` of an executor that is deployed nowhere.
+
+    ``describe`` says what it is made with, when it is first needed. Where a node cannot lay code
+    over a block, plans are taken at their word, which is logged once; it is tried again later.
+    """
+
+    chain: OverlaidChain
+    inner: ExecutorSimulator
+    describe: Callable[[], Awaitable[Setup]]
+    clock: Callable[[], float] = time.monotonic
+    _artifact: str = ""
+    _retry_at: float = 0.0
+    _is_told: bool = False
+    _unsimulated: Unsimulated = field(default_factory=Unsimulated)
+
+    def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
+        """Return the transaction that an executor of one's own would be sent."""
+        return self.inner.batch(plans, net_profit=net_profit, gas_limit=gas_limit)
+
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        """
+        Run the batches on top of ``head`` and the overlay, or take them at their word.
+
+        Raises:
+            RpcUnavailable: the node did not answer.
+            SnapshotReorged: the block is no longer canonical.
+        """
+        if batches and await self._is_made(head):
+            return await self.inner.simulated(batches, head)
+        return await self._unsimulated.simulated(batches, head)
+
+    async def _is_made(self, head: Head) -> bool:
+        """Lay the executor over the block, and say whether the node runs it there."""
+        if self.clock() < self._retry_at:
+            return False
+        try:
+            setup = await self.describe()
+            if self._artifact:
+                self.chain.overlay = overlay_of(setup, self._artifact)
+                return True
+            for artifact in (ARTIFACT, ARTIFACT_STORAGE):
+                self.chain.overlay = overlay_of(setup, artifact)
+                if await self._runs(head):
+                    self._artifact = artifact
+                    return True
+            reason = "the node overlooks state overrides, or does not run the executor's code"
+        except (RpcRefused, RpcMalformed, EnvironmentFault, ConfigError) as error:
+            reason = str(error)
+        self._retry_at = self.clock() + RETRY_SECONDS
+        if not self._is_told:
+            log.warning(
+                'simulation_left_out block=%d instead="%s" reason="%s"',
+                head.number,
+                INSTEAD,
+                reason,
+            )
+            self._is_told = True
+        return False
+
+    async def _runs(self, head: Head) -> bool:
+        """Whether the executor, given nothing to do, says so itself: code, roles and opcodes."""
+        nothing = calldata(LIQUIDATE_SIGNATURE, [], _FOR_EVER, 0)
+        call = Call(target=EXECUTOR, data=nothing)
+        try:
+            await self.chain.call(call, Basis(block_hash=head.hash), sender=OPERATOR)
+        except RpcRefused as error:
+            return error.data.startswith(_WORKED_NOT)
+        return False
+
+
+def _runtime_code(artifact: str, wrapped: Address) -> bytes:
+    """Return a build's runtime code with the wrapped coin, its one immutable, filled in."""
+    try:
+        built = json.loads((ABI_FOLDER / f"{artifact}.json").read_text(encoding="utf-8"))
+        code = bytearray.fromhex(str(built["deployedBytecode"]).removeprefix("0x"))
+        places = [int(start) for start in built["immutables"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EnvironmentFault(f"the artifact of {artifact} is missing or broken") from None
+    for start in places:
+        code[start : start + WORD] = _word(wrapped)
+    return bytes(code)
+
+
+def _entry(key: Address, place: int) -> bytes:
+    """Return where a mapping at a place keeps what belongs to an address."""
+    return keccak(_word(key) + _number(place))
+
+
+def _word(address: Address) -> bytes:
+    return bytes.fromhex(address[2:]).rjust(WORD, b"\0")
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(WORD)
