@@ -98,14 +98,22 @@ class OverlaidChain:
         """Run blocks of calls on top of the pinned block and the overlay."""
         blocks = payload.get("blockStateCalls")
         first, *others = blocks if isinstance(blocks, Sequence) else [{}]
-        first = {**first, "stateOverrides": state_overrides(self.overlay)}
+        given = first.get("stateOverrides", {})
+        first = {**first, "stateOverrides": {**given, **state_overrides(self.overlay)}}
         return await self._chain.simulate_v1(
             {**payload, "blockStateCalls": [first, *others]}, basis
         )
 
-    async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
+    async def call(
+        self,
+        call: Call,
+        basis: Basis,
+        *,
+        sender: Address | None = None,
+        fees: Mapping[str, object] | None = None,
+    ) -> bytes:
         """Read one call on the overlay; a revert raises ``RpcRefused`` with its data."""
-        return await self._chain.call(call, self._on(basis), sender=sender)
+        return await self._chain.call(call, self._on(basis), sender=sender, fees=fees)
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
         """Return the gas that a transaction needs on the overlay."""
@@ -164,7 +172,7 @@ class MadeUpSimulator:
                     self._artifact = artifact
                     return True
             reason = "the node overlooks state overrides, or does not run the executor's code"
-        except (RpcRefused, RpcMalformed, EnvironmentFault, ConfigError) as error:
+        except (RpcRefused, RpcMalformed, ConfigError) as error:
             reason = str(error)
         self._retry_at = self.clock() + RETRY_SECONDS
         if not self._is_told:
