@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from keeper.abilities import BoundsBonus
 from keeper.audit.inputs import Inputs
 from keeper.domain.account import AccountHealth
 from keeper.domain.curve import ExitCurve, Route
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
-from keeper.domain.errors import RpcMalformed, RpcRefused
+from keeper.domain.errors import BlockUnknown, ChainError, RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
@@ -36,6 +37,9 @@ from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.ranking import sequenced
 
 log = logging.getLogger(__name__)
+
+VENUE_PAUSES: Final = (0.0, 0.025, 0.05)
+"""Seconds before each attempt to read a venue, which may be unreadable for a moment only."""
 
 InFlight = frozenset[tuple[MarketKey, Address]]
 
@@ -366,12 +370,18 @@ async def _exits(venues: Sequence[ExitVenue], pairs: set[Pair], basis: Basis) ->
 
 
 async def _exits_of(venue: ExitVenue, pairs: set[Pair], basis: Basis) -> Exits:
-    """Return one venue's exits; none, with a warning, where its contracts do not answer."""
-    try:
-        return await venue.exits(pairs, basis)
-    except (RpcRefused, RpcMalformed) as error:
-        log.warning("venue_unreadable kind=%s code=%s reason=%s", venue.kind, error.code, error)
-        return Exits(routes={}, curves={}, lenders={})
+    """Return one venue's exits; none, with a warning, where it cannot be read repeatedly."""
+    reason: ChainError | None = None
+    for pause in VENUE_PAUSES:
+        if reason is not None:
+            await asyncio.sleep(pause)
+        try:
+            return await venue.exits(pairs, basis)
+        except (BlockUnknown, RpcRefused, RpcMalformed) as error:
+            reason = error
+    code = "" if reason is None else reason.code
+    log.warning("venue_unreadable kind=%s code=%s reason=%s", venue.kind, code, reason)
+    return Exits(routes={}, curves={}, lenders={})
 
 
 def _skip(

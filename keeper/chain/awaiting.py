@@ -14,6 +14,8 @@ BLOCK_SECONDS: Final = 2.0
 """The time of a block where the caller does not state it."""
 LEAST_SECONDS: Final = 1.0
 """A young block is waited for this long on chains with shorter block times, too."""
+MOST_SECONDS: Final = 6.0
+"""Endpoints that are later than a block's time are waited for this long at most."""
 FIRST_PAUSES: Final = (0.025, 0.05, 0.1)
 """Pauses that every block is worth, an old one and one that was overtaken, too."""
 PAUSE: Final = 0.2
@@ -21,6 +23,8 @@ PAUSE: Final = 0.2
 YOUNG_BLOCKS: Final = 32
 """Blocks within this distance of the newest one may be missing because they are young."""
 MOST_TOLERANCE: Final = 5
+CALM: Final = 16
+"""So many blocks that were served in time in a row take back one newer head of tolerance."""
 REMEMBERED: Final = 1024
 
 
@@ -92,8 +96,8 @@ class Awaiting:
     """
     Patience with blocks that are not served yet, shared by all reads.
 
-    A newer head ends the waiting for a block. Where block after block is overtaken so, the
-    endpoints are later than a block's time and each block is given one newer head more.
+    A newer head ends the waiting for a block. Where block after block is given up so, the
+    endpoints are later than a block's time, and each block is given one newer head more.
     """
 
     def __init__(self, blocks: RecentBlocks, seconds: float, clock: Callable[[], float]) -> None:
@@ -101,7 +105,8 @@ class Awaiting:
         self.clock = clock
         self._seconds = seconds
         self._tolerance = 0
-        self._overtaken: BlockId = None
+        self._given_up: BlockId = None
+        self._calm = 0
 
     def begin(self, block: BlockId) -> "Wait":
         """Begin to wait for a block that an endpoint did not have."""
@@ -113,18 +118,20 @@ class Awaiting:
 
     def patience(self) -> float:
         """Return for how many seconds a young block is waited for."""
-        return max(LEAST_SECONDS, self._seconds) * (1 + self._tolerance)
+        seconds = max(LEAST_SECONDS, self._seconds)
+        return min(seconds * (1 + self._tolerance), max(seconds, MOST_SECONDS))
 
-    def overtake(self, block: BlockId) -> None:
-        """Record that a block was given up for a newer one."""
-        if block != self._overtaken:
-            self._overtaken = block
+    def give_up(self, block: BlockId) -> None:
+        """Record that a block was not served before a newer one came, or in its time."""
+        if block != self._given_up:
+            self._given_up, self._calm = block, 0
             self._tolerance = min(MOST_TOLERANCE, self._tolerance + 1)
 
     def serve(self, block: BlockId) -> None:
         """Record that a block was served after it had been waited for."""
-        if not self.blocks.newer_heads(block):
-            self._tolerance = max(0, self._tolerance - 1)
+        self._calm = 0 if self.blocks.newer_heads(block) else self._calm + 1
+        if self._calm >= CALM:
+            self._tolerance, self._calm = max(0, self._tolerance - 1), 0
 
 
 class Wait:
@@ -143,8 +150,8 @@ class Wait:
             return FIRST_PAUSES[self.rounds - 1]
         if self._block is None or not self._awaiting.blocks.is_young(self._block):
             return None
-        if self._awaiting.is_overtaken(self._block):
-            self._awaiting.overtake(self._block)
-            return None
         left = self._began + self._awaiting.patience() - self._awaiting.clock()
-        return min(PAUSE, left) if left > 0 else None
+        if left <= 0 or self._awaiting.is_overtaken(self._block):
+            self._awaiting.give_up(self._block)
+            return None
+        return min(PAUSE, left)

@@ -10,8 +10,8 @@ from typing import Final
 
 from keeper.chain.capabilities import Capability
 from keeper.chain.fields import Json, LogReader
-from keeper.chain.pinning import INVALID_REQUEST, find_canonical
-from keeper.chain.refusal import LOGS_METHOD, METHOD_NOT_FOUND
+from keeper.chain.pinning import find_canonical
+from keeper.chain.refusal import INVALID_REQUEST, LOGS_METHOD, METHOD_NOT_FOUND
 from keeper.chain.rpc import Rpc
 from keeper.domain.errors import ChainError, RpcMalformed, RpcRefused
 from keeper.domain.reads import Log, LogFilter

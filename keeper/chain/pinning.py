@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from keeper.chain.fields import head_of
 from keeper.chain.headers import ask_header, canonical_hash
-from keeper.chain.refusal import refusal_kind
+from keeper.chain.refusal import INVALID_REQUEST, refusal_kind
 from keeper.chain.refusal_kinds import RefusalKind
 from keeper.chain.rpc import Rpc
 from keeper.domain.errors import BlockUnknown, NotCanonical, RpcRefused, SnapshotReorged
@@ -15,7 +15,6 @@ from keeper.domain.units import BlockHash
 T = TypeVar("T")
 BlockParameter = str | dict[str, object]
 
-INVALID_REQUEST: Final = frozenset({-32600, -32602})
 _SIGNS: Final = ("invalid argument", "cannot unmarshal", "unknown field", "unsupported block")
 
 

@@ -118,15 +118,17 @@ class Pool:
         reason = str(error)
         self.happened(at, Offended(reason) if error.excessive else Garbled(reason))
 
-    def lacked(self, place: int) -> None:
-        """Record that an endpoint did not have a block in time; prefer the others for a while."""
+    def pass_over(self, place: int, reason: str) -> None:
+        """Prefer the others for a while to an endpoint that did not answer what was answered."""
         before = self.standings[place]
         self.happened(place, Lacked())
         after = self.standings[place]
         if after.late_until > before.late_until:
             self._active = None
             seconds = round(after.late_until - self.clock())
-            log.info("endpoint_late endpoint=%d preferred_less_seconds=%d", place, seconds)
+            log.info(
+                'endpoint_passed_over endpoint=%d seconds=%d reason="%s"', place, seconds, reason
+            )
 
     def identified(self, at: int, fault: str) -> None:
         """Its chain was looked at; ``fault`` is empty where it is ours."""

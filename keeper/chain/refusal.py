@@ -51,6 +51,11 @@ _TOO_MUCH: Final = frozenset(
         RefusalKind.TIMEOUT,
     }
 )
+_OF_THE_QUESTION: Final = _TOO_MUCH | {RefusalKind.REVERTED}
+"""What a smaller or another question would meet differently, and another endpoint would not."""
+_MAY_PASS: Final = frozenset({RefusalKind.INTERNAL, RefusalKind.OTHER})
+INVALID_REQUEST: Final = frozenset({-32600, -32602})
+"""JSON-RPC's codes for a question that the node does not understand."""
 _PERHAPS_TOO_MUCH: Final = ("limit", "intrinsic gas", "exceed")
 """Words of nodes that are not in the table, which may mean that less would be answered."""
 
@@ -182,6 +187,18 @@ def is_too_much(error: RpcRefused) -> bool:
     if kind is RefusalKind.OTHER:
         return any(sign in said for sign in _PERHAPS_TOO_MUCH)
     return kind in _TOO_MUCH
+
+
+def may_be_answered_elsewhere(error: RpcRefused) -> bool:
+    """Return whether another endpoint may answer what this one refused."""
+    of_the_question = refusal_kind(error) in _OF_THE_QUESTION or error.data
+    return not (of_the_question or is_too_much(error) or is_too_much_code(error))
+
+
+def is_momentary(error: RpcRefused) -> bool:
+    """Return whether the same endpoint may answer what it refused when it is asked again."""
+    is_passing = refusal_kind(error) in _MAY_PASS and error.number not in INVALID_REQUEST
+    return is_passing and may_be_answered_elsewhere(error)
 
 
 def concerns_batch(answer: object) -> TypeGuard[RpcRefused]:

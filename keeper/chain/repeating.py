@@ -1,13 +1,15 @@
 """
-Repeats reads: over failures to answer, and over blocks that an endpoint does not have yet.
+Repeats reads: over failures to answer, refusals that may pass, and blocks that are missing yet.
 
 A block that one endpoint lacks is asked for at the others at once, then at all of them after
-growing pauses. It is a reorganisation only where another block stands in its place.
+growing pauses. It is a reorganisation only where another block stands in its place. What one
+endpoint refuses for reasons of its own is asked of the others, then once or twice again.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 import tenacity
@@ -15,12 +17,13 @@ import tenacity
 from keeper.chain.awaiting import FIRST_PAUSES, Awaiting, BlockId, Wait
 from keeper.chain.oversized import may_pass
 from keeper.chain.pool import Pool
+from keeper.chain.refusal import is_momentary, may_be_answered_elsewhere
 from keeper.chain.transport import Timeouts
 from keeper.domain.errors import (
     BlockUnknown,
     ChainError,
     HistoryPruned,
-    RpcMalformed,
+    RpcRefused,
     RpcUnavailable,
     SnapshotReorged,
     StateUnknown,
@@ -34,6 +37,8 @@ Ask = Callable[[int], Awaitable[T]]
 ATTEMPTS: Final = 5
 WAIT_SECONDS: Final = 0.05
 MAX_WAIT_SECONDS: Final = 1.0
+REFUSAL_ROUNDS: Final = 2
+"""How often a refusal that may pass is answered by asking again."""
 
 
 class AskChecked(Protocol):
@@ -46,6 +51,34 @@ class AskChecked(Protocol):
 
 CanonicalHash = Callable[[int, int], Awaitable[BlockHash | None]]
 """Returns the hash of an endpoint's block of a height; None where it has none."""
+
+
+@dataclass(slots=True)
+class Failures:
+    """What the endpoints said so far instead of answering one read."""
+
+    lacking: set[int] = field(default_factory=set)
+    """Endpoints that did not have the block."""
+    refusing: set[int] = field(default_factory=set)
+    """Endpoints that refused what another one may answer."""
+    barred: set[int] = field(default_factory=set)
+    """Those of them that would refuse it again."""
+    lack: ChainError | None = None
+    refusal: RpcRefused | None = None
+
+    def add(self, place: int, error: ChainError) -> None:
+        """Record an endpoint's error; raises it where no other endpoint would do better."""
+        if isinstance(error, BlockUnknown | SnapshotReorged):
+            self.lacking.add(place)
+            if not isinstance(self.lack, SnapshotReorged):
+                self.lack = error
+        elif isinstance(error, RpcRefused) and may_be_answered_elsewhere(error):
+            self.refusing.add(place)
+            self.refusal = error
+            if not is_momentary(error):
+                self.barred.add(place)
+        elif not may_pass(error):
+            raise error
 
 
 class Repeating:
@@ -71,71 +104,77 @@ class Repeating:
 
         Raises:
             RpcUnavailable: no endpoint answered in time.
+            RpcRefused: the question was refused, and everywhere where that may differ.
             SnapshotReorged: another block is canonical in its place.
             BlockUnknown: no endpoint had the block in its time.
             HistoryPruned: the block is old, and no endpoint has its state any more.
         """
-        lacking = set[int]()
+        failures = Failures()
         try:
-            return await self._reach(_noting(ask, lacking), only)
-        except (BlockUnknown, SnapshotReorged) as error:
-            return await self._await_block(ask, block, only, lacking, error)
+            return await self._reach(_noting(ask, failures), only)
+        except (BlockUnknown, SnapshotReorged, RpcRefused) as error:
+            if isinstance(error, RpcRefused) and not may_be_answered_elsewhere(error):
+                raise
+            return await self._ask_in_rounds(ask, block, only, failures)
 
     async def await_block(self, ask: Ask[T], block: BlockId, only: int) -> T:
         """Ask one endpoint, again only where it does not have the block yet."""
+        failures = Failures()
         try:
             return await self._ask_checked(ask, only)
         except (BlockUnknown, SnapshotReorged) as error:
-            return await self._await_block(ask, block, only, {only}, error)
+            failures.add(only, error)
+            return await self._ask_in_rounds(ask, block, only, failures)
 
-    async def _await_block(
-        self,
-        ask: Ask[T],
-        block: BlockId,
-        only: int | None,
-        lacking: set[int],
-        error: ChainError,
+    async def _ask_in_rounds(
+        self, ask: Ask[T], block: BlockId, only: int | None, failures: Failures
     ) -> T:
-        """Go on after an endpoint that did not have the block."""
+        """Go on after an endpoint that lacked the block, or refused what another may answer."""
         wait = self._awaiting.begin(block)
-        asked = set(lacking)
+        asked = failures.lacking | failures.refusing
         while True:
-            for place in self._round(only, asked):
+            for place in self._round(only, asked | failures.barred):
                 try:
                     answer = await self._ask_checked(ask, place)
-                except (BlockUnknown, SnapshotReorged) as lack:
-                    lacking.add(place)
-                    error = _graver(error, lack)
-                except (RpcUnavailable, RpcMalformed) as failure:
-                    if not may_pass(failure):
-                        raise
+                except ChainError as error:
+                    failures.add(place, error)
                 else:
-                    self._learn(lacking, block)
+                    self._learn(failures, block, place)
                     return answer
-            await self._pause(wait, block, error, lacking)
+            await self._pause(wait, block, failures)
             asked = set()
 
     def _round(self, only: int | None, asked: set[int]) -> Iterator[int]:
-        """Yield the endpoints of a round, best first, less those that were asked in it."""
+        """Yield the endpoints of a round, best first, less those that are not to be asked."""
         places = self._pool.alive() if only is None else [only]
         standings = self._pool.standings
         sound = [place for place in places if not standings[place].failures]
         yield from (place for place in sound or places if place not in asked)
 
-    async def _pause(
-        self, wait: Wait, block: BlockId, error: ChainError, lacking: set[int]
-    ) -> None:
+    async def _pause(self, wait: Wait, block: BlockId, failures: Failures) -> None:
         """Pause before the next round; raises what there is to say where there is none."""
-        if isinstance(error, SnapshotReorged):
-            raise error
+        lack = failures.lack
+        if lack is None:
+            await self._pause_after_refusal(wait, failures)
+            return
+        if isinstance(lack, SnapshotReorged):
+            raise lack
         if self._awaiting.blocks.is_replaced(block):
             raise SnapshotReorged("the chain went on from another block in its place")
         pause = wait.next_pause()
         if pause is None or wait.rounds == len(FIRST_PAUSES):
-            await self._refuse_replaced(block, lacking)
+            await self._refuse_replaced(block, failures.lacking)
         if pause is None:
-            raise self._verdict(block, error)
+            raise self._verdict(block, lack)
         await asyncio.sleep(pause)
+
+    async def _pause_after_refusal(self, wait: Wait, failures: Failures) -> None:
+        wait.rounds += 1
+        if failures.refusal is None:
+            raise RpcUnavailable("no endpoint answered")
+        if failures.refusing == failures.barred or wait.rounds > REFUSAL_ROUNDS:
+            raise failures.refusal
+        await asyncio.sleep(FIRST_PAUSES[wait.rounds - 1])
 
     async def _refuse_replaced(self, block: BlockId, lacking: set[int]) -> None:
         """Raise SnapshotReorged where an endpoint has another block in the place of this one."""
@@ -150,22 +189,25 @@ class Repeating:
             if canonical not in (None, block):
                 raise SnapshotReorged(f"block {number} is another one at endpoint {place}")
 
-    def _verdict(self, block: BlockId, error: ChainError) -> ChainError:
+    def _verdict(self, block: BlockId, lack: ChainError) -> ChainError:
         """Return the error of a block that nobody served within its time."""
         is_old = block is not None and not self._awaiting.blocks.is_young(block)
-        if isinstance(error, StateUnknown) and is_old:
+        if isinstance(lack, StateUnknown) and is_old:
             return HistoryPruned(
-                f"the block's state is no longer there: {error}",
+                f"the block's state is no longer there: {lack}",
                 hint="put an endpoint that keeps old states first, or ask for a newer block",
             )
-        return error
+        return lack
 
-    def _learn(self, lacking: set[int], block: BlockId) -> None:
-        """Tell the pool who did not have a block that was served all the same."""
-        self._awaiting.serve(block)
+    def _learn(self, failures: Failures, block: BlockId, answering: int) -> None:
+        """Tell the pool who did not answer what was answered all the same."""
+        if failures.lack is not None:
+            self._awaiting.serve(block)
         if self._awaiting.blocks.is_young(block):
-            for place in lacking:
-                self._pool.lacked(place)
+            for place in failures.lacking:
+                self._pool.pass_over(place, "it did not have a block yet")
+        for place in failures.refusing - failures.barred - {answering}:
+            self._pool.pass_over(place, "it refused what another endpoint answered")
 
     async def _reach(self, ask: Ask[T], only: int | None) -> T:
         """Ask the best endpoint, or the ``only`` one, again over failures to answer."""
@@ -211,19 +253,14 @@ class Repeating:
         return max(growing(state), self._pool.patience())
 
 
-def _noting(ask: Ask[T], lacking: set[int]) -> Ask[T]:
-    """Return the question with a note of the endpoints that lack its block."""
+def _noting(ask: Ask[T], failures: Failures) -> Ask[T]:
+    """Return the question with a note of what the endpoints say instead of an answer."""
 
     async def noted(place: int) -> T:
         try:
             return await ask(place)
-        except (BlockUnknown, SnapshotReorged):
-            lacking.add(place)
+        except (BlockUnknown, SnapshotReorged, RpcRefused) as error:
+            failures.add(place, error)
             raise
 
     return noted
-
-
-def _graver(error: ChainError, other: ChainError) -> ChainError:
-    """Return the error that says more: a replaced block before one that is not there yet."""
-    return error if isinstance(error, SnapshotReorged) else other

@@ -137,7 +137,11 @@ class Lagged:
 
 @dataclass(frozen=True, slots=True)
 class Lacked:
-    """A block was not there when it was asked for, and came later or from another endpoint."""
+    """
+    It did not answer what was answered all the same, later or by another endpoint.
+
+    A block that it did not have yet, or a refusal of its own.
+    """
 
 
 Event = Answered | Failed | Garbled | Offended | Limited | Identified | Lagged | Lacked

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from keeper.domain.curve import sold_along
-from keeper.domain.errors import MarketUnreadable, RpcMalformed, RpcRefused
+from keeper.domain.errors import BlockUnknown, MarketUnreadable, RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call
@@ -96,7 +96,7 @@ class NativeCoin:
         for venue in self._venues:
             try:
                 exits = await venue.exits(pairs, basis)
-            except (RpcRefused, RpcMalformed) as error:
+            except (BlockUnknown, RpcRefused, RpcMalformed) as error:
                 log.warning("native_price_unreadable venue=%s reason=%s", venue.kind, error)
                 continue
             best = max(best, _best_sale(exits, snapshot))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from keeper.audit.inputs import Inputs, Native, Simulation, VenueAnswer
 from keeper.domain.curve import Route
-from keeper.domain.errors import RpcMalformed, RpcRefused
+from keeper.domain.errors import BlockUnknown, RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
@@ -130,7 +130,7 @@ class _Venue:
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
         try:
             found = await self.venue.exits(pairs, basis)
-        except (RpcRefused, RpcMalformed):
+        except (BlockUnknown, RpcRefused, RpcMalformed):
             self.inputs.venues[self.number] = VenueAnswer(kind=self.kind, exits=None)
             raise
         self.inputs.venues[self.number] = VenueAnswer(kind=self.kind, exits=found)

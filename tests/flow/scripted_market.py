@@ -92,9 +92,13 @@ class ScriptedVenue:
     answer: Exits | Exception = DEEP
     kind: str = "uniswap_v3"
     asked: list = field(default_factory=list)
+    failures: list = field(default_factory=list)
+    """What is raised at first, once each."""
 
     async def exits(self, pairs, basis):
         self.asked.append((set(pairs), basis))
+        if self.failures:
+            raise self.failures.pop(0)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer

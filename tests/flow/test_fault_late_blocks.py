@@ -104,7 +104,7 @@ PINNED = Basis(block_hash=a_head(5).hash)
 @pytest.mark.parametrize("scheme", ["http", "ws"])
 async def test_a_late_block_is_asked_for_again_where_there_is_one_endpoint(method, scheme):
     """Fifty milliseconds late, for each of the ways in which a block is read."""
-    lateness, node = late(seconds=0.05, methods=(method,))
+    lateness, node = late(seconds=0.05, methods=(method, "eth_call"))
     async with over(node, scheme=scheme) as reader:
         await READS[method](reader, PINNED)
 
@@ -134,7 +134,7 @@ async def test_of_two_endpoints_the_perfect_one_is_asked_at_once_and_the_late_on
         for read in READS.values():
             await read(reader, PINNED)
         if late_one == 1:  # it is asked where the perfect one is out of order
-            reader.rpc.pool.lacked(0)
+            reader.rpc.pool.pass_over(0, "")
             await READS["eth_call"](reader, PINNED)
         for read in READS.values():
             await read(reader, PINNED)
@@ -264,7 +264,8 @@ async def test_of_a_batch_only_what_was_not_answered_is_asked_again():
     node = ScriptedNode(height=5, handlers={"eth_call": call})
     async with over(node) as reader:
         calls = [Call(target=ME, data=bytes([number])) for number in range(30)]
-        results = await reader._reads.call_each(calls, PINNED)
+        single = reader._reads.single_calls(calls, PINNED)
+        results = await reader._reads.read_at(PINNED, single.ask)
 
     assert [result.success for result in results] == [True] * 30
     assert len(asked) < 60
@@ -519,7 +520,7 @@ async def test_a_receipt_is_late_where_only_the_number_of_its_block_is_known():
 async def test_nonces_are_compared_where_the_common_block_is_late():
     """The number is announced before the state behind it is served."""
     first, second = ScriptedNode(height=5), ScriptedNode(height=5)
-    lateness = Lateness(asks=2, methods=("eth_getTransactionCount",))
+    lateness = Lateness(asks=2, numbers=True, methods=("eth_getTransactionCount",))
 
     def count(params, nonces):
         if params[1] != "latest" and lateness.lacks("eth_getTransactionCount", params[1:]):

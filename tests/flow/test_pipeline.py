@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from keeper.domain.decision import Liquidate, Skip, SkipReason
-from keeper.domain.errors import RpcMalformed, RpcRefused, RpcUnavailable
+from keeper.domain.errors import BlockUnknown, RpcMalformed, RpcRefused, RpcUnavailable
 from keeper.domain.restraint import Restraint, Wait
 from keeper.strategy.policy import Policy
 from tests.flow.scripted_market import (
@@ -151,7 +151,19 @@ async def test_everything_is_read_at_the_head_once():
     assert (desk.fees.asked, len(desk.executor.rounds)) == (1, 1)
 
 
-@pytest.mark.parametrize("error", [RpcRefused("no"), RpcMalformed("gibberish")])
+@pytest.mark.parametrize(
+    "error", [RpcRefused("no"), RpcMalformed("gibberish"), BlockUnknown("not yet")]
+)
+async def test_a_venue_that_is_unreadable_for_a_moment_keeps_its_exits(error):
+    """Twice in vain, and the third answer is taken: nobody loses the block for it."""
+    desk = Desk(venues=[ScriptedVenue(failures=[error, error])])
+
+    assert sent(await desk.decide(ScriptedSnapshot((pair(1),)))) == [[account(1)]]
+
+
+@pytest.mark.parametrize(
+    "error", [RpcRefused("no"), RpcMalformed("gibberish"), BlockUnknown("not yet")]
+)
 async def test_a_venue_that_does_not_answer_as_one_costs_only_its_own_routes(error):
     """The other venue sells; alone, the account has no exit and says so."""
     broken = ScriptedVenue(error, kind="broken")

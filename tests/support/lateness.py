@@ -11,6 +11,7 @@ HEADERS = ("eth_getBlockByHash", "eth_getBlockByNumber")
 STATE = {
     "eth_call": "0x" + "00" * 31 + "2a",
     "eth_getBalance": "0x1",
+    "eth_getStorageAt": "0x1",
     "eth_getCode": "0x60",
     "eth_estimateGas": "0x5208",
     "eth_simulateV1": [{"calls": [{"status": "0x1", "gasUsed": "0x5208", "returnData": "0x"}]}],
@@ -35,14 +36,16 @@ def named_block(params):
 @dataclass
 class Lateness:
     """
-    What a node lacks: ``methods`` fail for ``seconds`` after a block was first asked for.
+    What a node lacks: ``methods`` fail for ``seconds`` after a block's hash was first asked for.
 
-    ``asks`` of a number: for so many asks instead. ``refusal`` is what it says then; None:
-    ``null``. ``lacked`` counts by method how often it said so.
+    With ``numbers`` those that name a number do so, too. ``asks`` of a number: for so many asks
+    instead. ``refusal`` is what it says then; None: ``null``. ``lacked`` counts by method how often
+    it said so.
     """
 
     seconds: float = 0.0
     asks: int | None = None
+    numbers: bool = False
     methods: tuple[str, ...] = (*STATE, "eth_getBlockByHash")
     refusal: Refusal | None = field(default_factory=lambda: Refusal("header not found"))
     lacked: Counter = field(default_factory=Counter)
@@ -53,6 +56,8 @@ class Lateness:
         """Whether the node does not have the block that a request names yet."""
         named = named_block(params)
         if method not in self.methods or named is None:
+            return False
+        if len(named) != HASH_LENGTH and not self.numbers:
             return False
         self._asked[named] += 1
         if self.asks is not None:

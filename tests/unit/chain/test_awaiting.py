@@ -2,7 +2,13 @@
 
 import pytest
 
-from keeper.chain.awaiting import FIRST_PAUSES, MOST_TOLERANCE, Awaiting, RecentBlocks
+from keeper.chain.awaiting import (
+    CALM,
+    FIRST_PAUSES,
+    MOST_SECONDS,
+    Awaiting,
+    RecentBlocks,
+)
 from keeper.chain.fields import head_of
 from tests.support.scripted_node import block
 
@@ -25,6 +31,7 @@ def a_head(number, branch="a", parent=None):
 def waiting(newest=100, seconds=SECONDS):
     """Return the patience of a reader that was handed on this head."""
     blocks, clock = RecentBlocks(), Clock()
+    blocks.note(a_head(newest - 1))
     blocks.hand_on(a_head(newest))
     return Awaiting(blocks, seconds, clock), clock
 
@@ -102,15 +109,25 @@ def test_endpoints_later_than_a_blocks_time_are_given_one_newer_head_more():
 
 def test_patience_with_late_endpoints_is_bounded_and_is_given_back():
     """However many blocks are given up; and a node that is quick again is believed to be."""
-    awaiting, _ = waiting()
+    awaiting, _ = waiting(seconds=1.0)
     for number in range(100, 120):
-        awaiting.overtake(number)
-        awaiting.overtake(number)
-    assert awaiting.patience() == SECONDS * (1 + MOST_TOLERANCE)
+        awaiting.give_up(number)
+        awaiting.give_up(number)
+    assert awaiting.patience() == MOST_SECONDS
+    assert [awaiting.is_overtaken(number) for number in (95, 94)] == [False, True]
 
-    for _ in range(20):
+    awaiting, _ = waiting(seconds=1.0)
+    awaiting.give_up(a_head(99).hash)
+    for _ in range(10):
+        for _ in range(CALM - 1):
+            awaiting.serve(a_head(100).hash)
+        awaiting.serve(a_head(99).hash)  # a newer head had come by then
+    assert awaiting.patience() == 2.0
+
+    for _ in range(CALM):
         awaiting.serve(a_head(100).hash)
-    assert awaiting.patience() == SECONDS
+    assert awaiting.patience() == 1.0
+    assert waiting(seconds=12.0)[0].patience() == 12.0
 
 
 def test_another_block_of_that_height_under_the_head_is_a_reorganisation():
