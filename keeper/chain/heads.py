@@ -8,7 +8,7 @@ head is handed on; whoever follows fills gaps.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Final
 
 from keeper.chain.listening import Listener, Pace
@@ -53,7 +53,7 @@ class Heads:
         self._newest: Latest[Head] = Latest()
         self._known: OrderedDict[BlockHash, None] = OrderedDict()
 
-    async def heads(self) -> AsyncIterator[Head]:
+    async def heads(self) -> AsyncGenerator[Head]:
         """
         Yield each new head once; the newest only, when the reader is slower than the chain.
 

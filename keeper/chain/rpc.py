@@ -23,6 +23,7 @@ from keeper.chain.batching import BatchRead, Request
 from keeper.chain.bounds import Expected, answer_bound
 from keeper.chain.capabilities import Capabilities
 from keeper.chain.envelope import checked_answer, checked_batch
+from keeper.chain.faults import Faults
 from keeper.chain.fields import Json
 from keeper.chain.headers import ask_height, canonical_hash
 from keeper.chain.identity import Identity
@@ -67,7 +68,7 @@ class Rpc:
     """
     The endpoints of one chain; ``pool`` knows which are good, and reads go to the best.
 
-    ``capabilities`` holds what each was found to lack.
+    ``capabilities`` holds what each was found to lack, ``faults`` what each fails in.
     ``requests`` counts what was asked, by method; ``round_trips`` how many messages went out.
     ``measured`` is told of each exchange when it is over. ``identity`` knows the chain.
     """
@@ -97,6 +98,7 @@ class Rpc:
             partial(canonical_hash, self),
         )
         self.identity = Identity(self, chain_id)
+        self.faults = Faults(block_seconds)
         self._identified: dict[int, int] = {}
         self._identifying = [asyncio.Lock() for _ in transports]
         self._ids = itertools.count(1)
@@ -327,6 +329,7 @@ class Rpc:
         except ChainError as error:
             seconds = time.monotonic() - started
             self.measured(Exchange(at, methods, seconds, [error.code] * len(methods)))
+            self.faults.note_all(at, methods, [error] * len(methods))
             self._note(at, [error])
             if len(self.transports) > 1 and isinstance(error, RpcMalformed) and error.excessive:
                 # Nothing is learnt from it but that another endpoint is to be asked.
@@ -335,6 +338,7 @@ class Rpc:
         seconds = time.monotonic() - started
         errors = [one for one in answers if isinstance(one, ChainError)]
         self.measured(Exchange(at, methods, seconds, [one.code for one in errors]))
+        self.faults.note_all(at, methods, answers)
         self._note(at, errors)
         return answers
 

@@ -1,6 +1,9 @@
 """``keeper doctor``: everything that can be wrong before the first block."""
 
 import asyncio
+from typing import Annotated
+
+import typer
 
 from keeper.cli.findings import report
 from keeper.cli.lazy import loaded
@@ -9,8 +12,15 @@ from keeper.config import overrides
 
 
 def command(
-    config: ConfigOption = None, *, as_json: JsonOption = False, override: SetOption = None
+    config: ConfigOption = None,
+    *,
+    heads: Annotated[
+        int,
+        typer.Option("--heads", min=1, max=100, help="Blocks to work on at each endpoint."),
+    ] = 3,
+    as_json: JsonOption = False,
+    override: SetOption = None,
 ) -> None:
     """Check everything that can be wrong before the first block; exit code 3 if any fails."""
     examined = loaded("keeper.cli.doctor_checks:examined")
-    report(asyncio.run(examined(config, overrides(override))), as_json=as_json)
+    report(asyncio.run(examined(config, overrides(override), heads)), as_json=as_json)

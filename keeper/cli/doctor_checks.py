@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,13 @@ from keeper.cli import executor_work, key_work, vault_work
 from keeper.cli.coverage import coverage_findings
 from keeper.cli.doctor_beginnings import beginning_findings
 from keeper.cli.doctor_endpoints import endpoints
+from keeper.cli.doctor_probe import probed
 from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.cli.here import Here, here, wallet_key
 from keeper.cli.progress import telling
 from keeper.cli.settings import about_telling
+from keeper.composition.probing import HEADS
+from keeper.composition.wallet import hot_address
 from keeper.config import Loaded, Settings, load
 from keeper.domain.errors import ConfigError, KeeperError
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address
@@ -28,8 +32,14 @@ MIN_FREE_MIB: Final = 200
 MAX_HEAD_AGE_BLOCKS: Final = 10
 
 
-async def examined(config: Path | None, overrides: Mapping[str, str]) -> list[Finding]:
-    """Return every finding; what cannot be looked at because of an earlier failure is left out."""
+async def examined(
+    config: Path | None, overrides: Mapping[str, str], heads: int = HEADS
+) -> list[Finding]:
+    """
+    Return every finding; what cannot be looked at because of an earlier failure is left out.
+
+    Each endpoint is probed over so many heads.
+    """
     found = [_python(), *_packages()]
     try:
         loaded = load(config, overrides)
@@ -37,13 +47,22 @@ async def examined(config: Path | None, overrides: Mapping[str, str]) -> list[Fi
         return [*found, failed("settings", error)]
     found += [ok("settings", str(loaded.path)), *_files(loaded), _journal(loaded.settings)]
     found += _telling(loaded.settings)
-    found += await endpoints(loaded.settings.chain)
+    probe = partial(probed, loaded.settings, _sender(loaded.settings), heads)
+    found += await endpoints(loaded.settings.chain, probe)
     try:
         async with here(loaded.settings) as place:
             found += await _on_chain(place)
     except KeeperError as error:
         found.append(failed("chain", error))
     return found
+
+
+def _sender(settings: Settings) -> Address | None:
+    """Return the hot key's address; a key that is none has its own line."""
+    try:
+        return hot_address(settings)
+    except KeeperError:
+        return None
 
 
 def _python() -> Finding:

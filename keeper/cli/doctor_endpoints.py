@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.chain.batching import BATCH
-from keeper.chain.capabilities import Capability, Lack
+from keeper.chain.capabilities import INSTEAD, Capability, Lack
 from keeper.chain.deployless import LENS
 from keeper.chain.endpoint import Endpoint, endpoint
 from keeper.chain.reader import NodeReader, connect
@@ -23,10 +23,16 @@ MAX_HEAD_AGE_BLOCKS: Final = 10
 LOG_RANGE: Final = 1_000
 """Blocks of logs that the start of a keeper asks for at once, and is glad to get."""
 _EMPTY_BLOCK: Final[Mapping[str, object]] = {"blockStateCalls": [{"calls": []}]}
-_HAS_OWN_LINE: Final = frozenset(
-    {Capability.SIMULATION, Capability.FEE_HISTORY, Capability.FINALIZED}
-)
+_LOGS_BY_HASH: Final = "eth_getLogs by hash"
+_FINALIZED: Final = "finalized"
+_CAPABILITIES: Final[Mapping[str, str]] = {
+    _LOGS_BY_HASH: Capability.LOGS_BY_HASH,
+    _FINALIZED: Capability.FINALIZED,
+}
+"""Capabilities that are called otherwise here."""
 
+EndpointCheck = Callable[[str, NodeReader], Awaitable[list[Finding]]]
+"""A further look at one endpoint, by its name in findings."""
 Test = Callable[[], Awaitable[object]]
 
 
@@ -43,30 +49,45 @@ class Seen:
     """Hashes of some of its blocks, by their number."""
 
 
-async def endpoints(chain: Chain) -> list[Finding]:
-    """Return what is to be said of every endpoint, and of all of them together."""
-    addresses = chain.endpoint_addresses
-    named = [f"endpoint {endpoint_label(one)}" for one in addresses]
-    if len(addresses) > 1:
-        named = [f"endpoint {at} {endpoint_label(one)}" for at, one in enumerate(addresses)]
-    seen = [await _looked_at(*one, chain) for one in zip(named, addresses, strict=True)]
+async def endpoints(chain: Chain, probe: EndpointCheck | None = None) -> list[Finding]:
+    """
+    Return what is to be said of every endpoint, and of all of them together.
+
+    ``probe`` works on each of them, too, before what was learnt of it is reported.
+    """
+    named = zip(_names(chain), chain.endpoint_addresses, strict=True)
+    seen = await asyncio.gather(
+        *(_looked_at(name, address, chain, probe) for name, address in named)
+    )
     return [
         *(finding for one in seen for finding in (*one.findings, *_beside(one, seen, chain))),
         *_together(seen),
     ]
 
 
-async def _looked_at(what: str, address: str, chain: Chain) -> Seen:
+def _names(chain: Chain) -> list[str]:
+    """Return what the endpoints are called in findings: label, and place if there are several."""
+    labels = [endpoint_label(address) for address in chain.endpoint_addresses]
+    if len(labels) == 1:
+        return [f"endpoint {labels[0]}"]
+    return [f"endpoint {place} {label}" for place, label in enumerate(labels)]
+
+
+async def _looked_at(what: str, address: str, chain: Chain, probe: EndpointCheck | None) -> Seen:
     """Say what one endpoint can do; one that does not answer is one line."""
-    place = endpoint(address)
+    place, block_seconds = endpoint(address), chain.block_time_ms / 1000
     try:
-        async with connect([address], multicall=chain.multicall, chain_id=chain.id) as reader:
+        async with connect(
+            [address], multicall=chain.multicall, chain_id=chain.id, block_seconds=block_seconds
+        ) as reader:
             head = await reader.head()
             code = await reader.code(chain.multicall, Basis(block_hash=head.hash))
             found = [ok(what, f"chain {chain.id}, {await _client(reader)}")]
             found += [_age(what, head, chain), *_distance(what, place)]
             found += await _abilities(what, reader, head, chain)
             below = await _hashes(reader, head)
+            found += [] if probe is None else await probe(what, reader)
+            found += _lacks(what, reader, found)
     except KeeperError as error:
         return Seen(what=what, place=place, findings=[failed(what, error)])
     return Seen(what=what, place=place, findings=found, head=head, code=code, below=below)
@@ -105,65 +126,75 @@ def _distance(what: str, place: Endpoint) -> list[Finding]:
 
 
 async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) -> list[Finding]:
-    """Try what the keeper will ask for."""
+    """Try what the keeper asks for; what an endpoint turns out to lack is reported later."""
     basis = Basis(block_hash=head.hash)
     nothing = LogFilter(addresses=(chain.multicall,))
+    read, height = Call(target=LENS, data=b""), ("eth_blockNumber", ())
     first = max(0, head.number - LOG_RANGE + 1)
     window = {"fromBlock": hex(first), "toBlock": hex(head.number), "address": chain.multicall}
-    does_without = "the keeper does without, more slowly"
-    tests: list[tuple[str, Test, str | None]] = [
-        ("eth_call by hash", lambda: reader.balance(chain.multicall, basis), None),
-        ("eth_getLogs by hash", lambda: reader.block_logs(nothing, head.hash), None),
-        ("eth_feeHistory", lambda: reader.fee_history(1, 50), None),
+    needed: list[tuple[str, Test]] = [
+        ("eth_call by hash", lambda: reader.balance(chain.multicall, basis)),
+        (_LOGS_BY_HASH, lambda: reader.block_logs(nothing, head.hash)),
+        (Capability.BATCHES, lambda: reader.rpc.read_batch([height] * BATCH)),
+        (Capability.MULTICALL3, lambda: reader.aggregate([read, read], basis)),
+    ]
+    optional: list[tuple[str, Test, str]] = [
+        ("eth_feeHistory", lambda: reader.fee_history(1, 50), INSTEAD[Capability.FEE_HISTORY]),
         (
             f"eth_getLogs over {LOG_RANGE} blocks",
             lambda: reader.rpc.request("eth_getLogs", window),
             "ranges are cut until it accepts them: the start takes longer",
         ),
-        ("eth_simulateV1", lambda: reader.simulate_v1(_EMPTY_BLOCK, basis), does_without),
+        (
+            "eth_simulateV1",
+            lambda: reader.simulate_v1(_EMPTY_BLOCK, basis),
+            INSTEAD[Capability.SIMULATION],
+        ),
         (
             "newHeads",
             lambda: reader.rpc.request("eth_subscribe", "newHeads"),
             "the keeper asks for new blocks, every chain.poll_interval_ms",
         ),
-        ("finalized", lambda: _finalized(reader), "policy.confirmations decides what is final"),
+        (_FINALIZED, lambda: _finalized(reader), INSTEAD[Capability.FINALIZED]),
     ]
-    found = []
-    for name, test, otherwise in tests:
-        try:
-            await test()
-            found.append(ok(what, name))
-        except KeeperError as error:
-            verdict, advice = (fail, error.hint) if otherwise is None else (warn, otherwise)
-            found.append(verdict(what, f"{name} does not work ({error.code})", advice))
-    return [*found, *await _learnt(what, reader, basis)]
+    found = [await _needed(what, reader, *test) for test in needed]
+    found += [await _optional(what, *test) for test in optional]
+    return [finding for finding in found if finding is not None]
 
 
-async def _learnt(what: str, reader: NodeReader, basis: Basis) -> list[Finding]:
-    """Send a large batch and an aggregate; report what the endpoint was found to lack."""
-    read, height = Call(target=LENS, data=b""), ("eth_blockNumber", ())
-    tests: list[tuple[Capability, Test]] = [
-        (Capability.BATCHES, lambda: reader.rpc.read_batch([height] * BATCH)),
-        (Capability.MULTICALL3, lambda: reader.aggregate([read, read], basis)),
+async def _needed(what: str, reader: NodeReader, name: str, test: Test) -> Finding | None:
+    """Report a read that has to work; None where it took a second way, which is a lack."""
+    try:
+        await test()
+    except KeeperError as error:
+        return fail(what, f"{name} does not work ({error.code})", error.hint)
+    lacks = {str(lack.capability) for lack in reader.rpc.capabilities.lacks()}
+    return None if _CAPABILITIES.get(name, name) in lacks else ok(what, name)
+
+
+async def _optional(what: str, name: str, test: Test, instead: str) -> Finding:
+    """Report a read that the keeper does without."""
+    try:
+        await test()
+    except KeeperError as error:
+        return warn(what, f"{name} does not work ({error.code})", instead)
+    return ok(what, name)
+
+
+def _lacks(what: str, reader: NodeReader, found: Sequence[Finding]) -> list[Finding]:
+    """Report what an endpoint lacks and has no line of its own yet."""
+    named = {finding.detail.partition(" does not work")[0] for finding in found if finding.fix}
+    lines = {_CAPABILITIES.get(name, name) for name in named}
+    return [
+        warn(what, _lack(lack), lack.instead)
+        for lack in reader.rpc.capabilities.lacks()
+        if lack.capability not in lines
     ]
-    found = []
-    for capability, test in tests:
-        try:
-            await test()
-        except KeeperError as error:
-            found.append(fail(what, f"{capability}: reads do not work ({error.code})", error.hint))
-        else:
-            if reader.rpc.capabilities.lack(0, capability) is None:
-                found.append(ok(what, capability))
-    lacks = [
-        lack for lack in reader.rpc.capabilities.lacks() if lack.capability not in _HAS_OWN_LINE
-    ]
-    return [*found, *(warn(what, _lack(lack), lack.instead) for lack in lacks)]
 
 
 def _lack(lack: Lack) -> str:
     most = f", {lack.limit} at most" if lack.limit else ""
-    return f"{lack.capability}: refused{most} ({lack.reason})"
+    return f"does without {lack.capability}{most}: refused ({lack.reason})"
 
 
 async def _finalized(reader: NodeReader) -> None:

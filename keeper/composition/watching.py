@@ -21,7 +21,12 @@ from keeper.domain.errors import KeeperError
 from keeper.domain.head import Basis
 from keeper.domain.telling import Backlog
 from keeper.execution.submitter import NodeSubmitter
-from keeper.observe.endpoints import agreement_check, endpoint_check, measure
+from keeper.observe.endpoints import (
+    agreement_check,
+    answers_check,
+    endpoint_check,
+    measure,
+)
 from keeper.observe.events import Event
 from keeper.observe.health import (
     Check,
@@ -220,7 +225,10 @@ def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
         checks={
             "head": head_check(vitals, limit, None if own_clock else time.time),
             "work": work_check(vitals, limit),
-            "endpoint": endpoint_check(vitals, session.reader.rpc.pool),
+            "endpoint": joined_check(
+                endpoint_check(vitals, session.reader.rpc.pool),
+                answers_check(session.reader.rpc.faults),
+            ),
             "agreement": agreement_check(session.reader.rpc.pool),
             "markets": markets_check(len(session.markets), lambda: follower.quarantined),
             "book": joined_check(

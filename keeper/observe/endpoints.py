@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from keeper.chain.faults import Faults, describe
 from keeper.chain.pool import QUORUM, News, Pool, StateChange
 from keeper.chain.standing import State
 from keeper.observe.events import Event
@@ -66,6 +67,11 @@ def endpoint_check(vitals: Vitals, pool: Pool) -> Check:
         return f"no endpoint has answered for {vitals.clock() - since:.0f} s"
 
     return check
+
+
+def answers_check(faults: Faults) -> Check:
+    """Return the check that some endpoint answers each method that is needed."""
+    return lambda: describe(faults.unanswered())
 
 
 def agreement_check(pool: Pool) -> Check:

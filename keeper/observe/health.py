@@ -21,6 +21,8 @@ ENDPOINT_PATIENCE: Final = 2.0
 """Seconds that an endpoint may fail for: reads are repeated that long."""
 CLOCK_PATIENCE: Final = 60.0
 """Seconds that a block and the clock may differ by, beyond the patience with heads."""
+SKIPPED_BLOCKS: Final = 2
+"""So many blocks in a row that could not be worked on are no accident."""
 LEAST_FREE_BYTES: Final = 16 * 1024 * 1024
 """Free space below which the journal is about to fail."""
 
@@ -77,13 +79,19 @@ def untimely(head: Head, limit: float, now: float) -> str:
 
 
 def work_check(vitals: Vitals, limit: float) -> Check:
-    """Return the check that blocks are worked on to the end, the newest not ``limit`` s ago."""
+    """
+    Return the check that blocks are worked on to the end, the newest not ``limit`` s ago.
+
+    Blocks that failed one after the other are said at once.
+    """
 
     def check() -> str:
         since, heard = vitals.seconds_since(Stage.RECORDED), vitals.seconds_since(Stage.HEAD)
         why = f": {vitals.trouble}" if vitals.trouble else ""
         if since is None:
             return f"no block was worked on to the end yet{why}"
+        if vitals.skipped_in_row >= SKIPPED_BLOCKS:
+            return f"{vitals.skipped_in_row} blocks in a row could not be worked on{why}"
         if heard is not None and since - heard > limit:
             return f"no block was worked on to the end for {since:.0f} s{why}"
         return ""

@@ -42,6 +42,7 @@ class Vitals:
     head: Head | None = None
     failing_since: float | None = None
     trouble: str = ""
+    skipped_in_row: int = 0
     passed_at: dict[Stage, float] = field(default_factory=dict)
     grown_at: float | None = None
     _highest: int = -1
@@ -78,13 +79,14 @@ class Vitals:
 
     def skipped(self, head: Head, error: ChainError) -> None:
         """Note that a block could not be read."""
-        self.trouble = error.code
+        self.skipped_in_row += 1
+        self.trouble = f"{error.code} ({error})" if str(error) else error.code
         self._arrivals.pop(head.hash, None)
         self.metrics.blocks.labels(error.code).inc()
 
     def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         """Note that a block was worked on to the end, and how it found the markets."""
-        self.trouble = ""
+        self.trouble, self.skipped_in_row = "", 0
         self.metrics.blocks.labels("done").inc()
         arrived = self._arrivals.pop(head.hash, None)
         taken, read = self._mark(Stage.TAKEN, head), self._mark(Stage.READ, head)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from keeper.devnet.nodes import process
 from keeper.devnet.nodes.campaign import Campaign, Order, Verdict
+from keeper.devnet.nodes.crash import Examine
 from keeper.domain.errors import KeeperError
 from keeper.observe.logging import configure
 
@@ -35,6 +36,8 @@ def line_of(verdict: Verdict) -> str:
     if seen.exit_code is not None:
         parts.append(f"- ended with {seen.exit_code}")
     reason = verdict.reason or "; ".join(f"{key}: {why}" for key, why in seen.reasons.items())
+    if not verdict.agreed:
+        parts.append(f"- doctor says that it {'acts' if seen.acts else 'does not act'}")
     if verdict.sent < verdict.paying:
         parts.append(f"- says: {reason[:_WORDS] or 'nothing'}")
         parts.append(f"- doctor: {verdict.diagnosis[:_WORDS] or 'nothing'}")
@@ -57,8 +60,9 @@ def document_of(verdict: Verdict) -> dict[str, object]:
         "exit_code": seen.exit_code,
         "reason": verdict.reason,
         "doctor": verdict.diagnosis,
+        "doctor_acts": seen.acts,
         "reasons": seen.reasons,
-        "log": list(seen.told),
+        "log": list(seen.last_lines),
         "seconds": round(seen.seconds, 1),
     }
 
@@ -69,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cell", default="", metavar="METHOD:BEHAVIOUR", help="only these cells")
     parser.add_argument("--short", action="store_true", help="a few cells of different kinds")
     parser.add_argument("--slots", type=int, default=6, help="local chains at once")
+    parser.add_argument("--doctor", action="store_true", help="ask doctor of every endpoint")
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each cell")
     given = parser.parse_args(arguments)
     configure(level="error", form="text")
@@ -80,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
 
     began = time.monotonic()
-    order = Order(slots=given.slots, only=given.cell, short=given.short)
+    examine = Examine.ALWAYS if given.doctor else Examine.FAILURES
+    order = Order(slots=given.slots, only=given.cell, short=given.short, examine=examine)
     try:
         verdicts = asyncio.run(Campaign(order, tell).run())
     except KeeperError as error:

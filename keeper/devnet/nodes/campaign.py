@@ -12,7 +12,15 @@ from typing import Final
 from keeper.devnet.nodes.behaviours import Behaviour
 from keeper.devnet.nodes.cells import Cell, choose, plan_cells, plan_second_ways, short
 from keeper.devnet.nodes.chain import Chain
-from keeper.devnet.nodes.crash import ALONE, ALONE_HTTP, ARRANGEMENTS, Arrangement, Run, Seen
+from keeper.devnet.nodes.crash import (
+    ALONE,
+    ALONE_HTTP,
+    ARRANGEMENTS,
+    Arrangement,
+    Examine,
+    Run,
+    Seen,
+)
 from keeper.devnet.nodes.forms import BATCH, NEW_HEADS
 from keeper.domain.errors import EnvironmentFault
 
@@ -59,6 +67,11 @@ class Verdict:
         return excused and not self.cell.arrangement.second
 
     @property
+    def agreed(self) -> bool:
+        """Whether ``doctor`` said what the run showed, or was not asked."""
+        return self.seen.acts is None or self.seen.acts is (self.sent == self.paying)
+
+    @property
     def extra_requests(self) -> int:
         """How many requests more it took than the clean run."""
         return self.seen.requests - self.clean.requests
@@ -72,7 +85,7 @@ class Verdict:
 
     @property
     def _running(self) -> Sequence[str]:
-        ended = self.seen.told if self.seen.exit_code is not None else ()
+        ended = self.seen.last_lines if self.seen.exit_code is not None else ()
         return [*(f"{part}: {why}" for part, why in self.seen.reasons.items()), *ended]
 
     @property
@@ -88,6 +101,7 @@ class Order:
     slots: int = 6
     only: str = ""
     short: bool = False
+    examine: Examine = Examine.FAILURES
 
 
 class Campaign:
@@ -137,7 +151,7 @@ class Campaign:
     async def _recorded(self, arrangement: Arrangement) -> Seen:
         chain = await self._chains.get()
         try:
-            seen = await Run(chain, arrangement)(examine=False)
+            seen = await Run(chain, arrangement)(Examine.NEVER)
         finally:
             self._chains.put_nowait(chain)
         if not seen.liquidated or seen.exit_code is not None:
@@ -153,7 +167,7 @@ class Campaign:
             for _ in range(_TRIES):
                 clean = self._clean[cell.arrangement]
                 run = Run(chain, cell.arrangement, cell.troubles, clean.liquidated)
-                seen = await run(examine=not cell.arrangement.second)
+                seen = await run(Examine.NEVER if cell.arrangement.second else self._order.examine)
                 verdict = Verdict(cell=cell, seen=seen, clean=clean)
                 if verdict.passed:
                     break

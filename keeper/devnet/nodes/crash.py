@@ -1,6 +1,7 @@
 """One keeper through one crash, and what is seen of it."""
 
 import asyncio
+import enum
 import json
 import tempfile
 import time
@@ -31,6 +32,14 @@ _PATIENCE_PACES: Final = 2
 _POLL_SECONDS: Final = 0.05
 
 
+class Examine(enum.Enum):
+    """When ``doctor`` is asked of the endpoints of a run."""
+
+    NEVER = enum.auto()
+    FAILURES = enum.auto()
+    ALWAYS = enum.auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrangement:
     """The keeper's endpoints: one over a websocket or http, and a good second one or none."""
@@ -54,7 +63,7 @@ class Seen:
 
     ``liquidated`` are those who were unhealthy in the crash and are not at its end,
     ``milliseconds`` passed from the crash's block to the first send. ``reasons`` are those of
-    ``/readyz``, by part, ``told`` the last lines of the log.
+    ``/readyz``, by part, ``last_lines`` those of its log.
     """
 
     exit_code: int | None = None
@@ -67,8 +76,9 @@ class Seen:
     asked: Counter[str] = field(default_factory=Counter)
     samples: Mapping[str, set[str]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
-    told: Sequence[str] = ()
+    last_lines: Sequence[str] = ()
     doctor: Sequence[str] = ()
+    acts: bool | None = None
     seconds: float = 0.0
 
 
@@ -92,8 +102,8 @@ class Run:
         self._pace = LATE_BLOCK_SECONDS if slow else BLOCK_SECONDS
         self._seen = Seen()
 
-    async def __call__(self, *, examine: bool) -> Seen:
-        """Run it; ``examine`` asks ``doctor`` where not all that pays was liquidated."""
+    async def __call__(self, examine: Examine) -> Seen:
+        """Run it, and ask ``doctor`` afterwards where that is wanted."""
         began = time.monotonic()
         await asyncio.to_thread(self._chain.reset)
         async with AsyncExitStack() as stack:
@@ -104,7 +114,8 @@ class Run:
             stack.push_async_callback(keeper.stop)
             await self._crashed(keeper)
             self._read(keeper)
-            if examine and self._targets is not None and self._seen.liquidated < self._targets:
+            left = self._targets is not None and self._seen.liquidated < self._targets
+            if examine is Examine.ALWAYS or (examine is Examine.FAILURES and left):
                 await keeper.stop()
                 await self._examine(folder)
         self._seen.seconds = time.monotonic() - began
@@ -191,7 +202,7 @@ class Run:
             for form in self._bad.samples.keys() | self._good.samples.keys()
         }
         self._seen.hits = self._bad.misbehaviour.hits
-        self._seen.told = keeper.errors.splitlines()[-_LAST_LINES:]
+        self._seen.last_lines = keeper.errors.splitlines()[-_LAST_LINES:]
 
     async def _examine(self, folder: Path) -> None:
         """Ask ``doctor`` of the same endpoints, while the chain goes on."""
@@ -207,3 +218,4 @@ class Run:
         self._seen.doctor = [
             f"{check['what']}: {check['detail']}" for check in checks if check["level"] == "fail"
         ]
+        self._seen.acts = any("acts on this node" in check["detail"] for check in checks)

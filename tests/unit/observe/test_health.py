@@ -89,7 +89,22 @@ def test_heads_without_work_done_on_them_are_no_health(vitals):
     vitals.skipped(a_head(8), RpcUnavailable("x"))
 
     assert quiet == ""
-    assert check() == "no block was worked on to the end for 11 s: rpc_unavailable"
+    assert check() == "no block was worked on to the end for 11 s: rpc_unavailable (x)"
+
+
+def test_two_blocks_in_a_row_that_failed_are_said_at_once(vitals):
+    """A single one may be an accident; what it failed for is said with it."""
+    check = work_check(vitals, 10.0)
+    vitals.passed(Stage.RECORDED, a_head())
+    vitals.skipped(a_head(8), RpcUnavailable("the node refused eth_call: no"))
+    once = check()
+    vitals.skipped(a_head(9), RpcUnavailable("the node refused eth_call: no"))
+
+    assert once == ""
+    assert "2 blocks in a row" in check()
+    assert "the node refused eth_call: no" in check()
+    vitals.done(a_head(10), [])
+    assert check() == ""
 
 
 def test_f08_a_head_that_changes_and_does_not_grow_is_not_fresh(vitals):

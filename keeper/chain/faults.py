@@ -1,0 +1,244 @@
+"""
+Methods that endpoints do not answer as they should, in the words of ``doctor`` and ``/readyz``.
+
+A method is at fault from its first failure until an endpoint answers it. What the contracts
+refuse (a revert, a nonce that is used) is an answer. Methods with a second way are left out.
+"""
+
+import enum
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.refusal import refusal_kind
+from keeper.chain.refusal_kinds import RefusalKind
+from keeper.domain.errors import (
+    BlockUnknown,
+    ChainError,
+    NotCanonical,
+    RpcBusy,
+    RpcMalformed,
+    RpcRefused,
+    RpcTooLarge,
+    RpcUnavailable,
+    SnapshotReorged,
+    StateUnknown,
+)
+
+log = logging.getLogger(__name__)
+
+OPTIONAL: Final = frozenset(
+    {
+        "eth_estimateGas",
+        "eth_feeHistory",
+        "eth_gasPrice",
+        "eth_getBlockReceipts",
+        "eth_maxPriorityFeePerGas",
+        "eth_newBlockFilter",
+        "eth_simulateV1",
+        "eth_subscribe",
+        "eth_unsubscribe",
+        "web3_clientVersion",
+    }
+)
+"""Methods that the keeper does without; the lack is known to ``Capabilities``."""
+SEND: Final = "eth_sendRawTransaction"
+
+LASTING_BLOCKS: Final = 2
+"""A fault that is older than so many blocks is said."""
+FORGOTTEN_BLOCKS: Final = 6
+FORGOTTEN_SECONDS: Final = 30.0
+"""A fault that was not met for longer, and for so many blocks, is over."""
+
+
+class AnswerClass(enum.StrEnum):
+    """What came in place of an answer, as people read it."""
+
+    UNKNOWN_BLOCK = "that it does not know the block"
+    NOT_CANONICAL = "that the block is not canonical"
+    PRUNED = "that it has not kept the state"
+    METHOD_MISSING = "that it does not have the method"
+    RATE_LIMITED = "that it is asked too often"
+    TOO_LARGE = "that too much is asked"
+    BUSY = "that it is busy"
+    TIMEOUT = "that it took too long"
+    INTERNAL = "with a fault of its own"
+    REFUSED = "with a refusal"
+    MALFORMED = "with what is no answer"
+    OVERSIZED = "with far more than was asked"
+    SILENT = "nothing"
+
+
+CURES: Final[Mapping[AnswerClass, str]] = {
+    AnswerClass.UNKNOWN_BLOCK: "its backends lag behind its heads: add a second endpoint",
+    AnswerClass.NOT_CANONICAL: "it is on another branch: add a second endpoint",
+    AnswerClass.PRUNED: "use a node that keeps the newest 128 states",
+    AnswerClass.METHOD_MISSING: "use a node, or a plan, that has the method",
+    AnswerClass.RATE_LIMITED: "use a larger plan, or add an endpoint of another provider",
+    AnswerClass.TOO_LARGE: "raise the node's limits, or add another endpoint",
+    AnswerClass.BUSY: "add a second endpoint",
+    AnswerClass.TIMEOUT: "use a faster node, or raise its limits",
+    AnswerClass.INTERNAL: "look at the node's log, or use another node",
+    AnswerClass.REFUSED: "look at the node's log, or use another node",
+    AnswerClass.MALFORMED: "the node, or a proxy before it, is broken: use another",
+    AnswerClass.OVERSIZED: "the node, or a proxy before it, is broken: use another",
+    AnswerClass.SILENT: "is it running, and is the way to it open?",
+}
+
+_BY_KIND: Final[Mapping[RefusalKind, AnswerClass]] = {
+    RefusalKind.BLOCK_UNKNOWN: AnswerClass.UNKNOWN_BLOCK,
+    RefusalKind.NOT_CANONICAL: AnswerClass.NOT_CANONICAL,
+    RefusalKind.PRUNED: AnswerClass.PRUNED,
+    RefusalKind.METHOD_MISSING: AnswerClass.METHOD_MISSING,
+    RefusalKind.RATE_LIMITED: AnswerClass.RATE_LIMITED,
+    RefusalKind.TOO_LARGE: AnswerClass.TOO_LARGE,
+    RefusalKind.BATCH_LIMIT: AnswerClass.TOO_LARGE,
+    RefusalKind.CALL_GAS_CAP: AnswerClass.TOO_LARGE,
+    RefusalKind.BUSY: AnswerClass.BUSY,
+    RefusalKind.TIMEOUT: AnswerClass.TIMEOUT,
+    RefusalKind.INTERNAL: AnswerClass.INTERNAL,
+}
+_OF_THE_NODE: Final = frozenset(
+    {
+        AnswerClass.METHOD_MISSING,
+        AnswerClass.RATE_LIMITED,
+        AnswerClass.BUSY,
+        AnswerClass.TIMEOUT,
+        AnswerClass.INTERNAL,
+    }
+)
+"""Refusals of a send that say something of the node; the others are about the transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A method that an endpoint does not answer: first and last seen in monotonic seconds."""
+
+    endpoint: int
+    method: str
+    answered: AnswerClass
+    since: float = 0.0
+    last: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        """What the endpoint answered."""
+        return f"{self.method} answered {self.answered}"
+
+    @property
+    def cure(self) -> str:
+        """What to do about it."""
+        return CURES[self.answered]
+
+
+def classify_answer(error: ChainError) -> AnswerClass:
+    """Classify what an endpoint answered, or did not."""
+    if isinstance(error, RpcRefused):
+        return _BY_KIND.get(refusal_kind(error), AnswerClass.REFUSED)
+    classes: Sequence[tuple[type[ChainError], AnswerClass]] = (
+        (RpcBusy, AnswerClass.RATE_LIMITED),
+        (RpcUnavailable, AnswerClass.SILENT),
+        (RpcTooLarge, AnswerClass.OVERSIZED),
+        (RpcMalformed, AnswerClass.MALFORMED),
+        (StateUnknown, AnswerClass.PRUNED),
+        (NotCanonical, AnswerClass.NOT_CANONICAL),
+        (BlockUnknown, AnswerClass.UNKNOWN_BLOCK),
+        (SnapshotReorged, AnswerClass.NOT_CANONICAL),
+    )
+    return next(
+        (kind for raised, kind in classes if isinstance(error, raised)), AnswerClass.REFUSED
+    )
+
+
+def is_answer(method: str, error: ChainError) -> bool:
+    """Whether an error is an answer about what was asked, and no fault of the endpoint."""
+    if not isinstance(error, RpcRefused):
+        return False
+    if method == SEND:
+        return classify_answer(error) not in _OF_THE_NODE
+    return refusal_kind(error) is RefusalKind.REVERTED
+
+
+class Faults:
+    """
+    The methods that each endpoint fails in, from all that is asked of it.
+
+    A fault that lasts longer than two blocks, ``block_seconds`` each, is logged once.
+    """
+
+    def __init__(self, block_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.block_seconds = block_seconds
+        self._clock = clock
+        self._faults: dict[tuple[int, str], Fault] = {}
+        self._reported: set[tuple[int, str]] = set()
+        self._answered_at: dict[str, float] = {}
+
+    def note_all(self, endpoint: int, methods: Sequence[str], answers: Sequence[object]) -> None:
+        """Note what came of each request of a message."""
+        for method, answer in zip(methods, answers, strict=True):
+            self.note(endpoint, method, answer if isinstance(answer, ChainError) else None)
+
+    def note(self, endpoint: int, method: str, error: ChainError | None) -> None:
+        """Note an answer, or what came in its place."""
+        if method in OPTIONAL:
+            return
+        if error is None or is_answer(method, error):
+            self._clear(endpoint, method)
+            return
+        now, before = self._clock(), self._faults.get((endpoint, method))
+        fault = Fault(
+            endpoint=endpoint,
+            method=method,
+            answered=classify_answer(error),
+            since=now if before is None else before.since,
+            last=now,
+        )
+        self._faults[endpoint, method] = fault
+        if (endpoint, method) not in self._reported and self._is_lasting(fault, now):
+            self._reported.add((endpoint, method))
+            log.warning(
+                'endpoint_fails endpoint=%d method=%s answered="%s" cure="%s"',
+                endpoint,
+                method,
+                fault.answered,
+                fault.cure,
+            )
+
+    def at(self, endpoint: int) -> Sequence[Fault]:
+        """Return what one endpoint fails in, the newest last."""
+        found = (fault for (place, _), fault in self._faults.items() if place == endpoint)
+        return sorted(found, key=lambda fault: fault.last)
+
+    def unanswered(self) -> Sequence[Fault]:
+        """Return what has lasted for two blocks, goes on, and no endpoint answers meanwhile."""
+        now = self._clock()
+        fresh = now - max(FORGOTTEN_BLOCKS * self.block_seconds, FORGOTTEN_SECONDS)
+        never = float("-inf")
+        found = (
+            fault
+            for fault in self._faults.values()
+            if self._is_lasting(fault, now)
+            and fault.last >= fresh
+            and self._answered_at.get(fault.method, never) < fault.since
+        )
+        return sorted(found, key=lambda fault: fault.since)
+
+    def _is_lasting(self, fault: Fault, now: float) -> bool:
+        return now - fault.since >= LASTING_BLOCKS * self.block_seconds
+
+    def _clear(self, endpoint: int, method: str) -> None:
+        self._answered_at[method] = self._clock()
+        self._faults.pop((endpoint, method), None)
+        if (endpoint, method) in self._reported:
+            self._reported.discard((endpoint, method))
+            log.info("endpoint_answers endpoint=%d method=%s", endpoint, method)
+
+
+def describe(faults: Sequence[Fault]) -> str:
+    """Return why the keeper does not act, in one line; empty where nothing fails."""
+    lines = dict.fromkeys(
+        f"endpoint {fault.endpoint}: {fault.reason}: {fault.cure}" for fault in faults
+    )
+    return "; ".join(lines)

@@ -1,0 +1,238 @@
+"""
+One probe of an endpoint: the very calls of a block, with a plan, over several new heads.
+
+It uses the node's own readers, so what they do without is done without here, too, and what
+fails here would cost ``run`` the block.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from keeper.chain import fields
+from keeper.chain.faults import SEND, AnswerClass, Fault, classify_answer, is_answer
+from keeper.chain.heads import Heads, Pace
+from keeper.chain.optional import fetch_pending_nonce
+from keeper.chain.quorum import Quorum
+from keeper.composition.bidding import fee_oracle
+from keeper.composition.session import Session
+from keeper.domain.errors import ChainError, MarketUnreadable, RpcMalformed, RpcRefused
+from keeper.domain.head import Basis, Head
+from keeper.domain.plan import Batch
+from keeper.domain.units import MAX_TRANSACTION_GAS, Address, Timestamp, TransactionHash, Wei
+from keeper.execution.executor import liquidate_calldata
+from keeper.execution.simulator import ExecutorSimulator
+from keeper.ports import LendingMarket, MarketSnapshot
+
+HEADS: Final = 3
+STEP_SECONDS: Final = 10.0
+"""How long one step of a block may take; reads are repeated for less."""
+HISTORY_BLOCKS: Final = 100
+NOBODY: Final = Address("0x000000000000000000000000000000000000dEaD")
+"""The account that is asked about where no key is configured."""
+_SEARCHED_BLOCKS: Final = 10
+"""Blocks back in which a transaction is looked for, whose receipt is read."""
+_DEADLINE_SECONDS: Final = 3_600
+
+Step = tuple[str, Callable[[], Awaitable[object]]]
+"""A method, and a part of a block's work that stands or falls with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """
+    What an endpoint showed over ``seen`` heads.
+
+    ``failures`` counts the heads at which each fault was met.
+    """
+
+    seen: int
+    asked: int
+    seconds: float
+    failures: Sequence[tuple[Fault, int]] = ()
+    slowest: float = 0.0
+
+    @property
+    def stopping(self) -> Fault | None:
+        """The fault that most blocks met, where it was at least half of them."""
+        fault, count = max(self.failures, key=lambda failure: failure[1], default=(None, 0))
+        return fault if 2 * count >= max(1, self.seen) else None
+
+
+@dataclass(slots=True)
+class EndpointProbe:
+    """The steps of a block over one session, which has one endpoint."""
+
+    session: Session
+    sender: Address
+    _failures: Counter[Fault] = field(default_factory=Counter)
+    _slowest: float = 0.0
+    _markets: list[LendingMarket] = field(default_factory=list)
+
+    async def run(self, heads: int, patience: float) -> Probe:
+        """Work on the newest head and on new ones, ``patience`` seconds for each at most."""
+        started, seen = time.monotonic(), 0
+        async with contextlib.aclosing(self._heads(heads, patience)) as coming:
+            async for head in coming:
+                await self._work(head)
+                seen += 1
+        if not seen:
+            error = ChainError("no head")
+            self._failures[_fault("eth_getBlockByNumber", error)] += 1
+        return Probe(
+            seen=seen,
+            asked=heads,
+            seconds=time.monotonic() - started,
+            failures=tuple(self._failures.items()),
+            slowest=self._slowest,
+        )
+
+    async def _heads(self, count: int, patience: float) -> AsyncGenerator[Head]:
+        """Yield up to so many heads; ends where none comes in time."""
+        chain = self.session.settings.chain
+        pace = Pace(poll=chain.poll_interval_ms / 1000)
+        heads = Heads(self.session.reader, pace=pace).heads()
+        async with contextlib.aclosing(heads):
+            for _ in range(count):
+                try:
+                    head = await asyncio.wait_for(anext(heads), patience)
+                except (TimeoutError, ChainError):
+                    return
+                yield head
+
+    async def _work(self, head: Head) -> None:
+        """Do the work of one block; each step that fails is a fault of its method."""
+        began, faults = time.monotonic(), dict[str, Fault]()
+        for method, step in self._steps(head):
+            step_began = time.monotonic()
+            try:
+                async with asyncio.timeout(STEP_SECONDS):
+                    await step()
+            except TimeoutError:
+                faults.setdefault(method, _fault(method, None))
+            except MarketUnreadable:
+                continue  # the market's own contracts: its line says so
+            except ChainError as error:
+                fault = self._named(method, error, step_began)
+                faults.setdefault(fault.method, fault)
+        self._slowest = max(self._slowest, time.monotonic() - began)
+        self._failures.update(faults.values())
+
+    def _named(self, method: str, error: ChainError, since: float) -> Fault:
+        """Return the fault of a step that failed: of the method that failed in it, if noted."""
+        faults = self.session.reader.rpc.faults.at(0)
+        noted = [fault for fault in faults if fault.last >= since]
+        return _fault(noted[-1].method if noted else method, error)
+
+    def _steps(self, head: Head) -> Sequence[Step]:
+        basis = Basis(block_hash=head.hash)
+        return (
+            ("eth_call", lambda: self._discover(head)),
+            ("eth_getLogs", lambda: self._logs(head)),
+            ("eth_getLogs", lambda: self._history(head)),
+            ("eth_getBlockByNumber", lambda: self._trail(head)),
+            ("eth_call", lambda: self._read(head)),
+            ("eth_getBalance", lambda: self.session.reader.balance(self.sender, basis)),
+            ("eth_feeHistory", lambda: self._fees(head)),
+            ("eth_getTransactionCount", self._nonces),
+            ("eth_getBlockByNumber", lambda: Quorum(self.session.reader).head(head.number)),
+            ("eth_getBlockByNumber", Quorum(self.session.reader).finalized),
+            ("eth_call", lambda: self._simulate(head)),
+            ("eth_getTransactionReceipt", lambda: self._receipt(head)),
+            (SEND, self._send_nothing),
+        )
+
+    async def _discover(self, head: Head) -> None:
+        """Find the markets' contracts, once."""
+        for market in self.session.markets:
+            if market in self._markets:
+                continue
+            with contextlib.suppress(MarketUnreadable):
+                await market.discover(head)
+                self._markets.append(market)
+
+    async def _logs(self, head: Head) -> None:
+        for market in self._markets:
+            await self.session.reader.block_logs(market.log_filter, head.hash)
+
+    async def _history(self, head: Head) -> None:
+        first = max(0, head.number - HISTORY_BLOCKS)
+        for market in self._markets:
+            await self.session.reader.logs_between(market.log_filter, first, head.number)
+
+    async def _trail(self, head: Head) -> None:
+        await self.session.reader.heads(max(0, head.number - 2), head.number)
+
+    async def _read(self, head: Head) -> None:
+        """Read the markets as at each block, and a way out for two of their tokens."""
+        reader, basis = self.session.reader, Basis(block_hash=head.hash)
+        for market in self._markets:
+            results = await reader.aggregate(market.calls(head), basis)
+            snapshots = market.apply(head, results)
+            await self._exits(snapshots, basis)
+
+    async def _exits(self, snapshots: Sequence[MarketSnapshot], basis: Basis) -> None:
+        tokens = sorted({token for snapshot in snapshots for token in snapshot.prices})[:2]
+        if len(tokens) == 2:  # noqa: PLR2004 - a pair
+            for venue in self.session.venues:
+                await venue.exits({(tokens[0], tokens[1])}, basis)
+
+    async def _fees(self, head: Head) -> None:
+        fees = await fee_oracle(self.session, head)
+        await fees.market(head)
+
+    async def _nonces(self) -> None:
+        await Quorum(self.session.reader).transaction_count(self.sender)
+        await fetch_pending_nonce(self.session.reader, self.sender)
+
+    async def _simulate(self, head: Head) -> None:
+        """Simulate a transaction without a plan: what comes of it is an answer, any refusal."""
+        reader = self.session.reader
+        executors = [executor.address for executor in self.session.settings.executor]
+        target = next(iter(executors), self.session.settings.chain.multicall)
+        simulator = ExecutorSimulator(
+            reader, executor=target, operator=self.sender, step_gas=lambda plan: plan.step_gas
+        )
+        deadline = Timestamp(head.timestamp + _DEADLINE_SECONDS)
+        made_up = Batch(
+            plans=(),
+            executor=target,
+            calldata=liquidate_calldata((), (), deadline, 0),
+            gas_limit=MAX_TRANSACTION_GAS,
+            deadline=deadline,
+            net_profit=Wei(0),
+        )
+        await simulator.simulated([made_up], head)
+
+    async def _receipt(self, head: Head) -> None:
+        """Read the receipt of a transaction of one of the newest blocks."""
+        found = await self._transaction(head)
+        if found is not None and await Quorum(self.session.reader).receipt(found) is None:
+            raise RpcMalformed("a mined transaction has no receipt")
+
+    async def _transaction(self, head: Head) -> TransactionHash | None:
+        rpc = self.session.reader.rpc
+        for number in range(head.number, max(0, head.number - _SEARCHED_BLOCKS), -1):
+            answer = await rpc.read("eth_getBlockByNumber", hex(number), False)  # noqa: FBT003 - JSON-RPC: hashes only
+            block = fields.document(answer, "the block")
+            for transaction in fields.sequence(block.get("transactions"), "its transactions"):
+                return TransactionHash(fields.hash32(transaction, "a transaction's hash"))
+        return None
+
+    async def _send_nothing(self) -> None:
+        """Send no transaction: a node that takes any says that this is none."""
+        try:
+            await self.session.reader.rpc.ask(0, SEND, "0x")
+        except RpcRefused as error:
+            if not is_answer(SEND, error):
+                raise
+
+
+def _fault(method: str, error: ChainError | None) -> Fault:
+    """Return a fault; without an error it is the time that a step may take."""
+    answered = AnswerClass.TIMEOUT if error is None else classify_answer(error)
+    return Fault(endpoint=0, method=method, answered=answered)

@@ -1,0 +1,150 @@
+"""A method that no endpoint answers is said with its cure, two blocks after it began."""
+
+import pytest
+
+from keeper.chain.faults import (
+    CURES,
+    OPTIONAL,
+    AnswerClass,
+    Fault,
+    Faults,
+    classify_answer,
+    describe,
+    is_answer,
+)
+from keeper.domain.errors import (
+    BlockUnknown,
+    RpcBusy,
+    RpcMalformed,
+    RpcRefused,
+    RpcTooLarge,
+    RpcUnavailable,
+    SnapshotReorged,
+    StateUnknown,
+)
+
+MISSING = RpcRefused("x", number=-32601, text="the method eth_call does not exist")
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def faults(clock):
+    return Faults(2.0, clock)
+
+
+def test_a_fault_is_said_when_it_has_lasted_for_two_blocks(faults, clock):
+    """Not before: a single failure is repeated, and most pass."""
+    faults.note(0, "eth_call", MISSING)
+    clock.now += 3.9
+    before = faults.unanswered()
+    faults.note(0, "eth_call", MISSING)
+    clock.now += 0.1
+
+    assert before == []
+    assert describe(faults.unanswered()) == (
+        "endpoint 0: eth_call answered that it does not have the method: "
+        "use a node, or a plan, that has the method"
+    )
+
+
+def test_an_answer_of_any_endpoint_ends_it(faults, clock):
+    """The keeper acts by the other one; what one alone fails in is known all the same."""
+    faults.note(0, "eth_call", MISSING)
+    faults.note(1, "eth_call", None)
+    clock.now += 10
+    faults.note(0, "eth_call", MISSING)
+
+    assert faults.unanswered() == []
+    assert [fault.method for fault in faults.at(0)] == ["eth_call"]
+    faults.note(0, "eth_call", None)
+    assert faults.at(0) == []
+
+
+def test_a_fault_that_is_not_met_any_more_is_over(faults, clock):
+    """Nobody asks for a receipt when nothing is in flight; it must not stay not ready."""
+    faults.note(0, "eth_getTransactionReceipt", RpcUnavailable("gone"))
+    clock.now += 20
+    lasting = faults.unanswered()
+    clock.now += 11
+
+    assert [fault.method for fault in lasting] == ["eth_getTransactionReceipt"]
+    assert faults.unanswered() == []
+
+
+def test_a_lasting_fault_and_its_end_are_logged_once(faults, clock, caplog):
+    """By the place of the endpoint, never its address."""
+    caplog.set_level("INFO", logger="keeper.chain.faults")
+    for _ in range(4):
+        faults.note(1, "eth_getLogs", MISSING)
+        clock.now += 2
+    faults.note(1, "eth_getLogs", None)
+    faults.note(1, "eth_getLogs", None)
+
+    lines = [record.getMessage().split()[0] for record in caplog.records]
+    assert lines == ["endpoint_fails", "endpoint_answers"]
+    assert "endpoint=1 method=eth_getLogs" in caplog.records[0].getMessage()
+
+
+@pytest.mark.parametrize("method", sorted(OPTIONAL))
+def test_what_has_a_second_way_is_no_fault(faults, clock, method):
+    """The lack is logged with what is done instead."""
+    faults.note(0, method, MISSING)
+    clock.now += 10
+
+    assert faults.unanswered() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "answer"),
+    [
+        ("eth_call", RpcRefused("x", number=3, text="execution reverted"), True),
+        ("eth_call", RpcRefused("x", number=-32000, text="out of gas"), True),
+        ("eth_call", MISSING, False),
+        ("eth_call", RpcRefused("x", number=-32602, text="invalid argument 1"), False),
+        ("eth_sendRawTransaction", RpcRefused("x", number=-32000, text="nonce too low"), True),
+        ("eth_sendRawTransaction", RpcRefused("x", number=-32000, text="already known"), True),
+        ("eth_sendRawTransaction", RpcRefused("x", number=-32602, text="rlp: too short"), True),
+        ("eth_sendRawTransaction", MISSING, False),
+        ("eth_sendRawTransaction", RpcRefused("x", number=-32603, text="Internal error"), False),
+        ("eth_sendRawTransaction", RpcUnavailable("gone"), False),
+    ],
+)
+def test_what_is_about_the_question_is_an_answer(method, error, answer):
+    """A revert and a used nonce say that the node works."""
+    assert is_answer(method, error) is answer
+
+
+@pytest.mark.parametrize(
+    ("error", "answered"),
+    [
+        (RpcBusy("x"), AnswerClass.RATE_LIMITED),
+        (RpcUnavailable("x"), AnswerClass.SILENT),
+        (RpcTooLarge("x"), AnswerClass.OVERSIZED),
+        (RpcMalformed("x"), AnswerClass.MALFORMED),
+        (BlockUnknown("x"), AnswerClass.UNKNOWN_BLOCK),
+        (StateUnknown("x"), AnswerClass.PRUNED),
+        (SnapshotReorged("x"), AnswerClass.NOT_CANONICAL),
+        (MISSING, AnswerClass.METHOD_MISSING),
+        (RpcRefused("x", number=-32603, text="Internal error"), AnswerClass.INTERNAL),
+        (RpcRefused("x", number=1, text="no"), AnswerClass.REFUSED),
+    ],
+)
+def test_each_kind_of_answer_has_a_class_and_a_cure(error, answered):
+    """In words that an operator can act upon."""
+    fault = Fault(endpoint=0, method="eth_call", answered=classify_answer(error))
+
+    assert fault.answered is answered
+    assert fault.cure == CURES[answered]
+    assert set(CURES) == set(AnswerClass)
