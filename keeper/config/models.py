@@ -6,12 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from keeper.config.curing import Cure
 from keeper.config.listening import HostText, ListenText, is_loopback, listen_address
 from keeper.config.margin import Calls, Oracle, Restraints
 from keeper.config.notifying import Notify
+from keeper.config.problems import nearest
 from keeper.config.section import Plugged, Section
 from keeper.config.types import (
     AddressText,
@@ -92,6 +93,15 @@ class Market(Plugged):
     from_block: Whole | None = Field(default=None, ge=0, le=MAX_BLOCK)
     name: Text | None = None
     executor: Text | None = None
+
+    @field_validator("from_block")
+    @classmethod
+    def _not_mistyped(cls, block: int | None, info: ValidationInfo) -> int | None:
+        """Refuse a market that says its first block under a key that is almost right."""
+        meant = nearest("from_block", info.data.get("options", ())) if block is None else ""
+        if meant:
+            refuse("is missing", hint=f"is {meant} mistyped?")
+        return block
 
 
 class Venue(Plugged):
