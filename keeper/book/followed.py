@@ -94,6 +94,13 @@ class Followed:
         if isinstance(self.market, KeepsColumns):
             self.known = addresses_in(self.market.to_arrays())
 
+    def has_unread_logs(self) -> bool:
+        """Whether logs were noted in a market that can be kept, and nothing was read since."""
+        market = self.market
+        if self.loaded_at is None or not isinstance(market, KeepsColumns):
+            return False
+        return not market.is_settled()
+
     def standing(self) -> Standing | None:
         """Return what of the market can be kept now; None where something is unread."""
         market = self.market

@@ -48,6 +48,7 @@ class Follower:
         self._followed = [Followed(market) for market in markets]
         self._trail = Trail()
         self._own_from = 0
+        self._is_unread = True
         self._rebuilds: list[tuple[MarketKey, str]] = []
         self.parity = Parity()
         self.coverage = DebtCoverage()
@@ -134,7 +135,14 @@ class Follower:
         return await self._read(head)
 
     def keep(self) -> None:
-        """Begin to write the state after the newest block; returns at once."""
+        """
+        Begin to write the state after the newest block; returns at once.
+
+        Before the first block is read nothing is written for a market that was taken up and has
+        logs to be read: its state on disk is of an earlier block, which must stay remembered.
+        """
+        if self._is_unread and any(each.has_unread_logs() for each in self._followed):
+            return
         standings = (each.standing() for each in self._followed)
         self.keeping.keep(self._trail, [one for one in standings if one is not None])
 
@@ -290,6 +298,7 @@ class Follower:
         rest = _taken_along(head, extra, results[len(calls) :])
         for difference in self.parity.judge(questions, snapshots, rest):
             self._resync(difference)
+        self._is_unread = False
         return self.parity.guarded(snapshots)
 
     def _applied(

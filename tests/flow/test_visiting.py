@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from keeper.book.file import SCHEMA, BookFile
 from keeper.book.follower import Follower
@@ -20,6 +22,7 @@ from keeper.book.visit import BOOK_STAGE, TROUBLE_STAGE, Visit
 from keeper.book.visiting import VisitedFile
 from tests.flow.counting import CHAIN_ID, CountingChain, CountingMarket, Process
 from tests.flow.test_follower import log
+from tests.flow.test_keeping import full_disk
 
 HISTORY = 40
 
@@ -659,6 +662,72 @@ async def test_what_root_makes_belongs_to_whom_the_folder_does(open_folder):
     await visited(chain_of(), path)
 
     assert {file.stat().st_uid for file in open_folder.iterdir()} == {NOBODY}
+
+
+async def test_a_full_disk_costs_only_the_keeping(path):
+    """The command answers, and says that the next one will take as long."""
+    chain = chain_of()
+    with full_disk():
+        seen = await visited(chain, path)
+
+    again = await visited(chain, path)
+
+    assert seen.state == again.state == chain.counts(chain.tip.hash)
+    (line,) = seen.words(TROUBLE_STAGE)
+    assert line.startswith("what was read is not kept: ")
+
+
+steps_of_use = st.lists(
+    st.one_of(
+        st.tuples(st.just("grow"), st.lists(st.integers(0, 12), max_size=3)),
+        st.tuples(st.just("fork"), st.integers(1, 20)),
+        st.tuples(st.just("start"), st.just(0)),
+        st.tuples(st.just("read"), st.just(0)),
+        st.tuples(st.just("stop"), st.just(0)),
+        st.tuples(st.just("visit"), st.just(0)),
+        st.tuples(st.just("look back"), st.integers(1, 30)),
+        st.tuples(st.just("others"), st.just(0)),
+    ),
+    min_size=4,
+    max_size=24,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps_of_use)
+async def test_whoever_uses_the_file_in_any_order_reads_what_the_chain_says(
+    tmp_path_factory, steps
+):
+    """Keepers and commands, reorganisations, earlier blocks and other settings between."""
+    path = tmp_path_factory.mktemp("book") / "keeper.book.sqlite"
+    chain, process = chain_of(25), None
+    await visited(chain, path)
+    for step, what in [*steps, ("visit", 0)]:
+        if step == "grow":
+            chain.grow(what)
+        elif step == "fork":
+            chain.grow([99], fork=max(0, chain.tip.number - what))
+            chain.grow([])
+        elif step == "start" and process is None:
+            process = await Process(chain, path).start()
+        elif step == "read" and process is not None:
+            assert nonzero(await process.read()) == chain.counts(chain.tip.hash)
+        elif step == "stop" and process is not None:
+            await process.stop()
+            process = None
+        elif step in ("visit", "look back", "others"):
+            block = max(0, chain.tip.number - what)
+            past = {"block": block} if step == "look back" else {}
+            form = {"form": "other settings\n"} if step == "others" else {}
+            seen = await visited(chain, path, **past, **form)
+            assert nonzero(seen.state) == chain.counts(chain.blocks[block].hash)
+    if process is not None:
+        assert process.follower.keeping.failures == 0
+        await process.stop()
+    last = await Process(chain, path).start()
+    assert nonzero(await last.read()) == chain.counts(chain.tip.hash)
+    assert last.market.loads == 0
+    await last.stop()
 
 
 async def test_a_market_that_was_left_out_for_some_blocks_misses_none_of_its_logs(path):
