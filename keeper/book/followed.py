@@ -11,8 +11,15 @@ from keeper.book.keeping import Standing
 from keeper.book.kept import FOUND, KeptStructure, MarketChange, Scanned, addresses_in
 from keeper.book.trail import Footprint, Trail
 from keeper.chain.abi import checksum
+from keeper.chain.refusal import failed_in_evm
 from keeper.columns.table import Array
-from keeper.domain.errors import ChainError, MarketUnreadable
+from keeper.domain.errors import (
+    ChainError,
+    HistoryPruned,
+    MarketUnreadable,
+    RpcMalformed,
+    RpcRefused,
+)
 from keeper.domain.head import Head
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import LendingMarket
@@ -27,6 +34,13 @@ LONG_GAP: Final = 50_000
 """After so many blocks it is less work to read the accounts anew than to read the logs."""
 
 _ADDRESS_BYTES: Final = 20
+
+
+def is_nodes_fault(error: ChainError) -> bool:
+    """Whether a market cannot be read because of what the node answers, not of its contracts."""
+    if isinstance(error, RpcRefused):
+        return not failed_in_evm(error)
+    return isinstance(error, HistoryPruned | RpcMalformed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +71,7 @@ class Followed:
     scanned_to: int | None = None
     accounts: int = 0
     fault: str = ""
+    is_nodes_fault: bool = False
     failures: int = 0
     rests_until: int = 0
     discovered_at: int = 0
@@ -69,6 +84,7 @@ class Followed:
         """Quarantine the market, for longer each time."""
         told = str(error) or type(error).__name__
         self.fault = f"{told}; {error.hint}" if error.hint else told
+        self.is_nodes_fault = is_nodes_fault(error)
         self.rests_until = head.number + min(2**self.failures, LONGEST_REST)
         self.failures = min(self.failures + 1, LONGEST_REST)
 

@@ -69,6 +69,15 @@ class Follower:
         """The markets that could not be read, and why."""
         return {each.market.key: each.fault for each in self._followed if each.fault}
 
+    @property
+    def unanswered(self) -> Mapping[MarketKey, str]:
+        """The markets among them that the node's answers keep from being read, and why."""
+        return {
+            each.market.key: each.fault
+            for each in self._followed
+            if each.fault and each.is_nodes_fault
+        }
+
     def parity_news(self) -> Sequence[ParityNews]:
         """Return who began to differ from the contracts, or agrees again, since asked last."""
         return self.parity.news()

@@ -230,7 +230,11 @@ def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
                 answers_check(session.reader.rpc.faults),
             ),
             "agreement": agreement_check(session.reader.rpc.pool),
-            "markets": markets_check(len(session.markets), lambda: follower.quarantined),
+            "markets": markets_check(
+                len(session.markets),
+                lambda: follower.quarantined,
+                lambda: follower.unanswered,
+            ),
             "book": joined_check(
                 book_check(lambda: len(follower.parity.doubted)), follower.coverage.concern
             ),

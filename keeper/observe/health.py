@@ -99,16 +99,29 @@ def work_check(vitals: Vitals, limit: float) -> Check:
     return check
 
 
-def markets_check(markets: int, quarantined: Callable[[], Mapping[MarketKey, str]]) -> Check:
-    """Return the check that of so many markets one at least can be read."""
+def markets_check(
+    markets: int,
+    quarantined: Callable[[], Mapping[MarketKey, str]],
+    unanswered: Callable[[], Mapping[MarketKey, str]] = dict,
+) -> Check:
+    """
+    Return the check that of so many markets one at least can be read.
+
+    ``unanswered`` are those that cannot be read because of the node: each of them is said.
+    """
 
     def check() -> str:
         faults = quarantined()
-        if len(faults) < markets:
-            return ""
-        return "no market can be read: " + "; ".join(f"{key}: {why}" for key, why in faults.items())
+        if len(faults) >= markets:
+            return f"no market can be read: {_reasons(faults)}"
+        faults = unanswered()
+        return f"not read because of the node: {_reasons(faults)}" if faults else ""
 
     return check
+
+
+def _reasons(faults: Mapping[MarketKey, str]) -> str:
+    return "; ".join(f"{key}: {why}" for key, why in faults.items())
 
 
 def book_check(doubted: Callable[[], int]) -> Check:

@@ -4,7 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from keeper.domain.errors import RpcUnavailable
+from keeper.book.followed import is_nodes_fault
+from keeper.domain.errors import (
+    HistoryPruned,
+    MarketUnreadable,
+    RpcMalformed,
+    RpcRefused,
+    RpcUnavailable,
+)
 from keeper.observe.health import (
     Health,
     book_check,
@@ -155,3 +162,31 @@ def test_a_reason_is_one_line_without_an_endpoint():
     health = Health(checks={"x": lambda: "lost\nwss://node.example/v2/SECRET", "y": str})
 
     assert health.report() == {"x": "lost wss://node.example", "y": ""}
+
+
+def test_a_market_that_the_node_keeps_from_being_read_is_not_ready():
+    """The others are acted on; that one's plans are lost, and the cure is at the node."""
+    faults: dict[str, str] = {"a": "no code"}
+    of_node: dict[str, str] = {}
+    check = markets_check(2, lambda: faults, lambda: of_node)
+
+    assert check() == ""
+
+    faults["a"] = of_node["a"] = "the node refused eth_call: no such method"
+
+    assert check() == "not read because of the node: a: the node refused eth_call: no such method"
+
+
+@pytest.mark.parametrize(
+    ("error", "of_node"),
+    [
+        (RpcRefused("the node refused eth_call", number=-32601, text="no such method"), True),
+        (RpcRefused("the node refused eth_call", number=3, text="execution reverted"), False),
+        (RpcMalformed("the logs are no list"), True),
+        (HistoryPruned("too old"), True),
+        (MarketUnreadable("no code"), False),
+    ],
+)
+def test_a_markets_fault_is_told_apart_from_a_nodes(error, of_node):
+    """What its contracts say is its own fault; what is no answer of theirs is the node's."""
+    assert is_nodes_fault(error) is of_node
