@@ -4,7 +4,7 @@ What a snapshot, a market or a book may be able to do beyond its port.
 Each of these is optional: whoever asks checks for it, and does without.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
@@ -134,13 +134,13 @@ class HasOrigin(Protocol):
 class KeepsStructure(Protocol):
     """A market whose structure can be kept on disk and taken up instead of ``discover``."""
 
-    def structure_facts(self) -> str:
-        """Return the structure as canonical JSON, after ``discover``."""
+    def freeze_structure(self) -> Callable[[], str]:
+        """Return what makes canonical JSON of the structure as it is now, in any thread."""
         ...
 
     def restore_structure(self, facts: str) -> None:
         """
-        Take up what ``structure_facts`` of the same program returned.
+        Take up what ``freeze_structure`` of the same program made.
 
         Raises:
             ValueError: these are not such facts, or of another market.

@@ -131,8 +131,11 @@ class Followed:
         market = self.market
         if not isinstance(market, KeepsStructure):
             return None
-        facts = market.structure_facts()
-        return KeptStructure(facts=facts, program=code_version(), discovered_at=self.discovered_at)
+        return KeptStructure(
+            facts=market.freeze_structure(),
+            program=code_version(),
+            discovered_at=self.discovered_at,
+        )
 
     async def discover(self, head: Head) -> None:
         """Read what the market consists of."""
@@ -147,7 +150,7 @@ class Followed:
         if kept.program != code_version() or head.number - kept.discovered_at > STRUCTURE_BLOCKS:
             return False
         try:
-            market.restore_structure(kept.facts)
+            market.restore_structure(kept.facts())
         except ValueError:
             return False
         self.discovered_at = kept.discovered_at

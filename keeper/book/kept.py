@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,10 +51,11 @@ class KeptStructure:
     """
     A market's structure as the ``program`` of that version reads it, discovered at a block.
 
-    It follows the market's logs: it holds at the block at which the market was kept.
+    It follows the market's logs: it holds at the block at which the market was kept. Its text is
+    made by ``facts`` in the thread that writes it: a deployment may have thousands of markets.
     """
 
-    facts: str
+    facts: Callable[[], str]
     program: str
     discovered_at: int
 

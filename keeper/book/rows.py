@@ -172,7 +172,7 @@ def _read_structure(
     facts, program, discovered_at, digest = row
     if sha256(facts) != digest:
         raise Damaged("a structure has another checksum")
-    return KeptStructure(facts=facts, program=program, discovered_at=discovered_at)
+    return KeptStructure(facts=lambda: str(facts), program=program, discovered_at=discovered_at)
 
 
 def read_origins(connection: sqlite3.Connection) -> dict[MarketKey, KeptOrigin]:
@@ -202,7 +202,8 @@ def _write_structure(connection: sqlite3.Connection, market: MarketChange) -> No
     structure = market.structure
     if structure is None:
         return
-    digest = sha256(structure.facts)
+    facts = structure.facts()
+    digest = sha256(facts)
     state = (market.number, market.hash, structure.program, structure.discovered_at, digest)
     connection.execute(
         "INSERT OR REPLACE INTO structure_state VALUES (?, ?, ?, ?, ?, ?)", (market.market, *state)
@@ -213,7 +214,7 @@ def _write_structure(connection: sqlite3.Connection, market: MarketChange) -> No
     if same.fetchone() is None:
         connection.execute(
             "INSERT OR REPLACE INTO structure_facts VALUES (?, ?, ?)",
-            (market.market, digest, structure.facts),
+            (market.market, digest, facts),
         )
 
 

@@ -39,7 +39,7 @@ def changed_book(keeper: Keeper, change) -> None:
     ((key, kept),) = file.kept().markets.items()
     market, other = (AaveMarket(keeper.devnet.aave.provider.address, 0, None) for _ in range(2))
     for one in (market, other):
-        one.restore_structure(kept.structure.facts)
+        one.restore_structure(kept.structure.facts())
     market.from_arrays(kept.base)
     for delta in kept.deltas:
         market.merge(delta)

@@ -1,8 +1,9 @@
 """An Aave v3 market as ``keeper.ports.LendingMarket``."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Annotated
 
@@ -145,11 +146,15 @@ class AaveMarket:
         basis = Basis(block_hash=head.hash)
         return await discovery.origin_of(self._chain, self._provider, basis)
 
-    def structure_facts(self) -> str:
-        """Return the structure as canonical JSON (``keeper.abilities.KeepsStructure``)."""
-        if self._facts is None or self._facts[0] is not self.structure:
-            self._facts = self.structure, canonical(self.structure)
-        return self._facts[1]
+    def freeze_structure(self) -> Callable[[], str]:
+        """Return what makes JSON of the structure (``keeper.abilities.KeepsStructure``)."""
+        return partial(self._facts_of, self.structure)
+
+    def _facts_of(self, structure: Structure) -> str:
+        facts = self._facts
+        if facts is None or facts[0] is not structure:
+            self._facts = facts = structure, canonical(structure)
+        return facts[1]
 
     def restore_structure(self, facts: str) -> None:
         """Take up a kept structure instead of ``discover``; ValueError if it is another's."""

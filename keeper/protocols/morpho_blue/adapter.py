@@ -2,8 +2,9 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -127,11 +128,15 @@ class MorphoDeployment:
         await discovery.refuse_others(self._chain, self._morpho, basis)
         return Origin(contract=self._morpho, created=events.origin_filter(self._morpho))
 
-    def structure_facts(self) -> str:
-        """Return the structure as canonical JSON (``keeper.abilities.KeepsStructure``)."""
-        if self._facts is None or self._facts[0] is not self.structure:
-            self._facts = self.structure, canonical(self.structure)
-        return self._facts[1]
+    def freeze_structure(self) -> Callable[[], str]:
+        """Return what makes JSON of the structure (``keeper.abilities.KeepsStructure``)."""
+        return partial(self._facts_of, self.structure)
+
+    def _facts_of(self, structure: Structure) -> str:
+        facts = self._facts
+        if facts is None or facts[0] is not structure:
+            self._facts = facts = structure, canonical(structure)
+        return facts[1]
 
     def restore_structure(self, facts: str) -> None:
         """Take up a kept structure instead of ``discover``; ValueError if it is another's."""

@@ -126,25 +126,25 @@ def test_an_aave_structure_comes_back_whole():
     for revision in (1, 10):
         first, second = aave_market(revision), AaveMarket(aave.address(1), 0, None)
         first._structure = replace(first.structure, key=first.key)
-        facts = first.structure_facts()
+        facts = first.freeze_structure()()
 
         second.restore_structure(facts)
 
         assert isinstance(first, KeepsStructure)
         assert second.structure == first.structure
-        assert second.structure_facts() == facts
+        assert second.freeze_structure()() == facts
 
 
 def test_a_morpho_structure_comes_back_whole():
     """Markets without a borrower, tokens and feeds too."""
     first, second = structured(), deployment()
-    facts = first.structure_facts()
+    facts = first.freeze_structure()()
 
     second.restore_structure(facts)
 
     assert isinstance(first, KeepsStructure)
     assert second.structure == first.structure
-    assert second.structure_facts() == facts
+    assert second.freeze_structure()() == facts
 
 
 @pytest.mark.parametrize("facts", ["{}", "[]", "null", "nothing", '{"key": "aave_v3:0x1"}'])
@@ -157,12 +157,12 @@ def test_what_is_no_structure_is_refused(facts):
 
 def test_the_structure_of_another_market_is_refused():
     """A key that was mixed up must not lend a market another one's contracts."""
-    aave_facts = aave_market().structure_facts()
+    aave_facts = aave_market().freeze_structure()()
     other = "0x" + "77" * 20
 
     with pytest.raises(ValueError, match="this is"):
         AaveMarket(aave.address(9), 0, None).restore_structure(aave_facts)
     with pytest.raises(ValueError, match="this is"):
         MorphoDeployment(Options(morpho=other, all=True), 0, None).restore_structure(
-            structured().structure_facts()
+            structured().freeze_structure()()
         )
