@@ -8,19 +8,20 @@ is not an answer to all of a batch is asked again in smaller ones, down to singl
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeGuard
 
 from keeper.chain.awaiting import FIRST_PAUSES
 from keeper.chain.capabilities import Capabilities, Capability
 from keeper.chain.concurrent import each
 from keeper.chain.fields import Json
 from keeper.chain.oversized import is_too_costly
-from keeper.chain.refusal import concerns_batch
+from keeper.chain.refusal import concerns_batch, may_be_answered_elsewhere
 from keeper.domain.errors import (
     BlockUnknown,
     ChainError,
     RpcBusy,
     RpcMalformed,
+    RpcRefused,
     RpcTooLarge,
     RpcUnavailable,
 )
@@ -86,7 +87,8 @@ class Reading:
     The answers of one endpoint to several requests, gathered over repeated attempts.
 
     Answers of different endpoints are never mixed: by a block's number they might be of
-    different blocks. With ``needs_results`` no request is answered by ``null``.
+    different blocks. With ``needs_results`` no request is answered by ``null``, nor by a
+    refusal that another endpoint may not repeat.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Reading:
         self._most = min(BATCH, len(requests))
         self._needs_results = needs_results
         self._lack: BlockUnknown | None = None
+        self._refusal: RpcRefused | None = None
         self._busy = 0
 
     async def complete(self) -> list[Answer]:
@@ -116,8 +119,9 @@ class Reading:
             BlockUnknown: the endpoint does not have the block.
             RpcUnavailable: the endpoint did not answer some of them, or was busy.
             RpcMalformed: what it answered to one of them is no answer.
+            RpcRefused: with ``needs_results``, it refused one of them for reasons of its own.
         """
-        missing = self._missing()
+        missing, self._refusal = self._missing(), None
         for pause in (*FIRST_PAUSES, None):
             before, self._lack = missing, None
             await self._ask(before)
@@ -127,6 +131,8 @@ class Reading:
             if pause is None or len(missing) == len(before):
                 raise self._lack
             await asyncio.sleep(pause)
+        if self._refusal is not None:
+            raise self._refusal
         return [self._answers[place] for place in range(len(self._requests))]
 
     def _missing(self) -> list[int]:
@@ -207,11 +213,13 @@ class Reading:
             self._accept(place, error)
 
     def _accept(self, place: int, answer: Answer) -> None:
-        """Keep an answer, unless the endpoint does not have its block yet."""
+        """Keep an answer, unless the endpoint, or another one, may have a better one."""
         if answer is None and self._needs_results:
             answer = BlockUnknown(f"the node answered {self._requests[place][0]} with null")
         if isinstance(answer, BlockUnknown):
             self._lack = answer
+        elif self._needs_results and _is_own_refusal(answer):
+            self._refusal = answer
         else:
             self._answers[place] = answer
 
@@ -225,3 +233,7 @@ class Reading:
         lack = self._rpc.capabilities.lack(self._endpoint, Capability.BATCHES)
         if lack is not None and lack.limit is not None and size > lack.limit:
             self._rpc.capabilities.learn_success(self._endpoint, Capability.BATCHES)
+
+
+def _is_own_refusal(answer: Answer) -> TypeGuard[RpcRefused]:
+    return isinstance(answer, RpcRefused) and may_be_answered_elsewhere(answer)

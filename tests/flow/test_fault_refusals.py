@@ -139,3 +139,18 @@ async def test_the_nonce_is_asked_elsewhere_too():
     poor.handlers["eth_getTransactionCount"] = refused
     async with over(poor, good) as reader:
         assert await reader.transaction_count(ME) == 7
+
+
+@pytest.mark.parametrize("how", OWN)
+async def test_the_headers_of_a_gap_are_asked_elsewhere_too(how):
+    """Several requests of one message, each of which the first endpoint refuses."""
+    poor, good = ScriptedNode(height=5), ScriptedNode(height=5)
+
+    def refused(_):
+        raise OWN[how]
+
+    poor.handlers["eth_getBlockByNumber"] = refused
+    async with over(poor, good) as reader:
+        heads = await reader.heads(2, 4)
+
+    assert [head.number for head in heads] == [2, 3, 4]

@@ -149,14 +149,22 @@ class Campaign:
         return choose(cells, self._order.only) if self._order.only else cells
 
     async def _recorded(self, arrangement: Arrangement) -> Seen:
+        """
+        Run before good nodes.
+
+        Raises:
+            EnvironmentFault: the keeper does not work there, either.
+        """
         chain = await self._chains.get()
         try:
-            seen = await Run(chain, arrangement)(Examine.NEVER)
+            for _ in range(_TRIES):
+                seen = await Run(chain, arrangement)(Examine.NEVER)
+                if seen.liquidated and seen.exit_code is None:
+                    return seen
         finally:
             self._chains.put_nowait(chain)
-        if not seen.liquidated or seen.exit_code is not None:
-            raise EnvironmentFault("the keeper liquidates nobody before a good node, either")
-        return seen
+        reasons = "; ".join((*seen.reasons.values(), *seen.last_lines[-1:]))
+        raise EnvironmentFault(f"nobody is liquidated before good nodes, either: {reasons}")
 
     async def _all(self, cells: Iterable[Cell]) -> list[Verdict]:
         return list(await asyncio.gather(*(self._cell(cell) for cell in cells)))
