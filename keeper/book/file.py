@@ -26,7 +26,7 @@ from keeper.book.rows import (
 )
 from keeper.domain.units import MarketKey
 
-__all__ = ["BookFile", "NotUsable", "State", "objection", "state_of"]
+__all__ = ["BookFile", "NotUsable", "State", "is_blank", "objection", "state_of"]
 
 APPLICATION: Final = 0x6B626F6B
 """SQLite's application id of a keeper's book: "kbok"."""
@@ -134,6 +134,8 @@ class BookFile:
         with ExitStack() as unless_used:
             unless_used.callback(connection.close)
             try:
+                if is_blank(connection):
+                    return self._begun()
                 self.said = objection(connection, self.path.name, self._chain_id)
                 if self.said and self._visit >= 0:
                     raise NotUsable(self.said)
@@ -175,6 +177,13 @@ class BookFile:
             connection.close()
             raise
         return connection
+
+
+def is_blank(connection: sqlite3.Connection) -> bool:
+    """Whether nothing was written yet: a process was killed, or is at work, before its tables."""
+    pragmas = ("application_id", "user_version")
+    marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+    return not any(marks) and not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
 
 
 def objection(connection: sqlite3.Connection, name: str, chain_id: int) -> str:

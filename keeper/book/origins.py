@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from keeper.book.file import BookFile, objection
+from keeper.book.file import BookFile, is_blank, objection
 from keeper.book.kept import KeptOrigin
 from keeper.book.locks import NotUsable
 from keeper.book.rows import read_origins
@@ -15,22 +15,29 @@ from keeper.domain.units import MarketKey
 
 def kept_origins(path: Path | None, chain_id: int) -> Mapping[MarketKey, KeptOrigin]:
     """Return what the file says; nothing where there is no file that can be used."""
-    if path is None or not path.exists():
+    return _look(path, chain_id) or {}
+
+
+def _look(path: Path | None, chain_id: int) -> Mapping[MarketKey, KeptOrigin] | None:
+    """Return what the file says; None where it cannot be used."""
+    if path is None or not path.exists() or not path.stat().st_size:
         return {}
     try:
         with reading(path) as connection:
-            if objection(connection, path.name, chain_id):
-                return {}
+            if not is_blank(connection) and objection(connection, path.name, chain_id):
+                return None
             return read_origins(connection)
     except (NotUsable, sqlite3.Error, OSError):
-        return {}
+        return None
 
 
 def keep_origin(path: Path | None, chain_id: int, market: MarketKey, origin: KeptOrigin) -> None:
     """Write a market's origin, unless a keeper runs or the file cannot be used."""
-    if path is None or not may_write_beside(path):
+    if path is None or _look(path, chain_id) is None:
         return
     with contextlib.suppress(NotUsable, sqlite3.Error, OSError):
+        if not may_write_beside(path):
+            return
         file = BookFile(path, chain_id, visit=True)
         try:
             file.write_origin(market, origin)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from keeper.book.file import BookFile, NotUsable, State, objection, state_of
+from keeper.book.file import BookFile, NotUsable, State, is_blank, objection, state_of
 from keeper.book.kept import Change, Damaged, Kept, Scanned
 from keeper.book.locks import InUse
 from keeper.book.rows import read_kept
@@ -75,6 +75,8 @@ class VisitedFile:
     def _read(self, connection: sqlite3.Connection) -> Kept:
         """Read all of it at one state, whoever writes meanwhile."""
         connection.execute("BEGIN")
+        if is_blank(connection):
+            return Kept()
         refusal = objection(connection, self.path.name, self._chain_id)
         if refusal:
             self._refuse(refusal)

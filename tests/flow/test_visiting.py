@@ -564,6 +564,30 @@ async def test_nothing_is_kept_where_nothing_shall_be(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def blank(path):
+    """Leave what a process leaves that is killed before its first table, or is about to make it."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    assert path.stat().st_size > 0
+
+
+async def test_a_file_without_a_table_is_begun(path):
+    """It is nobody's database: neither a command nor a keeper goes without a file for it."""
+    chain = chain_of()
+    blank(path)
+    seen = await visited(chain, path)
+    again = await visited(chain, path)
+    other = path.with_name("other.sqlite")
+    blank(other)
+    process = await Process(chain, other).start()
+
+    assert (seen.market.loads, again.market.loads) == (1, 0)
+    assert seen.words(TROUBLE_STAGE) == []
+    assert process.follower.keeping.enabled
+    await process.stop()
+
+
 async def test_a_folder_that_is_not_there_costs_only_the_keeping(tmp_path):
     """A path that is set before its folder is made."""
     chain = chain_of()
