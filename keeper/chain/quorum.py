@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from keeper.chain import fields
 from keeper.chain.fields import Json
 from keeper.chain.headers import ask_header, ask_height
-from keeper.chain.pool import HEAD, QUORUM
+from keeper.chain.pool import FINALIZED, HEAD, QUORUM
 from keeper.chain.reader import NodeReader
 from keeper.chain.records import Receipt, SeenTransaction, merged_receipts
 from keeper.domain.errors import BlockUnknown, ChainError, EndpointsDisagree, RpcUnavailable
@@ -59,6 +59,14 @@ class Quorum:
         if not isinstance(block, int):
             return await self._reader.head(block)
         self._refuse_contradictions()
+        return await self.canonical_head(block)
+
+    async def canonical_head(self, block: int) -> Head:
+        """
+        Return a block's header by its number, also while the chain contradicts what was final.
+
+        To look at is not to sign upon; endpoints that differ on this block still contradict.
+        """
         places = self._pool.alive()
         if len(places) < QUORUM:
             return await self._reader.head(block)
@@ -78,10 +86,20 @@ class Quorum:
         """
         Return the newest final block; None where the node knows none: go by depth, then.
 
-        Raises EndpointsDisagree where what was final is another block now.
+        Where what was final is another block now, whoever asks sees it by that block's hash.
         """
-        self._refuse_contradictions()
         return await self._reader.finalized()
+
+    @property
+    def noted_finalized(self) -> Head | None:
+        """The newest block that an endpoint called final, as it was noted beside the blocks."""
+        return self._pool.finalized
+
+    def accept_finality(self) -> None:
+        """Take the chain as it is, whatever was final: a person has explained it."""
+        self._pool.finalized = None
+        for about in ("head", *(str(place) for place in range(len(self._pool)))):
+            self._pool.disagreements.settled(FINALIZED, about)
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
         """

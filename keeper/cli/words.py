@@ -88,9 +88,14 @@ def _receipt(event: Event) -> str:
 
 def _breaker(event: Event) -> str:
     name, state = event["name"], event["state"]
-    by_hand = state == "open" and name in {Breaker.REVERTS, Breaker.PAUSED}
+    by_hand = state == "open" and name in {Breaker.PAUSED, Breaker.FINALITY}
     hint = f"; nothing new is sent until `keeper breaker reset {name}`" if by_hand else ""
     return f"breaker {name} {state}: {event['detail']}{hint}"
+
+
+def _finality(event: Event) -> str:
+    held = "; nothing is signed" if event["held"] else ""
+    return f"finality {str(event['state']).replace('_', ' ')}: {event['detail']}{held}"
 
 
 def _coverage(event: Event) -> str:
@@ -153,6 +158,7 @@ _WORDED: Final[Mapping[str, Callable[[Event], str]]] = {
     "final": _receipt,
     "reopened": _receipt,
     "breaker": _breaker,
+    "finality": _finality,
     "coverage": _coverage,
     "margin_call": _margin_call,
     "cure": _cure,

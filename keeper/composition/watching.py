@@ -97,6 +97,7 @@ class Watching:
             journal.path, lambda: journal.database.failing
         )
         self.health.checks["signing"] = signing_check(submitter)
+        self.health.checks["finality"] = submitter.tracker.takebacks.concern
 
     async def text(self) -> bytes:
         """Return the metrics as they are now."""

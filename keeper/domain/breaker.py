@@ -18,6 +18,7 @@ class Breaker(enum.StrEnum):
     GAS_PER_HOUR = "gas_per_hour"  # closes when the hour has passed
     GAS_PER_DAY = "gas_per_day"  # closes when the day has passed
     PAUSED = "paused"  # an operator's own
+    FINALITY = "finality"  # what was final is gone; closed by an operator, or by the chain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,6 +189,33 @@ class Breakers:
             await self._load()
             self._tell(tripped.name, "open", tripped.detail, head)
 
+    def is_open(self, breaker: Breaker) -> bool:
+        """Whether a breaker holds new transactions."""
+        return any(one.name is breaker for one in self._open())
+
+    async def hold(self, opened: OpenBreaker, head: Head | None) -> None:
+        """
+        Open a breaker, also for the processes that come after.
+
+        Raises:
+            JournalError: it could not be kept; nothing changed.
+        """
+        if not self.is_open(opened.name):
+            await self.journal.open_breaker(opened)
+            await self._load()
+            self._tell(opened.name, "open", opened.detail, head)
+
+    async def release(self, breaker: Breaker, why: str, head: Head | None) -> None:
+        """
+        Close a breaker that what opened it has ceased for.
+
+        Raises:
+            JournalError: it could not be kept; nothing changed.
+        """
+        if await self.journal.close_breaker(breaker, "chain", forgive=False):
+            await self._load()
+            self._tell(breaker, "closed", why, head)
+
     async def pause(self, head: Head | None) -> None:
         """
         Hold new transactions until ``reset``, also in the processes that come after.
@@ -291,4 +318,4 @@ def _worded(found: Tripped) -> str:
 
 
 def _needs_reset(name: Breaker | Limit, state: str) -> bool:
-    return state == "open" and name is Breaker.PAUSED
+    return state == "open" and name in {Breaker.PAUSED, Breaker.FINALITY}

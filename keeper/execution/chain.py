@@ -1,7 +1,7 @@
 """What execution needs from the chain, the journal and the signer."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from keeper.chain.records import Receipt
 from keeper.domain.errors import ChainError, NotBroadcast
@@ -19,6 +19,14 @@ Emit = Callable[[dict[str, object]], None]
 
 Outcomes = Callable[[Batch, Sequence[Log]], tuple[PlanOutcome, ...]]
 """Reads from a receipt's logs what each plan of a batch brought."""
+
+
+class ReadsHeads(Protocol):
+    """The read of headers; it may raise ``ChainError``."""
+
+    async def head(self, block: int | BlockHash | None = None) -> Head:
+        """Return a block's header."""
+        ...
 
 
 class Chain(Protocol):
@@ -46,6 +54,24 @@ class Chain(Protocol):
 
     async def receipt(self, transaction: TransactionHash) -> Receipt | None:
         """Return a mined transaction's receipt; None where the node has none."""
+        ...
+
+
+@runtime_checkable
+class SeesForks(Protocol):
+    """A chain that can be looked at while it contradicts what was final."""
+
+    async def canonical_head(self, block: int) -> Head:
+        """Return the canonical block of a height, to look at and not to sign upon."""
+        ...
+
+    @property
+    def noted_finalized(self) -> Head | None:
+        """The newest block that an endpoint called final."""
+        ...
+
+    def accept_finality(self) -> None:
+        """Take the chain as it is, whatever was final."""
         ...
 
 
@@ -134,6 +160,13 @@ class SubmitJournal(Protocol):
     async def finalise(self, nonce: int) -> None:
         """Note that a receipt is deep enough."""
         ...
+
+
+async def canonical_head(chain: ReadsHeads, number: int) -> Head:
+    """Return the chain's block of a height, to look at; ChainError where it cannot be read."""
+    if isinstance(chain, SeesForks):
+        return await chain.canonical_head(number)
+    return await chain.head(number)
 
 
 async def readable(what: str, work: Awaitable[T]) -> T:

@@ -6,6 +6,8 @@ from typing import Final, Protocol
 
 from keeper.domain.errors import ChainError, RpcMalformed, RpcRefused
 from keeper.domain.head import Head
+from keeper.domain.units import BlockHash
+from keeper.execution.chain import SeesForks, canonical_head
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ NOTHING_FINAL: Final = -1
 class FinalityReads(Protocol):
     """The reads of it; each may raise ``ChainError``."""
 
-    async def head(self, block: int | None = None) -> Head:
+    async def head(self, block: int | BlockHash | None = None) -> Head:
         """Return a block's header."""
         ...
 
@@ -53,6 +55,16 @@ class Finality:
         return self._changed
 
     @property
+    def is_by_depth(self) -> bool:
+        """Whether the number of confirmations decides, since no node names a final block."""
+        return self._by_depth
+
+    def forget(self) -> None:
+        """Take whatever the chain calls final from now on."""
+        self.known, self._asked_at = None, None
+        self._changed = self._older = ""
+
+    @property
     def violated(self) -> str:
         """Why nothing that was called final can be relied on; empty while it can."""
         return self._changed or self._older
@@ -70,7 +82,7 @@ class Finality:
         if is_suspicious or self._is_due(head, waiting=waiting):
             self._asked_at = head.number
             try:
-                await self._ask()
+                await self._ask(is_suspicious=is_suspicious)
             except ChainError as error:
                 log.info("finality_unknown block=%d reason=%s", head.number, error)
         if self.known is not None:
@@ -86,7 +98,8 @@ class Finality:
         at = self._asked_at
         return at is None or not at <= head.number < at + every
 
-    async def _ask(self) -> None:
+    async def _ask(self, *, is_suspicious: bool) -> None:
+        self._take_note()
         found = await self._found()
         if found is None:
             self._untold += 1
@@ -94,22 +107,35 @@ class Finality:
             if is_gone and not self._by_depth:
                 self._by_depth = True
                 log.warning("finality_by_depth reason=%s", "no node tells a finalized block")
+            if is_suspicious:
+                await self._compare(None)
             return
         self._by_depth, self._untold = False, 0
-        before = self.known
-        if before is not None and await self._hash_at(before.number, found) != before.hash:
-            self._changed = f"block {before.number} was final, and is not the chain's any more"
-            log.error("finality_violated block=%d hash=%s", before.number, before.hash)
-            return
-        self._changed = ""
-        if before is None or found.number >= before.number:
+        if await self._compare(found) and (self.known is None or found.number > self.known.number):
             self.known = found
+
+    async def _compare(self, found: Head | None) -> bool:
+        """Hold the newest block that was final against the chain; False where it is another one."""
+        before = self.known
+        if before is None:
+            return True
+        if found is None or found.number != before.number:
+            current = await canonical_head(self.chain, before.number)
+        else:
+            current = found
+        is_same = current.hash == before.hash
+        told = f"block {before.number} was final, and is not the chain's any more"
+        self._changed = "" if is_same else told
+        return is_same
+
+    def _take_note(self) -> None:
+        """Know what an endpoint called final meanwhile: it is noted without being asked for."""
+        noted = self.chain.noted_finalized if isinstance(self.chain, SeesForks) else None
+        if noted is not None and (self.known is None or noted.number > self.known.number):
+            self.known = noted
 
     async def _found(self) -> Head | None:
         try:
             return await self.chain.finalized()
         except (RpcRefused, RpcMalformed):
             return None
-
-    async def _hash_at(self, number: int, found: Head) -> str:
-        return found.hash if found.number == number else (await self.chain.head(number)).hash

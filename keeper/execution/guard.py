@@ -1,7 +1,7 @@
 """What stands between a decision and a signature: the port, and nothing in its place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from keeper.domain.breaker import Breaker, OpenBreaker
@@ -46,6 +46,18 @@ class Guard(Protocol):
         """Return the batches that may be sent, in order; asks nobody."""
         ...
 
+    def is_open(self, breaker: Breaker) -> bool:
+        """Whether a breaker holds new transactions."""
+        ...
+
+    async def hold(self, opened: OpenBreaker, head: Head | None) -> None:
+        """Open a breaker."""
+        ...
+
+    async def release(self, breaker: Breaker, why: str, head: Head | None) -> None:
+        """Close a breaker that what opened it has ceased for."""
+        ...
+
     async def take_up(self, nonces: Nonces, head: Head) -> None:
         """Take over what an earlier process left."""
         ...
@@ -69,17 +81,34 @@ class Guard(Protocol):
 
 @dataclass(slots=True)
 class Unlimited:
-    """Knows no limit, and of the switches only the operator's, for its own life."""
+    """Knows no limit, and of the switches those that are thrown by hand or by the chain."""
 
-    held: str = ""
+    _open: dict[Breaker, str] = field(default_factory=dict)
+
+    @property
+    def held(self) -> str:
+        """What is open, for as long as this process lives."""
+        return "; ".join(self._open.values())
 
     def refusal(self) -> str:
-        """Return the operator's pause."""
+        """Return what is open."""
         return self.held
 
     def allowed(self, wanted: Sequence[Priced], nonces: Nonces, head: Head) -> list[Priced]:  # noqa: ARG002 (the port's)
         """Allow all."""
         return list(wanted)
+
+    def is_open(self, breaker: Breaker) -> bool:
+        """Whether a switch was thrown."""
+        return breaker in self._open
+
+    async def hold(self, opened: OpenBreaker, head: Head | None) -> None:  # noqa: ARG002 (the port's)
+        """Hold new transactions."""
+        self._open.setdefault(opened.name, opened.detail)
+
+    async def release(self, breaker: Breaker, why: str, head: Head | None) -> None:  # noqa: ARG002 (the port's)
+        """Let them pass again."""
+        self._open.pop(breaker, None)
 
     async def take_up(self, nonces: Nonces, head: Head) -> None:
         """Take over nothing."""
@@ -90,15 +119,14 @@ class Unlimited:
     async def keep(self, head: Head | None) -> None:
         """Keep nothing."""
 
-    async def pause(self, head: Head | None) -> None:  # noqa: ARG002 (the port's)
+    async def pause(self, head: Head | None) -> None:
         """Hold new transactions."""
-        self.held = PAUSED
+        await self.hold(paused_at(head), head)
 
     async def reset(self, name: str, head: Head | None) -> None:  # noqa: ARG002 (the port's)
         """Let them pass again."""
-        if named(name) is not Breaker.PAUSED or not self.held:
+        if self._open.pop(named(name), None) is None:
             raise not_open(named(name))
-        self.held = ""
 
 
 def named(name: str) -> Breaker:
@@ -113,6 +141,13 @@ def named(name: str) -> Breaker:
 def not_open(breaker: Breaker) -> ConfigError:
     """Return the error of a reset that has nothing to do."""
     return ConfigError(f"the breaker {breaker} is not open", hint="see `keeper breaker list`")
+
+
+def finality_broken(detail: str, head: Head) -> OpenBreaker:
+    """Return the breaker of a chain that took back what was final."""
+    return OpenBreaker(
+        name=Breaker.FINALITY, detail=detail, block_number=head.number, timestamp=head.timestamp
+    )
 
 
 def paused_at(head: Head | None) -> OpenBreaker:

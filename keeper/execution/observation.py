@@ -16,7 +16,7 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Batch
 from keeper.domain.submission import Attempt, AttemptKind, Inclusion, NonceState, Submission
 from keeper.domain.units import Address, Timestamp
-from keeper.execution.chain import Chain, SubmitJournal
+from keeper.execution.chain import Chain, SubmitJournal, canonical_head
 from keeper.execution.finality import NOTHING_FINAL, Finality
 from keeper.execution.matching import refuse_foreign
 from keeper.execution.receipts import Settlement, fetch_unreceipted, settle
@@ -65,7 +65,8 @@ class Observation:
     ``gone`` are the mined nonces whose block is not the chain's any more, ``final`` those that
     are deep enough. ``consumed`` has for every other consumed nonce what is known of it; None
     where no node has a receipt. ``is_linear``: nothing was taken back since the last head.
-    ``is_complete``: every block that had to be looked at could be read.
+    ``is_complete``: every block that had to be looked at could be read. ``depth`` is how many
+    blocks were taken back, where that is more than counts as final.
     """
 
     head: Head
@@ -75,6 +76,7 @@ class Observation:
     consumed: Mapping[int, Mined | Unread | None]
     is_linear: bool
     is_complete: bool
+    depth: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -261,7 +263,7 @@ class Observer:
 
     async def _block(self, number: int, head: Head) -> Head:
         """Return the chain's block of that number, as far as ``head`` knows it."""
-        return head if number == head.number else await self.chain.head(number)
+        return head if number == head.number else await canonical_head(self.chain, number)
 
 
 def _included(book: Mapping[int, Submission]) -> list[MinedPair]:

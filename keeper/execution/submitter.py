@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from keeper.domain.breaker import Breaker
 from keeper.domain.errors import ChainError, ConfigError, JournalError, NotBroadcast
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, News
@@ -22,6 +23,7 @@ from keeper.execution.observation import Observation
 from keeper.execution.recording import Recording
 from keeper.execution.replacing import Rehearse, Replacer, StillUnhealthy, expired
 from keeper.execution.signer import Unsigned
+from keeper.execution.takeback_hold import TakebackHold
 from keeper.execution.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -62,11 +64,13 @@ class NodeSubmitter:
     _head: Head | None = None
     _limited_at: int = -LIMIT_BLOCKS
     _recording: Recording = field(init=False)
+    _takeback: TakebackHold = field(init=False)
     _broadcast: Broadcast = field(init=False)
     _replacer: Replacer = field(init=False)
 
     def __post_init__(self) -> None:
         self._recording = Recording(tracker=self.tracker)
+        self._takeback = TakebackHold(tracker=self.tracker)
         self._broadcast = Broadcast(node=self.node, tracker=self.tracker)
         self._replacer = Replacer(
             signer=self.signer,
@@ -97,14 +101,14 @@ class NodeSubmitter:
             tracker = self.tracker
             await self._recording.load()
             await tracker.check_same_chain(head, ANCHOR_DEPTH)
+            await self.guard.take_up(tracker, head)
             head, count = await self._explained(head)
             await tracker.check_waiting()
-            late = [] if tracker.untimely(head) else self._unconsumed(count)
-            for one in late:
-                if expired(one, head):
+            for one in self._unconsumed(count):
+                if expired(one, head) and self._may_replace(head):
                     await self._replacer.ordered(one.nonce, head, AttemptKind.CANCEL)
             await self._broadcast.send(self._unconsumed(count), head)
-            await self.guard.take_up(tracker, head)
+            await self.guard.observe(tracker, head)
             tracker.cooling.take_up(await tracker.journal.mined(COOLING_NONCES))
             self._head = head
 
@@ -114,7 +118,8 @@ class NodeSubmitter:
         give_up = time.monotonic() + self.explain_seconds
         while True:
             count = await tracker.observe(head)
-            if not tracker.untimely(head):
+            await self._takeback.hold(self.guard, head)
+            if self._may_replace(head):
                 await self._replacer.fill(head, count)
             settled = tracker.settled(await tracker.journal.high_water())
             if count >= settled and not tracker.unexplained and not tracker.unread:
@@ -123,15 +128,7 @@ class NodeSubmitter:
                 break
             await asyncio.sleep(self.explain_pause)
             head = await tracker.chain.head()
-        if tracker.unexplained:
-            raise tracker.used_by_others(min(tracker.unexplained))
-        if tracker.unread:
-            raise ChainError(tracker.unread, hint="another endpoint may have the receipt")
-        raise JournalError(
-            f"the journal has {settled} final transactions of {tracker.sender}, the chain {count}",
-            hint="the node lags far behind, or the chain was started anew: then the journal is"
-            " another chain's, and needs another journal.path",
-        )
+        raise tracker.unexplained_error(settled, count)
 
     async def submit(
         self, batches: Sequence[Batch], head: Head, *, news: News | None = None
@@ -298,9 +295,10 @@ class NodeSubmitter:
         """Act on what was seen; None where there is nothing to look after."""
         tracker = self.tracker
         count = None if seen is None else await tracker.apply(seen)
+        await self._takeback.hold(self.guard, head)
         if not tracker.untimely(head):  # windows and deadlines do not follow another time
             await self.guard.observe(tracker, head)
-            if count is not None:
+            if count is not None and self._may_replace(head):
                 await self._replacer.fill(head, count)
                 unfunded = frozenset(self._broadcast.unfunded)
                 await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)
@@ -334,6 +332,8 @@ class NodeSubmitter:
         """Close a breaker; ConfigError where none of that name is open."""
         async with self._lock:
             await self.guard.reset(breaker, self._head)
+            if breaker == Breaker.FINALITY:
+                self._takeback.accept()
 
     @property
     def fault(self) -> str:
@@ -366,6 +366,10 @@ class NodeSubmitter:
         if self._head is None or nonce not in {one.nonce for one in self.tracker.bound()}:
             raise ConfigError(f"nonce {nonce} is not waiting", hint="see `keeper tx list`")
         return self._head
+
+    def _may_replace(self, head: Head) -> bool:
+        """Whether what is in flight may be bid up or cancelled by what this head says."""
+        return not (self.tracker.untimely(head) or self.guard.is_open(Breaker.FINALITY))
 
     def _unconsumed(self, count: int) -> list[Submission]:
         return [one for one in self.tracker.bound() if one.nonce >= count]

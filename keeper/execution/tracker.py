@@ -10,6 +10,7 @@ from keeper.domain.errors import (
     ChainError,
     ForeignKeyUse,
     JournalError,
+    KeeperError,
     NotBroadcast,
     RpcMalformed,
 )
@@ -22,12 +23,13 @@ from keeper.domain.submission import (
     Submission,
 )
 from keeper.domain.units import Address
-from keeper.execution.chain import Chain, Emit, Outcomes, SubmitJournal
+from keeper.execution.chain import Chain, Emit, Outcomes, SeesForks, SubmitJournal
 from keeper.execution.cooling import Cooling
 from keeper.execution.failpoints import reached
 from keeper.execution.finality import Finality
 from keeper.execution.observation import Mined, MinedPair, Observation, Observer, Unread
 from keeper.execution.results import failed_outcomes
+from keeper.execution.takeback import TakebackWatch
 from keeper.execution.told import inclusion_event
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Tracker:
     untimely: Callable[[Head], str] = lambda _: ""
     cooling: Cooling = field(default_factory=Cooling)
     finality: Finality = field(init=False)
+    takebacks: TakebackWatch = field(init=False)
     book: dict[int, Submission] = field(default_factory=dict)
     settlements: int = 0
     _missing: dict[int, Head] = field(default_factory=dict)
@@ -65,6 +68,9 @@ class Tracker:
 
     def __post_init__(self) -> None:
         self.finality = Finality(chain=self.chain)
+        self.takebacks = TakebackWatch(
+            finality=self.finality, confirmations=self.confirmations, emit=self.emit
+        )
 
     def bound(self) -> list[Submission]:
         """Return the nonces that no block consumed yet, lowest first."""
@@ -95,7 +101,14 @@ class Tracker:
             JournalError: the journal could not be read.
         """
         since = {nonce: number for nonce, (number, _) in self._unread.items()}
-        return await self._observer().look(self.book, self._last, head, since)
+        seen = await self._observer().look(self.book, self._last, head, since)
+        if seen.is_linear:
+            return seen
+        try:
+            return replace(seen, depth=await self.takebacks.depth_taken_back(self.chain, head))
+        except ChainError as error:
+            log.warning("depth_unread block=%d reason=%s", head.number, error)
+            return replace(seen, is_complete=False)
 
     async def apply(self, seen: Observation) -> int:
         """
@@ -109,6 +122,7 @@ class Tracker:
             if self.book.get(submission.nonce, submission).inclusion == inclusion:
                 await self._reopen(submission, inclusion)
         await self._finalise(seen.final)
+        self.takebacks.judge(seen.head, seen.depth, seen.gone)
         await self.check_known(seen.count)
         missing: dict[int, Head] = {}
         unread: dict[int, tuple[int, Unread]] = {}
@@ -126,7 +140,9 @@ class Tracker:
         self._missing, self._unread = missing, unread
         for nonce, since_head in missing.items():
             self._note_missing(nonce, since_head, seen.head)
-        self._last = seen.head if seen.is_complete else None
+        self._last = None
+        if seen.is_complete:
+            self._see(seen.head, is_linear=seen.is_linear)
         return seen.count
 
     async def quiet(self, head: Head) -> bool:
@@ -140,8 +156,12 @@ class Tracker:
         used = await self.journal.high_water() is not None
         if used and not await self._observer().is_linear(self._last, head):
             return False
-        self._last = head
+        self._see(head)
         return True
+
+    def _see(self, head: Head, *, is_linear: bool = True) -> None:
+        self._last = head
+        self.takebacks.remember(head, is_linear=is_linear)
 
     def _observer(self) -> Observer:
         return Observer(
@@ -218,6 +238,12 @@ class Tracker:
         if known.hash != head.hash:
             raise NotBroadcast(f"block {head.number} was reorganised while deciding")
 
+    def accept_chain(self) -> None:
+        """Take the chain as it is, whatever was final: a person has explained it."""
+        self.takebacks.accept()
+        if isinstance(self.chain, SeesForks):
+            self.chain.accept_finality()
+
     def refuse_untimely(self, head: Head) -> None:
         """Raise NotBroadcast where a block is too old, or too far ahead, to be signed upon."""
         if why := self.untimely(head):
@@ -255,6 +281,18 @@ class Tracker:
         ):
             raise self.used_by_others(nonce)
         log.warning("receipt_missing nonce=%d block=%d", nonce, head.number)
+
+    def unexplained_error(self, settled: int, count: int) -> KeeperError:
+        """Return why the chain's ``count`` of nonces cannot be taken for what is known."""
+        if self.unexplained:
+            return self.used_by_others(min(self.unexplained))
+        if self.unread:
+            return ChainError(self.unread, hint="another endpoint may have the receipt")
+        return JournalError(
+            f"the journal has {settled} final transactions of {self.sender}, the chain {count}",
+            hint="the node lags far behind, or the chain was started anew: then the journal is"
+            " another chain's, and needs another journal.path",
+        )
 
     def used_by_others(self, nonce: int) -> ForeignKeyUse:
         """Return the error of a nonce that none of our attempts used."""

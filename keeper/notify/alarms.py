@@ -48,6 +48,9 @@ class Alarms:
         if event.get("event") == "breaker" and event.get("state") == "open":
             what = f"the limit {event['name']} holds new transactions: {event['detail']}"
             self._waiting.append(self._alarm(f"breaker {event['name']}", what))
+        elif event.get("event") == "finality" and event.get("state") == "taken_back":
+            what = f"the chain took back what counted as final: {event['detail']}"
+            self._waiting.append(self._alarm("finality", what))
         elif event.get("event") == "disagreement" and event.get("state") == "found":
             kind = event["what"]
             about = f" on {kind}" if kind in SIGNED_ALL_THE_SAME else ", nothing is signed"

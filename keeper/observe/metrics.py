@@ -177,6 +177,9 @@ class Metrics:
         )
         self.outbox_dead = self._gauge("outbox_dead", "Messages that were given up")
         self.breaker = self._gauge("breaker_open", "1 for a switch that holds sending", "name")
+        self.finality = self._counter(
+            "finality_events", "Times that blocks were taken back that counted as final", "state"
+        )
         self.held = self._gauge("signing_held", "1 while nothing, or not all, may be sent")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

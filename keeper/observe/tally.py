@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 TX_STATES = ("submitted", "succeeded", "reverted", "cancelled", "reopened", "final")
 
+FINALITY_STATES = ("violated", "taken_back", "restored")
+
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
@@ -31,6 +33,8 @@ class Tally:
     def __post_init__(self) -> None:
         for state in TX_STATES:
             self.metrics.tx.labels(state)
+        for state in FINALITY_STATES:
+            self.metrics.finality.labels(state)
 
     def told(self, event: Event) -> None:
         """Count one event."""
@@ -41,6 +45,7 @@ class Tally:
             "reopened": self._reopened,
             "final": self._final,
             "breaker": self._breaker,
+            "finality": self._finality,
             "notification": self._notification,
             "rebuilt": self._rebuilt,
         }
@@ -91,6 +96,9 @@ class Tally:
 
     def _breaker(self, event: Event) -> None:
         self.metrics.breaker.labels(str(event["name"])).set(event["state"] == "open")
+
+    def _finality(self, event: Event) -> None:
+        self.metrics.finality.labels(str(event["state"])).inc()
 
     def _notification(self, event: Event) -> None:
         self.metrics.told.labels(str(event["channel"]), str(event["result"])).inc()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from keeper.domain.errors import NotBroadcast
 from tests.chain.submission_world import far, node, place
 
 __all__ = ["node", "place"]
@@ -120,3 +121,27 @@ async def test_f15_the_same_transaction_in_another_block_is_booked_anew(place):
     blocks = [(one["event"], one["block_hash"]) for one in place.events if one["event"] in EVENTS]
     assert [name for name, _ in blocks] == ["included", "reopened", "included"]
     assert blocks[0][1] == blocks[1][1] != blocks[2][1]
+
+
+async def test_c10_a_reorg_below_the_finalized_block_is_said_held_and_explained(place):
+    """116 blocks are taken back, and with them what was final: at the very next head."""
+    place.node.rpc("anvil_mine", [hex(64)])
+    await place.submitter.submit([far()], await place.reader.head())
+    for blocks in (1, 70, 10):
+        await place.mined(blocks)
+    final, events = place.states(), len(place.events)
+    place.reorg(116)
+    await place.follow()
+    said = [one["event"] for one in place.events[events:]]
+    with pytest.raises(NotBroadcast, match="was final, and is not the chain's any more"):
+        await place.submitter.submit([far(1)], await place.reader.head())
+    reopened = place.states()
+    await place.submitter.reset("finality")
+    await place.mined()
+    await place.submitter.submit([far(1)], await place.reader.head())
+    await place.mined()
+
+    assert (final, reopened) == ("final", "bound")
+    assert said == ["reopened", "finality"]
+    assert [place.states(nonce) for nonce in (0, 1)] == ["included", "included"]
+    assert place.told("final", "included") == ["included", "final", "included", "included"]

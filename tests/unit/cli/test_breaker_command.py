@@ -61,6 +61,7 @@ def test_the_list_is_read_beside_the_process_that_has_the_journal(tripped, capsy
         ["gas_per_hour", "closed"],
         ["gas_per_day", "closed"],
         ["paused", "closed"],
+        ["finality", "closed"],
     ]
 
 

@@ -1,0 +1,130 @@
+"""
+Blocks taken back that were final: noticed at the next head, said, and held against signing.
+
+Where the chain names a final block, that block must stay. Depth is a guess: a reorg deeper than
+the confirmations is said, what it took back is opened again, and signing goes on.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from keeper.domain.head import Head
+from keeper.domain.submission import NonceState
+from keeper.domain.units import BlockHash
+from keeper.execution.chain import Chain, Emit, canonical_head
+from keeper.execution.finality import Finality
+from keeper.execution.observation import MinedPair
+
+log = logging.getLogger(__name__)
+
+REMEMBERED: Final = 1_024
+"""Heads that are remembered, to see how deep a reorg went."""
+_HINT: Final = "compare with another node; then: keeper breaker reset finality"
+
+
+@dataclass(slots=True, kw_only=True)
+class TakebackWatch:
+    """
+    Notices blocks that were final and are not the chain's any more.
+
+    ``violation`` is why nothing may be signed until a person, or the chain, has explained it.
+    """
+
+    finality: Finality
+    confirmations: int
+    emit: Emit
+    violation: str = ""
+    _noticed: tuple[int, str] | None = None
+    _heads: dict[int, BlockHash] = field(default_factory=dict)
+    _by_chain: bool = False
+    _sound: int = -1
+
+    def remember(self, head: Head, *, is_linear: bool = True) -> None:
+        """Remember a head; where blocks were taken back, only what was found again stays."""
+        top = head.number - 1 if is_linear else min(head.number - 1, self._sound)
+        for number in [known for known in self._heads if known > top]:
+            del self._heads[number]
+        self._heads[head.number] = head.hash
+        while len(self._heads) > REMEMBERED:
+            del self._heads[min(self._heads)]
+
+    async def depth_taken_back(self, chain: Chain, head: Head) -> int:
+        """
+        Return how many blocks at least were taken back, where more than ``confirmations``; else 0.
+
+        Raises:
+            ChainError: the block that tells it could not be read.
+        """
+        newest = max(self._heads, default=0)
+        deepest = min(newest - self.confirmations, head.number)
+        deep = [number for number in self._heads if number <= deepest]
+        if not deep:
+            self._sound = -1
+            return 0
+        number = max(deep)
+        self._sound = -1
+        block = head if number == head.number else await canonical_head(chain, number)
+        if block.hash != self._heads[number]:
+            return newest - number + 1
+        self._sound = number
+        return 0
+
+    def judge(self, head: Head, depth: int, gone: Sequence[MinedPair]) -> None:
+        """Draw the conclusion of a look at the chain: ``gone`` are the nonces taken back in it."""
+        changed = self.finality.changed
+        lost = [one.nonce for one, _ in gone if one.state is NonceState.FINAL]
+        if changed or (lost and not self.finality.is_by_depth):
+            if not self.violation:
+                listed = f"nonces {lost} were final, and no block has them any more"
+                self._by_chain = bool(changed)
+                self.violation = changed or listed
+                self._tell(head, "violated", self.violation, lost)
+        elif self.violation and self._by_chain:
+            told, self.violation = self.violation, ""
+            self._tell(head, "restored", f"no longer so: {told}", lost)
+        elif depth or lost:
+            many = f"at least {depth}" if depth else "final"
+            told = f"{many} blocks were taken back at block {head.number}"
+            detail = f"{told}; policy.confirmations is {self.confirmations}"
+            self._noticed = (head.number, detail)
+            self._tell(head, "taken_back", detail, lost)
+
+    def concern(self) -> str:
+        """Return what was taken back, until as many blocks as are final have come since."""
+        if self.violation:
+            return self.violation
+        newest = max(self._heads, default=0)
+        if self._noticed is None or newest >= self._noticed[0] + self.confirmations:
+            return ""
+        return self._noticed[1]
+
+    def accept(self) -> None:
+        """Take the chain as it is: a person has explained what happened."""
+        self.violation = ""
+        self._noticed = None
+        self.finality.forget()
+
+    def _tell(self, head: Head, state: str, detail: str, reopened: Sequence[int]) -> None:
+        level = logging.WARNING if state == "restored" else logging.CRITICAL
+        log.log(
+            level,
+            "finality_%s block=%d reason=%s reopened=%s hint=%s",
+            state,
+            head.number,
+            detail,
+            list(reopened),
+            _HINT if state == "violated" else "none",
+        )
+        self.emit(
+            {
+                "event": "finality",
+                "state": state,
+                "detail": detail,
+                "held": state == "violated",
+                "reopened": list(reopened),
+                "block_number": head.number,
+                "block_hash": head.hash,
+            }
+        )
