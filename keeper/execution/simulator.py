@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from keeper.chain.endpoint import sanitised
 from keeper.chain.fields import Json, data, document, quantity, sequence
 from keeper.domain.errors import ChainError, RpcMalformed, RpcRefused
 from keeper.domain.head import Basis, Head
-from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
 from keeper.domain.reads import Call
 from keeper.domain.units import WAD, Address, Gas, Timestamp, Wei
 from keeper.execution.alone import lacks_funds, run_alone
@@ -152,6 +153,24 @@ class ExecutorSimulator:
         return await self._chain.simulate_v1(_payload(funded, validation=False), basis)
 
     async def _alone(self, batch: Batch, head: Head) -> SimulatedBatch:
+        """
+        Run a batch by itself, and in further runs the plans for which the gas did not suffice.
+
+        A node may run calls with less gas than the batch's limit, which has room for all.
+        """
+        result = await self._run_alone(batch, head)
+        starved = [place for place, plan in enumerate(result.plans) if is_starved(plan)]
+        if not starved or len(starved) == len(result.plans):
+            return result
+        plans = [batch.plans[place] for place in starved]
+        rest = self.batch(plans, net_profit=batch.net_profit, gas_limit=batch.gas_limit)
+        again = await self._alone(rest, head)
+        merged = list(result.plans)
+        for place, plan in zip(starved, again.plans, strict=False):  # none where the run failed
+            merged[place] = plan
+        return replace(result, plans=tuple(merged))
+
+    async def _run_alone(self, batch: Batch, head: Head) -> SimulatedBatch:
         call = Call(target=batch.executor, data=batch.calldata)
         transaction, basis = self._transaction(batch, head), Basis(block_hash=head.hash)
         found = await run_alone(self._chain, transaction, call, self._operator, basis)
@@ -172,6 +191,11 @@ class ExecutorSimulator:
             "gas": hex(batch.gas_limit),
             "input": "0x" + batch.calldata.hex(),
         }
+
+
+def is_starved(plan: SimulatedPlan) -> bool:
+    """Whether a plan was not begun because the gas that was left did not suffice for it."""
+    return plan.failure.startswith("NotEnoughGas(")
 
 
 def _payload(block: Mapping[str, object], *, validation: bool) -> Mapping[str, object]:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from keeper.chain import simulation
-from keeper.chain.abi import encoded
+from keeper.chain.abi import encoded, selector
 from keeper.chain.awaiting import FIRST_PAUSES
 from keeper.chain.capabilities import Capability
 from keeper.chain.pinning import PinMode
@@ -338,3 +338,20 @@ async def test_a_cure_needs_no_particular_method_for_its_gas(how):
         vault = VaultSimulator(chain=reader, vault=VAULT, operator=VAULT)
 
         assert await vault.tried(b"\x01", await reader.head()) == gas
+
+
+async def test_plans_that_a_capped_call_has_no_gas_for_are_run_apart():
+    """Nodes cap the gas of calls below a batch's limit: its last plans would fail in each block."""
+    starved = selector("NotEnoughGas(uint256,uint256)") + encoded(("uint256", "uint256"), (9, 3))
+    runs = []
+
+    def call(_):
+        runs.append([(True, 77, b""), (True, 77, b""), (False, 0, starved)] if not runs else [])
+        results = runs[-1] or [(True, 77, b"")]
+        return "0x" + encoded(("(bool,uint256,bytes)[]",), (results,)).hex()
+
+    async with over(node(**{CALL: call})) as reader:
+        answer = await outcome(reader, plans=3)
+
+    assert [one.failure for one in answer.plans] == ["", "", ""]
+    assert len(runs) == 2

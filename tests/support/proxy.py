@@ -49,6 +49,7 @@ class Proxy:
     ``counts`` counts methods, each element of a batch for itself; ``round_trips`` counts
     messages. ``bodies`` holds the requests while ``recording``. ``outage`` is a status
     and a text that every request gets for an answer, a websocket's handshake too.
+    ``most_requests`` is how many a batch may have.
     """
 
     upstream: str
@@ -59,6 +60,7 @@ class Proxy:
     latency: float = 0.0
     outage: tuple[int, str] | None = None
     recording: bool = False
+    most_requests: int | None = None
     counts: Counter[str] = field(default_factory=Counter)
     round_trips: int = 0
     bodies: list[Message] = field(default_factory=list)
@@ -217,6 +219,8 @@ class Proxy:
         if self.latency:
             await asyncio.sleep(self.latency)
         if isinstance(document, list):
+            if self.most_requests is not None and len(document) > self.most_requests:
+                return _refused({"id": None}, "batch limit exceeded")
             return [await self._answer_one(item, broken, self._forward) for item in document]
         return await self._answer_one(document, broken, forward or self._forward)
 
