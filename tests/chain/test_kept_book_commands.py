@@ -167,6 +167,19 @@ def test_commands_beside_a_running_keeper_neither_cost_much_nor_harm_it(keeper, 
     assert "book_" not in (keeper.folder / "stderr.log").read_text()
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_every_command_shows_how_far_a_history_is(keeper, at):
+    """And says from which block it goes on, the next time."""
+    command = commands(keeper)[at]
+    first = keeper.command(*command)
+    second = keeper.command(*command)
+
+    assert first.code == second.code == 0
+    assert "history " in first.err
+    assert "history " not in second.err
+    assert "from the kept book of block " in second.err
+
+
 def test_a_run_starts_from_what_a_scan_kept(keeper, proxy, aave36):
     """No history, no accounts."""
     counted(keeper, proxy, "scan")
