@@ -2,7 +2,6 @@
 
 import functools
 import json
-import pathlib
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,10 +12,11 @@ from eth_hash.auto import keccak
 
 from keeper.domain.errors import EnvironmentFault, RpcMalformed
 from keeper.domain.units import Address
+from keeper.packed import packed_file
 
 WORD: Final = 32
 SELECTOR: Final = 4
-ABI_FOLDER: Final = pathlib.Path(__file__).resolve().parents[2] / "contracts" / "abi"
+ABI_FOLDER: Final = packed_file("contracts", "abi")
 
 _HEX_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _ADDRESS_BITS: Final = 160

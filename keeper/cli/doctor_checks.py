@@ -21,10 +21,11 @@ from keeper.cli.progress import telling
 from keeper.cli.settings import about_telling
 from keeper.composition.probing import HEADS
 from keeper.composition.wallet import hot_address
-from keeper.config import Loaded, Settings, load
+from keeper.config import Loaded, Settings, SettingsInvalid, load
 from keeper.domain.errors import ConfigError, KeeperError
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address
 from keeper.execution.signer import checked_key
+from keeper.packed import packed_file
 from keeper.ports import DescribesItself, LendingMarket
 from keeper.storage.database import reader as journal_reader
 
@@ -84,7 +85,7 @@ def _packages() -> list[Finding]:
 
 
 def _pinned() -> dict[str, str]:
-    lock = Path(__file__).resolve().parents[2] / "requirements" / "run.txt"
+    lock = packed_file("requirements", "run.txt")
     if not lock.is_file():
         return {}
     lines = [line for line in lock.read_text().splitlines() if line[:1].isalnum()]
@@ -144,6 +145,7 @@ async def _on_chain(place: Here) -> list[Finding]:
         readable = readable and all(finding.level.value != "fail" for finding in one)
     if readable:
         found += await _coverage(place)
+    found += await _addresses(place)
     found += await _native(place)
     wallet, of_wallet = await _wallet(place)
     found += of_wallet
@@ -182,6 +184,17 @@ async def _coverage(place: Here) -> list[Finding]:
         return [failed("coverage", error)]
     markets = [market.key for market in place.session.markets]
     return coverage_findings(place.session.follower.coverage, markets)
+
+
+async def _addresses(place: Here) -> list[Finding]:
+    """Return the settings' addresses where there is no contract: `keeper run` refuses them."""
+    try:
+        await place.session.refuse_without_code(place.head)
+    except SettingsInvalid as error:
+        return [fail("addresses", str(problem), problem.hint) for problem in error.problems]
+    except KeeperError as error:
+        return [failed("addresses", error)]
+    return [ok("addresses", "a contract at each")]
 
 
 async def _native(place: Here) -> list[Finding]:

@@ -14,8 +14,8 @@ from keeper.cli.init_markets import FoundMarket, find_markets, market_sections
 from keeper.cli.output import print_line, print_note
 from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.units import Address
+from keeper.packed import packed_file
 
-TEMPLATES = Path(__file__).resolve().parents[2]
 ZERO = "0x" + "0" * 40
 
 
@@ -98,10 +98,10 @@ def _with_markets(text: str, markets: Sequence[FoundMarket]) -> str:
 def _template(name: str) -> str:
     """Return one of the example files of the checkout."""
     try:
-        return (TEMPLATES / name).read_text(encoding="utf-8")
+        return packed_file(name).read_text(encoding="utf-8")
     except OSError:
         raise EnvironmentFault(
-            f"this installation lacks {name}", hint="run from a source checkout"
+            f"this installation lacks {name}", hint="install it again from its wheel or a checkout"
         ) from None
 
 

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import keeper
+from keeper.cli.guarding import protect_memory
 from keeper.cli.lazy import LazyGroup
 from keeper.domain.errors import KeeperError
 from keeper.observe.redaction import one_line, redacted
@@ -54,6 +55,7 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors become lines on stderr."""
+    protect_memory()  # any command may hold the key: settings are read with it
     debug = "--debug" in arguments[: _end_of_options(arguments)]
     try:
         result = _command().main(list(arguments), prog_name="keeper", standalone_mode=False)

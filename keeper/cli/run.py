@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import signal
 import sys
 import threading
@@ -61,7 +60,6 @@ def command(
         raise ConfigError("--once and --blocks exclude each other", hint="--blocks 1 is --once")
     settings = load(config, overrides(override)).settings
     mode = Mode.DRY_RUN if dry_run else Mode.OBSERVE if observe else Mode.LIVE
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of this process would hold the key
     key = wallet_key(settings.wallet) if mode is Mode.LIVE else None
     options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
     with _written(settings) as sink, telling() as tell, searched_seldom(SEARCH_AFTER):

@@ -7,8 +7,8 @@ import json
 import os
 import socket
 import stat
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,9 @@ from keeper.domain.breaker import Breaker
 from keeper.domain.errors import EnvironmentFault, KeeperError
 from keeper.execution.submitter import NodeSubmitter
 
-LONGEST_PATH: Final = 100
+LONGEST_NAME: Final = 64
+PEER: Final = "3i"
+"""The form of SO_PEERCRED's answer: process, user, group."""
 MAX_LINE: Final = 4_096
 TIMEOUT_SECONDS: Final = 30
 NUMBERED: Final = frozenset({"bump", "cancel"})
@@ -33,16 +35,44 @@ def socket_path(journal: Path) -> Path:
     """
     Return where the node that has this journal listens: beside it.
 
-    The system bounds a socket's path; where the journal's is too long, the socket is in
-    the temporary folder under a name made of the journal's path.
+    Its name is made of the journal's where that one is too long for a socket's.
     """
     real = journal.resolve()
-    beside = real.with_name(real.name + ".sock")
-    if len(os.fsencode(beside)) <= LONGEST_PATH:
-        return beside
-    name = f"keeper-{hashlib.sha256(os.fsencode(beside)).hexdigest()[:32]}.sock"
-    chosen = Path(tempfile.gettempdir()) / name
-    return chosen if len(os.fsencode(chosen)) <= LONGEST_PATH else Path("/tmp") / name  # noqa: S108 (0600, and refused where another's file lies)
+    name = real.name + ".sock"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f"keeper-{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.sock"
+    return real.with_name(name)
+
+
+@contextlib.contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """
+    Yield a short path to a socket, whatever the length of its folder's.
+
+    The system bounds a socket's path at 107 bytes. A descriptor of the folder stands for it, so
+    that the socket never lies where strangers may write.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def refuse_stranger(connection: socket.socket) -> None:
+    """Raise EnvironmentFault where the other side is neither this user nor root."""
+    size = struct.calcsize(PEER)
+    _, user, _ = struct.unpack(
+        PEER, connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    )
+    if user not in (os.geteuid(), 0):
+        raise EnvironmentFault(
+            f"the control socket is user {user}'s, not this user's",
+            hint="remove it, and keep the journal in a folder that only you may write to",
+        )
 
 
 @contextlib.asynccontextmanager
@@ -62,23 +92,17 @@ async def listening(
     actions = {**(_actions(submitter) if submitter is not None else {}), **(more or {})}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.LimitOverrunError):
+        with contextlib.suppress(
+            OSError, TimeoutError, ValueError, asyncio.LimitOverrunError, EnvironmentFault
+        ):
             async with asyncio.timeout(TIMEOUT_SECONDS):
+                refuse_stranger(writer.get_extra_info("socket"))
                 answer = await _answered(await reader.readline(), actions, record)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         writer.close()
 
-    _remove(path)
-    before = os.umask(0o177)
-    try:
-        server = await asyncio.start_unix_server(serve, path, limit=MAX_LINE)
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot listen on {path}: {error.strerror}", hint="choose a shorter journal.path"
-        ) from None
-    finally:
-        os.umask(before)
+    server = await asyncio.start_unix_server(serve, sock=_bound(path), limit=MAX_LINE)
     try:
         yield
     finally:
@@ -101,8 +125,10 @@ def is_listening(journal: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(TIMEOUT_SECONDS)
         try:
-            probe.connect(str(socket_path(journal)))
-        except OSError:
+            with reachable(socket_path(journal)) as path:
+                probe.connect(path)
+            refuse_stranger(probe)
+        except (OSError, EnvironmentFault):
             return False
     return True
 
@@ -110,14 +136,18 @@ def is_listening(journal: Path) -> bool:
 async def _ask(path: Path, action: str, argument: str) -> dict[str, object]:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
-            writer.write(json.dumps({"action": action, "argument": argument}).encode() + b"\n")
-            await writer.drain()
-            line = await reader.readline()
-            writer.close()
-            await writer.wait_closed()
+            with reachable(path) as short:
+                reader, writer = await asyncio.open_unix_connection(short, limit=MAX_LINE)
+            try:
+                refuse_stranger(writer.get_extra_info("socket"))
+                writer.write(json.dumps({"action": action, "argument": argument}).encode() + b"\n")
+                await writer.drain()
+                line = await reader.readline()
+            finally:
+                writer.close()
+                await writer.wait_closed()
         answer = json.loads(line)
-    except (OSError, TimeoutError, ValueError):
+    except (OSError, TimeoutError, ValueError, RecursionError):
         raise EnvironmentFault(
             "no node is running on this journal",
             hint="start `keeper run`, and use the same settings file here",
@@ -130,7 +160,7 @@ async def _answered(line: bytes, actions: Actions, record: Record) -> dict[str, 
     try:
         wanted = json.loads(line)
         action, argument = str(wanted["action"]), str(wanted.get("argument", ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {"ok": False, "code": "config", "error": "the command is not understood"}
     if action not in actions or (action in NUMBERED and not argument.isdecimal()):
         return {"ok": False, "code": "config", "error": f"there is no command {action[:32]!r}"}
@@ -166,6 +196,30 @@ def _actions(submitter: NodeSubmitter) -> Actions:
         return submitter.guard.refusal() or "running"
 
     return {"bump": bump, "cancel": cancel, "pause": pause, "resume": resume, "reset": reset}
+
+
+def _bound(path: Path) -> socket.socket:
+    """
+    Return a socket of mode 0600 that is bound to a path; no other task runs meanwhile.
+
+    Raises:
+        EnvironmentFault: it cannot be made, or another user's file lies there.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        _remove(path)
+        with reachable(path) as short:
+            made.bind(short)
+    except OSError as error:
+        made.close()
+        raise EnvironmentFault(
+            f"cannot listen on {path}: {error.strerror}",
+            hint="keep the journal in a folder that only you may write to",
+        ) from None
+    finally:
+        os.umask(before)
+    return made
 
 
 def _remove(path: Path) -> None:

@@ -126,6 +126,24 @@ def test_only_the_owner_sweeps(settings, capsys, printed):
     assert "only the owner" in capsys.readouterr().err
 
 
+def test_the_doctor_refuses_the_addresses_that_a_run_refuses(settings, printed, tmp_path):
+    """A token of another chain in a route is a failure before the first block, not at it."""
+    _, made = printed("executor", "deploy", "--owner", COLD)
+    settings(made["address"])
+    text = (tmp_path / "keeper.toml").read_text()
+    other = "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"
+    (tmp_path / "keeper.toml").write_text(
+        text.replace('kind = "uniswap_v3"', f'kind = "uniswap_v3"\nvia = ["{other}"]')
+    )
+
+    code, document = printed("doctor")
+
+    (check,) = [one for one in document["checks"] if one["what"] == "addresses"]
+    assert code == 3
+    assert check["level"] == "fail"
+    assert other in check["detail"]
+
+
 def test_the_doctor_finds_nothing_wrong_with_a_good_set_up(settings, printed):
     """Every line is ok but the warnings about a key in the environment."""
     _, made = printed("executor", "deploy", "--owner", COLD)

@@ -1,9 +1,14 @@
+import asyncio
+import json
+import os
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from keeper.domain.errors import EnvironmentFault
-from keeper.execution.control import _ask, ask, listening, socket_path
+from keeper.execution.control import _ask, ask, is_listening, listening, socket_path
 from keeper.execution.paper import PaperSubmitter
 from tests.support.scripted_submission import (
     MARKET,
@@ -69,11 +74,73 @@ async def test_a_dry_run_books_an_account_once_per_episode():
     assert booked == [plan(0)]
 
 
-def test_a_socket_fits_however_long_the_journals_path_is(tmp_path, monkeypatch):
-    """The system bounds a socket's path; the node must not refuse to run for that."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("t" * 90)))
+@pytest.mark.parametrize("name", ["keeper.sqlite", "k" * 200])
+async def test_a_socket_is_beside_the_journal_however_long_its_path_is(tmp_path, name):
+    """A guessable place that others may write to would let a stranger take the commands."""
+    folder = tmp_path / ("d" * 120)
+    folder.mkdir()
+    path = socket_path(folder / name)
 
-    short = socket_path(tmp_path / ("d" * 120) / "keeper.sqlite")
+    async def record(*_):
+        pass
 
-    assert len(bytes(short)) <= 100
-    assert short != socket_path(tmp_path / ("e" * 120) / "keeper.sqlite")
+    async with listening(path, World().submitter, record):
+        listens = await asyncio.to_thread(is_listening, folder / name)
+        answer = await _ask(path, "pause", "")
+
+    assert path.parent == folder
+    assert listens
+    assert answer["ok"]
+    assert not path.exists()
+
+
+STRANGER = """
+import json, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("up", flush=True)
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(json.dumps({"ok": True, "result": "paused"}).encode() + b"\\n")
+    connection.close()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+async def test_c4_a_strangers_socket_gets_no_command():
+    """A "paused" from somebody who is not the keeper would leave it running."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)  # noqa: PTH101, S103
+        journal = Path(folder) / "j"
+        stranger = await asyncio.create_subprocess_exec(
+            *("/usr/bin/env", "python3", "-c", STRANGER, str(socket_path(journal))),
+            user="nobody",
+            stdout=asyncio.subprocess.PIPE,
+            env={"PATH": "/usr/bin:/bin"},
+            cwd="/",
+        )
+        try:
+            assert await stranger.stdout.readline() == b"up\n"
+            with pytest.raises(EnvironmentFault, match="is user"):
+                await _ask(socket_path(journal), "pause", "")
+            assert not await asyncio.to_thread(is_listening, journal)
+        finally:
+            stranger.kill()
+            await stranger.communicate()
+
+
+async def test_a_line_of_brackets_is_one_that_is_not_understood(tmp_path):
+    """Four thousand of them exhausted the parser's stack."""
+
+    async def record(*_):
+        pass
+
+    path = socket_path(tmp_path / "j")
+    async with listening(path, World().submitter, record):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"[" * 4_000 + b"\n")
+        answer = json.loads(await reader.readline())
+        writer.close()
+
+    assert (answer["ok"], answer["code"]) == (False, "config")
