@@ -27,6 +27,7 @@ from keeper.chain.oversized import is_too_costly
 from keeper.chain.pinned import PinnedReads, SingleCalls
 from keeper.chain.pinning import BlockParameter
 from keeper.chain.refusal import failed_in_evm, is_too_much, is_too_much_code
+from keeper.chain.state_clock import StateClock
 from keeper.domain.errors import ChainError, RpcMalformed, RpcRefused, RpcTooLarge
 from keeper.domain.head import Basis
 from keeper.domain.reads import Call, CallResult
@@ -51,8 +52,10 @@ class Aggregator:
         self._reads = reads
         self._limits = limits
         self._ways: list[Way] = [DeploylessWay(deployless)]
+        self._clock: StateClock | None = None
         if multicall is not None:
             self._ways.insert(0, MulticallWay(reads, multicall))
+            self._clock = StateClock(reads, multicall)
         self._known = Known()
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
@@ -92,7 +95,11 @@ class Aggregator:
                 place=Place(endpoint, block, basis),
                 singles=singles,
             )
-            return await chunk_read.read(chunk)
+            if self._clock is None:
+                return await chunk_read.read(chunk)
+            time, *results = await chunk_read.read((self._clock.call, *chunk))
+            await self._clock.refuse_stale(time, endpoint, block, basis)
+            return results
 
         return await self._reads.read_at(basis, ask)
 

@@ -61,6 +61,31 @@ class RecentBlocks:
         head = self._heads.get(block)
         return None if head is None else head.number
 
+    def head_of(self, block_hash: BlockHash) -> Head | None:
+        """Return a block's header; None where it is not remembered."""
+        return self._heads.get(block_hash)
+
+    def ancestor_of(self, head: Head, distance: int) -> Head | None:
+        """Return the remembered ancestor that is so many blocks back, or less; None for none."""
+        ancestor: Head | None = None
+        for _ in range(distance):
+            parent = self._heads.get((ancestor or head).parent_hash)
+            if parent is None:
+                break
+            ancestor = parent
+        return ancestor
+
+    def times_before(self, head: Head, distance: int) -> set[int]:
+        """Return the timestamps of so many remembered ancestors."""
+        times = set[int]()
+        for _ in range(distance):
+            parent = self._heads.get(head.parent_hash)
+            if parent is None:
+                break
+            head = parent
+            times.add(head.timestamp)
+        return times
+
     def is_young(self, block: BlockId) -> bool:
         """Return whether a block may be missing at an endpoint only because it is new."""
         if block is None:

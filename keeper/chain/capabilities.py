@@ -36,6 +36,7 @@ class Capability(enum.StrEnum):
     MULTICALL3 = "Multicall3"
     SUBSCRIPTIONS = "eth_subscribe to newHeads"
     FINALIZED = "the finalized tag"
+    STATE_CLOCK = "block.timestamp in eth_call"
 
 
 INSTEAD: Final = {
@@ -59,6 +60,7 @@ INSTEAD: Final = {
     Capability.MULTICALL3: "reads are aggregated by code that is not deployed, or sent one by one",
     Capability.SUBSCRIPTIONS: "new blocks are polled for",
     Capability.FINALIZED: "finality goes by the number of confirmations",
+    Capability.STATE_CLOCK: "answers from an older block's state are not noticed",
 }
 """The second way that the keeper takes for each capability."""
 

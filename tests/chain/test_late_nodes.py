@@ -10,6 +10,7 @@ from tests.support.lateness import Lateness
 from tests.support.threaded import proxied
 
 FALL = {"WETH": 2_600 * 10**8, "LINK": 10 * 10**8}
+HEADER_ONLY = False
 NEVER = 60.0
 STATE = ("eth_call", "eth_getBalance", "eth_getCode", "eth_simulateV1", "eth_estimateGas")
 
@@ -202,3 +203,38 @@ def test_a_command_waits_for_a_late_block_within_its_time(keeper):
     assert scan.code == 0, scan.err
     assert len(scan.document["accounts"]) == len(keeper.devnet.borrowers)
     assert time.monotonic() - began < 60
+
+
+def from_the_parents_state(proxy, seconds):
+    """Return a hook: the newest block's state is read from its parent's, without a word."""
+    lateness = Lateness(seconds=seconds, methods=STATE)
+
+    async def hook(request):
+        pins = [one for one in request.get("params", []) if isinstance(one, dict)]
+        newest = await proxy.ask("eth_getBlockByNumber", "latest", HEADER_ONLY)
+        for pin in pins:
+            is_newest = pin.get("blockHash") == newest["hash"]
+            if is_newest and lateness.lacks(request.get("method"), [pin]):
+                pin["blockHash"] = newest["parentHash"]
+
+    return hook, lateness
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_state_of_the_parent_is_not_taken_for_the_blocks(keeper, twin):
+    """The fall of a price is in the newest block only: from its parent's state all are healthy."""
+    node = keeper.devnet.node
+    with proxied(node.port) as late, proxied(node.port) as good:
+        hook, lateness = from_the_parents_state(late, NEVER if twin else 0.5)
+        late.hooks.append(hook)
+        configured(keeper, late.ws_url, *([good.ws_url] if twin else []))
+        with keeper.running("--observe") as running:
+            for _ in range(10):  # the headers before the newest are known by then
+                node.rpc("evm_mine")
+                running.until("block", block=node.block_number())
+            keeper.devnet.set_prices(FALL)
+            told = running.until("block", block=node.block_number())
+            unhealthy = len(keeper.devnet.unhealthy())
+
+    assert told["unhealthy"] == unhealthy > 0
+    assert lateness.lacked["eth_call"] > 0
