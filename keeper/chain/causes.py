@@ -3,13 +3,14 @@
 import email.utils
 import re
 import ssl
-import time
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Final
 
 import aiohttp
 
 from keeper.chain.endpoint import Endpoint
+from keeper.clock import wall
 from keeper.domain.errors import RpcBusy, RpcUnavailable
 
 TOO_MANY: Final = 429
@@ -34,7 +35,10 @@ def unavailable(
     endpoint: Endpoint, status: int, headers: Mapping[str, str] | None
 ) -> RpcUnavailable:
     """Return the error of a status that says: not now."""
-    seconds = retry_after((headers or {}).get("Retry-After", ""), time.time())
+    stated = headers or {}
+    # A date is meant by the other side's clock, which it states, too.
+    now = _moment(stated.get("Date", ""))
+    seconds = retry_after(stated.get("Retry-After", ""), wall() if now is None else now)
     if status == TOO_MANY or seconds is not None:
         return RpcBusy(f"{endpoint} asks for patience (status {status})", seconds=seconds)
     return RpcUnavailable(f"{endpoint} answered with status {status}")
@@ -45,11 +49,17 @@ def retry_after(text: str, now: float) -> float | None:
     text = text.strip()
     if _SECONDS.fullmatch(text):
         return float(text)
+    then = _moment(text)
+    return None if then is None else max(0.0, then - now)
+
+
+def _moment(text: str) -> float | None:
+    """Return the Unix seconds of an http date; None where it is none."""
     try:
-        then = email.utils.parsedate_to_datetime(text)
+        stated = email.utils.parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, then.timestamp() - now)
+    return (stated if stated.tzinfo else stated.replace(tzinfo=UTC)).timestamp()
 
 
 def _is_refused(error: aiohttp.ClientConnectorError) -> bool:

@@ -1,10 +1,10 @@
 """How old an answer from a keeper's file is: its newest block, and whether a keeper runs on it."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from keeper.cli.records import read_record
+from keeper.clock import wall
 from keeper.domain import wording
 from keeper.execution.control import is_listening
 from keeper.storage.pulse import Pulse, pulse
@@ -63,4 +63,4 @@ def learn_as_of(path: Path) -> AsOf:
 
 def as_of(path: Path, found: Pulse | None) -> AsOf:
     """Return the same of what was read of the file already."""
-    return AsOf(pulse=found, running=is_listening(path), now=int(time.time()))
+    return AsOf(pulse=found, running=is_listening(path), now=int(wall()))

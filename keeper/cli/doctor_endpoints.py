@@ -1,7 +1,6 @@
 """What ``keeper doctor`` looks at of the endpoints: each alone, and then side by side."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +11,7 @@ from keeper.chain.deployless import LENS
 from keeper.chain.endpoint import Endpoint, endpoint
 from keeper.chain.reader import NodeReader, connect
 from keeper.cli.findings import Finding, fail, failed, ok, warn
+from keeper.clock import wall
 from keeper.config import Chain
 from keeper.domain.errors import ChainError, KeeperError
 from keeper.domain.head import Basis, Head
@@ -108,7 +108,7 @@ async def _hashes(reader: NodeReader, head: Head) -> Mapping[int, str]:
 
 
 def _age(what: str, head: Head, chain: Chain) -> Finding:
-    age = int(time.time()) - head.timestamp
+    age = int(wall()) - head.timestamp
     text = f"block {head.number} is {age} s old"
     if chain.id in LOCAL_CHAINS or age * 1000 <= MAX_HEAD_AGE_BLOCKS * chain.block_time_ms:
         return ok(what, text)

@@ -12,6 +12,7 @@ from keeper.cli.asof import as_of
 from keeper.cli.options import ConfigOption, JsonOption
 from keeper.cli.output import print_json, print_line, print_table
 from keeper.cli.records import read_record
+from keeper.clock import wall
 from keeper.composition.notifying import channel_of
 from keeper.config import Settings
 from keeper.config.subscriptions import Subscriptions
@@ -97,7 +98,7 @@ def retry(
     path = _existing(_file(config_file, mode))
     opened = database.opened(path)
     try:
-        revived = opened.write_now(outbox.revive, int(datetime.now(tz=UTC).timestamp()))
+        revived = opened.write_now(outbox.revive, int(wall()))
     finally:
         opened.close()
     if as_json:
@@ -146,7 +147,7 @@ async def _tested(settings: Settings, only: str | None) -> dict[str, str]:
     found = dict[str, str]()
     for one in wanted:
         channel = channel_of(one)
-        stamp = f"keeper-test-{datetime.now(tz=UTC).timestamp():.0f}"
+        stamp = f"keeper-test-{wall():.0f}"
         try:
             async with asyncio.timeout(settings.notify.timeout_seconds):
                 await channel.tell(_test_message(stamp))

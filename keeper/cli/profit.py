@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from keeper.cli.output import print_json, print_line, print_table
 from keeper.cli.profit_chain import Held, hold_against_chain
 from keeper.cli.records import RecordOf, RecordOption, path_of, read_record, record_path
 from keeper.cli.words import decimal, ether
+from keeper.clock import wall
 from keeper.config import Settings, load, overrides
 from keeper.domain.errors import ChainError, ConfigError
 from keeper.domain.units import BPS, Timestamp
@@ -100,7 +100,7 @@ def build_report(
     whose = next(one for one in RecordOf if path_of(journal, one) == path)
     read = booked if whose is RecordOf.LIVE else on_paper
     newest = read_record(path, pulse)
-    start = _since(since, int(time.time()) if newest is None else newest.timestamp)
+    start = _since(since, int(wall()) if newest is None else newest.timestamp)
     found = read_record(path, lambda one: read(one, start))
     return Report(
         whose=whose,

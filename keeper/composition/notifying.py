@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
+from keeper.clock import wall
 from keeper.config import Channel as ChannelSettings
 from keeper.config import Notify
 from keeper.domain.errors import ConfigError, JournalError, KeeperError
@@ -75,7 +75,7 @@ async def notifying(
     emit: Emit,
     alarms: Alarms,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = wall,
 ) -> AsyncIterator[Look]:
     """
     Tell what is in the outbox while the context lasts.

@@ -3,16 +3,19 @@
 import time
 from collections.abc import Callable
 
+from keeper.clock import wall
 from keeper.config import Settings
 from keeper.domain.head import Head
 from keeper.domain.units import Timestamp
 from keeper.execution.signer import LOCAL_CHAINS
-from keeper.observe.health import CLOCK_PATIENCE, patience, untimely
+from keeper.observe.health import CLOCK_PATIENCE, patience, too_old, untimely
 
 Clock = Callable[[], float]
 
 
-def untimely_reason(settings: Settings, clock: Clock = time.time) -> Callable[[Head], str]:
+def untimely_reason(
+    settings: Settings, clock: Clock = wall, monotonic: Clock = time.monotonic
+) -> Callable[[Head], str]:
     """
     Return what says that a block is too old, or too far ahead, to be acted on.
 
@@ -20,12 +23,39 @@ def untimely_reason(settings: Settings, clock: Clock = time.time) -> Callable[[H
     """
     if settings.chain.id in LOCAL_CHAINS:
         return lambda _: ""
-    limit = _patience(settings)
-    return lambda head: untimely(head, limit, clock())
+    return Timeliness(_patience(settings), clock, monotonic)
+
+
+class Timeliness:
+    """
+    Compares blocks with this machine's clock, and with what it would say had it not been set back.
+
+    A clock that was set back takes old blocks for new ones. It agreed with the chain before, so
+    the time that has passed since tells.
+    """
+
+    def __init__(self, limit: float, clock: Clock, monotonic: Clock) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._monotonic = monotonic
+        self._agreed: tuple[float, float] | None = None
+
+    def __call__(self, head: Head) -> str:
+        """Return why a block is not acted on; empty where it is."""
+        now, moment = self._clock(), self._monotonic()
+        reason = untimely(head, self._limit, now)
+        if not reason and self._agreed is not None:
+            agreed, since = self._agreed
+            unset = agreed + moment - since
+            if unset - now > CLOCK_PATIENCE:
+                reason = too_old(head, self._limit, unset)
+        if not reason:
+            self._agreed = now, moment
+        return reason
 
 
 def bound_timestamp(
-    settings: Settings, head: Head, claimed: int | None, clock: Clock = time.time
+    settings: Settings, head: Head, claimed: int | None, clock: Clock = wall
 ) -> Timestamp:
     """
     Return when the next block is expected, by a node's claim of the pending block's time.

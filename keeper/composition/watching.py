@@ -15,6 +15,7 @@ from typing import Final
 
 import keeper
 from keeper.chain.optional import fetch_pending_nonce
+from keeper.clock import wall
 from keeper.composition.session import Session
 from keeper.config.listening import listen_address
 from keeper.domain.errors import KeeperError
@@ -117,9 +118,7 @@ class Watching:
             metrics.head_time.set(vitals.head.timestamp)
             metrics.head_age.set(vitals.seconds_since_growth() or 0.0)
         for stage in vitals.passed_at:
-            metrics.progress.labels(str(stage)).set(
-                time.time() - (vitals.seconds_since(stage) or 0.0)
-            )
+            metrics.progress.labels(str(stage)).set(wall() - (vitals.seconds_since(stage) or 0.0))
         metrics.doubted.set(len(self.session.follower.parity.doubted))
         self.metrics.set_uncovered(self.session.follower.coverage.uncovered_usd_e8())
         keeping = self.session.follower.keeping
@@ -139,7 +138,7 @@ class Watching:
             return
         with contextlib.suppress(KeeperError):
             left = await self.outbox()
-            since = 0.0 if left.oldest is None else max(0.0, time.time() - left.oldest)
+            since = 0.0 if left.oldest is None else max(0.0, wall() - left.oldest)
             self.metrics.outbox_waiting.set(left.waiting)
             self.metrics.outbox_oldest.set(since)
             self.metrics.outbox_dead.set(left.dead)
@@ -224,7 +223,7 @@ def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
     follower = session.follower
     health = Health(
         checks={
-            "head": head_check(vitals, limit, None if own_clock else time.time),
+            "head": head_check(vitals, limit, None if own_clock else wall),
             "work": work_check(vitals, limit),
             "endpoint": joined_check(
                 endpoint_check(vitals, session.reader.rpc.pool),

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from keeper.domain.breaker import PROBE, Breaker, BreakerState, OpenBreaker, Spent
@@ -67,6 +67,28 @@ class Balances(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Dates:
+    """
+    Corrects when transactions were mined: not before the block at which they still waited.
+
+    A node whose clock is an hour late for a block would take its cost out of the hour's.
+    """
+
+    observed_at: int = 0
+    _earliest: dict[int, int] | None = None
+
+    def corrected(self, spent: Sequence[Spent]) -> list[Spent]:
+        """Return what was spent; what is new since the last time was mined since then."""
+        known = self._earliest
+        earliest = 0 if known is None else self.observed_at
+        self._earliest = {one.nonce: (known or {}).get(one.nonce, earliest) for one in spent}
+        return [
+            replace(one, timestamp=Timestamp(max(one.timestamp, self._earliest[one.nonce])))
+            for one in spent
+        ]
+
+
 @dataclass(slots=True, kw_only=True)
 class Breakers:
     """
@@ -84,6 +106,8 @@ class Breakers:
     _states: dict[Breaker, BreakerState] = field(default_factory=dict)
     _spent: Sequence[Spent] = ()
     _counted: int = -1
+    _counted_at: int = 0
+    _dates: Dates = field(default_factory=Dates)
     _balance: tuple[int, Wei] | None = None
     _too_high: bool = False
     _short: Tripped | None = None
@@ -145,10 +169,13 @@ class Breakers:
         Raises:
             JournalError: it could not be read or kept.
         """
-        if nonces.settlements != self._counted:
-            since = Timestamp(head.timestamp - DAY_SECONDS)
-            self._spent = await self.journal.spent(since, self.limits.max_consecutive_reverts)
-            self._counted = nonces.settlements
+        # A head may be older than the one before; then its day began earlier.
+        if nonces.settlements != self._counted or head.timestamp < self._counted_at:
+            since = Timestamp(head.timestamp - 2 * DAY_SECONDS)
+            mined = await self.journal.spent(since, self.limits.max_consecutive_reverts)
+            self._spent = self._dates.corrected(mined)
+            self._counted, self._counted_at = nonces.settlements, head.timestamp
+        self._dates.observed_at = head.timestamp
         await self._weigh(head)
         history, in_flight = self._history(head), worst_in_flight(nonces.bound())
         for one in self._open():

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from keeper.clock import wall
 from keeper.domain.errors import JournalError, NotTold
 from keeper.domain.head import Head
 from keeper.domain.notice import Notice, NoticeKind
 from keeper.domain.telling import Outgoing
-from keeper.notify.pace import RATE_SECONDS, Pace
+from keeper.notify.pace import JITTER, RATE_SECONDS, Pace
 from keeper.notify.ports import Channel, Outbox
 from keeper.notify.rendering import message_of
 
@@ -26,7 +27,6 @@ TURN_SECONDS: Final = 0.5
 """How often the outbox is looked at."""
 DISK_SECONDS: Final = 5.0
 """How long to leave a disk alone that does not work."""
-JITTER: Final = 0.25
 ABOUT_CHANNEL: Final = "channel:"
 """How the keys of alarms about a channel begin; its name and a line break follow."""
 
@@ -38,7 +38,8 @@ class Dispatcher:
 
     ``choose`` says which channels a notice goes to. ``head`` is the block that alarms of the
     dispatcher's own are dated by, ``alarms`` are further ones since it was asked last. A disk
-    that fails is waited for: nothing is lost by it.
+    that fails is waited for: nothing is lost by it. ``clock`` dates what is kept and may jump;
+    waits go by ``monotonic``.
     """
 
     outbox: Outbox
@@ -48,8 +49,11 @@ class Dispatcher:
     emit: Callable[[Event], None]
     head: Callable[[], Head | None]
     alarms: Callable[[], Sequence[Notice]] = list
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = wall
+    monotonic: Callable[[], float] = time.monotonic
     _failures: dict[str, int] = field(default_factory=dict)
+    _failing_since: dict[str, float] = field(default_factory=dict)
+    _due: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -90,17 +94,25 @@ class Dispatcher:
         message = await self.outbox.next_message(name)
         if message is None:
             return await self._composed(name, hurried=hurried)
-        if message.due_at > self._now():
+        if not self._is_due(message):
             return False
         await self._tried(message)
         return True
+
+    def _is_due(self, message: Outgoing) -> bool:
+        """Whether a message's next try has come, whatever became of the clock since it was kept."""
+        planned, due = self._due.get(message.channel, (None, 0.0))
+        if planned == message.id:
+            return self.monotonic() >= due
+        wait = message.due_at - self._now()  # an earlier process kept it, or nobody tried it yet
+        return message.attempts == 0 or not 0 < wait <= self.pace.longest_wait
 
     async def _composed(self, name: str, *, hurried: bool) -> bool:
         now = self._now()
         waiting = await self.outbox.waiting(name)
         if not waiting or not (hurried or self.pace.is_ripe(waiting, now)):
             return False
-        told = await self.outbox.sent_since(name, now - RATE_SECONDS)
+        told = await self.outbox.sent_since(name, now - RATE_SECONDS, now)
         groups = self.pace.groups(waiting, self.pace.max_per_minute - told)
         for group in groups:
             waited = now - min(one.since for one in group)
@@ -118,13 +130,17 @@ class Dispatcher:
             await self._failed(outgoing, _explained(error))
             return
         self._failures[name] = 0
+        self._failing_since.pop(name, None)
         await self.outbox.sent(outgoing.id, self._now())
         self._tell(outgoing, "sent")
 
     async def _failed(self, outgoing: Outgoing, error: NotTold) -> None:
         name, now, why = outgoing.channel, self._now(), str(error)
         failures = self._failures[name] = self._failures.get(name, 0) + 1
-        if error.final or self.pace.gives_up(outgoing, now):
+        failing = self.monotonic() - self._failing_since.setdefault(name, self.monotonic())
+        # A clock that was set forward makes every message look old.
+        too_old = failing >= self.pace.longest_retry_seconds and self.pace.gives_up(outgoing, now)
+        if error.final or too_old:
             await self.outbox.given_up(outgoing.id, why, now)
             self._tell(outgoing, "dead", why)
             count = outgoing.message.count
@@ -134,6 +150,7 @@ class Dispatcher:
             return
         wait = self.pace.retry_after(failures, error.retry_after)
         spread = wait * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+        self._due[name] = outgoing.id, self.monotonic() + spread
         await self.outbox.failed(outgoing.id, why, now + int(spread))
         self._tell(outgoing, "failed", why)
         if failures == self.pace.alarm_after_failures:

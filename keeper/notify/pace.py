@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from keeper.domain.telling import Outgoing, Waiting
 
 RATE_SECONDS = 60
+JITTER = 0.25
 DOUBLINGS = 20
 
 
@@ -32,13 +33,24 @@ class Pace:
         patience = min(doubled, self.longest_retry_seconds)
         return max(patience, -int(-asked // 1)) if asked is not None else patience
 
+    @property
+    def longest_wait(self) -> float:
+        """The longest that a message waits for its next try where nobody asked for more."""
+        return self.longest_retry_seconds * (1 + JITTER)
+
     def gives_up(self, message: Outgoing, now: int) -> bool:
         """Whether a message that failed again is not worth another try."""
         return now - message.created_at >= self.give_up_seconds
 
     def is_ripe(self, waiting: Sequence[Waiting], now: int) -> bool:
-        """Whether those who wait have waited for each other."""
-        return bool(waiting) and now - min(one.since for one in waiting) >= self.group_seconds
+        """
+        Whether those who wait have waited for each other.
+
+        One that waits since later than now has waited, too: the clock was set back.
+        """
+        if not waiting:
+            return False
+        return not 0 <= now - min(one.since for one in waiting) < self.group_seconds
 
     def groups(self, waiting: Sequence[Waiting], room: int) -> list[Sequence[Waiting]]:
         """

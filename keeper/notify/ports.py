@@ -59,8 +59,8 @@ class Outbox(Protocol):
         """Keep that it is not tried again."""
         ...
 
-    async def sent_since(self, channel: str, since: int) -> int:
-        """Return how many messages the channel took since a time."""
+    async def sent_since(self, channel: str, since: int, until: int | None = None) -> int:
+        """Return how many messages the channel took since a time, and not after another."""
         ...
 
     async def backlog(self) -> Backlog:

@@ -6,7 +6,6 @@ the clock, keep what changed together with its notices in one transaction, and o
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -16,6 +15,7 @@ from sqlalchemy import Connection
 from keeper.abilities import Advises
 from keeper.audit.basis import Basis
 from keeper.audit.chain import NewEntry
+from keeper.clock import wall
 from keeper.domain.advice import Advice
 from keeper.domain.errors import ConfigError
 from keeper.domain.head import Head
@@ -78,7 +78,7 @@ class MarginCalls:
     channels: int = 0
     second: Callable[[Sequence[MarketSnapshot]], Seconds] = lambda _: {}
     looked: Callable[[Block], None] = lambda _: None
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = wall
     state: MarginState = field(default_factory=MarginState)
     inputs: tuple[MarginState, BlockFacts] | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)

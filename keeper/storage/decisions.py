@@ -111,7 +111,7 @@ class DecisionJournal:
         await asyncio.to_thread(block.read, decisions, self._last)
         await self._database.write(append, block.entries, block.documents)
         self._last = block.verdicts
-        if self._keep_days is not None and head.timestamp - self._pruned_at >= DAY:
+        if self._keep_days is not None and abs(head.timestamp - self._pruned_at) >= DAY:
             self._pruned_at = head.timestamp
             await self._database.write(prune_older, self._keep_days)
 

@@ -184,12 +184,17 @@ def revive(connection: Connection, now: int) -> int:
     return int(changed.rowcount)
 
 
-def sent_since(connection: Connection, channel: str, since: int) -> int:
-    """Return how many messages a channel took since a time."""
+def sent_since(connection: Connection, channel: str, since: int, until: int | None = None) -> int:
+    """
+    Return how many messages a channel took since a time.
+
+    Those that are dated after ``until`` were sent before the clock was set back.
+    """
     counted = select(func.count()).where(
         messages.c.channel == channel,
         messages.c.state == MessageState.SENT,
         messages.c.ended_at > since,
+        *([] if until is None else [messages.c.ended_at <= until]),
     )
     return int(connection.execute(counted).scalar_one())
 

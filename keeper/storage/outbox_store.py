@@ -62,9 +62,9 @@ class OutboxStore:
         """Keep that it is not tried again."""
         await self._database.write(outbox.given_up, message, why, now)
 
-    async def sent_since(self, channel: str, since: int) -> int:
+    async def sent_since(self, channel: str, since: int, until: int | None = None) -> int:
         """Return how many messages the channel took since a time."""
-        return await self._database.write(outbox.sent_since, channel, since)
+        return await self._database.write(outbox.sent_since, channel, since, until)
 
     async def backlog(self) -> Backlog:
         """Return how much is still to be told."""

@@ -23,6 +23,7 @@ from keeper.audit.chain import (
     pruned_entry,
     vouched,
 )
+from keeper.clock import wall
 from keeper.domain.units import Address, MarketKey, Timestamp
 from keeper.storage.schema import entries, texts
 
@@ -236,7 +237,8 @@ def _first_user(connection: Connection, name: str) -> int | None:
 
 def prune_older(connection: Connection, days: int) -> int:
     """Remove what is older than so many days before the newest block on record; see ``prune``."""
-    now = connection.execute(select(func.max(entries.c.block_time))).scalar() or 0
+    newest_time = connection.execute(select(func.max(entries.c.block_time))).scalar() or 0
+    now = min(newest_time, int(wall()))  # a node's clock may have run ahead for a block
     return prune(connection, Timestamp(now - days * DAY))
 
 

@@ -1,11 +1,11 @@
 """Nonces, attempts and outcomes as rows: statements only, each inside the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
+from keeper.clock import utc_now
 from keeper.domain.errors import JournalError
 from keeper.domain.plan import Batch, News, Plan
 from keeper.domain.submission import (
@@ -41,7 +41,7 @@ _NEWEST_ROUND: Final = (
 
 def now() -> str:
     """Return the time for people: UTC, ISO 8601."""
-    return datetime.now(tz=UTC).isoformat(timespec="milliseconds")
+    return utc_now().isoformat(timespec="milliseconds")
 
 
 def record(

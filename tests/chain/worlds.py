@@ -72,6 +72,8 @@ class Keeper:
     executor: str | None = None
     key: str | None = field(default_factory=hot_key)
     failpoint: str = ""
+    module: str = "keeper"
+    variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         plain = self.endpoint or f"ws://127.0.0.1:{self.devnet.node.port}"
@@ -122,6 +124,7 @@ via = {json.dumps(via)}
                 env=self.environment(),
                 stdout=subprocess.PIPE,
                 stderr=log,
+                module=self.module,
             )
         running = Running(process, self.folder / "stderr.log")
         try:
@@ -141,7 +144,7 @@ via = {json.dumps(via)}
         own["KEEPER_FAILPOINT"] = self.failpoint
         if "[observe]" not in (self.folder / "keeper.toml").read_text():
             own["KEEPER_OBSERVE__LISTEN"] = "127.0.0.1:0"
-        return kept | {name: value for name, value in own.items() if value}
+        return kept | {name: value for name, value in own.items() if value} | self.variables
 
 
 class Running:

@@ -6,11 +6,11 @@ every alert of the account at once. Source: https://prometheus.io/docs/alerting/
 """
 
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from keeper.clock import wall
 from keeper.domain.notice import CLOSING, NoticeKind
 from keeper.domain.telling import Item, Message, Severity
 from keeper.notify.channels.web import Web
@@ -32,7 +32,7 @@ Alert = dict[str, object]
 class Alertmanager:
     """``Channel`` over Alertmanager; ``url`` is where its API begins, before ``/api/v2``."""
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], float] = wall) -> None:
         self._web = Web(url.rstrip("/") + PATH)
         self._clock = clock
 

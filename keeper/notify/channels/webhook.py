@@ -9,9 +9,9 @@ refuses old timestamps, and tells by ``Idempotency-Key`` what it has seen alread
 import hashlib
 import hmac
 import json
-import time
 from collections.abc import Callable
 
+from keeper.clock import wall
 from keeper.domain.telling import Message
 from keeper.notify.channels.web import Web
 
@@ -19,7 +19,7 @@ from keeper.notify.channels.web import Web
 class Webhook:
     """``Channel`` over a POST."""
 
-    def __init__(self, url: str, secret: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, secret: str, *, clock: Callable[[], float] = wall) -> None:
         self._web = Web(url)
         self._secret = secret.encode()
         self._clock = clock

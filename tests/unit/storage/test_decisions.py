@@ -1,5 +1,6 @@
 import json
 import sqlite3
+import time
 from dataclasses import replace
 
 import pytest
@@ -72,6 +73,18 @@ async def test_a_thousand_blocks_of_dust_are_as_many_rows_as_accounts(tmp_path, 
     assert [count for _, count in counted] == [1] * len(worth)
     (size,) = rows(tmp_path, "SELECT max(length(body || hash)) FROM entries WHERE kind = 'digest'")
     assert size[0] < 400
+
+
+async def test_f25_a_block_of_the_far_future_takes_nothing_off_the_record(tmp_path, database):
+    """A node's clock ran ten years ahead for a block; what is kept goes by this machine's, too."""
+    log, now = DecisionJournal(database, keep_days=2), int(time.time())
+    for number in range(4):
+        await log.record(head(number, timestamp=now - 3_600 + number), [DUST], {})
+    before = rows(tmp_path, "SELECT min(id) FROM entries")
+    await log.record(head(4, timestamp=now + 3_650 * 86_400), [DUST], {})
+    await log.record(head(5, timestamp=now + 12), [DUST], {})
+
+    assert rows(tmp_path, "SELECT min(id) FROM entries") == before
 
 
 async def test_what_is_older_than_the_settings_keep_goes_once_a_day(tmp_path, database):
