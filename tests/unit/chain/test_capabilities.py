@@ -1,6 +1,7 @@
 """What an endpoint lacks is learnt from it, said once, and tried again after a while."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from keeper.chain.capabilities import (
     Capabilities,
     Capability,
 )
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Clock:
@@ -97,6 +100,15 @@ def test_a_limit_is_remembered_and_may_shrink(capabilities, clock):
     clock.now += FIRST_RETRY_SECONDS
 
     assert capabilities.limit(0, Capability.BATCHES) is None
+
+
+def test_every_capability_is_in_the_documentations_table():
+    """An operator looks up there what a line of the log means."""
+    text = (ROOT / "docs" / "endpoints.md").read_text()
+    section = text.partition("## What a node may lack")[2].partition("\n## ")[0]
+    cells = " ".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| "))
+
+    assert [capability for capability in Capability if capability not in cells] == []
 
 
 def test_every_capability_says_what_is_done_without_it():
