@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from keeper.domain.failure import FailureKind, classify_failure
 from keeper.domain.plan import Plan
 from keeper.domain.submission import Attempt, AttemptKind, Submission
 from keeper.domain.units import WAD, Address, MarketKey, Timestamp, TokenUnits, Wei
@@ -89,6 +90,7 @@ class Sums:
     done: Counter[Deed] = field(default_factory=Counter)
     lost: int = 0
     lost_gas_wei: int = 0
+    kinds: Counter[FailureKind] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     received: Counter[Address] = field(default_factory=Counter)
     gross_wei: int = 0
@@ -122,6 +124,7 @@ class Sums:
         self.tips_wei = _plus(self.tips_wei, deal.tip_wei)
         if deal.failure:
             self.lost += 1
+            self.kinds[classify_failure(deal.failure)] += 1
             self.reasons[deal.failure] += 1
             self.lost_gas_wei += deal.gas_wei
             self.lost_gas_usd_e8 = _plus(self.lost_gas_usd_e8, _usd_e8(deal.gas_wei, price))

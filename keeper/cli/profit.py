@@ -20,6 +20,7 @@ from keeper.cli.words import decimal, ether
 from keeper.clock import wall
 from keeper.config import Settings, load, overrides
 from keeper.domain.errors import ChainError, ConfigError
+from keeper.domain.failure import FailureKind
 from keeper.domain.units import BPS, Timestamp
 from keeper.domain.wording import plural
 from keeper.storage.earnings import Booked, booked, on_paper
@@ -29,6 +30,12 @@ DIFFERS_EXIT: Final = 3
 _SPAN: Final = re.compile(r"(\d{1,6})([mhd])")
 _SECONDS: Final[Mapping[str, int]] = {"m": 60, "h": 3_600, "d": 86_400}
 _USD_DIGITS: Final = 8
+_KINDS: Final[Mapping[FailureKind, str]] = {
+    FailureKind.RACE: "to somebody faster",
+    FailureKind.MOVED: "to a market that moved",
+    FailureKind.LATE: "mined too late",
+    FailureKind.DEFECT: "to a defect",
+}
 
 SinceOption = Annotated[
     str | None,
@@ -220,6 +227,7 @@ def _sums(sums: Sums) -> dict[str, object]:
             "plans": sums.lost,
             "gas_wei": str(sums.lost_gas_wei),
             "gas_usd": _usd(sums.lost_gas_usd_e8),
+            "kinds": {str(kind): count for kind, count in sorted(sums.kinds.items())},
             "reasons": dict(sorted(sums.reasons.items())),
         },
     }
@@ -233,7 +241,7 @@ def _print(report: Report) -> None:
     named = [(_name(report, name), sums) for name, sums in rows]
     heading = str(report.group or "")
     columns = (
-        heading, "liquidations", "gross, ETH", "gas, ETH", "bids, ETH", "lost races, ETH",
+        heading, "liquidations", "gross, ETH", "gas, ETH", "bids, ETH", "lost, ETH",
         "net, ETH", "net, USD", "predicted, ETH", "realised",
     )  # fmt: skip
     print_table(columns, [_cells(name, sums) for name, sums in (*named, ("total", report.total))])
@@ -264,8 +272,9 @@ def _others(sums: Sums) -> list[str]:
     found = [f"and {clearings} {plural('clearing', clearings)}"] if clearings else []
     found += [f"and {cures} {plural('cure', cures)}"] if cures else []
     if sums.lost:
+        kinds = ", ".join(f"{count} {_KINDS[kind]}" for kind, count in sums.kinds.most_common())
         reasons = ", ".join(f"{count} x {why}" for why, count in sums.reasons.most_common())
-        found.append(f"lost: {reasons}")
+        found.append(f"lost: {kinds} ({reasons})")
     if sums.tips_wei is not None and sums.tips_wei:
         found.append(f"of the gas {ether(sums.tips_wei)} ETH were priority fees")
     return found

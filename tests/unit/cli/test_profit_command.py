@@ -54,7 +54,7 @@ def ran(capsys, *arguments, code=0):
 def test_a_liquidation_a_lost_race_and_what_is_not_mined_yet(journal, capsys):
     """Ether for people, wei for scripts, and what is missing said."""
     lost = plan(1, native_usd_e8=2_000 * 10**8)
-    failed = (outcome(lost, 0, 0, "NotLiquidatable"),)
+    failed = (outcome(lost, 0, 0, "NotLiquidatable()"),)
     kept(journal, 0, mined(PRICED, tried="0xaa"))
     kept(journal, 1, mined(lost, outcomes=failed, success=False, tried="0xbb"))
     kept(journal, 2, Submission(nonce=2, batch=mined(plan(2)).batch, attempts=(attempt(),)))
@@ -71,7 +71,8 @@ def test_a_liquidation_a_lost_race_and_what_is_not_mined_yet(journal, capsys):
         "plans": 1,
         "gas_wei": str(10**15),
         "gas_usd": "2",
-        "reasons": {"NotLiquidatable": 1},
+        "kinds": {"race": 1},
+        "reasons": {"NotLiquidatable()": 1},
     }
     assert total["net_wei"] == str(ETHER - 2 * 10**15)
     assert total["net_usd"] == "1996"
@@ -79,7 +80,7 @@ def test_a_liquidation_a_lost_race_and_what_is_not_mined_yet(journal, capsys):
     assert "1.000000" in shown
     assert "0.998000" in shown
     assert f"the receiver got 100 units of {TOKEN}" in shown
-    assert "lost: 1 x NotLiquidatable" in shown
+    assert "lost: 1 to somebody faster (1 x NotLiquidatable())" in shown
     assert "1 transaction not mined yet: not in the figures" in shown
     assert "what builders were paid is not known without the chain" in shown
 
