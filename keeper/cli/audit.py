@@ -59,7 +59,7 @@ def book(
         work = _audited(settings, block, quiet=as_json, rescan=rescan)
     audit, unread = asyncio.run(work)
     if as_json:
-        print_json(document(audit, unread))
+        print_json(document(audit, unread), "audit-book")
     else:
         _print(audit, unread)
     if audit.differences or unread or audit.is_uncovered or audit.missing:

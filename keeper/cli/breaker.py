@@ -30,7 +30,7 @@ def list_(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> N
     found, when = _states(path), learn_as_of(path)
     if as_json:
         document = {"breakers": [_document(one) for one in found], "as_of": when.document}
-        print_json(document)
+        print_json(document, "breaker-list")
         return
     for one in found:
         since = f"  since block {one.open.block_number}: {one.open.detail}" if one.open else ""
@@ -71,7 +71,8 @@ def _command(settings: Settings, action: str, breaker: Breaker, *, as_json: bool
         _done_here(settings, action, breaker)
         by_whom = "in the journal, for the next start; no keeper is running"
     if as_json:
-        print_json({"action": action, "breakers": [_document(one) for one in _states(path)]})
+        document = {"action": action, "breakers": [_document(one) for one in _states(path)]}
+        print_json(document, "breaker-change")
         return
     still = [one.name for one in _states(path) if one.open]
     print_line(f"{action} {breaker}: done {by_whom}; open: {', '.join(still) or 'none'}")

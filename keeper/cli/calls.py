@@ -67,7 +67,8 @@ def list_(
                 "as_of": when.document,
                 "calls": [_document(one, board, settings) for one in board.calls],
                 "warnings": warnings,
-            }
+            },
+            "calls",
         )
         return
     columns = ("tier", "account", "health", "since", "grace left", "call", "cure", "seen", "market")
@@ -98,7 +99,7 @@ def ack(
         _done_here(settings, path, whose)
         by_whom = "in the file; no keeper is running"
     if as_json:
-        print_json({"account": whose, "acknowledged": True})
+        print_json({"account": whose, "acknowledged": True}, "calls-ack")
     else:
         print_line(f"{whose}: acknowledged, {by_whom}")
 

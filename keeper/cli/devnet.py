@@ -1,6 +1,5 @@
 """``keeper devnet``: a local chain of real contracts."""
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keeper.cli.options import JsonOption
-from keeper.cli.output import print_note
+from keeper.cli.output import print_json, print_note
 from keeper.config.sources import read_text
 from keeper.devnet import local
 from keeper.devnet.assets import PRICE_DECIMALS
@@ -62,7 +61,7 @@ def up(
             port=port,
         )
     )
-    typer.echo(json.dumps(answer, indent=2))
+    print_json(answer, "devnet-up")
     print_note(f"{', '.join(answer['protocols'])}: {answer['borrowers']} borrowers are there.")
     print_note(f"try: keeper scan --config {answer['config']}")
 
@@ -119,7 +118,8 @@ def _show_step(step: Step, *, json_: bool) -> None:
     when = datetime.fromtimestamp(step.recorded_at, tz=UTC)
     if json_:
         document = {"step": step.number, "recorded_at": when.isoformat(), "prices": step.prices}
-        typer.echo(json.dumps(document | {"prices": {k: str(v) for k, v in step.prices.items()}}))
+        prices = {symbol: str(value) for symbol, value in step.prices.items()}
+        print_json(document | {"prices": prices}, "devnet-step")
         return
     shown = "  ".join(
         f"{symbol} {Decimal(step.prices[symbol]).scaleb(-PRICE_DECIMALS):,.2f}"
@@ -140,7 +140,7 @@ def down(*, folder: DirOption = local.DEFAULT_FOLDER, json_: JsonOption = False)
     """Stop the chain; its settings and logs stay in the folder."""
     ended = local.down(folder)
     if json_:
-        typer.echo(json.dumps({"ended": ended}))
+        print_json({"ended": ended}, "devnet-down")
     else:
         typer.echo(f"ended {len(ended)} process(es)" if ended else "no devnet was running")
 
@@ -148,7 +148,7 @@ def down(*, folder: DirOption = local.DEFAULT_FOLDER, json_: JsonOption = False)
 def _show_status(folder: Path, *, json_: bool) -> None:
     answer = local.status(folder)
     if json_:
-        typer.echo(json.dumps(answer, indent=2))
+        print_json(answer, "devnet-status")
         return
     typer.echo(f"block {answer['block_number']}")
     for symbol, value in answer["prices"].items():

@@ -77,7 +77,7 @@ def deploy(
     )
     made = asyncio.run(loaded(f"{_DEPLOY}:deploy_executor")(known.settings, wanted))
     if as_json:
-        print_json({"address": made})
+        print_json({"address": made}, "executor-deploy")
     else:
         print_line(made)
 
@@ -124,7 +124,7 @@ def sweep(
         )
     )
     if as_json:
-        print_json({"swept": sent})
+        print_json({"swept": sent}, "executor-sweep")
         return
     for one in sent:
         print_line(f"{one['amount']} of {one['token']} to {one['to']} in {one['transaction']}")

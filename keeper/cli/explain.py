@@ -70,7 +70,7 @@ def command(
     when = learn_as_of(path) if recorded else None
     if as_json:
         document_ = {"stories": [document(one) for one in stories]}
-        print_json(document_ if when is None else document_ | {"as_of": when.document})
+        print_json(document_ | ({} if when is None else {"as_of": when.document}), "explain")
         return
     for line in told(stories):
         print_line(line)

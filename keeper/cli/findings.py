@@ -68,7 +68,7 @@ def report(findings: Sequence[Finding], *, as_json: bool) -> None:
     """Print the findings and end with exit code 3 if any is a failure."""
     bad = [one for one in findings if one.level is Level.FAIL]
     if as_json:
-        print_json({"ok": not bad, "checks": [_document(one) for one in findings]})
+        print_json({"ok": not bad, "checks": [_document(one) for one in findings]}, "checks")
     else:
         console = Console(width=PIPED_WIDTH, highlight=False, markup=False, emoji=False)
         for one in findings:

@@ -60,6 +60,6 @@ def check(
 
 def _print_address(address: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"address": address})
+        print_json({"address": address}, "key-address")
     else:
         print_line(address)

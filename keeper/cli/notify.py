@@ -10,7 +10,7 @@ import typer
 from keeper import config
 from keeper.cli.asof import as_of
 from keeper.cli.options import ConfigOption, JsonOption
-from keeper.cli.output import print_json, print_line, print_table
+from keeper.cli.output import print_json, print_line, print_note, print_table
 from keeper.cli.records import read_record
 from keeper.clock import wall
 from keeper.composition.notifying import channel_of
@@ -18,7 +18,6 @@ from keeper.config import Settings
 from keeper.config.subscriptions import Subscriptions
 from keeper.domain.errors import ConfigError, NotTold
 from keeper.domain.telling import Message, Outgoing, Severity
-from keeper.domain.wording import plural
 from keeper.execution.control import is_listening
 from keeper.notify.subscribed import Subscribed
 from keeper.storage import database, outbox
@@ -48,9 +47,8 @@ def try_(
     settings = config.load(config_file).settings
     results = asyncio.run(_tested(settings, channel))
     if as_json:
-        print_json(
-            {"channels": [{"channel": k, "ok": not v, "reason": v} for k, v in results.items()]}
-        )
+        tried = [{"channel": k, "ok": not v, "reason": v} for k, v in results.items()]
+        print_json({"channels": tried}, "notify-test")
     else:
         for name, why in results.items():
             print_line(f"{'fail' if why else 'ok':<4}  {name}" + (f": {why}" if why else ""))
@@ -71,7 +69,8 @@ def list_(
     found, newest = read_record(path, lambda one: (outbox.listed(one, limit), pulse(one)))
     when = as_of(path, newest)
     if as_json:
-        print_json({"messages": [_document(one) for one in found], "as_of": when.document})
+        document = {"messages": [_document(one) for one in found], "as_of": when.document}
+        print_json(document, "notify-list")
         return
     print_table(
         ["state", "channel", "made", "tries", "message", "last error"],
@@ -102,11 +101,11 @@ def retry(
     finally:
         opened.close()
     if as_json:
-        print_json({"revived": revived})
+        print_json({"revived": revived}, "notify-retry")
     else:
-        who = "the running keeper" if is_listening(path) else "the next keeper; none is running"
-        count = f"{revived} {plural('message', revived)}"
-        print_line(f"{count} will be tried again by {who}")
+        print_line(f"{revived} messages will be tried again")
+        who = "the running keeper" if is_listening(path) else "the next keeper: none is running"
+        print_note(f"by {who}")
 
 
 @app.command()
@@ -116,7 +115,7 @@ def subscriptions(config_file: ConfigOption = None, *, as_json: JsonOption = Fal
     names = [one.name for one in notify.channel]
     found = Subscribed(notify.subscriptions, names).in_effect
     if as_json:
-        print_json(found.model_dump(mode="json"))
+        print_json(found.model_dump(mode="json"), "notify-subscriptions")
         return
     for line in _told(found):
         print_line(line)

@@ -1,6 +1,5 @@
 """Results on stdout: JSON documents, and tables that pipes and strange names do not spoil."""
 
-import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keeper.cli.documents import print_document
 from keeper.observe.redaction import one_line
 
 PIPED_WIDTH: Final = 100_000
@@ -18,10 +18,13 @@ PIPED_WIDTH: Final = 100_000
 Cell = str | Text
 
 
-def print_json(document: object) -> None:
-    """Print one JSON document on one line; nothing in it may be a float."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
-    sys.stdout.flush()
+def print_json(document: object, schema: str = "") -> None:
+    """
+    Print one JSON document on one line; nothing in it may be a float.
+
+    ``schema`` names its file in ``keeper/schemas``, and has it complete.
+    """
+    print_document(document, schema)
 
 
 def print_line(text: str) -> None:

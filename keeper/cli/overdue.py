@@ -25,22 +25,31 @@ class Overdue:
     An account past the line that was left alone for ``seconds``, with the newest reason.
 
     ``seconds`` is None where the journal knows nothing of the account: nobody looked at it.
+    ``reason_block`` is the block of that reason, which may be an old one.
     """
 
     row: Row
     seconds: int | None
     reason: str
     detail: str
+    reason_block: int | None = None
 
     @property
     def fields(self) -> dict[str, object]:
         """What JSON says of it."""
-        return {"overdue_seconds": self.seconds, "reason": self.reason, "detail": self.detail}
+        return {
+            "overdue_seconds": self.seconds,
+            "reason": self.reason,
+            "detail": self.detail,
+            "reason_block": self.reason_block,
+        }
 
     @property
     def cells(self) -> tuple[str, str]:
         """What a table says of it."""
-        return ("?" if self.seconds is None else f"{self.seconds} s", in_words(self.reason))
+        when = "" if self.reason_block is None else f" (at block {self.reason_block})"
+        left = "?" if self.seconds is None else f"{self.seconds} s"
+        return left, f"{in_words(self.reason)}{when}"
 
 
 async def overdue(session: Session, head: Head, rows: Sequence[Row], seconds: int) -> list[Overdue]:
@@ -69,6 +78,7 @@ async def overdue(session: Session, head: Head, rows: Sequence[Row], seconds: in
             seconds=head.timestamp - times[found[0].block_number] if found else None,
             reason=found[-1].reason if found else UNKNOWN,
             detail=found[-1].detail if found else "",
+            reason_block=found[-1].block_number if found else None,
         )
         for row, found in refused
     ]

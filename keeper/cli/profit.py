@@ -12,6 +12,7 @@ import typer
 
 from keeper.audit.earnings import Deed, Group, Sums, grouped
 from keeper.cli.asof import AsOf, as_of
+from keeper.cli.documents import dollars
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line, print_table
 from keeper.cli.profit_chain import Held, hold_against_chain
@@ -90,7 +91,7 @@ def command(
     report = build_report(settings, path, since, group, offline=offline)
     warnings = warnings_of(report)
     if as_json:
-        print_json(document(report) | {"warnings": warnings})
+        print_json(document(report) | {"warnings": warnings}, "report-profit")
     else:
         _print(report)
         for line in (*warnings, report.when.line):
@@ -313,7 +314,7 @@ def _dollars(usd_e8: int | None) -> str:
 
 def _usd(usd_e8: int | None) -> str | None:
     """Return dollars as an exact decimal; None where a price is unknown."""
-    return None if usd_e8 is None else decimal(usd_e8, _USD_DIGITS).replace(",", "")
+    return None if usd_e8 is None else dollars(usd_e8)
 
 
 def _text(value: int | None) -> str | None:

@@ -49,7 +49,7 @@ def verify(
     scope = Scope(first=first, last=last, anchor=checked_anchor(anchor))
     found = read_record(path, lambda connection: record.verified(connection, scope))
     if as_json:
-        print_json(document(found, path))
+        print_json(document(found, path), "audit-verify")
     else:
         _print(found, path)
     if found.problem:
@@ -67,7 +67,7 @@ def head(
     path = record_path(_settings(config, override), whose)
     link = read_record(path, record.newest)
     if as_json:
-        print_json({"number": link.id, "hash": link.hash})
+        print_json({"number": link.id, "hash": link.hash}, "audit-head")
     else:
         print_line(str(link))
 
@@ -114,7 +114,8 @@ def prune(
     path = record_path(settings, whose)
     removed, link = _pruned(path, days)
     if as_json:
-        print_json({"removed": removed, "number": link.id, "hash": link.hash})
+        document_ = {"removed": removed, "number": link.id, "hash": link.hash}
+        print_json(document_, "audit-prune")
     else:
         print_line(f"{removed} entries removed; the record now ends with {link}")
 

@@ -95,7 +95,8 @@ def command(
             {
                 "settled": dict(settled.told(path)),
                 "policies": [_document(one) for one in outcomes],
-            }
+            },
+            "rehearse",
         )
         return
     for name, words in settled.told(path).items():

@@ -56,7 +56,7 @@ def command(
         for one in asyncio.run(replayed(entries, texts, FORMS))
     ]
     if as_json:
-        print_json({"decisions": [document(one) for one in found]})
+        print_json({"decisions": [document(one) for one in found]}, "replay")
     else:
         _print(found, one_by_one=not every)
     if any(one.differences for one in found):

@@ -54,7 +54,8 @@ def fairness(
         _draw(target, breaches)
     if as_json:
         print_json(
-            document(found, breaches, rules) | {"as_of": when.document, "warnings": warnings}
+            document(found, breaches, rules) | {"as_of": when.document, "warnings": warnings},
+            "report-fairness",
         )
     else:
         _print(found, rules)

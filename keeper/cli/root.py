@@ -1,17 +1,21 @@
 """The command ``keeper`` itself: its options, its errors, its exit codes."""
 
+import contextlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Final
 
 import typer
 from typer.core import TyperGroup
 
 import keeper
+from keeper.cli.documents import Failure, begin, has_printed, print_failure
 from keeper.cli.guarding import protect_memory
 from keeper.cli.lazy import LazyGroup
+from keeper.cli.plain_text import use_plain_text
 from keeper.domain.errors import KeeperError
 from keeper.observe.redaction import one_line, redacted
 
@@ -54,9 +58,16 @@ def root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; errors become lines on stderr."""
+    """
+    Run one command line and return its exit code; errors become lines on stderr.
+
+    With ``--json`` an error is a document on stdout, too, unless one is there already.
+    """
     protect_memory()  # any command may hold the key: settings are read with it
-    debug = "--debug" in arguments[: _end_of_options(arguments)]
+    use_plain_text()
+    begin()
+    options = arguments[: _end_of_options(arguments)]
+    debug = "--debug" in options
     try:
         result = _command().main(list(arguments), prog_name="keeper", standalone_mode=False)
         sys.stdout.flush()
@@ -71,7 +82,11 @@ def run(arguments: Sequence[str]) -> int:
             return 0
         return exit_.code if isinstance(exit_.code, int) else BUG_EXIT
     except (KeeperError, typer.TyperException, Exception) as error:  # noqa: BLE001 (the last resort)
-        return _reported(error, debug=debug)
+        failure = _reported(error, debug=debug)
+        if "--json" in options and not has_printed():
+            with contextlib.suppress(OSError):
+                print_failure(failure, as_event=_is_run(options))
+        return failure.exit_code
     return result if isinstance(result, int) else 0
 
 
@@ -88,23 +103,40 @@ def _end_of_options(arguments: Sequence[str]) -> int:
     return arguments.index("--") if "--" in arguments else len(arguments)
 
 
-def _reported(error: Exception, *, debug: bool) -> int:
-    """Print an error as its lines and return its exit code."""
+def _is_run(options: Sequence[str]) -> bool:
+    """Whether the command prints events, a line each."""
+    return next((one for one in options if not one.startswith("-")), "") == "run"
+
+
+def _reported(error: Exception, *, debug: bool) -> Failure:
+    """Print an error as its lines, and return it for scripts."""
     if debug:
         _print_error(redacted("".join(traceback.format_exception(error))).rstrip())
     if isinstance(error, KeeperError):
-        _print_error(f"error[{error.code}]: {one_line(str(error) or type(error).__name__)}")
-        if error.hint:
-            _print_error(f"hint: {one_line(error.hint)}")
-        return error.exit_code
+        known = _failure(error, str(error) or type(error).__name__, error.hint)
+        _print_error(f"error[{known.code}]: {known.message}")
+        if known.hint:
+            _print_error(f"hint: {known.hint}")
+        problems = getattr(error, "problems", ())
+        return replace(known, others=tuple(_failure(error, str(one), one.hint) for one in problems))
     if isinstance(error, typer.TyperException):
-        _print_error(f"error[usage]: {one_line(_usage_text(error))}")
-        return USAGE_EXIT
+        text = one_line(_usage_text(error))
+        _print_error(f"error[usage]: {text}")
+        return Failure(code="usage", message=text, hint="", exit_code=USAGE_EXIT)
     detail = one_line(str(error))
     named = type(error).__name__ + (f": {detail}" if detail else "")
     advice = "" if debug else " (run with --debug for the traceback)"
     _print_error(f"error[bug]: {named}{advice}")
-    return BUG_EXIT
+    return Failure(code="bug", message=named, hint="", exit_code=BUG_EXIT)
+
+
+def _failure(error: KeeperError, message: str, hint: str) -> Failure:
+    return Failure(
+        code=error.code,
+        message=one_line(message),
+        hint=one_line(hint),
+        exit_code=error.exit_code,
+    )
 
 
 def _usage_text(error: typer.TyperException) -> str:

@@ -15,6 +15,7 @@ import typer
 
 from keeper.app import Emit, Mode, RunOptions
 from keeper.app import run as run_node
+from keeper.cli.documents import with_dollars
 from keeper.cli.garbage import searched_seldom
 from keeper.cli.here import wallet_key
 from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetOption
@@ -111,7 +112,7 @@ async def _until_stopped(work: Coroutine[object, object, None], seconds: int) ->
 
 
 def _emit_json(sink: Sink, event: Event) -> None:
-    sink.write(json.dumps(event) + "\n")
+    sink.write(json.dumps(with_dollars(event)) + "\n")
 
 
 def _emit_text(sink: Sink, event: Event) -> None:

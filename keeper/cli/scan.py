@@ -13,6 +13,7 @@ from keeper.book.coverage import DebtCoverage
 from keeper.cli import plots
 from keeper.cli.coverage import coverage_document, coverage_lines
 from keeper.cli.distribution import Bucket, bar_rows, by_name, distribution
+from keeper.cli.documents import dollars
 from keeper.cli.dollars import dollar_rates
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
@@ -96,7 +97,7 @@ def command(
         title = f"Debt by health factor at block {scan.head.number}"
         plots.bars(drawn, title, ("health factor", "US dollars"), by_name(scan.buckets))
     if as_json:
-        print_json(_document(scan, histogram=histogram))
+        print_json(_document(scan, histogram=histogram), "scan")
         return
     _print(scan, histogram=histogram)
 
@@ -196,15 +197,18 @@ def _document(scan: Scan, *, histogram: bool) -> dict[str, object]:
 
 def _account(row: Row) -> dict[str, object]:
     one = row.health
+    unpriced: dict[str, object] = {"unpriced": one.unpriced} if one.unpriced else {}
     return {
         "market": one.market,
         "account": one.account,
         "health_factor": str(one.health_factor),
         "collateral_base": str(one.collateral_base),
         "debt_base": str(one.debt_base),
+        "collateral_usd": None if row.rate is None else dollars(row.collateral_usd_e8),
+        "debt_usd": None if row.rate is None else dollars(row.debt_usd_e8),
         "liquidatable": one.liquidatable,
         "tier": str(row.tier),
-    } | ({"unpriced": one.unpriced} if one.unpriced else {})
+    } | unpriced
 
 
 def _print(scan: Scan, *, histogram: bool) -> None:

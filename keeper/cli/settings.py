@@ -49,7 +49,8 @@ def show(
             {
                 name: {"value": value, "origin": where} if origin else value
                 for name, (value, where) in values.items()
-            }
+            },
+            "config-show",
         )
         return
     for name, (value, where) in values.items():
@@ -68,7 +69,8 @@ def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
                     {"setting": p.setting, "origin": p.origin, "reason": p.reason, "hint": p.hint}
                     for p in problems
                 ],
-            }
+            },
+            "config-check",
         )
     else:
         for problem in problems:

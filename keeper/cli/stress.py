@@ -66,7 +66,7 @@ def command(
     if drawn is not None:
         _draw(drawn, answer)
     if as_json:
-        print_json(document(answer))
+        print_json(document(answer), "stress")
         return
     _print(answer)
 

@@ -36,7 +36,8 @@ def list_(
     path = _journal(config_file)
     found, when = _read(path, limit), learn_as_of(path)
     if as_json:
-        print_json({"transactions": [_document(one) for one in found], "as_of": when.document})
+        document = {"transactions": [_document(one) for one in found], "as_of": when.document}
+        print_json(document, "tx-list")
         return
     columns = (
         "nonce", "expected, ETH", "realised, ETH", "gas, ETH", "state", "accounts", "hash",
@@ -62,7 +63,7 @@ def show(
     more, when = _told(journal, found[0].nonce), learn_as_of(journal)
     if as_json:
         document = _document(found[0]) | {"call": described(found[0].newest.calldata)}
-        print_json(document | more | {"as_of": when.document})
+        print_json(document | more | {"as_of": when.document}, "tx-show")
         return
     for line in (*lines(found[0], more), when.line):
         print_line(line)
@@ -113,7 +114,7 @@ def _command(journal: Path, action: str, nonce: int, *, as_json: bool) -> None:
         error = ConfigError if answer.get("code") == ConfigError.code else EnvironmentFault
         raise error(str(answer.get("error")), hint=str(answer.get("hint", "")))
     if as_json:
-        print_json({"nonce": nonce, "action": action, "hash": answer["result"]})
+        print_json({"nonce": nonce, "action": action, "hash": answer["result"]}, "tx-change")
     else:
         print_line(f"nonce {nonce}: {answer['result']}")
 

@@ -57,7 +57,7 @@ def deploy(
         )
     )
     if as_json:
-        print_json({"address": made})
+        print_json({"address": made}, "vault-deploy")
     else:
         print_line(made)
 

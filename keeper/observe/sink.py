@@ -39,12 +39,13 @@ class Descriptor:
     A thread that waits in a buffer's write holds its lock, and Python aborts over that at its end.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, encoding: str = "utf-8", errors: str = "replace") -> None:
         self._number = number
+        self._encoding, self._errors = encoding, errors
 
     def write(self, text: str, /) -> None:
         """Write all of a text; OSError where that fails."""
-        left = memoryview(text.encode(errors="replace"))
+        left = memoryview(text.encode(self._encoding, self._errors))
         while left:
             left = left[os.write(self._number, left) :]
 
@@ -56,9 +57,16 @@ def unbuffered(stream: TextIO) -> Stream:
     """Return what is behind a stream; the stream itself where it is no file."""
     try:
         stream.flush()
-        return Descriptor(stream.fileno())
+        return Descriptor(stream.fileno(), *_codec(stream))
     except (OSError, ValueError):
         return stream
+
+
+def _codec(stream: TextIO) -> tuple[str, str]:
+    """Return a stream's encoding, and what it does with what that lacks; never an error."""
+    errors = getattr(stream, "errors", None)
+    lossy = "replace" if errors in (None, "strict", "surrogateescape") else errors
+    return getattr(stream, "encoding", None) or "utf-8", lossy
 
 
 class Sink:

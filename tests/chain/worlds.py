@@ -25,6 +25,7 @@ from keeper.devnet.toolchain import ROOT
 from tests.support.canaries import marked_endpoint, refuse_leaks
 from tests.support.forked import Forked, completed, started
 from tests.support.pages import pages_of
+from tests.support.schemas import check_document, check_event
 
 Event = dict[str, Any]
 
@@ -53,13 +54,13 @@ class Finished:
 
     @property
     def document(self) -> Any:
-        """The JSON document that it printed."""
-        return json.loads(self.out)
+        """The JSON document that it printed, as its schema says."""
+        return check_document(json.loads(self.out))
 
     @property
     def events(self) -> list[Event]:
         """The events that it printed, one a line."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [check_event(json.loads(line)) for line in self.out.splitlines()]
 
 
 @dataclass(slots=True)
@@ -173,7 +174,7 @@ class Running:
         """Return the next event; None when it has ended. ``queue.Empty`` if nothing comes."""
         event = self._waiting.get(timeout=seconds)
         if event is not None:
-            self.events.append(event)
+            self.events.append(check_event(event))
         return event
 
     def until(self, name: str, *, block: int = 0, still: Node | None = None) -> Event:

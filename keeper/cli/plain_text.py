@@ -1,0 +1,54 @@
+"""Terminals and pipes that take no Unicode: symbols have a plain form instead of an error."""
+
+import codecs
+import sys
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+from keeper.cli.documents import is_unicode
+
+HANDLER: Final = "keeper-plain"
+
+_PLAIN: Final[Mapping[str, str]] = {
+    "✖": "x",
+    "▲": "^",
+    "△": "!",
+    "◦": "o",
+    "·": ".",
+    "…": "...",
+    "→": "->",
+    "≈": "~",
+    "\u2212": "-",
+    "\u2013": "-",
+    "\u00d7": "x",
+    "█": "#",
+}
+"""The symbols that the keeper itself writes; each tier's stays another."""
+
+
+def use_plain_text() -> None:
+    """Have stdout and stderr write what their encoding lacks in plain letters."""
+    codecs.register_error(HANDLER, _replaced)
+    for stream in (sys.stdout, sys.stderr):
+        if not is_unicode(stream) and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=HANDLER)
+
+
+def plain(text: str) -> str:
+    """Return text in ASCII: known symbols as such, letters without their accents, else "?"."""
+    return "".join(one if one.isascii() else _one(one) for one in text)
+
+
+def _one(character: str) -> str:
+    known = _PLAIN.get(character)
+    if known is not None:
+        return known
+    stripped = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return stripped or "?"
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return plain(error.object[error.start : error.end]), error.end
