@@ -8,6 +8,7 @@ import typer
 
 from keeper.book.parity import BookAudit, audited_book
 from keeper.cli import record
+from keeper.cli.blocks import BlockOption, parse_block
 from keeper.cli.coverage import coverage_document, coverage_lines
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line, print_table
@@ -17,6 +18,7 @@ from keeper.composition.rescanning import find_missing
 from keeper.composition.session import opened
 from keeper.config import Settings, load, overrides
 from keeper.domain.account import AccountHealth
+from keeper.domain.head import BlockName
 
 DIFFERS_EXIT: Final = 3
 """The exit code where the book is not what the contracts say."""
@@ -32,9 +34,7 @@ app.command("prune")(record.prune)
 def book(
     config: ConfigOption = None,
     *,
-    block: Annotated[
-        int | None, typer.Option("--block", min=0, metavar="N", help="At this block.")
-    ] = None,
+    block: BlockOption = None,
     rescan: Annotated[
         bool | None,
         typer.Option(
@@ -53,10 +53,11 @@ def book(
     Exit 3 if an account differs, if more debt than observe.uncovered_debt_usd is owed by nobody,
     or if a borrower is missing.
     """
+    named = parse_block(block)
     settings = load(config, overrides(override)).settings
-    work = _audited(settings, block, quiet=as_json)
+    work = _audited(settings, named, quiet=as_json)
     if rescan is not None:
-        work = _audited(settings, block, quiet=as_json, rescan=rescan)
+        work = _audited(settings, named, quiet=as_json, rescan=rescan)
     audit, unread = asyncio.run(work)
     if as_json:
         print_json(document(audit, unread), "audit-book")
@@ -67,7 +68,7 @@ def book(
 
 
 async def _audited(
-    settings: Settings, block: int | None, *, quiet: bool, rescan: bool | None = None
+    settings: Settings, block: BlockName, *, quiet: bool, rescan: bool | None = None
 ) -> tuple[BookAudit, dict[str, str]]:
     """Return the audit, and the markets that could not be read with the reasons."""
     async with opened(settings) as session:

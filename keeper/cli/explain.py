@@ -11,6 +11,7 @@ import typer
 from keeper.app import explained
 from keeper.chain.abi import checksum
 from keeper.cli.asof import learn_as_of
+from keeper.cli.blocks import BlockOption, parse_block, parse_number
 from keeper.cli.coverage import uncovered_lines
 from keeper.cli.here import thresholds
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
@@ -30,7 +31,7 @@ from keeper.composition.session import Session, opened
 from keeper.config import Settings, load, overrides
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.errors import ChainError, ConfigError, RpcRefused
-from keeper.domain.head import Basis, Head
+from keeper.domain.head import Basis, BlockName, Head
 from keeper.domain.units import Address, TokenUnits
 from keeper.execution.signer import LOCAL_CHAINS
 from keeper.ports import MarketSnapshot
@@ -45,9 +46,7 @@ def command(
     ],
     config: ConfigOption = None,
     *,
-    block: Annotated[
-        int | None, typer.Option("--block", min=0, metavar="N", help="At this block.")
-    ] = None,
+    block: BlockOption = None,
     recorded: Annotated[
         bool,
         typer.Option(
@@ -59,14 +58,15 @@ def command(
     override: SetOption = None,
 ) -> None:
     """Tell an account's story: tiers, calls, cures, why it was, or was not, liquidated."""
+    named, number = parse_block(block), parse_number(block) if recorded else None
     settings = load(config, overrides(override)).settings
     path = record_path(settings, whose)
     if recorded:
         stories: Sequence[Story | Undecided] = recorded_stories(
-            path, account.strip(), block, thresholds(settings)
+            path, account.strip(), number, thresholds(settings)
         )
     else:
-        stories = _asked(settings, account.strip(), block, path, quiet=as_json)
+        stories = _asked(settings, account.strip(), named, path, quiet=as_json)
     when = learn_as_of(path) if recorded else None
     if as_json:
         document_ = {"stories": [document(one) for one in stories]}
@@ -79,7 +79,7 @@ def command(
 
 
 def _asked(
-    settings: Settings, wanted: str, block: int | None, path: Path, *, quiet: bool
+    settings: Settings, wanted: str, block: BlockName, path: Path, *, quiet: bool
 ) -> list[Story]:
     """Return the stories by the node; where it keeps no state that old, say what helps."""
     try:
@@ -93,7 +93,7 @@ def _asked(
 
 
 async def _told(
-    settings: Settings, wanted: str, block: int | None, path: Path, *, quiet: bool
+    settings: Settings, wanted: str, block: BlockName, path: Path, *, quiet: bool
 ) -> list[Story]:
     async with opened(settings) as session:
         with telling(quiet=quiet) as tell:

@@ -11,6 +11,7 @@ import typer
 
 from keeper.book.coverage import DebtCoverage
 from keeper.cli import plots
+from keeper.cli.blocks import BlockOption, parse_block
 from keeper.cli.coverage import coverage_document, coverage_lines
 from keeper.cli.distribution import Bucket, bar_rows, by_name, distribution
 from keeper.cli.documents import dollars
@@ -25,7 +26,7 @@ from keeper.cli.words import decimal, health_text, tier_text
 from keeper.composition.session import opened
 from keeper.config import Settings, load, overrides
 from keeper.domain.errors import ConfigError
-from keeper.domain.head import Head
+from keeper.domain.head import BlockName, Head
 from keeper.ports import MarketSnapshot
 from keeper.risk.tiers import tier_of
 
@@ -71,9 +72,7 @@ def command(
             help="Only those left alone past the line for longer, with the journal's reason.",
         ),
     ] = None,
-    block: Annotated[
-        int | None, typer.Option("--block", min=0, metavar="N", help="At this block.")
-    ] = None,
+    block: BlockOption = None,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
@@ -87,9 +86,10 @@ def command(
         sort=sort,
         limit=limit,
     )
+    named = parse_block(block)
     drawn = plots.checked_plot(plot) if plot is not None else None
     settings = load(config, overrides(override)).settings
-    scan = asyncio.run(_scanned(settings, block, picking, overdue_after, quiet=as_json))
+    scan = asyncio.run(_scanned(settings, named, picking, overdue_after, quiet=as_json))
     for snapshot in scan.snapshots:
         for warning in snapshot.warnings:
             print_note(f"warning: {snapshot.market}: {warning}")
@@ -125,7 +125,7 @@ class Scan:
 
 async def _scanned(
     settings: Settings,
-    block: int | None,
+    block: BlockName,
     picking: Picking,
     overdue_after: int | None,
     *,

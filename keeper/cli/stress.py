@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from keeper.cli import plots, stress_work
+from keeper.cli.blocks import BlockOption, parse_block
 from keeper.cli.coverage import coverage_document, uncovered_lines
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line, print_note, print_table
@@ -47,9 +48,7 @@ def command(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw the curve: .png or .svg.")
     ] = None,
-    block: Annotated[
-        int | None, typer.Option("--block", min=0, metavar="N", help="At this block.")
-    ] = None,
+    block: BlockOption = None,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
@@ -60,9 +59,10 @@ def command(
     if plot is not None and curve is None:
         raise ConfigError("--plot draws a curve", hint="add --curve, for example -50:0:5")
     points = read_curve(curve) if curve is not None else []
+    named = parse_block(block)
     drawn = plots.checked_plot(plot) if plot is not None else None
     settings = load(config, overrides(override)).settings
-    answer = asyncio.run(stress_work.asked(settings, block, shocks, points, quiet=as_json))
+    answer = asyncio.run(stress_work.asked(settings, named, shocks, points, quiet=as_json))
     if drawn is not None:
         _draw(drawn, answer)
     if as_json:

@@ -18,7 +18,7 @@ from keeper.config import Settings
 from keeper.domain.curve import ExitCurve, Route
 from keeper.domain.errors import RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
-from keeper.domain.head import Basis, Head
+from keeper.domain.head import Basis, BlockName, Head
 from keeper.domain.units import Address, BaseCurrency, MarketKey, TokenUnits
 from keeper.domain.value import TokenPrice
 from keeper.ports import MarketSnapshot
@@ -68,7 +68,7 @@ class Answer:
 
 async def asked(
     settings: Settings,
-    block: int | None,
+    block: BlockName,
     shocks: Mapping[str, Percent],
     curve: Sequence[Percent],
     *,

@@ -30,7 +30,7 @@ from keeper.domain.errors import (
     RpcRefused,
     SnapshotReorged,
 )
-from keeper.domain.head import Basis, Head
+from keeper.domain.head import Basis, BlockName, BlockTag, Head
 from keeper.domain.units import USD_E8, Address, MarketKey, Timestamp, deployment
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.stages.valuation import NativeCoin
@@ -54,7 +54,7 @@ class Session:
     visits: list[Visit] = field(default_factory=list)
 
     async def at(
-        self, block: int | None, progress: Callable[[Progress], None] = lambda _: None
+        self, block: BlockName, progress: Callable[[Progress], None] = lambda _: None
     ) -> tuple[Head, Sequence[MarketSnapshot]]:
         """
         Return a block (the newest by default) and every market at it, for a command.
@@ -68,7 +68,7 @@ class Session:
         visit = Visit(self.settings.book_path, self.settings.chain.id, progress)
         self.visits.append(visit)
         await visit.read()
-        head = await self.reader.head(block)
+        head = await self._named(block)
 
         async def read(head: Head) -> Sequence[MarketSnapshot]:
             await self.follower.start(head, progress)
@@ -160,6 +160,14 @@ class Session:
                 log.warning("start_repeated block=%d reason=%s", head.number, error)
                 head = await self.reader.head()
         raise SnapshotReorged("no attempt was made")
+
+    async def _named(self, block: BlockName) -> Head:
+        if not isinstance(block, BlockTag):
+            return await self.reader.head(block)
+        head = await self.reader.finalized()
+        if head is None:
+            raise ChainError("the node tells no finalized block", hint="name a block: --block N")
+        return head
 
     async def coin(self) -> NativeCoin:
         """Return where the native coin's price comes from: settings, else what venues wrap."""

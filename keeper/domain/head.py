@@ -1,5 +1,6 @@
 """A block at the tip of the chain, and what a decision was read at."""
 
+import enum
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,16 @@ class Head:
     gas_limit: Gas
     gas_used: Gas
     miner: Address = _NOBODY
+
+
+class BlockTag(enum.StrEnum):
+    """A block that the node names."""
+
+    FINALIZED = "finalized"
+
+
+BlockName = int | BlockHash | BlockTag | None
+"""A block as people name it: by number, hash or tag; None for the newest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
