@@ -103,7 +103,8 @@ def document(
     """
     Return the report for scripts; seconds are numbers.
 
-    ``called`` and ``seconds_to_call`` count what a channel took, ``due`` what was to be told.
+    ``called`` counts accounts of whom a channel took a call, ``due`` those with one that was due;
+    ``seconds_to_call`` is until it was due, ``seconds_to_delivery`` until a channel took it.
     """
     return {
         "sizes": [
@@ -114,11 +115,11 @@ def document(
                 "called": one.delivered,
                 "without_channel": one.without_channel,
                 "acted": one.acted,
-                "seconds_to_due": {
+                "seconds_to_call": {
                     "median": one.to_due_median,
                     "percentile_90": one.to_due_slowest_tenth,
                 },
-                "seconds_to_call": {
+                "seconds_to_delivery": {
                     "median": one.to_delivery_median,
                     "percentile_90": one.to_delivery_slowest_tenth,
                 },
@@ -138,8 +139,8 @@ def document(
                 "since_block": one.since_block,
                 "since": one.since,
                 "debt_usd_e8": None if one.debt_usd_e8 is None else str(one.debt_usd_e8),
-                "seconds_to_due": one.to_call,
-                "seconds_to_call": one.to_delivery,
+                "seconds_to_call": one.to_call,
+                "seconds_to_delivery": one.to_delivery,
                 "channels": list(one.channels),
                 "seconds_to_action": one.to_action,
                 "end": str(one.end),

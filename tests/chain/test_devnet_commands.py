@@ -43,9 +43,11 @@ def test_up_price_status_down(capsys, folder):
     assert len(after["unhealthy"]) >= 5
     assert command(capsys, folder, "status")[1] == after
 
-    assert command(capsys, folder, "down") == (0, {"ended": up["pids"]})
+    code, answer = command(capsys, folder, "down")
+    assert (code, answer["ended"]) == (0, up["pids"])
     assert not any(map(is_running, up["pids"]))
-    assert command(capsys, folder, "down") == (0, {"ended": []})
+    code, answer = command(capsys, folder, "down")
+    assert (code, answer["ended"]) == (0, [])
 
 
 def test_a_recorded_crash_is_played_through_the_real_feeds(capsys, folder, tmp_path):
