@@ -113,7 +113,11 @@ class Repeating:
         try:
             return await self._reach(_noting(ask, failures), only)
         except (BlockUnknown, SnapshotReorged, RpcRefused) as error:
-            if isinstance(error, RpcRefused) and not may_be_answered_elsewhere(error):
+            # What was not noted came of looking at the endpoint's chain, not of the question.
+            is_noted = failures.lack is not None or failures.refusal is not None
+            if not is_noted or (
+                isinstance(error, RpcRefused) and not may_be_answered_elsewhere(error)
+            ):
                 raise
             return await self._ask_in_rounds(ask, block, only, failures)
 
