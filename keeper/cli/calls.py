@@ -10,6 +10,7 @@ import typer
 from sqlalchemy import Connection
 
 from keeper import config
+from keeper.cli.addresses import refuse_no_address
 from keeper.cli.asof import as_of
 from keeper.cli.delivered import NO_CHANNEL, call_document, call_text
 from keeper.cli.options import ConfigOption, JsonOption
@@ -89,6 +90,7 @@ def ack(
     as_json: JsonOption = False,
 ) -> None:
     """Take notice of an account's calls: no more reminders until it gets worse."""
+    refuse_no_address(account)
     settings = config.load(config_file).settings
     path = _journal(settings, dry_run=dry_run, observe=observe)
     whose = _only(account, _read(path).calls)

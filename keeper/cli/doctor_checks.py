@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from keeper.cli.findings import Finding, fail, failed, ok, warn
 from keeper.cli.here import Here, here, wallet_key
 from keeper.cli.progress import telling
 from keeper.cli.settings import about_telling
+from keeper.cli.strangers import find_strangers
 from keeper.composition.probing import HEADS
 from keeper.composition.wallet import hot_address
 from keeper.config import Loaded, Settings, SettingsInvalid, load
@@ -26,7 +27,7 @@ from keeper.domain.errors import ConfigError, KeeperError
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address
 from keeper.execution.signer import checked_key
 from keeper.packed import packed_file
-from keeper.ports import DescribesItself, LendingMarket
+from keeper.ports import DescribesItself, LendingMarket, MarketSnapshot
 from keeper.storage.database import reader as journal_reader
 
 MIN_FREE_MIB: Final = 200
@@ -179,11 +180,24 @@ async def _coverage(place: Here) -> list[Finding]:
     """Hold the debts of all known accounts against the totals that the contracts state."""
     try:
         with telling() as tell:  # without a kept book it is a whole history
-            await place.session.at(None, tell)
+            _, snapshots = await place.session.at(None, tell)
     except KeeperError as error:
         return [failed("coverage", error)]
     markets = [market.key for market in place.session.markets]
-    return coverage_findings(place.session.follower.coverage, markets)
+    found = coverage_findings(place.session.follower.coverage, markets)
+    return [*found, *_strangers(place, snapshots)]
+
+
+def _strangers(place: Here, snapshots: Sequence[MarketSnapshot]) -> list[Finding]:
+    """Return the subscribed accounts that owe nothing anywhere: mistyped ones look like that."""
+    return [
+        warn(
+            "notifications",
+            f"{account} is subscribed to, and owes nothing in any market",
+            "is it mistyped? nobody is told of it until it borrows",
+        )
+        for account in find_strangers(place.settings, snapshots)
+    ]
 
 
 async def _addresses(place: Here) -> list[Finding]:

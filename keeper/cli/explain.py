@@ -10,6 +10,7 @@ import typer
 
 from keeper.app import explained
 from keeper.chain.abi import checksum
+from keeper.cli.addresses import refuse_no_address
 from keeper.cli.asof import learn_as_of
 from keeper.cli.blocks import BlockOption, parse_block, parse_number
 from keeper.cli.coverage import uncovered_lines
@@ -22,7 +23,6 @@ from keeper.cli.recorded import (
     on_record,
     past_of,
     recorded_stories,
-    refuse_no_address,
     remembered,
 )
 from keeper.cli.records import RecordOption, record_path

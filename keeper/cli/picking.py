@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from keeper.cli.dollars import Rate, usd_e8
+from keeper.config import nearest
 from keeper.domain.account import AccountHealth
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import WAD
@@ -72,6 +73,24 @@ class Picking:
         if self.market and not any(self._is_market(one) for one in snapshots):
             names = ", ".join(sorted(str(one.market) for one in snapshots)[:3])
             raise ConfigError(f"no market is or begins with {self.market}", hint=f"there: {names}")
+        self._refuse_unknown_asset(snapshots)
+
+    def _refuse_unknown_asset(self, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Refuse a token that no market has, not even one without a price at the moment."""
+        wanted = self.asset.lower()
+        symbols = {token: one.symbol for each in snapshots for token, one in each.prices.items()}
+        names = {name.lower() for pair in symbols.items() for name in pair}
+        if not wanted or wanted in names or any(self._is_held(one) for one in snapshots):
+            return
+        near = nearest(self.asset, sorted(set(symbols.values())))
+        known = ", ".join(sorted(set(symbols.values())))
+        raise ConfigError(
+            f"no market has a token {self.asset}",
+            hint=f"did you mean {near}?" if near else f"there: {known}",
+        )
+
+    def _is_held(self, snapshot: MarketSnapshot) -> bool:
+        return any(self._holds(snapshot, one) for one in snapshot.accounts())
 
     def _passes(self, row: Row) -> bool:
         if self.health_below is None and not self.everybody and row.tier is Tier.HEALTHY:
@@ -88,10 +107,11 @@ class Picking:
         return str(snapshot.market).lower().startswith(self.market.lower())
 
     def _has_asset(self, row: Row) -> bool:
-        if not self.asset:
-            return True
+        return not self.asset or self._holds(row.snapshot, row.health)
+
+    def _holds(self, snapshot: MarketSnapshot, health: AccountHealth) -> bool:
         wanted = self.asset.lower()
-        collateral, debts = row.snapshot.balances(row.health.account)
+        collateral, debts = snapshot.balances(health.account)
         return any(
             wanted in (one.token.lower(), one.symbol.lower()) for one in (*collateral, *debts)
         )

@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from keeper.audit.chain import Entry
+from keeper.cli.addresses import refuse_no_address
 from keeper.cli.records import read_record
 from keeper.cli.story import Story, Undecided, Verdict
 from keeper.composition.replay import inputs_of, replayed, stage_of
@@ -24,19 +25,6 @@ from keeper.storage.deliveries import DELIVERY, account_history
 from keeper.storage.record import accounts_beginning, documents_of
 
 T = TypeVar("T")
-
-
-def refuse_no_address(wanted: str) -> str:
-    """
-    Return what may be an address, or the beginning of one, in lower case.
-
-    Raises:
-        ConfigError: it cannot be one.
-    """
-    lowered = wanted.lower()
-    if not lowered.startswith("0x") or any(c not in "0123456789abcdef" for c in lowered[2:]):
-        raise ConfigError(f"{wanted!r} is not an address", hint="0x and up to 40 hex digits")
-    return lowered
 
 
 def past_of(path: Path, account: Address, block: int) -> list[Entry]:

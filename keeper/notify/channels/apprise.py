@@ -11,8 +11,9 @@ from typing import Final
 
 import apprise
 
-from keeper.domain.errors import ConfigError, NotTold
+from keeper.domain.errors import NotTold
 from keeper.domain.telling import Message, Severity
+from keeper.notify.channels.apprise_urls import describe_refusal
 
 _TYPES: Final = {
     Severity.CRITICAL: apprise.NotifyType.FAILURE,
@@ -39,10 +40,7 @@ class AppriseChannel:
         )
         plugin = apprise.Apprise.instantiate(url, asset=asset)
         if plugin is None:
-            raise ConfigError(
-                "a channel's url is not one that Apprise understands",
-                hint="its service or its parts are wrong; see the list of services of Apprise",
-            )
+            raise describe_refusal(url)
         self._service = apprise.Apprise(asset=asset)
         self._service.add(plugin)
         formats = plugin.notify_format
