@@ -95,7 +95,8 @@ class Aggregator:
                 place=Place(endpoint, block, basis),
                 singles=singles,
             )
-            if self._clock is None:
+            is_proven = (endpoint, Capability.MULTICALL3) in self._known.proven
+            if self._clock is None or not is_proven:  # another contract may burn all the gas
                 return await chunk_read.read(chunk)
             time, *results = await chunk_read.read((self._clock.call, *chunk))
             await self._clock.refuse_stale(time, endpoint, block, basis)

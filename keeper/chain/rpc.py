@@ -228,10 +228,9 @@ class Rpc:
         """
         try:
             fault = await self.identity.find_fault(at)
-        except RpcRefused as error:
-            if len(self.transports) == 1:
-                raise
-            raise RpcUnavailable(str(error)) from None
+        except RpcRefused as error:  # nobody's question was refused: none may be asked
+            hint = "use an endpoint that answers eth_chainId or net_version"
+            raise RpcUnavailable(f"its chain is not known: {error}", hint=hint) from None
         self.pool.identified(at, fault)
         if fault:
             self._identified.pop(at, None)

@@ -10,7 +10,7 @@ from keeper.chain.quorum import Quorum
 from keeper.chain.reader import connect
 from keeper.chain.standing import State
 from keeper.chain.transport import Timeouts
-from keeper.domain.errors import ConfigError, RpcMalformed, RpcRefused
+from keeper.domain.errors import ConfigError, RpcMalformed, RpcUnavailable
 from tests.support.lacking import LACKS, lacking
 from tests.support.scripted_node import ScriptedNode, nodes
 
@@ -53,9 +53,11 @@ async def test_a_node_that_says_nothing_of_its_chain_is_not_believed(kind):
     """Signing for a chain that nobody named could spend money on another."""
     async with nodes(nameless(kind)) as (node,):
         node.handlers["net_version"] = lacking(kind)
-        with pytest.raises((RpcRefused, RpcMalformed)):
+        with pytest.raises((RpcUnavailable, RpcMalformed)) as caught:
             async with connected(node):
                 pass
+    assert "chain" in str(caught.value)
+    assert "is the node running" not in caught.value.hint
 
 
 async def test_one_that_said_it_once_is_read_from_when_it_says_nothing_any_more():
