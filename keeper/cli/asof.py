@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from keeper.cli.records import read_record
 from keeper.clock import wall
 from keeper.domain import wording
 from keeper.execution.control import is_listening
 from keeper.storage.pulse import Pulse, pulse
+
+SKEW_SECONDS: Final = 60
+"""How far ahead of this machine's clock a block may be and still count as new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +28,16 @@ class AsOf:
 
     @property
     def age_seconds(self) -> int | None:
-        """For how long the newest block has been the newest, by the machine's clock if known."""
+        """
+        For how long the newest block has been the newest, by the machine's clock if known.
+
+        None where there is none, and where it is ahead of this machine's clock: that is no age.
+        """
         if self.pulse is None:
             return None
         seen = self.pulse.seen_at
-        return max(0, self.now - (self.pulse.timestamp if seen is None else seen))
+        age = self.now - (self.pulse.timestamp if seen is None else seen)
+        return None if age < -SKEW_SECONDS else max(0, age)
 
     @property
     def document(self) -> dict[str, object]:
@@ -44,11 +53,11 @@ class AsOf:
     def line(self) -> str:
         """The same in words."""
         keeper = "a keeper is running" if self.running else "no keeper is running"
-        if self.pulse is None or self.age_seconds is None:
+        if self.pulse is None:
             return f"as of no block: none is in the file yet; {keeper}"
-        read = wording.span(self.age_seconds)
-        moment = wording.moment(self.pulse.timestamp)
-        return f"as of block {self.pulse.number} ({moment}), {read} ago; {keeper}"
+        age, moment = self.age_seconds, wording.moment(self.pulse.timestamp)
+        read = "ahead of this machine's clock" if age is None else f"{wording.span(age)} ago"
+        return f"as of block {self.pulse.number} ({moment}), {read}; {keeper}"
 
 
 def learn_as_of(path: Path) -> AsOf:

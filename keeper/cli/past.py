@@ -77,7 +77,7 @@ def _side(body: Body) -> str:
 
 def _call(body: Body) -> str:
     """Return a call as due: whether somebody got it is another entry, or is not known."""
-    tier = f" ({body['tier']})" if body.get("tier") else ""
+    tier = f" (tier {body['tier']})" if body.get("tier") else ""
     deadline = body.get("deadline")
     until = ""
     if deadline is not None:

@@ -177,6 +177,9 @@ def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
     )
     print_line("times from breach on: median / 90th percentile, in seconds; less than 0 is before")
     print_line("delivered: a channel took it; whether somebody read it is not known")
+    print_line(
+        "acted: a liquidation was decided, or is on the chain; not each of them went through"
+    )
     for rule, blocks in rules.items():
         print_line(f"in {blocks} {plural('block', blocks)} accounts were taken {rule}")
 

@@ -32,6 +32,9 @@ _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 _STATES: Final = frozenset({NoticeKind.CALLED, NoticeKind.REMINDER, NoticeKind.ESCALATED})
 """Notices that say where an account is: a later one says it better."""
 
+_ENDS: Final = {NoticeKind.LIQUIDATED: "liquidated", NoticeKind.CURED: "out of every tier"}
+"""How episodes ended, for a title: prices may have done it, and nobody's cure."""
+
 _LIQUIDATABLE: Final[dict[bool | None, str | None]] = {True: "true", False: "false", None: None}
 
 _OPENINGS: Final = {
@@ -258,9 +261,9 @@ def _digest_title(told: Sequence[Notice]) -> str:
     parts += [f"{accounts:,} {wording.plural('account', accounts)}"] if accounts else []
     open_ = Counter(one.tier for one in told if one.kind in _STATES)
     parts += [f"{open_[tier]:,} {tier}" for tier in _TIERS if open_[tier]]
-    for kind in (NoticeKind.LIQUIDATED, NoticeKind.CURED):
+    for kind, said in _ENDS.items():
         count = sum(one.kind is kind for one in told)
-        parts += [f"{count:,} {kind}"] if count else []
+        parts += [f"{count:,} {said}"] if count else []
     return f"Margin calls: {', '.join(parts)}"
 
 

@@ -45,6 +45,14 @@ def folder(tmp_path, monkeypatch):
             1_699_999_999,
             "as of block 7 (2023-11-14 22:13:20 UTC), 0 s ago; no keeper is running",
         ),
+        (
+            Pulse(number=7, timestamp=1_700_000_000, seen_at=None),
+            1_600_000_000,
+            (
+                "as of block 7 (2023-11-14 22:13:20 UTC), ahead of this machine's clock;"
+                " no keeper is running"
+            ),
+        ),
     ],
 )
 def test_the_age_is_by_this_machines_clock_where_it_was_kept(pulse, now, line):

@@ -77,7 +77,7 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
         (
             "call",
             {"kind": "called", "tier": "urgent", "deadline": 1_800_000_600, "detail": "soon"},
-            "call due (urgent), waiting ends 2027-01-15 08:10:00 UTC: soon",
+            "call due (tier urgent), waiting ends 2027-01-15 08:10:00 UTC: soon",
         ),
         (
             "call",
@@ -91,12 +91,12 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
                     "amount": "1500000",
                 },
             },
-            "call due (call); cheapest cure: repay 1.5 USDC",
+            "call due (tier call); cheapest cure: repay 1.5 USDC",
         ),
         (
             "call",
             {"kind": "liquidated", "tier": "call", "channels": "0"},
-            "notice of the liquidation due (call); no channel was configured",
+            "notice of the liquidation due (tier call); no channel was configured",
         ),
         (
             "delivery",

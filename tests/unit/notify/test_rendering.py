@@ -128,7 +128,10 @@ def test_a_digest_says_of_an_account_only_what_came_last():
 
     message = message_of("o", told)
 
-    assert message.title == "Margin calls: 3 accounts, 1 urgent, 1 call, 1 liquidated, 1 cured"
+    assert (
+        message.title
+        == "Margin calls: 3 accounts, 1 urgent, 1 call, 1 liquidated, 1 out of every tier"
+    )
     listed = [line for line in message.text.splitlines() if line.startswith("- ")]
     assert [" ".join(line.split()[2:6]) for line in listed] == [
         "is still in tier",
@@ -285,7 +288,7 @@ def test_many_accounts_are_one_digest_the_worst_first():
 
     message = message_of("ops", [*many, notice(kind=NoticeKind.CURED, key="cured", account="0xc")])
 
-    assert message.title == "Margin calls: 10,001 accounts, 10,000 urgent, 1 cured"
+    assert message.title == "Margin calls: 10,001 accounts, 10,000 urgent, 1 out of every tier"
     assert message.count == 10_001
     assert len(message.items) == ITEMS
     listed = [line for line in message.text.splitlines() if line.startswith("- ")]
