@@ -26,6 +26,10 @@ TRACKER = "keeper/execution/tracker.py"
 OBSERVATION = "keeper/execution/observation.py"
 FEES = "tests/unit/execution/test_fees.py"
 LIMITS = "tests/unit/execution/test_limits_guard.py"
+CLOCK = "tests/unit/test_clock.py"
+BOUNDS = "tests/flow/test_fault_bounds.py"
+STRUCTURE = "tests/unit/chain/test_structure.py"
+QUARANTINE = "tests/flow/test_fault_quarantine.py"
 RECORD = "        try:\n            await self.tracker.journal.record(bound, news)"
 SENT = "            await self._broadcast.send(self._unconsumed(count), head)\n"
 UNSENT = "        if count is not None:\n"
@@ -202,13 +206,47 @@ MUTATIONS = (
             f"{RECOVERY}::test_on_an_old_block_nothing_is_signed_and_what_is_signed_is_not_bid_up",
         ),
     ),
+    Mutation(
+        guarantee="G14",
+        what="a clock that was set back is believed",
+        file="keeper/composition/timing.py",
+        old="            if unset - now > CLOCK_PATIENCE:\n",
+        new="            if unset - now > float('inf'):\n",
+        tests=(f"{CLOCK}::test_f25_a_clock_that_was_set_back_takes_no_old_block_for_a_new_one",),
+    ),
+    Mutation(
+        guarantee="G28",
+        what="an answer is read however long it is",
+        file="keeper/chain/http.py",
+        old="            if size > bound.size:\n",
+        new="            if size > 2**62:\n",
+        tests=(f"{BOUNDS}::test_f12_a_bomb_of_anything_is_bounded_by_what_it_becomes",),
+    ),
+    Mutation(
+        guarantee="G28",
+        what="an answer is decoded however many values it has",
+        file="keeper/chain/structure.py",
+        old="        if self.values > self._bound.values_within(self._size):\n",
+        new="        if self.values > 2**62:\n",
+        tests=(f"{STRUCTURE}::test_a_bound_is_on_values_and_not_on_what_texts_look_like",),
+    ),
+    Mutation(
+        guarantee="G28",
+        what="an endpoint that sends bombs is asked again at once",
+        file="keeper/chain/pool.py",
+        old="self.happened(at, Offended(reason) if error.excessive else Garbled(reason))",
+        new="self.happened(at, Garbled(reason))",
+        tests=(f"{QUARANTINE}::test_f12_a_bad_endpoint_of_two_is_told_once_and_not_asked_again",),
+    ),
 )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Try every mutation, or those of the guarantees that are named; 1 where one survived."""
     options = argparse.ArgumentParser(prog="scripts/mutations", description=__doc__)
-    options.add_argument("guarantee", nargs="*", help="G1 to G12, G14, G21; all of them by default")
+    options.add_argument(
+        "guarantee", nargs="*", help="G1 to G12, G14, G21, G28; all of them by default"
+    )
     wanted = options.parse_args(arguments).guarantee
     survived = 0
     with tempfile.TemporaryDirectory(prefix="keeper-mutations-") as folder:

@@ -273,6 +273,22 @@ async def test_a_window_with_too_many_logs_is_asked_for_in_parts_and_nobody_is_b
     assert (standing.offences, standing.failures, standing.clings) == (0, 0, False)
 
 
+async def test_headers_that_are_too_long_together_are_asked_for_in_smaller_batches():
+    """A chain of large blocks: each header names five thousand transactions."""
+    node = ScriptedNode(height=120)
+    hashes = ["0x" + "ab" * 32] * 5_000
+
+    def numbered(params):
+        return block(int(params[0], 16)) | {"transactions": hashes}
+
+    async with over(node) as reader:
+        node.handlers["eth_getBlockByNumber"] = numbered
+        assert [one.number for one in await reader.heads(1, 100)] == list(range(1, 101))
+        standing = reader.rpc.pool.standings[0]
+
+    assert (standing.offences, standing.failures) == (0, 0)
+
+
 async def test_f12_one_block_with_more_logs_than_gas_pays_for_is_an_offence():
     """Halved down to a block it is still too long: that is no question's fault."""
     made = (ScriptedNode(height=20), ScriptedNode(height=20))
