@@ -10,8 +10,10 @@ from keeper.chain.reader import connect
 from keeper.cli import root
 from keeper.composition.wiring import load_market
 from keeper.config import SettingsInvalid, load
+from keeper.devnet.market import Devnet
 from keeper.protocols.aave_v3.adapter import AaveMarket
 from keeper.protocols.morpho_blue.adapter import MorphoDeployment, Options
+from tests.chain.conftest import running_devnet
 from tests.chain.morpho_world import running_world
 from tests.chain.worlds import Keeper
 from tests.support.proxy import Message, Proxy
@@ -20,6 +22,18 @@ from tests.support.threaded import proxied
 BORROW = "0x" + topic("Borrow(address,address,address,uint256,uint8,uint256,uint16)").hex()
 UNTIL = 100
 """The first block whose state a node without an archive keeps, in these tests."""
+
+
+@pytest.fixture(scope="module")
+def market36() -> Iterator[Devnet]:
+    """A chain of this module's own: the shared one forgets old state where others mine much."""
+    yield from running_devnet("3.6")
+
+
+@pytest.fixture(scope="module")
+def market30() -> Iterator[Devnet]:
+    """The older version, likewise."""
+    yield from running_devnet("3.0")
 
 
 @pytest.fixture
