@@ -35,7 +35,8 @@ def on_a_real_chain(keeper):
 
 
 def deployed(keeper, *arguments, chain_id=31_337):
-    done = keeper.command("executor", "deploy", "--json", *arguments)
+    real = ("--owner", COLD, "--yes", "--another") if chain_id == REAL_CHAIN else ()
+    done = keeper.command("executor", "deploy", "--json", *real, *arguments)
     assert done.code == 0, done.err
     keeper.executor = done.document["address"]
     keeper.configure(chain_id=chain_id)
