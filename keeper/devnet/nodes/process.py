@@ -19,13 +19,20 @@ from keeper.devnet.anvil import HOST, die_with_owner
 from keeper.devnet.market import hot_key
 
 _PRELOAD: Final = (
+    "keeper.cli.root",
     "keeper.cli.run",
     "keeper.cli.doctor_checks",
+    "keeper.devnet.nodes.campaign",
     "keeper.devnet.nodes.process",
     "keeper.protocols.aave_v3.adapter",
+    "keeper.protocols.aave_v3.record",
     "keeper.protocols.morpho_blue.adapter",
+    "keeper.protocols.morpho_blue.record",
     "keeper.quotes.uniswap_v3.adapter",
+    "keeper.quotes.uniswap_v3.record",
+    "keeper.storage.upgrading",
 )
+"""What every process would else import, and compile, for itself."""
 _LISTENING: Final = re.compile(r"observe_listening host=\S+ port=(\d+)")
 _POLL_SECONDS: Final = 0.03
 _STOP_SECONDS: Final = 6.0
