@@ -121,6 +121,8 @@ class Fault:
     answered: AnswerClass
     since: float = 0.0
     last: float = 0.0
+    is_of_content: bool = False
+    """Whether it shows only where the answer is read."""
 
     @property
     def reason(self) -> str:
@@ -174,6 +176,7 @@ class Faults:
         self._faults: dict[tuple[int, str], Fault] = {}
         self._reported: set[tuple[int, str]] = set()
         self._answered_at: dict[str, float] = {}
+        self._noted: ChainError | None = None
 
     def note_all(self, endpoint: int, methods: Sequence[str], answers: Sequence[object]) -> None:
         """Note what came of each request of a message."""
@@ -184,9 +187,29 @@ class Faults:
         """Note an answer, or what came in its place."""
         if method in OPTIONAL:
             return
-        if error is None or is_answer(method, error):
-            self._clear(endpoint, method)
+        self._noted = error
+        if error is not None and not is_answer(method, error):
+            self._record(endpoint, method, error, is_of_content=False)
             return
+        fault = self._faults.get((endpoint, method))
+        if fault is None or not fault.is_of_content:
+            self._clear(endpoint, method)
+
+    def note_content(self, endpoint: int, method: str, error: ChainError) -> None:
+        """Note an answer that was one in form only, unless its form was noted already."""
+        if method and method not in OPTIONAL and error is not self._noted:
+            self._noted = error
+            self._record(endpoint, method, error, is_of_content=True)
+
+    def accept(self, endpoint: int, method: str) -> None:
+        """Note that the content of an answer was good."""
+        fault = self._faults.get((endpoint, method))
+        if fault is not None and fault.is_of_content:
+            self._clear(endpoint, method)
+
+    def _record(
+        self, endpoint: int, method: str, error: ChainError, *, is_of_content: bool
+    ) -> None:
         now, before = self._clock(), self._faults.get((endpoint, method))
         fault = Fault(
             endpoint=endpoint,
@@ -194,6 +217,7 @@ class Faults:
             answered=classify_answer(error),
             since=now if before is None else before.since,
             last=now,
+            is_of_content=is_of_content,
         )
         self._faults[endpoint, method] = fault
         if (endpoint, method) not in self._reported and self._is_lasting(fault, now):
@@ -242,3 +266,9 @@ def describe(faults: Sequence[Fault]) -> str:
         f"endpoint {fault.endpoint}: {fault.reason}: {fault.cure}" for fault in faults
     )
     return "; ".join(lines)
+
+
+def name_method(error: ChainError, method: str) -> None:
+    """Put the method before an error's message that does not have it."""
+    if method and method not in str(error):
+        error.args = (f"{method}: {error}", *error.args[1:])

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
 from keeper.chain.awaiting import BlockId
-from keeper.chain.fields import Json, document, hash32, quantity
+from keeper.chain.fields import Json, document, hash32, head_of, quantity
 from keeper.chain.refusal import is_unknown_block
 from keeper.domain.errors import BlockUnknown, RpcBusy, RpcMalformed, RpcRefused
+from keeper.domain.head import Head
 from keeper.domain.units import BlockHash
 
 T = TypeVar("T")
@@ -38,6 +39,18 @@ class Reads(Asks, Protocol):
 async def read_header(rpc: Reads, block: BlockId, *, only: int | None = None) -> Json:
     """Return a header, waited for while its block is young; BlockUnknown where there is none."""
     return await rpc.read_with(lambda place: ask_header(rpc, place, block), block=block, only=only)
+
+
+async def read_head(rpc: Reads, block: BlockId, *, only: int | None = None) -> Head:
+    """Return a checked header; an endpoint that sends another one, or none, is no answer."""
+
+    async def ask(place: int) -> Head:
+        head = head_of(await ask_header(rpc, place, block))
+        if block is not None and block not in (head.number, head.hash):
+            raise RpcMalformed("the node returned another block")
+        return head
+
+    return await rpc.read_with(ask, block=block, only=only)
 
 
 async def ask_header(rpc: Asks, place: int, block: BlockId) -> Json:

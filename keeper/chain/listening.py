@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 
 from keeper.chain.capabilities import Capability
 from keeper.chain.fields import Json, hash32, head_of
-from keeper.chain.headers import read_header
+from keeper.chain.headers import read_head
 from keeper.chain.rpc import Rpc
 from keeper.chain.transport import Notifications
 from keeper.domain.errors import (
@@ -187,7 +187,7 @@ class Listener:
 
     async def _backfill(self) -> bool:
         """Ask for the newest head and tell it; whether it was news."""
-        return self._tell(head_of(await read_header(self._rpc, None, only=self._at)))
+        return self._tell(await read_head(self._rpc, None, only=self._at))
 
     async def _head_of(self, notification: Json) -> Head:
         """Return the announced head; read the block where the announcement lacks a field."""
@@ -198,10 +198,7 @@ class Listener:
             if not isinstance(hashed, str):
                 raise
             wanted = hash32(hashed, "the announced hash")
-            head = head_of(await read_header(self._rpc, BlockHash(wanted), only=self._at))
-            if head.hash != wanted:
-                raise RpcMalformed("the node returned another block") from None
-            return head
+            return await read_head(self._rpc, BlockHash(wanted), only=self._at)
 
     def _tell(self, head: Head) -> bool:
         if self._newest is not None and self._newest.hash == head.hash:

@@ -14,7 +14,8 @@ from keeper.chain.deployless import Deployless
 from keeper.chain.endpoint import Endpoint, endpoint, sanitised
 from keeper.chain.fields import Json
 from keeper.chain.finalized import read_finalized
-from keeper.chain.headers import BY_NUMBER, ONLY_HASHES, read_header
+from keeper.chain.header_ranges import read_heads
+from keeper.chain.headers import read_head
 from keeper.chain.http import HttpTransport
 from keeper.chain.ipc import IpcTransport
 from keeper.chain.logs import LogSource, Windows
@@ -29,7 +30,6 @@ from keeper.chain.standing import Rules
 from keeper.chain.transport import Timeouts, Transport
 from keeper.chain.websocket import WebSocketTransport
 from keeper.domain.errors import (
-    ChainError,
     ConfigError,
     RpcMalformed,
     RpcRefused,
@@ -81,9 +81,7 @@ class NodeReader:
         """Return a block's header; BlockUnknown where no node has such a block."""
         if self._pinned is not None and block == self._pinned.hash:
             return self._pinned
-        head = fields.head_of(await read_header(self.rpc, block))
-        if block is not None and block not in (head.number, head.hash):
-            raise RpcMalformed("the node returned another block")
+        head = await read_head(self.rpc, block)
         self.rpc.pool.blocks.note(head)
         return head
 
@@ -95,23 +93,7 @@ class NodeReader:
         """Return the headers of a range, both ends included; BlockUnknown where one lacks."""
         numbers = range(first, last + 1)
         parts = [numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH)]
-        answers = [answer for part in parts for answer in await self._headers(part)]
-        found = list[Head]()
-        for number, answer in zip(numbers, answers, strict=True):
-            if isinstance(answer, ChainError):
-                raise answer
-            found.append(fields.head_of(answer))
-            if found[-1].number != number:
-                raise RpcMalformed("the node returned another block")
-            self.rpc.pool.blocks.note(found[-1])
-        return found
-
-    async def _headers(self, numbers: Sequence[int]) -> list[Json | ChainError]:
-        return await self.rpc.read_batch(
-            [(BY_NUMBER, (hex(number), ONLY_HASHES)) for number in numbers],
-            block=numbers[0],
-            needs_results=True,
-        )
+        return [head for part in parts for head in await read_heads(self.rpc, part)]
 
     async def finalized(self) -> Head | None:
         """Return the newest finalized block; None where no endpoint tells one."""
@@ -168,8 +150,11 @@ class NodeReader:
         """
         if block == PENDING:
             return await self._pending_count(address)
-        answer = await self.rpc.read("eth_getTransactionCount", address, block)
-        return fields.quantity(answer, "the nonce", most=fields.UINT64_MAX)
+
+        def nonce_of(answer: Json) -> int:
+            return fields.quantity(answer, "the nonce", most=fields.UINT64_MAX)
+
+        return await self.rpc.read_parsed(nonce_of, "eth_getTransactionCount", address, block)
 
     async def _pending_count(self, address: Address) -> int:
         async def ask(endpoint: int) -> int:
@@ -210,8 +195,11 @@ class NodeReader:
 
     async def receipt(self, transaction: TransactionHash) -> Receipt | None:
         """Return a mined transaction's receipt; None where the node has none."""
-        answer = await self.rpc.read("eth_getTransactionReceipt", transaction)
-        return self.receipt_from(answer, transaction)
+        return await self.rpc.read_parsed(
+            lambda answer: self.receipt_from(answer, transaction),
+            "eth_getTransactionReceipt",
+            transaction,
+        )
 
     def receipt_from(self, answer: Json, transaction: TransactionHash) -> Receipt | None:
         """Return the receipt that an answer holds; None where it is none."""
@@ -219,8 +207,11 @@ class NodeReader:
 
     async def transaction(self, transaction: TransactionHash) -> SeenTransaction | None:
         """Return a transaction that the node knows, mined or waiting; None if it does not."""
-        answer = await self.rpc.read("eth_getTransactionByHash", transaction)
-        return None if answer is None else transaction_of(answer, transaction)
+        return await self.rpc.read_parsed(
+            lambda answer: None if answer is None else transaction_of(answer, transaction),
+            "eth_getTransactionByHash",
+            transaction,
+        )
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
         """Return the gas that the transaction needs; a revert raises ``RpcRefused``."""

@@ -148,6 +148,7 @@ _BLOCK_UNKNOWN: Final = (
     "indexing is not yet complete",
     "indexing is in progress",
     "after last accepted block",
+    "blockoutofrange",
     "unfinalized data",
 )
 

@@ -23,7 +23,7 @@ from keeper.chain.batching import BatchRead, Request
 from keeper.chain.bounds import Expected, answer_bound
 from keeper.chain.capabilities import Capabilities
 from keeper.chain.envelope import checked_answer, checked_batch
-from keeper.chain.faults import Faults
+from keeper.chain.faults import Faults, name_method
 from keeper.chain.fields import Json
 from keeper.chain.headers import ask_height, canonical_hash
 from keeper.chain.identity import Identity
@@ -48,6 +48,8 @@ NO_ID: Final = ("", "0x")
 LATE_SECONDS: Final = 1.0
 """How long the end waits for what was begun."""
 _ONLY: Final[ContextVar[int | None]] = ContextVar("_ONLY", default=None)
+_ASKED: Final[ContextVar[str]] = ContextVar("_ASKED", default="")
+"""The method that was asked last, whose answer is being read."""
 
 
 class Exchange(NamedTuple):
@@ -110,6 +112,7 @@ class Rpc:
 
     async def ask(self, at: int, method: str, *params: object) -> Json:
         """Ask one endpoint once and return the result."""
+        _ASKED.set(method)
         (answer,) = await self._exchange(at, [(method, params)], batch=False)
         if isinstance(answer, ChainError):
             raise answer
@@ -121,6 +124,7 @@ class Rpc:
 
     async def ask_batch(self, at: int, requests: Sequence[Request]) -> list[Json | ChainError]:
         """Ask one endpoint several things in one message, once."""
+        _ASKED.set(requests[0][0])
         return await self._exchange(at, requests, batch=True)
 
     async def read(self, method: str, *params: object, block: BlockId = None) -> Json:
@@ -130,6 +134,16 @@ class Rpc:
         ``block`` is the block that the answer depends on. While it is young, it is waited for.
         """
         return await self.read_with(lambda place: self.ask(place, method, *params), block=block)
+
+    async def read_parsed(
+        self, parse: Callable[[Json], T], method: str, *params: object, block: BlockId = None
+    ) -> T:
+        """Read as ``read`` does, and take what ``parse`` calls malformed for no answer."""
+
+        async def ask(place: int) -> T:
+            return parse(await self.ask(place, method, *params))
+
+        return await self.read_with(ask, block=block)
 
     async def read_batch(
         self, requests: Sequence[Request], *, block: BlockId = None, needs_results: bool = False
@@ -295,14 +309,19 @@ class Rpc:
     async def ask_checked(self, ask: Callable[[int], Awaitable[T]], place: int) -> T:
         """Ask an endpoint, once it has proved to serve the right chain."""
         await self.ensure_identified(place)
+        _ASKED.set("")
         try:
-            return await ask(place)
+            answer = await ask(place)
         except RpcMalformed as error:
+            name_method(error, _ASKED.get())
+            self.faults.note_content(place, _ASKED.get(), error)
             if is_too_large_by_contract(error) and _ONLY.get() is None:
                 return await compare_elsewhere(self, ask, place, error)
             if len(self.transports) == 1 or not may_pass(error):
                 raise
             raise RpcUnavailable(f"{self.transports[place].endpoint}: {error}") from None
+        self.faults.accept(place, _ASKED.get())
+        return answer
 
     async def _exchange(
         self, at: int, requests: Sequence[Request], *, batch: bool

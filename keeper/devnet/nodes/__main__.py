@@ -10,6 +10,7 @@ the method.
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from keeper.domain.errors import KeeperError
 from keeper.observe.logging import configure
 
 _WORDS = 160
+_TERMINATED = 128 + signal.SIGTERM
 
 
 def line_of(verdict: Verdict) -> str:
@@ -88,13 +90,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     examine = Examine.ALWAYS if given.doctor else Examine.FAILURES
     order = Order(slots=given.slots, only=given.cell, short=given.short, examine=examine)
     try:
-        verdicts = asyncio.run(Campaign(order, tell).run())
+        verdicts = asyncio.run(_until_ended(Campaign(order, tell)))
     except KeeperError as error:
         sys.stderr.write(f"error[{error.code}]: {error}\n")
         return error.exit_code
+    except asyncio.CancelledError:
+        return _TERMINATED
     failed = sum(not verdict.passed for verdict in verdicts)
     sys.stderr.write(f"{len(verdicts)} cells, {failed} failed, {time.monotonic() - began:.0f} s\n")
     return int(bool(failed))
+
+
+async def _until_ended(campaign: Campaign) -> list[Verdict]:
+    """Run a campaign; a signal to end stops its chains and keepers first."""
+    loop, running = asyncio.get_running_loop(), asyncio.ensure_future(campaign.run())
+    loop.add_signal_handler(signal.SIGTERM, running.cancel)
+    return await running
 
 
 if __name__ == "__main__":

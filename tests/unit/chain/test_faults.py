@@ -11,6 +11,7 @@ from keeper.chain.faults import (
     classify_answer,
     describe,
     is_answer,
+    name_method,
 )
 from keeper.domain.errors import (
     BlockUnknown,
@@ -148,3 +149,41 @@ def test_each_kind_of_answer_has_a_class_and_a_cure(error, answered):
     assert fault.answered is answered
     assert fault.cure == CURES[answered]
     assert set(CURES) == set(AnswerClass)
+
+
+def test_a_malformed_content_lasts_though_its_form_is_good(clock):
+    """Each answer is valid JSON-RPC, and each lacks a field: only reading it shows that."""
+    faults = Faults(2.0, clock)
+    for _ in range(4):
+        faults.note(0, "eth_getBlockByHash", None)
+        clock.now += 0.001
+        faults.note_content(0, "eth_getBlockByHash", RpcMalformed("no gas limit"))
+        clock.now += 2.0
+
+    (fault,) = faults.unanswered()
+
+    assert fault.answered is AnswerClass.MALFORMED
+
+    faults.note(0, "eth_getBlockByHash", None)
+    faults.accept(0, "eth_getBlockByHash")
+
+    assert faults.unanswered() == []
+
+
+def test_a_malformed_form_is_over_with_the_next_answer(clock):
+    """It was noted when it came, and is not noted again when it is passed on."""
+    faults, broken = Faults(2.0, clock), RpcMalformed("not JSON")
+    faults.note(0, "eth_call", broken)
+    faults.note_content(0, "eth_call", broken)
+    faults.note(0, "eth_call", None)
+
+    assert faults.at(0) == []
+
+
+def test_the_method_is_named_once():
+    """``/readyz``, the log and the command's end say where the answer came from."""
+    error = RpcMalformed("the balance is not a quantity")
+    for _ in range(2):
+        name_method(error, "eth_getBalance")
+
+    assert str(error) == "eth_getBalance: the balance is not a quantity"

@@ -160,3 +160,11 @@ def test_a_limit_without_words_is_of_size_for_logs_and_of_frequency_elsewhere():
 
     assert isinstance(refusal("eth_call", error), RpcBusy)
     assert isinstance(refusal("eth_getLogs", error), RpcRefused)
+
+
+def test_a_local_chains_block_that_is_not_there_yet_is_waited_for():
+    """Anvil (foundry-rs/foundry, crates/anvil/src/eth/error.rs) has a word of its own for it."""
+    said = "BlockOutOfRangeError: block height is 212 but requested was 213"
+    error = refusal("eth_call", {"code": -32602, "message": said})
+
+    assert isinstance(error, BlockUnknown)

@@ -1,0 +1,77 @@
+"""Answers that are valid JSON-RPC and lack what is needed: no answer to what was asked."""
+
+import pytest
+
+from keeper.domain.errors import RpcMalformed
+from tests.flow.test_fault_late_blocks import ME, over
+from tests.support.scripted_node import ScriptedNode, block
+
+HASH = "0x" + "ab" * 32
+GOOD = {
+    "eth_getBlockByHash": block(3),
+    "eth_getBlockByNumber": block(3),
+    "eth_getTransactionCount": "0x7",
+    "eth_getTransactionReceipt": None,
+    "eth_getTransactionByHash": None,
+}
+
+
+async def read(reader, method):
+    match method:
+        case "eth_getBlockByHash":
+            return (await reader.head(block(3)["hash"])).number
+        case "eth_getBlockByNumber":
+            return (await reader.heads(3, 3))[0].number
+        case "eth_getTransactionCount":
+            return await reader.transaction_count(ME)
+        case "eth_getTransactionReceipt":
+            return await reader.receipt(HASH)
+    return await reader.transaction(HASH)
+
+
+EXPECTED = {
+    "eth_getBlockByHash": 3,
+    "eth_getBlockByNumber": 3,
+    "eth_getTransactionCount": 7,
+    "eth_getTransactionReceipt": None,
+    "eth_getTransactionByHash": None,
+}
+
+
+def spoil(node, method, times=10**4):
+    """Let so many answers of a method be objects without a good field, and the others good."""
+    left = [{"blockHash": "0x1"}] * times
+    node.handlers[method] = lambda _: left.pop() if left else GOOD[method]
+
+
+@pytest.mark.parametrize("method", GOOD)
+async def test_content_that_lacks_fields_is_read_elsewhere(method):
+    """A second endpoint answers; the block is not lost, nor the transaction."""
+    poor, good = ScriptedNode(height=5), ScriptedNode(height=5)
+    async with over(poor, good) as reader:
+        spoil(poor, method)
+        spoil(good, method, times=0)
+
+        assert await read(reader, method) == EXPECTED[method]
+
+
+@pytest.mark.parametrize("method", GOOD)
+async def test_content_that_lacks_fields_once_is_asked_for_again(method):
+    """One answer in twenty, where there is one endpoint."""
+    node = ScriptedNode(height=5)
+    async with over(node) as reader:
+        spoil(node, method, times=1)
+
+        assert await read(reader, method) == EXPECTED[method]
+
+
+@pytest.mark.parametrize("method", GOOD)
+async def test_content_that_always_lacks_fields_is_said_with_its_method(method):
+    """The log, ``/readyz`` and the command's end name what the node gets wrong."""
+    node = ScriptedNode(height=5)
+    async with over(node, block_seconds=0.0) as reader:
+        spoil(node, method)
+        with pytest.raises(RpcMalformed, match=method):
+            await read(reader, method)
+
+        assert [fault.method for fault in reader.rpc.faults.unanswered()] == [method]
