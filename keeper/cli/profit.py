@@ -164,7 +164,10 @@ def warnings_of(report: Report) -> list[str]:
         )
     if report.found.pending:
         count = report.found.pending
-        found.append(f"{count} {plural('transaction', count)} not mined yet: not in the figures")
+        found.append(
+            f"{count} {plural('transaction', count)} without a receipt in the journal:"
+            " not in the figures"
+        )
     if report.held.deals and total.bids_wei is None:
         found.append("what builders were paid is not known without the chain: gross is after it")
     if report.held.deals and total.net_usd_e8 is None:

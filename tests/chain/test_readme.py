@@ -36,7 +36,7 @@ class Terminal:
         (folder / ".venv").symlink_to(ROOT / ".venv")
         kept = {name: one for name, one in os.environ.items() if not name.startswith("KEEPER_")}
         self.environment = kept | {"KEEPER_OBSERVE__LISTEN": "127.0.0.1:0"}
-        self.edits = [self.name_the_market, self.name_the_keystore]
+        self.edits = [self.name_the_exchange, self.name_the_keystore]
         self.said = {}
 
     def type(self, line, answers=()):
@@ -46,7 +46,9 @@ class Terminal:
             self.edits.pop(0)()
             return ""
         line = line.replace("wss://...", f"ws://127.0.0.1:{self.devnet.node.port}")
-        line = line.replace("0x...", COLD)
+        line = line.replace("--aave 0x...", f"--aave {self.devnet.aave.provider.address}")
+        line = line.replace("--owner 0x...", f"--owner {COLD}")
+        assert "..." not in line, "README has a placeholder that nobody can fill in"
         master, slave = pty.openpty()
         with (self.folder / "out.log").open("w") as out, (self.folder / "err.log").open("w") as err:
             process = subprocess.Popen(
@@ -62,7 +64,7 @@ class Terminal:
             try:
                 self._answer(process, master, answers)
                 if line.endswith(("run", "--dry-run")):
-                    self._watch(process)
+                    self._watch(process, "included nonce" if line.endswith(" run") else "")
                 code = process.wait(PATIENCE)
             finally:
                 process.kill()
@@ -88,23 +90,22 @@ class Terminal:
     def printed(self):
         return "".join((self.folder / name).read_text() for name in ("out.log", "err.log"))
 
-    def _watch(self, process):
-        """Let a node see some blocks, then stop it as a person does."""
+    def _watch(self, process, until):
+        """Let a node see some blocks and tell what is waited for, then stop it as a person does."""
         deadline = time.monotonic() + PATIENCE
-        while self.printed().count(" liquidatable") < BLOCKS:
+        while self.printed().count(" liquidatable") < BLOCKS or until not in self.printed():
             assert process.poll() is None, self.printed()
             assert time.monotonic() < deadline, self.printed()
             time.sleep(0.5)
             self.devnet.node.rpc("evm_mine")
         process.send_signal(signal.SIGINT)
 
-    def name_the_market(self):
-        """The market's PoolAddressesProvider, the exchange, from_block; nothing else."""
+    def name_the_exchange(self):
+        """The exchange's addresses; the market and its first block are there already."""
         devnet, file = self.devnet, self.folder / "keeper.toml"
+        assert devnet.aave.provider.address in file.read_text()
         venue = devnet.venue
         values = {
-            "addresses_provider": f'"{devnet.aave.provider.address}"',
-            "from_block": str(devnet.from_block),
             "factory": f'"{venue.factory.address}"',
             "quoter": f'"{venue.quoter.address}"',
             "router": f'"{venue.router.address}"',

@@ -81,7 +81,7 @@ def test_a_liquidation_a_lost_race_and_what_is_not_mined_yet(journal, capsys):
     assert "0.998000" in shown
     assert f"the receiver got 100 units of {TOKEN}" in shown
     assert "lost: 1 to somebody faster (1 x NotLiquidatable())" in shown
-    assert "1 transaction not mined yet: not in the figures" in shown
+    assert "1 transaction without a receipt in the journal: not in the figures" in shown
     assert "what builders were paid is not known without the chain" in shown
 
 
