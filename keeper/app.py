@@ -21,6 +21,7 @@ from keeper.composition.limiting import breakers_of
 from keeper.composition.notifying import notifying
 from keeper.composition.session import Session, opened
 from keeper.composition.simulating import by_executor, simulators_of
+from keeper.composition.splitting import batch_splitter
 from keeper.composition.stalling import Stalling, stall_bound
 from keeper.composition.timing import untimely_reason
 from keeper.composition.treatment import clearing_of, curing_of, vault_calls, vault_runs
@@ -31,8 +32,9 @@ from keeper.config import Settings
 from keeper.config.hashing import settings_hash
 from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
 from keeper.domain.head import Head
+from keeper.domain.plan import Batch
 from keeper.domain.restraint import FREE, Restraint
-from keeper.domain.units import Address, MarketKey
+from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.cooling import Cooling
 from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
@@ -42,6 +44,7 @@ from keeper.execution.idle import Forgetful, NobodySends
 from keeper.execution.paper import PaperSubmitter
 from keeper.execution.replacing import Rehearse
 from keeper.execution.results import plan_outcomes
+from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import LocalSigner, Mandate
 from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
@@ -211,9 +214,17 @@ async def _parts(
         submitter = PaperSubmitter(ledger=ledger, emit=emit)
         stack.push_async_callback(_tell_paper, ledger, emit)
     else:
-        runs = {**by_executor(session, simulators), **vault_runs(session, signer.address)}
-        again = Repeats(simulators=runs)
-        submitter = await live_submitter(session, signer, fees, journal, emit, rehearse=again)
+        executors = by_executor(session, simulators)
+        runs = {**executors, **vault_runs(session, signer.address)}
+        submitter = await live_submitter(
+            session,
+            signer,
+            fees,
+            journal,
+            emit,
+            rehearse=Repeats(simulators=runs),
+            split=batch_splitter(executors, GasModel()),
+        )
     planner = await _planner(session, simulators, fees)
     decide: Restrained = partial(witnessed, planner)
     if isinstance(submitter, NodeSubmitter):
@@ -249,6 +260,7 @@ async def live_submitter(
     emit: Emit,
     *,
     rehearse: Rehearse | None = None,
+    split: Callable[[Batch], Sequence[Batch]] = lambda _: (),
 ) -> NodeSubmitter:
     """Return the submitter that signs and sends, its earlier nonces looked at first."""
     policy, head = session.settings.policy, await session.reader.head()
@@ -271,6 +283,7 @@ async def live_submitter(
         limit=partial(in_flight_limit, session.reader, signer.address),
         max_in_flight=await in_flight_limit(session.reader, signer.address, head),
         guard=breakers_of(session.settings, journal, session.reader, signer.address, emit),
+        caps=SendCaps(most_gas=Gas(policy.max_transaction_gas), split=split),
     )
     await submitter.reconcile(head)
     return submitter

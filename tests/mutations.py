@@ -20,6 +20,7 @@ COPIED = ("keeper", "tests", "contracts", "docs", "pyproject.toml", "keeper.exam
 SUBMITTER = "keeper/execution/submitter.py"
 TESTS = "tests/unit/execution/test_submitter.py"
 RECOVERY = "tests/flow/test_submit_recovery.py"
+REFUSED = "tests/flow/test_refused_sends.py"
 JOURNAL = "tests/unit/storage/test_journal.py"
 CALLS = "tests/flow/test_margin_calls.py"
 TRACKER = "keeper/execution/tracker.py"
@@ -63,9 +64,9 @@ MUTATIONS = (
     Mutation(
         guarantee="G2",
         what="the bytes leave before they are recorded",
-        file=SUBMITTER,
+        file="keeper/execution/dispatching.py",
         old=f'        reached("K3")\n{RECORD}',
-        new=f"        if self._head:\n            await self._sent(bound, self._head)\n{RECORD}",
+        new=f"        await self.send(bound, head)\n{RECORD}",
         tests=(
             f"{TESTS}::test_every_record_precedes_every_send_lowest_nonce_first",
             f"{TESTS}::test_a_journal_that_fails_keeps_the_bytes_inside",
@@ -80,6 +81,22 @@ MUTATIONS = (
         tests=(
             "tests/unit/execution/test_sending.py::test_no_answer_and_a_broken_answer_prove_nothing",
         ),
+    ),
+    Mutation(
+        guarantee="G3",
+        what="what was unclear once counts as refused from the first time",
+        file="keeper/execution/broadcast.py",
+        old="        self._perhaps_taken.add(attempt.hash)\n",
+        new="",
+        tests=(f"{REFUSED}::test_what_was_unclear_once_is_never_released",),
+    ),
+    Mutation(
+        guarantee="G3",
+        what="an endpoint that does not say whether it has bytes counts as one that has not",
+        file="keeper/execution/dispatching.py",
+        old="        return None if None in found else False\n",
+        new="        return False\n",
+        tests=(f"{REFUSED}::test_without_proof_nothing_is_released",),
     ),
     Mutation(
         guarantee="G4",

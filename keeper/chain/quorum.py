@@ -150,6 +150,19 @@ class Quorum:
         """Return a transaction that an endpoint knows, mined or waiting; None if none does."""
         return await self._reader.transaction(transaction)
 
+    async def is_known(self, transaction: TransactionHash) -> bool | None:
+        """Return whether any endpoint has a transaction; None where a good one does not say."""
+        places = self._pool.alive()
+
+        async def ask(place: int) -> bool:
+            answer = await self._rpc.ask(place, "eth_getTransactionByHash", transaction)
+            return answer is not None
+
+        found = await self._each(places, ask)
+        if any(found.values()):
+            return True
+        return None if len(found) < len(places) or not places else False
+
     async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
         """Return the logs of one block, by hash."""
         return await self._reader.block_logs(wanted, block_hash)

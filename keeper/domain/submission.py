@@ -46,6 +46,7 @@ class AttemptState(enum.StrEnum):
     SENT = "sent"  # a node took them, or had them already
     UNKNOWN = "unknown"  # no clear answer: they may be in a mempool
     REFUSED = "refused"  # the node said why it will not take them
+    RELEASED = "released"  # every node refused them for good from the first time, and none has them
 
 
 class NonceState(enum.StrEnum):
@@ -134,7 +135,13 @@ class Submission:
         return self.attempts[-1]
 
     @property
+    def is_released(self) -> bool:
+        """Whether nobody has, or ever took, the bytes that act for its accounts."""
+        acting = [one for one in self.attempts if one.kind is not AttemptKind.CANCEL]
+        return bool(acting) and all(one.state is AttemptState.RELEASED for one in acting)
+
+    @property
     def accounts(self) -> tuple[tuple[MarketKey, Address], ...]:
-        """Whom it is about."""
-        plans = self.batch.plans if self.batch is not None else ()
+        """Whom it is about; nobody where it was released."""
+        plans = self.batch.plans if self.batch is not None and not self.is_released else ()
         return tuple((plan.market, plan.account) for plan in plans)

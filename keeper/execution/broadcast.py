@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
-from keeper.domain.errors import ChainError
+from keeper.domain.errors import ChainError, RpcRefused
 from keeper.domain.head import Head
-from keeper.domain.submission import Attempt, AttemptState, Submission
+from keeper.domain.submission import Attempt, AttemptKind, AttemptState, Submission
+from keeper.domain.units import TransactionHash
 from keeper.execution.chain import RawSender
 from keeper.execution.failpoints import reached
 from keeper.execution.sending import Answer, classified, state_after
@@ -16,6 +17,8 @@ from keeper.execution.told import attempt_event
 from keeper.execution.tracker import Tracker
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LAST_SEND_SECONDS: Final = 10.0
 """How long a node that is stopped waits for a send that it has begun."""
@@ -27,12 +30,27 @@ class Broadcast:
     Sends what the journal holds already.
 
     ``unfunded`` are the nonces whose newest bytes the account could not pay for when they
-    were sent last.
+    were sent last, ``refused`` those that nodes will never take. What an earlier process may
+    have sent is ``inherited``: of that no answer proves that nobody has it.
     """
 
     node: RawSender
     tracker: Tracker
     unfunded: set[int] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
+    inherited: set[TransactionHash] = field(default_factory=set)
+    _refusals: dict[TransactionHash, RpcRefused] = field(default_factory=dict)
+    _perhaps_taken: set[TransactionHash] = field(default_factory=set)
+
+    def refusal(self, submission: Submission) -> RpcRefused | None:
+        """
+        Return why all of a nonce's acting bytes were refused for good, from the first time on.
+
+        None where any of them may be with a node.
+        """
+        acting = [one for one in submission.attempts if one.kind is not AttemptKind.CANCEL]
+        errors = [self._refusals.get(one.hash) for one in acting]
+        return errors[-1] if errors and None not in errors else None
 
     async def send(self, bound: Sequence[Submission], head: Head) -> None:
         """
@@ -53,11 +71,13 @@ class Broadcast:
             attempt = submission.newest
             marked = replace(attempt, state=state_after(answer))
             self._mark(submission, marked, answer)
+            self._note(marked, error, answer)
             if marked.state != attempt.state:
                 changed.append(marked)
                 results.append(str(answer) if error is None else f"{answer}: {error}")
             if attempt.state is AttemptState.RECORDED:
                 events.append(attempt_event(submission, marked, answer, head))
+        await self._send_older(bound, answers)
         if changed:
             await self.tracker.journal.mark_sent(changed, results)
         reached("K6")
@@ -82,6 +102,28 @@ class Broadcast:
         attempts = tuple(marked if one.hash == marked.hash else one for one in submission.attempts)
         self.tracker.book[submission.nonce] = replace(submission, attempts=attempts)
 
+    def _note(self, attempt: Attempt, error: ChainError | None, answer: Answer) -> None:
+        """Note whether bytes may be with a node, by all that was ever answered to them."""
+        known = self.inherited | self._perhaps_taken
+        if answer is Answer.REFUSED:
+            self.refused.add(attempt.nonce)
+            if isinstance(error, RpcRefused) and attempt.hash not in known:
+                self._refusals[attempt.hash] = error
+            return
+        self.refused.discard(attempt.nonce)
+        self._refusals.pop(attempt.hash, None)
+        self._perhaps_taken.add(attempt.hash)
+
+    async def _send_older(self, bound: Sequence[Submission], answers: Sequence[Answer]) -> None:
+        """Keep alive what nodes did take, where they refuse what was to replace it."""
+        older = [
+            before.raw
+            for one, answer in zip(bound, answers, strict=True)
+            for before in one.attempts[-2:-1]
+            if answer is Answer.REFUSED and before.state is not AttemptState.RELEASED
+        ]
+        await asyncio.gather(*(self._sent(raw) for raw in older))
+
     async def _sent(self, raw: bytes) -> ChainError | None:
         try:
             await self.node.send_raw(raw)
@@ -90,7 +132,7 @@ class Broadcast:
         return None
 
 
-async def seen_through(work: Coroutine[object, object, None]) -> None:
+async def seen_through(work: Coroutine[object, object, T]) -> T:
     """
     Await work that must not be cut in half: who is cancelled meanwhile waits for its end.
 
@@ -98,7 +140,7 @@ async def seen_through(work: Coroutine[object, object, None]) -> None:
     """
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task], timeout=LAST_SEND_SECONDS)
         if task.done() and not task.cancelled() and task.exception() is not None:

@@ -145,6 +145,10 @@ class SubmitJournal(Protocol):
         """Keep the bytes of a replacement."""
         ...
 
+    async def release(self, cancellation: Attempt) -> None:
+        """Note that nobody has a nonce's bytes, free its intents, and keep what takes it."""
+        ...
+
     async def mark_sent(self, sent: Sequence[Attempt], results: Sequence[str]) -> None:
         """Note what the node answered to each send."""
         ...

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keeper.domain.breaker import Breaker, Spent
-from keeper.domain.submission import Fees, Submission
+from keeper.domain.submission import AttemptState, Fees, Submission
 from keeper.domain.units import WAD, Gas, Timestamp, Wei
 
 HOUR_SECONDS: Final = 3_600
@@ -217,9 +217,23 @@ def worst_cost(fees: Fees, gas_limit: Gas) -> Wei:
 
 
 def worst_in_flight(bound: Sequence[Submission]) -> Wei:
-    """Return the most that these nonces can cost: of each one's attempts only one is mined."""
+    """
+    Return the most that these nonces can cost: of each one's attempts only one is mined.
+
+    What nobody has cannot be mined.
+    """
     return Wei(
-        sum(max(worst_cost(try_.fees, try_.gas_limit) for try_ in one.attempts) for one in bound)
+        sum(
+            max(
+                (
+                    worst_cost(attempt.fees, attempt.gas_limit)
+                    for attempt in one.attempts
+                    if attempt.state is not AttemptState.RELEASED
+                ),
+                default=0,
+            )
+            for one in bound
+        )
     )
 
 

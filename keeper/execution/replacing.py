@@ -23,6 +23,7 @@ from keeper.execution.caps import (
 from keeper.execution.chain import Signer
 from keeper.execution.failpoints import reached
 from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_fees
+from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import Unsigned
 from keeper.execution.tracker import Tracker
 
@@ -67,6 +68,7 @@ class Replacer:
     fees: FeeOracle
     bump_after_blocks: int
     rehearse: Rehearse | None = None
+    caps: SendCaps = field(default_factory=SendCaps)
     _capped: set[int] = field(default_factory=set)
 
     def attempt(self, wanted: Unsigned, kind: AttemptKind, head: Head) -> Attempt:
@@ -96,6 +98,13 @@ class Replacer:
         attempt = self.attempt(wanted, AttemptKind.SEND, head)
         return Submission(nonce=nonce, batch=batch, attempts=(attempt,))
 
+    def cancellation(self, nonce: int, fees: Fees, head: Head) -> Attempt:
+        """Sign a transfer of nothing that takes a nonce, at these fees."""
+        wanted = Unsigned(
+            nonce=nonce, to=self.signer.address, calldata=b"", gas_limit=CANCEL_GAS, fees=fees
+        )
+        return self.attempt(wanted, AttemptKind.CANCEL, head)
+
     async def fill(self, head: Head, count: int) -> None:
         """
         Bind and record a transfer of nothing for every nonce that was skipped.
@@ -115,33 +124,28 @@ class Replacer:
         if fees is None:
             log.warning("gap_not_filled nonce=%d base_fee=%d", missing[0], market.base_fee)
             return
-        fillers = [self._filler(nonce, fees, head) for nonce in missing]
+        signed = [self.cancellation(nonce, fees, head) for nonce in missing]
+        fillers = [Submission(nonce=one.nonce, batch=None, attempts=(one,)) for one in signed]
         log.warning("gap_filled nonces=%s block=%d", missing, head.number)
         reached("K3")
         await journal.record(fillers)
         reached("K4")
         book.update((one.nonce, one) for one in fillers)
 
-    def _filler(self, nonce: int, fees: Fees, head: Head) -> Submission:
-        wanted = Unsigned(
-            nonce=nonce, to=self.signer.address, calldata=b"", gas_limit=CANCEL_GAS, fees=fees
-        )
-        attempt = self.attempt(wanted, AttemptKind.CANCEL, head)
-        return Submission(nonce=nonce, batch=None, attempts=(attempt,))
-
     async def renew(
         self,
         bound: Sequence[Submission],
         head: Head,
         still_unhealthy: StillUnhealthy,
-        unfunded: frozenset[int] = frozenset(),
+        left_alone: frozenset[int] = frozenset(),
     ) -> None:
         """
         Replace what is due, lowest first: dearer where it still pays, by nothing where it does not.
 
-        An account that could not pay bids no more: the ``unfunded`` only ever end.
+        Those ``left_alone`` are not bid up: the account could not pay for them, or every node
+        refuses them for good. They only ever end.
         """
-        due = {one.nonce for one in bound if self._is_due(one, head)} - unfunded
+        due = {one.nonce for one in bound if self._is_due(one, head)} - left_alone
         earning = await self._earning(bound, head, still_unhealthy, due)
         needed = due or not all(earning.values())
         now = _Round(
@@ -279,6 +283,8 @@ class Replacer:
                 return policy.max_fee
             return Wei(min(policy.max_fee, cancellation_cap(now.queue, at, one)))
         most = ceiling(policy, None if market is None else market.base_fee + market.priority_fee)
+        taken = self.caps.most_fee(one.newest.gas_limit)
+        most = most if taken is None else Wei(min(most, taken))
         return most if one.batch is None else Wei(min(most, shared_cap(now.queue, at)))
 
     async def _market(self, head: Head) -> FeeMarket | None:

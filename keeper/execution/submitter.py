@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from keeper.domain.breaker import Breaker
 from keeper.domain.errors import ChainError, ConfigError, JournalError, NotBroadcast
@@ -15,13 +16,15 @@ from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.affording import affordable
 from keeper.execution.broadcast import Broadcast, seen_through
 from keeper.execution.chain import RawSender, Signer, readable
+from keeper.execution.dispatching import Dispatcher
 from keeper.execution.failpoints import reached
-from keeper.execution.fees import FeeOracle, market_fees
-from keeper.execution.guard import Guard, Unlimited
+from keeper.execution.fees import FeeMarket, FeeOracle, market_fees, opening_fees
+from keeper.execution.guard import Guard, Priced, Unlimited
 from keeper.execution.nonces import next_nonce
 from keeper.execution.observation import Observation
 from keeper.execution.recording import Recording
 from keeper.execution.replacing import Rehearse, Replacer, StillUnhealthy, expired
+from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import Unsigned
 from keeper.execution.takeback_hold import TakebackHold
 from keeper.execution.tracker import Tracker
@@ -46,7 +49,8 @@ class NodeSubmitter:
     One lock orders everything that changes a nonce: the heads and the operator's
     commands. ``max_in_flight`` bounds the nonces that no block consumed yet. ``guard`` holds
     new batches only: what is in flight, and what a person orders, goes on. ``rehearse`` runs
-    what is about to be bid up once more; ``limit`` says how many nonces may wait.
+    what is about to be bid up once more; ``limit`` says how many nonces may wait; ``caps`` is
+    what nodes take.
     """
 
     signer: Signer
@@ -60,6 +64,7 @@ class NodeSubmitter:
     guard: Guard = field(default_factory=Unlimited)
     rehearse: Rehearse | None = None
     limit: Callable[[Head], Awaitable[int]] | None = None
+    caps: SendCaps = field(default_factory=SendCaps)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _head: Head | None = None
     _limited_at: int = -LIMIT_BLOCKS
@@ -67,6 +72,7 @@ class NodeSubmitter:
     _takeback: TakebackHold = field(init=False)
     _broadcast: Broadcast = field(init=False)
     _replacer: Replacer = field(init=False)
+    _dispatcher: Dispatcher = field(init=False)
 
     def __post_init__(self) -> None:
         self._recording = Recording(tracker=self.tracker)
@@ -78,6 +84,14 @@ class NodeSubmitter:
             fees=self.fees,
             bump_after_blocks=self.bump_after_blocks,
             rehearse=self.rehearse,
+            caps=self.caps,
+        )
+        self._dispatcher = Dispatcher(
+            tracker=self.tracker,
+            recording=self._recording,
+            broadcast=self._broadcast,
+            replacer=self._replacer,
+            caps=self.caps,
         )
 
     def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
@@ -102,6 +116,8 @@ class NodeSubmitter:
             await self._recording.load()
             await tracker.check_same_chain(head, ANCHOR_DEPTH)
             await self.guard.take_up(tracker, head)
+            own = [each.hash for one in tracker.book.values() for each in one.attempts]
+            self._broadcast.inherited.update(own)
             head, count = await self._explained(head)
             await tracker.check_waiting()
             for one in self._unconsumed(count):
@@ -162,18 +178,24 @@ class NodeSubmitter:
                 most=self.max_in_flight,
                 consumed=self.tracker.consumed,
             )
-            allowed = self.guard.allowed(able, self.tracker, head)
+            smaller = partial(self._fitting, market, head)
+            allowed = smaller(able)
             reached("K2")
-            bound = [
-                self._replacer.opened(nonce + at, batch, fees, head)
-                for at, (batch, fees) in enumerate(allowed)
-            ]
-            if bound:
-                await seen_through(self._recorded_and_sent(bound, head, news))
+            taken = list[Batch]()
+            if allowed:
+                work = self._dispatcher.dispatch(allowed, nonce, head, news, smaller)
+                taken = await seen_through(work)
             await self._kept(head)
-            if not bound:
-                raise NotBroadcast(self.guard.held)
-            return [batch for batch, _ in allowed]
+            if not taken:
+                raise NotBroadcast(self.guard.held or self.caps.reason())
+            return taken
+
+    def _fitting(self, market: FeeMarket, head: Head, priced: Sequence[Priced]) -> list[Priced]:
+        """Return the transactions that nodes take, as far as the limits allow them."""
+        price = partial(opening_fees, market=market, policy=self.fees.policy)
+        room = self.max_in_flight - len(self.tracker.bound()) + len(self.tracker.consumed)
+        fitting = self.caps.fit(priced, price, market, head)[: max(room, 0)]
+        return self.guard.allowed(fitting, self.tracker, head)
 
     async def _look_at_limit(self, head: Head) -> None:
         """Ask now and then how many nonces may wait: an account may be delegated meanwhile."""
@@ -186,26 +208,6 @@ class NodeSubmitter:
             log.warning("limit_unread block=%d reason=%s", head.number, error or "no answer")
             return
         self._limited_at = head.number
-
-    async def _recorded_and_sent(
-        self, bound: Sequence[Submission], head: Head, news: News | None = None
-    ) -> None:
-        reached("K3")
-        try:
-            await self.tracker.journal.record(bound, news)
-        except JournalError as error:
-            self._recording.note_failure(error)
-            raise
-        reached("K4")
-        self.tracker.book.update((one.nonce, one) for one in bound)
-        await self._sent(bound, head)
-
-    async def _sent(self, bound: Sequence[Submission], head: Head) -> None:
-        """Send what is recorded; what the node says of it may be lost, the bytes are not."""
-        try:
-            await self._broadcast.send(bound, head)
-        except JournalError as error:
-            self._recording.note_failure(error)
 
     async def _kept(self, head: Head) -> None:
         """Keep the breaker that was tripped; the bytes that it let pass have left already."""
@@ -244,7 +246,7 @@ class NodeSubmitter:
             wanted = Unsigned(nonce=nonce, to=to, calldata=calldata, gas_limit=gas_limit, fees=fees)
             attempt = self._replacer.attempt(wanted, AttemptKind.SEND, head)
             bound = Submission(nonce=nonce, batch=None, attempts=(attempt,))
-            await seen_through(self._recorded_and_sent([bound], head))
+            await seen_through(self._dispatcher.record_and_send([bound], head))
             return bound
 
     async def _next_nonce(self) -> int:
@@ -276,7 +278,7 @@ class NodeSubmitter:
         async with self._lock:
             self._head = head
             if not await self._recording.is_working():
-                await self._sent(self.tracker.bound(), head)
+                await self._dispatcher.send(self.tracker.bound(), head)
                 return
         try:
             seen = None if await self.tracker.quiet(head) else await self.tracker.look(head)
@@ -286,7 +288,7 @@ class NodeSubmitter:
             async with self._lock:
                 if isinstance(error, JournalError):
                     self._recording.note_failure(error)
-                await self._sent(self.tracker.bound(), head)
+                await self._dispatcher.send(self.tracker.bound(), head)
             raise
 
     async def _followed(
@@ -300,8 +302,9 @@ class NodeSubmitter:
             await self.guard.observe(tracker, head)
             if count is not None and self._may_replace(head):
                 await self._replacer.fill(head, count)
-                unfunded = frozenset(self._broadcast.unfunded)
-                await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, unfunded)
+                await self._dispatcher.release_refused(self._unconsumed(count), head)
+                alone = frozenset(self._broadcast.unfunded | self._broadcast.refused)
+                await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, alone)
         if count is not None:
             await self._broadcast.send(self._unconsumed(count), head)
 
@@ -358,7 +361,7 @@ class NodeSubmitter:
         if self.tracker.unexplained:
             nonce = min(self.tracker.unexplained)
             return f"nonce {nonce} was used, and its receipt is not there yet"
-        return self.tracker.unread
+        return self.tracker.unread or self.caps.halted()
 
     async def _commanded(self, nonce: int) -> Head:
         """Return the head to act at; an error where the nonce cannot be replaced."""

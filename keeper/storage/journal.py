@@ -125,6 +125,10 @@ class Journal:
         """Keep the bytes of a replacement."""
         await self.database.write(submissions.add_attempt, attempt, LEASE_EPOCH)
 
+    async def release(self, cancellation: Attempt) -> None:
+        """Note that nobody has a nonce's bytes, free its intents, and keep what takes it."""
+        await self.database.write(submissions.release, cancellation, LEASE_EPOCH)
+
     async def mark_sent(self, sent: Sequence[Attempt], results: Sequence[str]) -> None:
         """Note what the node answered to each send."""
         await self.database.write(submissions.mark_sent, sent, results)

@@ -147,6 +147,25 @@ def mark_sent(connection: Connection, sent: Sequence[Attempt], results: Sequence
         )
 
 
+def release(connection: Connection, cancellation: Attempt, lease_epoch: int) -> None:
+    """
+    Note that every node refused a nonce's bytes for good, and that none has them.
+
+    Its intents are open no more: whoever they were about may have another transaction. The
+    cancellation takes the nonce.
+    """
+    owner = _owner(connection, cancellation.nonce)
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.transaction_id == owner)
+        .values(state=AttemptState.RELEASED)
+    )
+    connection.execute(
+        update(intents).where(intents.c.transaction_id == owner).values(state=AttemptState.RELEASED)
+    )
+    _insert_attempt(connection, owner, cancellation, lease_epoch)
+
+
 def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
     """Note that a block consumed the nonce."""
     owner = _owner(connection, nonce)

@@ -6,7 +6,7 @@ from keeper.chain.records import Receipt
 from keeper.domain.curve import Route
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, Funding, FundingKind, Plan
-from keeper.domain.submission import NonceState
+from keeper.domain.submission import AttemptState, NonceState
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.signer import LocalSigner
 from keeper.execution.submitter import NodeSubmitter
@@ -184,6 +184,12 @@ class DiaryJournal:
         self.diary.append(("record", attempt.raw))
         kept = self.kept[attempt.nonce]
         self.kept[attempt.nonce] = replace(kept, attempts=(*kept.attempts, attempt))
+
+    async def release(self, cancellation):
+        self.diary.append(("record", cancellation.raw))
+        kept = self.kept[cancellation.nonce]
+        freed = [replace(one, state=AttemptState.RELEASED) for one in kept.attempts]
+        self.kept[cancellation.nonce] = replace(kept, attempts=(*freed, cancellation))
 
     async def mark_sent(self, sent, results):
         self.diary.append(("marked", [str(one.state) for one in sent]))

@@ -186,6 +186,26 @@ async def test_a_round_rises_only_after_the_one_before_was_included(journal, pat
     assert intents_in(path) == [(0, "included"), (1, "bound")]
 
 
+async def test_a_released_nonce_frees_its_intents_and_keeps_its_bytes(journal, path):
+    """Nobody has them: the account may be bound anew, and they are still known for ours."""
+    await journal.record([submission()])
+    with pytest.raises(JournalError, match="no block consumed yet"):
+        await journal.record([submission(1)])
+    await journal.release(attempt(0, AttemptKind.CANCEL, fee=11))
+    await journal.record([submission(1)])
+    await journal.include(0, inclusion(hash=attempt(0, fee=11).hash, plans=()))
+    found = await journal.open_submissions()
+
+    assert [one.is_released for one in found] == [True, False]
+    assert [one.state for one in found[0].attempts] == [
+        AttemptState.RELEASED,
+        AttemptState.RECORDED,
+    ]
+    assert [len(one.accounts) for one in found] == [0, 1]
+    with pytest.raises(JournalError, match="no block consumed yet"):
+        await journal.record([submission(2)])
+
+
 async def test_a_reorg_opens_the_intent_again(journal, path):
     """The account has an open intent, as it had before the block that is gone."""
     await journal.record([submission(0, plan(0))])

@@ -1,0 +1,251 @@
+"""
+Caps on what nodes take, learnt from sends that every endpoint refused for good.
+
+A cap is kept for a while and then tried again. An account whose transaction is refused alone is
+left alone for as long; where nothing of ours would be taken (a type of transaction that nodes do
+not know), signing halts.
+"""
+
+import enum
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from keeper.domain.errors import RpcRefused
+from keeper.domain.head import Head
+from keeper.domain.parity import Subject
+from keeper.domain.plan import Batch
+from keeper.domain.submission import Fees, Submission
+from keeper.domain.units import MAX_TRANSACTION_GAS, WAD, Gas, Wei
+from keeper.execution.fees import FeeMarket
+from keeper.execution.guard import Priced
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS: Final = 300.0
+LONGEST_RETRY_SECONDS: Final = 3_600.0
+LEAST_GAS: Final = Gas(100_000)
+"""No cap on gas is below this: a number in a refusal that is smaller means something else."""
+ENVELOPE_BYTES: Final = 200
+"""Bytes of a signed transaction beside its calldata, at the most."""
+
+
+class SendLimit(enum.StrEnum):
+    """What a transaction has too much of, where a node refuses it for good."""
+
+    GAS = "gas"
+    FEE = "fee"  # gas limit times max fee, as geth's rpc.txfeecap counts
+    SIZE = "size"
+    KIND = "kind"  # nothing of ours would be taken: its type, its sender, its chain
+    PLANS = "plans"  # nothing that has a measure: one of its plans may be to blame
+
+
+_SIGNS: Final[Sequence[tuple[SendLimit, Sequence[str]]]] = (
+    (
+        SendLimit.KIND,
+        (
+            "transaction type",
+            "tx type",
+            "invalid transaction envelope type",
+            "chain id",
+            "chainid",
+            "another chain",
+            "invalid sender",
+            "recover sender",
+            "resolvesender",
+            "an eoa",
+            "signature",
+        ),
+    ),
+    (SendLimit.FEE, ("configured cap", "transaction fee cap", "fee cap exceeded")),
+    (
+        SendLimit.SIZE,
+        ("oversized", "too large", "rlptoolong", "initcode size", "max initcode", "size limit"),
+    ),
+    (
+        SendLimit.GAS,
+        (
+            "transaction gas limit",
+            "block gas limit",
+            "gas limit reached",
+            "gaslimitexceeded",
+            "gas limit too high",
+            "gas limit is too high",
+            "gas limit exceeded",
+            "maximum transaction gas",
+            "max transaction gas",
+            "gas cap",
+        ),
+    ),
+)
+"""Words in lower case, hyphens and underscores as spaces; the first match counts."""
+
+_SEPARATORS: Final = re.compile(r"[\s_-]+")
+_WHOLE: Final = re.compile(r"(?<![\w.])\d{4,}(?![\w.])")
+_ETHER: Final = re.compile(r"cap\D*?(\d+(?:\.\d+)?)\s*ether")
+
+
+@dataclass(frozen=True, slots=True)
+class _Cap:
+    """A cap, and when it is tried again (monotonic seconds)."""
+
+    value: int
+    retry_at: float
+    pause: float
+
+
+@dataclass(slots=True, kw_only=True)
+class SendCaps:
+    """
+    What a transaction may have to be taken.
+
+    ``most_gas`` is the policy's. ``split`` returns a batch in halves, each a transaction of its
+    own; nothing where it cannot be divided.
+    """
+
+    most_gas: Gas = MAX_TRANSACTION_GAS
+    split: Callable[[Batch], Sequence[Batch]] = lambda _: ()
+    clock: Callable[[], float] = time.monotonic
+    _caps: dict[SendLimit | Subject, _Cap] = field(default_factory=dict)
+    _halted: str = ""
+
+    def learn(self, submission: Submission, error: RpcRefused) -> SendLimit:
+        """Learn from bytes that were refused for good, and return what they had too much of."""
+        attempt = submission.newest
+        said = _SEPARATORS.sub(" ", (error.text or str(error)).lower())
+        limit = next(
+            (limit for limit, signs in _SIGNS if any(sign in said for sign in signs)),
+            SendLimit.PLANS,
+        )
+        value = _cap_of(limit, submission, said)
+        is_single = limit is SendLimit.PLANS and not value
+        for key in submission.accounts if is_single else (limit,):
+            self._keep(key, value)
+        if limit is SendLimit.KIND:
+            self._halted = error.text or str(error)
+        log.error("send_refused nonce=%d limit=%s cap=%d reason=%s",
+                  attempt.nonce, limit, value, error)  # fmt: skip
+        return limit
+
+    def _keep(self, key: SendLimit | Subject, value: int) -> None:
+        """Keep a cap; the lowest while it is known, for twice as long where it was tried again."""
+        before, now, pause = self._caps.get(key), self.clock(), FIRST_RETRY_SECONDS
+        if before is not None:
+            known = now < before.retry_at
+            value = min(value, before.value) if known else value
+            pause = before.pause if known else min(2 * before.pause, LONGEST_RETRY_SECONDS)
+        self._caps[key] = _Cap(value, now + pause, pause)
+
+    def halted(self) -> str:
+        """Return why nothing new is signed for a while; empty where something may be."""
+        if self._value(SendLimit.KIND) is None:
+            return ""
+        return f"every endpoint refuses our transactions for good: {self._halted}"
+
+    def reason(self) -> str:
+        """Return why nothing was sent that might have paid."""
+        return self.halted() or "no endpoint takes such a transaction"
+
+    def most_fee(self, gas_limit: Gas) -> Wei | None:
+        """Return the most per unit of gas that a transaction may offer; None without a cap."""
+        cap = self._value(SendLimit.FEE)
+        return None if cap is None else Wei(cap // max(gas_limit, 1))
+
+    def fit(
+        self,
+        priced: Sequence[Priced],
+        price: Callable[[Batch], Fees | None],
+        market: FeeMarket,
+        head: Head,
+    ) -> list[Priced]:
+        """
+        Return the batches as transactions that are within every cap, in their order.
+
+        One that is beyond a cap is split, or its ceiling lowered as far as the market allows.
+        ``price`` bids for a part. What does not fit by itself is left out.
+        """
+        fitting = list[Priced]()
+        for batch, fees in priced:
+            fitting += self._fit_one(batch, fees, price, market, head)
+        return fitting
+
+    def _fit_one(
+        self,
+        batch: Batch,
+        fees: Fees | None,
+        price: Callable[[Batch], Fees | None],
+        market: FeeMarket,
+        head: Head,
+    ) -> list[Priced]:
+        barred = any(self._value((plan.market, plan.account)) is not None for plan in batch.plans)
+        if fees is None or (barred and len(batch.plans) == 1):
+            return []
+        lowered = self._lowered(batch, fees, market)
+        if lowered is not None and not barred and self._is_small_enough(batch, head):
+            return [(batch, lowered)]
+        parts = self.split(batch)
+        if not parts:
+            log.warning(
+                "too_large_to_send block=%d gas_limit=%d plans=%d",
+                head.number,
+                batch.gas_limit,
+                len(batch.plans),
+            )
+        return [
+            fitting
+            for part in parts
+            for fitting in self._fit_one(part, price(part), price, market, head)
+        ]
+
+    def _is_small_enough(self, batch: Batch, head: Head) -> bool:
+        gas, size = self._value(SendLimit.GAS), self._value(SendLimit.SIZE)
+        plans = self._value(SendLimit.PLANS)
+        most = [cap for cap in (self.most_gas, head.gas_limit, gas) if cap]
+        return (
+            batch.gas_limit <= min(most)
+            and (size is None or len(batch.calldata) + ENVELOPE_BYTES <= size)
+            and (plans is None or len(batch.plans) <= plans)
+        )
+
+    def _lowered(self, batch: Batch, fees: Fees, market: FeeMarket) -> Fees | None:
+        """Return the fees within the cap; None where that would not pay two rising blocks."""
+        most = self.most_fee(batch.gas_limit)
+        if most is None or fees.max_fee <= most:
+            return fees
+        risen = market.base_fee * 81 // 64  # an eighth more, twice
+        if most < risen + fees.priority_fee:
+            return None
+        return Fees(max_fee=most, priority_fee=fees.priority_fee)
+
+    def _value(self, key: SendLimit | Subject) -> int | None:
+        cap = self._caps.get(key)
+        return None if cap is None or self.clock() >= cap.retry_at else cap.value
+
+
+def _cap_of(limit: SendLimit, submission: Submission, said: str) -> int:
+    """Return the cap that a refusal names, or half of what was refused."""
+    attempt = submission.newest
+    if limit is SendLimit.GAS:
+        named = [int(number) for number in _WHOLE.findall(said)]
+        lower = [number for number in named if LEAST_GAS <= number < attempt.gas_limit]
+        return max(lower, default=attempt.gas_limit // 2)
+    if limit is SendLimit.FEE:
+        offered = attempt.gas_limit * attempt.fees.max_fee
+        named = [_wei(ether) for ether in _ETHER.findall(said)]
+        lower = [number for number in named if 0 < number < offered]
+        return max(lower, default=offered // 2)
+    if limit is SendLimit.SIZE:
+        named = [int(number) for number in _WHOLE.findall(said)]
+        lower = [number for number in named if ENVELOPE_BYTES < number < len(attempt.raw)]
+        return max(lower, default=len(attempt.raw) // 2)
+    return len(submission.accounts) // 2
+
+
+def _wei(ether: str) -> int:
+    """Return decimal ether in wei, exactly, rounded down."""
+    whole, _, fraction = ether.partition(".")
+    digits = len(str(WAD)) - 1
+    return int(whole) * WAD + int(fraction[:digits].ljust(digits, "0"))
