@@ -250,7 +250,9 @@ class Faults:
         return sorted(found, key=lambda fault: fault.since)
 
     def _is_lasting(self, fault: Fault, now: float) -> bool:
-        return now - fault.since >= LASTING_BLOCKS * self.block_seconds
+        """Whether it is old enough; one of content has to be met again, as it may be a reorg's."""
+        age = (fault.last if fault.is_of_content else now) - fault.since
+        return age >= LASTING_BLOCKS * self.block_seconds
 
     def _clear(self, endpoint: int, method: str) -> None:
         self._answered_at[method] = self._clock()

@@ -33,6 +33,7 @@ from keeper.chain.repeating import Repeating
 from keeper.chain.standing import Rules, State
 from keeper.chain.transport import Notifications, Timeouts, Transport
 from keeper.domain.errors import (
+    BlockUnknown,
     ChainError,
     ConfigError,
     RpcMalformed,
@@ -312,6 +313,9 @@ class Rpc:
         _ASKED.set("")
         try:
             answer = await ask(place)
+        except BlockUnknown as error:
+            self.faults.note_content(place, _ASKED.get(), error)
+            raise
         except RpcMalformed as error:
             name_method(error, _ASKED.get())
             self.faults.note_content(place, _ASKED.get(), error)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keeper.domain.errors import RpcMalformed
+from keeper.domain.errors import BlockUnknown, RpcMalformed
 from tests.flow.test_fault_late_blocks import ME, over
 from tests.support.scripted_node import ScriptedNode, block
 
@@ -75,3 +75,14 @@ async def test_content_that_always_lacks_fields_is_said_with_its_method(method):
             await read(reader, method)
 
         assert [fault.method for fault in reader.rpc.faults.unanswered()] == [method]
+
+
+async def test_headers_that_are_never_there_are_said_with_their_method():
+    """``null`` is a good answer to a question for a header, and a fault when it is the only one."""
+    node = ScriptedNode(height=5)
+    async with over(node, block_seconds=0.0) as reader:
+        node.handlers["eth_getBlockByHash"] = lambda _: None
+        with pytest.raises(BlockUnknown):
+            await read(reader, "eth_getBlockByHash")
+
+        assert [fault.method for fault in reader.rpc.faults.unanswered()] == ["eth_getBlockByHash"]

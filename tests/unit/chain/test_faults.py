@@ -187,3 +187,16 @@ def test_the_method_is_named_once():
         name_method(error, "eth_getBalance")
 
     assert str(error) == "eth_getBalance: the balance is not a quantity"
+
+
+def test_a_block_that_was_missing_once_is_no_lasting_fault(clock):
+    """It was on another branch; nobody need ask for a block by its hash again for a while."""
+    faults = Faults(2.0, clock)
+    faults.note_content(0, "eth_getBlockByHash", BlockUnknown("null"))
+    clock.now += 20.0
+
+    assert faults.unanswered() == []
+
+    faults.note_content(0, "eth_getBlockByHash", BlockUnknown("null"))
+
+    assert [fault.answered for fault in faults.unanswered()] == [AnswerClass.UNKNOWN_BLOCK]
