@@ -276,12 +276,12 @@ class _PricedLeg:
 
     def turns(self, stated: LiquidationPrice) -> bool:
         """
-        Whether the account turns within a bps of a stated price, and stays so at the bps' end.
+        Whether the account is on the stated side now, turns within a bps, and is so at its end.
 
         A token that backs and is owed nearly alike moves health by less than its roundings do,
         and where the average threshold is rounded a fall can make an account healthy again.
         """
-        if stated.move is None:
+        if stated.move is None or self.healthy(self.leg.price) != stated.move.begins:
             return False
         after, before = (
             stated.move.applied(self.leg.price, short=short) for short in (False, True)
