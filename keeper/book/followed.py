@@ -38,9 +38,12 @@ _ADDRESS_BYTES: Final = 20
 
 def is_nodes_fault(error: ChainError) -> bool:
     """Whether a market cannot be read because of what the node answers, not of its contracts."""
-    if isinstance(error, RpcRefused):
-        return not failed_in_evm(error)
-    return isinstance(error, HistoryPruned | RpcMalformed)
+    cause = error.__cause__ if isinstance(error, MarketUnreadable) else error
+    if isinstance(cause, RpcRefused):
+        return not failed_in_evm(cause)
+    if isinstance(cause, RpcMalformed):
+        return bool(cause.method)
+    return isinstance(cause, HistoryPruned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

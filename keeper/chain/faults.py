@@ -270,7 +270,10 @@ def describe(faults: Sequence[Fault]) -> str:
     return "; ".join(lines)
 
 
-def name_method(error: ChainError, method: str) -> None:
-    """Put the method before an error's message that does not have it."""
-    if method and method not in str(error):
+def name_method(error: RpcMalformed, method: str) -> None:
+    """Put the method into an error of an answer, and before its message if that lacks it."""
+    if not method or error.method:
+        return
+    error.method = method
+    if method not in str(error):
         error.args = (f"{method}: {error}", *error.args[1:])

@@ -109,10 +109,12 @@ class RpcMalformed(ChainError):
     The node's answer has the wrong id, type, length or range.
 
     ``excessive``: it costs more than any good answer to this question, so its endpoint is left
-    alone for some minutes.
+    alone for some minutes. ``method`` is what was asked, where it is the node's answer as a whole
+    that is malformed and not what a contract returned in it.
     """
 
     code = "rpc_malformed"
+    method = ""
 
     def __init__(self, message: str = "", *, hint: str = "", excessive: bool = False) -> None:
         super().__init__(message, hint=hint)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from keeper.book.followed import is_nodes_fault
+from keeper.chain.faults import name_method
 from keeper.domain.errors import (
     HistoryPruned,
     MarketUnreadable,
@@ -177,12 +178,18 @@ def test_a_market_that_the_node_keeps_from_being_read_is_not_ready():
     assert check() == "not read because of the node: a: the node refused eth_call: no such method"
 
 
+def named(error):
+    name_method(error, "eth_call")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "of_node"),
     [
         (RpcRefused("the node refused eth_call", number=-32601, text="no such method"), True),
         (RpcRefused("the node refused eth_call", number=3, text="execution reverted"), False),
-        (RpcMalformed("the logs are no list"), True),
+        (named(RpcMalformed("the logs are no list")), True),
+        (RpcMalformed("a word of the contract is missing"), False),
         (HistoryPruned("too old"), True),
         (MarketUnreadable("no code"), False),
     ],
@@ -190,3 +197,11 @@ def test_a_market_that_the_node_keeps_from_being_read_is_not_ready():
 def test_a_markets_fault_is_told_apart_from_a_nodes(error, of_node):
     """What its contracts say is its own fault; what is no answer of theirs is the node's."""
     assert is_nodes_fault(error) is of_node
+
+
+def test_a_nodes_fault_stays_one_when_the_market_passes_it_on():
+    """The adapters say which market it was, and keep what it came from."""
+    passed_on = MarketUnreadable("aave_v3: eth_call: far too much")
+    passed_on.__cause__ = named(RpcMalformed("far too much"))
+
+    assert is_nodes_fault(passed_on)
