@@ -18,8 +18,8 @@ PLANES = 2
 PEOPLE = st.integers(1, 12)
 BALANCE = st.one_of(st.integers(0, 3), st.integers(0, MOST))
 LEG = st.tuples(st.integers(0, 2), st.sampled_from([Side.BACKS, Side.OWED]), BALANCE)
-ACCOUNT = st.tuples(st.integers(0, 3), st.lists(LEG, max_size=5))
-"""A category and its legs: asset, side, balance; more of them than there are planes, too."""
+ACCOUNT = st.tuples(st.integers(0, 3), st.lists(LEG, max_size=5, unique_by=lambda leg: leg[:2]))
+"""A category and its legs, one for each asset and side; more than there are planes, too."""
 WRITES = st.lists(st.dictionaries(PEOPLE, ACCOUNT, max_size=6), max_size=6)
 FACTORS = (3.0, 5.0, 7.0)
 
