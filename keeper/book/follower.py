@@ -10,26 +10,31 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from keeper.abilities import KeepsColumns, Resyncs, Rider, StatesDebtTotals
-from keeper.book.branch import Branch, ancestry, branch_to, logs_of
+from keeper.abilities import KeepsColumns, Resyncs, Rider, StatesDebtTotals, StatesFigures
+from keeper.book.branch import BY_HASH, Branch, ancestry, branch_to, logs_of
 from keeper.book.coverage import DebtCoverage
 from keeper.book.followed import Followed, Progress
+from keeper.book.history import scan_history
 from keeper.book.keeping import Keeping
+from keeper.book.looks import Looks
 from keeper.book.parity import Parity
-from keeper.book.resuming import Resuming, take_up_scans
-from keeper.book.trail import DEPTH, Trail
+from keeper.book.resuming import Resuming
+from keeper.book.trail import Trail
+from keeper.chain.second_look import second_look_over
 from keeper.domain.coverage import CoverageNews
 from keeper.domain.errors import (
+    BlockUnknown,
     HistoryPruned,
     MarketUnreadable,
     RpcMalformed,
     RpcRefused,
     SnapshotReorged,
 )
+from keeper.domain.figures import StretchNews
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Difference, ParityNews
-from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable
-from keeper.domain.units import Address, BlockHash, MarketKey, deployment
+from keeper.domain.reads import Call, CallResult, Log, LogFilter
+from keeper.domain.units import BlockHash, MarketKey, deployment
 from keeper.ports import ChainReader, LendingMarket, MarketSnapshot
 
 __all__ = ["Follower", "Progress", "merged"]
@@ -52,6 +57,7 @@ class Follower:
         self._rebuilds: list[tuple[MarketKey, str]] = []
         self.parity = Parity()
         self.coverage = DebtCoverage()
+        self.looks = Looks(second_look_over(reader))
         self.keeping = Keeping(None, 0)
         """Where the book is kept between two processes; nowhere, until it is replaced."""
         self.reorged: Callable[[int], None] = _ignored
@@ -85,6 +91,10 @@ class Follower:
     def coverage_news(self) -> Sequence[CoverageNews]:
         """Return the changes of coverage since the last call."""
         return self.coverage.take_news()
+
+    def stretch_news(self) -> Sequence[StretchNews]:
+        """Return the blocks that were found unexplained, or explained, since the last call."""
+        return self.looks.take_news()
 
     def remembered(
         self, market: MarketKey, wanted: LogFilter, first: int, tip: BlockHash
@@ -139,9 +149,16 @@ class Follower:
             SnapshotReorged: the block is no longer canonical.
             RpcUnavailable: the endpoint did not answer in time.
         """
+        self._merge_looks()
         await self._track(head)
         await self._load_missing(head, lambda _: None)
-        return await self._read(head)
+        snapshots = await self._read(head)
+        self.looks.begin(head, self._trail, self._wanted_logs())
+        return snapshots
+
+    def concern(self) -> str:
+        """Return what may be missing from the book, in one line; empty if nothing is."""
+        return "; ".join(filter(None, (self.coverage.concern(), self.looks.concern())))
 
     def keep(self) -> None:
         """
@@ -157,6 +174,7 @@ class Follower:
 
     async def close(self) -> None:
         """Write the newest state, if it is not written yet, and close the file."""
+        await self.looks.close()
         await self.keeping.written()
         self.keep()
         await self.keeping.close()
@@ -190,9 +208,8 @@ class Follower:
             self._trail.rebased(None, await ancestry(head, self._reader), [])
             return
         branch = await branch_to(head, self._trail, self._reader)
-        loaded = [each for each in self._followed if each.loaded_at is not None]
-        wanted = merged(each.market.log_filter for each in loaded)
-        logs = await logs_of(branch, wanted, self._reader) if loaded else []
+        loaded = self._loaded()
+        logs, is_read = await self._fetch_logs(branch) if loaded else ([], True)
         # From here to the end nothing waits: all of it happens, or none.
         taken_back = self._trail.after(branch.fork)
         orphaned = [log for block in taken_back for log in block.logs]
@@ -201,9 +218,48 @@ class Follower:
             mine = each.market.log_filter
             each.market.note([log for log in (*orphaned, *logs) if mine.accepts(log)])
         self._trail.rebased(branch.fork, branch.headers, logs)
+        self.looks.explanations.drop_orphans(self._trail)
+        if not is_read:
+            for each in loaded:
+                self.looks.explanations.note_unread(each.market.key, branch.gap_from, head)
         if taken_back:
             self.fork = None if branch.fork is None else branch.fork.number
             self.reorged(len(taken_back))
+
+    async def _fetch_logs(self, branch: Branch) -> tuple[list[Log], bool]:
+        """
+        Return the logs of a branch, and whether they could be read.
+
+        Those of a few blocks may be read later: the accounts that are known are acted upon.
+        """
+        try:
+            return await logs_of(branch, self._wanted_logs(), self._reader), True
+        except (RpcRefused, RpcMalformed, BlockUnknown) as error:
+            if not self.looks.is_possible or len(branch.headers) > BY_HASH:
+                raise
+            log.warning("logs_unread block=%d reason=%s", branch.headers[-1].number, error)
+            return [], False
+
+    def _loaded(self) -> list[Followed]:
+        return [each for each in self._followed if each.loaded_at is not None]
+
+    def _wanted_logs(self) -> LogFilter:
+        return merged(each.market.log_filter for each in self._loaded())
+
+    def _merge_looks(self) -> None:
+        """Note the logs that a second look found, and draw its conclusions."""
+        found = self.looks.take()
+        if found is None:
+            return
+        fresh = [each for each in found.logs if self._trail.holds(each)]
+        self._trail.learnt(fresh)
+        self.keeping.rewrite({each.block_hash for each in fresh})
+        loaded = self._loaded()
+        for each in loaded:
+            each.market.note([log for log in fresh if each.market.log_filter.accepts(log)])
+        markets = [each.market for each in loaded]
+        figured = {market.key: market for market in markets if isinstance(market, StatesFigures)}
+        self.looks.settle(found, fresh, figured)
 
     def _unload_orphans(self, branch: Branch) -> None:
         """Let be loaded anew what is older than what is known: its logs before are not."""
@@ -219,6 +275,7 @@ class Follower:
             if at is not None and (branch.fork is None or at > branch.fork.number):
                 each.forget()
                 self.coverage.forget(each.market.key)
+                self.looks.explanations.forget(each.market.key)
                 self._rebuilt(each, reason)
 
     async def _load_missing(self, head: Head, progress: Callable[[Progress], None]) -> None:
@@ -239,7 +296,7 @@ class Follower:
         market = each.market
         progress(Progress(market=market.key, stage="discover"))
         await each.discover(head)
-        await self._scan_history(each, head, progress)
+        await scan_history(each, head, self._reader, self.keeping, progress)
         borrowers = each.everybody()
         progress(Progress(market=market.key, stage="load", total=len(borrowers)))
         await market.load(head, borrowers)
@@ -256,32 +313,7 @@ class Follower:
         if any(self._trail.find(one) is None for one in {log.block_hash for log in logs}):
             raise SnapshotReorged("the logs of the blocks before the head are of another branch")
         self._trail.learnt(logs)
-
-    async def _scan_history(
-        self, each: Followed, head: Head, progress: Callable[[Progress], None]
-    ) -> None:
-        """Collect who ever borrowed; goes on where an earlier attempt, or process, stopped."""
-        market, first = each.market, each.market.from_block
-        await take_up_scans(each, self._reader, self.keeping)
-        if each.scanned_to is not None:
-            first = max(first, each.scanned_to - DEPTH)
-        unwritten, since = set[Address](), first
-
-        def took(logs: LogTable, covered_to: int) -> None:
-            nonlocal since
-            found = market.borrowers(logs)
-            each.borrowers |= found
-            each.scanned_to = covered_to
-            unwritten.update(found)
-            if self.keeping.is_free() and covered_to < head.number:
-                self.keeping.scanned(each.checkpoint(unwritten, (since, covered_to), head))
-                since = covered_to + 1
-                unwritten.clear()
-            done, total = covered_to - market.from_block, head.number - market.from_block
-            progress(Progress(market=market.key, stage="history", done=done, total=total))
-
-        if first <= head.number:
-            await self._reader.scan_logs(market.history_filter, first, head.number, took)
+        self.keeping.rewrite({log.block_hash for log in logs})
 
     async def _read(self, head: Head) -> list[MarketSnapshot]:
         asked = list[tuple[Followed, Sequence[Call]]]()
@@ -307,6 +339,7 @@ class Follower:
         rest = _taken_along(head, extra, results[len(calls) :])
         for difference in self.parity.judge(questions, snapshots, rest):
             self._resync(difference)
+            self.looks.hint()
         self._is_unread = False
         return self.parity.guarded(snapshots)
 
@@ -327,13 +360,17 @@ class Follower:
                 each.failed(head, error)
             else:
                 each.recovered()
-                self._judge_totals(each.market)
+                self._judge_totals(each.market, head)
                 if self.keeping.enabled and isinstance(each.market, KeepsColumns):
                     self.keeping.changed(each.market.key, each.market.changed())
         return snapshots
 
-    def _judge_totals(self, market: LendingMarket) -> None:
-        """Hold the book against the totals that the contracts state at this head."""
+    def _judge_totals(self, market: LendingMarket, head: Head) -> None:
+        """Hold the book and its logs against what the contracts state at this head."""
+        if isinstance(market, StatesFigures) and self.looks.explanations.judge(
+            market.key, market, head, self._trail
+        ):
+            self.looks.hint()
         totals = market.debt_totals() if isinstance(market, StatesDebtTotals) else None
         if totals is not None:
             self.coverage.record_totals(market.key, totals)

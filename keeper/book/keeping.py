@@ -9,7 +9,7 @@ written stays to be written, until it is so much that everything is written anew
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,6 +176,10 @@ class Keeping:
         """Note that the file is another configuration's, or another chain's."""
         if self._file is not None:
             self._file.spare(reason)
+
+    def rewrite(self, blocks: Iterable[BlockHash]) -> None:
+        """Have blocks written once more, of which further logs are known."""
+        self._on_disk -= set(blocks)
 
     def scanned(self, found: Scanned) -> None:
         """Write how far a history is read, if nothing else is being written."""

@@ -46,6 +46,10 @@ class Trail:
         """Return the followed block with this hash; None where it was never followed."""
         return next((at for at in reversed(self._blocks) if at.hash == block_hash), None)
 
+    def holds(self, log: Log) -> bool:
+        """Return whether a log is of this chain, as far back as that is remembered."""
+        return log.block_number < self.oldest or self.find(log.block_hash) is not None
+
     def since(self, first: int) -> Sequence[Footprint]:
         """Return the blocks from ``first`` to the tip; none where one of them is missing."""
         found = [at for at in self._blocks if at.number >= first]

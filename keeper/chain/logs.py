@@ -14,10 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eth_hash.auto import keccak
-
 from keeper.chain.block_logs import BlockLogs, filter_document
 from keeper.chain.block_receipts import read_block_receipts
+from keeper.chain.bloom import may_hold
 from keeper.chain.concurrent import each
 from keeper.chain.fields import Json, LogReader, document, sequence
 from keeper.chain.headers import HEIGHT, ask_header, read_header
@@ -37,7 +36,7 @@ from keeper.domain.errors import (
 from keeper.domain.reads import Log, LogFilter, LogTable
 from keeper.domain.units import BlockHash
 
-__all__ = ["LogSource", "Windows"]
+__all__ = ["LogSource", "Windows", "may_hold"]
 
 USUAL_CAPS: Final = frozenset(
     count * 10**power for count in (1, 2, 5) for power in (1, 2, 3, 4)
@@ -47,8 +46,6 @@ SAMPLE_EVERY: Final = 4
 """One window in so many has a block held against its bloom filter."""
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 8.0
-BLOOM_BITS: Final = 2048
-BLOOM_BYTES: Final = BLOOM_BITS // 8
 
 Span = tuple[int, int]
 
@@ -306,28 +303,6 @@ def pruned(detail: str) -> HistoryPruned:
         hint="put an endpoint that keeps all logs first for one start (the book file keeps what"
         " was found), or set the market's from_block if it is too early",
     )
-
-
-def may_hold(bloom: str, wanted: LogFilter) -> bool:
-    """
-    Whether a block with this bloom filter may have a log that is wanted; wrongly True at times.
-
-    Source: the execution specs' ``bloom.py``: three bits of 2048 for each address and topic.
-    """
-    try:
-        bits = int(bloom, 16)
-    except ValueError:
-        return False
-    groups = [[bytes.fromhex(one[2:]) for one in wanted.addresses], *wanted.topics]
-    return bits != 0 and all(
-        not group or any(_in_bloom(bits, one) for one in group) for group in groups
-    )
-
-
-def _in_bloom(bits: int, value: bytes) -> bool:
-    digest = keccak(value)
-    places = (int.from_bytes(digest[at : at + 2]) % BLOOM_BITS for at in (0, 2, 4))
-    return all(bits >> place & 1 for place in places)
 
 
 def _logs_in(receipt: Mapping[str, Json]) -> list[Json]:

@@ -104,6 +104,12 @@ def _coverage(event: Event) -> str:
     return f"{event['market']}: {event['detail']}; {event['hint']}"
 
 
+def _logs(event: Event) -> str:
+    if event["state"] == "explained":
+        return f"{event['market']}: the logs explain block {event['first_block']} by now"
+    return f"{event['market']}: {event['detail']}; its logs are asked for again"
+
+
 def _margin_call(event: Event) -> str:
     subject = " ".join(str(one) for one in (event["account"], event["tier"]) if one)
     factor = event["health_factor"]
@@ -160,6 +166,7 @@ _WORDED: Final[Mapping[str, Callable[[Event], str]]] = {
     "breaker": _breaker,
     "finality": _finality,
     "coverage": _coverage,
+    "logs": _logs,
     "margin_call": _margin_call,
     "cure": _cure,
     "notification": _notification,

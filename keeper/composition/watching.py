@@ -121,7 +121,10 @@ class Watching:
             metrics.progress.labels(str(stage)).set(wall() - (vitals.seconds_since(stage) or 0.0))
         metrics.doubted.set(len(self.session.follower.parity.doubted))
         self.metrics.set_uncovered(self.session.follower.coverage.uncovered_usd_e8())
-        keeping = self.session.follower.keeping
+        looks, keeping = self.session.follower.looks, self.session.follower.keeping
+        metrics.second_looks = dict(looks.counts)
+        metrics.covered_block.set(looks.covered_to or 0)
+        metrics.unexplained.set(len(looks.explanations.open))
         metrics.book_failures = keeping.failures
         metrics.kept_block.set(keeping.kept_block or 0)
         quarantined = self.session.follower.quarantined
@@ -236,7 +239,7 @@ def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
                 lambda: follower.unanswered,
             ),
             "book": joined_check(
-                book_check(lambda: len(follower.parity.doubted)), follower.coverage.concern
+                book_check(lambda: len(follower.parity.doubted)), follower.concern
             ),
         }
     )

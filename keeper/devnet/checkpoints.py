@@ -163,6 +163,10 @@ async def _checkpoint(
         for total in totals
         if total.uncovered
     ]
+    outcome.differences += [
+        f"checkpoint {number}, block {head.number}: {stretch.describe()}"
+        for stretch in book.looks.explanations.open
+    ]
     outcome.differences += [f"checkpoint {number}: {why}" for why in book.quarantined.values()]
     outcome.rebuilds += len(book.rebuild_news())
     outcome.checkpoints += 1

@@ -79,6 +79,15 @@ class Log:
     removed: bool = False
 
 
+LogKey = tuple[BlockHash, int]
+"""A log's place: its block and its index there."""
+
+
+def log_key(log: Log) -> LogKey:
+    """Return what tells a log from every other one."""
+    return log.block_hash, log.index
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogTable:
     """

@@ -2,7 +2,7 @@
 
 from keeper.abilities import ReportsCoverage, ReportsParity, ReportsRebuilds
 from keeper.domain.head import Head
-from keeper.observe.events import Event, coverage_event, parity_event, trouble_event
+from keeper.observe.events import Event, coverage_event, parity_event, stretch_event, trouble_event
 
 
 def book_news(book: object, head: Head) -> list[Event]:
@@ -16,4 +16,5 @@ def book_news(book: object, head: Head) -> list[Event]:
         ]
     if isinstance(book, ReportsCoverage):
         found += [coverage_event(news, head) for news in book.coverage_news()]
+        found += [stretch_event(news, head) for news in book.stretch_news()]
     return found

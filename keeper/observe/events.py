@@ -3,6 +3,7 @@
 from keeper.domain.coverage import CoverageNews
 from keeper.domain.cure import ClearOrder, ClearRefusal, CureOrder, CureRefusal
 from keeper.domain.decision import Decision, Liquidate
+from keeper.domain.figures import StretchNews
 from keeper.domain.head import Head
 from keeper.domain.notice import Notice
 from keeper.domain.parity import ParityNews, Subject
@@ -88,6 +89,22 @@ def coverage_event(news: CoverageNews, head: Head) -> Event:
         "uncovered_usd_e8": None if worth is None else str(worth),
         "detail": news.detail,
         "hint": news.hint,
+        **_block(head),
+    }
+
+
+def stretch_event(news: StretchNews, head: Head) -> Event:
+    """
+    Return the event of blocks in which something changed that no log explains.
+
+    ``unexplained``: their logs are asked for again and again, until they are ``explained``.
+    """
+    return {
+        "event": "logs",
+        "state": "explained" if news.is_explained else "unexplained",
+        "market": news.market,
+        "first_block": news.first,
+        "detail": news.detail,
         **_block(head),
     }
 

@@ -45,6 +45,7 @@ class Metrics:
         self.journal_failures = 0
         self.disagreements: dict[str, int] = {}
         self.book_failures = 0
+        self.second_looks: dict[str, int] = {}
         ProcessCollector(registry=self.registry)
         self.registry.register(_Read(self))
         self._about_the_chain()
@@ -110,6 +111,12 @@ class Metrics:
         )
         self.rebuilds = self._counter(
             "book_rebuilds", "Times that a market's accounts had to be read anew", "market"
+        )
+        self.covered_block = self._gauge(
+            "book_covered_block_number", "The newest block that was looked at twice and explained"
+        )
+        self.unexplained = self._gauge(
+            "book_unexplained_stretches", "Stretches of blocks whose changes no log explains"
         )
         self.kept_block = self._gauge(
             "book_kept_block_number", "The newest block that a restart goes on from"
@@ -214,6 +221,12 @@ class _Read(Collector):
         for what, count in sorted(self._metrics.disagreements.items()):
             differ.add_metric([what], count)
         yield differ
+        looks = CounterMetricFamily(
+            "keeper_book_second_looks", "Searches for logs that were left out", labels=["result"]
+        )
+        for result, count in sorted(self._metrics.second_looks.items()):
+            looks.add_metric([result], count)
+        yield looks
         failures = self._metrics.journal_failures
         yield CounterMetricFamily(
             "keeper_journal_errors", "What the journal could not keep", value=failures

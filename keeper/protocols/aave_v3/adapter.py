@@ -19,16 +19,23 @@ from keeper.columns.view import View
 from keeper.columns.words import packed
 from keeper.domain.coverage import DebtTotal
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
+from keeper.domain.figures import ExpectedFigure, Figure, Figures
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable, Origin
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
-from keeper.protocols.aave_v3 import discovery, events, reader
+from keeper.protocols.aave_v3 import discovery, events, figures, reader
 from keeper.protocols.aave_v3.accounts import borrowers, encoded, new_columns, users_of
 from keeper.protocols.aave_v3.coverage import debt_totals
-from keeper.protocols.aave_v3.model import Account, PoolState, Reserve, Structure
+from keeper.protocols.aave_v3.model import Account, PoolState, Structure
 from keeper.protocols.aave_v3.snapshot import AaveSnapshot
+from keeper.protocols.aave_v3.structure import (
+    changed_reserves,
+    identity_and_tokens,
+    tokens_of,
+    warnings_of,
+)
 
 NAME = "aave_v3"
 
@@ -96,6 +103,7 @@ class AaveMarket:
         self._turn = 0
         self._asked: _Asked | None = None
         self._pool: PoolState | None = None
+        self._surprise: reader.StructureRead | None = None
 
     @property
     def key(self) -> MarketKey:
@@ -200,7 +208,9 @@ class AaveMarket:
         tokens.
         """
         structure = self.structure
-        tokens = (str(token) for reserve in structure.reserves for token in _tokens(reserve))
+        tokens = (
+            str(token) for reserve in structure.reserves for token in identity_and_tokens(reserve)
+        )
         told = sha256(" ".join((str(structure.revision), *tokens)).encode()).hexdigest()
         return f"{self._from_block} {structure.pool}\n1 {self.columns.width} {told}"
 
@@ -248,7 +258,8 @@ class AaveMarket:
         found = events.touched(logs)
         self._structure_noted = self._structure_noted or found.structure
         self._upgraded |= found.upgraded
-        for account in events.borrowers(logs):
+        debt_tokens = {reserve.variable_token for reserve in self.structure.reserves}
+        for account in events.borrowers(logs) | events.debtors(logs, debt_tokens):
             if not self._is_followed(account):
                 self._noted[account] = _Noted(None, self._turn)
         for account, contracts in found.accounts.items():
@@ -276,7 +287,7 @@ class AaveMarket:
         before = self.structure
         await self.discover(head)
         self._structure_noted = False
-        changed = _changed(before, self.structure)
+        changed = changed_reserves(before, self.structure)
         changed |= {at.identity for at in self.structure.reserves if self._upgraded & tokens_of(at)}
         self._upgraded.clear()
         for account in users_of(changed, View(self.columns)) if changed else ():
@@ -296,8 +307,9 @@ class AaveMarket:
     def _constant(self) -> _Made:
         """Return what is asked at every block; made anew where the structure is another."""
         if self._made is None or self._made.structure is not self.structure:
-            calls = tuple(reader.pool_calls(self.structure))
-            self._made = _Made(self.structure, calls, events.block_filter(self.structure))
+            structure = self.structure
+            calls = (*reader.pool_calls(structure), *reader.structure_calls(structure))
+            self._made = _Made(structure, calls, events.block_filter(self.structure))
         return self._made
 
     def _to_read(self, known: Account | None, noted: _Noted) -> frozenset[int]:
@@ -322,7 +334,7 @@ class AaveMarket:
         if asked is None or asked.block_hash != head.hash:
             raise MarketUnreadable(f"{self.key}: these are answers to another block's calls")
         try:
-            pool, read = _read(asked, Answers(results))
+            pool, surprise, read = _read(asked, Answers(results))
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
         self._write({account: kept for account, (kept, _) in read.items()})
@@ -333,10 +345,28 @@ class AaveMarket:
             if not complete:
                 self._noted[account] = _Noted(None, self._turn)
         self._pool = pool
+        self._heed(surprise)
         snapshot = AaveSnapshot(
-            head=head, pool=pool, view=View(self.columns), warnings=_warnings(pool)
+            head=head, pool=pool, view=View(self.columns), warnings=warnings_of(pool)
         )
         return (snapshot,)
+
+    def _heed(self, surprise: reader.StructureRead | None) -> None:
+        """Have the market discovered again where a block reads another structure than is known."""
+        self._structure_noted |= surprise is not None and surprise != self._surprise
+        self._surprise = surprise
+
+    def figures(self) -> dict[Figure, int]:
+        """Return the interest state and totals at the last ``apply``; none of an unknown pool."""
+        known = self._pool is not None and self._pool.structure.supported
+        return figures.figures(self._pool) if known and self._pool is not None else {}
+
+    def expected_figures(
+        self, before: Figures, logs: Sequence[Log]
+    ) -> dict[Figure, ExpectedFigure]:
+        """Return what follows from earlier figures and from all logs since."""
+        own = [log for log in logs if self.log_filter.accepts(log)]
+        return figures.expected_figures(self.structure, before, own)
 
     def debt_totals(self) -> list[DebtTotal] | None:
         """Return each reserve's total of variable debt beside the book's; None while unsettled."""
@@ -345,49 +375,14 @@ class AaveMarket:
         return debt_totals(self._pool, self.columns)
 
 
-def tokens_of(reserve: Reserve) -> frozenset[Address | None]:
-    """Return the contracts that a log about the reserve may name."""
-    return frozenset(_tokens(reserve)[1:])
-
-
-def _changed(before: Structure, after: Structure) -> frozenset[int]:
-    """Return the places in the bitmaps that hold other tokens than before (or none, or new)."""
-    old, new = ({_tokens(reserve) for reserve in each.reserves} for each in (before, after))
-    return frozenset(tokens[0] for tokens in old ^ new)
-
-
-def _tokens(reserve: Reserve) -> tuple[int, Address, Address, Address, Address | None]:
-    return (
-        reserve.identity,
-        reserve.token,
-        reserve.a_token,
-        reserve.variable_token,
-        reserve.stable_token,
-    )
-
-
-def _read(asked: _Asked, answers: Answers) -> tuple[PoolState, dict[Address, tuple[Account, bool]]]:
+def _read(
+    asked: _Asked, answers: Answers
+) -> tuple[PoolState, reader.StructureRead | None, dict[Address, tuple[Account, bool]]]:
     pool = reader.pool_state(asked.structure, answers)
+    surprise = reader.structure_read(asked.structure, answers)
     read = dict[Address, tuple[Account, bool]]()
     for account, reserves in asked.accounts.items():
         flags = reader.flags_of(answers)
         holdings = reader.holdings_of(asked.structure, reserves, answers)
         read[account] = reader.account_of(flags, holdings, asked.structure)
-    return pool, read
-
-
-def _warnings(pool: PoolState) -> tuple[str, ...]:
-    """Return what is wrong with parts of the market, one line each."""
-    found = [
-        f"the price source of {state.reserve.symbol} ({state.reserve.token}) fails"
-        for state in pool.reserves.values()
-        if state.price is None
-    ]
-    found += [
-        f"the price source of eMode {category.identity} fails"
-        for category in pool.categories.values()
-        if category.has_price and category.price is None
-    ]
-    if not pool.structure.supported:
-        found.append(f"pool revision {pool.structure.revision} is unknown: observed only")
-    return tuple(found)
+    return pool, surprise, read

@@ -1,7 +1,7 @@
 """Which logs matter to a market, and what they say was touched; no I/O."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,13 @@ COLLATERAL_ENABLED: Final = topic("ReserveUsedAsCollateralEnabled(address,addres
 COLLATERAL_DISABLED: Final = topic("ReserveUsedAsCollateralDisabled(address,address)")
 EMODE_SET: Final = topic("UserEModeSet(address,uint8)")
 LIQUIDATION: Final = topic("LiquidationCall(address,address,address,uint256,uint256,address,bool)")
+
+RESERVE_UPDATED: Final = topic(
+    "ReserveDataUpdated(address,uint256,uint256,uint256,uint256,uint256)"
+)
+MINT: Final = topic("Mint(address,address,uint256,uint256,uint256)")
+BURN: Final = topic("Burn(address,address,uint256,uint256,uint256)")
+"""Of aTokens and variable debt tokens, beside each ``Transfer`` that changes a total."""
 
 UPGRADED: Final = topic("Upgraded(address)")
 """Of the proxies of pool and tokens."""
@@ -86,6 +93,9 @@ def block_filter(structure: Structure) -> LogFilter:
         COLLATERAL_ENABLED,
         COLLATERAL_DISABLED,
         EMODE_SET,
+        RESERVE_UPDATED,  # touches nobody, and says why indices and totals are what they are
+        MINT,
+        BURN,
         LIQUIDATION,  # touches nobody of itself; who got better is known at once to be cured or not
         *sorted(STRUCTURE),
     )
@@ -108,6 +118,23 @@ def borrowers(logs: Iterable[Log]) -> frozenset[Address]:
         for log in logs
         if len(log.topics) > 2 and log.topics[0] == BORROW  # noqa: PLR2004 - topic 2
     )
+
+
+def debtors(logs: Iterable[Log], debt_tokens: Collection[Address]) -> frozenset[Address]:
+    """
+    Return whose debt these logs of variable debt tokens name.
+
+    Whoever is named owes, or did: an account whose ``Borrow`` was never seen is known from here.
+    """
+    places = {TRANSFER: (1, 2), MINT: (2,), BURN: (1,)}
+    named = {
+        _address(log.topics[place])
+        for log in logs
+        if log.topics and log.address in debt_tokens
+        for place in places.get(log.topics[0], ())
+        if place < len(log.topics)
+    }
+    return frozenset(named - {ZERO_ADDRESS})
 
 
 def liquidation_filter(structure: Structure) -> LogFilter:

@@ -1,7 +1,7 @@
 """The calls that bring a market to a block, and the decoding of their answers; no I/O."""
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from keeper.chain.abi import decoded, signed_word, word
 from keeper.chain.asking import Answers, ask
@@ -42,6 +42,14 @@ NEVER: Final = 2**40
 """A grace period that could not be read has not ended."""
 
 
+class StructureRead(NamedTuple):
+    """What every block reads of a structure: the reserves' tokens, the revision, the oracle."""
+
+    tokens: tuple[str, ...]
+    revision: int
+    oracle: Address
+
+
 def pool_calls(structure: Structure) -> list[Call]:
     """Return the reads of everything but accounts."""
     calls = [call for reserve in structure.reserves for call in _reserve_calls(structure, reserve)]
@@ -66,6 +74,34 @@ def pool_state(structure: Structure, answers: Answers) -> PoolState:
         liquidations_allowed=allowed,
         flash_premium=Bps(premium),
     )
+
+
+def structure_calls(structure: Structure) -> list[Call]:
+    """Return the reads that show another structure, whatever logs were heard of."""
+    return [
+        ask(structure.pool, "getReservesList()"),
+        ask(structure.pool, "POOL_REVISION()"),
+        ask(structure.provider, "getPriceOracle()"),
+    ]
+
+
+def structure_read(structure: Structure, answers: Answers) -> StructureRead | None:
+    """Return what ``structure_calls`` say where it differs from the structure; None if equal."""
+    listed, revision, oracle = answers.next(), answers.maybe_integer(), answers.maybe_address()
+    own = StructureRead(
+        tuple(reserve.token.lower() for reserve in structure.reserves),
+        structure.revision,
+        structure.oracle,
+    )
+    tokens = own.tokens
+    if listed.success:
+        tokens = tuple(decoded(("address[]",), listed.data, "the pool's list of reserves")[0])
+    stated = StructureRead(
+        tokens,
+        own.revision if revision is None else revision,
+        own.oracle if oracle is None else oracle,
+    )
+    return None if stated == own else stated
 
 
 def _reserve_calls(structure: Structure, reserve: Reserve) -> list[Call]:

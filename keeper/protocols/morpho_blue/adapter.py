@@ -17,16 +17,18 @@ from keeper.columns.view import View
 from keeper.columns.words import packed
 from keeper.domain.coverage import DebtTotal
 from keeper.domain.errors import MarketUnreadable, RpcMalformed
+from keeper.domain.figures import ExpectedFigure, Figure, Figures
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
 from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable, Origin
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
-from keeper.protocols.morpho_blue import discovery, events, reader
+from keeper.protocols.morpho_blue import discovery, events, figures, reader
 from keeper.protocols.morpho_blue.accounts import encoded, named, new_columns
-from keeper.protocols.morpho_blue.coverage import IDLE_MARKETS, debt_total
+from keeper.protocols.morpho_blue.coverage import debt_total
 from keeper.protocols.morpho_blue.events import Pair
-from keeper.protocols.morpho_blue.model import MarketId, Position, State, Structure
+from keeper.protocols.morpho_blue.idle import IdleMarkets
+from keeper.protocols.morpho_blue.model import MarketId, Position, Structure
 from keeper.protocols.morpho_blue.options import Options
 from keeper.protocols.morpho_blue.reader import Read
 from keeper.protocols.morpho_blue.snapshot import MorphoSnapshot
@@ -81,7 +83,7 @@ class MorphoDeployment:
         self._loaded = False
         self._asked: _Asked | None = None
         self._read: Read | None = None
-        self._idle: dict[MarketId, State] = {}
+        self._idle = IdleMarkets()
 
     @property
     def key(self) -> MarketKey:
@@ -158,17 +160,17 @@ class MorphoDeployment:
         market that no creation log named becomes known by the first borrower in it.
         """
         borrowed = events.history_borrowed(logs)
-        self._learn_markets(borrowed)
+        self._learn_markets({identity for identity, _ in borrowed})
         followed = self._created | self.structure.markets.keys()
         pairs = [pair for pair in borrowed if pair[0] in followed]
         self._name(pairs)
         return events.accounts(pairs)
 
-    def _learn_markets(self, pairs: Collection[Pair]) -> None:
+    def _learn_markets(self, named: Collection[MarketId]) -> None:
         """Have markets described whose creation was never seen, unless the settings name ids."""
         if not self._options.listed:
             known = self._described | self.structure.markets.keys()
-            self._created |= {identity for identity, _ in pairs} - known
+            self._created |= {*named} - known
 
     def _name(self, pairs: Collection[Pair]) -> None:
         """Remember that these accounts borrowed in these markets."""
@@ -271,7 +273,7 @@ class MorphoDeployment:
         self._turn += 1
         found = events.touched(logs)
         self._created |= found.created
-        self._learn_markets(found.changed)
+        self._learn_markets(found.named)
         concerned = self._created | self.structure.markets.keys()
         self._name([pair for pair in found.borrowed if pair[0] in concerned])
         for pair in found.changed:
@@ -315,22 +317,13 @@ class MorphoDeployment:
         pairs = tuple(sorted(pair for pair in self._noted if pair[0] in structure.markets))
         active = {e for e in structure.markets if self._borrowers_in(e) or not self._loaded}
         active |= {identity for identity, _ in pairs}
-        idle = self._idle_due(active)
+        idle = self._idle.choose(structure.markets.keys() - active)
         self._asked = _Asked(head.hash, self._turn, structure, frozenset(active), pairs, idle)
         return [
             *reader.block_calls(structure, active),
             *reader.position_calls(self._morpho, pairs),
             *reader.total_calls(self._morpho, idle),
         ]
-
-    def _idle_due(self, active: Collection[MarketId]) -> tuple[MarketId, ...]:
-        """Return the idle markets to read: those that state a debt, then the longest unread."""
-        idle = self.structure.markets.keys() - active
-        self._idle = {identity: self._idle[identity] for identity in self._idle if identity in idle}
-        indebted = [each for each, state in self._idle.items() if state.borrow_shares]
-        unread = sorted(idle - self._idle.keys())
-        waiting = [*unread, *(each for each in self._idle if each not in indebted)]
-        return tuple(sorted({*indebted, *waiting[: max(0, IDLE_MARKETS - len(indebted))]}))
 
     def _borrowers_in(self, identity: MarketId) -> int:
         return len(self._books[identity]) if identity in self._books else 0
@@ -348,9 +341,7 @@ class MorphoDeployment:
         answers = Answers(results)
         read = reader.block_read(asked.structure, asked.active, answers)
         self._keep(reader.positions(asked.pairs, answers))
-        for identity, state in reader.totals_read(asked.idle, answers).items():
-            self._idle.pop(identity, None)  # to the end: the others come first next time
-            self._idle[identity] = state
+        self._idle.record(reader.totals_read(asked.idle, answers))
         self._read = read
         for pair in asked.pairs:
             if self._noted.get(pair, asked.turn + 1) <= asked.turn:
@@ -373,12 +364,29 @@ class MorphoDeployment:
             view=View(self._books[each]),
         )
 
+    def figures(self) -> dict[Figure, int]:
+        """Return the totals at the last ``apply``, of markets without a known borrower, too."""
+        if self._read is None:
+            return {}
+        states = {**self._idle.newest, **self._read.states}
+        markets = self.structure.markets
+        followed = {each: state for each, state in states.items() if each in markets}
+        return figures.figures(markets, followed, self._read.balances)
+
+    def expected_figures(
+        self, before: Figures, logs: Sequence[Log]
+    ) -> dict[Figure, ExpectedFigure]:
+        """Return what follows from earlier figures and from all logs since."""
+        return figures.expected_figures(
+            before, [log for log in logs if log.address == self._morpho]
+        )
+
     def debt_totals(self) -> list[DebtTotal] | None:
         """Return each market's total of borrow shares beside the book's; None while unsettled."""
         markets, is_read = self.structure.markets, self._loaded and self.is_settled()
         if self._read is None or not is_read or (self._options.listed and not markets):
             return None
-        states = {**self._idle, **self._read.states}
+        states = {**self._idle.states, **self._read.states}
         return [
             debt_total(markets[identity], state, self._books.get(identity), self._read.usd)
             for identity, state in sorted(states.items())

@@ -1,7 +1,6 @@
 """The contract's own totals of borrow shares, beside the sums over the positions in the columns."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from keeper.columns.table import Columns
 from keeper.domain.coverage import DebtTotal
@@ -9,9 +8,6 @@ from keeper.domain.units import Address, BaseCurrency
 from keeper.protocols.morpho_blue.accounts import Role
 from keeper.protocols.morpho_blue.model import Market, State
 from keeper.protocols.morpho_blue.rules import VIRTUAL_ASSETS, VIRTUAL_SHARES
-
-IDLE_MARKETS: Final = 64
-"""Markets without a known borrower whose totals are read in one block. More take turns."""
 
 
 def debt_total(

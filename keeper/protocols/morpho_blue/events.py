@@ -21,7 +21,12 @@ LIQUIDATE: Final = topic(
 )
 
 SET_OWNER: Final = topic("SetOwner(address)")
+ACCRUE_INTEREST: Final = topic("AccrueInterest(bytes32,uint256,uint256,uint256)")
+SUPPLY: Final = topic("Supply(bytes32,address,address,uint256,uint256)")
+WITHDRAW: Final = topic("Withdraw(bytes32,address,address,address,uint256,uint256)")
 
+_TOTALS_ONLY: Final = (ACCRUE_INTEREST, SUPPLY, WITHDRAW)
+"""Logs that change no borrower's position, and say why totals are what they are."""
 _ACCOUNT_AT: Final = {
     BORROW: 2,  # onBehalf; the caller is not indexed
     REPAY: 3,
@@ -37,11 +42,16 @@ Pair = tuple[MarketId, Address]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touched:
-    """Positions that borrowed, positions that changed (those too), markets that were created."""
+    """
+    Positions that borrowed, positions that changed (those too), markets that were created.
+
+    ``named`` is every market that a log is about.
+    """
 
     borrowed: frozenset[Pair]
     changed: frozenset[Pair]
     created: frozenset[MarketId]
+    named: frozenset[MarketId]
 
 
 def history_filter(morpho: Address) -> LogFilter:
@@ -60,8 +70,9 @@ def creation_filter(morpho: Address) -> LogFilter:
 
 
 def block_filter(morpho: Address) -> LogFilter:
-    """Return the logs of a block that say whose position changed, and which market is new."""
-    return LogFilter(addresses=(morpho,), topics=((CREATE_MARKET, *_ACCOUNT_AT),))
+    """Return the logs of a block: changed positions and totals, and markets that are new."""
+    kinds = (CREATE_MARKET, *_ACCOUNT_AT, *_TOTALS_ONLY)
+    return LogFilter(addresses=(morpho,), topics=(kinds,))
 
 
 def liquidation_filter(morpho: Address) -> LogFilter:
@@ -79,8 +90,11 @@ def liquidated(logs: Iterable[Log]) -> frozenset[Pair]:
 def touched(logs: Iterable[Log]) -> Touched:
     """Return what these logs touched, removed ones too."""
     borrowed, changed, created = set[Pair](), set[Pair](), set[MarketId]()
+    named = set[MarketId]()
     for log in logs:
         kind = log.topics[0] if log.topics else b""
+        if len(log.topics) > 1:
+            named.add(_id(log.topics[1]))
         if kind == CREATE_MARKET and len(log.topics) > 1:
             created.add(_id(log.topics[1]))
         at = _ACCOUNT_AT.get(kind, len(log.topics))
@@ -91,7 +105,10 @@ def touched(logs: Iterable[Log]) -> Touched:
         if kind == BORROW:
             borrowed.add(pair)
     return Touched(
-        borrowed=frozenset(borrowed), changed=frozenset(changed), created=frozenset(created)
+        borrowed=frozenset(borrowed),
+        changed=frozenset(changed),
+        created=frozenset(created),
+        named=frozenset(named),
     )
 
 

@@ -139,3 +139,30 @@ def uncovered_usd_e8(command, document):
         found = next(one for one in document["checks"] if one["what"].startswith("coverage"))
         return int(found["figures"]["uncovered_usd_e8"])
     return int(document["coverage"]["uncovered_usd_e8"])
+
+
+async def test_logs_explain_every_change(world, reader):
+    """Interest, positions, liquidations, gaps: a change without a log would be a false alarm."""
+    book, _ = await followed(reader, world)
+
+    def unexplained():
+        return [one.describe() for one in book.looks.explanations.open]
+
+    for transactions in world.actions():
+        for one in transactions:
+            world.devnet.node.send(one)
+            await advanced(book, reader)
+            assert unexplained() == []
+    world.devnet.pass_time(YEAR)
+    fall(world, 2)
+    for (_, account), taken in sorted(
+        unhealthy(await advanced(book, reader)).items(), key=lambda one: one[0]
+    )[:8]:
+        for offer in taken.opportunities(account, window(taken))[0][:1]:
+            if offer.partial is not None:
+                world.liquidate(offer, offer.partial[1])
+    await advanced(book, reader)
+    assert unexplained() == []
+    world.devnet.node.rpc("anvil_reorg", [2, []])
+    await advanced(book, reader)
+    assert unexplained() == []

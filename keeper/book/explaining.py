@@ -1,0 +1,246 @@
+"""
+Whether logs explain what the contracts' figures did: totals, indices, update times.
+
+A node may answer for a block without its logs, or with some of them. What every block reads of a
+market anyway changes with a log only. Where it changed and no log says so, logs are missing.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from keeper.abilities import StatesFigures
+from keeper.book.trail import DEPTH, Trail
+from keeper.domain.errors import RpcMalformed
+from keeper.domain.figures import Figure, Figures
+from keeper.domain.head import Head
+from keeper.domain.reads import Log
+from keeper.domain.units import BlockHash, MarketKey
+
+MOST_OPEN: Final = 1_024
+"""Unexplained stretches that are remembered one by one."""
+
+Change = tuple[int, int]
+"""A figure before and after."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Unexplained:
+    """
+    Blocks from ``first`` to ``last`` in which ``changes`` happened that no known log explains.
+
+    ``logs`` are those that are known of these blocks. Without changes, the logs themselves could
+    not be read, or the stretch ``is_rest``: of what is more than is remembered one by one.
+    ``looks`` counts the searches for more logs.
+    """
+
+    market: MarketKey
+    first: int
+    last: int
+    last_hash: BlockHash
+    changes: Mapping[Figure, Change] = field(default_factory=dict)
+    logs: tuple[Log, ...] = ()
+    looks: int = 0
+    is_rest: bool = False
+
+    def describe(self) -> str:
+        """Return what is unexplained in one line."""
+        blocks = (
+            f"block {self.last}"
+            if self.first == self.last
+            else (f"blocks {self.first} to {self.last}")
+        )
+        if not self.changes:
+            return f"the logs of {blocks} could not be read"
+        figures = ", ".join(f"{figure.what} of {figure.subject}" for figure in self.changes)
+        return f"no log of {blocks} explains the change of {figures}"
+
+
+class _Stated(NamedTuple):
+    number: int
+    figures: Figures
+
+
+class Verdict(NamedTuple):
+    """The changes that no log explains: those that prove missing logs, and mere hints."""
+
+    changes: Mapping[Figure, Change]
+    is_hinted: bool
+
+
+class Explanations:
+    """The figures of recent blocks, and the stretches of blocks that are not explained yet."""
+
+    def __init__(self) -> None:
+        self.open: list[Unexplained] = []
+        self._stated: dict[MarketKey, OrderedDict[BlockHash, _Stated]] = {}
+        self._lawless: set[tuple[MarketKey, Figure]] = set()
+
+    def judge(self, key: MarketKey, market: StatesFigures, head: Head, trail: Trail) -> bool:
+        """
+        Hold a market's figures at a head against those before it and the logs between.
+
+        Returns whether a hint was found: something moved without a log that need not be missing.
+        """
+        figures = market.figures()
+        stated = self._stated.setdefault(key, OrderedDict())
+        base = self._base(stated, head, trail)
+        stated[head.hash] = _Stated(head.number, figures)
+        stated.move_to_end(head.hash)
+        while len(stated) > DEPTH:
+            stated.popitem(last=False)
+        if base is None or base.figures == figures:
+            return False
+        blocks = [block for block in trail.blocks if base.number < block.number <= head.number]
+        logs = tuple(log for block in blocks for log in block.logs)
+        verdict = compare_figures(market, base.figures, figures, logs)
+        changes = {
+            figure: change
+            for figure, change in verdict.changes.items()
+            if (key, figure) not in self._lawless
+        }
+        if changes:
+            self._open(
+                Unexplained(
+                    market=key,
+                    first=base.number + 1,
+                    last=head.number,
+                    last_hash=head.hash,
+                    changes=changes,
+                    logs=logs,
+                )
+            )
+        return verdict.is_hinted
+
+    def note_unread(self, key: MarketKey, first: int, head: Head) -> None:
+        """Record that the logs of some blocks up to a head could not be read."""
+        self._open(Unexplained(market=key, first=first, last=head.number, last_hash=head.hash))
+
+    def add_logs(self, logs: Sequence[Log], markets: Mapping[MarketKey, StatesFigures]) -> None:
+        """Add logs that were found later. Stretches that they explain are closed."""
+        still_open = list[Unexplained]()
+        for stretch in self.open:
+            stretch.logs = _merge(stretch, logs)
+            market = markets.get(stretch.market)
+            if not stretch.changes or market is None:
+                still_open.append(stretch)
+                continue
+            before = {figure: change[0] for figure, change in stretch.changes.items()}
+            after = {figure: change[1] for figure, change in stretch.changes.items()}
+            stretch.changes = compare_figures(market, before, after, stretch.logs).changes
+            if stretch.changes:
+                still_open.append(stretch)
+        self.open = still_open
+
+    def close_read(self, first: int, last: int) -> None:
+        """Close what was open for its unread logs, as those of these blocks are read now."""
+        pending = {stretch.market for stretch in self.open if not stretch.is_rest}
+        self.open = [
+            stretch
+            for stretch in self.open
+            if stretch.changes
+            or not first <= stretch.first <= stretch.last <= last
+            or (stretch.is_rest and stretch.market in pending)
+        ]
+
+    def close_proven(self, blocks: Iterable[BlockHash]) -> Sequence[Unexplained]:
+        """
+        Close the stretches of single blocks whose logs are proved to be all there are.
+
+        Their figures change in a way of the contract's own, and are not judged any more.
+        """
+        proven = set(blocks)
+        closed = [
+            stretch
+            for stretch in self.open
+            if stretch.last_hash in proven and stretch.first == stretch.last
+        ]
+        self.open = [stretch for stretch in self.open if stretch not in closed]
+        self._lawless |= {(one.market, figure) for one in closed for figure in one.changes}
+        return [stretch for stretch in closed if stretch.changes]
+
+    def drop_orphans(self, trail: Trail) -> None:
+        """Forget the stretches that end in a block which is not canonical any more."""
+        self.open = [
+            stretch
+            for stretch in self.open
+            if stretch.last < trail.oldest or trail.find(stretch.last_hash) is not None
+        ]
+
+    def forget(self, key: MarketKey) -> None:
+        """Forget a market whose accounts have to be read anew."""
+        self._stated.pop(key, None)
+        self.open = [stretch for stretch in self.open if stretch.market != key]
+
+    @property
+    def first_open(self) -> int | None:
+        """The first block that is not explained; None where all are."""
+        return min((stretch.first for stretch in self.open), default=None)
+
+    def _open(self, stretch: Unexplained) -> None:
+        """Remember a stretch; beyond a number of them, only from where to where they go."""
+        kind = bool(stretch.changes)
+        same = [one for one in self.open if one.market == stretch.market]
+        for known in same:
+            if (known.last_hash, bool(known.changes)) == (stretch.last_hash, kind):
+                self.open.remove(known)  # the same head was read again
+                stretch.looks = known.looks
+        if len(same) < MOST_OPEN:
+            self.open.append(stretch)
+            return
+        rest = next((one for one in same if one.is_rest), None)
+        if rest is None:
+            stretch.changes, stretch.logs, stretch.is_rest = {}, (), True
+            self.open.append(stretch)
+        else:
+            rest.last, rest.last_hash = stretch.last, stretch.last_hash
+
+    def _base(
+        self, stated: Mapping[BlockHash, _Stated], head: Head, trail: Trail
+    ) -> _Stated | None:
+        """Return the newest figures before a head on its own chain; None where there are none."""
+        parent = stated.get(head.parent_hash)
+        if parent is not None:
+            return parent
+        for block in reversed(trail.blocks):
+            if block.number < head.number and block.hash in stated:
+                return stated[block.hash]
+        return None
+
+
+def compare_figures(
+    market: StatesFigures, before: Figures, after: Figures, logs: Sequence[Log]
+) -> Verdict:
+    """Return what changed otherwise than the logs say."""
+    changed = {
+        figure: value
+        for figure, value in before.items()
+        if figure in after and after[figure] != value
+    }
+    if not changed:
+        return Verdict({}, is_hinted=False)
+    try:
+        expected = market.expected_figures(changed, logs)
+    except RpcMalformed:
+        changes = {figure: (value, after[figure]) for figure, value in changed.items()}
+        return Verdict(changes, is_hinted=False)
+    differing = [
+        figure
+        for figure in changed
+        if figure in expected and not expected[figure].agrees(after[figure])
+    ]
+    return Verdict(
+        {
+            figure: (changed[figure], after[figure])
+            for figure in differing
+            if not expected[figure].is_hint
+        },
+        is_hinted=any(expected[figure].is_hint for figure in differing),
+    )
+
+
+def _merge(stretch: Unexplained, logs: Sequence[Log]) -> tuple[Log, ...]:
+    inside = [log for log in logs if stretch.first <= log.block_number <= stretch.last]
+    by_place = {(log.block_number, log.index): log for log in (*stretch.logs, *inside)}
+    return tuple(by_place[place] for place in sorted(by_place))

@@ -1,0 +1,267 @@
+"""
+Second looks: blocks whose logs may be missing are asked for again, beside the work on blocks.
+
+One query for many blocks, every so many blocks; at once where a change is not explained by logs.
+A block counts as covered when it was looked at once more some time later and is explained.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.abilities import StatesFigures
+from keeper.book.explaining import Explanations, Unexplained
+from keeper.book.trail import Trail
+from keeper.chain.second_look import Block, SecondLook, Sight
+from keeper.domain.figures import StretchNews
+from keeper.domain.head import Head
+from keeper.domain.reads import Log, LogFilter, LogKey, log_key
+from keeper.domain.units import MarketKey
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY: Final = 25
+"""Blocks between two looks by range in which nothing is suspicious."""
+YOUNG_BLOCKS: Final = 64
+"""Blocks before the first head that are looked at once more, too: nodes had just got them."""
+MOST_BLOCKS: Final = 2_000
+"""Blocks of one look by range."""
+BLOCKS_BY_HASH: Final = 8
+RECEIPTS_OF: Final = 4
+"""Blocks whose receipts are read in one look: it costs two requests for each."""
+PAUSES: Final = (0.0, 0.1, 0.4)
+"""Seconds before each round of a look for logs that have to be there."""
+LONGEST_PAUSE: Final = 64
+"""The most blocks between two looks for a reason that led to nothing before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What to look for: a range, and blocks that have to have more logs than ``known``."""
+
+    wanted: LogFilter
+    first: int
+    last: int
+    known: frozenset[LogKey]
+    blocks: Sequence[Block] = ()
+    is_hinted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The outcome of a look: logs that are not known yet, and what was seen at all."""
+
+    look: _Look
+    sight: Sight
+
+    @property
+    def logs(self) -> list[Log]:
+        """The logs that were not known when the look began, in the chain's order."""
+        logs = [one for key, one in self.sight.logs.items() if key not in self.look.known]
+        return sorted(logs, key=lambda one: (one.block_number, one.index))
+
+
+class Looks:
+    """
+    When to look again, and what is covered.
+
+    Without a ``source`` nothing is looked at twice, and nothing is covered.
+    """
+
+    def __init__(self, source: SecondLook | None = None) -> None:
+        self.explanations = Explanations()
+        self.counts: Counter[str] = Counter()
+        """Looks by their result: nothing, found, failed."""
+        self._source = source
+        self._confirmed_to: int | None = None
+        self._looked_to = -1
+        self._next_range = 0
+        self._next_search = 0
+        self._fruitless = 0
+        self._is_hinted = False
+        self._hint_pause = 1
+        self._next_hint = 0
+        self._task: asyncio.Task[Found] | None = None
+        self._reported: list[Unexplained] = []
+        self._news: list[StretchNews] = []
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether logs can be looked for again."""
+        return self._source is not None
+
+    @property
+    def covered_to(self) -> int | None:
+        """The block up to which nothing is missing, as far as can be known; None before a look."""
+        if self._confirmed_to is None:
+            return None
+        first_open = self.explanations.first_open
+        return self._confirmed_to if first_open is None else min(self._confirmed_to, first_open - 1)
+
+    def hint(self) -> None:
+        """Look sooner: something moved that a missing log would explain."""
+        self._is_hinted = True
+
+    def begin(self, head: Head, trail: Trail, wanted: LogFilter) -> None:
+        """Begin the look that is due after the work on a head, if one is; returns at once."""
+        if self._source is None or self._task is not None:
+            return
+        if self._confirmed_to is None:
+            self._confirmed_to = max(0, head.number - YOUNG_BLOCKS)
+        if self._looked_to < 0:
+            self._looked_to, self._next_range = head.number, head.number + LOOK_EVERY
+        look = self._due(head, trail, wanted)
+        if look is not None:
+            self._task = self._source.begin(self._perform(look, self._source))
+
+    def take(self) -> Found | None:
+        """Return what a look that has ended found; None where none has."""
+        task = self._task
+        if task is None or not task.done():
+            return None
+        self._task = None
+        return None if task.cancelled() else task.result()
+
+    async def finish(self) -> None:
+        """Wait until the look that was begun has ended."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def close(self) -> None:
+        """End the look that was begun."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    def settle(
+        self,
+        found: Found,
+        fresh: Sequence[Log],
+        markets: Mapping[MarketKey, StatesFigures],
+    ) -> None:
+        """Draw the conclusions of a look, of whose logs ``fresh`` ones are of this chain."""
+        look, sight = found.look, found.sight
+        result = "found" if fresh else "nothing" if sight.is_answered else "failed"
+        self.counts[result] += 1
+        self.explanations.add_logs(fresh, markets)
+        if sight.is_answered:
+            self.explanations.close_read(look.first, look.last)
+        for stretch in self.explanations.close_proven(sight.proven):
+            log.warning(
+                'figures_without_logs market=%s reason="%s, and the receipts prove that there'
+                ' is none: these figures are not held against logs any more"',
+                stretch.market,
+                stretch.describe(),
+            )
+        if look.is_hinted:
+            self._hint_pause = 1 if fresh else min(2 * self._hint_pause, LONGEST_PAUSE)
+            self._next_hint = look.last + self._hint_pause
+        if look.blocks:
+            self._report(look, fresh)
+        elif sight.is_whole:
+            self._confirmed_to, self._looked_to = self._looked_to, look.last
+
+    def concern(self) -> str:
+        """Return why the node is not ready, in one line; empty where every block is explained."""
+        reported = [stretch for stretch in self._reported if stretch in self.explanations.open]
+        if not reported:
+            return ""
+        first, rest = reported[0], len(reported) - 1
+        more = f" (and {rest} more)" if rest else ""
+        return f"{first.market}: {first.describe()}{more}: its logs are asked for again"
+
+    def take_news(self) -> Sequence[StretchNews]:
+        """Return the stretches that were found unexplained, or explained, since the last call."""
+        self._tell_explained()
+        news, self._news = self._news, []
+        return news
+
+    def _due(self, head: Head, trail: Trail, wanted: LogFilter) -> _Look | None:
+        if self.explanations.open and head.number >= self._next_search:
+            return self._search(self.explanations.open, trail, wanted)
+        is_hinted, self._is_hinted = self._is_hinted and head.number >= self._next_hint, False
+        if not is_hinted and head.number < self._next_range:
+            return None
+        self._next_range = head.number + LOOK_EVERY
+        first = (self._confirmed_to or 0) + 1
+        last = min(head.number, first + MOST_BLOCKS - 1)
+        known = _known(trail, wanted, first, last)
+        return _Look(wanted=wanted, first=first, last=last, known=known, is_hinted=is_hinted)
+
+    def _search(self, stretches: Sequence[Unexplained], trail: Trail, wanted: LogFilter) -> _Look:
+        """Return a look for the logs of the newest stretches, and of as many as fit one range."""
+        last = max(stretch.last for stretch in stretches)
+        first = max(min(stretch.first for stretch in stretches), last - MOST_BLOCKS + 1)
+        blocks = dict[int, Block]()
+        for stretch in stretches:
+            inside = [one for one in trail.blocks if stretch.first <= one.number <= stretch.last]
+            blocks[stretch.last] = (stretch.last, stretch.last_hash)
+            blocks.update({one.number: (one.number, one.hash) for one in inside})
+        known = frozenset(log_key(one) for stretch in stretches for one in stretch.logs)
+        return _Look(
+            wanted=wanted,
+            first=first,
+            last=last,
+            known=known | _known(trail, wanted, first, last),
+            blocks=[blocks[number] for number in sorted(blocks)[-BLOCKS_BY_HASH:]],
+        )
+
+    async def _perform(self, look: _Look, source: SecondLook) -> Found:
+        if not look.blocks:
+            sight = await source.look_by_range(look.wanted, look.first, look.last, look.known)
+            return Found(look=look, sight=sight)
+        sight = Sight()
+        for pause in PAUSES:
+            await asyncio.sleep(pause)
+            part = await source.look_everywhere(look.wanted, look.blocks, look.first, look.last)
+            sight.add(part.logs.values())
+            sight.is_answered = sight.is_answered or part.is_answered
+            if sight.logs.keys() - look.known:
+                return Found(look=look, sight=sight)
+        receipts = await source.look_at_receipts(look.wanted, look.blocks[-RECEIPTS_OF:])
+        sight.add(receipts.logs.values())
+        sight.proven = receipts.proven
+        return Found(look=look, sight=sight)
+
+    def _report(self, look: _Look, fresh: Sequence[Log]) -> None:
+        """Report what a search left unexplained, and search again later and later."""
+        for stretch in self.explanations.open:
+            stretch.looks += 1
+            if stretch not in self._reported and stretch.last <= look.last:
+                self._reported.append(stretch)
+                self._tell(stretch)
+        self._fruitless = 0 if fresh else self._fruitless + 1
+        pause = 2 ** min(self._fruitless, LOOK_EVERY) // 2
+        self._next_search = look.last + min(pause, LOOK_EVERY)
+
+    def _tell(self, stretch: Unexplained) -> None:
+        words = stretch.describe()
+        self._news.append(StretchNews(market=stretch.market, first=stretch.first, detail=words))
+        log.warning('block_unexplained market=%s reason="%s"', stretch.market, words)
+
+    def _tell_explained(self) -> None:
+        """Report the stretches that are explained by now."""
+        over = [stretch for stretch in self._reported if stretch not in self.explanations.open]
+        for stretch in over:
+            self._reported.remove(stretch)
+            self._news.append(
+                StretchNews(
+                    market=stretch.market, first=stretch.first, detail="", is_explained=True
+                )
+            )
+            log.info("block_explained market=%s first=%d", stretch.market, stretch.first)
+
+
+def _known(trail: Trail, wanted: LogFilter, first: int, last: int) -> frozenset[LogKey]:
+    """Return the places of the logs that are known of a range, as far as it is remembered."""
+    return frozenset(
+        log_key(one)
+        for block in trail.blocks
+        if first <= block.number <= last
+        for one in block.logs
+        if wanted.accepts(one)
+    )

@@ -1,0 +1,250 @@
+"""
+Another look at blocks whose logs may be missing: at each endpoint, by range, by receipts.
+
+A node may answer for a young block without its logs, or leave some out, and no error says so.
+What any endpoint shows counts: a log that is not the chain's makes an account be read, no more.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar, runtime_checkable
+
+from keeper.chain.block_logs import filter_document
+from keeper.chain.bloom import BLOOM_BITS, bloom_of
+from keeper.chain.fields import Json, LogReader, document, sequence
+from keeper.chain.headers import ask_header
+from keeper.chain.logs import LogSource
+from keeper.chain.refusal import LOGS_METHOD
+from keeper.chain.rpc import Rpc
+from keeper.domain.errors import ChainError, RpcMalformed, RpcUnavailable
+from keeper.domain.reads import Log, LogFilter, LogKey, log_key
+from keeper.domain.units import BlockHash
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Block = tuple[int, BlockHash]
+
+MOST_RECEIPTS: Final = 2_000
+"""Transactions of a block whose receipts are read one by one at the most."""
+RECEIPTS_AT_ONCE: Final = 100
+
+
+@dataclass(slots=True)
+class Sight:
+    """
+    What a look saw.
+
+    ``proven`` are blocks whose receipts are complete by the header's bloom filter. Of a range,
+    ``is_answered`` is whether an endpoint answered, ``is_whole`` whether with all known logs.
+    """
+
+    logs: dict[LogKey, Log] = field(default_factory=dict)
+    proven: set[BlockHash] = field(default_factory=set)
+    is_answered: bool = False
+    is_whole: bool = False
+
+    def add(self, logs: Iterable[Log]) -> None:
+        """Add logs, each once."""
+        self.logs.update({log_key(one): one for one in logs})
+
+
+@runtime_checkable
+class HasRpc(Protocol):
+    """A reader over JSON-RPC."""
+
+    @property
+    def rpc(self) -> Rpc:
+        """Return the endpoints."""
+        ...
+
+
+class SecondLook:
+    """Searches the endpoints of one connection for logs."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+        self._reader = LogReader()
+        self._ranges = LogSource(rpc)
+        self._turn = 0
+
+    def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Begin work that the connection ends when it is closed."""
+        return self._rpc.later(work)
+
+    async def look_by_range(
+        self, wanted: LogFilter, first: int, last: int, known: AbstractSet[LogKey]
+    ) -> Sight:
+        """
+        Ask one endpoint for the logs of many blocks, another one each time.
+
+        The others are asked where it does not answer, or leaves out logs that are known.
+        """
+        places = self._rpc.pool.alive()
+        self._turn += 1
+        seen = Sight()
+        for step in range(len(places)):
+            place = places[(self._turn + step) % len(places)]
+            answer = await self._range_at(place, wanted, first, last)
+            if answer is None:
+                continue
+            sight = answer
+            seen.add(sight.logs.values())
+            seen.is_answered = True
+            if known <= sight.logs.keys():
+                seen.is_whole = True
+                break
+            self._blame(place, known - sight.logs.keys())
+        return seen
+
+    async def look_everywhere(
+        self, wanted: LogFilter, blocks: Sequence[Block], first: int, last: int
+    ) -> Sight:
+        """
+        Ask every endpoint for blocks by their hashes, and for a range.
+
+        An endpoint that leaves out what another shows is less preferred from then on.
+        """
+        places = self._rpc.pool.alive()
+        by_hash = [self._blocks_at(place, wanted, blocks) for place in places]
+        by_range = [self._range_at(place, wanted, first, last) for place in places]
+        sights = await asyncio.gather(*by_hash, *by_range)
+        seen = Sight(is_answered=any(sights[len(places) :]))
+        for part in filter(None, sights):
+            seen.add(part.logs.values())
+        hashes = {block_hash for _, block_hash in blocks}
+        shown = {key for key in seen.logs if key[0] in hashes}
+        for place, sight in zip(places, sights, strict=False):
+            if sight is not None and not shown <= sight.logs.keys():
+                self._blame(place, shown - sight.logs.keys())
+        return seen
+
+    async def look_at_receipts(self, wanted: LogFilter, blocks: Sequence[Block]) -> Sight:
+        """Read the receipts of blocks, at the first endpoint that has all of them."""
+        seen = Sight()
+        for block in blocks:
+            for place in self._rpc.pool.alive():
+                with contextlib.suppress(ChainError):
+                    logs, is_proven = await self._receipts_at(place, block)
+                    seen.add(one for one in logs if wanted.accepts(one))
+                    if is_proven:
+                        seen.proven.add(block[1])
+                        break
+        return seen
+
+    async def _range_at(self, place: int, wanted: LogFilter, first: int, last: int) -> Sight | None:
+        span = {"fromBlock": hex(first), "toBlock": hex(last), **filter_document(wanted)}
+        logs: list[Log] | None
+        try:
+            logs = self._reader.logs_of(await self._rpc.ask(place, LOGS_METHOD, span))
+        except ChainError:
+            logs = await self._in_windows(place, wanted, first, last)
+        return _sight(logs, wanted)
+
+    async def _in_windows(
+        self, place: int, wanted: LogFilter, first: int, last: int
+    ) -> list[Log] | None:
+        """Ask for a range in such parts as the node accepts; None where it does not answer."""
+        try:
+            with self._rpc.only(place):
+                return await self._ranges.between(wanted, first, last)
+        except ChainError:
+            return None
+
+    async def _blocks_at(
+        self, place: int, wanted: LogFilter, blocks: Sequence[Block]
+    ) -> Sight | None:
+        logs = list[Log]()
+        for _, block_hash in blocks:
+            criteria = {"blockHash": block_hash, **filter_document(wanted)}
+            try:
+                answer = await self._rpc.ask(place, LOGS_METHOD, criteria)
+                logs += self._reader.logs_of(answer)
+            except ChainError:
+                return None
+        return _sight(logs, wanted)
+
+    def _blame(self, place: int, missing: AbstractSet[LogKey]) -> None:
+        """Prefer other endpoints to one that left out logs."""
+        log.warning("logs_left_out endpoint=%d logs=%d", place, len(missing))
+        if len(self._rpc.pool.alive()) > 1:
+            self._rpc.pool.failed(place, RpcUnavailable("it leaves out logs"))
+
+    async def _receipts_at(self, place: int, block: Block) -> tuple[list[Log], bool]:
+        """Return all logs of a block by its receipts, and whether the header proves them whole."""
+        number, block_hash = block
+        header = document(await ask_header(self._rpc, place, block_hash), "the block")
+        transactions = sequence(header.get("transactions"), "a block's transactions")
+        receipts = await self._receipts(place, number, transactions)
+        logs = [
+            one
+            for receipt in receipts
+            for one in self._reader.logs_of(document(receipt, "a receipt").get("logs"))
+        ]
+        if any(one.block_hash != block_hash for one in logs):
+            raise RpcMalformed("the receipts are of another block")
+        is_whole = len(receipts) == len(transactions) and _is_counted_through(logs)
+        return logs, is_whole and _proves(header.get("logsBloom"), logs)
+
+    async def _receipts(
+        self, place: int, number: int, transactions: Sequence[Json]
+    ) -> Sequence[Json]:
+        """Return a block's receipts, in one answer where the node gives them so."""
+        with contextlib.suppress(ChainError):
+            answer = await self._rpc.ask(place, "eth_getBlockReceipts", hex(number))
+            return sequence(answer, "the receipts")
+        if len(transactions) > MOST_RECEIPTS:
+            raise RpcMalformed("the block has too many transactions to read their receipts")
+        receipts = list[Json]()
+        with self._rpc.only(place):
+            for start in range(0, len(transactions), RECEIPTS_AT_ONCE):
+                part = transactions[start : start + RECEIPTS_AT_ONCE]
+                requests = [("eth_getTransactionReceipt", (one,)) for one in part]
+                receipts += _results(await self._rpc.read_batch(requests))
+        return receipts
+
+
+def second_look_over(reader: object) -> SecondLook | None:
+    """Return a second look over a reader's endpoints; None for a reader without any."""
+    return SecondLook(reader.rpc) if isinstance(reader, HasRpc) else None
+
+
+def _sight(logs: Sequence[Log] | None, wanted: LogFilter) -> Sight | None:
+    if logs is None:
+        return None
+    sight = Sight()
+    sight.add(one for one in logs if wanted.accepts(one) and not one.removed)
+    return sight
+
+
+def _results(answers: Sequence[Json | ChainError]) -> list[Json]:
+    receipts = list[Json]()
+    for answer in answers:
+        if isinstance(answer, ChainError):
+            raise answer
+        receipts.append(answer)
+    return receipts
+
+
+def _is_counted_through(logs: Sequence[Log]) -> bool:
+    """Return whether the logs' places in their block leave none out between."""
+    return sorted(one.index for one in logs) == list(range(len(logs)))
+
+
+def _proves(bloom: Json, logs: Sequence[Log]) -> bool:
+    """
+    Return whether a header's bloom filter says that these are all logs of its block.
+
+    One that is all zeros or ones says nothing.
+    """
+    if not isinstance(bloom, str):
+        return False
+    try:
+        bits = int(bloom, 16)
+    except ValueError:
+        return False
+    return 0 < bits < 2**BLOOM_BITS - 1 and bits == bloom_of(logs)

@@ -1,0 +1,104 @@
+"""
+What a pool's logs say of its indices, rates and totals.
+
+Every change of a reserve's interest state ends in ``ReserveDataUpdated``, which states it; every
+change of a scaled total is a ``Mint`` or a ``Burn``. Sources: ``ReserveLogic`` and
+``ScaledBalanceTokenBase``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from keeper.chain.abi import checksum, word
+from keeper.domain.figures import ExpectedFigure, Figure, Figures
+from keeper.domain.reads import Log
+from keeper.domain.units import RAY, Address
+from keeper.protocols.aave_v3.events import BURN, MINT, RESERVE_UPDATED, UPGRADED
+from keeper.protocols.aave_v3.model import PoolState, Structure
+
+LAST_UPDATE: Final = "last update"
+INDICES: Final = ("liquidity index", "variable borrow index")
+RATES: Final = ("liquidity rate", "variable borrow rate")
+SCALED_SUPPLY: Final = "scaled total supply of the aToken"
+SCALED_DEBT: Final = "scaled total supply of the variable debt token"
+MINT_SLACK: Final = 2
+"""Scaled units by which a ``Mint`` or ``Burn`` may be off: its amounts are rounded token units."""
+
+_STATED: Final = {RATES[0]: 0, RATES[1]: 2, INDICES[0]: 3, INDICES[1]: 4}
+"""The words of ``ReserveDataUpdated``; word 1 is the stable rate."""
+_UPDATE_BYTES: Final = 5 * 32
+_SCALED_BYTES: Final = 3 * 32
+
+
+def figures(pool: PoolState) -> dict[Figure, int]:
+    """
+    Return the interest state and the totals of every reserve.
+
+    The debt of GHO's first token is left out: its discounts change the total beside its logs.
+    """
+    stated = dict[Figure, int]()
+    for state in pool.reserves.values():
+        token = state.reserve.token
+        stated[Figure(LAST_UPDATE, token)] = state.last_update
+        stated[Figure(INDICES[0], token)] = state.liquidity_index
+        stated[Figure(INDICES[1], token)] = state.variable_index
+        stated[Figure(RATES[0], token)] = state.liquidity_rate
+        stated[Figure(RATES[1], token)] = state.variable_rate
+        if state.scaled_supply is not None:
+            stated[Figure(SCALED_SUPPLY, token)] = state.scaled_supply
+        if state.scaled_debt is not None and not state.reserve.foreign_debt_token:
+            stated[Figure(SCALED_DEBT, token)] = state.scaled_debt
+    return stated
+
+
+def expected_figures(
+    structure: Structure, before: Figures, logs: Sequence[Log]
+) -> dict[Figure, ExpectedFigure]:
+    """
+    Return what follows from figures at a block and from all logs since.
+
+    Nothing follows across new code of a token or the pool, whatever it set anew.
+    """
+    if any(log.topics[:1] == (UPGRADED,) for log in logs):
+        return {}
+    expected = {figure: ExpectedFigure(value=value) for figure, value in before.items()}
+    totals = _totals(structure)
+    for log in logs:
+        kind = log.topics[0] if log.topics and not log.removed else b""
+        if kind == RESERVE_UPDATED:
+            _apply_update(log, expected)
+        elif kind in (MINT, BURN) and log.address in totals:
+            _apply_change(log, totals[log.address], expected)
+    return expected
+
+
+def _totals(structure: Structure) -> Mapping[Address, Figure]:
+    """Return the total that each token's logs change."""
+    supplies = {
+        reserve.a_token: Figure(SCALED_SUPPLY, reserve.token) for reserve in structure.reserves
+    }
+    debts = {
+        reserve.variable_token: Figure(SCALED_DEBT, reserve.token) for reserve in structure.reserves
+    }
+    return {**supplies, **debts}
+
+
+def _apply_update(log: Log, expected: dict[Figure, ExpectedFigure]) -> None:
+    if len(log.topics) < 2 or len(log.data) < _UPDATE_BYTES:  # noqa: PLR2004 - the reserve's topic
+        return
+    token = checksum(log.topics[1][-20:])
+    expected.pop(Figure(LAST_UPDATE, token), None)
+    for what, at in _STATED.items():
+        if Figure(what, token) in expected:
+            expected[Figure(what, token)] = ExpectedFigure(value=word(log.data, at))
+
+
+def _apply_change(log: Log, total: Figure, expected: dict[Figure, ExpectedFigure]) -> None:
+    before = expected.get(total)
+    if before is None or len(log.data) < _SCALED_BYTES:
+        return
+    value, increase, index = (word(log.data, at) for at in range(3))
+    amount = value - increase if log.topics[0] == MINT else -(value + increase)
+    expected[total] = ExpectedFigure(
+        value=before.value + amount * RAY // max(1, index), slack=before.slack + MINT_SLACK
+    )
