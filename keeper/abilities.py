@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.advice import Advice, Cure
-from keeper.domain.coverage import CoverageNews, DebtTotal
 from keeper.domain.cure import ClearStep, CureStep
 from keeper.domain.exposure import Exposure
-from keeper.domain.figures import ExpectedFigure, Figure, Figures, StretchNews
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import Window
 from keeper.domain.oracle import Reading
@@ -195,52 +193,6 @@ class ReportsParity(Protocol):
 
     def parity_news(self) -> Sequence[ParityNews]:
         """Return what was found since this was asked last."""
-        ...
-
-
-@runtime_checkable
-class StatesDebtTotals(Protocol):
-    """A market whose contracts keep the total of each debt, which every block reads anyway."""
-
-    def debt_totals(self) -> Sequence[DebtTotal] | None:
-        """
-        Return each total at the last ``apply``, beside the sum over the accounts of the book.
-
-        None while a noted account is unread: totals and sums would be of different blocks.
-        """
-        ...
-
-
-@runtime_checkable
-class StatesFigures(Protocol):
-    """A market whose contracts keep figures that only change with a log."""
-
-    def figures(self) -> Figures:
-        """Return what the contracts stated at the last ``apply``: totals, indices, times."""
-        ...
-
-    def expected_figures(
-        self, before: Figures, logs: Sequence[Log]
-    ) -> Mapping[Figure, ExpectedFigure]:
-        """
-        Return what follows from figures at a block and from all logs of the blocks since.
-
-        Each follows from itself alone. One that is left out may have become anything. Logs that
-        are not as the contracts write them raise ``RpcMalformed``.
-        """
-        ...
-
-
-@runtime_checkable
-class ReportsCoverage(Protocol):
-    """A book that is held against the contracts' own totals."""
-
-    def coverage_news(self) -> Sequence[CoverageNews]:
-        """Return the changes of coverage since the last call."""
-        ...
-
-    def stretch_news(self) -> Sequence[StretchNews]:
-        """Return the blocks that were found unexplained, or explained, since the last call."""
         ...
 
 

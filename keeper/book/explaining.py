@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from keeper.abilities import StatesFigures
 from keeper.book.trail import DEPTH, Trail
+from keeper.coverage import StatesFigures
 from keeper.domain.errors import RpcMalformed
 from keeper.domain.figures import Figure, Figures
 from keeper.domain.head import Head

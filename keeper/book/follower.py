@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from keeper.abilities import KeepsColumns, Resyncs, Rider, StatesDebtTotals, StatesFigures
+from keeper.abilities import KeepsColumns, Resyncs, Rider
 from keeper.book.branch import BY_HASH, Branch, ancestry, branch_to, logs_of
 from keeper.book.coverage import DebtCoverage
 from keeper.book.followed import Followed, Progress
@@ -21,6 +21,7 @@ from keeper.book.parity import Parity
 from keeper.book.resuming import Resuming
 from keeper.book.trail import Trail
 from keeper.chain.second_look import second_look_over
+from keeper.coverage import StatesDebtTotals, StatesFigures
 from keeper.domain.coverage import CoverageNews
 from keeper.domain.errors import (
     BlockUnknown,

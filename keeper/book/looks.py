@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keeper.abilities import StatesFigures
 from keeper.book.explaining import Explanations, Unexplained
 from keeper.book.trail import Trail
 from keeper.chain.second_look import Block, SecondLook, Sight
+from keeper.coverage import StatesFigures
 from keeper.domain.figures import StretchNews
 from keeper.domain.head import Head
 from keeper.domain.reads import Log, LogFilter, LogKey, log_key

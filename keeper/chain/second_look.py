@@ -11,11 +11,12 @@ import logging
 from collections.abc import Coroutine, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from keeper.chain.block_logs import filter_document
+from keeper.chain.block_receipts import read_block_receipts
 from keeper.chain.bloom import BLOOM_BITS, bloom_of
-from keeper.chain.fields import Json, LogReader, document, sequence
+from keeper.chain.fields import Json, LogReader, document
 from keeper.chain.headers import ask_header
 from keeper.chain.logs import LogSource
 from keeper.chain.refusal import LOGS_METHOD
@@ -28,10 +29,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Block = tuple[int, BlockHash]
-
-MOST_RECEIPTS: Final = 2_000
-"""Transactions of a block whose receipts are read one by one at the most."""
-RECEIPTS_AT_ONCE: Final = 100
 
 
 @dataclass(slots=True)
@@ -178,34 +175,12 @@ class SecondLook:
         """Return all logs of a block by its receipts, and whether the header proves them whole."""
         number, block_hash = block
         header = document(await ask_header(self._rpc, place, block_hash), "the block")
-        transactions = sequence(header.get("transactions"), "a block's transactions")
-        receipts = await self._receipts(place, number, transactions)
-        logs = [
-            one
-            for receipt in receipts
-            for one in self._reader.logs_of(document(receipt, "a receipt").get("logs"))
-        ]
+        with self._rpc.only(place):
+            receipts = await read_block_receipts(self._rpc, number)
+        logs = [one for each in receipts for one in self._reader.logs_of(each.get("logs"))]
         if any(one.block_hash != block_hash for one in logs):
             raise RpcMalformed("the receipts are of another block")
-        is_whole = len(receipts) == len(transactions) and _is_counted_through(logs)
-        return logs, is_whole and _proves(header.get("logsBloom"), logs)
-
-    async def _receipts(
-        self, place: int, number: int, transactions: Sequence[Json]
-    ) -> Sequence[Json]:
-        """Return a block's receipts, in one answer where the node gives them so."""
-        with contextlib.suppress(ChainError):
-            answer = await self._rpc.ask(place, "eth_getBlockReceipts", hex(number))
-            return sequence(answer, "the receipts")
-        if len(transactions) > MOST_RECEIPTS:
-            raise RpcMalformed("the block has too many transactions to read their receipts")
-        receipts = list[Json]()
-        with self._rpc.only(place):
-            for start in range(0, len(transactions), RECEIPTS_AT_ONCE):
-                part = transactions[start : start + RECEIPTS_AT_ONCE]
-                requests = [("eth_getTransactionReceipt", (one,)) for one in part]
-                receipts += _results(await self._rpc.read_batch(requests))
-        return receipts
+        return logs, _is_counted_through(logs) and _proves(header.get("logsBloom"), logs)
 
 
 def second_look_over(reader: object) -> SecondLook | None:
@@ -219,15 +194,6 @@ def _sight(logs: Sequence[Log] | None, wanted: LogFilter) -> Sight | None:
     sight = Sight()
     sight.add(one for one in logs if wanted.accepts(one) and not one.removed)
     return sight
-
-
-def _results(answers: Sequence[Json | ChainError]) -> list[Json]:
-    receipts = list[Json]()
-    for answer in answers:
-        if isinstance(answer, ChainError):
-            raise answer
-        receipts.append(answer)
-    return receipts
 
 
 def _is_counted_through(logs: Sequence[Log]) -> bool:

@@ -1,6 +1,7 @@
 """What a book has found since it was asked last, as events."""
 
-from keeper.abilities import ReportsCoverage, ReportsParity, ReportsRebuilds
+from keeper.abilities import ReportsParity, ReportsRebuilds
+from keeper.coverage import ReportsCoverage
 from keeper.domain.head import Head
 from keeper.observe.events import Event, coverage_event, parity_event, stretch_event, trouble_event
 

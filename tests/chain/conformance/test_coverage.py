@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from keeper.abilities import StatesDebtTotals
 from keeper.book.follower import Follower
 from keeper.composition.wiring import load_market
 from keeper.config import Market
+from keeper.coverage import StatesDebtTotals, StatesFigures
 from tests.chain.conformance.books import advanced, fall, followed, unhealthy, window
 from tests.chain.conformance.keepers import configured
 
@@ -51,6 +51,7 @@ async def test_every_market_states_what_is_owed(world, reader):
     book, snapshots = await followed(reader, world)
 
     assert isinstance(market, StatesDebtTotals)
+    assert isinstance(market, StatesFigures)
     owed = {(one.market, debt.token) for one in snapshots for debt in debts(one)}
     assert owed <= {(total.market, total.token) for total in totals_of(book) if total.stated}
 
