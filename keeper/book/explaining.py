@@ -57,6 +57,29 @@ class Unexplained:
         return f"no log of {blocks} explains the change of {figures}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCoverage:
+    """
+    Up to which block nothing is missing, and what was unexplained when it was kept.
+
+    Later blocks may have been read without all of their logs: they are looked at again. Logs from
+    ``learnt_from`` on were found late, and were not read yet; None where all were.
+    """
+
+    covered_to: int
+    learnt_from: int | None = None
+    stretches: tuple[Unexplained, ...] = ()
+
+    @property
+    def signature(self) -> object:
+        """What tells this state from another one."""
+        stretches = [
+            (stretch.market, stretch.last_hash, len(stretch.logs), len(stretch.changes))
+            for stretch in self.stretches
+        ]
+        return self.covered_to, self.learnt_from, stretches
+
+
 class _Stated(NamedTuple):
     number: int
     figures: Figures

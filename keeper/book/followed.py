@@ -9,7 +9,7 @@ import numpy as np
 from keeper.abilities import KeepsColumns, KeepsStructure
 from keeper.book.keeping import Standing
 from keeper.book.kept import FOUND, KeptStructure, MarketChange, Scanned, addresses_in
-from keeper.book.trail import Footprint, Trail
+from keeper.book.trail import Footprint
 from keeper.chain.abi import checksum
 from keeper.chain.refusal import failed_in_evm
 from keeper.columns.table import Array
@@ -205,12 +205,12 @@ class Followed:
 
 
 def taken_up(
-    each: Followed, kept: MarketChange, blocks: Sequence[Footprint], trail: Trail, head: Head
+    each: Followed, kept: MarketChange, blocks: Sequence[Footprint], read_to: int, head: Head
 ) -> str:
     """
     Take up a market, after ``discover``, as an earlier process left it.
 
-    What ``blocks`` say of it after the trail's tip is noted: it is read anew, whether they are
+    What ``blocks`` say of it after ``read_to`` is noted: it is read anew, whether they are
     followed again or are gone. Returns why the accounts have to be read anew; whom it knows, and
     where, is taken up all the same. Empty where they need not.
     """
@@ -232,8 +232,7 @@ def taken_up(
         each.scanned_to = kept.scanned_to if is_remembered else None
         return refusal
     each.loaded_at, each.scanned_to = kept.since, kept.scanned_to
-    newest = kept.number if trail.tip is None else trail.tip.number
-    later = (block for block in blocks if block.number > newest)
+    later = (block for block in blocks if block.number > read_to)
     mine = each.market.log_filter
     each.market.note([log for block in later for log in block.logs if mine.accepts(log)])
     return ""

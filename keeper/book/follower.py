@@ -7,12 +7,13 @@ failed advance loses nothing: the next one covers it.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from keeper.abilities import KeepsColumns, Resyncs, Rider
 from keeper.book.branch import BY_HASH, Branch, ancestry, branch_to, logs_of
 from keeper.book.coverage import DebtCoverage
+from keeper.book.filters import merged
 from keeper.book.followed import Followed, Progress
 from keeper.book.history import scan_history
 from keeper.book.keeping import Keeping
@@ -134,9 +135,10 @@ class Follower:
             SnapshotReorged: the block is no longer canonical.
             RpcUnavailable: the endpoint did not answer in time.
         """
-        if self._trail.tip is None:
-            await self._resume(head)
+        is_resumed = self._trail.tip is None and await self._resume(head)
         await self._track(head)
+        if is_resumed:
+            await self._look_back(head)
         await self._load_missing(head, progress)
         self.keep()
 
@@ -171,7 +173,9 @@ class Follower:
         if self._is_unread and any(each.has_unread_logs() for each in self._followed):
             return
         standings = (each.standing() for each in self._followed)
-        self.keeping.keep(self._trail, [one for one in standings if one is not None])
+        kept = [one for one in standings if one is not None]
+        coverage = self.looks.to_kept(is_settled=len(kept) == len(self._followed))
+        self.keeping.keep(self._trail, kept, coverage)
 
     async def close(self) -> None:
         """Write the newest state, if it is not written yet, and close the file."""
@@ -180,10 +184,11 @@ class Follower:
         self.keep()
         await self.keeping.close()
 
-    async def _resume(self, head: Head) -> None:
-        """Take up what an earlier process left, as far as it is of this chain."""
+    async def _resume(self, head: Head) -> bool:
+        """Take up what an earlier process left of this chain; return whether there was anything."""
         kept = await self.keeping.open()
         self._trail.restored(kept.common_blocks({each.market.key for each in self._followed}))
+        self.looks.restore(kept.coverage, self._trail)
         # Another version may have followed other logs.
         self._own_from = 0 if self._trail.tip is None else self._trail.tip.number + 1
         resuming = Resuming(kept, self._trail, head, restores_structure=self.restores_structure)
@@ -196,6 +201,14 @@ class Follower:
                 continue
             if refusal:
                 self._rebuilt(each, refusal)
+        return self._trail.tip is not None
+
+    async def _look_back(self, head: Head) -> None:
+        """Look again at the blocks that an earlier process may have read without their logs."""
+        for by_range in (False, True):
+            self.looks.begin(head, self._trail, self._wanted_logs(), by_range=by_range)
+            await self.looks.finish()
+            self._merge_looks()
 
     def _rebuilt(self, each: Followed, reason: str) -> None:
         """Say that a market has to be read anew."""
@@ -225,6 +238,7 @@ class Follower:
                 self.looks.explanations.note_unread(each.market.key, branch.gap_from, head)
         if taken_back:
             self.fork = None if branch.fork is None else branch.fork.number
+            self.looks.rewind(self.fork)
             self.reorged(len(taken_back))
 
     async def _fetch_logs(self, branch: Branch) -> tuple[list[Log], bool]:
@@ -260,7 +274,7 @@ class Follower:
             each.market.note([log for log in fresh if each.market.log_filter.accepts(log)])
         markets = [each.market for each in loaded]
         figured = {market.key: market for market in markets if isinstance(market, StatesFigures)}
-        self.looks.settle(found, fresh, figured)
+        self.looks.settle(found, fresh, figured, self._trail)
 
     def _unload_orphans(self, branch: Branch) -> None:
         """Let be loaded anew what is older than what is known: its logs before are not."""
@@ -392,18 +406,6 @@ def _taken_along(
         rider.apply(head, results[: len(calls)])
         results = results[len(calls) :]
     return results
-
-
-def merged(filters: Iterable[LogFilter]) -> LogFilter:
-    """Return one filter that takes what any of these takes, by address and first topic."""
-    every = list(filters)
-    anywhere = any(not each.addresses for each in every)
-    anything = any(not each.topics or not each.topics[0] for each in every)
-    addresses = dict.fromkeys(address for each in every for address in each.addresses)
-    topics = () if anything else dict.fromkeys(first for each in every for first in each.topics[0])
-    return LogFilter(
-        addresses=() if anywhere else tuple(addresses), topics=(tuple(topics),) if topics else ()
-    )
 
 
 def _ignored(_: int) -> None:

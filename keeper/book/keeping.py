@@ -11,11 +11,12 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from keeper.abilities import KeepsColumns
+from keeper.book.explaining import KeptCoverage
 from keeper.book.file import BookFile, NotUsable
 from keeper.book.kept import Arrays, Change, Kept, KeptStructure, MarketChange, Scanned
 from keeper.book.trail import Trail
@@ -128,6 +129,7 @@ class Keeping:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="book")
         self._waiting: dict[MarketKey, _Waiting] = {}
         self._on_disk: set[BlockHash] = set()
+        self._coverage_on_disk: object = None
         self._writing: asyncio.Future[None] | None = None
         self._rest = 0
         self._rests_for = 1
@@ -190,7 +192,9 @@ class Keeping:
         """Whether something could be written now."""
         return self._file is not None and self._is_free()
 
-    def keep(self, trail: Trail, standings: Sequence[Standing]) -> None:
+    def keep(
+        self, trail: Trail, standings: Sequence[Standing], coverage: KeptCoverage | None = None
+    ) -> None:
         """
         Begin to write the state after the newest block; returns at once.
 
@@ -206,8 +210,12 @@ class Keeping:
             self._rest -= 1
             return
         change = self._change(trail, standings)
+        signature = None if coverage is None else coverage.signature
+        if signature != self._coverage_on_disk:
+            change = replace(change, coverage=coverage)
 
         def done() -> None:
+            self._coverage_on_disk = signature
             self.kept_block = tip.number
             self._on_disk = (self._on_disk - set(change.gone)) | {o.hash for o in change.blocks}
             self._facts_on_disk.update(change.facts)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from keeper.book.explaining import KeptCoverage
 from keeper.book.trail import Footprint
 from keeper.columns.table import Array
 from keeper.domain.reads import Log
@@ -99,6 +100,7 @@ class Change:
     blocks: tuple[Footprint, ...]
     markets: tuple[MarketChange, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
+    coverage: KeptCoverage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,7 @@ class Kept:
     markets: Mapping[MarketKey, MarketChange] = field(default_factory=dict)
     scans: Mapping[MarketKey, Sequence[Scanned]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    coverage: KeptCoverage | None = None
 
     def common_blocks(self, markets: Collection[MarketKey]) -> Sequence[Footprint]:
         """
@@ -176,31 +179,33 @@ def addresses_in(arrays: Arrays) -> bytes:
 
 def packed_logs(logs: Sequence[Log]) -> bytes:
     """Return logs as bytes."""
-    rows = [
-        [
-            one.address,
-            [topic.hex() for topic in one.topics],
-            one.data.hex(),
-            one.block_number,
-            one.block_hash,
-            one.transaction_hash,
-            one.index,
-            one.removed,
-        ]
-        for one in logs
-    ]
-    return sealed(json.dumps(rows).encode())
+    return sealed(json.dumps([log_row(log) for log in logs]).encode())
 
 
 def unpacked_logs(raw: bytes) -> tuple[Log, ...]:
     """Return the logs that ``packed_logs`` wrote; Damaged where these are other bytes."""
     try:
-        return tuple(_log(row) for row in json.loads(opened(raw)))
+        return tuple(log_from_row(row) for row in json.loads(opened(raw)))
     except (ValueError, TypeError) as error:
         raise Damaged(f"logs that cannot be read: {error}") from None
 
 
-def _log(row: object) -> Log:
+def log_row(log: Log) -> list[object]:
+    """Return a log as a row of plain values."""
+    return [
+        log.address,
+        [topic.hex() for topic in log.topics],
+        log.data.hex(),
+        log.block_number,
+        log.block_hash,
+        log.transaction_hash,
+        log.index,
+        log.removed,
+    ]
+
+
+def log_from_row(row: object) -> Log:
+    """Return the log of a row; Damaged where it is none."""
     if not isinstance(row, list) or len(row) != _LOG_FIELDS:
         raise Damaged("a log that cannot be read")
     address, topics, data, number, block_hash, transaction, index, removed = row

@@ -9,17 +9,17 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from keeper.book.explaining import Explanations, Unexplained
+from keeper.book.explaining import Explanations, KeptCoverage, Unexplained
 from keeper.book.trail import Trail
 from keeper.chain.second_look import Block, SecondLook, Sight
 from keeper.coverage import StatesFigures
 from keeper.domain.figures import StretchNews
 from keeper.domain.head import Head
 from keeper.domain.reads import Log, LogFilter, LogKey, log_key
-from keeper.domain.units import MarketKey
+from keeper.domain.units import BlockHash, MarketKey
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,16 @@ LONGEST_PAUSE: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """What to look for: a range, and blocks that have to have more logs than ``known``."""
+    """
+    What to look for: a range, and blocks that have to have more logs than ``known``.
+
+    ``tip`` is the head at which the look began.
+    """
 
     wanted: LogFilter
     first: int
     last: int
+    tip: BlockHash
     known: frozenset[LogKey]
     blocks: Sequence[Block] = ()
     is_hinted: bool = False
@@ -77,6 +82,7 @@ class Looks:
         """Looks by their result: nothing, found, failed."""
         self._source = source
         self._confirmed_to: int | None = None
+        self._learnt_from: int | None = None
         self._looked_to = -1
         self._next_range = 0
         self._next_search = 0
@@ -93,6 +99,44 @@ class Looks:
         """Whether logs can be looked for again."""
         return self._source is not None
 
+    def restore(self, kept: KeptCoverage | None, trail: Trail) -> None:
+        """
+        Go on from what an earlier process covered.
+
+        One that knew nothing of coverage may have missed logs of any block that is remembered.
+        """
+        if trail.tip is None:
+            return
+        covered_to = trail.oldest if kept is None else kept.covered_to
+        self._confirmed_to = self._looked_to = min(covered_to, trail.blocks[-1].number)
+        self._learnt_from = None if kept is None else kept.learnt_from
+        self.explanations.open = [] if kept is None else list(kept.stretches)
+
+    def rewind(self, fork: int | None) -> None:
+        """Cover the blocks after a fork anew; all of them where the fork is not known."""
+        if fork is None:
+            self._confirmed_to, self._looked_to = None, -1
+        elif self._confirmed_to is not None:
+            self._confirmed_to = min(self._confirmed_to, fork)
+            self._looked_to = min(self._looked_to, fork)
+
+    def to_kept(self, *, is_settled: bool) -> KeptCoverage | None:
+        """
+        Return what to keep of it; None before anything is covered.
+
+        ``is_settled`` is whether all noted logs are read. Until then a restart notes those again
+        that were found late.
+        """
+        if is_settled:
+            self._learnt_from = None
+        if self.covered_to is None:
+            return None
+        return KeptCoverage(
+            covered_to=self.covered_to,
+            learnt_from=self._learnt_from,
+            stretches=tuple(replace(stretch) for stretch in self.explanations.open),
+        )
+
     @property
     def covered_to(self) -> int | None:
         """The block up to which nothing is missing, as far as can be known; None before a look."""
@@ -105,15 +149,19 @@ class Looks:
         """Look sooner: something moved that a missing log would explain."""
         self._is_hinted = True
 
-    def begin(self, head: Head, trail: Trail, wanted: LogFilter) -> None:
-        """Begin the look that is due after the work on a head, if one is; returns at once."""
+    def begin(self, head: Head, trail: Trail, wanted: LogFilter, *, by_range: bool = False) -> None:
+        """
+        Begin the look that is due after the work on a head, if one is; returns at once.
+
+        ``by_range`` begins one by range, due or not.
+        """
         if self._source is None or self._task is not None:
             return
         if self._confirmed_to is None:
             self._confirmed_to = max(0, head.number - YOUNG_BLOCKS)
         if self._looked_to < 0:
             self._looked_to, self._next_range = head.number, head.number + LOOK_EVERY
-        look = self._due(head, trail, wanted)
+        look = self._by_range(head, trail, wanted) if by_range else self._due(head, trail, wanted)
         if look is not None:
             self._task = self._source.begin(self._perform(look, self._source))
 
@@ -142,8 +190,11 @@ class Looks:
         found: Found,
         fresh: Sequence[Log],
         markets: Mapping[MarketKey, StatesFigures],
+        trail: Trail,
     ) -> None:
         """Draw the conclusions of a look, of whose logs ``fresh`` ones are of this chain."""
+        for each in fresh:
+            self._learnt_from = min(self._learnt_from or each.block_number, each.block_number)
         look, sight = found.look, found.sight
         result = "found" if fresh else "nothing" if sight.is_answered else "failed"
         self.counts[result] += 1
@@ -162,7 +213,7 @@ class Looks:
             self._next_hint = look.last + self._hint_pause
         if look.blocks:
             self._report(look, fresh)
-        elif sight.is_whole:
+        elif sight.is_whole and trail.find(look.tip) is not None:
             self._confirmed_to, self._looked_to = self._looked_to, look.last
 
     def concern(self) -> str:
@@ -186,11 +237,24 @@ class Looks:
         is_hinted, self._is_hinted = self._is_hinted and head.number >= self._next_hint, False
         if not is_hinted and head.number < self._next_range:
             return None
+        return self._by_range(head, trail, wanted, is_hinted=is_hinted)
+
+    def _by_range(
+        self, head: Head, trail: Trail, wanted: LogFilter, *, is_hinted: bool = False
+    ) -> _Look:
+        """Return a look at all blocks that are not confirmed yet, in one query."""
         self._next_range = head.number + LOOK_EVERY
         first = (self._confirmed_to or 0) + 1
         last = min(head.number, first + MOST_BLOCKS - 1)
         known = _known(trail, wanted, first, last)
-        return _Look(wanted=wanted, first=first, last=last, known=known, is_hinted=is_hinted)
+        return _Look(
+            wanted=wanted,
+            first=first,
+            last=last,
+            tip=head.hash,
+            known=known,
+            is_hinted=is_hinted,
+        )
 
     def _search(self, stretches: Sequence[Unexplained], trail: Trail, wanted: LogFilter) -> _Look:
         """Return a look for the logs of the newest stretches, and of as many as fit one range."""
@@ -206,6 +270,7 @@ class Looks:
             wanted=wanted,
             first=first,
             last=last,
+            tip=trail.blocks[-1].hash,
             known=known | _known(trail, wanted, first, last),
             blocks=[blocks[number] for number in sorted(blocks)[-BLOCKS_BY_HASH:]],
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from keeper.book.followed import OTHER_ACCOUNTS, Followed, taken_up
 from keeper.book.keeping import Keeping
-from keeper.book.kept import Kept
+from keeper.book.kept import Kept, MarketChange
 from keeper.book.trail import Trail
 from keeper.domain.errors import BlockUnknown, SnapshotReorged
 from keeper.domain.head import Head
@@ -46,12 +46,19 @@ class Resuming:
         structure = change.structure if self.restores_structure else None
         if not followed.restore_structure(structure, head):
             await followed.discover(head)
-        refusal = taken_up(followed, change, self.kept.blocks, self.trail, head)
+        refusal = taken_up(followed, change, self.kept.blocks, self._read_to(change), head)
         if not refusal:
             keeping.taken_up(market.key, len(change.deltas))
         elif refusal == OTHER_ACCOUNTS:
             keeping.spare(refusal)
         return refusal
+
+    def _read_to(self, change: MarketChange) -> int:
+        """Return the block up to which a kept market has read what the logs touched."""
+        tip, coverage = self.trail.tip, self.kept.coverage
+        newest = change.number if tip is None else tip.number
+        learnt_from = None if coverage is None else coverage.learnt_from
+        return newest if learnt_from is None else min(newest, learnt_from - 1)
 
 
 async def take_up_scans(followed: Followed, reader: ChainReader, keeping: Keeping) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from keeper.audit.canonical import sha256
+from keeper.book.explaining import KeptCoverage
 from keeper.book.kept import (
     Change,
     Damaged,
@@ -18,6 +19,7 @@ from keeper.book.kept import (
     unpacked,
     unpacked_logs,
 )
+from keeper.book.kept_coverage import packed_coverage, unpacked_coverage
 from keeper.book.trail import Footprint
 from keeper.domain.units import BlockHash, MarketKey
 
@@ -48,6 +50,9 @@ CREATE TABLE IF NOT EXISTS structure_facts (
 );
 CREATE TABLE IF NOT EXISTS origin (
   market TEXT PRIMARY KEY, number INTEGER NOT NULL, hash TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS coverage (
+  id INTEGER PRIMARY KEY CHECK (id = 1), document BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, facts TEXT NOT NULL);
 """
@@ -93,6 +98,7 @@ def read_kept(connection: sqlite3.Connection) -> Kept:
         markets={MarketKey(row[0]): _read_market(connection, row) for row in rows},
         scans=scans,
         facts=_read_facts(connection),
+        coverage=_read_coverage(connection),
     )
 
 
@@ -105,6 +111,9 @@ def write_change(connection: sqlite3.Connection, change: Change) -> None:
     )
     for market in change.markets:
         _write_market(connection, market)
+    if change.coverage is not None:
+        document = packed_coverage(change.coverage)
+        connection.execute("INSERT OR REPLACE INTO coverage VALUES (1, ?)", (document,))
     write_facts(connection, change.facts)
 
 
@@ -173,6 +182,14 @@ def _read_structure(
     if sha256(facts) != digest:
         raise Damaged("a structure has another checksum")
     return KeptStructure(facts=lambda: str(facts), program=program, discovered_at=discovered_at)
+
+
+def _read_coverage(connection: sqlite3.Connection) -> KeptCoverage | None:
+    """Return what is covered; None in the file of a program that did not know."""
+    if not _has_table(connection, "coverage"):
+        return None
+    row = connection.execute("SELECT document FROM coverage").fetchone()
+    return None if row is None else unpacked_coverage(row[0])
 
 
 def read_origins(connection: sqlite3.Connection) -> dict[MarketKey, KeptOrigin]:
