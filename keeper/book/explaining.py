@@ -31,8 +31,8 @@ class Unexplained:
     Blocks from ``first`` to ``last`` in which ``changes`` happened that no known log explains.
 
     ``logs`` are those that are known of these blocks. Without changes, the logs themselves could
-    not be read, or the stretch ``is_rest``: of what is more than is remembered one by one.
-    ``looks`` counts the searches for more logs.
+    not be read, or the stretch ``is_rest``: of what is more than is remembered one by one. One
+    that ``is_hint`` proves nothing. ``looks`` counts the searches for more logs.
     """
 
     market: MarketKey
@@ -43,6 +43,7 @@ class Unexplained:
     logs: tuple[Log, ...] = ()
     looks: int = 0
     is_rest: bool = False
+    is_hint: bool = False
 
     def describe(self) -> str:
         """Return what is unexplained in one line."""
@@ -88,8 +89,8 @@ class _Stated(NamedTuple):
 class Verdict(NamedTuple):
     """The changes that no log explains: those that prove missing logs, and mere hints."""
 
-    changes: Mapping[Figure, Change]
-    is_hinted: bool
+    proofs: Mapping[Figure, Change]
+    hints: Mapping[Figure, Change]
 
 
 class Explanations:
@@ -97,15 +98,21 @@ class Explanations:
 
     def __init__(self) -> None:
         self.open: list[Unexplained] = []
+        self.explained_at = -1
+        """The newest head at which something had changed, and logs explained all of it."""
         self._stated: dict[MarketKey, OrderedDict[BlockHash, _Stated]] = {}
         self._lawless: set[tuple[MarketKey, Figure]] = set()
 
-    def judge(self, key: MarketKey, market: StatesFigures, head: Head, trail: Trail) -> bool:
-        """
-        Hold a market's figures at a head against those before it and the logs between.
-
-        Returns whether a hint was found: something moved without a log that need not be missing.
-        """
+    def judge(
+        self,
+        key: MarketKey,
+        market: StatesFigures,
+        head: Head,
+        trail: Trail,
+        *,
+        takes_hints: bool = True,
+    ) -> None:
+        """Hold a market's figures at a head against those before it and the logs between."""
         figures = market.figures()
         stated = self._stated.setdefault(key, OrderedDict())
         base = self._base(stated, head, trail)
@@ -114,15 +121,18 @@ class Explanations:
         while len(stated) > DEPTH:
             stated.popitem(last=False)
         if base is None or base.figures == figures:
-            return False
+            return
         blocks = [block for block in trail.blocks if base.number < block.number <= head.number]
         logs = tuple(log for block in blocks for log in block.logs)
         verdict = compare_figures(market, base.figures, figures, logs)
-        changes = {
+        proofs = {
             figure: change
-            for figure, change in verdict.changes.items()
+            for figure, change in verdict.proofs.items()
             if (key, figure) not in self._lawless
         }
+        if not proofs and logs:
+            self.explained_at = head.number
+        changes = proofs or (verdict.hints if takes_hints else {})
         if changes:
             self._open(
                 Unexplained(
@@ -132,16 +142,19 @@ class Explanations:
                     last_hash=head.hash,
                     changes=changes,
                     logs=logs,
+                    is_hint=not proofs,
                 )
             )
-        return verdict.is_hinted
 
     def note_unread(self, key: MarketKey, first: int, head: Head) -> None:
         """Record that the logs of some blocks up to a head could not be read."""
         self._open(Unexplained(market=key, first=first, last=head.number, last_hash=head.hash))
 
-    def add_logs(self, logs: Sequence[Log], markets: Mapping[MarketKey, StatesFigures]) -> None:
-        """Add logs that were found later. Stretches that they explain are closed."""
+    def add_logs(
+        self, logs: Sequence[Log], markets: Mapping[MarketKey, StatesFigures]
+    ) -> Sequence[Unexplained]:
+        """Add logs that were found later; return the stretches that they explain: closed."""
+        closed = list[Unexplained]()
         still_open = list[Unexplained]()
         for stretch in self.open:
             stretch.logs = _merge(stretch, logs)
@@ -151,10 +164,15 @@ class Explanations:
                 continue
             before = {figure: change[0] for figure, change in stretch.changes.items()}
             after = {figure: change[1] for figure, change in stretch.changes.items()}
-            stretch.changes = compare_figures(market, before, after, stretch.logs).changes
-            if stretch.changes:
-                still_open.append(stretch)
+            verdict = compare_figures(market, before, after, stretch.logs)
+            stretch.changes = verdict.hints if stretch.is_hint else verdict.proofs
+            (still_open if stretch.changes else closed).append(stretch)
         self.open = still_open
+        return closed
+
+    def drop(self, stretch: Unexplained) -> None:
+        """Forget a stretch, whatever explains it."""
+        self.open = [known for known in self.open if known is not stretch]
 
     def close_read(self, first: int, last: int) -> None:
         """Close what was open for its unread logs, as those of these blocks are read now."""
@@ -180,8 +198,9 @@ class Explanations:
             if stretch.last_hash in proven and stretch.first == stretch.last
         ]
         self.open = [stretch for stretch in self.open if stretch not in closed]
-        self._lawless |= {(one.market, figure) for one in closed for figure in one.changes}
-        return [stretch for stretch in closed if stretch.changes]
+        proofs = [stretch for stretch in closed if stretch.changes and not stretch.is_hint]
+        self._lawless |= {(stretch.market, name) for stretch in proofs for name in stretch.changes}
+        return proofs
 
     def drop_orphans(self, trail: Trail) -> None:
         """Forget the stretches that end in a block which is not canonical any more."""
@@ -242,25 +261,18 @@ def compare_figures(
         if figure in after and after[figure] != value
     }
     if not changed:
-        return Verdict({}, is_hinted=False)
+        return Verdict({}, {})
     try:
         expected = market.expected_figures(changed, logs)
     except RpcMalformed:
         changes = {figure: (value, after[figure]) for figure, value in changed.items()}
-        return Verdict(changes, is_hinted=False)
-    differing = [
-        figure
-        for figure in changed
-        if figure in expected and not expected[figure].agrees(after[figure])
-    ]
-    return Verdict(
-        {
-            figure: (changed[figure], after[figure])
-            for figure in differing
-            if not expected[figure].is_hint
-        },
-        is_hinted=any(expected[figure].is_hint for figure in differing),
-    )
+        return Verdict(changes, {})
+    proofs, hints = dict[Figure, Change](), dict[Figure, Change]()
+    for figure, value in changed.items():
+        follows = expected.get(figure)
+        if follows is not None and not follows.agrees(after[figure]):
+            (hints if follows.is_hint else proofs)[figure] = (value, after[figure])
+    return Verdict(proofs, hints)
 
 
 def _merge(stretch: Unexplained, logs: Sequence[Log]) -> tuple[Log, ...]:

@@ -382,10 +382,11 @@ class Follower:
 
     def _judge_totals(self, market: LendingMarket, head: Head) -> None:
         """Hold the book and its logs against what the contracts state at this head."""
-        if isinstance(market, StatesFigures) and self.looks.explanations.judge(
-            market.key, market, head, self._trail
-        ):
-            self.looks.hint()
+        if isinstance(market, StatesFigures):
+            takes_hints = self.looks.takes_hints(head)
+            self.looks.explanations.judge(
+                market.key, market, head, self._trail, takes_hints=takes_hints
+            )
         totals = market.debt_totals() if isinstance(market, StatesDebtTotals) else None
         if totals is not None:
             self.coverage.record_totals(market.key, totals)

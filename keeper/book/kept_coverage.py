@@ -45,6 +45,7 @@ def _plain(stretch: Unexplained) -> Mapping[str, Any]:
         ],
         "logs": [log_row(log) for log in stretch.logs],
         "is_rest": stretch.is_rest,
+        "is_hint": stretch.is_hint,
     }
 
 
@@ -60,4 +61,5 @@ def _stretch(plain: Mapping[str, Any]) -> Unexplained:
         },
         logs=tuple(log_from_row(row) for row in plain["logs"]),
         is_rest=plain["is_rest"],
+        is_hint=plain["is_hint"],
     )

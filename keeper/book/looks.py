@@ -34,6 +34,8 @@ RECEIPTS_OF: Final = 4
 """Blocks whose receipts are read in one look: it costs two requests for each."""
 PAUSES: Final = (0.0, 0.1, 0.4)
 """Seconds before each round of a look for logs that have to be there."""
+HINT_LOOKS: Final = 3
+"""Searches that a hint is worth."""
 LONGEST_PAUSE: Final = 64
 """The most blocks between two looks for a reason that led to nothing before."""
 
@@ -86,6 +88,7 @@ class Looks:
         self._looked_to = -1
         self._next_range = 0
         self._next_search = 0
+        self._searched_at = -1
         self._fruitless = 0
         self._is_hinted = False
         self._hint_pause = 1
@@ -146,8 +149,12 @@ class Looks:
         return self._confirmed_to if first_open is None else min(self._confirmed_to, first_open - 1)
 
     def hint(self) -> None:
-        """Look sooner: something moved that a missing log would explain."""
+        """Look sooner: something is not as it should be that a missing log would explain."""
         self._is_hinted = True
+
+    def takes_hints(self, head: Head) -> bool:
+        """Return whether a hint at a head is a reason to look: not where many led to nothing."""
+        return self.is_possible and head.number >= self._next_hint
 
     def begin(self, head: Head, trail: Trail, wanted: LogFilter, *, by_range: bool = False) -> None:
         """
@@ -198,7 +205,9 @@ class Looks:
         look, sight = found.look, found.sight
         result = "found" if fresh else "nothing" if sight.is_answered else "failed"
         self.counts[result] += 1
-        self.explanations.add_logs(fresh, markets)
+        explained = self.explanations.add_logs(fresh, markets)
+        if any(stretch.is_hint for stretch in explained):
+            self._hint_pause = 1
         if sight.is_answered:
             self.explanations.close_read(look.first, look.last)
         for stretch in self.explanations.close_proven(sight.proven):
@@ -208,9 +217,8 @@ class Looks:
                 stretch.market,
                 stretch.describe(),
             )
-        if look.is_hinted:
-            self._hint_pause = 1 if fresh else min(2 * self._hint_pause, LONGEST_PAUSE)
-            self._next_hint = look.last + self._hint_pause
+        if look.is_hinted and not fresh:
+            self._rest_from_hints(look)
         if look.blocks:
             self._report(look, fresh)
         elif sight.is_whole and trail.find(look.tip) is not None:
@@ -232,7 +240,9 @@ class Looks:
         return news
 
     def _due(self, head: Head, trail: Trail, wanted: LogFilter) -> _Look | None:
-        if self.explanations.open and head.number >= self._next_search:
+        is_right_again = self.explanations.explained_at > self._searched_at
+        if self.explanations.open and (is_right_again or head.number >= self._next_search):
+            self._searched_at = head.number
             return self._search(self.explanations.open, trail, wanted)
         is_hinted, self._is_hinted = self._is_hinted and head.number >= self._next_hint, False
         if not is_hinted and head.number < self._next_range:
@@ -294,14 +304,23 @@ class Looks:
 
     def _report(self, look: _Look, fresh: Sequence[Log]) -> None:
         """Report what a search left unexplained, and search again later and later."""
-        for stretch in self.explanations.open:
+        for stretch in list(self.explanations.open):
             stretch.looks += 1
-            if stretch not in self._reported and stretch.last <= look.last:
+            if stretch.is_hint:
+                if stretch.looks >= HINT_LOOKS:
+                    self.explanations.drop(stretch)
+                    self._rest_from_hints(look)
+            elif stretch not in self._reported and stretch.last <= look.last:
                 self._reported.append(stretch)
                 self._tell(stretch)
         self._fruitless = 0 if fresh else self._fruitless + 1
         pause = 2 ** min(self._fruitless, LOOK_EVERY) // 2
         self._next_search = look.last + min(pause, LOOK_EVERY)
+
+    def _rest_from_hints(self, look: _Look) -> None:
+        """Take hints again after a pause that doubles each time."""
+        self._hint_pause = min(2 * self._hint_pause, LONGEST_PAUSE)
+        self._next_hint = look.last + self._hint_pause
 
     def _tell(self, stretch: Unexplained) -> None:
         words = stretch.describe()

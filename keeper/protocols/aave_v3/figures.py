@@ -1,8 +1,9 @@
 """
 What a pool's logs say of its indices, rates and totals.
 
-Every change of a reserve's interest state ends in ``ReserveDataUpdated``, which states it; every
-change of a scaled total is a ``Mint`` or a ``Burn``. Sources: ``ReserveLogic`` and
+Every change of a reserve's interest state ends in ``ReserveDataUpdated``, which states it, but for
+collateral that a liquidator takes as aTokens (from 3.3); every change of a scaled total is a
+``Mint`` or a ``Burn``. Sources: ``LiquidationLogic``, ``ReserveLogic`` and
 ``ScaledBalanceTokenBase``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
 """
 
@@ -13,7 +14,7 @@ from keeper.chain.abi import checksum, word
 from keeper.domain.figures import ExpectedFigure, Figure, Figures
 from keeper.domain.reads import Log
 from keeper.domain.units import RAY, Address
-from keeper.protocols.aave_v3.events import BURN, MINT, RESERVE_UPDATED, UPGRADED
+from keeper.protocols.aave_v3.events import BURN, LIQUIDATION, MINT, RESERVE_UPDATED, UPGRADED
 from keeper.protocols.aave_v3.model import PoolState, Structure
 
 LAST_UPDATE: Final = "last update"
@@ -28,6 +29,8 @@ _STATED: Final = {RATES[0]: 0, RATES[1]: 2, INDICES[0]: 3, INDICES[1]: 4}
 """The words of ``ReserveDataUpdated``; word 1 is the stable rate."""
 _UPDATE_BYTES: Final = 5 * 32
 _SCALED_BYTES: Final = 3 * 32
+_RECEIVES_WORD: Final = 3
+_LIQUIDATION_BYTES: Final = 4 * 32
 
 
 def figures(pool: PoolState) -> dict[Figure, int]:
@@ -66,7 +69,9 @@ def expected_figures(
     for log in logs:
         kind = log.topics[0] if log.topics and not log.removed else b""
         if kind == RESERVE_UPDATED:
-            _apply_update(log, expected)
+            _apply_update(log, before, expected)
+        elif kind == LIQUIDATION:
+            _apply_liquidation(log, expected)
         elif kind in (MINT, BURN) and log.address in totals:
             _apply_change(log, totals[log.address], expected)
     return expected
@@ -83,14 +88,24 @@ def _totals(structure: Structure) -> Mapping[Address, Figure]:
     return {**supplies, **debts}
 
 
-def _apply_update(log: Log, expected: dict[Figure, ExpectedFigure]) -> None:
+def _apply_update(log: Log, before: Figures, expected: dict[Figure, ExpectedFigure]) -> None:
     if len(log.topics) < 2 or len(log.data) < _UPDATE_BYTES:  # noqa: PLR2004 - the reserve's topic
         return
     token = checksum(log.topics[1][-20:])
     expected.pop(Figure(LAST_UPDATE, token), None)
     for what, at in _STATED.items():
-        if Figure(what, token) in expected:
+        if Figure(what, token) in before:
             expected[Figure(what, token)] = ExpectedFigure(value=word(log.data, at))
+
+
+def _apply_liquidation(log: Log, expected: dict[Figure, ExpectedFigure]) -> None:
+    """Let the collateral's indices move with the time: its rates stay, and nothing states them."""
+    takes_a_tokens = len(log.data) >= _LIQUIDATION_BYTES and word(log.data, _RECEIVES_WORD)
+    if not takes_a_tokens or len(log.topics) < 2:  # noqa: PLR2004 - the collateral's topic
+        return
+    token = checksum(log.topics[1][-20:])
+    for what in (LAST_UPDATE, *INDICES):
+        expected.pop(Figure(what, token), None)
 
 
 def _apply_change(log: Log, total: Figure, expected: dict[Figure, ExpectedFigure]) -> None:

@@ -1,16 +1,17 @@
 """A market's positions in columns: to arrays and back."""
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import numpy as np
 
 from keeper.columns.block import Block, Codes, Side
-from keeper.columns.table import Columns
+from keeper.columns.table import Array, Columns
 from keeper.columns.words import joined, packed, split
 from keeper.domain.units import Address, TokenUnits
-from keeper.protocols.morpho_blue.model import Position, Shares
+from keeper.protocols.morpho_blue.events import Pair
+from keeper.protocols.morpho_blue.model import MarketId, Position, Shares
 
 PLANES: Final = 2
 """Every position has a collateral and a debt, whatever they are."""
@@ -79,3 +80,18 @@ def filled(positions: Mapping[Address, Position]) -> Columns:
     if positions:
         made.put(packed(list(positions)), encoded(positions.values(), made))
     return made
+
+
+def named_apart(books: Mapping[MarketId, Mapping[str, Array]]) -> dict[str, Array]:
+    """Return the arrays of each market's columns, named after it."""
+    return {
+        f"{each}/{name}": array for each, arrays in books.items() for name, array in arrays.items()
+    }
+
+
+def by_market(pairs: Collection[Pair]) -> dict[MarketId, list[Address]]:
+    """Return whose positions these are, by market, in order and each once."""
+    found = dict[MarketId, list[Address]]()
+    for identity, account in sorted(set(pairs)):
+        found.setdefault(identity, []).append(account)
+    return found

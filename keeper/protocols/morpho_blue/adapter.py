@@ -24,7 +24,13 @@ from keeper.domain.reads import Call, CallResult, Log, LogFilter, LogTable, Orig
 from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, ExecutorTargets, LendingMarket
 from keeper.protocols.morpho_blue import discovery, events, figures, reader
-from keeper.protocols.morpho_blue.accounts import encoded, named, new_columns
+from keeper.protocols.morpho_blue.accounts import (
+    by_market,
+    encoded,
+    named,
+    named_apart,
+    new_columns,
+)
 from keeper.protocols.morpho_blue.coverage import debt_total
 from keeper.protocols.morpho_blue.events import Pair
 from keeper.protocols.morpho_blue.idle import IdleMarkets
@@ -149,7 +155,7 @@ class MorphoDeployment:
 
     @property
     def history_filter(self) -> LogFilter:
-        """The ``Borrow`` logs."""
+        """The ``Borrow`` logs, and those that name markets: read twice, they are not missed."""
         return events.history_filter(self._morpho)
 
     def borrowers(self, logs: LogTable) -> frozenset[Address]:
@@ -157,10 +163,11 @@ class MorphoDeployment:
         Return whom these ``Borrow`` logs name as the debtor in a market that is followed.
 
         Where each of them borrowed is remembered, so that ``load`` need not look everywhere. A
-        market that no creation log named becomes known by the first borrower in it.
+        market that discovery did not find becomes known by its creation or its first borrower.
         """
         borrowed = events.history_borrowed(logs)
-        self._learn_markets({identity for identity, _ in borrowed})
+        named = {identity for identity, _ in borrowed} | events.history_created(logs)
+        self._learn_markets(named)
         followed = self._created | self.structure.markets.keys()
         pairs = [pair for pair in borrowed if pair[0] in followed]
         self._name(pairs)
@@ -168,13 +175,12 @@ class MorphoDeployment:
 
     def _learn_markets(self, named: Collection[MarketId]) -> None:
         """Have markets described whose creation was never seen, unless the settings name ids."""
-        if not self._options.listed:
-            known = self._described | self.structure.markets.keys()
-            self._created |= {*named} - known
+        if not self._options.listed and self._structure is not None:
+            self._created |= {*named} - self._described - self._structure.markets.keys()
 
     def _name(self, pairs: Collection[Pair]) -> None:
         """Remember that these accounts borrowed in these markets."""
-        for identity, accounts in _by_market(pairs).items():
+        for identity, accounts in by_market(pairs).items():
             book = self._books[identity]
             addresses = packed(accounts)
             new = addresses[book.index.rows_of(addresses) == UNKNOWN]
@@ -207,7 +213,7 @@ class MorphoDeployment:
         ]
 
     def _keep(self, read: Mapping[Pair, Position]) -> None:
-        for identity, accounts in _by_market(read).items():
+        for identity, accounts in by_market(read).items():
             book = self._books[identity]
             positions = (read[identity, account] for account in accounts)
             book.put(packed(accounts), encoded(positions, book))
@@ -227,12 +233,12 @@ class MorphoDeployment:
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every position (``keeper.abilities.KeepsColumns``), each market's apart."""
-        return _named_apart({each: book.to_arrays() for each, book in self._books.items()})
+        return named_apart({each: book.to_arrays() for each, book in self._books.items()})
 
     def changed(self) -> dict[str, Array]:
         """Return the positions that were read since this was asked last."""
         changes = {each: book.changes() for each, book in self._books.items()}
-        return _named_apart({each: one for each, one in changes.items() if len(one["count"])})
+        return named_apart({each: one for each, one in changes.items() if len(one["count"])})
 
     def from_arrays(self, arrays: Mapping[str, Array]) -> None:
         """Take up stored positions instead of ``load``; MarketUnreadable if they are not whole."""
@@ -241,13 +247,18 @@ class MorphoDeployment:
         self._loaded = True
 
     def merge(self, arrays: Mapping[str, Array]) -> None:
-        """Write stored changes over what is there; MarketUnreadable if they are not whole."""
+        """
+        Write stored changes over what is there; MarketUnreadable if they are not whole.
+
+        Markets that are stored are known, whatever discovery found.
+        """
         for name in arrays:
             identity, _, column = name.rpartition("/")
             if column == "count":
                 names = [one for one in STORED if f"{identity}/{one}" in arrays]
                 mine = {one: arrays[f"{identity}/{one}"] for one in names}
                 self._books[MarketId(identity)].merge(mine)
+                self._learn_markets({MarketId(identity)})
 
     @property
     def log_filter(self) -> LogFilter:
@@ -392,16 +403,3 @@ class MorphoDeployment:
             for identity, state in sorted(states.items())
             if identity in markets
         ]
-
-
-def _named_apart(books: Mapping[MarketId, Mapping[str, Array]]) -> dict[str, Array]:
-    return {
-        f"{each}/{name}": array for each, arrays in books.items() for name, array in arrays.items()
-    }
-
-
-def _by_market(pairs: Collection[Pair]) -> dict[MarketId, list[Address]]:
-    found = dict[MarketId, list[Address]]()
-    for identity, account in sorted(set(pairs)):
-        found.setdefault(identity, []).append(account)
-    return found

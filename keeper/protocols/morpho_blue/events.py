@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.chain.abi import checksum, decoded, topic
-from keeper.chain.log_table import pairs_of, rows_with, words_at
+from keeper.chain.log_table import TOPIC_BYTES, pairs_of, rows_with, words_at
 from keeper.domain.errors import RpcMalformed
 from keeper.domain.reads import Log, LogFilter, LogTable
 from keeper.domain.units import Address, Wad
@@ -55,8 +55,8 @@ class Touched:
 
 
 def history_filter(morpho: Address) -> LogFilter:
-    """Return the logs that name everyone who ever borrowed."""
-    return LogFilter(addresses=(morpho,), topics=((BORROW,),))
+    """Return the logs that name everyone who ever borrowed, and every market."""
+    return LogFilter(addresses=(morpho,), topics=((BORROW, CREATE_MARKET),))
 
 
 def origin_filter(morpho: Address) -> LogFilter:
@@ -117,6 +117,13 @@ def history_borrowed(logs: LogTable) -> frozenset[Pair]:
     rows = rows_with(logs, BORROW, _ACCOUNT_AT[BORROW] + 1)
     words = (words_at(logs, at, rows) for at in (1, _ACCOUNT_AT[BORROW]))
     return frozenset((MarketId(each), account) for each, account in pairs_of(*words))
+
+
+def history_created(logs: LogTable) -> frozenset[MarketId]:
+    """Return the markets that were created, for many logs at once."""
+    column = words_at(logs, 1, rows_with(logs, CREATE_MARKET, 2)).tobytes()
+    size = TOPIC_BYTES
+    return frozenset(_id(column[start : start + size]) for start in range(0, len(column), size))
 
 
 def created(logs: Iterable[Log]) -> dict[MarketId, Params]:

@@ -74,6 +74,10 @@ class AaveWorld:
             (pool.transaction("setUserUseReserveAsCollateral", address["DAI"], NO, sender=short),),
         )
 
+    def silent_actions(self):
+        kinds = {each.kind: each.address for each in self.devnet.borrowers}
+        return (self.devnet.aave.pool.transaction("setUserEMode", 0, sender=kinds["plain"]),)
+
     def populate(self, count):
         planned = planned_borrowers(17 * count, 77)
         chosen = [each for each in planned if each.kind in HEALTHY][:count]

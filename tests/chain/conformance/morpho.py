@@ -119,6 +119,12 @@ class MorphoWorld:
             ),
         )
 
+    def silent_actions(self):
+        first = self.morpho.borrowers[0]
+        terms = self.morpho.markets[first.market].terms
+        contract = self.morpho.contract
+        return (contract.transaction("supplyCollateral", terms, 10**18, first.address, b""),)
+
     def populate(self, count):
         planned = planned_morpho_borrowers(count, 77)
         chosen = tuple(replace(each, debt=each.debt // HEALTHY_SHARE) for each in planned)

@@ -8,6 +8,7 @@ from keeper.book.follower import Follower
 from keeper.composition.wiring import load_market
 from keeper.config import Market
 from keeper.coverage import StatesDebtTotals, StatesFigures
+from keeper.domain.reads import LogFilter
 from tests.chain.conformance.books import advanced, fall, followed, unhealthy, window
 from tests.chain.conformance.keepers import configured
 
@@ -30,7 +31,9 @@ async def first_debt_block(world, reader):
     market = load_market(Market.model_validate(world.options()), reader)
     head = await reader.head()
     await market.discover(head)
-    logs = await reader.logs_between(market.history_filter, market.from_block, head.number)
+    (pool,), ((borrow, *_),) = market.history_filter.addresses, market.history_filter.topics
+    wanted = LogFilter(addresses=(pool,), topics=((borrow,),))
+    logs = await reader.logs_between(wanted, market.from_block, head.number)
     return min(log.block_number for log in logs)
 
 

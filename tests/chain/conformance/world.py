@@ -78,6 +78,10 @@ class World(Protocol):
         """Return changes of positions, each a few transactions; later ones need no earlier."""
         ...
 
+    def silent_actions(self) -> Sequence[Transaction]:
+        """Return changes of positions that change none of the contracts' totals."""
+        ...
+
     def populate(self, count: int) -> None:
         """Let so many more healthy accounts borrow."""
         ...
