@@ -15,7 +15,7 @@ from keeper.book.branch import BY_HASH, Branch, ancestry, branch_to, logs_of
 from keeper.book.coverage import DebtCoverage
 from keeper.book.filters import merged
 from keeper.book.followed import Followed, Progress
-from keeper.book.history import scan_history
+from keeper.book.history import learn_logs, scan_history
 from keeper.book.keeping import Keeping
 from keeper.book.looks import Looks
 from keeper.book.parity import Parity
@@ -30,7 +30,6 @@ from keeper.domain.errors import (
     MarketUnreadable,
     RpcMalformed,
     RpcRefused,
-    SnapshotReorged,
 )
 from keeper.domain.figures import StretchNews
 from keeper.domain.head import Basis, Head
@@ -242,11 +241,7 @@ class Follower:
             self.reorged(len(taken_back))
 
     async def _fetch_logs(self, branch: Branch) -> tuple[list[Log], bool]:
-        """
-        Return the logs of a branch, and whether they could be read.
-
-        Those of a few blocks may be read later: the accounts that are known are acted upon.
-        """
+        """Return the logs of a branch, and whether they could be read: a few may come later."""
         try:
             return await logs_of(branch, self._wanted_logs(), self._reader), True
         except (RpcRefused, RpcMalformed, BlockUnknown) as error:
@@ -315,20 +310,9 @@ class Follower:
         borrowers = each.everybody()
         progress(Progress(market=market.key, stage="load", total=len(borrowers)))
         await market.load(head, borrowers)
-        await self._learn(each, head)
+        await learn_logs(each, head, self._reader, self._trail, self.keeping)
         each.loaded(self._trail.oldest, len(borrowers))
         self.keeping.loaded(market.key)
-
-    async def _learn(self, each: Followed, head: Head) -> None:
-        """Ask for a market's logs in the blocks that are remembered, so that they can be undone."""
-        first = self._trail.oldest + 1
-        if first > head.number:
-            return
-        logs = await self._reader.logs_between(each.market.log_filter, first, head.number)
-        if any(self._trail.find(one) is None for one in {log.block_hash for log in logs}):
-            raise SnapshotReorged("the logs of the blocks before the head are of another branch")
-        self._trail.learnt(logs)
-        self.keeping.rewrite({log.block_hash for log in logs})
 
     async def _read(self, head: Head) -> list[MarketSnapshot]:
         asked = list[tuple[Followed, Sequence[Call]]]()
@@ -339,7 +323,7 @@ class Follower:
                 before = each.market.log_filter
                 await each.market.refresh(head)
                 if each.market.log_filter != before:  # in a gap its new contracts went unheard
-                    await self._learn(each, head)
+                    await learn_logs(each, head, self._reader, self._trail, self.keeping)
                 asked.append((each, each.market.calls(head)))
             except ITS_OWN_FAULT as error:
                 each.failed(head, error)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from keeper.book.followed import Followed, Progress
 from keeper.book.keeping import Keeping
 from keeper.book.resuming import take_up_scans
-from keeper.book.trail import DEPTH
+from keeper.book.trail import DEPTH, Trail
+from keeper.domain.errors import SnapshotReorged
 from keeper.domain.head import Head
 from keeper.domain.reads import LogTable
 from keeper.domain.units import Address
@@ -41,3 +42,17 @@ async def scan_history(
 
     if first <= head.number:
         await reader.scan_logs(market.history_filter, first, head.number, took)
+
+
+async def learn_logs(
+    followed: Followed, head: Head, reader: ChainReader, trail: Trail, keeping: Keeping
+) -> None:
+    """Fetch a market's logs in the blocks that are remembered, so that they can be undone."""
+    first = trail.oldest + 1
+    if first > head.number:
+        return
+    logs = await reader.logs_between(followed.market.log_filter, first, head.number)
+    if any(trail.find(one) is None for one in {log.block_hash for log in logs}):
+        raise SnapshotReorged("the logs of the blocks before the head are of another branch")
+    trail.learnt(logs)
+    keeping.rewrite({log.block_hash for log in logs})

@@ -122,7 +122,7 @@ class Watching:
         metrics.doubted.set(len(self.session.follower.parity.doubted))
         self.metrics.set_uncovered(self.session.follower.coverage.uncovered_usd_e8())
         looks, keeping = self.session.follower.looks, self.session.follower.keeping
-        metrics.second_looks = dict(looks.counts)
+        metrics.count_looks(looks.counts)
         metrics.covered_block.set(looks.covered_to or 0)
         metrics.unexplained.set(len(looks.explanations.open))
         metrics.book_failures = keeping.failures

@@ -45,7 +45,6 @@ class Metrics:
         self.journal_failures = 0
         self.disagreements: dict[str, int] = {}
         self.book_failures = 0
-        self.second_looks: dict[str, int] = {}
         ProcessCollector(registry=self.registry)
         self.registry.register(_Read(self))
         self._about_the_chain()
@@ -61,6 +60,12 @@ class Metrics:
         """Set each market's uncovered debt, given in 1e-8 dollars; NaN where it has no price."""
         for market, worth in worths.items():
             self.uncovered.labels(market).set(math.nan if worth is None else worth / USD_E8)
+
+    def count_looks(self, counts: Mapping[str, int]) -> None:
+        """Bring the counter of second looks up to these counts."""
+        for result, count in counts.items():
+            self.second_looks.labels(result).inc(count - self._looks_counted.get(result, 0))
+            self._looks_counted[result] = count
 
     def _about_the_chain(self) -> None:
         self.build = self._gauge("build_info", "What runs; always 1", "version", "chain_id", "mode")
@@ -118,6 +123,10 @@ class Metrics:
         self.unexplained = self._gauge(
             "book_unexplained_stretches", "Stretches of blocks whose changes no log explains"
         )
+        self.second_looks = self._counter(
+            "book_second_looks", "Searches for logs that were left out", "result"
+        )
+        self._looks_counted: dict[str, int] = {}
         self.kept_block = self._gauge(
             "book_kept_block_number", "The newest block that a restart goes on from"
         )
@@ -221,12 +230,6 @@ class _Read(Collector):
         for what, count in sorted(self._metrics.disagreements.items()):
             differ.add_metric([what], count)
         yield differ
-        looks = CounterMetricFamily(
-            "keeper_book_second_looks", "Searches for logs that were left out", labels=["result"]
-        )
-        for result, count in sorted(self._metrics.second_looks.items()):
-            looks.add_metric([result], count)
-        yield looks
         failures = self._metrics.journal_failures
         yield CounterMetricFamily(
             "keeper_journal_errors", "What the journal could not keep", value=failures

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -36,7 +36,7 @@ from keeper.protocols.morpho_blue.events import Pair
 from keeper.protocols.morpho_blue.idle import IdleMarkets
 from keeper.protocols.morpho_blue.model import MarketId, Position, Structure
 from keeper.protocols.morpho_blue.options import Options
-from keeper.protocols.morpho_blue.reader import Read
+from keeper.protocols.morpho_blue.reader import Asked, Read
 from keeper.protocols.morpho_blue.snapshot import MorphoSnapshot
 
 __all__ = ["MorphoDeployment", "Options", "build"]
@@ -47,22 +47,6 @@ NAME = "morpho_blue"
 def build(options: Options, *, from_block: int, reader: ChainReader) -> LendingMarket:
     """Return the deployment of these options; it reads nothing until ``discover``."""
     return MorphoDeployment(options, from_block, reader)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """
-    What the latest ``calls`` asked for, so that ``apply`` can read the answers.
-
-    Of ``idle`` markets, without a known borrower, only the totals are read.
-    """
-
-    block_hash: str
-    turn: int
-    structure: Structure
-    active: frozenset[MarketId]
-    pairs: tuple[Pair, ...]
-    idle: tuple[MarketId, ...] = ()
 
 
 class MorphoDeployment:
@@ -87,7 +71,7 @@ class MorphoDeployment:
         """Every market whose parameters were seen, followed or not."""
         self._turn = 0
         self._loaded = False
-        self._asked: _Asked | None = None
+        self._asked: Asked | None = None
         self._read: Read | None = None
         self._idle = IdleMarkets()
 
@@ -329,7 +313,7 @@ class MorphoDeployment:
         active = {e for e in structure.markets if self._borrowers_in(e) or not self._loaded}
         active |= {identity for identity, _ in pairs}
         idle = self._idle.choose(structure.markets.keys() - active)
-        self._asked = _Asked(head.hash, self._turn, structure, frozenset(active), pairs, idle)
+        self._asked = Asked(head.hash, self._turn, structure, frozenset(active), pairs, idle)
         return [
             *reader.block_calls(structure, active),
             *reader.position_calls(self._morpho, pairs),
@@ -360,7 +344,7 @@ class MorphoDeployment:
         found = [self._snapshot(head, asked, read, each) for each in sorted(asked.active)]
         return [replace(found[0], notes=asked.structure.warnings), *found[1:]] if found else []
 
-    def _snapshot(self, head: Head, asked: _Asked, read: Read, each: MarketId) -> MorphoSnapshot:
+    def _snapshot(self, head: Head, asked: Asked, read: Read, each: MarketId) -> MorphoSnapshot:
         market = asked.structure.markets[each]
         own = (market.loan.address, market.collateral.address)
         return MorphoSnapshot(

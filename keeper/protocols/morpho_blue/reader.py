@@ -41,6 +41,22 @@ class Read:
     balances: Mapping[Address, TokenUnits]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    What the latest ``calls`` asked for, so that ``apply`` can read the answers.
+
+    Of ``idle`` markets, without a known borrower, only the totals are read.
+    """
+
+    block_hash: str
+    turn: int
+    structure: Structure
+    active: frozenset[MarketId]
+    pairs: tuple[Pair, ...]
+    idle: tuple[MarketId, ...] = ()
+
+
 def block_calls(structure: Structure, active: Collection[MarketId]) -> list[Call]:
     """Return the reads of these markets: constant in the number of positions."""
     markets = [structure.markets[each] for each in sorted(active)]
