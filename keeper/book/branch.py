@@ -10,7 +10,7 @@ from keeper.domain.head import Head
 from keeper.domain.reads import Log, LogFilter
 from keeper.ports import ChainReader
 
-BY_HASH: Final = 4
+BY_HASH: Final = 2
 """
 Up to so many blocks are asked for their logs by hash, each exactly; more as a range.
 

@@ -229,7 +229,7 @@ class Rpc:
                 break
         if not self.pool.alive():
             self._refuse_another_chain()
-        await self.read_with(partial(ask_height, self))
+            await self.read_with(partial(ask_height, self))
         if self.identity.chain_id is None:
             raise RpcUnavailable("no endpoint answered")
         return self.identity.chain_id
