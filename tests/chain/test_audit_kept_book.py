@@ -67,7 +67,7 @@ def test_a_whole_book_is_audited_without_its_history(keeper, proxy):
     assert document["missing"] is None
     assert document["kept_block"] == keeper.devnet.node.block_number()
     assert document["accounts"] >= len(keeper.devnet.borrowers)
-    assert proxy.counts["eth_getLogs"] == 0
+    assert proxy.counts["eth_getLogs"] <= 2  # a second look at the newest blocks
 
 
 def test_a_borrower_who_is_missing_in_the_kept_book_is_named(keeper, aave36):
@@ -95,7 +95,7 @@ def test_the_history_may_be_left_alone(keeper, aave36, proxy):
 
     assert code == 3
     assert document["missing"] is None
-    assert proxy.counts["eth_getLogs"] == 0
+    assert proxy.counts["eth_getLogs"] <= 2  # a second look at the newest blocks
 
 
 def test_the_history_may_be_asked_for(keeper, proxy):

@@ -165,6 +165,7 @@ def test_a_node_at_work_is_alive_and_ready(seen):
             "book",
             "journal",
             "signing",
+            "finality",
         )
     }
 

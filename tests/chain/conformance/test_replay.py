@@ -189,7 +189,7 @@ def told_from_the_record(keeper, stored, rule):
         == len(found["breaches"])
         >= len({body["health"]["account"] for _, body in stored})
     )
-    assert any(one["called"] for one in found["sizes"])
+    assert any(one["due"] for one in found["sizes"])
     assert any(one["seconds_to_action"]["median"] is not None for one in found["sizes"])
     assert rule in {one["rule"] for one in found["ordered"]}
     assert (keeper.folder / "f.svg").stat().st_size > 0
