@@ -8,7 +8,6 @@ from keeper.book.follower import Follower
 from keeper.book.keeping import Keeping
 from keeper.book.looks import LOOK_EVERY
 from keeper.chain.reader import connect
-from keeper.chain.second_look import SecondLook
 from keeper.composition.wiring import load_market
 from keeper.config import Market
 from tests.chain.conformance.books import state
@@ -110,40 +109,54 @@ async def test_one_bad_node_loses_nothing_while_it_is_bad(world, fault):
             assert watched.uncovered() == []
 
 
-@pytest.mark.parametrize("restarts", [False, True], ids=["it goes on", "it is restarted"])
-async def test_what_is_withheld_for_ever_is_told_and_found_afterwards(world, tmp_path, restarts):
+async def withheld(world, reader, withholding, path=None):
+    """Return a book that was told nothing of what happened, and has said so."""
+    watched = await started(world, reader, path)
+    before = (await reader.head()).number
+    withholding.on = True
+    await watched.act()
+    await watched.mine(2)
+
+    assert "explains the change" in watched.book.concern()
+    assert watched.book.looks.covered_to <= before
+    return watched
+
+
+async def found_after_all(world, watched):
+    """Check that nothing is lost by the time that a good node has been asked again."""
+    found = await watched.mine(LOOK_EVERY + 2)
+
+    assert state(found) == await as_made_anew(world)
+    assert watched.book.concern() == ""
+    assert watched.book.rebuild_news() == []
+
+
+async def test_what_is_withheld_for_ever_is_told_and_found_afterwards(world):
     """Empty in every way: not ready, not covered; nothing is lost once the node is right again."""
+    with proxied(world.devnet.node.port) as proxy:
+        withholding = Withholding(proxy, by_range=True, receipts=True)
+        async with connect([proxy.url]) as reader:
+            watched = await withheld(world, reader, withholding)
+            withholding.on = False
+
+            await found_after_all(world, watched)
+
+
+async def test_what_was_withheld_is_found_by_a_restart(world, tmp_path):
+    """The kept file does not say that such blocks are covered."""
     path = tmp_path / "keeper.book.sqlite"
     with proxied(world.devnet.node.port) as proxy:
         withholding = Withholding(proxy, by_range=True, receipts=True)
         async with connect([proxy.url]) as reader:
-            watched = await started(world, reader, path)
-            before = (await reader.head()).number
-            withholding.on = True
-            await watched.act()
-            await watched.mine(2)
-
-            assert "explains the change" in watched.book.concern()
-            assert watched.book.looks.covered_to <= before
-            watched.book.keep()
-            if restarts:
-                await watched.book.close()
+            watched = await withheld(world, reader, withholding, path)
+            await watched.book.close()
         withholding.on = False
         async with connect([proxy.url]) as reader:
-            if restarts:
-                again = book_over(world, reader, path)
-                await again.start(await reader.head())
-                watched = Watched(world, reader, again)
-            else:
-                watched = Watched(world, reader, watched.book)
-                watched.book._reader = reader
-                watched.book.looks._source = SecondLook(reader.rpc)
-            found = await watched.mine(LOOK_EVERY + 2)
+            again = book_over(world, reader, path)
+            await again.start(await reader.head())
 
-            assert state(found) == await as_made_anew(world)
-            assert watched.book.concern() == ""
-            assert watched.book.rebuild_news() == []
-            await watched.book.close()
+            await found_after_all(world, Watched(world, reader, again))
+            await again.close()
 
 
 async def test_a_restart_over_the_bad_node_forgets_nothing(world, tmp_path):
