@@ -166,6 +166,24 @@ async def test_f21_the_quiet_time_at_the_start_sees_a_stranger():
         await world.submitter.tracker.listen(2, pause=0.0)
 
 
+async def test_f21_what_only_waits_ends_the_quiet_time_too():
+    """G7: a transaction of a second keeper is in the pool, and in no block yet."""
+    world = World()
+    blocks = iter(range(20, 30))
+
+    async def newest(block=None):
+        return head(next(blocks))
+
+    async def counted(address, block="latest"):
+        return 1 if block == "pending" else 0
+
+    world.chain.head = newest
+    world.chain.transaction_count = counted
+
+    with pytest.raises(ForeignKeyUse, match="has sent 1 transactions, the journal knows 0"):
+        await world.submitter.tracker.listen(2, pause=0.0)
+
+
 async def test_f21_a_key_that_is_delegated_meanwhile_has_one_in_flight():
     """EIP-7702: pools take one transaction of an account with code, so it is asked again."""
     limits = iter([16, 1])

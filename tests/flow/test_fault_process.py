@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from keeper.cli.run import OVERDUE_EXIT
 from keeper.composition import watching
 from keeper.observe.metrics import Metrics
 from keeper.observe.sink import Sink
@@ -53,6 +54,53 @@ with _written(settings) as events:
         events.write("an event\\n")
     Path(sys.argv[1]).write_text("worked on")
 """
+
+NEVER_ENDS = """
+import asyncio, os, signal, sys, threading, time
+from keeper.cli.run import _until_stopped
+
+async def deaf():
+    os.kill(os.getpid(), signal.SIGTERM)
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            print("asked to end", flush=True)
+
+async def stuck():
+    os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        print("asked to end", flush=True)
+        time.sleep(3600)
+
+async def waits_for_a_thread():
+    threading.Thread(target=time.sleep, args=[3600]).start()
+    os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        print("asked to end", flush=True)
+
+work = {"deaf": deaf, "stuck": stuck, "thread": waits_for_a_thread}[sys.argv[1]]
+asyncio.run(_until_stopped(work(), 1))
+"""
+
+
+@pytest.mark.parametrize("work", ["deaf", "stuck", "thread"])
+def test_g26_what_does_not_end_when_it_is_asked_to_is_ended(work):
+    """A stop is bounded: by a timer that needs neither the loop nor the good will of the work."""
+    done = subprocess.run(
+        [sys.executable, "-c", NEVER_ENDS, work],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.stdout.splitlines()[0] == "asked to end"
+    assert done.returncode == OVERDUE_EXIT
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])

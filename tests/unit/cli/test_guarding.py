@@ -1,5 +1,6 @@
 """A process that holds a key leaves nothing of its memory behind, whatever the command."""
 
+import resource
 import subprocess
 import sys
 
@@ -7,15 +8,22 @@ import pytest
 
 PROBE = """
 import ctypes, resource, sys
+asked, setrlimit = [], resource.setrlimit
+def watched(which, limits):
+    asked.append((which == resource.RLIMIT_CORE, limits))
+    setrlimit(which, limits)
+resource.setrlimit = watched
 from keeper.cli import root
 root.run(sys.argv[1:])
-print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+left = resource.getrlimit(resource.RLIMIT_CORE)
+print(asked, left, ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
 """
 
 
 @pytest.mark.parametrize("command", [["key", "check"], ["scan"], ["config", "show"], ["--version"]])
 def test_c8_no_command_dumps_its_memory(command, tmp_path):
     """A core file, or a debugger of the same user, would have the key; not only of `run`."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
     done = subprocess.run(
         [sys.executable, "-c", PROBE, *command],
         cwd=tmp_path,
@@ -23,6 +31,7 @@ def test_c8_no_command_dumps_its_memory(command, tmp_path):
         text=True,
         check=True,
         env={"PYTHONPATH": ":".join(sys.path)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (most, most)),
     )
 
-    assert done.stdout.splitlines()[-1] == "(0, 0) 0"
+    assert done.stdout.splitlines()[-1] == "[(True, (0, 0))] (0, 0) 0"

@@ -249,6 +249,20 @@ def test_a_link_to_a_journal_has_the_same_lock(journal, path, tmp_path):
     assert socket_path(link) == socket_path(path)
 
 
+def test_a_lock_that_leads_elsewhere_is_not_followed(path, tmp_path):
+    """Whoever may write to the folder could have a file of the operator's emptied, or lock none."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("somebody's words\n")
+    elsewhere.chmod(0o640)
+    path.with_name(path.name + ".lock").symlink_to(elsewhere)
+
+    with pytest.raises(JournalError, match=r"cannot open .*keeper\.sqlite\.lock"):
+        Journal.open(path, chain_id=1, sender=SENDER)
+
+    assert elsewhere.read_text() == "somebody's words\n"
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o640
+
+
 def test_a_journal_that_was_never_finished_is_a_missing_one(path):
     """Killed between the tables and the identity: it knows nothing of a key that was used."""
     opened(path).close()
