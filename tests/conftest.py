@@ -8,6 +8,7 @@ The examples are the same on every machine, without a deadline;
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,9 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", PATIENT)
 settings.register_profile("repeatable", PATIENT, derandomize=True, database=None)
 settings.load_profile("repeatable")
+
+# Settings with a key in them have to be private; tests of what the keeper writes set their own.
+os.umask(0o077)
 
 
 LONGEST = (

@@ -26,12 +26,15 @@ from keeper.config import Loaded, Settings, SettingsInvalid, load
 from keeper.domain.errors import ConfigError, KeeperError
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address
 from keeper.execution.signer import checked_key
+from keeper.exposure import find_exposures
 from keeper.packed import packed_file
 from keeper.ports import DescribesItself, LendingMarket, MarketSnapshot
 from keeper.storage.database import reader as journal_reader
 
 MIN_FREE_MIB: Final = 200
 MAX_HEAD_AGE_BLOCKS: Final = 10
+_BESIDE: Final = ("-wal", "-shm", ".lock", ".sock", ".old", ".visit")
+"""What the name of a file beside the journal or the book ends with."""
 
 
 async def examined(
@@ -95,16 +98,27 @@ def _pinned() -> dict[str, str]:
 
 
 def _files(loaded: Loaded) -> list[Finding]:
-    private = (loaded.path, loaded.path.parent / ".env", loaded.settings.wallet.password_file)
-    found = [
-        warn("files", f"{path} may be read by other users", f"chmod 600 {path}")
-        for path in private
-        if path is not None and path.exists() and path.stat().st_mode & 0o077
+    """Look at who else may get at the files of the settings, and at what the keeper wrote."""
+    parts = [warning.partition("; ") for warning in loaded.warnings]
+    found = [warn("files", problem, hint) for problem, _, hint in parts]
+    found += [
+        warn("files", f"{path}: {exposure.problem}", exposure.hint)
+        for path in _private_files(loaded.settings)
+        for exposure in find_exposures(path)
     ]
     keystore = loaded.settings.wallet.keystore
     if keystore is not None and not keystore.is_file():
         found.append(fail("files", f"the keystore {keystore} is missing", "keeper key new"))
     return found or [ok("files", "private")]
+
+
+def _private_files(settings: Settings) -> list[Path]:
+    """Return the files beside the settings' own that nobody else should get at."""
+    wallet, journal, book = settings.wallet, settings.journal.path, settings.book_path
+    written = [path for path in (journal, book) if path is not None]
+    beside = [path.with_name(path.name + end) for path in written for end in _BESIDE]
+    named = [wallet.keystore, wallet.password_file, settings.notify.subscriptions]
+    return [path for path in (*named, *written, *beside) if path is not None]
 
 
 def _journal(settings: Settings) -> Finding:

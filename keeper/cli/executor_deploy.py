@@ -27,6 +27,7 @@ from keeper.execution.fee_quotes import NodeFees
 from keeper.execution.fees import FeeOracle
 from keeper.execution.releases import find_release
 from keeper.execution.signer import LOCAL_CHAINS, checked_key
+from keeper.exposure import open_private
 
 EARLIER_NONCES: Final = 32
 """How many of the deployer's newest nonces are looked at for an executor made before."""
@@ -178,10 +179,7 @@ def _hand_over(address: Address, file: Path | None) -> None:
         return
     text = file.read_text(encoding="utf-8")
     scratch = file.with_name(f".{file.name}.new")
-    descriptor = os.open(
-        scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.stat().st_mode & 0o777
-    )
-    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+    with os.fdopen(open_private(scratch), "w", encoding="utf-8") as opened:
         opened.write(text.rstrip("\n") + "\n\n" + lines)
     scratch.replace(file)
     print_note(f"wrote [[executor]] to {file}")

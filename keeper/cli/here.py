@@ -14,6 +14,7 @@ from keeper.domain.errors import ChainError, ConfigError
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address
 from keeper.execution import keystore
+from keeper.exposure import find_exposures
 from keeper.ports import ExecutorTargets, LendingMarket, MarketSnapshot, TargetsExecutor
 from keeper.risk.tiers import Thresholds
 
@@ -126,6 +127,8 @@ def _from_file(file: Path) -> str:
         raise ConfigError(f"the password file {file} cannot be read as text") from None
     if mode & 0o077:
         raise ConfigError(f"other users may read the password file {file}", hint="chmod 600 it")
+    for exposure in find_exposures(file):
+        raise ConfigError(f"the password file {file}: {exposure.problem}", hint=exposure.hint)
     first = text.split("\n", 1)[0].removesuffix("\r")
     if not first:
         raise ConfigError(f"the password file {file} is empty")

@@ -14,6 +14,7 @@ from keeper.cli.init_markets import FoundMarket, find_markets, market_sections
 from keeper.cli.output import print_line, print_note
 from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.units import Address
+from keeper.exposure import open_private
 from keeper.packed import packed_file
 
 ZERO = "0x" + "0" * 40
@@ -122,7 +123,6 @@ def _filled(text: str, endpoint: str, chain_id: int) -> str:
 def _write(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whatever was there before."""
     scratch = path.with_name(f".{path.name}.new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(open_private(scratch), "w", encoding="utf-8") as file:
         file.write(text)
     scratch.replace(path)

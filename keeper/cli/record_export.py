@@ -4,11 +4,12 @@ import contextlib
 import enum
 import importlib
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from sqlalchemy import Connection
 
@@ -16,6 +17,7 @@ from keeper.audit.canonical import references
 from keeper.audit.chain import Entry
 from keeper.cli.records import read_record
 from keeper.domain.errors import ConfigError, EnvironmentFault
+from keeper.exposure import open_private
 from keeper.storage.record import documents_of, entries_between
 
 _TEXT: Final = "text"
@@ -112,10 +114,15 @@ def _row(**known: object) -> Row:
 def _write_lines(rows: Iterator[Row], target: Path | None) -> None:
     """Write one JSON document a line; the body is the canonical JSON itself, as a document."""
     with contextlib.ExitStack() as stack:
-        out = sys.stdout if target is None else stack.enter_context(target.open("w"))
+        out = sys.stdout if target is None else stack.enter_context(_opened(target))
         for row in rows:
             line = row | {"body": json.loads(row["body"])}
             out.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+
+def _opened(target: Path) -> TextIO:
+    """Open the export as private as the journal is that it repeats."""
+    return os.fdopen(open_private(target), "w", encoding="utf-8")
 
 
 def _write_parquet(rows: Iterator[Row], target: Path) -> None:
@@ -125,6 +132,7 @@ def _write_parquet(rows: Iterator[Row], target: Path) -> None:
         [("number", whole), ("kind", text), ("block_number", whole), ("block_time", whole)]
         + [(name, text) for name in ("market", "account", "body", "hash")]
     )
+    os.close(open_private(target))
     with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
         batch: list[Row] = []
         for row in rows:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ from keeper.domain.errors import ConfigError
 from keeper.observe.events import Event
 from keeper.observe.logging import configure
 from keeper.observe.sink import Sink, unbuffered
+
+log = logging.getLogger(__name__)
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 OVERDUE_EXIT: Final = 3
@@ -59,11 +62,14 @@ def command(
         raise ConfigError("--dry-run and --observe exclude each other", hint="choose one")
     if once and blocks is not None:
         raise ConfigError("--once and --blocks exclude each other", hint="--blocks 1 is --once")
-    settings = load(config, overrides(override)).settings
+    loaded = load(config, overrides(override))
+    settings = loaded.settings
     mode = Mode.DRY_RUN if dry_run else Mode.OBSERVE if observe else Mode.LIVE
     key = wallet_key(settings.wallet) if mode is Mode.LIVE else None
     options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
     with _written(settings) as sink, telling() as tell, searched_seldom(SEARCH_AFTER):
+        for warning in loaded.warnings:
+            log.warning("settings_exposed reason=%s", warning)
         emit: Emit = partial(_emit_json if as_json else _emit_text, sink)
         work = run_node(settings, options, emit, key=key, progress=tell)
         asyncio.run(_until_stopped(work, settings.run.stop_seconds))

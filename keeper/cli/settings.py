@@ -7,7 +7,7 @@ import typer
 from pydantic import BaseModel, SecretStr
 
 from keeper.cli.options import ConfigOption, JsonOption, SetOption
-from keeper.cli.output import print_json, print_line
+from keeper.cli.output import print_json, print_line, print_note
 from keeper.composition.notifying import channel_of
 from keeper.composition.wiring import check_options
 from keeper.config import (
@@ -78,6 +78,8 @@ def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     if problems:
         raise typer.Exit(2)
     if not as_json:
+        for warning in load(config).warnings:
+            print_note(f"warning: {warning}")
         print_line(f"ok: {settings_path(config)}")
 
 

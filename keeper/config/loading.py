@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from keeper.config.exposed import refuse_exposed
 from keeper.config.models import NOT_IN_FILE, Settings
 from keeper.config.problems import validated
 from keeper.config.sources import (
@@ -31,12 +32,13 @@ class Loaded:
     Valid settings, the file they came from, and where each value was written.
 
     ``origins`` is by dotted path (``market.0.from_block``); a setting that is not
-    in it has its default.
+    in it has its default. ``warnings`` are about files that others may get at.
     """
 
     settings: Settings
     path: Path
     origins: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def settings_path(given: Path | None, environ: Mapping[str, str] | None = None) -> Path:
@@ -73,7 +75,8 @@ def load(
     beside the settings file. Relative paths in the settings start there, too.
 
     Raises:
-        ConfigError: a file is missing or unreadable, a variable is not a setting.
+        ConfigError: a file is missing, unreadable, or open to others although it holds a key;
+            a variable is not a setting.
         SettingsInvalid: values are wrong; all problems at once.
     """
     environ = os.environ if environ is None else environ
@@ -81,8 +84,10 @@ def load(
     text = read_text(file, what="the settings file", hint="run `keeper init` or name one: --config")
     tree, origins = toml_tree(text, file.name)
     _refuse_secrets(tree, origins)
+    warnings = refuse_exposed(file, text, tree, origins)
+    from_env_file, more = env_file_values(file.parent / ".env")
     layers = [
-        *env_file_values(file.parent / ".env"),
+        *from_env_file,
         *environment_values(environ),
         *override_values(overrides or {}),
     ]
@@ -96,7 +101,7 @@ def load(
         origins=origins,
         context={"base": file.parent.absolute()},
     )
-    return Loaded(settings=settings, path=file, origins=origins)
+    return Loaded(settings=settings, path=file, origins=origins, warnings=(*warnings, *more))
 
 
 def _refuse_secrets(tree: Mapping[str, Any], origins: Mapping[str, str]) -> None:

@@ -2,16 +2,16 @@
 
 import io
 import json
-import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from dotenv.parser import parse_stream
 
+from keeper.config.exposed import refuse_exposed, refuse_foreign
 from keeper.config.models import NOT_IN_FILE, Settings, leaves
 from keeper.config.problems import Problem, SettingsInvalid, nearest
 from keeper.config.types import EnvText, file_float
@@ -110,16 +110,16 @@ def _opened(line: str) -> str:
     return ""
 
 
-def env_file_values(path: Path) -> list[Value]:
+def env_file_values(path: Path) -> tuple[list[Value], list[str]]:
     """
-    Return the settings in a ``.env`` file; none when there is no such file.
+    Return the settings in a ``.env`` file and what to warn of; none when there is no such file.
 
     Raises:
-        ConfigError: a line is not NAME=VALUE, a name occurs twice or is none of ours, or
-            others may read a secret in it.
+        ConfigError: a line is not NAME=VALUE, a name occurs twice or is none of ours, others may
+            read a secret in it, or somebody else put it there.
     """
     if not path.exists():
-        return []
+        return [], []
     text = read_text(path, what="the file", hint="")
     seen: dict[str, int] = {}
     values: list[Value] = []
@@ -135,21 +135,15 @@ def env_file_values(path: Path) -> list[Value]:
             )
         seen[binding.key] = binding.original.line
         values.append(_value(binding.key, binding.value, f"{where} {binding.key}"))
-    _refuse_readable_secrets(path, values)
-    return values
+    refuse_foreign(path)
+    tree = {".".join(map(str, value.path)): value.raw for value in values}
+    origins = {".".join(map(str, value.path)): value.origin for value in values}
+    return values, refuse_exposed(path, text, tree, origins)
 
 
 def _line_of(first: int, text: str) -> int:
     """Return the line of a binding, whose text may start with empty lines."""
     return first + len(text) - len(text.lstrip("\n"))
-
-
-def _refuse_readable_secrets(path: Path, values: Sequence[Value]) -> None:
-    secret = [one for one in values if ".".join(map(str, one.path)) in NOT_IN_FILE]
-    if secret and os.name == "posix" and path.stat().st_mode & 0o077:
-        raise ConfigError(
-            f"{path.name} holds a secret and other users may read it", hint=f"chmod 600 {path}"
-        )
 
 
 def environment_values(environ: Mapping[str, str]) -> list[Value]:

@@ -7,6 +7,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from keeper.config.exposed import refuse_exposed
 from keeper.config.problems import Problem, SettingsInvalid, validated
 from keeper.config.section import Section
 from keeper.config.sources import read_text, toml_tree
@@ -65,13 +66,14 @@ def load_subscriptions(path: Path, channels: Sequence[str]) -> Subscriptions:
     Return the subscriptions of a file.
 
     Raises:
-        ConfigError: it cannot be read, or is not TOML.
+        ConfigError: it cannot be read, is not TOML, or others may read a key in it.
         SettingsInvalid: something in it is wrong, or names a channel that there is not.
     """
     text = read_text(
         path, what="the subscriptions file", hint="write it, or remove notify.subscriptions"
     )
     tree, origins = toml_tree(text, path.name)
+    refuse_exposed(path, text, tree, origins)
     found = validated(Subscriptions, tree, where="", origins=origins)
     if not found.subscription:
         raise ConfigError(

@@ -14,6 +14,7 @@ from keeper.chain.abi import checksum
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import Address
 from keeper.execution.signer import KEY_BYTES, checked_key
+from keeper.exposure import find_exposures
 
 if TYPE_CHECKING:
     from eth_account import Account
@@ -131,6 +132,8 @@ def _read(path: Path) -> dict[str, Any]:
             f"the keystore {path} has mode {mode:04o}; others must not read it",
             hint=f"chmod 600 {path}",
         )
+    for exposure in find_exposures(path):
+        raise ConfigError(f"the keystore {path}: {exposure.problem}", hint=exposure.hint)
     try:
         document = json.loads(text)
     except ValueError:

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import sqlite3
+import stat
 
 import pytest
 
@@ -148,6 +150,25 @@ def test_an_export_to_a_file_says_what_was_written(folder, capsys):
     code, _, err = ran(capsys, "audit", "export", "--out", "r.jsonl", "--to", "4")
 
     assert (code, err.strip()) == (0, "4 entries and 6 texts written to r.jsonl")
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_an_export_is_as_private_as_the_journal(folder, capsys, form):
+    """It says the same; a file of everybody's that lay there is no way round that."""
+    (folder / "old").touch()
+    (folder / "old").chmod(0o666)
+    before = os.umask(0)
+    try:
+        codes = [
+            ran(capsys, "audit", "export", "--format", form, "--out", name)[0]
+            for name in ("new", "old")
+        ]
+    finally:
+        os.umask(before)
+
+    assert codes == [0, 0]
+    modes = [stat.S_IMODE((folder / name).stat().st_mode) for name in ("new", "old")]
+    assert modes == [0o600, 0o600]
 
 
 def test_a_record_without_a_breach_says_so(folder, capsys):

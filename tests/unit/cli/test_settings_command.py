@@ -1,6 +1,7 @@
 """`keeper config` and `keeper init`, run as a user runs them."""
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -74,7 +75,11 @@ def test_check_knows_the_adapters_options(folder, capsys):
 
 def test_init_writes_private_files_that_load(tmp_path, capsys):
     """The endpoint in the settings may hold a key, so both files are private."""
-    code = root.run(["init", str(tmp_path / "new")])
+    before = os.umask(0)
+    try:
+        code = root.run(["init", str(tmp_path / "new")])
+    finally:
+        os.umask(before)
 
     assert code == 0
     for name in ("keeper.toml", ".env"):

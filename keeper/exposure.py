@@ -1,0 +1,130 @@
+"""
+Exposure of a file to other users of the machine: who may read, change or replace it.
+
+Looked at are the file's mode and owner, its links, and the folders that lead to it: whoever may
+write to a folder may put another file in its place.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+PRIVATE_FILE: Final = 0o600
+_OTHERS: Final = 0o077
+_OTHERS_WRITE: Final = 0o022
+_STRANGERS_WRITE: Final = 0o002
+_MOST_LINKS: Final = 40
+"""The kernel follows no more in one path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """One way in: what is wrong, in words that follow the file's name, and how to end it."""
+
+    problem: str
+    hint: str
+    is_foreign: bool = False
+    """Whether the file belongs to somebody else, who says what stands in it."""
+
+
+def find_exposures(path: Path) -> list[Exposure]:
+    """
+    Return how other users can get at a file; nothing where there is none, or no such notion.
+
+    Root counts as nobody else, and to root the owner of a file in a folder of his own does not.
+    A pipe or a device has no folder that matters.
+    """
+    if os.name != "posix" or not path.exists():
+        return []
+    status = path.stat()
+    trusted = trusted_users(path, status.st_uid)
+    found = [*_of_status(path, status, trusted)]
+    if stat.S_ISREG(status.st_mode):
+        found += chain.from_iterable(_of_hop(hop, trusted) for hop in _hops(path))
+    return found
+
+
+def trusted_users(path: Path, owner: int) -> frozenset[int]:
+    """Return who may own a file, its links and folders; root may visit somebody else's."""
+    user = os.geteuid()
+    visited = user == 0 and path.resolve().parent.stat().st_uid == owner
+    return frozenset({0, user, owner} if visited else {0, user})
+
+
+def open_private(path: Path, flags: int = os.O_TRUNC) -> int:
+    """
+    Open a file for writing that only its owner may read, whatever was there before.
+
+    Raises:
+        OSError: it cannot be made, is somebody else's, or a link of somebody else's.
+    """
+    if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
+        raise OSError(errno.ELOOP, "it is a link of another user's")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, PRIVATE_FILE)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, PRIVATE_FILE)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _of_status(path: Path, status: os.stat_result, trusted: Collection[int]) -> Iterator[Exposure]:
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid not in trusted:
+        yield Exposure(
+            problem=f"it belongs to user {status.st_uid}, not to user {os.geteuid()} who reads it",
+            hint=f"chown {os.geteuid()} {path}, or run as user {status.st_uid}",
+            is_foreign=True,
+        )
+    if mode & _OTHERS:
+        may = "change" if mode & _OTHERS_WRITE else "read"
+        yield Exposure(
+            problem=f"other users may {may} it: its mode is {mode:04o}, allowed is 0600",
+            hint=f"chmod 600 {path}",
+        )
+
+
+def _hops(path: Path) -> Iterator[Path]:
+    """Yield the path and what each of its links points to, in folders without links."""
+    here = path.absolute()
+    for _ in range(_MOST_LINKS):
+        here = here.parent.resolve() / here.name
+        yield here
+        if not here.is_symlink():
+            return
+        here = here.parent / here.readlink()
+
+
+def _of_hop(path: Path, trusted: Collection[int]) -> Iterator[Exposure]:
+    if path.is_symlink() and (owner := path.lstat().st_uid) not in trusted:
+        yield Exposure(
+            problem=f"the link {path} belongs to user {owner}",
+            hint=f"remove {path}, and name the file itself",
+            is_foreign=True,
+        )
+    yield from _of_folder(path.parent, _OTHERS_WRITE, trusted)
+    for folder in path.parent.parents:
+        yield from _of_folder(folder, _STRANGERS_WRITE, trusted)
+
+
+def _of_folder(folder: Path, refused: int, trusted: Collection[int]) -> Iterator[Exposure]:
+    """Yield that others may replace a folder's files; in a sticky one only owners may."""
+    status = folder.stat()
+    if status.st_uid not in trusted:
+        yield Exposure(
+            problem=f"its folder {folder} belongs to user {status.st_uid}",
+            hint="move it to a folder of your own of mode 0700",
+        )
+    elif status.st_mode & refused and not status.st_mode & stat.S_ISVTX:
+        yield Exposure(
+            problem=f"other users may write to its folder {folder}:"
+            f" mode {stat.S_IMODE(status.st_mode):04o}, allowed is 0755",
+            hint=f"chmod go-w {folder}",
+        )
