@@ -18,6 +18,7 @@ from keeper.composition.bidding import fee_oracle, fee_policy, liquidation_polic
 from keeper.composition.calling import calling
 from keeper.composition.executors import refuse_unfit_executor
 from keeper.composition.limiting import breakers_of
+from keeper.composition.next_block import NextBlock
 from keeper.composition.notifying import notifying
 from keeper.composition.session import Session, opened
 from keeper.composition.simulating import by_executor, simulators_of
@@ -349,6 +350,7 @@ async def _planner(
     session: Session, simulators: Mapping[MarketKey, Simulator], fees: FeeOracle
 ) -> Planner:
     settings = session.settings
+    next_block = NextBlock(settings=settings, rpc=session.reader.rpc)
     return Planner(
         venues=session.venues,
         simulators=simulators,
@@ -357,7 +359,8 @@ async def _planner(
         policy=liquidation_policy(settings, await session.wrapped_native()),
         gas_model=GasModel(),
         deadline_seconds=settings.policy.deadline_seconds,
-        next_timestamp=session.next_timestamp,
+        next_timestamp=next_block.fetch_timestamp,
+        expected_timestamp=next_block.expect_timestamp,
     )
 
 

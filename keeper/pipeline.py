@@ -1,17 +1,13 @@
 """One head in, decisions out: the order of things, and nothing of how they are done."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from keeper.abilities import BoundsBonus
 from keeper.audit.inputs import Inputs
 from keeper.domain.account import AccountHealth
-from keeper.domain.curve import ExitCurve, Route
 from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
-from keeper.domain.errors import BlockUnknown, ChainError, RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
@@ -29,6 +25,7 @@ from keeper.ports import (
     Simulator,
     Valuer,
 )
+from keeper.stages.exit_reads import fetch_exits
 from keeper.stages.rehearsal import Rehearsal
 from keeper.strategy.attempts import MAX_ROUNDS, Attempts
 from keeper.strategy.candidate import Candidate, Terms, quotable, too_small
@@ -36,17 +33,22 @@ from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.ranking import sequenced
 
-log = logging.getLogger(__name__)
-
-VENUE_PAUSES: Final = (0.0, 0.025, 0.05)
-"""Seconds before each attempt to read a venue, which may be unreadable for a moment only."""
-
 InFlight = frozenset[tuple[MarketKey, Address]]
+
+
+def soonest(head: Head) -> Timestamp:
+    """Return the earliest time that the next block can have."""
+    return Timestamp(head.timestamp + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planner:
-    """What deciding needs from outside: where to sell, what gas costs, a dry run of the plan."""
+    """
+    What deciding needs from outside: where to sell, what gas costs, a dry run of the plan.
+
+    ``expected_timestamp`` guesses what ``next_timestamp`` will answer, so that other reads need
+    not wait for the answer. A wrong guess costs time and changes nothing.
+    """
 
     venues: Sequence[ExitVenue]
     simulators: Mapping[MarketKey, Simulator]
@@ -56,6 +58,13 @@ class Planner:
     gas_model: GasModel
     deadline_seconds: int
     next_timestamp: Callable[[Head], Awaitable[Timestamp]]
+    expected_timestamp: Callable[[Head], Timestamp] = soonest
+
+    def window(self, head: Head, next_timestamp: Timestamp) -> Window:
+        """Return when a plan may land, given the time of the next block."""
+        return Window(
+            earliest=soonest(head), deadline=Timestamp(next_timestamp + self.deadline_seconds)
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,27 +110,57 @@ async def decided(
     unhealthy = [(one, _past_the_line(one, only)) for one in snapshots]
     if not any(accounts for _, accounts in unhealthy):
         return result
-    window = Window(
-        earliest=Timestamp(head.timestamp + 1),
-        deadline=Timestamp(await planner.next_timestamp(head) + planner.deadline_seconds),
-    )
     floor = Costs(gas_price=planner.fees.floor(head), block_gas_limit=head.gas_limit)
     wanted = _Wanted(in_flight=in_flight, restraint=restraint, floor=floor)
-    candidates: list[Candidate] = []
+    guess = planner.window(head, planner.expected_timestamp(head))
+    answers = await _considered_at(planner, snapshots, unhealthy, guess, wanted)
+    asked = _pairs(planner, answers.candidates, floor)
+    next_timestamp, (costs, exits) = await asyncio.gather(
+        planner.next_timestamp(head), _priced(planner, asked, head, floor)
+    )
+    window = planner.window(head, next_timestamp)
+    if window != guess:
+        answers = await _considered_at(planner, snapshots, unhealthy, window, wanted)
+        pairs = _pairs(planner, answers.candidates, floor)
+        if not pairs or not pairs <= asked:
+            costs, exits = await _priced(planner, pairs, head, floor)
+    result.health.update(answers.health)
+    result.decisions += answers.skips
+    if answers.candidates:
+        await _plan(planner, result, answers.candidates, snapshots, (costs, exits))
+    result.losses = _losses(result.decisions, restraint)
+    return result
+
+
+@dataclass(slots=True)
+class _Considered:
+    """The unhealthy accounts: those that can be liquidated, and why the others cannot."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    skips: list[Skip] = field(default_factory=list)
+    health: dict[Subject, AccountHealth] = field(default_factory=dict)
+
+
+async def _considered_at(
+    planner: Planner,
+    snapshots: Sequence[MarketSnapshot],
+    unhealthy: Sequence[tuple[MarketSnapshot, Sequence[AccountHealth]]],
+    window: Window,
+    wanted: "_Wanted",
+) -> _Considered:
+    """Return the unhealthy accounts of every market, as they are within the window."""
+    found = _Considered()
     for snapshot, accounts in unhealthy:
         if not accounts:
             continue
-        result.health.update(((one.market, one.account), one) for one in accounts)
-        first = [snapshot, *(one for one in snapshots if one is not snapshot)]
+        found.health.update(((health.market, health.account), health) for health in accounts)
+        first = [snapshot, *(other for other in snapshots if other is not snapshot)]
         for answer in await _considered(planner, first, accounts, window, wanted):
             if isinstance(answer, Skip):
-                result.decisions.append(answer)
+                found.skips.append(answer)
             else:
-                candidates.append(answer)
-    if candidates:
-        await _plan(planner, result, candidates, snapshots, floor)
-    result.losses = _losses(result.decisions, restraint)
-    return result
+                found.candidates.append(answer)
+    return found
 
 
 def _losses(decisions: Sequence[Decision], restraint: Restraint) -> dict[Subject, int]:
@@ -261,10 +300,10 @@ async def _plan(
     result: Decided,
     candidates: list[Candidate],
     snapshots: Sequence[MarketSnapshot],
-    floor: Costs,
+    priced: tuple[Costs, Exits],
 ) -> None:
     """Size, rank, pack and simulate the candidates; leave decisions and batches in ``result``."""
-    costs, exits = await _priced(planner, candidates, result.head, floor)
+    costs, exits = priced
     liquidity: dict[LiquidityKey, TokenUnits] = {}
     for snapshot in snapshots:
         liquidity.update(snapshot.liquidity)
@@ -328,60 +367,27 @@ def _put_off(one: Liquidate) -> Skip:
     )
 
 
-async def _priced(
-    planner: Planner, candidates: Sequence[Candidate], head: Head, floor: Costs
-) -> tuple[Costs, Exits]:
-    """
-    Return what gas costs and where the collateral can be sold.
-
-    The node is asked only when a bonus would pay the least that gas can cost:
-    accounts that are not worth their gas cost no request, however many there are.
-    """
-    pairs = {
-        (one.receive_token, one.spend_token)
+def _pairs(planner: Planner, candidates: Sequence[Candidate], floor: Costs) -> frozenset[Pair]:
+    """Return what may be sold for what: nothing where no bonus would pay the least gas."""
+    return frozenset(
+        (opportunity.receive_token, opportunity.spend_token)
         for candidate in candidates
-        for one in quotable(candidate, floor, planner.policy, planner.gas_model)
-    }
+        for opportunity in quotable(candidate, floor, planner.policy, planner.gas_model)
+    )
+
+
+async def _priced(
+    planner: Planner, pairs: frozenset[Pair], head: Head, floor: Costs
+) -> tuple[Costs, Exits]:
+    """Return what gas costs and where pairs can be sold; the node is asked where there are any."""
     if not pairs:
         unasked = replace(floor, gas_price=planner.fees.unasked(head))
         return unasked, Exits(routes={}, curves={}, lenders={})
     gas_price, exits = await asyncio.gather(
         planner.fees.gas_price(head),
-        _exits(planner.venues, pairs, Basis(block_hash=head.hash)),
+        fetch_exits(planner.venues, set(pairs), Basis(block_hash=head.hash)),
     )
     return Costs(gas_price=gas_price, block_gas_limit=head.gas_limit), exits
-
-
-async def _exits(venues: Sequence[ExitVenue], pairs: set[Pair], basis: Basis) -> Exits:
-    """Return all venues' routes, curves and lenders as one."""
-    found = await asyncio.gather(*(_exits_of(venue, pairs, basis) for venue in venues))
-    routes: dict[Pair, tuple[Route, ...]] = {}
-    curves: dict[Address, ExitCurve] = {}
-    lenders: dict[Address, tuple[FlashLender, ...]] = {}
-    factories: dict[Address, Address] = {}
-    for one in found:
-        curves.update(one.curves)
-        factories.update(one.factories)
-        for pair, ways in one.routes.items():
-            routes[pair] = routes.get(pair, ()) + ways
-        for token, pools in one.lenders.items():
-            lenders[token] = lenders.get(token, ()) + pools
-    return Exits(routes=routes, curves=curves, lenders=lenders, factories=factories)
-
-
-async def _exits_of(venue: ExitVenue, pairs: set[Pair], basis: Basis) -> Exits:
-    """Return one venue's exits; none, with a warning, where it cannot be read repeatedly."""
-    reason: ChainError | None = None
-    for pause in VENUE_PAUSES:
-        if reason is not None:
-            await asyncio.sleep(pause)
-        try:
-            return await venue.exits(pairs, basis)
-        except (BlockUnknown, RpcRefused, RpcMalformed) as error:
-            reason = error
-    code = "" if reason is None else reason.code
-    log.warning("venue_unreadable kind=%s code=%s reason=%s", venue.kind, code, reason)
-    return Exits(routes={}, curves={}, lenders={})
 
 
 def _skip(

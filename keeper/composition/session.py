@@ -12,13 +12,9 @@ from keeper.abilities import KeepsFacts
 from keeper.book.follower import Follower, Progress
 from keeper.book.keeping import Keeping
 from keeper.book.visit import Visit
-from keeper.chain import fields
-from keeper.chain.capabilities import Capability
-from keeper.chain.optional import read_optional
 from keeper.chain.reader import NodeReader, connect
 from keeper.chain.standing import Rules
 from keeper.composition.beginnings import find_first_blocks
-from keeper.composition.timing import bound_timestamp
 from keeper.composition.wiring import load_market, load_venue, venue_addresses
 from keeper.config import Settings, SettingsInvalid
 from keeper.config.problems import Problem
@@ -31,7 +27,7 @@ from keeper.domain.errors import (
     SnapshotReorged,
 )
 from keeper.domain.head import Basis, BlockName, BlockTag, Head
-from keeper.domain.units import USD_E8, Address, MarketKey, Timestamp, deployment
+from keeper.domain.units import USD_E8, Address, MarketKey, deployment
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.stages.valuation import NativeCoin
 
@@ -223,25 +219,6 @@ class Session:
         ]
         if problems:
             raise SettingsInvalid(problems)
-
-    async def next_timestamp(self, head: Head) -> Timestamp:
-        """
-        Return when the next block is expected by the node's clock, bounded by this machine's.
-
-        A chain that has been idle makes its next block now, not right after the head.
-        """
-        rpc = self.reader.rpc
-
-        async def ask(endpoint: int) -> int:
-            pending = await rpc.ask(endpoint, "eth_getBlockByNumber", "pending", False)  # noqa: FBT003 (JSON-RPC: hashes only)
-            stated = fields.document(pending, "the pending block").get("timestamp")
-            return fields.quantity(stated, "the pending timestamp")
-
-        try:
-            claimed = await read_optional(rpc, Capability.PENDING_BLOCK, ask)
-        except ChainError:
-            claimed = None
-        return bound_timestamp(self.settings, head, claimed)
 
 
 @contextlib.asynccontextmanager

@@ -8,8 +8,8 @@ from keeper.chain.abi import checksum
 from keeper.chain.reader import connect
 from keeper.domain.errors import RpcMalformed
 from keeper.domain.exits import Exits
-from keeper.pipeline import _exits
 from keeper.quotes.uniswap_v3.venue import UniswapV3Venue
+from keeper.stages.exit_reads import fetch_exits
 from keeper.stages.valuation import NativeCoin
 from tests.chain.worlds import Keeper, decisions, driven
 
@@ -81,10 +81,10 @@ async def test_a_venue_that_does_not_answer_fails_alone(aave36, reader):
 
     with pytest.raises(RpcMalformed):
         await wrong.exits({pair}, basis)
-    found = await _exits([wrong, right], {pair}, basis)
+    found = await fetch_exits([wrong, right], {pair}, basis)
 
     assert found.routes[pair]
-    assert await _exits([wrong], {pair}, basis) == Exits(routes={}, curves={}, lenders={})
+    assert await fetch_exits([wrong], {pair}, basis) == Exits(routes={}, curves={}, lenders={})
 
 
 def test_it_liquidates_while_the_native_coins_price_source_fails(aave36, tmp_path):

@@ -181,6 +181,8 @@ class Desk:
     fees: ScriptedFees = field(default_factory=ScriptedFees)
     valuer: ScriptedValuer = field(default_factory=ScriptedValuer)
     policy: Policy = field(default_factory=Policy)
+    guess: int = 12
+    """After how many seconds the next block is expected; it comes after twelve."""
 
     async def decide(self, *snapshots, in_flight=frozenset(), only=None, restraint=FREE):
         async def next_timestamp(head):
@@ -195,6 +197,7 @@ class Desk:
             gas_model=GasModel(),
             deadline_seconds=120,
             next_timestamp=next_timestamp,
+            expected_timestamp=lambda head: head.timestamp + self.guess,
         )
         return await decided(planner, HEAD, snapshots, in_flight, only=only, restraint=restraint)
 

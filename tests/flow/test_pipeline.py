@@ -47,6 +47,23 @@ async def test_a_quiet_block_asks_nobody():
     assert snapshot.asked == []
 
 
+@pytest.mark.parametrize("guess", [1, 11, 13, 10_000])
+async def test_a_wrong_guess_of_the_next_block_changes_nothing(guess):
+    """Reads begin on a guess of the next block's time; what is decided rests on the answer."""
+    snapshots = [ScriptedSnapshot((pair(1), pair(2), pair(3))) for _ in range(2)]
+    right, wrong = Desk(), Desk(guess=guess)
+
+    results = [
+        await desk.decide(snapshot)
+        for desk, snapshot in zip((right, wrong), snapshots, strict=True)
+    ]
+
+    assert results[0] == results[1]
+    assert {window.deadline for window in snapshots[1].asked[-3:]} == {HEAD.timestamp + 132}
+    assert [desk.fees.asked for desk in (right, wrong)] == [1, 1]
+    assert [len(desk.venue.asked) for desk in (right, wrong)] == [1, 1]
+
+
 @dataclass
 class BoundedSnapshot(ScriptedSnapshot):
     """A market that bounds what each account earns, in dollars."""
