@@ -4,7 +4,7 @@ import contextlib
 import enum
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -229,8 +229,9 @@ async def _parts(
     planner = await _planner(session, simulators, fees)
     decide: Restrained = partial(witnessed, planner)
     if isinstance(submitter, NodeSubmitter):
-        cooling = submitter.tracker.cooling
-        decide = Rested(decide=decide, waits=cooling.waits, market_waits=cooling.market_waits)
+        tracker, cooling = submitter.tracker, submitter.tracker.cooling
+        live = partial(witnessed, replace(planner, before_simulation=tracker.begin_reads))
+        decide = Rested(decide=live, waits=cooling.waits, market_waits=cooling.market_waits)
     keep_days = session.settings.record.keep_days
     decisions = DecisionJournal(journal.database, _recorder(session, options), keep_days)
     await decisions.start()

@@ -46,8 +46,8 @@ class Planner:
     """
     What deciding needs from outside: where to sell, what gas costs, a dry run of the plan.
 
-    ``expected_timestamp`` guesses what ``next_timestamp`` will answer, so that other reads need
-    not wait for the answer. A wrong guess costs time and changes nothing.
+    ``expected_timestamp`` guesses the answer of ``next_timestamp``, so that other reads need not
+    wait for it; a wrong guess changes nothing. ``before_simulation`` begins what sending reads.
     """
 
     venues: Sequence[ExitVenue]
@@ -59,6 +59,7 @@ class Planner:
     deadline_seconds: int
     next_timestamp: Callable[[Head], Awaitable[Timestamp]]
     expected_timestamp: Callable[[Head], Timestamp] = soonest
+    before_simulation: Callable[[Head], None] = lambda _: None
 
     def window(self, head: Head, next_timestamp: Timestamp) -> Window:
         """Return when a plan may land, given the time of the next block."""
@@ -324,7 +325,8 @@ async def _plan(
             policy=policy,
             gas_model=planner.gas_model,
         )
-        plans = [one.plan for one in decisions if isinstance(one, Liquidate)]
+        if plans := [one.plan for one in decisions if isinstance(one, Liquidate)]:
+            planner.before_simulation(result.head)
         found = await rehearsal.of(plans, policy, costs, result.head)
         result.batches = found.batches
         if found.clean:

@@ -165,7 +165,7 @@ class NodeSubmitter:
             self._refuse_unsettled()
             market, nonce, *_ = await asyncio.gather(
                 readable("the fees", self.fees.market(head)),
-                self._next_nonce(),
+                self._next_nonce(head),
                 self.tracker.check_canonical(head),
                 self._look_at_limit(head),
             )
@@ -238,7 +238,7 @@ class NodeSubmitter:
             await self._refuse_faulty()
             self._refuse_unsettled()
             market, nonce = await asyncio.gather(
-                readable("the fees", self.fees.market(head)), self._next_nonce()
+                readable("the fees", self.fees.market(head)), self._next_nonce(head)
             )
             fees = market_fees(market, self.fees.policy)
             if fees is None:
@@ -249,14 +249,14 @@ class NodeSubmitter:
             await seen_through(self._dispatcher.record_and_send([bound], head))
             return bound
 
-    async def _next_nonce(self) -> int:
+    async def _next_nonce(self, head: Head) -> int:
         """Return the next intent's nonce, if the chain knows neither more nor less than we do."""
-        chain = self.tracker.chain
-        count = await readable("the nonce", chain.transaction_count(self.signer.address))
-        await self.tracker.check_known(count)
-        journal = self.tracker.journal
+        tracker = self.tracker
+        count = await readable("the nonce", tracker.early.fetch_count(tracker.chain, head))
+        await tracker.check_known(count)
+        journal = tracker.journal
         water = await journal.high_water()
-        settled = self.tracker.settled(water)
+        settled = tracker.settled(water)
         if count < settled:
             raise NotBroadcast(
                 f"the node knows {count} of {settled} final transactions: it lags, or lost them"

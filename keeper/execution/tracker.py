@@ -25,6 +25,7 @@ from keeper.domain.submission import (
 from keeper.domain.units import Address
 from keeper.execution.chain import Chain, Emit, Outcomes, SeesForks, SubmitJournal
 from keeper.execution.cooling import Cooling
+from keeper.execution.early_reads import EarlyReads
 from keeper.execution.failpoints import reached
 from keeper.execution.finality import Finality
 from keeper.execution.observation import Mined, MinedPair, Observation, Observer, Unread
@@ -59,6 +60,7 @@ class Tracker:
     cooling: Cooling = field(default_factory=Cooling)
     finality: Finality = field(init=False)
     takebacks: TakebackWatch = field(init=False)
+    early: EarlyReads = field(init=False)
     book: dict[int, Submission] = field(default_factory=dict)
     settlements: int = 0
     _missing: dict[int, Head] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Tracker:
     _waits_unseen: bool = False
 
     def __post_init__(self) -> None:
+        self.early = EarlyReads(sender=self.sender)
         self.finality = Finality(chain=self.chain)
         self.takebacks = TakebackWatch(
             finality=self.finality, confirmations=self.confirmations, emit=self.emit
@@ -228,11 +231,15 @@ class Tracker:
                 return
             await asyncio.sleep(pause)
 
+    def begin_reads(self, head: Head) -> None:
+        """Begin what a signature at this head will wait for; returns at once."""
+        self.early.begin(self.chain, head)
+
     async def check_canonical(self, head: Head) -> None:
         """Raise NotBroadcast unless the block that was decided on is still the chain's newest."""
         self.refuse_untimely(head)
         try:
-            known = await self.chain.head(head.number)
+            known = await self.early.fetch_head(self.chain, head)
         except ChainError as error:
             raise NotBroadcast(f"the block cannot be checked: {error}") from error
         if known.hash != head.hash:
