@@ -60,6 +60,7 @@ from keeper.ports import MarketSnapshot, Simulator, Submitter
 from keeper.stages.margincalls import MarginCalls
 from keeper.stages.rehearsal import Repeats
 from keeper.stages.resting import Rested, Restrained
+from keeper.stages.setting_aside import SetAside
 from keeper.stages.witness import witnessed
 from keeper.storage.decisions import DecisionJournal
 from keeper.storage.inputs import Recorder
@@ -227,7 +228,7 @@ async def _parts(
             split=batch_splitter(executors, GasModel()),
         )
     planner = await _planner(session, simulators, fees)
-    decide: Restrained = partial(witnessed, planner)
+    decide: Restrained = SetAside(decide=partial(witnessed, planner))
     if isinstance(submitter, NodeSubmitter):
         tracker, cooling = submitter.tracker, submitter.tracker.cooling
         live = partial(witnessed, replace(planner, before_simulation=tracker.begin_reads))

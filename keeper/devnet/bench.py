@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
-from keeper.devnet import bench_book, bench_tolerance
+from keeper.devnet import bench_book, bench_crowd, bench_tolerance
+from keeper.devnet.bench_market import SHAPES
 from keeper.devnet.bench_runs import Burst, Latency, Reaction, burst, latency, spread
 from keeper.devnet.bench_wire import TRANSPORTS
 from keeper.devnet.market import PROTOCOLS
@@ -53,7 +54,10 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     one = commands.add_parser("latency", help="one account past the line in a block")
     one.add_argument("--borrowers", type=_positive, nargs="+", default=list(SIZES), metavar="N")
     one.add_argument("--trace", action="store_true", help="show the median sample's messages")
-    many = commands.add_parser("burst", help="thirty accounts past the line in one block")
+    many = commands.add_parser("burst", help="thirty accounts past the line in one block, or more")
+    many.add_argument("--accounts", type=_positive, nargs="+", metavar="N", help="that many")
+    many.add_argument("--shape", choices=SHAPES, default=SHAPES[0], help="of the N accounts")
+    many.add_argument("--gas-gwei", type=_positive, default=0, metavar="N", help="their base fee")
     for command, samples in ((one, SAMPLES), (many, BURST_SAMPLES)):
         command.add_argument("--samples", type=_sample_count, default=samples, metavar="N")
         command.add_argument("--transport", choices=TRANSPORTS, default=TRANSPORTS[0])
@@ -100,6 +104,14 @@ def _latency(wanted: argparse.Namespace) -> str:
 
 
 def _burst(wanted: argparse.Namespace) -> str:
+    if wanted.accounts:
+        crowd = bench_crowd.CrowdWanted(
+            shape=wanted.shape,
+            gas_gwei=wanted.gas_gwei,
+            transport=wanted.transport,
+            protocol=wanted.protocol,
+        )
+        return bench_crowd.report(wanted.accounts, crowd, as_json=wanted.json)
     found = asyncio.run(burst(wanted.samples, wanted.transport, wanted.protocol))
     if wanted.json:
         return json.dumps({**_where(wanted), **_burst_json(found)})

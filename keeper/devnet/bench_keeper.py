@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,10 +37,15 @@ class Place:
 
 @dataclass(slots=True)
 class Measured:
-    """The running keeper, what passed on its wire, and what it told."""
+    """
+    The running keeper, what passed on its wire, and what it told.
+
+    ``moments`` is when each block was handled whole (``perf_counter_ns``).
+    """
 
     place: Place
     wire: Wire
+    moments: dict[int, int] = field(default_factory=dict)
     _events: list[Event] = field(default_factory=list)
     _told: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
@@ -47,6 +53,8 @@ class Measured:
     def told(self, event: Event) -> None:
         """Take an event of the keeper."""
         self._events.append(event)
+        if event["event"] == "block":
+            self.moments[int(str(event["block_number"]))] = time.perf_counter_ns()
         self._told.set()
 
     def events(self, name: str, **wanted: object) -> list[Event]:

@@ -16,6 +16,8 @@ from keeper.devnet.prices import price_transactions
 from keeper.domain.units import BPS, WAD
 
 SEED: Final = 1
+SHAPES: Final = ("equal", "spread")
+"""A crowd's sizes: all alike, or each of its own."""
 
 _COLLATERAL, _DEBT = "WETH", "USDC"
 _FIRST_HEALTH: Final = 103_700  # in 1e-5; an account at its loan-to-value has 1.03125
@@ -24,6 +26,9 @@ _ONE: Final = 100_000
 _BELOW: Final = 50  # how far below the line a step takes its accounts, in 1e-5
 _VALUE: Final = 20_000 * PRICE_UNIT
 _MORE_VALUE: Final = 500 * PRICE_UNIT
+_EQUAL: Final = 4_000 * PRICE_UNIT
+_SMALLEST: Final = 3_000 * PRICE_UNIT
+_SIZES: Final = 1_000
 _DEBT_KEPT: Final = 7_000  # of what others owe, in bps: they stay healthy throughout
 
 
@@ -42,16 +47,48 @@ class Stairs:
 
     def accounts(self) -> tuple[Borrower, ...]:
         """Return all the borrowers; those on the stairs come first."""
-        on_stairs = [
-            _stair(step, place) for step in range(self.steps) for place in range(self.width)
-        ]
+        on_stairs = self.on_stairs()
         others = planned_borrowers(max(0, self.borrowers - len(on_stairs)), SEED)
         return (*on_stairs, *(_healthier(one) for one in others))
+
+    def on_stairs(self) -> tuple[Borrower, ...]:
+        """Return those that cross, in their order."""
+        return tuple(
+            _stair(step, place) for step in range(self.steps) for place in range(self.width)
+        )
 
     def price(self, step: int) -> int:
         """Return the collateral's price (8 decimals) that takes the step's group over the line."""
         first = BY_SYMBOL[_COLLATERAL].price
         return first * _ONE // _health(step) * (_ONE - _BELOW) // _ONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crowd(Stairs):
+    """
+    Stairs of one account each, the last of which takes ``size`` accounts at once.
+
+    ``shape`` says whether these are all alike, or of as many sizes.
+    """
+
+    size: int
+    shape: str = SHAPES[0]
+
+    def on_stairs(self) -> tuple[Borrower, ...]:
+        """Return one borrower for each step but the last, then the crowd."""
+        alone = [_stair(step, 0) for step in range(self.steps - 1)]
+        crowd = [
+            _stair(
+                self.steps - 1, place, value=_EQUAL if self.shape == SHAPES[0] else _spread(place)
+            )
+            for place in range(self.size)
+        ]
+        return (*alone, *crowd)
+
+
+def _spread(place: int) -> int:
+    """Return a size of the crowd's: every account differs, the largest is four times the least."""
+    return _SMALLEST + place * 7919 % _SIZES * (3 * _SMALLEST) // _SIZES
 
 
 def settle(devnet: Devnet, stairs: Stairs) -> None:
@@ -66,7 +103,7 @@ def _settle_pool(devnet: Devnet, stairs: Stairs) -> None:
 def _settle_isolated(devnet: Devnet, stairs: Stairs) -> None:
     """Put the stairs into the first market, which is of the same two tokens; others into all."""
     assert devnet.morpho is not None  # noqa: S101 - the protocol was asked for
-    on_stairs = stairs.accounts()[: stairs.steps * stairs.width]
+    on_stairs = stairs.on_stairs()
     others = planned_morpho_borrowers(max(0, stairs.borrowers - len(on_stairs)), SEED)
     accounts = (
         *map(_isolated, on_stairs),
@@ -104,8 +141,9 @@ def _in_order(devnet: Devnet, price: int) -> Iterator[dict[str, str]]:
         yield one.as_json()
 
 
-def _stair(step: int, place: int) -> Borrower:
-    value = _VALUE + place * _MORE_VALUE
+def _stair(step: int, place: int, value: int | None = None) -> Borrower:
+    if value is None:
+        value = _VALUE + place * _MORE_VALUE
     debt = value * BY_SYMBOL[_COLLATERAL].threshold // BPS * _ONE // _health(step)
     return Borrower(
         address=str(to_checksum_address(keccak(text=f"stair {step} {place}")[-20:])),

@@ -46,6 +46,17 @@ def test_a_burst_is_in_few_transactions_that_all_land(capsys):
     assert told["first_us"]["median"] <= told["last_us"]["median"]
 
 
+@pytest.mark.parametrize("shape", ["equal", "spread"])
+def test_a_crowd_of_accounts_lands_whole(capsys, shape):
+    """All of a block's accounts leave at once, equal ones or not, and the next block has them."""
+    (told,) = measured(capsys, "burst", "--accounts", "40", "--shape", shape, "--gas-gwei", "5")
+
+    assert told["planned"] == 40
+    assert told["landed"] == [40]
+    assert told["skipped"] == {}
+    assert 0 < told["alone"] <= told["first"] <= told["last"] <= told["handled"]
+
+
 def test_another_protocol_is_measured_the_same_way(capsys):
     """Its accounts cross by the same steps of the price."""
     latency = measured(

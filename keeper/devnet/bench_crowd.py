@@ -1,0 +1,170 @@
+"""What is measured when hundreds of accounts fall below the line in one block."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from keeper.chain.fields import quantity
+from keeper.devnet.bench_keeper import Measured, place
+from keeper.devnet.bench_market import SHAPES, Crowd
+from keeper.devnet.bench_wire import Passed, Wire
+from keeper.devnet.market import AAVE_V3
+from keeper.domain.errors import EnvironmentFault
+from keeper.domain.units import GWEI
+
+ALONE: Final = 4
+"""Blocks with one account each, before the crowd; the last ones say what one account's time is."""
+_WARM_UP: Final = 2
+_MOST_BLOCKS: Final = 24
+_MICROSECOND: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrowdWanted:
+    """
+    What to measure.
+
+    ``gas_gwei`` is the base fee of the crowd's block, 0 leaves the chain's own.
+    """
+
+    shape: str = SHAPES[0]
+    gas_gwei: int = 0
+    transport: str = "ws"
+    protocol: str = AAVE_V3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crowded:
+    """
+    Reactions to ``accounts`` that fall in one block, in microseconds.
+
+    ``alone`` is the time from a block to the first bytes with one account in it, ``first`` with
+    all of them, ``last`` to the last bytes of that block, ``handled`` until all was decided and
+    recorded. ``planned`` are the accounts that left in this block. ``landed`` are the
+    liquidations of each block that followed, ``used`` its gas in basis points of the limit.
+    """
+
+    accounts: int
+    shape: str
+    alone: int
+    first: int
+    last: int
+    handled: int
+    transactions: int
+    planned: int
+    landed: tuple[int, ...]
+    used: tuple[int, ...]
+    skipped: dict[str, int]
+
+
+async def crowded(accounts: int, wanted: CrowdWanted) -> Crowded:
+    """
+    Measure one block that takes ``accounts`` below the line, and the blocks that follow.
+
+    Raises:
+        EnvironmentFault: the devnet failed, or the keeper sent nothing.
+    """
+    stairs = Crowd(
+        borrowers=0,
+        steps=ALONE + 1,
+        protocol=wanted.protocol,
+        size=accounts,
+        shape=wanted.shape,
+    )
+    with place(stairs, wanted.transport) as there:
+        measured = Measured(there, Wire())
+        async with measured.running():
+            alone = [await _alone(measured, stairs.price(step)) for step in range(ALONE)]
+            if wanted.gas_gwei:
+                fee = hex(wanted.gas_gwei * GWEI)
+                there.devnet.node.rpc("anvil_setNextBlockBaseFeePerGas", [fee])
+            passed, number = await _reaction(measured, stairs.price(ALONE))
+            decisions = measured.events("decision", block_number=number)
+            landed, used = await _landing(measured)
+    sends = passed.sends()
+    skipped = Counter(str(one["reason"]) for one in decisions if one["action"] == "skip")
+    return Crowded(
+        accounts=accounts,
+        shape=wanted.shape,
+        alone=min(alone[_WARM_UP:]),
+        first=(sends[0] - passed.start) // _MICROSECOND,
+        last=(sends[-1] - passed.start) // _MICROSECOND,
+        handled=(measured.moments[number] - passed.start) // _MICROSECOND,
+        transactions=len(sends),
+        planned=len(decisions) - skipped.total(),
+        landed=landed,
+        used=used,
+        skipped=dict(skipped),
+    )
+
+
+def report(sizes: Sequence[int], wanted: CrowdWanted, *, as_json: bool) -> str:
+    """Measure each size on a chain of its own and return the answer."""
+    found = [asyncio.run(crowded(size, wanted)) for size in sizes]
+    if as_json:
+        return json.dumps([asdict(one) for one in found])
+    return "\n".join(line for one in found for line in _lines(one))
+
+
+def _lines(found: Crowded) -> list[str]:
+    blocks = zip(found.landed, found.used, strict=True)
+    landing = ", ".join(f"{count} ({share / 100:.1f} %)" for count, share in blocks)
+    times = f"{found.first / found.alone:.2f} times that"
+    left = f"{sum(found.skipped.values()):>9}   {found.skipped or ''}"
+    return [
+        f"{found.accounts} accounts below the line in one block, {found.shape}",
+        f"  one account, block -> sent          {_ms(found.alone)}",
+        f"  block -> first sent                 {_ms(found.first)}   {times}",
+        f"  block -> last sent                  {_ms(found.last)}",
+        f"  block -> decided and recorded       {_ms(found.handled)}",
+        f"  transactions, accounts in them      {found.transactions:>9}   of {found.planned}",
+        f"  left for the next blocks            {left}",
+        f"  liquidated in each block that followed, share of its gas: {landing}",
+    ]
+
+
+def _ms(microseconds: int) -> str:
+    return f"{microseconds / 1_000:>9.2f}"
+
+
+async def _alone(measured: Measured, price: int) -> int:
+    """Return the time from a block with one account below the line to its bytes."""
+    passed, _ = await _reaction(measured, price)
+    await measured.mined()
+    return (passed.sends()[0] - passed.start) // _MICROSECOND
+
+
+async def _reaction(measured: Measured, price: int) -> tuple[Passed, int]:
+    number = await measured.mined(price)
+    passed = measured.wire.since_block(number)
+    if passed is None or not passed.sends():
+        told = measured.events("decision", block_number=number)
+        raise EnvironmentFault(f"nothing was sent at block {number}: {told[:1]}")
+    return Passed(passed.start, tuple(passed.noted)), number
+
+
+async def _landing(measured: Measured) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Mine until nothing waits any more; return liquidations and gas of each block."""
+    landed, used = list[int](), list[int]()
+    for _ in range(_MOST_BLOCKS):
+        number = await measured.mined()
+        done = measured.events("included", block_number=number)
+        if not done:
+            break
+        landed.append(sum(not plan["failure"] for one in done for plan in _plans(one)))
+        used.append(_share_used(measured, number))
+    return tuple(landed), tuple(used)
+
+
+def _plans(event: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    plans: Sequence[dict[str, Any]] = event["plans"]
+    return plans
+
+
+def _share_used(measured: Measured, number: int) -> int:
+    block = measured.place.devnet.node.rpc("eth_getBlockByNumber", [hex(number), False])
+    used, limit = (quantity(block[name], name) for name in ("gasUsed", "gasLimit"))
+    return used * 10_000 // limit
