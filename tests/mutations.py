@@ -12,11 +12,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from tests.removals import PROCESS_AND_FAULTS
+from tests.support.removal import Mutation
+
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("keeper", "tests", "contracts", "docs", "pyproject.toml", "keeper.example.toml")
+COPIED = (
+    *("keeper", "tests", "contracts", "docs", "requirements", "scripts", "pyproject.toml"),
+    *("keeper.example.toml", ".env.example", "README.md", "setup.py"),
+)
+PATIENCE = 300
+"""Seconds for a test: one that hangs without the code has failed."""
 SUBMITTER = "keeper/execution/submitter.py"
 TESTS = "tests/unit/execution/test_submitter.py"
 RECOVERY = "tests/flow/test_submit_recovery.py"
@@ -34,22 +41,6 @@ QUARANTINE = "tests/flow/test_fault_quarantine.py"
 RECORD = "        try:\n            await self.tracker.journal.record(bound, news)"
 SENT = "            await self._broadcast.send(self._unconsumed(count), head)\n"
 UNSENT = "        if count is not None:\n"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mutation:
-    """
-    One guarantee without its code: ``old`` occurs once in ``file`` and becomes ``new``.
-
-    Each of ``tests`` must pass before and fail after.
-    """
-
-    guarantee: str
-    what: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
 
 
 MUTATIONS = (
@@ -255,6 +246,7 @@ MUTATIONS = (
         new="self.happened(at, Garbled(reason))",
         tests=(f"{QUARANTINE}::test_f12_a_bad_endpoint_of_two_is_told_once_and_not_asked_again",),
     ),
+    *PROCESS_AND_FAULTS,
 )
 
 
@@ -262,7 +254,7 @@ def main(arguments: Sequence[str]) -> int:
     """Try every mutation, or those of the guarantees that are named; 1 where one survived."""
     options = argparse.ArgumentParser(prog="scripts/mutations", description=__doc__)
     options.add_argument(
-        "guarantee", nargs="*", help="G1 to G12, G14, G21, G28; all of them by default"
+        "guarantee", nargs="*", help="numbers of guarantees and faults; all of them by default"
     )
     wanted = options.parse_args(arguments).guarantee
     survived = 0
@@ -311,7 +303,18 @@ def failed(tests: Sequence[str], tree: Path) -> list[str]:
     found = []
     for test in tests:
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
-        done = subprocess.run(command, cwd=tree, env=environ, capture_output=True, check=False)
+        try:
+            done = subprocess.run(
+                command,
+                cwd=tree,
+                env=environ,
+                capture_output=True,
+                check=False,
+                timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            found.append(test)
+            continue
         if done.returncode != 0:
             found.append(test)
     return found
