@@ -43,6 +43,7 @@ from keeper.execution.failpoints import arm
 from keeper.execution.fees import FeeOracle
 from keeper.execution.idle import Forgetful, NobodySends
 from keeper.execution.paper import PaperSubmitter
+from keeper.execution.pending import acting_nonces
 from keeper.execution.replacing import Rehearse
 from keeper.execution.results import plan_outcomes
 from keeper.execution.send_caps import SendCaps
@@ -61,11 +62,12 @@ from keeper.stages.margincalls import MarginCalls
 from keeper.stages.rehearsal import Repeats
 from keeper.stages.resting import Rested, Restrained
 from keeper.stages.setting_aside import SetAside
+from keeper.stages.waiting import BoundPlans
 from keeper.stages.witness import witnessed
 from keeper.storage.decisions import DecisionJournal
 from keeper.storage.inputs import Recorder
 from keeper.storage.journal import Journal
-from keeper.storage.paper import PaperLedger
+from keeper.storage.paper import PaperLedger, tell_totals
 from keeper.storage.places import file_of
 from keeper.strategy.gas import GasModel
 from keeper.version import code_version
@@ -206,7 +208,9 @@ async def _parts(
         observed = await _journal(session, options, signer)
         stack.callback(observed.close)
         return _Parts(submitter=NobodySends(), decisions=Forgetful(), decide=None, journal=observed)
-    simulators = await simulators_of(session, signer.address if signer else None)
+    bound = BoundPlans()
+    sender = signer.address if signer else None
+    simulators = await simulators_of(session, sender, waiting=bound)
     fees = await fee_oracle(session)
     journal = await _journal(session, options, signer)
     stack.callback(journal.close)
@@ -214,9 +218,10 @@ async def _parts(
     if signer is None:
         ledger = PaperLedger(journal.database)
         submitter = PaperSubmitter(ledger=ledger, emit=emit)
-        stack.push_async_callback(_tell_paper, ledger, emit)
+        stack.push_async_callback(tell_totals, ledger, emit)
     else:
-        executors = by_executor(session, simulators)
+        # What is repeated waits itself: nothing comes before it.
+        executors = by_executor(session, await simulators_of(session, sender))
         runs = {**executors, **vault_runs(session, signer.address)}
         submitter = await live_submitter(
             session,
@@ -227,10 +232,11 @@ async def _parts(
             rehearse=Repeats(simulators=runs),
             split=batch_splitter(executors, GasModel()),
         )
-    planner = await _planner(session, simulators, fees)
+    planner = replace(await _planner(session, simulators, fees), waiting=bound)
     decide: Restrained = SetAside(decide=partial(witnessed, planner))
     if isinstance(submitter, NodeSubmitter):
         tracker, cooling = submitter.tracker, submitter.tracker.cooling
+        bound.acting = partial(acting_nonces, tracker)
         live = partial(witnessed, replace(planner, before_simulation=tracker.begin_reads))
         decide = Rested(decide=live, waits=cooling.waits, market_waits=cooling.market_waits)
     keep_days = session.settings.record.keep_days
@@ -290,20 +296,6 @@ async def live_submitter(
     )
     await submitter.reconcile(head)
     return submitter
-
-
-async def _tell_paper(ledger: PaperLedger, emit: Emit) -> None:
-    """Tell what the dry runs on this ledger would have earned so far."""
-    totals = await ledger.totals()
-    emit(
-        {
-            "event": "paper_total",
-            "liquidations": totals.liquidations,
-            "cures": totals.cures,
-            "net_profit_wei": str(totals.net_profit),
-            "gas_cost_wei": str(totals.gas_cost),
-        }
-    )
 
 
 async def _journal(session: Session, options: RunOptions, signer: LocalSigner | None) -> Journal:

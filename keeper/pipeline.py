@@ -12,6 +12,7 @@ from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
 from keeper.domain.parity import Subject
+from keeper.domain.pending import PendingSale
 from keeper.domain.plan import Batch, News
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import WAD, Address, MarketKey, Timestamp, TokenUnits, Wei
@@ -27,7 +28,8 @@ from keeper.ports import (
 )
 from keeper.stages.exit_reads import fetch_exits
 from keeper.stages.rehearsal import Rehearsal
-from keeper.strategy.attempts import MAX_ROUNDS, Attempts
+from keeper.stages.waiting import NothingWaits, Waiting
+from keeper.strategy.attempts import MAX_ROUNDS, Attempts, as_sent
 from keeper.strategy.candidate import Candidate, Terms, quotable, too_small
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
@@ -47,7 +49,8 @@ class Planner:
     What deciding needs from outside: where to sell, what gas costs, a dry run of the plan.
 
     ``expected_timestamp`` guesses the answer of ``next_timestamp``, so that other reads need not
-    wait for it; a wrong guess changes nothing. ``before_simulation`` begins what sending reads.
+    wait for it; a wrong guess changes nothing. ``before_simulation`` begins what sending reads,
+    ``waiting`` is what was sent and not mined.
     """
 
     venues: Sequence[ExitVenue]
@@ -60,6 +63,7 @@ class Planner:
     next_timestamp: Callable[[Head], Awaitable[Timestamp]]
     expected_timestamp: Callable[[Head], Timestamp] = soonest
     before_simulation: Callable[[Head], None] = lambda _: None
+    waiting: Waiting = field(default_factory=NothingWaits)
 
     def window(self, head: Head, next_timestamp: Timestamp) -> Window:
         """Return when a plan may land, given the time of the next block."""
@@ -75,7 +79,7 @@ class Decided:
 
     ``inputs`` is what was told from outside, where somebody wrote it down.
     ``losses`` is the most that plans may lose which cost more than they earn, in 1e-8 dollars.
-    ``news`` is what is kept with their nonces.
+    ``news`` is what is kept with their nonces, ``pending`` what waited for a block.
     """
 
     head: Head
@@ -85,6 +89,7 @@ class Decided:
     inputs: Inputs | None = None
     losses: dict[Subject, int] = field(default_factory=dict)
     news: News | None = None
+    pending: Sequence[PendingSale] = ()
 
 
 async def decided(
@@ -116,15 +121,17 @@ async def decided(
     guess = planner.window(head, planner.expected_timestamp(head))
     answers = await _considered_at(planner, snapshots, unhealthy, guess, wanted)
     asked = _pairs(planner, answers.candidates, floor)
+    if asked:
+        result.pending = planner.waiting.sales(snapshots, guess)
     next_timestamp, (costs, exits) = await asyncio.gather(
-        planner.next_timestamp(head), _priced(planner, asked, head, floor)
+        planner.next_timestamp(head), _priced(planner, asked, result, floor)
     )
     window = planner.window(head, next_timestamp)
     if window != guess:
         answers = await _considered_at(planner, snapshots, unhealthy, window, wanted)
         pairs = _pairs(planner, answers.candidates, floor)
         if not pairs or not pairs <= asked:
-            costs, exits = await _priced(planner, pairs, head, floor)
+            costs, exits = await _priced(planner, pairs, result, floor)
     result.health.update(answers.health)
     result.decisions += answers.skips
     if answers.candidates:
@@ -324,6 +331,7 @@ async def _plan(
             costs=costs,
             policy=policy,
             gas_model=planner.gas_model,
+            pending=result.pending,
         )
         if plans := [one.plan for one in decisions if isinstance(one, Liquidate)]:
             planner.before_simulation(result.head)
@@ -338,35 +346,12 @@ async def _plan(
         if found.apart:
             half = max(1, policy.max_plans_per_transaction // 2)
             policy = replace(policy, max_plans_per_transaction=half)
-    result.decisions = [*attempts.told(_as_sent(decisions, result.batches)), *result.decisions]
+    result.decisions = [*attempts.told(as_sent(decisions, result.batches)), *result.decisions]
 
 
 def _minimum(planner: Planner, candidate: Candidate) -> Wei:
     """Return the least net profit of a plan, at the prices of the candidate's market."""
     return candidate.valuation.wei_of_usd_ceil(planner.policy.min_profit_usd_e8)
-
-
-def _as_sent(decisions: Sequence[Decision], batches: Sequence[Batch]) -> list[Decision]:
-    """Return the decisions with the plans as they are in the batches; the others are put off."""
-    sent = {(plan.market, plan.account): plan for batch in batches for plan in batch.plans}
-    told: list[Decision] = []
-    for one in decisions:
-        plan = sent.get((one.market, one.account))
-        if isinstance(one, Skip):
-            told.append(one)
-        else:
-            told.append(_put_off(one) if plan is None else Liquidate(plan=plan))
-    return told
-
-
-def _put_off(one: Liquidate) -> Skip:
-    return Skip(
-        market=one.market,
-        account=one.account,
-        reason=SkipReason.NOT_SENT,
-        detail=f"other plans failed in each of {MAX_ROUNDS} simulations, next time perhaps not",
-        net_profit=one.plan.net_profit,
-    )
 
 
 def _pairs(planner: Planner, candidates: Sequence[Candidate], floor: Costs) -> frozenset[Pair]:
@@ -379,15 +364,17 @@ def _pairs(planner: Planner, candidates: Sequence[Candidate], floor: Costs) -> f
 
 
 async def _priced(
-    planner: Planner, pairs: frozenset[Pair], head: Head, floor: Costs
+    planner: Planner, pairs: frozenset[Pair], result: Decided, floor: Costs
 ) -> tuple[Costs, Exits]:
     """Return what gas costs and where pairs can be sold; the node is asked where there are any."""
+    head = result.head
     if not pairs:
         unasked = replace(floor, gas_price=planner.fees.unasked(head))
         return unasked, Exits(routes={}, curves={}, lenders={})
+    sold = {pair for sale in result.pending if (pair := sale.pair)}
     gas_price, exits = await asyncio.gather(
         planner.fees.gas_price(head),
-        fetch_exits(planner.venues, set(pairs), Basis(block_hash=head.hash)),
+        fetch_exits(planner.venues, {*pairs, *sold}, Basis(block_hash=head.hash)),
     )
     return Costs(gas_price=gas_price, block_gas_limit=head.gas_limit), exits
 

@@ -15,6 +15,7 @@ from keeper.audit.basis import Basis
 from keeper.domain.exits import Exits
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
+from keeper.domain.pending import PendingSale
 from keeper.domain.plan import Batch, DataFee, SimulatedBatch
 from keeper.domain.restraint import FREE, Restraint, Wait
 from keeper.domain.units import Address, BaseCurrency, Bps, MarketKey, Timestamp, Wei
@@ -65,6 +66,7 @@ class Inputs:
     ``executors`` numbers the executor of each deployment, ``venues`` has each one's answer by its
     place in the settings; ``gas_floor`` and ``gas_price`` are None
     where nobody asked; ``data_fees``, in the order of asking, where publishing costs nothing.
+    ``pending`` is what waited for a block.
     """
 
     policy: Policy
@@ -81,6 +83,7 @@ class Inputs:
     native: dict[MarketKey, Native | None] = field(default_factory=dict)
     venues: dict[int, VenueAnswer] = field(default_factory=dict)
     simulations: list[Simulation] = field(default_factory=list)
+    pending: tuple[PendingSale, ...] = ()
 
     @property
     def planned(self) -> frozenset[Subject]:
@@ -148,6 +151,7 @@ class StoredInputs:
     data_fees: tuple[tuple[DataFee, ...], ...] | None
     native: Mapping[MarketKey, Native | None]
     simulations: tuple[StoredSimulation, ...]
+    pending: tuple[PendingSale, ...] = ()
 
     @property
     def builder_share(self) -> Bps:

@@ -14,7 +14,9 @@ from keeper.domain.decision import Decision
 from keeper.domain.errors import RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
+from keeper.domain.opportunity import Window
 from keeper.domain.parity import Subject
+from keeper.domain.pending import PendingSale
 from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
 from keeper.domain.restraint import Restraint
 from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
@@ -51,7 +53,9 @@ class Stage:
         """Return the stage of a document; ValueError, KeyError or TypeError where it is none."""
         if document["version"] != VERSION:
             raise ValueError(f"inputs of version {document['version']}, not {VERSION}")
-        stored = restored(StoredInputs, {name: document[name] for name in _FIELDS})
+        stored = restored(
+            StoredInputs, {name: document[name] for name in _FIELDS if name in document}
+        )
         accounts: dict[str, dict[Address, object]] = {}
         for market, account, facts in document["accounts"]:
             if facts is not None:
@@ -86,6 +90,7 @@ class Stage:
             gas_model=stored.gas_model,
             deadline_seconds=stored.deadline_seconds,
             next_timestamp=self._next_timestamp,
+            waiting=self,
         )
         result = await decided(
             planner,
@@ -97,6 +102,10 @@ class Stage:
         if left:
             self.complain("simulations", str(len(stored.simulations)), f"{len(left)} fewer")
         return {(one.market, one.account): one for one in result.decisions}
+
+    def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:  # noqa: ARG002 (the port's)
+        """Return what waited for a block then."""
+        return self.stored.pending
 
     def _restraint(self) -> Restraint:
         """Return whom the policy lets wait: reckoned again where there is one."""

@@ -1,13 +1,14 @@
 """The executors of the settings, each able to run its transactions without sending them."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from keeper.composition.session import Session
 from keeper.composition.treatment import somebody
 from keeper.domain.errors import ConfigError, KeeperError
 from keeper.domain.head import Head
 from keeper.domain.plan import Plan
+from keeper.domain.submission import Submission
 from keeper.domain.units import Address, Gas, MarketKey
 from keeper.execution.made_up import EXECUTOR, OPERATOR, MadeUpSimulator, OverlaidChain, Setup
 from keeper.execution.simulator import ExecutorSimulator
@@ -19,6 +20,7 @@ async def simulators_of(
     operator: Address | None,
     *,
     head: Head | None = None,
+    waiting: Callable[[], Sequence[Submission]] = tuple,
 ) -> Mapping[MarketKey, Simulator]:
     """
     Return every deployment's executor, as ``operator`` or else as one that it takes orders from.
@@ -27,6 +29,7 @@ async def simulators_of(
     is deployed nowhere, unless an ``operator`` means to send.
 
     Deployments with the same executor share it, and so their plans share transactions.
+    ``waiting`` are the operator's transactions that no block has yet.
 
     Raises:
         ConfigError: there is an operator, and a market has no executor.
@@ -41,7 +44,7 @@ async def simulators_of(
             )
         if executor is not None and executor not in made:
             sender = operator or await somebody(session, executor, head)
-            made[executor] = _executor_simulator(session, executor, sender)
+            made[executor] = _executor_simulator(session, executor, sender, waiting)
     return {one.key: made[session.executor_of(one.key)] for one in session.markets}
 
 
@@ -53,13 +56,19 @@ def by_executor(
     return {executor: one for executor, one in found if executor is not None}
 
 
-def _executor_simulator(session: Session, executor: Address, operator: Address) -> Simulator:
+def _executor_simulator(
+    session: Session,
+    executor: Address,
+    operator: Address,
+    waiting: Callable[[], Sequence[Submission]],
+) -> Simulator:
     return ExecutorSimulator(
         session.reader,
         executor=executor,
         operator=operator,
         step_gas=_step_gas,
         builder_share_bps=session.settings.policy.builder_share_bps,
+        waiting=waiting,
     )
 
 

@@ -12,10 +12,12 @@ from keeper.domain.errors import ChainError, RpcMalformed, RpcRefused
 from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
 from keeper.domain.reads import Call
+from keeper.domain.submission import Submission
 from keeper.domain.units import WAD, Address, Gas, Timestamp, Wei
 from keeper.execution.alone import lacks_funds, run_alone
 from keeper.execution.executor import decode_results, liquidate_calldata
 from keeper.execution.landing import landing_block, landing_fees
+from keeper.execution.pending import pending_calls
 from keeper.execution.reverts import failure_reason
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ class ExecutorSimulator:
     """
     One executor's transactions, made and run without sending.
 
-    ``operator`` is who would send them, ``step_gas`` the gas limit of a plan's step.
+    ``operator`` is who would send them, ``step_gas`` the gas limit of a plan's step. ``waiting``
+    are the operator's transactions that no block has yet, by nonce: they come first.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class ExecutorSimulator:
         step_gas: Callable[[Plan], Gas],
         builder_share_bps: int = 0,
         block_seconds: int = 1,
+        waiting: Callable[[], Sequence[Submission]] = tuple,
     ) -> None:
         self._chain = chain
         self._executor = executor
@@ -72,6 +76,7 @@ class ExecutorSimulator:
         self._step_gas = step_gas
         self._builder_share_bps = builder_share_bps
         self._block_seconds = block_seconds
+        self._waiting = waiting
         self._unvalidated_left = 0
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
@@ -93,10 +98,10 @@ class ExecutorSimulator:
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
         """
-        Run the batches in one block on top of ``head``.
+        Run the batches in one block on top of ``head``, after what waits.
 
-        Where no endpoint simulates them so, each is run alone on the pinned block: what one
-        leaves behind for the next is then not seen.
+        Where no endpoint simulates them so, each is run alone on the pinned block. What others
+        leave behind for it is then not seen, so a plan brings no more than it was sized for.
 
         Raises:
             RpcUnavailable: the node did not answer.
@@ -114,16 +119,21 @@ class ExecutorSimulator:
     async def _sequence(
         self, batches: Sequence[Batch], head: Head, basis: Basis
     ) -> list[SimulatedBatch]:
-        limit = Gas(sum(batch.gas_limit for batch in batches))
+        before = self._waiting()
+        limits = [one.newest.gas_limit for one in before] + [one.gas_limit for one in batches]
+        limit = Gas(sum(limits))
         overrides = landing_block(head, seconds=self._block_seconds, gas_limit=limit)
-        calls = [self._transaction(batch, head) for batch in batches]
+        calls = [
+            *pending_calls(before, self._operator, head),
+            *(self._transaction(batch, head) for batch in batches),
+        ]
         blocks = await self._simulate({"blockOverrides": overrides, "calls": calls}, basis)
         answers = sequence(blocks[0].get("calls"), "the calls") if blocks else []
-        if len(answers) != len(batches):
+        if len(answers) != len(calls):
             raise RpcMalformed("the node simulated another number of calls than it was given")
         return [
             _simulated(document(answer, "a simulated call"), batch)
-            for batch, answer in zip(batches, answers, strict=True)
+            for batch, answer in zip(batches, answers[len(before) :], strict=True)
         ]
 
     async def _simulate(
@@ -179,9 +189,11 @@ class ExecutorSimulator:
         # The least gas that does not fail as a whole lets later plans starve: take their limits.
         expected = sum(max(plan.gas, plan.step_gas) for plan in batch.plans)
         try:
-            return _worked(found.returned, Gas(max(found.gas or 0, expected)), batch)
+            worked = _worked(found.returned, Gas(max(found.gas or 0, expected)), batch)
         except RpcMalformed as error:
             return SimulatedBatch(plans=(), gas_used=Gas(0), failure=str(error))
+        pairs = zip(worked.plans, batch.plans, strict=True)
+        return replace(worked, plans=tuple(_at_most_sized(*pair) for pair in pairs))
 
     def _transaction(self, batch: Batch, head: Head) -> dict[str, object]:
         return {
@@ -196,6 +208,11 @@ class ExecutorSimulator:
 def is_starved(plan: SimulatedPlan) -> bool:
     """Whether a plan was not begun because the gas that was left did not suffice for it."""
     return plan.failure.startswith("NotEnoughGas(")
+
+
+def _at_most_sized(outcome: SimulatedPlan, plan: Plan) -> SimulatedPlan:
+    """Return what a plan brought by itself, no more than it was sized for on what others leave."""
+    return replace(outcome, profit=min(outcome.profit, plan.gross_profit))
 
 
 def _payload(block: Mapping[str, object], *, validation: bool) -> Mapping[str, object]:

@@ -8,6 +8,8 @@ from keeper.domain.curve import Route
 from keeper.domain.errors import BlockUnknown, RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
+from keeper.domain.opportunity import Window
+from keeper.domain.pending import PendingSale
 from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
@@ -21,6 +23,7 @@ from keeper.ports import (
     Simulator,
     Valuer,
 )
+from keeper.stages.waiting import Waiting
 
 
 async def witnessed(
@@ -67,6 +70,7 @@ def _beside(planner: Planner, inputs: Inputs) -> Planner:
         fees=_fees(planner.fees, inputs),
         valuer=_Valuer(planner.valuer, inputs),
         next_timestamp=next_timestamp,
+        waiting=_Waiting(planner.waiting, inputs),
     )
 
 
@@ -115,6 +119,16 @@ class _Valuer:
         found = await self.valuer.valuation(snapshot)
         self.inputs.native[snapshot.market] = None if found is None else Native.of(found)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    waiting: Waiting
+    inputs: Inputs
+
+    def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:
+        self.inputs.pending = tuple(self.waiting.sales(snapshots, window))
+        return self.inputs.pending
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from keeper.audit.inputs import (
 from keeper.domain.exits import Exits
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
+from keeper.domain.pending import PendingSale
 from keeper.domain.restraint import FREE, Wait
 from keeper.domain.units import Address, MarketKey
 from keeper.forms import Forms, MarketForm, VenueForm
@@ -52,7 +53,8 @@ class Recorder:
         if not kept or not all(self._form(market) and market in own for market, _ in kept):
             return None
         legs = _legs(own, kept)
-        venues = [self._venue(inputs.venues[at], legs.all) for at in sorted(inputs.venues)]
+        tokens = tuple(dict.fromkeys((*legs.all, *_sold(inputs.pending))))
+        venues = [self._venue(inputs.venues[at], tokens) for at in sorted(inputs.venues)]
         markets = _markets(given.snapshots, kept, legs.debts)
         if None in venues or not all(self._form(one.market) for one in markets):
             return None
@@ -113,6 +115,7 @@ class Recorder:
             data_fees=None if inputs.data_fees is None else tuple(inputs.data_fees),
             native={market: inputs.native.get(market) for market in sorted({m for m, _ in kept})},
             simulations=tuple(_simulation(one) for one in inputs.simulations),
+            pending=inputs.pending,
         )
 
     def _venue(self, answer: VenueAnswer, tokens: Sequence[Address]) -> object | None:
@@ -124,6 +127,16 @@ class Recorder:
             "kind": answer.kind,
             "exits": _exits(trimmed(answer.exits, tokens), form),
         }
+
+
+def _sold(pending: Sequence[PendingSale]) -> list[Address]:
+    """Return the tokens that what waits is sold for: its pools are part of what is left."""
+    return [
+        token
+        for one in pending
+        for hop in one.route.hops
+        for token in (hop.token_in, hop.token_out)
+    ]
 
 
 def _matters(basis: Basis | None, kept: frozenset[Subject]) -> Basis | None:

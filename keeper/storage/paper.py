@@ -1,6 +1,6 @@
 """The paper ledger's rows: what a dry run would have earned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select
@@ -65,3 +65,17 @@ def _added(connection: Connection, plans: Sequence[Plan], head: Head) -> None:
                 plan=plan_document(plan),
             )
         )
+
+
+async def tell_totals(ledger: PaperLedger, emit: Callable[[dict[str, object]], None]) -> None:
+    """Tell what the dry runs on this ledger would have earned so far."""
+    totals = await ledger.totals()
+    emit(
+        {
+            "event": "paper_total",
+            "liquidations": totals.liquidations,
+            "cures": totals.cures,
+            "net_profit_wei": str(totals.net_profit),
+            "gas_cost_wei": str(totals.gas_cost),
+        }
+    )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from keeper.domain.decision import Decision, Skip, SkipReason
-from keeper.domain.plan import Plan
+from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
+from keeper.domain.plan import Batch, Plan
 from keeper.domain.units import Address, MarketKey
 from keeper.strategy.candidate import Candidate, Tried
 
@@ -73,4 +73,27 @@ def _failure(plan: Plan, failure: str) -> Skip:
         reason=SkipReason.SIMULATION_FAILED,
         detail=failure,
         net_profit=plan.net_profit,
+    )
+
+
+def as_sent(decisions: Sequence[Decision], batches: Sequence[Batch]) -> list[Decision]:
+    """Return the decisions with the plans as they are in the batches; the others are put off."""
+    sent = {(plan.market, plan.account): plan for batch in batches for plan in batch.plans}
+    told: list[Decision] = []
+    for one in decisions:
+        plan = sent.get((one.market, one.account))
+        if isinstance(one, Skip):
+            told.append(one)
+        else:
+            told.append(_put_off(one) if plan is None else Liquidate(plan=plan))
+    return told
+
+
+def _put_off(one: Liquidate) -> Skip:
+    return Skip(
+        market=one.market,
+        account=one.account,
+        reason=SkipReason.NOT_SENT,
+        detail=f"other plans failed in each of {MAX_ROUNDS} simulations, next time perhaps not",
+        net_profit=one.plan.net_profit,
     )

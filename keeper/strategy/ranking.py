@@ -21,10 +21,12 @@ from typing import Final
 from keeper.domain.decision import Decision, Liquidate, SkipReason
 from keeper.domain.exits import Exits
 from keeper.domain.opportunity import FlashLender, LiquidityKey, Outcome
+from keeper.domain.pending import PendingSale
 from keeper.domain.plan import Funding, FundingKind, Plan
 from keeper.domain.units import BPS, Address, Bps, MarketKey, TokenUnits, Wei, mul_div_floor
 from keeper.strategy.candidate import Candidate, Terms
 from keeper.strategy.gas import GasModel
+from keeper.strategy.pending import less_pending
 from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.pricing import Miss
 from keeper.strategy.reasons import skipped
@@ -49,20 +51,22 @@ def sequenced(
     costs: Costs,
     policy: Policy,
     gas_model: GasModel,
+    pending: Sequence[PendingSale] = (),
 ) -> list[Decision]:
     """
     Return one decision per candidate: liquidations in execution order, then the skips.
 
     The liquidations are priced one after the other, each on the curves and the
-    ``liquidity`` that the earlier ones leave. Equal profits go by account, and the
-    order of ``candidates`` changes nothing. Skips are ordered by account too.
+    ``liquidity`` that the earlier ones leave, and before them what is ``pending``. Equal
+    profits go by account, and the order of ``candidates`` changes nothing. Skips are ordered
+    by account too.
     """
     ordered = sorted(candidates, key=lambda one: (one.account, one.market))
     contenders = [
         _Contender(candidate, exits, Terms.of(candidate, costs, policy, gas_model))
         for candidate in ordered
     ]
-    start = Remaining(curves=exits.curves, liquidity=liquidity)
+    start = less_pending(Remaining(curves=exits.curves, liquidity=liquidity), pending)
     plans = _Sequence(contenders, start).run()
     taken = {(plan.account, plan.market) for plan in plans}
     left = [one for one in contenders if one.key not in taken]

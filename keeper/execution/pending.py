@@ -1,0 +1,52 @@
+"""Transactions of ours that wait for a block: run first in a simulation, as the chain will."""
+
+from collections.abc import Mapping, Sequence
+
+from keeper.domain.head import Head
+from keeper.domain.submission import AttemptKind, Submission
+from keeper.domain.units import Address
+from keeper.execution.landing import expected_base_fee
+from keeper.execution.tracker import Tracker
+
+
+def acting_nonces(tracker: Tracker) -> list[Submission]:
+    """
+    Return the nonces that act and that no block consumed yet, as far as is known, lowest first.
+
+    A cancellation changes nothing but the sender's balance, and what was released is nobody's.
+    """
+    return [
+        bound
+        for bound in tracker.bound()
+        if bound.nonce not in tracker.consumed
+        and bound.newest.kind is not AttemptKind.CANCEL
+        and not bound.is_released
+    ]
+
+
+def pending_calls(
+    waiting: Sequence[Submission], sender: Address, head: Head
+) -> list[Mapping[str, object]]:
+    """
+    Return the calls of the newest bytes, in their order.
+
+    Their ceiling is at least what the next block takes: one that has to wait longer is mined
+    before whatever comes after it all the same, and a node would refuse the whole simulation.
+    """
+    base_fee = expected_base_fee(head)
+    calls = list[Mapping[str, object]]()
+    for bound in waiting:
+        newest = bound.newest
+        most = max(newest.fees.max_fee, base_fee + newest.fees.priority_fee)
+        target = {} if newest.to is None else {"to": newest.to}
+        calls.append(
+            {
+                "from": sender,
+                **target,
+                "gas": hex(newest.gas_limit),
+                "input": "0x" + newest.calldata.hex(),
+                "maxFeePerGas": hex(most),
+                "maxPriorityFeePerGas": hex(newest.fees.priority_fee),
+            }
+        )
+    return calls
