@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from keeper.domain.coverage import CoverageNews, DebtTotal
 from keeper.domain.figures import ExpectedFigure, Figure, Figures, StretchNews
-from keeper.domain.reads import Log
+from keeper.domain.reads import Log, LogTable
 
 
 @runtime_checkable
@@ -56,4 +56,17 @@ class ReportsCoverage(Protocol):
 
     def stretch_news(self) -> Sequence[StretchNews]:
         """Return the blocks that were found unexplained, or explained, since the last call."""
+        ...
+
+
+@runtime_checkable
+class RereadsHistory(Protocol):
+    """A market that takes in its history once more while it is followed."""
+
+    def note_history(self, logs: LogTable, *, known_too: bool) -> int:
+        """
+        Have everybody whom these logs name and who is not known read with the next block.
+
+        ``known_too`` has the known ones read anew. Returns how many accounts and markets are new.
+        """
         ...

@@ -73,6 +73,11 @@ class DebtCoverage:
         standing = self._standings.get(market)
         return standing is not None and standing.heads > 0
 
+    def is_reported(self, market: MarketKey) -> bool:
+        """Return whether uncovered debt of a deployment is told, and keeps the node not ready."""
+        standing = self._standings.get(market)
+        return standing is not None and standing.is_reported
+
     def uncovered_usd_e8(self) -> Mapping[MarketKey, int | None]:
         """Return the worth of the uncovered debt of each deployment, None without a price."""
         return {market: sum_uncovered_usd_e8(totals) for market, totals in self.totals().items()}

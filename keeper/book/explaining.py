@@ -15,7 +15,7 @@ from keeper.coverage import StatesFigures
 from keeper.domain.errors import RpcMalformed
 from keeper.domain.figures import Figure, Figures
 from keeper.domain.head import Head
-from keeper.domain.reads import Log
+from keeper.domain.reads import Log, log_key
 from keeper.domain.units import BlockHash, MarketKey
 
 MOST_OPEN: Final = 1_024
@@ -277,5 +277,5 @@ def compare_figures(
 
 def _merge(stretch: Unexplained, logs: Sequence[Log]) -> tuple[Log, ...]:
     inside = [log for log in logs if stretch.first <= log.block_number <= stretch.last]
-    by_place = {(log.block_number, log.index): log for log in (*stretch.logs, *inside)}
-    return tuple(by_place[place] for place in sorted(by_place))
+    by_key = {log_key(log): log for log in (*stretch.logs, *inside)}
+    return tuple(sorted(by_key.values(), key=lambda log: (log.block_number, log.index)))

@@ -19,6 +19,7 @@ from keeper.book.history import learn_logs, scan_history
 from keeper.book.keeping import Keeping
 from keeper.book.looks import Looks
 from keeper.book.parity import Parity
+from keeper.book.rereading import Rereading
 from keeper.book.resuming import Resuming
 from keeper.book.trail import Trail
 from keeper.chain.second_look import second_look_over
@@ -58,7 +59,8 @@ class Follower:
         self._rebuilds: list[tuple[MarketKey, str]] = []
         self.parity = Parity()
         self.coverage = DebtCoverage()
-        self.looks = Looks(second_look_over(reader))
+        source = second_look_over(reader)
+        self.looks, self.rereading = Looks(source), Rereading(source, self.coverage)
         self.keeping = Keeping(None, 0)
         """Where the book is kept between two processes; nowhere, until it is replaced."""
         self.reorged: Callable[[int], None] = _ignored
@@ -152,10 +154,12 @@ class Follower:
             RpcUnavailable: the endpoint did not answer in time.
         """
         self._merge_looks()
+        self.rereading.merge(head)
         await self._track(head)
         await self._load_missing(head, lambda _: None)
         snapshots = await self._read(head)
         self.looks.begin(head, self._trail, self._wanted_logs())
+        self.rereading.begin(head, [each.market for each in self._loaded()])
         return snapshots
 
     def concern(self) -> str:
@@ -179,6 +183,7 @@ class Follower:
     async def close(self) -> None:
         """Write the newest state, if it is not written yet, and close the file."""
         await self.looks.close()
+        await self.rereading.close()
         await self.keeping.written()
         self.keep()
         await self.keeping.close()
@@ -258,18 +263,7 @@ class Follower:
 
     def _merge_looks(self) -> None:
         """Note the logs that a second look found, and draw its conclusions."""
-        found = self.looks.take()
-        if found is None:
-            return
-        fresh = [each for each in found.logs if self._trail.holds(each)]
-        self._trail.learnt(fresh)
-        self.keeping.rewrite({each.block_hash for each in fresh})
-        loaded = self._loaded()
-        for each in loaded:
-            each.market.note([log for log in fresh if each.market.log_filter.accepts(log)])
-        markets = [each.market for each in loaded]
-        figured = {market.key: market for market in markets if isinstance(market, StatesFigures)}
-        self.looks.settle(found, fresh, figured, self._trail)
+        self.looks.merge(self._trail, self.keeping, [each.market for each in self._loaded()])
 
     def _unload_orphans(self, branch: Branch) -> None:
         """Let be loaded anew what is older than what is known: its logs before are not."""

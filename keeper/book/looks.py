@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from keeper.book.explaining import Explanations, KeptCoverage, Unexplained
+from keeper.book.keeping import Keeping
 from keeper.book.trail import Trail
 from keeper.chain.second_look import Block, SecondLook, Sight
 from keeper.coverage import StatesFigures
@@ -20,6 +21,7 @@ from keeper.domain.figures import StretchNews
 from keeper.domain.head import Head
 from keeper.domain.reads import Log, LogFilter, LogKey, log_key
 from keeper.domain.units import BlockHash, MarketKey
+from keeper.ports import LendingMarket
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +47,31 @@ class _Look:
     """
     What to look for: a range, and blocks that have to have more logs than ``known``.
 
-    ``tip`` is the head at which the look began.
+    ``tip`` and ``number`` are of the head at which the look began. A search concerns ``spans``,
+    and the blocks from ``remembered`` on: of others it is not known which logs were read.
     """
 
     wanted: LogFilter
     first: int
     last: int
     tip: BlockHash
+    number: int
     known: frozenset[LogKey]
     blocks: Sequence[Block] = ()
+    spans: Sequence[tuple[int, int]] = ()
+    remembered: int = 0
     is_hinted: bool = False
+
+    def find_new(self, logs: Mapping[LogKey, Log]) -> list[Log]:
+        """Return the logs that were not known when the look began, in the chain's order."""
+        new = [log for key, log in logs.items() if key not in self.known and self._concerns(log)]
+        return sorted(new, key=lambda log: (log.block_number, log.index))
+
+    def _concerns(self, log: Log) -> bool:
+        number = log.block_number
+        return number >= self.remembered or any(
+            first <= number <= last for first, last in self.spans
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +84,7 @@ class Found:
     @property
     def logs(self) -> list[Log]:
         """The logs that were not known when the look began, in the chain's order."""
-        logs = [one for key, one in self.sight.logs.items() if key not in self.look.known]
-        return sorted(logs, key=lambda one: (one.block_number, one.index))
+        return self.look.find_new(self.sight.logs)
 
 
 class Looks:
@@ -180,6 +196,19 @@ class Looks:
         self._task = None
         return None if task.cancelled() else task.result()
 
+    def merge(self, trail: Trail, keeping: Keeping, loaded: Sequence[LendingMarket]) -> None:
+        """Have markets note the logs that a look found, and draw its conclusions."""
+        found = self.take()
+        if found is None:
+            return
+        fresh = [each for each in found.logs if trail.holds(each)]
+        trail.learnt(fresh)
+        keeping.rewrite({each.block_hash for each in fresh})
+        for market in loaded:
+            market.note([log for log in fresh if market.log_filter.accepts(log)])
+        figured = {market.key: market for market in loaded if isinstance(market, StatesFigures)}
+        self.settle(found, fresh, figured, trail)
+
     async def finish(self) -> None:
         """Wait until the look that was begun has ended."""
         if self._task is not None:
@@ -208,7 +237,8 @@ class Looks:
         explained = self.explanations.add_logs(fresh, markets)
         if any(stretch.is_hint for stretch in explained):
             self._hint_pause = 1
-        if sight.is_answered:
+        is_same_chain = trail.find(look.tip) is not None
+        if sight.is_answered and is_same_chain:
             self.explanations.close_read(look.first, look.last)
         for stretch in self.explanations.close_proven(sight.proven):
             log.warning(
@@ -221,7 +251,7 @@ class Looks:
             self._rest_from_hints(look)
         if look.blocks:
             self._report(look, fresh)
-        elif sight.is_whole and trail.find(look.tip) is not None:
+        elif sight.is_whole and is_same_chain:
             self._confirmed_to, self._looked_to = self._looked_to, look.last
 
     def concern(self) -> str:
@@ -262,14 +292,14 @@ class Looks:
             first=first,
             last=last,
             tip=head.hash,
+            number=head.number,
             known=known,
             is_hinted=is_hinted,
         )
 
     def _search(self, stretches: Sequence[Unexplained], trail: Trail, wanted: LogFilter) -> _Look:
         """Return a look for the logs of the newest stretches, and of as many as fit one range."""
-        last = max(stretch.last for stretch in stretches)
-        first = max(min(stretch.first for stretch in stretches), last - MOST_BLOCKS + 1)
+        first, last = self._search_range(stretches)
         blocks = dict[int, Block]()
         for stretch in stretches:
             inside = [one for one in trail.blocks if stretch.first <= one.number <= stretch.last]
@@ -281,9 +311,20 @@ class Looks:
             first=first,
             last=last,
             tip=trail.blocks[-1].hash,
+            number=trail.blocks[-1].number,
+            spans=[(stretch.first, stretch.last) for stretch in stretches],
+            remembered=trail.oldest,
             known=known | _known(trail, wanted, first, last),
             blocks=[blocks[number] for number in sorted(blocks)[-BLOCKS_BY_HASH:]],
         )
+
+    def _search_range(self, stretches: Sequence[Unexplained]) -> tuple[int, int]:
+        """Return the newest blocks of the stretches, and after fruitless searches older ones."""
+        first = min(stretch.first for stretch in stretches)
+        last = max(stretch.last for stretch in stretches)
+        ranges = (last - first) // MOST_BLOCKS + 1
+        last -= self._fruitless % ranges * MOST_BLOCKS
+        return max(first, last - MOST_BLOCKS + 1), last
 
     async def _perform(self, look: _Look, source: SecondLook) -> Found:
         if not look.blocks:
@@ -295,7 +336,7 @@ class Looks:
             part = await source.look_everywhere(look.wanted, look.blocks, look.first, look.last)
             sight.add(part.logs.values())
             sight.is_answered = sight.is_answered or part.is_answered
-            if sight.logs.keys() - look.known:
+            if look.find_new(sight.logs):
                 return Found(look=look, sight=sight)
         receipts = await source.look_at_receipts(look.wanted, look.blocks[-RECEIPTS_OF:])
         sight.add(receipts.logs.values())
@@ -310,17 +351,17 @@ class Looks:
                 if stretch.looks >= HINT_LOOKS:
                     self.explanations.drop(stretch)
                     self._rest_from_hints(look)
-            elif stretch not in self._reported and stretch.last <= look.last:
+            elif stretch not in self._reported and stretch.last <= look.number:
                 self._reported.append(stretch)
                 self._tell(stretch)
         self._fruitless = 0 if fresh else self._fruitless + 1
         pause = 2 ** min(self._fruitless, LOOK_EVERY) // 2
-        self._next_search = look.last + min(pause, LOOK_EVERY)
+        self._next_search = look.number + min(pause, LOOK_EVERY)
 
     def _rest_from_hints(self, look: _Look) -> None:
         """Take hints again after a pause that doubles each time."""
         self._hint_pause = min(2 * self._hint_pause, LONGEST_PAUSE)
-        self._next_hint = look.last + self._hint_pause
+        self._next_hint = look.number + self._hint_pause
 
     def _tell(self, stretch: Unexplained) -> None:
         words = stretch.describe()

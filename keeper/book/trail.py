@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from keeper.domain.head import Head
-from keeper.domain.reads import Log
+from keeper.domain.reads import Log, log_key
 from keeper.domain.units import BlockHash
 
 DEPTH: Final = 128
@@ -94,5 +94,5 @@ class Trail:
 
 
 def _merged(before: Sequence[Log], after: Sequence[Log]) -> tuple[Log, ...]:
-    by_index = {log.index: log for log in (*before, *after)}
-    return tuple(by_index[index] for index in sorted(by_index))
+    by_key = {log_key(log): log for log in (*before, *after)}
+    return tuple(sorted(by_key.values(), key=lambda log: log.index))

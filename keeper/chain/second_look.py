@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
+from keeper.chain.backward_reading import BackwardReader
 from keeper.chain.block_logs import filter_document
 from keeper.chain.block_receipts import read_block_receipts
 from keeper.chain.bloom import BLOOM_BITS, bloom_of
@@ -21,6 +22,7 @@ from keeper.chain.headers import ask_header
 from keeper.chain.logs import LogSource
 from keeper.chain.refusal import LOGS_METHOD
 from keeper.chain.rpc import Rpc
+from keeper.chain.windows import Windows
 from keeper.domain.errors import ChainError, RpcMalformed, RpcUnavailable
 from keeper.domain.reads import Log, LogFilter, LogKey, log_key
 from keeper.domain.units import BlockHash
@@ -73,6 +75,16 @@ class SecondLook:
         """Begin work that the connection ends when it is closed."""
         return self._rpc.later(work)
 
+    def places(self) -> list[int]:
+        """Return the usable endpoints in the order of the settings."""
+        return sorted(self._rpc.pool.alive())
+
+    def backward_reader(
+        self, place: int, windows: Windows, most_requests: int, most_rows: int
+    ) -> BackwardReader:
+        """Return a reader of long ranges at one endpoint."""
+        return BackwardReader(self._rpc, place, windows, most_requests, most_rows)
+
     async def look_by_range(
         self, wanted: LogFilter, first: int, last: int, known: AbstractSet[LogKey]
     ) -> Sight:
@@ -81,7 +93,7 @@ class SecondLook:
 
         The others are asked where it does not answer, or leaves out logs that are known.
         """
-        places = self._rpc.pool.alive()
+        places = self.places()
         self._turn += 1
         seen = Sight()
         for step in range(len(places)):

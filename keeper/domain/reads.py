@@ -79,13 +79,13 @@ class Log:
     removed: bool = False
 
 
-LogKey = tuple[BlockHash, int]
-"""A log's place: its block and its index there."""
+LogKey = tuple[BlockHash, int, Address, tuple[bytes, ...], bytes]
+"""A log's block, its index there, and its content: an endpoint may show another at that index."""
 
 
 def log_key(log: Log) -> LogKey:
     """Return what tells a log from every other one."""
-    return log.block_hash, log.index
+    return log.block_hash, log.index, log.address, log.topics, log.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

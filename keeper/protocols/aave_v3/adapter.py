@@ -274,6 +274,15 @@ class AaveMarket:
             return _Noted(None, self._turn)
         return _Noted(before.contracts | contracts, self._turn)
 
+    def note_history(self, logs: LogTable, *, known_too: bool) -> int:
+        """Have new borrowers read, and the known ones anew (``keeper.coverage``)."""
+        self._turn += 1
+        named = events.history_borrowers(logs)
+        new = {e for e in named if e not in self._noted and not self._is_followed(e)}
+        for account in named if known_too else new:
+            self._noted[account] = _Noted(None, self._turn)
+        return len(new)
+
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the whole account with the next block's calls."""
         if market == self.key and self._is_followed(account):

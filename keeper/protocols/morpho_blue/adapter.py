@@ -149,13 +149,16 @@ class MorphoDeployment:
         Where each of them borrowed is remembered, so that ``load`` need not look everywhere. A
         market that discovery did not find becomes known by its creation or its first borrower.
         """
-        borrowed = events.history_borrowed(logs)
-        named = {identity for identity, _ in borrowed} | events.history_created(logs)
-        self._learn_markets(named)
-        followed = self._created | self.structure.markets.keys()
-        pairs = [pair for pair in borrowed if pair[0] in followed]
+        pairs = self._followed_pairs(logs)
         self._name(pairs)
         return events.accounts(pairs)
+
+    def _followed_pairs(self, logs: LogTable) -> frozenset[Pair]:
+        """Return who borrowed where, in the followed markets and in those that are new."""
+        pairs = events.history_borrowed(logs)
+        self._learn_markets({pair[0] for pair in pairs} | events.history_created(logs))
+        followed = self._created | self.structure.markets.keys()
+        return frozenset(pair for pair in pairs if pair[0] in followed)
 
     def _learn_markets(self, named: Collection[MarketId]) -> None:
         """Have markets described whose creation was never seen, unless the settings name ids."""
@@ -271,9 +274,16 @@ class MorphoDeployment:
         self._learn_markets(found.named)
         concerned = self._created | self.structure.markets.keys()
         self._name([pair for pair in found.borrowed if pair[0] in concerned])
-        for pair in found.changed:
-            if self._is_followed(pair):
-                self._noted[pair] = self._turn
+        self._noted |= {pair: self._turn for pair in found.changed if self._is_followed(pair)}
+
+    def note_history(self, logs: LogTable, *, known_too: bool) -> int:
+        """Have new positions read, and the known ones anew (``keeper.coverage``)."""
+        self._turn += 1
+        markets, pairs = len(self._created), self._followed_pairs(logs)
+        new = [pair for pair in pairs if not self._is_followed(pair)]
+        self._name(new)
+        self._noted |= dict.fromkeys(pairs if known_too else new, self._turn)
+        return len(new) + len(self._created) - markets
 
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the position with the next block's calls."""
