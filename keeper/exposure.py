@@ -49,6 +49,20 @@ def find_exposures(path: Path) -> list[Exposure]:
     return found
 
 
+def find_open_folder(path: Path) -> Exposure | None:
+    """Return how strangers can replace a file that may not be there yet; None where they cannot."""
+    if os.name != "posix":
+        return None
+    trusted = (
+        {0, os.geteuid(), path.parent.stat().st_uid} if os.geteuid() == 0 else {0, os.geteuid()}
+    )
+    for hop in _hops(path):
+        for folder in hop.parents:
+            for found in _of_folder(folder, _STRANGERS_WRITE, trusted):
+                return found
+    return None
+
+
 def trusted_users(path: Path, owner: int) -> frozenset[int]:
     """Return who may own a file, its links and folders; root may visit somebody else's."""
     user = os.geteuid()

@@ -1,10 +1,9 @@
 """The journal's file: opened safely, migrated, and written from one thread."""
 
 import asyncio
+import contextlib
 import functools
-import os
 import sqlite3
-import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from keeper.domain.errors import JournalError
+from keeper.storage.holding import HeldFile
+from keeper.storage.lock import SigningLock
 from keeper.storage.migrations import is_newest
+from keeper.storage.recognition import APPLICATION, refuse_foreign_file
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,12 +32,17 @@ class Database:
     ``failures`` counts what could not be committed; ``failing`` says it of the last commit.
     """
 
-    def __init__(self, engine: Engine, path: Path) -> None:
+    def __init__(
+        self, engine: Engine, file: HeldFile, refuse: Callable[[], None] | None = None
+    ) -> None:
+        """``refuse`` raises JournalError where the lock is not held any more."""
         self.failures = 0
         self.failing = False
         self._engine = engine
-        self._path = path
-        self._file = _identity(path)
+        self._file = file
+        self._refuse = refuse
+        self._version = self._data_version()
+        file.remember()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
 
     async def write(
@@ -58,17 +65,42 @@ class Database:
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Do what ``write`` does, in the caller's thread."""
-        if _identity(self._path) != self._file:
-            self._failed()
-            raise _replaced(self._path)
         try:
+            self._refuse_lost()
             with self._engine.begin() as connection:
                 result = work(connection, *args, **kwargs)
+            self._file.refuse_lost()
         except SQLAlchemyError as error:
             self._failed()
+            self._remember_failed()
             raise _translated(error) from error
+        except JournalError:
+            self._failed()
+            raise
+        self._file.remember()
         self.failing = False
         return result
+
+    def _remember_failed(self) -> None:
+        """Take the files for ours also after a transaction that failed: it may have written."""
+        with contextlib.suppress(JournalError):
+            self._file.refuse_lost()
+            self._file.remember()
+
+    def _refuse_lost(self) -> None:
+        """Raise JournalError where the file or its lock are not this process's any more."""
+        if self._refuse is not None:
+            self._refuse()
+        self._file.refuse_changed(self._has_other_writer)
+
+    def _has_other_writer(self) -> bool:
+        """Whether another program has committed through SQLite since this was last asked."""
+        before, self._version = self._version, self._data_version()
+        return self._version != before
+
+    def _data_version(self) -> int:
+        with self._engine.connect() as connection:
+            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
 
     def _failed(self) -> None:
         self.failures += 1
@@ -78,17 +110,33 @@ class Database:
         """Finish what was begun and close the file."""
         self._thread.shutdown(wait=True)
         self._engine.dispose()
+        self._file.close()
 
 
-def opened(path: Path) -> Database:
+def opened(path: Path, lock: SigningLock | None = None) -> Database:
     """
     Open, or create with mode 0600, and migrate the journal for writing.
 
     Raises:
-        JournalError: the file is damaged, readable by others, newer than this
-            program, or cannot be written.
+        JournalError: the file is damaged, another program's, open to others, newer than this
+            program, or cannot be written. With a ``lock``: another process has it.
     """
-    _prepared(path)
+    refuse_foreign_file(path)
+    file = HeldFile(path)
+    try:
+        if lock is not None:
+            file.claim()
+        return Database(_migrated(path), file, lock.refuse_lost if lock is not None else None)
+    except SQLAlchemyError as error:
+        file.close()
+        raise _translated(error) from error
+    except JournalError:
+        file.close()
+        raise
+
+
+def _migrated(path: Path) -> Engine:
+    """Return an engine on the file, whose tables are this version's."""
     engine = create_engine(
         f"sqlite:///{path}",
         poolclass=StaticPool,
@@ -108,7 +156,7 @@ def opened(path: Path) -> Database:
     except JournalError:
         engine.dispose()
         raise
-    return Database(engine, path)
+    return engine
 
 
 def reader(path: Path) -> Engine:
@@ -116,12 +164,13 @@ def reader(path: Path) -> Engine:
     Return an engine that cannot write, for commands beside a running node.
 
     Raises:
-        JournalError: there is no journal.
+        JournalError: there is no journal, or the file is another program's.
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise JournalError(
             f"there is no journal at {path}", hint="`keeper run` makes it; see journal.path"
         )
+    refuse_foreign_file(path)
     quoted = str(path.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return create_engine(
         f"sqlite:///file:{quoted}?mode=ro&uri=true",
@@ -140,41 +189,11 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
         raise _translated(error) from error
 
 
-def _prepared(path: Path) -> None:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-        os.close(descriptor)
-    except OSError as error:
-        raise JournalError(
-            f"cannot open the journal {path}: {error.strerror}",
-            hint="check the folder, its permissions and the free space",
-        ) from None
-    if mode & 0o077:
-        raise JournalError(
-            f"the journal {path} has mode {mode:04o}; others must not read or write it",
-            hint=f"chmod 600 {path}",
-        )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return which file is there; a commit into one that was deleted would be nowhere."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _replaced(path: Path) -> JournalError:
-    return JournalError(
-        f"the journal's file {path} is gone, or another one is in its place",
-        hint="stop the keeper, put the file back if you can, and start again",
-    )
-
-
 def _for_writing(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver would begin no transaction for a table
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        # Before the write-ahead log there is only the header: a killed process leaves it marked.
+        connection.execute(f"PRAGMA application_id={APPLICATION}")
     connection.execute("PRAGMA locking_mode=NORMAL")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")

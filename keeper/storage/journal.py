@@ -15,6 +15,7 @@ from keeper.domain.units import Address, BlockHash, Timestamp
 from keeper.storage import breakers, outcomes, submissions
 from keeper.storage.database import Database, opened, read, reader
 from keeper.storage.lock import SigningLock
+from keeper.storage.recognition import refuse_foreign_file
 from keeper.storage.schema import control_actions, identity
 
 LEASE_EPOCH = 0
@@ -72,12 +73,13 @@ class Journal:
 
         Raises:
             JournalError: another process has it, it belongs to another chain or key,
-                it is missing although the key was used, or the file is not sound.
+                it is missing although the key was used, it is another program's, or not sound.
         """
+        refuse_foreign_file(path)
         lock = SigningLock(path)
         try:
             _refuse_missing(path, chain_nonce, init=init)
-            database = opened(path)
+            database = opened(path, lock)
         except JournalError:
             lock.release()
             raise
@@ -195,7 +197,7 @@ def sender_of(path: Path) -> Address | None:
         return None
     engine = reader(path)
     try:
-        row = read(engine, lambda one: one.execute(select(identity)).first())
+        row = read(engine, lambda one: one.execute(select(identity.c.sender)).first())
     finally:
         engine.dispose()
     return Address(row.sender) if row is not None and row.sender else None

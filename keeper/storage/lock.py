@@ -1,11 +1,31 @@
-"""The one signing process of a journal: an flock that is held for life."""
+"""
+The one signing process of a journal: locks that are held for life.
+
+The file ``<journal>.lock`` is locked, and a name that no file can be removed from under is taken
+(an abstract socket of this folder and file): without the one, the other still says that a
+process signs. The journal's own file is locked besides (``holding``).
+"""
 
 import contextlib
 import fcntl
+import hashlib
+import logging
 import os
+import socket
+import stat
+import struct
+import sys
 from pathlib import Path
+from typing import Final
 
 from keeper.domain.errors import JournalError
+from keeper.exposure import trusted_users
+
+log = logging.getLogger(__name__)
+
+_PEER: Final = "3i"
+"""The form of SO_PEERCRED's answer: process, user, group."""
+_CONNECT_SECONDS: Final = 1.0
 
 
 class SigningLock:
@@ -19,33 +39,123 @@ class SigningLock:
         real = journal.resolve()
         self.path = real.with_name(real.name + ".lock")
         self._descriptor = _opened(self.path)
+        self._name: socket.socket | None = None
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
+            self._lock(journal)
+            self._name = _take_name(real)
+        except JournalError:
             os.close(self._descriptor)
-            raise JournalError(
-                f"the journal {journal} is in use by process {holder or 'unknown'}",
-                hint="stop that process, or give this one a key and a journal of its own",
-            ) from None
+            raise
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
+    def refuse_lost(self) -> None:
+        """
+        Refuse to go on where the lock's file is gone: another process could lock a new one.
+
+        Raises:
+            JournalError: it was removed or replaced.
+        """
+        held = os.fstat(self._descriptor)
+        try:
+            found = self.path.stat(follow_symlinks=False)
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != (held.st_dev, held.st_ino):
+            raise JournalError(
+                f"the lock {self.path} was removed or replaced while the keeper ran",
+                hint="nothing is signed any more: see that no other keeper has the journal, and"
+                " start this one again",
+            )
+
     def release(self) -> None:
         """Let the next process sign; a second call does nothing."""
+        if self._name is not None:
+            self._name.close()
+            self._name = None
         if self._descriptor >= 0:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def _lock(self, journal: Path) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
+            raise _in_use(journal, holder) from None
+
 
 def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         raise JournalError(
             f"cannot open {path}: {error.strerror}", hint="check the folder and its permissions"
         ) from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in trusted_users(path, status.st_uid):
+        os.close(descriptor)
+        raise JournalError(
+            f"the lock {path} is no file of this user's, but of user {status.st_uid}",
+            hint="remove it if no keeper of that user runs on this journal",
+        )
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, 0o600)
+        _give_to_folder_owner(descriptor, path)
     return descriptor
+
+
+def _give_to_folder_owner(descriptor: int, path: Path) -> None:
+    """Let a lock that root made be opened by the keeper that the folder belongs to."""
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.fchown(descriptor, folder.st_uid, folder.st_gid)
+
+
+def _take_name(journal: Path) -> socket.socket | None:
+    """
+    Take the name of this file in this folder; None where the system has none, or a stranger it.
+
+    Raises:
+        JournalError: another process of this user, or of root, has it.
+    """
+    if sys.platform != "linux":
+        return None
+    folder = journal.parent.stat()
+    known = f"{folder.st_dev}:{folder.st_ino}:{journal.name}"
+    name = b"\0keeper-journal-" + hashlib.sha256(known.encode()).hexdigest()[:40].encode()
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.bind(name)
+        made.listen(socket.SOMAXCONN)
+    except OSError:
+        made.close()
+        holder = _holder(name)
+        if holder is not None:
+            raise _in_use(journal, holder) from None
+        log.warning("journal_name_taken hint=%s", "the journal's files are locked all the same")
+        return None
+    return made
+
+
+def _holder(name: bytes) -> str | None:
+    """Return which process of this user, or of root, has a name; None where a stranger has it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_CONNECT_SECONDS)
+        try:
+            probe.connect(name)
+            size = struct.calcsize(_PEER)
+            answer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        except OSError:
+            return None
+    process, user, _ = struct.unpack(_PEER, answer)
+    return str(process) if user in (0, os.geteuid()) else None
+
+
+def _in_use(journal: Path, holder: str) -> JournalError:
+    return JournalError(
+        f"the journal {journal} is in use by process {holder or 'unknown'}",
+        hint="stop that process, or give this one a key and a journal of its own",
+    )

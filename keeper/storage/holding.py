@@ -1,0 +1,222 @@
+"""
+The journal's file while it is held: that it is still the one that was opened, and only ours.
+
+A commit into a file that was removed, replaced, cut short or written over would be nowhere. So
+before and after each transaction the files are compared with what they were: the one behind the
+descriptor, its size and time of change, and the write-ahead log's. SQLite itself notices none
+of that while it runs.
+"""
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from keeper.domain.errors import JournalError
+from keeper.exposure import find_open_folder, trusted_users
+from keeper.sqlite_file import HEADER_BYTES, Header, NotADatabase, parse_header
+
+_OTHERS: Final = 0o077
+_LOG: Final = "-wal"
+_BESIDE: Final = (_LOG, "-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Print:
+    """Which file a name leads to, and what of it changes when somebody writes."""
+
+    device: int
+    inode: int
+    size: int
+    changed: int
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """The file, whatever is in it."""
+        return self.device, self.inode
+
+
+class HeldFile:
+    """The journal's open file; its descriptor stays open until every other one is closed."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        Open the file, or make it with mode 0600.
+
+        Raises:
+            JournalError: others may read, write or replace it, or it cannot be opened.
+        """
+        self.path = path
+        self._real = path.resolve()
+        self._descriptor = _opened(path)
+        self._seen: dict[str, _Print | None] = {}
+        self._header: Header | None = None
+        self._spoilt = ""
+        try:
+            _refuse_exposed(path, self._descriptor)
+        except JournalError:
+            self.close()
+            raise
+
+    def claim(self) -> None:
+        """
+        Lock the file itself: whatever it is called, one process signs with it.
+
+        Raises:
+            JournalError: another process has it, by another name.
+        """
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise JournalError(
+                f"the journal {self.path} is in use by a process, under this or another name",
+                hint="stop that process, or give this one a key and a journal of its own",
+            ) from None
+
+    def remember(self) -> None:
+        """Take the files as they are now for ours: after each transaction of this process."""
+        self._seen = {end: _print_of(self._named(end)) for end in ("", *_BESIDE)}
+        with contextlib.suppress(NotADatabase):
+            self._header = parse_header(os.pread(self._descriptor, HEADER_BYTES, 0))
+
+    def refuse_changed(self, has_other_writer: Callable[[], bool] = lambda: False) -> None:
+        """
+        Refuse to go on with files that are not what they were.
+
+        ``has_other_writer``: whether another program wrote through SQLite meanwhile, which
+        explains a change of size or time.
+
+        Raises:
+            JournalError: they are gone, replaced, cut short or written over.
+        """
+        self.refuse_lost()
+        if not self._is_changed():
+            return
+        if not has_other_writer():
+            self._spoil("was written to by something else than SQLite")
+        self.remember()
+
+    def refuse_lost(self) -> None:
+        """Raise JournalError where a file is gone, replaced, or not whole any more."""
+        self._refuse_replaced()
+        self._refuse_cut()
+        self._refuse_spoilt()
+
+    def _refuse_replaced(self) -> None:
+        status = os.fstat(self._descriptor)
+        found = _print_of(self.path)
+        if found is None or found.identity != (status.st_dev, status.st_ino):
+            raise _replaced(self.path)
+        for end in _BESIDE:
+            before, beside = self._seen.get(end), _print_of(self._named(end))
+            if before is not None and (beside is None or beside.identity != before.identity):
+                raise _replaced(self._named(end))
+
+    def close(self) -> None:
+        """Let go of the file; last of all, since that ends the process's locks on it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _named(self, end: str) -> Path:
+        return self._real.with_name(self._real.name + end)
+
+    def _is_changed(self) -> bool:
+        return any(
+            self._seen.get(end) not in (None, _print_of(self._named(end))) for end in ("", _LOG)
+        )
+
+    def _refuse_cut(self) -> None:
+        """Refuse files that shrank, and a database whose header is another one's."""
+        for end in ("", _LOG):
+            before, now = self._seen.get(end), _print_of(self._named(end))
+            if before is not None and now is not None and now.size < before.size:
+                self._spoil("was cut short")
+        if self._header is None:
+            return
+        try:
+            now_header = parse_header(os.pread(self._descriptor, HEADER_BYTES, 0))
+        except NotADatabase:
+            self._spoil("was written over")
+        else:
+            if now_header.fixed != self._header.fixed:
+                self._spoil("was written over")
+
+    def _spoil(self, what: str) -> None:
+        """Refuse it from now on: what it held may be lost, even if it looks right again."""
+        self._spoilt = self._spoilt or what
+        self._refuse_spoilt()
+
+    def _refuse_spoilt(self) -> None:
+        if self._spoilt:
+            raise JournalError(
+                f"the journal's file {self.path} {self._spoilt} while the keeper ran",
+                hint="nothing is signed any more: stop the keeper, look at the file, start again",
+            )
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        raise JournalError(
+            f"cannot open the journal {path}: {error.strerror}",
+            hint="check the folder, its permissions and the free space",
+        ) from None
+
+
+def _refuse_exposed(path: Path, descriptor: int) -> None:
+    status = os.fstat(descriptor)
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode):
+        raise JournalError(f"the journal {path} is no file", hint="name another: journal.path")
+    trusted = trusted_users(path, status.st_uid)
+    if status.st_uid not in trusted:
+        raise JournalError(
+            f"the journal {path} belongs to user {status.st_uid}",
+            hint=f"run as that user, or chown {os.geteuid()} {path}",
+        )
+    if mode & _OTHERS:
+        raise JournalError(
+            f"the journal {path} has mode {mode:04o}; others must not read or write it",
+            hint=f"chmod 600 {path}",
+        )
+    real = path.resolve()
+    for end in (*_BESIDE, "-journal"):
+        _refuse_strange(real.with_name(real.name + end), trusted)
+    open_folder = find_open_folder(path)
+    if open_folder is not None:
+        raise JournalError(f"the journal {path}: {open_folder.problem}", hint=open_folder.hint)
+
+
+def _refuse_strange(beside: Path, trusted: frozenset[int]) -> None:
+    """Refuse what SQLite would take for the journal's own, where a stranger or a link made it."""
+    try:
+        status = beside.lstat()
+    except FileNotFoundError:
+        return
+    if status.st_uid not in trusted or not stat.S_ISREG(status.st_mode):
+        raise JournalError(
+            f"{beside} is a link, or belongs to user {status.st_uid}",
+            hint="look who made it, and remove it if the journal needs nothing of it",
+        )
+
+
+def _print_of(path: Path) -> _Print | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _Print(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _replaced(path: Path) -> JournalError:
+    return JournalError(
+        f"the journal's file {path} is gone, or another one is in its place",
+        hint="stop the keeper, put the file back if you can, and start again",
+    )
