@@ -39,7 +39,7 @@ class SigningLock:
         real = journal.resolve()
         self.path = real.with_name(real.name + ".lock")
         self._descriptor = _opened(self.path)
-        self._name: socket.socket | None = None
+        self._name = -1
         try:
             self._lock(journal)
             self._name = _take_name(real)
@@ -70,9 +70,9 @@ class SigningLock:
 
     def release(self) -> None:
         """Let the next process sign; a second call does nothing."""
-        if self._name is not None:
-            self._name.close()
-            self._name = None
+        if self._name >= 0:
+            os.close(self._name)
+            self._name = -1
         if self._descriptor >= 0:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
@@ -114,15 +114,17 @@ def _give_to_folder_owner(descriptor: int, path: Path) -> None:
         os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
-def _take_name(journal: Path) -> socket.socket | None:
+def _take_name(journal: Path) -> int:
     """
-    Take the name of this file in this folder; None where the system has none, or a stranger it.
+    Take the name of this file in this folder and return what holds it.
+
+    It is -1 where the system has no such names, or a stranger took it.
 
     Raises:
         JournalError: another process of this user, or of root, has it.
     """
     if sys.platform != "linux":
-        return None
+        return -1
     folder = journal.parent.stat()
     known = f"{folder.st_dev}:{folder.st_ino}:{journal.name}"
     name = b"\0keeper-journal-" + hashlib.sha256(known.encode()).hexdigest()[:40].encode()
@@ -136,8 +138,8 @@ def _take_name(journal: Path) -> socket.socket | None:
         if holder is not None:
             raise _in_use(journal, holder) from None
         log.warning("journal_name_taken hint=%s", "the journal's files are locked all the same")
-        return None
-    return made
+        return -1
+    return made.detach()
 
 
 def _holder(name: bytes) -> str | None:
