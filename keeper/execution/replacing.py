@@ -243,7 +243,8 @@ class Replacer:
             return AttemptKind.CANCEL
         if one.batch is not None and now.market is not None and has_waiting(now.queue, at):
             own = fee_cap(one.batch, self.fees.policy, earning)
-            if own <= now.market.base_fee:
+            spent = bumped(one.newest.fees, own, self.fees.policy, now.market) is None
+            if own <= now.market.base_fee or spent:
                 return AttemptKind.CANCEL
         return AttemptKind.BUMP
 
@@ -285,7 +286,11 @@ class Replacer:
         most = ceiling(policy, None if market is None else market.base_fee + market.priority_fee)
         taken = self.caps.most_fee(one.newest.gas_limit)
         most = most if taken is None else Wei(min(most, taken))
-        return most if one.batch is None else Wei(min(most, shared_cap(now.queue, at)))
+        if one.batch is None:
+            return most
+        # What is mined nets the minimum by itself: others pay for a cancellation only.
+        own = fee_cap(one.batch, policy, now.earning.get(one.nonce))
+        return Wei(min(most, own, shared_cap(now.queue, at)))
 
     async def _market(self, head: Head) -> FeeMarket | None:
         try:

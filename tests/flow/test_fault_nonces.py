@@ -66,6 +66,25 @@ async def test_g8_a_plan_that_no_longer_pays_its_gas_gives_way_to_the_queue():
     assert world.book[0].newest.fees.max_fee > 100 * GWEI
 
 
+async def test_g8_what_waits_behind_pays_for_an_end_and_for_no_landing_at_a_loss():
+    """A small plan is bid up to what leaves its own minimum, then cancelled for the large one."""
+    world = World(FeePolicy(max_fee=10**6 * GWEI))
+    poor = plan(0, gross_profit=3 * 10**16, gross_profit_wei=3 * 10**16, min_profit=2 * 10**16)
+    await world.submitter.submit([batch(poor), batch(plan(1, **RICH))], head(10))
+
+    async def dearer(blocks, percentile):
+        return [20 * GWEI, 20 * GWEI], [2 * GWEI]
+
+    world.chain.fee_history = dearer
+    for number in (12, 14, 16):
+        await world.submitter.follow(head(number), unhealthy)
+
+    assert kinds(world, 0)[:3] == [AttemptKind.SEND, AttemptKind.BUMP, AttemptKind.CANCEL]
+    acting = [one for one in world.book[0].attempts if one.kind is not AttemptKind.CANCEL]
+    own = (2 * 10**16 - poor.least_net) // poor.gas
+    assert all(one.fees.max_fee <= own for one in acting)
+
+
 async def test_g8_alone_it_waits_for_cheaper_gas_with_the_bytes_it_has():
     """Nobody is held up by it: nothing is paid to end it."""
     world = World(FeePolicy(max_fee=10**6 * GWEI))
