@@ -11,7 +11,15 @@ from keeper.domain.errors import ChainError
 from keeper.domain.head import Basis, Head
 from keeper.domain.units import Address, Timestamp, Wei
 from keeper.execution.chain import Emit
-from keeper.execution.guard import Nonces, Priced, named, not_open, paused_at
+from keeper.execution.guard import (
+    Nonces,
+    Parts,
+    Priced,
+    named,
+    not_open,
+    paused_at,
+    whole_only,
+)
 from keeper.execution.limits import (
     DAY_SECONDS,
     Allowed,
@@ -22,10 +30,16 @@ from keeper.execution.limits import (
     ether,
     has_passed,
     pause_before_probe,
+    room_left,
     shortfall,
     verdict,
-    worst_cost,
-    worst_in_flight,
+)
+from keeper.execution.reserving import (
+    base_fee_reserved,
+    batch_cost,
+    in_flight_cost,
+    largest_within,
+    least_cost,
 )
 from keeper.execution.told import breaker_event
 
@@ -124,31 +138,50 @@ class Breakers:
         told = [f"breaker {one.name} is open: {one.detail}" for one in self._open()]
         return "; ".join(told + ([_worded(self._short)] if self._short else []))
 
-    def allowed(self, wanted: Sequence[Priced], nonces: Nonces, head: Head) -> list[Priced]:
+    def allowed(
+        self, wanted: Sequence[Priced], nonces: Nonces, head: Head, parts: Parts = whole_only
+    ) -> list[Priced]:
         """
-        Return the batches that may be sent, in order; asks nobody.
+        Return the transactions that may be sent, in order; asks nobody.
 
-        Each one that may counts as in flight for the next. One that is too dear for itself
-        is left out; a tripped breaker leaves out all that follow.
+        Each one that may counts as in flight for the next. One that is too dear is made smaller
+        (``parts`` divides it after so many plans): its first plans, which are the best, as far
+        as they fit. Where one transaction may not cost so much, the others follow in more of
+        them. A tripped breaker leaves out all that follow.
         """
         self._refused = None
-        bound = nonces.bound()
-        history, in_flight = self._history(head), worst_in_flight(bound)
-        passed = list[Priced]()
+        bound, base_fee = nonces.bound(), base_fee_reserved(head)
+        history, in_flight = self._history(head), in_flight_cost(bound, base_fee)
+        passed, left = list[Priced](), list(wanted)
         if history.is_probing:
-            wanted = () if bound else wanted[:1]
-        for batch, fees in wanted:
-            cost = Wei(worst_cost(fees, batch.gas_limit) + batch.data_fee)
+            left = [] if bound else left[:1]
+        while left:
+            batch, fees = left.pop(0)
+            cost = batch_cost(batch, fees, base_fee)
             found = verdict(history, in_flight, cost, self.limits)
             if isinstance(found, Allowed):
                 in_flight = Wei(in_flight + cost)
                 passed.append((batch, fees))
                 continue
+            room = self._room(history, in_flight)
+            smaller = largest_within(batch, room, base_fee, parts) if room else ()
+            if smaller and found.breaker is Limit.GAS_PER_TRANSACTION:
+                left[:0] = smaller
+                continue
             self._refused = found
-            self._to_keep = _opening(found, cost, head)
+            if smaller:
+                passed.append(smaller[0])
+                in_flight = Wei(in_flight + batch_cost(*smaller[0], base_fee))
+            self._to_keep = _opening(found, least_cost(batch, fees, base_fee, parts), head)
             if self._to_keep is not None:
                 break
         return passed
+
+    def _room(self, history: History, in_flight: Wei) -> Wei:
+        """Return the most that one more transaction may cost; 0 where none may be sent."""
+        if not isinstance(verdict(history, in_flight, _NOTHING, self.limits), Allowed):
+            return _NOTHING
+        return room_left(history, in_flight, self.limits)
 
     async def take_up(self, nonces: Nonces, head: Head) -> None:
         """
@@ -177,7 +210,8 @@ class Breakers:
             self._counted, self._counted_at = nonces.settlements, head.timestamp
         self._dates.observed_at = head.timestamp
         await self._weigh(head)
-        history, in_flight = self._history(head), worst_in_flight(nonces.bound())
+        history = self._history(head)
+        in_flight = in_flight_cost(nonces.bound(), base_fee_reserved(head))
         for one in self._open():
             if has_passed(one.name, history, in_flight, one.wanted, self.limits):
                 await self.journal.close_breaker(one.name, "window", forgive=False)

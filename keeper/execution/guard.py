@@ -1,6 +1,6 @@
 """What stands between a decision and a signature: the port, and nothing in its place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -13,6 +13,15 @@ from keeper.domain.units import Timestamp
 
 Priced = tuple[Batch, Fees]
 """A batch, and the fees that it would be sent with."""
+
+Parts = Callable[[Batch, int], Sequence[Priced]]
+"""Divides a batch after so many plans: the first ones, and the others where they pay."""
+
+
+def whole_only(batch: Batch, count: int) -> Sequence[Priced]:  # noqa: ARG001 (the type's)
+    """Divide nothing."""
+    return ()
+
 
 PAUSED: Final = "sending is paused by the operator"
 
@@ -42,8 +51,10 @@ class Guard(Protocol):
         """Return why nothing new may be sent; empty where something may."""
         ...
 
-    def allowed(self, wanted: Sequence[Priced], nonces: Nonces, head: Head) -> list[Priced]:
-        """Return the batches that may be sent, in order; asks nobody."""
+    def allowed(
+        self, wanted: Sequence[Priced], nonces: Nonces, head: Head, parts: Parts = whole_only
+    ) -> list[Priced]:
+        """Return what may be sent, in order, in smaller transactions by ``parts``; asks nobody."""
         ...
 
     def is_open(self, breaker: Breaker) -> bool:
@@ -94,7 +105,13 @@ class Unlimited:
         """Return what is open."""
         return self.held
 
-    def allowed(self, wanted: Sequence[Priced], nonces: Nonces, head: Head) -> list[Priced]:  # noqa: ARG002 (the port's)
+    def allowed(
+        self,
+        wanted: Sequence[Priced],
+        nonces: Nonces,  # noqa: ARG002 (the port's)
+        head: Head,  # noqa: ARG002
+        parts: Parts = whole_only,  # noqa: ARG002
+    ) -> list[Priced]:
         """Allow all."""
         return list(wanted)
 

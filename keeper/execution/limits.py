@@ -2,7 +2,7 @@
 How much may be spent and how often it may fail: one pure rule over what was mined.
 
 Nothing is counted in memory: the history comes from the journal's receipts, so that a
-restart forgets nothing. What is in flight counts with the most that it can cost.
+restart forgets nothing. What is in flight counts with what it can cost (``reserving``).
 """
 
 import enum
@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keeper.domain.breaker import Breaker, Spent
-from keeper.domain.submission import AttemptState, Fees, Submission
-from keeper.domain.units import WAD, Gas, Timestamp, Wei
+from keeper.domain.units import WAD, Timestamp, Wei
 
 HOUR_SECONDS: Final = 3_600
 DAY_SECONDS: Final = 86_400
@@ -101,7 +100,7 @@ def verdict(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Ve
     """
     Return whether a transaction that may cost ``wanted`` may be sent now.
 
-    ``in_flight`` is the most that all transactions without a receipt can cost. With
+    ``in_flight`` is what all transactions without a receipt can cost. With
     ``wanted`` 0 it says whether anything could be sent.
     """
     reverts = consecutive_reverts(history)
@@ -174,6 +173,15 @@ def has_passed(
     return spent_within(history, breaker, seconds) + in_flight + asked <= _limit(breaker, limits)
 
 
+def room_left(history: History, in_flight: Wei, limits: Limits) -> Wei:
+    """Return the most that one more transaction may cost within every limit of money."""
+    left = [
+        _limit(breaker, limits) - spent_within(history, breaker, seconds) - in_flight
+        for breaker, seconds, _ in _WINDOWS
+    ]
+    return Wei(max(0, min(limits.one_transaction, *left)))
+
+
 def spent_within(history: History, breaker: Breaker, seconds: int) -> Wei:
     """Return what was spent in the window that ends now, as far as no reset forgave it."""
     since, forgiven = history.now - seconds, history.forgiven.get(breaker, -1)
@@ -209,32 +217,6 @@ def consecutive_reverts(history: History) -> int:
             break
         count += one.reverted is True
     return count
-
-
-def worst_cost(fees: Fees, gas_limit: Gas) -> Wei:
-    """Return the most that a transaction's gas can cost."""
-    return Wei(fees.max_fee * gas_limit)
-
-
-def worst_in_flight(bound: Sequence[Submission]) -> Wei:
-    """
-    Return the most that these nonces can cost: of each one's attempts only one is mined.
-
-    What nobody has cannot be mined.
-    """
-    return Wei(
-        sum(
-            max(
-                (
-                    worst_cost(attempt.fees, attempt.gas_limit)
-                    for attempt in one.attempts
-                    if attempt.state is not AttemptState.RELEASED
-                ),
-                default=0,
-            )
-            for one in bound
-        )
-    )
 
 
 def ether(amount: int) -> str:

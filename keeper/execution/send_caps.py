@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from keeper.domain.errors import RpcRefused
@@ -21,7 +22,8 @@ from keeper.domain.plan import Batch
 from keeper.domain.submission import Fees, Submission
 from keeper.domain.units import MAX_TRANSACTION_GAS, WAD, Gas, Wei
 from keeper.execution.fees import FeeMarket
-from keeper.execution.guard import Priced
+from keeper.execution.guard import Parts, Priced
+from keeper.execution.reserving import priced_parts
 
 log = logging.getLogger(__name__)
 
@@ -103,11 +105,12 @@ class SendCaps:
     What a transaction may have to be taken.
 
     ``most_gas`` is the policy's. ``split`` returns a batch in halves, each a transaction of its
-    own; nothing where it cannot be divided.
+    own, ``cut`` in two after so many plans; nothing where it cannot be divided.
     """
 
     most_gas: Gas = MAX_TRANSACTION_GAS
     split: Callable[[Batch], Sequence[Batch]] = lambda _: ()
+    cut: Callable[[Batch, int], Sequence[Batch]] = lambda *_: ()
     clock: Callable[[], float] = time.monotonic
     _caps: dict[SendLimit | Subject, _Cap] = field(default_factory=dict)
     _halted: str = ""
@@ -153,6 +156,10 @@ class SendCaps:
         """Return the most per unit of gas that a transaction may offer; None without a cap."""
         cap = self._value(SendLimit.FEE)
         return None if cap is None else Wei(cap // max(gas_limit, 1))
+
+    def parts(self, price: Callable[[Batch], Fees | None]) -> Parts:
+        """Return what divides a batch into two transactions, with their fees by ``price``."""
+        return partial(priced_parts, self.cut, price)
 
     def fit(
         self,

@@ -193,9 +193,9 @@ class NodeSubmitter:
     def _fitting(self, market: FeeMarket, head: Head, priced: Sequence[Priced]) -> list[Priced]:
         """Return the transactions that nodes take, as far as the limits allow them."""
         price = partial(opening_fees, market=market, policy=self.fees.policy)
-        room = self.max_in_flight - len(self.tracker.bound()) + len(self.tracker.consumed)
-        fitting = self.caps.fit(priced, price, market, head)[: max(room, 0)]
-        return self.guard.allowed(fitting, self.tracker, head)
+        room = max(0, self.max_in_flight - len(self.tracker.bound()) + len(self.tracker.consumed))
+        fitting = self.caps.fit(priced, price, market, head)[:room]
+        return self.guard.allowed(fitting, self.tracker, head, self.caps.parts(price))[:room]
 
     async def _look_at_limit(self, head: Head) -> None:
         """Ask now and then how many nonces may wait: an account may be delegated meanwhile."""

@@ -105,6 +105,40 @@ def _settled(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei, policy:
     )
 
 
+def sharing_less(plans: Sequence[Plan], whole: int, shared: Gas) -> tuple[Plan, ...]:
+    """
+    Return plans that share a transaction's ``shared`` gas with fewer than the ``whole`` before.
+
+    Each one's gas, and the minimum that covers it, are raised by its larger share. Those that
+    net less than their least then are left out: the others' shares are the larger for it.
+    """
+    kept = tuple(plans)
+    while kept:
+        more = mul_div_ceil(shared, whole - len(kept), whole * len(kept))
+        raised = tuple(_with_more_gas(plan, Gas(more)) for plan in kept)
+        paying = tuple(
+            plan for plan, one in zip(kept, raised, strict=True) if one.net_profit >= _floor(one)
+        )
+        if len(paying) == len(kept):
+            return raised
+        kept = paying
+    return ()
+
+
+def _floor(plan: Plan) -> int:
+    return -plan.subsidy if plan.subsidy else plan.least_net
+
+
+def _with_more_gas(plan: Plan, more: Gas) -> Plan:
+    gas, cost = Gas(plan.gas + more), more * plan.gas_price
+    least = plan.min_profit
+    if plan.gross_profit_wei > 0:
+        paid = gas * plan.gas_price + plan.data_fee + plan.bid + _floor(plan)
+        required = mul_div_ceil(max(0, paid), plan.gross_profit, plan.gross_profit_wei)
+        least = TokenUnits(min(max(required, least), plan.gross_profit))
+    return replace(plan, gas=gas, net_profit=Wei(plan.net_profit - cost), min_profit=least)
+
+
 def _bid(net: int, minimum: int, policy: Policy) -> int:
     """Return the bid share of a net profit, rounded down, that leaves the minimum."""
     offered = mul_div_floor(max(0, net), policy.profit_bid_bps, BPS)

@@ -9,12 +9,12 @@ from keeper.domain.errors import ConfigError, NotBroadcast
 from keeper.domain.units import GWEI, WAD
 from keeper.execution.breakers import BALANCE_BLOCKS, Breakers
 from keeper.execution.control import _actions, _answered
-from keeper.execution.limits import Limits
+from keeper.execution.limits import Limits, ether
 from keeper.storage.journal import Journal
 from tests.support.scripted_submission import World, batch, head, plan, unhealthy
 
-WORST = 1_000_000 * 22 * GWEI
-"""What a scripted batch may cost: its gas limit at its first fee ceiling."""
+WORST = 550_000 * (10 * GWEI * 81 // 64 + 2 * GWEI)
+"""What a scripted batch may cost: a tenth more gas than simulated, after two full blocks."""
 REAL = 400_000 * 11 * GWEI
 """What a scripted receipt says that it cost."""
 
@@ -184,7 +184,7 @@ async def test_what_is_in_flight_counts_with_all_that_it_may_cost(limited):
     await world.submitter.submit([batch(plan(1))], head(4))
 
     assert [one.plans[0].account for one in taken] == [plan(0).account]
-    assert "what is in flight may cost 0.022" in told
+    assert f"what is in flight may cost {ether(WORST)}" in told
     states = [("gas_per_hour", "open"), ("gas_per_hour", "open"), ("gas_per_hour", "closed")]
     assert world.breakers() == states
     assert sorted(world.book) == [0, 1]
@@ -211,15 +211,54 @@ async def test_an_hour_passes_by_the_chains_clock(limited):
 async def test_one_that_is_too_dear_stays_behind_alone(limited):
     """The others of its block go; it is told why, with the numbers."""
     world = await limited(max_gas_per_transaction=WORST)
-    dear = batch(plan(0), gas_limit=1_000_001)
+    dear = batch(plan(0, gas=500_001))
 
     taken = await world.submitter.submit([dear, batch(plan(1))], head(2))
 
     assert [one.plans[0].account for one in taken] == [plan(1).account]
-    assert world.submitter.held.startswith("limit gas_per_transaction: its gas may cost 0.022000")
+    assert world.submitter.held.startswith("limit gas_per_transaction: its gas may cost 0.00806")
     assert world.breakers() == []
     await world.submitter.submit([batch(plan(2))], head(3))
     assert world.submitter.held == ""
+
+
+def divided(batch_, count):
+    """Divide a batch; the gas limits have room for what the plans use."""
+    plans = batch_.plans[:count], batch_.plans[count:]
+    return [batch(*part, gas_limit=1_000_000 * len(part)) for part in plans]
+
+
+async def test_one_that_may_not_cost_so_much_goes_in_several(limited):
+    """Five plans where one transaction may cost as much as two of them: nothing is left out."""
+    world = await limited(max_gas_per_transaction=2 * WORST)
+    world.submitter.caps.cut = divided
+    whole = batch(*(plan(index) for index in range(5)), gas_limit=5_000_000)
+
+    taken = await world.submitter.submit([whole], head(2))
+
+    assert [[one.account for one in part.plans] for part in taken] == [
+        [plan(index).account for index in part] for part in ((0, 1), (2, 3), (4,))
+    ]
+    assert world.submitter.held == ""
+    assert world.breakers() == []
+
+
+async def test_what_an_hour_leaves_room_for_is_sent_of_a_larger_one(limited):
+    """The best plans come first; the others are told why they wait, with the numbers."""
+    world = await limited(max_gas_per_hour=3 * WORST + WORST // 2)
+    world.submitter.caps.cut = divided
+    whole = batch(*(plan(index) for index in range(5)), gas_limit=5_000_000)
+
+    taken = await world.submitter.submit([whole], head(2))
+
+    assert [[one.account for one in part.plans] for part in taken] == [
+        [plan(index).account for index in range(3)]
+    ]
+    assert "limits.max_gas_per_hour_eth is" in world.submitter.held
+    world.chain.mine(world.submitter.tracker.bound()[0].newest, 3)
+    await world.submitter.follow(head(3), unhealthy)
+    again = await world.submitter.submit([batch(plan(3)), batch(plan(4))], head(3))
+    assert len(again) == 2
 
 
 async def test_below_the_floor_nothing_new_is_sent_until_it_is_topped_up(limited):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.breaker import Breaker, Spent
-from keeper.domain.submission import Fees
+from keeper.domain.submission import AttemptKind, AttemptState, Fees
 from keeper.domain.units import WAD
 from keeper.execution.limits import (
     Allowed,
@@ -20,8 +20,9 @@ from keeper.execution.limits import (
     has_passed,
     spent_within,
     verdict,
-    worst_in_flight,
 )
+from keeper.execution.reserving import in_flight_cost
+from tests.support.scripted_submission import batch, plan
 from tests.unit.storage.test_journal import attempt, submission
 
 NOW = 1_000_000
@@ -111,11 +112,31 @@ def test_a_reset_forgives_what_was_mined_and_no_more():
 
 def test_of_a_nonces_attempts_the_dearest_counts():
     """Only one of them is mined; nobody knows which."""
+    dear = 2**300
     bumped = replace(submission(0), attempts=(attempt(0, fee=10), attempt(0, fee=99)))
     cheap = replace(attempt(1), fees=Fees(max_fee=7, priority_fee=1), gas_limit=3)
 
-    assert worst_in_flight([bumped]) == (2**200 + 99) * 1_000_000
-    assert worst_in_flight([replace(submission(1), attempts=(cheap,))]) == 21
+    assert in_flight_cost([replace(bumped, batch=None)], dear) == (2**200 + 99) * 1_000_000
+    assert in_flight_cost([replace(submission(1), attempts=(cheap,))], dear) == 21
+
+
+def test_what_waits_counts_with_its_simulated_gas_at_what_blocks_can_ask():
+    """Neither the gas limit's room nor the ceiling above the base fee is ever paid."""
+    one = batch(plan(0, gas=200_000), plan(1, gas=300_000, data_fee=5))
+    sent = replace(attempt(0), fees=Fees(max_fee=22, priority_fee=2), gas_limit=1_000_000)
+    ended = replace(sent, kind=AttemptKind.CANCEL, gas_limit=21_000)
+
+    def cost(*attempts, base_fee=10, **changes):
+        made = replace(submission(0), batch=one, attempts=attempts)
+        return in_flight_cost([replace(made, **changes)], base_fee)
+
+    assert cost(sent) == 550_000 * 12 + 5
+    assert cost(sent, base_fee=100) == 550_000 * 22 + 5
+    assert cost(replace(sent, gas_limit=400_000)) == 400_000 * 12 + 5
+    assert cost(ended) == 21_000 * 12
+    assert cost(sent, ended) == 550_000 * 12 + 5
+    assert cost(replace(sent, state=AttemptState.RELEASED), ended) == 21_000 * 12
+    assert cost(sent, batch=None) == 1_000_000 * 12
 
 
 @pytest.mark.parametrize(

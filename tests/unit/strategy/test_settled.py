@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from keeper.domain.decision import SkipReason
 from keeper.domain.plan import Batch, SimulatedBatch, SimulatedPlan
+from keeper.domain.units import GWEI
 from keeper.strategy.ranking import sequenced
-from keeper.strategy.settled import losses, settled
+from keeper.strategy.settled import losses, settled, sharing_less
+from tests.support.scripted_submission import account
+from tests.support.scripted_submission import plan as scripted
 from tests.unit.strategy.market import (
     COSTS,
     GAS,
@@ -193,3 +196,21 @@ def test_gas_is_shared_by_what_each_step_took():
     after = settled(batch, answer, NO_MINIMUM, POLICY)
 
     assert [plan.gas for plan in after] == [330_000, 110_000]
+
+
+def test_a_part_of_a_transaction_pays_for_what_all_of_them_shared():
+    """The intrinsic gas is one part's alone now; who does not pay its share of it is left out."""
+    rich = scripted(0, gas=300_000, min_profit=10**15, net_profit=10**17 - 300_000 * 12 * GWEI)
+    costs = 300_000 * 12 * GWEI
+    poor = replace(rich, account=account(1), net_profit=rich.least_net + 1, gross_profit=costs)
+
+    whole = sharing_less([rich, poor], 2, 40_000)
+    alone = sharing_less([rich], 4, 40_000)
+    both = sharing_less([rich, poor], 4, 40_000)
+
+    assert [plan.gas for plan in whole] == [300_000, 300_000]
+    assert [plan.gas for plan in alone] == [300_000 + 30_000]
+    assert both == alone
+    (part,) = alone
+    assert part.net_profit == rich.net_profit - 30_000 * 12 * GWEI
+    assert part.min_profit == 330_000 * 12 * GWEI + rich.least_net
