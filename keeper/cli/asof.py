@@ -56,8 +56,18 @@ class AsOf:
         if self.pulse is None:
             return f"as of no block: none is in the file yet; {keeper}"
         age, moment = self.age_seconds, wording.moment(self.pulse.timestamp)
-        read = "ahead of this machine's clock" if age is None else f"{wording.span(age)} ago"
-        return f"as of block {self.pulse.number} ({moment}), {read}; {keeper}"
+        if age is None:
+            past = "ahead of this machine's clock"
+        else:
+            past = f"{'' if self._is_read_in_time else 'read '}{wording.span(age)} ago"
+        return f"as of block {self.pulse.number} ({moment}), {past}; {keeper}"
+
+    @property
+    def _is_read_in_time(self) -> bool:
+        """Whether the block was new when it was read, so that both have one age."""
+        if self.pulse is None or self.pulse.seen_at is None:
+            return True
+        return abs(self.pulse.seen_at - self.pulse.timestamp) <= SKEW_SECONDS
 
 
 def learn_as_of(path: Path) -> AsOf:

@@ -23,6 +23,7 @@ _PLAIN: Final[Mapping[str, str]] = {
     "\u2013": "-",
     "\u00d7": "x",
     "█": "#",
+    "▏": "|",
 }
 """The symbols that the keeper itself writes; each tier's stays another."""
 

@@ -20,6 +20,7 @@ from keeper.cli.records import RecordOf, RecordOption, path_of, read_record, rec
 from keeper.cli.words import decimal, ether
 from keeper.clock import wall
 from keeper.config import Settings, load, overrides
+from keeper.domain import wording
 from keeper.domain.errors import ChainError, ConfigError
 from keeper.domain.failure import FailureKind
 from keeper.domain.units import BPS, Timestamp
@@ -70,6 +71,11 @@ class Report:
         return grouped(self.held.deals, self.group)
 
     @property
+    def is_confirmed(self) -> bool:
+        """Whether the chain was asked and says the same."""
+        return bool(self.held.transactions) and not self.held.differences
+
+    @property
     def total(self) -> Sums:
         """The sums of everything."""
         return next(iter(grouped(self.held.deals, None).values()), Sums())
@@ -108,21 +114,23 @@ def build_report(
     whose = next(one for one in RecordOf if path_of(journal, one) == path)
     read = booked if whose is RecordOf.LIVE else on_paper
     newest = read_record(path, pulse)
-    start = _since(since, int(wall()) if newest is None else newest.timestamp)
+    clock = int(wall())
+    start = _since(since, clock if newest is None else newest.timestamp)
+    _refuse_future(start, max(clock, clock if newest is None else newest.timestamp))
     found = read_record(path, lambda one: read(one, start))
     return Report(
         whose=whose,
         since=start,
         group=group,
         found=found,
-        held=_held(settings, found, offline=offline or not found.submissions),
+        held=_held(settings, found, offline=offline),
         when=as_of(path, newest),
     )
 
 
 def _held(settings: Settings, found: Booked, *, offline: bool) -> Held:
-    if offline:
-        return Held(deals=found.deals, why_not="")
+    if offline or not found.submissions:
+        return Held(deals=found.deals, why_not="--offline" if found.submissions else "")
     try:
         return asyncio.run(hold_against_chain(settings, found))
     except ChainError as error:
@@ -138,7 +146,7 @@ def _since(text: str | None, now: int) -> Timestamp:
     """
     if text is None:
         return Timestamp(0)
-    span = _SPAN.fullmatch(text)
+    span = _SPAN.fullmatch(text.lower())
     if span is not None:
         return Timestamp(max(0, now - int(span.group(1)) * _SECONDS[span.group(2)]))
     try:
@@ -147,7 +155,17 @@ def _since(text: str | None, now: int) -> Timestamp:
         raise ConfigError(
             f"--since takes a time, not {text!r}", hint="2026-11-01, 2026-11-01T12:00 or 24h"
         ) from None
-    return Timestamp(int((stated if stated.tzinfo else stated.replace(tzinfo=UTC)).timestamp()))
+    start = int((stated if stated.tzinfo else stated.replace(tzinfo=UTC)).timestamp())
+    return Timestamp(max(0, start))
+
+
+def _refuse_future(start: Timestamp, now: int) -> None:
+    """Raise ConfigError where a time is yet to come: nothing was earned since, whatever it was."""
+    if start > now:
+        raise ConfigError(
+            f"--since {wording.moment(start)} is in the future",
+            hint=f"it is {wording.moment(now)}",
+        )
 
 
 def warnings_of(report: Report) -> list[str]:
@@ -238,6 +256,8 @@ def _sums(sums: Sums) -> dict[str, object]:
 
 
 def _print(report: Report) -> None:
+    if report.since:
+        print_line(f"since {wording.moment(report.since)}:")
     if not report.held.deals:
         print_line("nothing was earned, and nothing was spent")
         return
@@ -251,7 +271,7 @@ def _print(report: Report) -> None:
     print_table(columns, [_cells(name, sums) for name, sums in (*named, ("total", report.total))])
     for line in (*_others(report.total), *_received(report)):
         print_line(line)
-    if report.held.transactions and not report.held.differences:
+    if report.is_confirmed:
         count = report.held.transactions
         print_line(f"{count} {plural('transaction', count)} held against the chain: no difference")
 
@@ -288,6 +308,8 @@ def _received(report: Report) -> list[str]:
     """Return what the receiver got, a line for each token."""
     tokens = report.held.tokens
     word = "would have got" if report.whose is RecordOf.DRY_RUN else "got"
+    if report.whose is RecordOf.LIVE and not report.is_confirmed:
+        word = "got, by the journal alone,"
     return [
         f"the receiver {word} {decimal(amount, known.decimals)} {known.symbol}"
         if (known := tokens.get(token)) is not None

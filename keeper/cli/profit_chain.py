@@ -77,7 +77,10 @@ async def hold_against_chain(settings: Settings, found: Booked) -> Held:
         own = by_hash.get(mined.hash, []) if mined is not None else []
         if receipt is None:
             deals += own
-            differences.append(f"{mined.hash if mined else ''}: the node has no receipt of it")
+            differences.append(
+                f"{mined.hash if mined else ''}: the node has no receipt of it; it lags, or the"
+                " block was taken back"
+            )
             continue
         made = settled(one, own, receipt, wrapped.get(one.batch.executor) if one.batch else None)
         deals += made.deals

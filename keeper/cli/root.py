@@ -16,6 +16,7 @@ from keeper.cli.documents import Failure, begin, has_printed, print_failure
 from keeper.cli.guarding import protect_memory
 from keeper.cli.lazy import LazyGroup
 from keeper.cli.plain_text import use_plain_text
+from keeper.cli.streams import explain_unwritable, open_closed_streams
 from keeper.domain.errors import KeeperError
 from keeper.observe.redaction import one_line, redacted
 
@@ -63,6 +64,7 @@ def run(arguments: Sequence[str]) -> int:
 
     With ``--json`` an error is a document on stdout, too, unless one is there already.
     """
+    open_closed_streams()
     protect_memory()  # any command may hold the key: settings are read with it
     use_plain_text()
     begin()
@@ -82,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
             return 0
         return exit_.code if isinstance(exit_.code, int) else BUG_EXIT
     except (KeeperError, typer.TyperException, Exception) as error:  # noqa: BLE001 (the last resort)
-        failure = _reported(error, debug=debug)
+        failure = _reported(explain_unwritable(error), debug=debug)
         if "--json" in options and not has_printed():
             with contextlib.suppress(OSError):
                 print_failure(failure, as_event=_is_run(options))

@@ -15,6 +15,7 @@ from keeper.book.visit import Visit
 from keeper.chain.reader import NodeReader, connect
 from keeper.chain.standing import Rules
 from keeper.composition.beginnings import find_first_blocks
+from keeper.composition.named_blocks import explain_early, find_named
 from keeper.composition.wiring import load_market, load_venue, venue_addresses
 from keeper.config import Settings, SettingsInvalid
 from keeper.config.problems import Problem
@@ -26,7 +27,7 @@ from keeper.domain.errors import (
     RpcRefused,
     SnapshotReorged,
 )
-from keeper.domain.head import Basis, BlockName, BlockTag, Head
+from keeper.domain.head import Basis, BlockName, Head
 from keeper.domain.units import USD_E8, Address, MarketKey, deployment
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.stages.valuation import NativeCoin
@@ -64,7 +65,7 @@ class Session:
         visit = Visit(self.settings.book_path, self.settings.chain.id, progress)
         self.visits.append(visit)
         await visit.read()
-        head = await self._named(block)
+        head = await find_named(self.reader, block)
 
         async def read(head: Head) -> Sequence[MarketSnapshot]:
             await self.follower.start(head, progress)
@@ -72,7 +73,10 @@ class Session:
 
         attempts = START_ATTEMPTS if block is None else 1
         async with visit.lent_to(self.follower, head, is_past=block is not None):
-            head, snapshots = await self._at_newer(head, read, attempts)
+            try:
+                head, snapshots = await self._at_newer(head, read, attempts)
+            except ConfigError as error:
+                raise await explain_early(self.reader, head, error) from error
         self.reader.pin(head)
         self._restore_facts(visit.facts, head)
         if visit.begins_file:
@@ -156,14 +160,6 @@ class Session:
                 log.warning("start_repeated block=%d reason=%s", head.number, error)
                 head = await self.reader.head()
         raise SnapshotReorged("no attempt was made")
-
-    async def _named(self, block: BlockName) -> Head:
-        if not isinstance(block, BlockTag):
-            return await self.reader.head(block)
-        head = await self.reader.finalized()
-        if head is None:
-            raise ChainError("the node tells no finalized block", hint="name a block: --block N")
-        return head
 
     async def coin(self) -> NativeCoin:
         """Return where the native coin's price comes from: settings, else what venues wrap."""

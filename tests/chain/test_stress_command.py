@@ -54,6 +54,27 @@ def test_stress_refuses_what_it_cannot_mean(keeper):
     assert keeper.command("stress").code == 2
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("scan --block 0", 2, "at block 0"),
+        ("stress --shock WETH=-1% --block 1", 2, "at block 1"),
+        ("audit book --block 1", 2, "at block 1"),
+        ("explain 0x1 --block earliest", 2, "at block 0"),
+        ("scan --block 999999999", 3, "block 999999999 is not there yet"),
+        ("audit book --block 0xffffffff", 3, "block 4294967295 is not there yet"),
+    ],
+)
+def test_a_block_that_is_too_early_or_not_there_is_said_to_be_that(keeper, command, code, said):
+    """The settings are right: whoever is told that an address is wrong looks for hours."""
+    done = keeper.command(*command.split())
+
+    assert done.code == code
+    assert said in done.err
+    hint = "after the market was made" if code == 2 else "hint: the newest block is "
+    assert hint in done.err
+
+
 def test_audit_book_agrees_with_the_contract(keeper, aave36):
     """Every borrower, at a named block, and the exit code of success."""
     aave36.pass_time(10**7)

@@ -41,6 +41,16 @@ def folder(tmp_path, monkeypatch):
             "as of block 7 (2023-11-14 22:13:20 UTC), 12 min ago; no keeper is running",
         ),
         (
+            Pulse(number=7, timestamp=1_700_000_000, seen_at=1_700_043_200),
+            1_700_043_202,
+            "as of block 7 (2023-11-14 22:13:20 UTC), read 2 s ago; no keeper is running",
+        ),
+        (
+            Pulse(number=7, timestamp=1_700_000_000, seen_at=1_600_000_000),
+            1_600_000_060,
+            "as of block 7 (2023-11-14 22:13:20 UTC), read 1 min ago; no keeper is running",
+        ),
+        (
             Pulse(number=7, timestamp=1_700_000_000, seen_at=None),
             1_699_999_999,
             "as of block 7 (2023-11-14 22:13:20 UTC), 0 s ago; no keeper is running",
@@ -56,7 +66,11 @@ def folder(tmp_path, monkeypatch):
     ],
 )
 def test_the_age_is_by_this_machines_clock_where_it_was_kept(pulse, now, line):
-    """And never negative, where clocks differ."""
+    """
+    And never negative, where clocks differ.
+
+    A block that was hours old when it was read did not come two seconds ago.
+    """
     assert AsOf(pulse=pulse, running=False, now=now).line == line
 
 

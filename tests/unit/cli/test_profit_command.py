@@ -79,7 +79,8 @@ def test_a_liquidation_a_lost_race_and_what_is_not_mined_yet(journal, capsys):
     assert total["received"] == [{"token": TOKEN, "amount": "100"}]
     assert "1.000000" in shown
     assert "0.998000" in shown
-    assert f"the receiver got 100 units of {TOKEN}" in shown
+    assert f"the receiver got, by the journal alone, 100 units of {TOKEN}" in shown
+    assert "the chain was not asked, so this is the journal's alone: --offline" in shown
     assert "lost: 1 to somebody faster (1 x NotLiquidatable())" in shown
     assert "1 transaction without a receipt in the journal: not in the figures" in shown
     assert "what builders were paid is not known without the chain" in shown
@@ -132,6 +133,27 @@ def test_what_is_no_time_is_refused(journal, capsys):
     """With the forms that there are."""
     assert root.run(["report", "profit", "--since", "yesterday"]) == 2
     assert "--since takes a time, not 'yesterday'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("since", ["2099-01-01", "2099-01-01T00:00:00+02:00", "9999-12-31"])
+def test_a_time_that_is_yet_to_come_is_refused(journal, capsys, since):
+    """A wrong year would read as: nothing was earned."""
+    kept(journal, 0, mined(PRICED))
+
+    assert root.run(["report", "profit", "--since", since]) == 2
+    assert " is in the future" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("since", ["0001-01-01", "9999d", "1D"])
+def test_what_the_figures_begin_with_is_said(journal, capsys, since):
+    """Of a report that was printed last month nobody else knows."""
+    kept(journal, 0, mined(PRICED))
+
+    shown = ran(capsys, "report", "profit", "--offline", "--since", since)
+    always = ran(capsys, "report", "profit", "--offline")
+
+    assert shown.startswith("since 2023-11-") == (since == "1D")
+    assert not always.startswith("since")
 
 
 def test_a_receipt_that_a_reorg_took_back_earned_nothing(journal, capsys):

@@ -1,0 +1,40 @@
+"""Blocks that a person names: what is wrong with one that is not there, or too early."""
+
+from keeper.chain.reader import NodeReader
+from keeper.domain.errors import BlockUnknown, ChainError, ConfigError
+from keeper.domain.head import BlockName, BlockTag, Head
+
+
+async def find_named(reader: NodeReader, block: BlockName) -> Head:
+    """
+    Return the block of a name; the newest without one.
+
+    Raises:
+        BlockUnknown: the chain has not come so far, or the node does not know the hash.
+        ChainError: the node tells no such block, or does not answer.
+    """
+    if isinstance(block, BlockTag):
+        head = await reader.finalized()
+        if head is None:
+            raise ChainError("the node tells no finalized block", hint="name a block: --block N")
+        return head
+    try:
+        return await reader.head(block)
+    except BlockUnknown as error:
+        newest = (await reader.head()).number
+        if isinstance(block, int) and block > newest:
+            raise BlockUnknown(
+                f"block {block} is not there yet", hint=f"the newest block is {newest}"
+            ) from error
+        raise
+
+
+async def explain_early(reader: NodeReader, head: Head, error: ConfigError) -> ConfigError:
+    """Return an error about contracts as it stands at a past block: they may be of later."""
+    newest = await reader.head()
+    if newest.number <= head.number:
+        return error
+    return ConfigError(
+        f"{error}, at block {head.number}",
+        hint="name a block after the market was made (its from_block), or leave out --block",
+    )
