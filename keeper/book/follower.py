@@ -7,6 +7,7 @@ failed advance loses nothing: the next one covers it.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -19,6 +20,7 @@ from keeper.book.history import learn_logs, scan_history
 from keeper.book.keeping import Keeping
 from keeper.book.looks import Looks
 from keeper.book.parity import Parity
+from keeper.book.read_ahead import Pace, ReadAhead
 from keeper.book.rereading import Rereading
 from keeper.book.resuming import Resuming
 from keeper.book.trail import Trail
@@ -33,7 +35,7 @@ from keeper.domain.errors import (
     RpcRefused,
 )
 from keeper.domain.figures import StretchNews
-from keeper.domain.head import Basis, Head
+from keeper.domain.head import Head
 from keeper.domain.parity import Difference, ParityNews
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
 from keeper.domain.units import BlockHash, MarketKey, deployment
@@ -57,6 +59,7 @@ class Follower:
         self._own_from = 0
         self._is_unread = True
         self._rebuilds: list[tuple[MarketKey, str]] = []
+        self.pace = Pace()
         self.parity = Parity()
         self.coverage = DebtCoverage()
         source = second_look_over(reader)
@@ -155,9 +158,15 @@ class Follower:
         """
         self._merge_looks()
         self.rereading.merge(head)
-        await self._track(head)
-        await self._load_missing(head, lambda _: None)
-        snapshots = await self._read(head)
+        ahead = self._begin_reads(head)
+        try:
+            began = time.monotonic()
+            await self._track(head)
+            self.pace.note(time.monotonic() - began)
+            await self._load_missing(head, lambda _: None)
+            snapshots = await self._read(head, ahead)
+        finally:
+            ahead.cancel()
         self.looks.begin(head, self._trail, self._wanted_logs())
         self.rereading.begin(head, [each.market for each in self._loaded()])
         return snapshots
@@ -308,7 +317,13 @@ class Follower:
         each.loaded(self._trail.oldest, len(borrowers))
         self.keeping.loaded(market.key)
 
-    async def _read(self, head: Head) -> list[MarketSnapshot]:
+    def _begin_reads(self, head: Head) -> ReadAhead:
+        """Ask for what the block needs whatever its logs say, where that saves time."""
+        markets = [each.market for each in self._loaded() if each.is_due(head)]
+        is_early = self.pace.is_slow
+        return ReadAhead(self._reader, head, markets, self.riders, self.parity, is_early=is_early)
+
+    async def _read(self, head: Head, ahead: ReadAhead) -> list[MarketSnapshot]:
         asked = list[tuple[Followed, Sequence[Call]]]()
         for each in self._followed:
             if each.loaded_at is None or not each.is_due(head):
@@ -321,16 +336,10 @@ class Follower:
                 asked.append((each, each.market.calls(head)))
             except ITS_OWN_FAULT as error:
                 each.failed(head, error)
-        calls = [call for _, its_calls in asked for call in its_calls]
-        questions = self.parity.questions()
-        audits = [call for question in questions for call in question.calls]
-        extra = [(rider, rider.calls(head)) for rider in self.riders]
-        along = [call for _, its_calls in extra for call in its_calls]
-        basis = Basis(block_hash=head.hash)
-        results = await self._reader.aggregate([*calls, *along, *audits], basis)
-        snapshots = self._applied(head, asked, results[: len(calls)])
-        rest = _taken_along(head, extra, results[len(calls) :])
-        for difference in self.parity.judge(questions, snapshots, rest):
+        results, rest = await ahead.fetch([call for _, calls in asked for call in calls])
+        snapshots = self._applied(head, asked, results)
+        answers = ahead.hand_over(head, rest)
+        for difference in self.parity.judge(ahead.questions, snapshots, answers):
             self._resync(difference)
             self.looks.hint()
         self._is_unread = False
@@ -375,16 +384,6 @@ class Follower:
             mine = each.market.key == deployment(difference.market)
             if mine and isinstance(each.market, Resyncs):
                 each.market.resync(difference.market, difference.account)
-
-
-def _taken_along(
-    head: Head, extra: Sequence[tuple[Rider, Sequence[Call]]], results: Sequence[CallResult]
-) -> Sequence[CallResult]:
-    """Hand each rider its own results; return the others."""
-    for rider, calls in extra:
-        rider.apply(head, results[: len(calls)])
-        results = results[len(calls) :]
-    return results
 
 
 def _ignored(_: int) -> None:

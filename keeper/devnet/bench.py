@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from keeper.devnet import bench_book, bench_crowd, bench_tolerance
+from keeper.devnet.bench_against import compare
 from keeper.devnet.bench_market import SHAPES
-from keeper.devnet.bench_runs import Burst, Latency, Reaction, burst, latency, spread
+from keeper.devnet.bench_runs import Burst, Kind, Latency, Reaction, burst, latency, spread
 from keeper.devnet.bench_wire import TRANSPORTS
 from keeper.devnet.market import PROTOCOLS
 from keeper.domain.errors import KeeperError
@@ -25,6 +26,7 @@ BURST_SAMPLES: Final = 3
 INTERRUPTED_EXIT: Final = 130
 _LEAST_BORROWERS: Final = 1
 _MOST_SAMPLES: Final = 40
+_MOST_DELAY_MS: Final = 1_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +56,10 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     one = commands.add_parser("latency", help="one account past the line in a block")
     one.add_argument("--borrowers", type=_positive, nargs="+", default=list(SIZES), metavar="N")
     one.add_argument("--trace", action="store_true", help="show the median sample's messages")
+    one.add_argument(
+        "--delay-ms", type=_delay, default=0, metavar="N", help="each answer comes so much later"
+    )
+    one.add_argument("--against", metavar="REV", help="compare with an earlier revision")
     many = commands.add_parser("burst", help="thirty accounts past the line in one block, or more")
     many.add_argument("--accounts", type=_positive, nargs="+", metavar="N", help="that many")
     many.add_argument("--shape", choices=SHAPES, default=SHAPES[0], help="of the N accounts")
@@ -88,11 +94,18 @@ def _sample_count(text: str) -> int:
     return value
 
 
+def _delay(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= _MOST_DELAY_MS:
+        raise argparse.ArgumentTypeError(f"from 0 to {_MOST_DELAY_MS}")
+    return value
+
+
 def _latency(wanted: argparse.Namespace) -> str:
-    found = [
-        asyncio.run(latency(borrowers, wanted.samples, wanted.transport, wanted.protocol))
-        for borrowers in wanted.borrowers
-    ]
+    if wanted.against is not None:
+        return _against(wanted)
+    kind = Kind(wanted.transport, wanted.protocol, wanted.delay_ms / 1_000)
+    found = [asyncio.run(latency(size, wanted.samples, kind)) for size in wanted.borrowers]
     if wanted.json:
         return json.dumps({**_where(wanted), "markets": [_latency_json(one) for one in found]})
     lines = [_heading(wanted)]
@@ -100,6 +113,21 @@ def _latency(wanted: argparse.Namespace) -> str:
         lines += _latency_lines(one)
         if wanted.trace:
             lines += _trace_lines(one)
+    return "\n".join(lines)
+
+
+def _against(wanted: argparse.Namespace) -> str:
+    arguments = ["--samples", str(wanted.samples), "--transport", wanted.transport]
+    arguments += ["--protocol", wanted.protocol, "--borrowers", *map(str, wanted.borrowers)]
+    arguments += ["--delay-ms", str(wanted.delay_ms)] if wanted.delay_ms else []
+    found = compare(wanted.against, arguments)
+    if wanted.json:
+        return json.dumps({**_where(wanted), "against": wanted.against, "markets": found})
+    lines = [_heading(wanted), f"against {wanted.against}, in turn; block announced -> sent"]
+    for market in found:
+        here, there = _ms(market["total_us"]), _ms(market["against_us"])
+        ratio = f"{market['ratio']:.3f}"
+        lines.append(f"  {market['borrowers']:>5} borrowers {here:>8} {there:>8}   ratio {ratio}")
     return "\n".join(lines)
 
 
@@ -112,7 +140,7 @@ def _burst(wanted: argparse.Namespace) -> str:
             protocol=wanted.protocol,
         )
         return bench_crowd.report(wanted.accounts, crowd, as_json=wanted.json)
-    found = asyncio.run(burst(wanted.samples, wanted.transport, wanted.protocol))
+    found = asyncio.run(burst(wanted.samples, Kind(wanted.transport, wanted.protocol)))
     if wanted.json:
         return json.dumps({**_where(wanted), **_burst_json(found)})
     return "\n".join([_heading(wanted), *_burst_lines(found)])
@@ -163,6 +191,7 @@ def _latency_json(found: Latency) -> dict[str, Any]:
         "requests": len(typical.methods),
         "most_requests": max(len(one.methods) for one in found.reactions),
         "messages": typical.messages,
+        "round_trips": typical.round_trips,
         "methods": list(typical.methods),
         "floor_us": _floor_json(found.floor),
         "floor_again_us": _floor_json(found.floor_again),
@@ -207,7 +236,7 @@ def _latency_lines(found: Latency) -> list[str]:
         "",
         f"{found.borrowers} borrowers, one past the line",
         _spread_line("block announced -> transaction sent", total),
-        f"  {'requests':<36}{told['requests']:>8}   in {told['messages']} messages",
+        f"  {'requests':<36}{told['requests']:>8}   in {told['round_trips']} round trips",
         _pair_line("each part alone", "first", "again"),
         *(
             _pair_line(f"  {part}", _ms(value), _ms(found.floor_again[part]))

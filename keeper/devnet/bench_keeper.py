@@ -16,6 +16,7 @@ from keeper.composition.session import session_over
 from keeper.config import Settings, load
 from keeper.devnet import local
 from keeper.devnet.bench_market import Stairs, queue_prices, settle
+from keeper.devnet.bench_relay import far_away
 from keeper.devnet.bench_wire import Wire, recorded
 from keeper.devnet.market import Devnet, hot_key
 from keeper.domain.errors import EnvironmentFault
@@ -27,12 +28,17 @@ _QUIET_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A devnet with a market for measuring; ``address`` is where the keeper reaches it."""
+    """
+    A devnet with a market for measuring; ``address`` is where the keeper reaches it.
+
+    There each answer comes ``delay_seconds`` later.
+    """
 
     devnet: Devnet
     settings: Settings
     folder: Path
     address: str
+    delay_seconds: float = 0
 
 
 @dataclass(slots=True)
@@ -98,8 +104,17 @@ class Measured:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the keeper until the block is left."""
+        place = self.place
+        async with (
+            far_away(place.address, place.delay_seconds) as address,
+            self._running_at(address),
+        ):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _running_at(self, address: str) -> AsyncIterator[None]:
         settings = self.place.settings
-        rpc = Rpc([recorded(self.place.address, self.wire)], chain_id=settings.chain.id)
+        rpc = Rpc([recorded(address, self.wire)], chain_id=settings.chain.id)
         await rpc.connect()
         session = session_over(settings, NodeReader(rpc, multicall=settings.chain.multicall))
         key = bytes.fromhex(hot_key()[2:])
@@ -115,7 +130,7 @@ class Measured:
 
 
 @contextlib.contextmanager
-def place(stairs: Stairs, transport: str) -> Iterator[Place]:
+def place(stairs: Stairs, transport: str, delay_seconds: float = 0) -> Iterator[Place]:
     """Bring up a devnet whose blocks are mined on demand only; it ends with the block."""
     with tempfile.TemporaryDirectory(prefix="keeper-bench-") as name:
         folder = Path(name)
@@ -128,7 +143,7 @@ def place(stairs: Stairs, transport: str) -> Iterator[Place]:
             settle(devnet, stairs)
             devnet.node.rpc("evm_setAutomine", [False])
             settings = load(folder / "keeper.toml", environ={}).settings
-            yield Place(devnet, settings, folder, address)
+            yield Place(devnet, settings, folder, address, delay_seconds)
             devnet.node.close()
         finally:
             local.down(folder)

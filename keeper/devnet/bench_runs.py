@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median, quantiles
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ WARM_UP: Final = 2
 """Steps before the first that counts: connections, caches and curves are then warm."""
 BURST: Final = 30
 
+ANSWER: Final = "< answer"
+
 _MICROSECOND: Final = 1_000
 
 
@@ -29,6 +32,12 @@ class Reaction:
     messages: int
     transactions: int
     timeline: tuple[tuple[int, str], ...]
+
+    @property
+    def round_trips(self) -> int:
+        """How often answers were waited for before the first transaction left."""
+        ways = [what.startswith(ANSWER) for _, what in self.timeline]
+        return sum(later and not earlier for earlier, later in pairwise(ways))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +63,24 @@ class Burst:
     landed: tuple[int, ...]
 
 
-async def latency(borrowers: int, samples: int, transport: str, protocol: str = AAVE_V3) -> Latency:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is measured on; each of the node's answers comes ``delay_seconds`` later."""
+
+    transport: str
+    protocol: str = AAVE_V3
+    delay_seconds: float = 0
+
+
+async def latency(borrowers: int, samples: int, kind: Kind) -> Latency:
     """
     Measure ``samples`` blocks, each of which takes one account over the line.
 
     Raises:
         EnvironmentFault: the devnet failed, or the keeper did not send what it should have.
     """
-    stairs = Stairs(borrowers=borrowers, steps=samples + WARM_UP, protocol=protocol)
-    with place(stairs, transport) as there:
+    stairs = Stairs(borrowers=borrowers, steps=samples + WARM_UP, protocol=kind.protocol)
+    with place(stairs, kind.transport, kind.delay_seconds) as there:
         measured, wire = Measured(there, Wire()), Wire()
         floor, way = (
             Floor(there.folder, bytes.fromhex(hot_key()[2:])),
@@ -88,7 +106,7 @@ async def latency(borrowers: int, samples: int, transport: str, protocol: str = 
     )
 
 
-async def burst(samples: int, transport: str, protocol: str = AAVE_V3) -> Burst:
+async def burst(samples: int, kind: Kind) -> Burst:
     """
     Measure ``samples`` blocks, each of which takes thirty accounts over the line.
 
@@ -96,10 +114,10 @@ async def burst(samples: int, transport: str, protocol: str = AAVE_V3) -> Burst:
         EnvironmentFault: as ``latency``.
     """
     stairs = Stairs(
-        borrowers=(samples + 1) * BURST, steps=samples + 1, width=BURST, protocol=protocol
+        borrowers=(samples + 1) * BURST, steps=samples + 1, width=BURST, protocol=kind.protocol
     )
     reactions, landed = list[Reaction](), list[int]()
-    with place(stairs, transport) as there:
+    with place(stairs, kind.transport) as there:
         measured = Measured(there, Wire())
         async with measured.running():
             for step in range(stairs.steps):
@@ -155,7 +173,7 @@ def _told(passed: Passed) -> Reaction:
 def _said(noted: Noted) -> str:
     if noted.outgoing:
         return "> " + " ".join(request["method"] for request in requests_of(noted))
-    return "< answer"
+    return ANSWER
 
 
 def spread(values: Sequence[int]) -> tuple[int, int, int]:

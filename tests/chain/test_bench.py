@@ -37,6 +37,15 @@ def test_latency_tells_times_requests_and_the_floor(capsys, transport):
         assert floor["sum"] == sum(floor[part] for part in PARTS) > 0
 
 
+def test_a_far_node_costs_three_round_trips(capsys):
+    """Logs with the reads, the pools with fees and clock, the simulation with nonce and block."""
+    told = measured(capsys, "latency", "--samples", "3", "--borrowers", "12", "--delay-ms", "50")
+
+    (market,) = told["markets"]
+    assert market["round_trips"] == 3
+    assert market["most_requests"] <= MOST_REQUESTS
+
+
 def test_a_burst_is_in_few_transactions_that_all_land(capsys):
     """Thirty accounts in one block: each liquidated in the next."""
     told = measured(capsys, "burst", "--samples", "1")
@@ -118,3 +127,18 @@ def test_what_passed_is_counted_from_the_announcement_to_the_send():
     assert passed is not None
     assert passed.until_first_send().methods() == ["eth_a", "eth_b", SEND]
     assert wire.since_block(8) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [(("--against", "nosuchrevision"), "there is no revision"), (("--delay-ms", "-1"), "from 0")],
+)
+def test_a_wrong_comparison_is_refused_in_one_line(capsys, arguments, reason):
+    """Before anything is set up for it."""
+    try:
+        code = bench.main(["latency", *arguments])
+    except SystemExit as refused:
+        code = refused.code
+
+    assert code == 2
+    assert reason in capsys.readouterr().err

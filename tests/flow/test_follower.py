@@ -1,11 +1,13 @@
 """The follower misses no log: through gaps, reorganisations, failures and broken markets."""
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from keeper.book.branch import BY_HASH
 from keeper.book.follower import Follower, merged
+from keeper.book.read_ahead import Pace
 from keeper.book.trail import DEPTH
 from keeper.chain.abi import checksum
 from keeper.domain.errors import MarketUnreadable, RpcUnavailable, SnapshotReorged
@@ -452,3 +454,54 @@ def test_the_merged_filter_takes_what_any_filter_takes():
 
     assert both == LogFilter(addresses=(address(1), address(2)), topics=((TOPIC, b"\x02" * 32),))
     assert merged([first, LogFilter(addresses=())]) == LogFilter(addresses=())
+
+
+async def test_a_far_node_is_asked_for_logs_and_reads_at_once():
+    """Where a round trip takes long, the reads that the logs do not change go along with them."""
+    chain, follower = await started(Market(), Market(key="test:2", emitter=2))
+    follower.pace = FarAway()
+    chain.mine(head(101), logs=[log(head(101), 5), log(head(101), 6, emitter=2)])
+    chain.mine(head(102))
+
+    read = await follower.advance(head(101))
+    quiet = await follower.advance(head(102))
+
+    assert [accounts for _, _, accounts in read] == [[5], [6]]
+    assert [accounts for _, _, accounts in quiet] == [[], []]
+    both = ["block_logs", "aggregate"]
+    assert chain.asked == [*both, "aggregate", *both]
+
+
+async def test_reads_that_were_begun_are_let_be_where_the_logs_fail():
+    """The next head covers the block; nothing of what was begun is applied or left running."""
+    chain, follower = await started(Market())
+    follower.pace = FarAway()
+    chain.mine(head(101), logs=[log(head(101), 5)])
+    chain.mine(head(102))
+    chain.fail_next.append(("block_logs", RpcUnavailable("no answer")))
+
+    with pytest.raises(RpcUnavailable):
+        await follower.advance(head(101))
+    read = await follower.advance(head(102))
+
+    assert [accounts for _, _, accounts in read] == [[5]]
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_slow"),
+    [((0.05, 0.05), False), ((0.05, 0.05, 0.05), True), ((0.05, 0.001, 0.05), False)],
+)
+def test_one_late_answer_does_not_make_a_node_far(seconds, is_slow):
+    """A request more per block is spent only where each round trip takes long."""
+    pace = Pace()
+    for each in seconds:
+        pace.note(each)
+
+    assert pace.is_slow is is_slow
+
+
+class FarAway(Pace):
+    """A node whose every round trip takes long."""
+
+    is_slow = True
