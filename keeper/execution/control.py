@@ -21,6 +21,12 @@ PEER: Final = "3i"
 """The form of SO_PEERCRED's answer: process, user, group."""
 MAX_LINE: Final = 4_096
 TIMEOUT_SECONDS: Final = 30
+LINE_SECONDS: Final = 5
+"""How long a client may take for its line."""
+MOST_WAITING: Final = 16
+"""Clients at a time that have not said what they want."""
+MOST_DIGITS: Final = 18
+"""Digits of a nonce: as many as the journal can hold."""
 NUMBERED: Final = frozenset({"bump", "cancel"})
 """Commands whose argument is a nonce."""
 
@@ -91,22 +97,28 @@ async def listening(
     """
     actions = {**(_actions(submitter) if submitter is not None else {}), **(more or {})}
 
+    waiting = dict[asyncio.StreamWriter, None]()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(
-            OSError, TimeoutError, ValueError, asyncio.LimitOverrunError, EnvironmentFault
-        ):
+        try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 refuse_stranger(writer.get_extra_info("socket"))
-                answer = await _answered(await reader.readline(), actions, record)
+                line = await _fetch_line(reader, writer, waiting)
+                answer = await _answered(line, actions, record)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
-        writer.close()
+        except (OSError, TimeoutError, ValueError, EnvironmentFault):
+            pass  # the client's own fault, or it has gone
+        finally:
+            writer.close()
 
     server = await asyncio.start_unix_server(serve, sock=_bound(path), limit=MAX_LINE)
     try:
         yield
     finally:
         server.close()  # not waited for: an operator's idle connection must not hold up the end
+        for writer in waiting:
+            writer.transport.abort()
         _remove(path)
 
 
@@ -155,6 +167,24 @@ async def _ask(path: Path, action: str, argument: str) -> dict[str, object]:
     return dict(answer)
 
 
+async def _fetch_line(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    waiting: dict[asyncio.StreamWriter, None],
+) -> bytes:
+    """Return a client's line; of many clients that say nothing the first gives way to the next."""
+    if len(waiting) >= MOST_WAITING:
+        oldest = next(iter(waiting))
+        del waiting[oldest]
+        oldest.transport.abort()
+    waiting[writer] = None
+    try:
+        async with asyncio.timeout(LINE_SECONDS):
+            return await reader.readline()
+    finally:
+        waiting.pop(writer, None)
+
+
 async def _answered(line: bytes, actions: Actions, record: Record) -> dict[str, object]:
     """Do what one line asks and return what to answer; never an exception's details."""
     try:
@@ -162,7 +192,7 @@ async def _answered(line: bytes, actions: Actions, record: Record) -> dict[str, 
         action, argument = str(wanted["action"]), str(wanted.get("argument", ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {"ok": False, "code": "config", "error": "the command is not understood"}
-    if action not in actions or (action in NUMBERED and not argument.isdecimal()):
+    if action not in actions or (action in NUMBERED and not _is_nonce(argument)):
         return {"ok": False, "code": "config", "error": f"there is no command {action[:32]!r}"}
     try:
         await record(action, argument, "asked")
@@ -172,7 +202,13 @@ async def _answered(line: bytes, actions: Actions, record: Record) -> dict[str, 
         with contextlib.suppress(KeeperError):
             await record(action, argument, f"failed: {error}")
         return {"ok": False, "code": error.code, "error": str(error), "hint": error.hint}
+    except ValueError:  # letters that no file can hold
+        return {"ok": False, "code": "config", "error": "the command is not understood"}
     return {"ok": True, "action": action, "result": result}
+
+
+def _is_nonce(argument: str) -> bool:
+    return argument.isdecimal() and len(argument) <= MOST_DIGITS
 
 
 def _actions(submitter: NodeSubmitter) -> Actions:

@@ -17,6 +17,8 @@ from typing import Final, cast
 
 from aiohttp import web
 
+from keeper.observe.connections import BadRequests, Connections
+from keeper.observe.connections import log as bad_requests
 from keeper.observe.health import Health
 
 log = logging.getLogger(__name__)
@@ -126,6 +128,7 @@ async def served(window: Window, host: str, port: int) -> AsyncIterator[int | No
     runner = web.AppRunner(
         application(window),
         access_log=None,
+        logger=bad_requests,
         handle_signals=False,
         shutdown_timeout=STOP_SECONDS,
         keepalive_timeout=0,
@@ -135,11 +138,15 @@ async def served(window: Window, host: str, port: int) -> AsyncIterator[int | No
         max_headers=MAX_HEADERS,
         read_bufsize=MAX_LINE,
     )
+    bounded = BadRequests()
+    bad_requests.addFilter(bounded)
     await runner.setup()
     listening: asyncio.Server | None = None
     try:
         loop = asyncio.get_running_loop()
-        accept = _Accept(cast("web.Server", runner.server), loop)
+        accept = Connections(
+            cast("web.Server", runner.server), loop, MAX_CONNECTIONS, CONNECTION_SECONDS
+        )
         listening = await loop.create_server(accept, host, port, backlog=MAX_CONNECTIONS)
         taken = listening.sockets[0].getsockname()[1]
         log.info("observe_listening host=%s port=%d", host, taken)
@@ -157,29 +164,7 @@ async def served(window: Window, host: str, port: int) -> AsyncIterator[int | No
         if listening is not None:
             listening.close()
         await runner.cleanup()
-
-
-@dataclass(frozen=True, slots=True)
-class _Accept:
-    """Makes the protocol of each connection: bounded in time, refused when there are many."""
-
-    server: web.Server
-    loop: asyncio.AbstractEventLoop
-
-    def __call__(self) -> asyncio.BaseProtocol:
-        if len(self.server.connections) >= MAX_CONNECTIONS:
-            return _Refused()
-        handler = self.server()
-        self.loop.call_later(CONNECTION_SECONDS, handler.force_close)
-        return handler
-
-
-class _Refused(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """End it."""
-        cast("asyncio.Transport", transport).abort()
+        bad_requests.removeFilter(bounded)
 
 
 def _document(document: Mapping[str, object], *, failing: bool = False) -> web.Response:

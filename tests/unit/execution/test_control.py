@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import os
 import stat
@@ -8,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from keeper.domain.errors import EnvironmentFault
-from keeper.execution.control import _ask, ask, is_listening, listening, socket_path
+from keeper.execution.control import (
+    MOST_WAITING,
+    _ask,
+    ask,
+    is_listening,
+    listening,
+    socket_path,
+)
 from keeper.execution.paper import PaperSubmitter
 from tests.support.scripted_submission import (
     MARKET,
@@ -144,3 +152,72 @@ async def test_a_line_of_brackets_is_one_that_is_not_understood(tmp_path):
         writer.close()
 
     assert (answer["ok"], answer["code"]) == (False, "config")
+
+
+async def _nothing(*_):
+    pass
+
+
+BAD_LINES = {
+    "empty": b"\n",
+    "no object": b'"pause"\n',
+    "list": b"[1]\n",
+    "number": b"9" * 4_000 + b"\n",
+    "nested object": b'{"a":' * 700 + b"\n",
+    "not text": b'{"action": "\xff"}\n',
+    "huge nonce": b'{"action": "bump", "argument": "' + b"9" * 3_000 + b'"}\n',
+    "odd digits": '{"action": "cancel", "argument": "²"}\n'.encode(),
+    "nonce beyond the file": b'{"action": "cancel", "argument": "99999999999999999999"}\n',
+    "object for a name": b'{"action": {"pause": 1}}\n',
+    "half a letter": b'{"action": "reset", "argument": "\\ud800"}\n',
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
+async def test_c7_a_bad_line_gets_an_answer_and_no_traceback(tmp_path, line, caplog):
+    """Whatever is said, the socket answers the next one."""
+    path = socket_path(tmp_path / "j")
+    async with listening(path, World().submitter, _nothing):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(line)
+        answer = json.loads(await reader.readline())
+        writer.close()
+        paused = await _ask(path, "pause", "")
+
+    assert answer["ok"] is False
+    assert paused["ok"] is True
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("said", [b"", b'{"action": "pa', b"x" * 5_000_000])
+async def test_c7_many_clients_that_say_no_line_keep_no_command_out(tmp_path, said, caplog):
+    """An operator has to get through: the first of them give way."""
+    path = socket_path(tmp_path / "j")
+    async with listening(path, World().submitter, _nothing):
+        held = []
+        for _ in range(60):
+            reader, writer = await asyncio.open_unix_connection(path)
+            with contextlib.suppress(ConnectionError):
+                writer.write(said)
+                await asyncio.sleep(0)
+            held.append((reader, writer))
+        await asyncio.sleep(0.05)
+        paused = await _ask(path, "pause", "")
+        ended = sum([await _is_ended(reader) for reader, _ in held])
+    for _, writer in held:
+        writer.close()
+    await asyncio.sleep(0.05)
+
+    assert paused["ok"] is True
+    assert ended >= 60 - MOST_WAITING
+    assert caplog.records == []
+
+
+async def _is_ended(reader):
+    try:
+        async with asyncio.timeout(0.05):
+            return await reader.read(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
