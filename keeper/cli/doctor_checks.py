@@ -203,15 +203,9 @@ async def _coverage(place: Here) -> list[Finding]:
 
 
 def _strangers(place: Here, snapshots: Sequence[MarketSnapshot]) -> list[Finding]:
-    """Return the subscribed accounts that owe nothing anywhere: mistyped ones look like that."""
-    return [
-        warn(
-            "notifications",
-            f"{account} is subscribed to, and owes nothing in any market",
-            "is it mistyped? nobody is told of it until it borrows",
-        )
-        for account in find_strangers(place.settings, snapshots)
-    ]
+    """Return what the settings name and no market has: mistyped names look like that."""
+    found = find_strangers(place.settings, snapshots)
+    return [(fail if one.is_void else warn)(one.what, one.detail, one.fix) for one in found]
 
 
 async def _addresses(place: Here) -> list[Finding]:

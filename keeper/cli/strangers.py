@@ -1,23 +1,100 @@
-"""Accounts in subscriptions that owe nothing anywhere: what a mistyped address looks like."""
+"""Names in the settings that match nothing on the chain: what a mistyped one looks like."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from keeper.config import Settings
+from keeper.abilities import StatesReadings
+from keeper.config import Settings, nearest
+from keeper.config.curing import CureAccount
 from keeper.config.subscriptions import Subscriptions, load_subscriptions
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import Address
 from keeper.ports import MarketSnapshot
 
 
-def find_strangers(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> list[Address]:
-    """Return the subscribed accounts without debt in any of the markets, sorted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranger:
+    """A setting that names what is nowhere; ``is_void`` where it then does nothing at all."""
+
+    what: str
+    detail: str
+    fix: str
+    is_void: bool = False
+
+
+def find_strangers(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> list[Stranger]:
+    """Return what the settings name and no market has: accounts without debt, markets, tokens."""
+    found = [*_subscribed(settings, snapshots), *_cured(settings, snapshots)]
+    return [*found, *_tokens(settings, snapshots), *_feeds(settings, snapshots)]
+
+
+def _subscribed(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
     subscriptions = _subscriptions(settings).subscription
     wanted = {Address(account) for one in subscriptions for account in one.accounts}
-    return sorted(
-        account
-        for account in wanted
-        if all(snapshot.account(account) is None for snapshot in snapshots)
+    for account in sorted(wanted):
+        if all(snapshot.account(account) is None for snapshot in snapshots):
+            yield Stranger(
+                what="notifications",
+                detail=f"{account} is subscribed to, and owes nothing in any market",
+                fix="is it mistyped? nobody is told of it until it borrows",
+            )
+
+
+def _cured(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
+    """Yield the accounts to be cured that cannot be: of no market, or without debt in theirs."""
+    for at, one in enumerate(settings.cure.account):
+        setting = f"cure.account[{at}]"
+        of_it = [each for each in snapshots if one.market in (None, str(each.market))]
+        if one.market is not None and not of_it:
+            yield _no_market(setting, one.market, snapshots)
+        elif all(snapshot.account(Address(one.account)) is None for snapshot in of_it):
+            yield Stranger(
+                what=setting,
+                detail=f"{one.account} is to be cured, and owes nothing in {_where(one)}",
+                fix="is it mistyped? nothing is done for it until it borrows",
+            )
+
+
+def _where(listed: CureAccount) -> str:
+    return "any market" if listed.market is None else listed.market
+
+
+def _no_market(setting: str, market: str, snapshots: Sequence[MarketSnapshot]) -> Stranger:
+    there = sorted(str(one.market) for one in snapshots)
+    near = nearest(market, there)
+    return Stranger(
+        what=f"{setting}.market",
+        detail=f"no market is {market}: the account is never cured",
+        fix=f"did you mean {near}?" if near else f"there: {', '.join(there[:3])}",
+        is_void=True,
     )
+
+
+def _tokens(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
+    """Yield limits and second sources of tokens that no market has a price of."""
+    known = {token for snapshot in snapshots for token in snapshot.prices}
+    named = [(f"cure.limit[{at}]", one.token) for at, one in enumerate(settings.cure.limit)]
+    named += [(f"oracle.second[{at}]", one.token) for at, one in enumerate(settings.oracle.second)]
+    for setting, token in named:
+        if Address(token) not in known:
+            yield Stranger(
+                what=setting,
+                detail=f"no market has a price of {token}",
+                fix="is it mistyped? as long as there is none, the section does nothing",
+            )
+
+
+def _feeds(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
+    """Yield the feeds with a heartbeat of their own that no price rests on."""
+    stating = [one for one in snapshots if isinstance(one, StatesReadings)]
+    known = {reading.feed for snapshot in stating for reading in snapshot.readings()}
+    for at, one in enumerate(settings.oracle.feed):
+        if stating and Address(one.address) not in known:
+            yield Stranger(
+                what=f"oracle.feed[{at}]",
+                detail=f"no market's price rests on {one.address}",
+                fix="is it mistyped? its heartbeat holds for nothing",
+            )
 
 
 def _subscriptions(settings: Settings) -> Subscriptions:

@@ -11,6 +11,7 @@ from keeper.cli.strangers import find_strangers
 from keeper.config import load
 from keeper.domain.account import AccountHealth, Balance
 from keeper.domain.errors import ConfigError
+from keeper.domain.oracle import Reading
 from keeper.domain.value import TokenPrice
 from tests.unit.cli.test_breaker_command import SETTINGS
 from tests.unit.cli.test_schemas import CHANNEL
@@ -42,6 +43,9 @@ class Snapshot:
 
     def accounts(self):
         return [self.account(BORROWER)]
+
+    def readings(self):
+        return [Reading(token=ODD, symbol="ODD", feed=ODD, price=1)]
 
     def balances(self, account):
         return (Balance(token=ODD, symbol="ODD", decimals=18, amount=1, value=0),), ()
@@ -104,5 +108,70 @@ def test_a_subscribed_account_that_owes_nothing_is_named(tmp_path):
     (tmp_path / "keeper.toml").write_text(text)
     settings = load(tmp_path / "keeper.toml").settings
 
-    assert find_strangers(settings, [Snapshot()]) == [STRANGER]
-    assert find_strangers(settings, []) == [BORROWER, STRANGER]
+    assert [one.detail.split()[0] for one in find_strangers(settings, [Snapshot()])] == [STRANGER]
+    assert [one.detail.split()[0] for one in find_strangers(settings, [])] == [BORROWER, STRANGER]
+    assert {one.what for one in find_strangers(settings, [])} == {"notifications"}
+
+
+CURES = """
+[cure]
+vault = "0x4444444444444444444444444444444444444444"
+
+[[cure.account]]
+account = "{account}"
+{market}
+
+[[cure.limit]]
+token = "{token}"
+per_transaction = "1"
+per_day = "1"
+per_account = "1"
+
+[[oracle.feed]]
+address = "{rests_on}"
+heartbeat_seconds = 60
+
+[[oracle.second]]
+token = "{second}"
+feed = "0x5555555555555555555555555555555555555555"
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({}, []),
+        ({"market": 'market = "m:1"'}, []),
+        ({"account": STRANGER}, [("cure.account[0]", "owes nothing in any market", False)]),
+        (
+            {"account": STRANGER, "market": 'market = "m:1"'},
+            [("cure.account[0]", "owes nothing in m:1", False)],
+        ),
+        (
+            {"market": 'market = "M:1"'},
+            [("cure.account[0].market", "no market is M:1: the account is never cured", True)],
+        ),
+        ({"token": STRANGER}, [("cure.limit[0]", "no market has a price of", False)]),
+        ({"rests_on": STRANGER}, [("oracle.feed[0]", "no market's price rests on", False)]),
+        ({"second": STRANGER}, [("oracle.second[0]", "no market has a price of", False)]),
+    ],
+)
+def test_what_is_to_be_cured_limited_or_compared_is_somewhere(tmp_path, change, found):
+    """A section about nobody does nothing, and says nothing: until the day it is needed."""
+    values = {
+        "account": BORROWER,
+        "market": "",
+        "token": WETH,
+        "second": USDC,
+        "rests_on": ODD,
+    } | change
+    (tmp_path / "keeper.toml").write_text(SETTINGS + CURES.format(**values))
+    settings = load(tmp_path / "keeper.toml").settings
+
+    strangers = find_strangers(settings, [Snapshot()])
+
+    assert [(one.what, one.is_void) for one in strangers] == [
+        (what, void) for what, _, void in found
+    ]
+    assert all(said in one.detail for one, (_, said, _) in zip(strangers, found, strict=True))
+    assert all(one.fix for one in strangers)
