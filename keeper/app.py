@@ -22,7 +22,7 @@ from keeper.composition.next_block import NextBlock
 from keeper.composition.notifying import notifying
 from keeper.composition.session import Session, opened
 from keeper.composition.simulating import by_executor, simulators_of
-from keeper.composition.splitting import batch_cutter, batch_splitter
+from keeper.composition.splitting import batch_splitter, batch_subset
 from keeper.composition.stalling import Stalling, stall_bound
 from keeper.composition.timing import untimely_reason
 from keeper.composition.treatment import clearing_of, curing_of, vault_calls, vault_runs
@@ -45,7 +45,7 @@ from keeper.execution.idle import Forgetful, NobodySends
 from keeper.execution.paper import PaperSubmitter
 from keeper.execution.pending import acting_nonces
 from keeper.execution.replacing import Rehearse
-from keeper.execution.reserving import Cut
+from keeper.execution.reserving import Subset, no_subset
 from keeper.execution.results import plan_outcomes
 from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import LocalSigner, Mandate
@@ -232,7 +232,7 @@ async def _parts(
             emit,
             rehearse=Repeats(simulators=runs),
             split=batch_splitter(executors, GasModel()),
-            cut=batch_cutter(executors, GasModel()),
+            subset=batch_subset(executors, GasModel()),
         )
     planner = replace(await _planner(session, simulators, fees), waiting=bound)
     decide: Restrained = SetAside(decide=partial(witnessed, planner))
@@ -272,7 +272,7 @@ async def live_submitter(
     *,
     rehearse: Rehearse | None = None,
     split: Callable[[Batch], Sequence[Batch]] = lambda _: (),
-    cut: Cut = lambda *_: (),
+    subset: Subset = no_subset,
 ) -> NodeSubmitter:
     """Return the submitter that signs and sends, its earlier nonces looked at first."""
     policy, head = session.settings.policy, await session.reader.head()
@@ -295,7 +295,7 @@ async def live_submitter(
         limit=partial(in_flight_limit, session.reader, signer.address),
         max_in_flight=await in_flight_limit(session.reader, signer.address, head),
         guard=breakers_of(session.settings, journal, session.reader, signer.address, emit),
-        caps=SendCaps(most_gas=Gas(policy.max_transaction_gas), split=split, cut=cut),
+        caps=SendCaps(most_gas=Gas(policy.max_transaction_gas), split=split, subset=subset),
     )
     await submitter.reconcile(head)
     return submitter

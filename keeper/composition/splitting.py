@@ -5,6 +5,7 @@ from typing import Final
 
 from keeper.domain.plan import Batch, Plan
 from keeper.domain.units import Address, Gas, mul_div_ceil
+from keeper.execution.reserving import Subset
 from keeper.ports import Simulator
 from keeper.strategy.batches import batch_net_profit
 from keeper.strategy.gas import GasModel
@@ -23,41 +24,38 @@ def batch_splitter(
     They do in sequence what the batch does, so what was simulated stands. A batch of one plan,
     or of a contract that is no executor, is not divided.
     """
-    cut = batch_cutter(simulators, gas_model)
-    return lambda batch: cut(batch, (len(batch.plans) + 1) // 2)
+    subset = batch_subset(simulators, gas_model)
+
+    def split(batch: Batch) -> Sequence[Batch]:
+        middle = (len(batch.plans) + 1) // 2
+        halves = (batch.plans[:middle], batch.plans[middle:])
+        parts = [subset(batch, half) for half in halves] if len(batch.plans) > 1 else []
+        return [part for part in parts if part is not None]
+
+    return split
 
 
-def batch_cutter(
-    simulators: Mapping[Address, Simulator], gas_model: GasModel
-) -> Callable[[Batch, int], Sequence[Batch]]:
+def batch_subset(simulators: Mapping[Address, Simulator], gas_model: GasModel) -> Subset:
     """
-    Return what divides a batch into two transactions after so many plans.
+    Return what makes a transaction of some of a batch's plans, in their order.
 
-    What all of them shared, each part pays alone: its plans' gas and the minimums that the
+    What all of them shared, the part pays alone: its plans' gas and the minimums that the
     executor enforces are raised by that. A plan that does not pay it is left out.
     """
 
-    def cut(batch: Batch, count: int) -> Sequence[Batch]:
+    def subset(batch: Batch, plans: Sequence[Plan]) -> Batch | None:
         simulator = simulators.get(batch.executor)
-        if simulator is None or not 0 < count < len(batch.plans):
-            return ()
+        kept = sharing_less(plans, len(batch.plans), gas_model.transaction)
+        if simulator is None or not kept:
+            return None
         beside = max(0, batch.gas_limit - _steps_gas(gas_model, batch.plans))  # a rollup's data
-        whole = len(batch.plans)
-        shares = (batch.plans[:count], batch.plans[count:])
-        parts = [sharing_less(plans, whole, gas_model.transaction) for plans in shares]
-        if not parts[0]:
-            return ()
-        return [
-            simulator.batch(
-                plans,
-                net_profit=batch_net_profit(plans),
-                gas_limit=Gas(_steps_gas(gas_model, plans) + beside),
-            )
-            for plans in parts
-            if plans
-        ]
+        return simulator.batch(
+            kept,
+            net_profit=batch_net_profit(kept),
+            gas_limit=Gas(_steps_gas(gas_model, kept) + beside),
+        )
 
-    return cut
+    return subset
 
 
 def _steps_gas(gas_model: GasModel, plans: Sequence[Plan]) -> Gas:

@@ -152,7 +152,7 @@ class Policy(Restraints):
 
     min_profit_usd: Exact = Field(default=Decimal(5), ge=0, le=10**9)
     tolerance_bps: BpsField = 1_000
-    max_fee_gwei: Exact = Field(default=Decimal(500), gt=0, le=MAX_FEE_GWEI)
+    max_fee_gwei: Exact = Field(default=Decimal(5_000), gt=0, le=MAX_FEE_GWEI)
     priority_percentile: Whole = Field(default=50, ge=0, le=100)
     profit_bid_bps: BpsField = 0
     builder_share_bps: BpsField = 0

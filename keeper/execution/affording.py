@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from keeper.domain.errors import NotBroadcast
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch
 from keeper.domain.submission import Fees, NonceState, Submission
-from keeper.execution.fees import FeeMarket, FeePolicy, opening_fees
+from keeper.execution.fees import FeeMarket, FeePolicy, fee_cap, opening_fees
+from keeper.execution.reserving import Subset, no_subset
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,7 @@ def affordable(
     head: Head,
     most: int,
     consumed: frozenset[int] = frozenset(),
+    subset: Subset = no_subset,
 ) -> list[tuple[Batch, Fees]]:
     """
     Return the batches that may be sent, in order, with their fees.
@@ -28,7 +31,8 @@ def affordable(
     ``open_`` are the nonces that are not final, of which ``most`` may wait for a block; the
     ``consumed`` ones do not, though nothing more is known of them. An
     account has one transaction at a time: its next round begins at a block that is not older
-    than the one which has its last.
+    than the one which has its last. Plans that pull a batch below what the next block asks are
+    left out of it: ``subset`` makes one of the others.
 
     Raises:
         NotBroadcast: none may, and why.
@@ -43,7 +47,7 @@ def affordable(
         for subject in one.accounts
     }
     priced = [
-        (one, opening_fees(one, market, policy))
+        _priced(one, market, policy, subset)
         for one in batches
         if not any((plan.market, plan.account) in busy for plan in one.plans)
     ]
@@ -60,3 +64,22 @@ def affordable(
     if len(able) < len(batches):
         log.warning("batches_held back=%d sent=%d", len(batches) - len(able), len(able))
     return able
+
+
+def _priced(
+    batch: Batch, market: FeeMarket, policy: FeePolicy, subset: Subset
+) -> tuple[Batch, Fees | None]:
+    """Return a batch with its fees; where all of it cannot pay, those plans that can by themselves.
+
+    Each one left out leaves the others more of the pools that both sell to.
+    """
+    fees = opening_fees(batch, market, policy)
+    if fees is not None:
+        return batch, fees
+    paying = [
+        plan
+        for plan in batch.plans
+        if fee_cap(replace(batch, plans=(plan,)), policy) > market.base_fee
+    ]
+    part = subset(batch, paying) if paying and len(paying) < len(batch.plans) else None
+    return (batch, None) if part is None else (part, opening_fees(part, market, policy))

@@ -49,7 +49,7 @@ PAID_FRESH_BLOCKS: Final = 8
 
 _HEADROOM: Final = Bps(20_000)
 _BUMP: Final = Bps(1_250)
-_MAX_FEE: Final = Wei(500 * GWEI)
+_MAX_FEE: Final = Wei(5_000 * GWEI)
 _LEAST_TIP: Final = Wei(1)
 _NOTHING: Final = Fees(max_fee=Wei(0), priority_fee=Wei(0))
 
@@ -59,11 +59,12 @@ class FeePolicy:
     """
     How to bid.
 
-    ``max_fee`` is the most per unit of gas, ever. ``headroom_bps`` of the next base fee
-    may be charged before a transaction is too cheap. ``percentile`` of the last
-    ``history_blocks`` blocks' tips is what others pay. ``bump_bps`` is a replacement's rise;
-    replacements rise to ``max_multiple`` times the market's price at most, and no claim of a
-    tip counts beyond so many times what the newest blocks paid.
+    ``max_fee`` is the most per unit of gas, ever: a last line, for the profit is the cap.
+    ``headroom_bps`` of the next base fee may be charged before a transaction is too cheap.
+    ``percentile`` of the last ``history_blocks`` blocks' tips is what others pay.
+    ``bump_bps`` is a replacement's rise; replacements rise to ``max_multiple`` times
+    the market's price at most, and no claim of a tip counts beyond so many times what the
+    newest blocks paid.
     """
 
     max_fee: Wei = _MAX_FEE
@@ -139,15 +140,19 @@ def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = No
     """
     Return the most per unit of gas that may be bid for a batch.
 
-    At the simulated gas it leaves the minimum profit, and gas with ``GAS_MARGIN_BPS`` on top
-    still costs no more than the whole profit. ``earning`` are the plans that
-    are still expected to work, all of them by default; the others only cost gas.
+    At the simulated gas it leaves the minimum profit. Beyond the price that the plans were
+    found to pay at, gas with ``GAS_MARGIN_BPS`` on top still costs no more than the whole profit,
+    and never more than a subsidy.
+    ``earning`` are the plans that are still expected to work, all of them by default; the others
+    only cost gas.
     """
     earning = batch.plans if earning is None else earning
     gas = sum(plan.gas for plan in batch.plans)
     surplus = sum(plan_surplus(plan) for plan in earning)
     profit = sum(plan_profit(plan) for plan in earning)
-    return Wei(min(policy.max_fee, surplus // max(gas, 1), profit // max(gas_at_most(gas), 1)))
+    paid = sum(plan.gas * plan.gas_price + plan.bid for plan in earning if not plan.subsidy)
+    dearer = profit // max(gas_at_most(gas), 1)
+    return Wei(min(policy.max_fee, surplus // max(gas, 1), max(dearer, paid // max(gas, 1))))
 
 
 def gas_at_most(gas: int) -> Gas:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch
+from keeper.domain.plan import Batch, Plan
 from keeper.domain.submission import AttemptKind, AttemptState, Fees, Submission
 from keeper.domain.units import Gas, Wei, mul_div_ceil
 from keeper.execution.fees import gas_at_most
@@ -20,8 +20,13 @@ from keeper.execution.landing import expected_base_fee
 TWO_FULL_BLOCKS: Final = (81, 64)
 """By how much a base fee rises at the most in two blocks (EIP-1559)."""
 
-Cut = Callable[[Batch, int], Sequence[Batch]]
-"""Divides a batch after so many plans; returns nothing where it cannot be divided."""
+Subset = Callable[[Batch, Sequence[Plan]], Batch | None]
+"""Makes a transaction of some of a batch's plans; None where there can be none that pays."""
+
+
+def no_subset(batch: Batch, plans: Sequence[Plan]) -> Batch | None:  # noqa: ARG001 (the type's)
+    """Make none."""
+    return None
 
 
 def base_fee_reserved(head: Head) -> Wei:
@@ -44,13 +49,18 @@ def in_flight_cost(bound: Sequence[Submission], base_fee: Wei) -> Wei:
 
 
 def priced_parts(
-    cut: Cut, price: Callable[[Batch], Fees | None], batch: Batch, count: int
+    subset: Subset, price: Callable[[Batch], Fees | None], batch: Batch, count: int
 ) -> list[Priced]:
     """Return a batch's first ``count`` plans and the others as two transactions with their fees."""
-    parts = [(part, price(part)) for part in cut(batch, count)]
-    if not parts or parts[0][1] is None:
-        return []
-    return [(part, fees) for part, fees in parts if fees is not None]
+    parts = list[Priced]()
+    for plans in (batch.plans[:count], batch.plans[count:]):
+        part = subset(batch, plans)
+        fees = None if part is None else price(part)
+        if part is not None and fees is not None:
+            parts.append((part, fees))
+        elif not parts:
+            break  # the others were simulated after these
+    return parts
 
 
 def largest_within(batch: Batch, room: Wei, base_fee: Wei, parts: Parts) -> Sequence[Priced]:

@@ -23,7 +23,7 @@ from keeper.domain.submission import Fees, Submission
 from keeper.domain.units import MAX_TRANSACTION_GAS, WAD, Gas, Wei
 from keeper.execution.fees import FeeMarket
 from keeper.execution.guard import Parts, Priced
-from keeper.execution.reserving import priced_parts
+from keeper.execution.reserving import Subset, no_subset, priced_parts
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +105,12 @@ class SendCaps:
     What a transaction may have to be taken.
 
     ``most_gas`` is the policy's. ``split`` returns a batch in halves, each a transaction of its
-    own, ``cut`` in two after so many plans; nothing where it cannot be divided.
+    own, nothing where it cannot be divided; ``subset`` makes one of some of its plans.
     """
 
     most_gas: Gas = MAX_TRANSACTION_GAS
     split: Callable[[Batch], Sequence[Batch]] = lambda _: ()
-    cut: Callable[[Batch, int], Sequence[Batch]] = lambda *_: ()
+    subset: Subset = no_subset
     clock: Callable[[], float] = time.monotonic
     _caps: dict[SendLimit | Subject, _Cap] = field(default_factory=dict)
     _halted: str = ""
@@ -159,7 +159,7 @@ class SendCaps:
 
     def parts(self, price: Callable[[Batch], Fees | None]) -> Parts:
         """Return what divides a batch into two transactions, with their fees by ``price``."""
-        return partial(priced_parts, self.cut, price)
+        return partial(priced_parts, self.subset, price)
 
     def fit(
         self,

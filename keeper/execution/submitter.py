@@ -47,10 +47,9 @@ class NodeSubmitter:
     Sends through one node and follows what it sent.
 
     One lock orders everything that changes a nonce: the heads and the operator's
-    commands. ``max_in_flight`` bounds the nonces that no block consumed yet. ``guard`` holds
+    commands. ``max_in_flight`` bounds the nonces that wait, as ``limit`` says. ``guard`` holds
     new batches only: what is in flight, and what a person orders, goes on. ``rehearse`` runs
-    what is about to be bid up once more; ``limit`` says how many nonces may wait; ``caps`` is
-    what nodes take.
+    what is about to be bid up once more; ``caps`` is what nodes take.
     """
 
     signer: Signer
@@ -177,6 +176,7 @@ class NodeSubmitter:
                 head=head,
                 most=self.max_in_flight,
                 consumed=self.tracker.consumed,
+                subset=self.caps.subset,
             )
             smaller = partial(self._fitting, market, head)
             allowed = smaller(able)

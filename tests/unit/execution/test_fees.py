@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keeper.domain.errors import NotBroadcast
 from keeper.domain.submission import Fees
 from keeper.domain.units import GWEI
+from keeper.execution.affording import affordable
 from keeper.execution.fees import (
     FeeMarket,
     FeeOracle,
@@ -121,7 +123,7 @@ def test_a_landing_never_nets_less_than_the_minimum(plans, market, bumps, bid):
     """
     Whatever it is bid up to: at the simulated gas the least that is enforced pays for it.
 
-    With a tenth more gas the whole profit still does.
+    With a tenth more gas the whole profit still does, beyond the price that it was found to pay.
     """
     plans = [replace(plans[0], bid=bid), *plans[1:]]
     one = batch(*plans)
@@ -135,7 +137,8 @@ def test_a_landing_never_nets_less_than_the_minimum(plans, market, bumps, bid):
         enforced = sum(each.min_profit - each.least_net for each in plans if each.gross_profit)
         assert newest.max_fee * gas <= max(0, enforced)
         profit = sum(each.gross_profit_wei for each in plans)
-        assert newest.max_fee * gas * 11 <= profit * 10
+        paid = sum(each.gas * each.gas_price + each.bid for each in plans)
+        assert newest.max_fee * gas * 11 <= profit * 10 or newest.max_fee * gas <= paid
 
 
 def test_a_plan_that_no_longer_earns_pays_for_nothing():
@@ -236,3 +239,21 @@ def test_the_floor_needs_no_request_and_is_never_above_the_price():
 
     assert FeeOracle(None, 1, POLICY).floor(full) == 10 * GWEI * 7 // 8 + 1
     assert FeeOracle(None, 42161, POLICY).floor(head(5, gas_used=30_000_000)) < 10 * GWEI
+
+
+def test_a_plan_that_cannot_pay_does_not_take_the_others_with_it():
+    """Two weak plans pull a transaction below the next block's base fee; the strong one goes."""
+    weak = {"gross_profit": 10**15, "gross_profit_wei": 10**15, "min_profit": 10**15}
+    plans = [plan(0, **weak), plan(1, gross_profit=10**16, gross_profit_wei=10**16,
+                                   min_profit=95 * 10**14), plan(2, **weak)]  # fmt: skip
+    market = FeeMarket(base_fee=12 * GWEI, priority_fee=1)
+
+    def some_of(whole, kept):
+        return replace(whole, plans=tuple(kept))
+
+    (able,) = affordable([batch(*plans)], market, POLICY, [], head=head(1), most=16, subset=some_of)
+
+    assert [one.account for one in able[0].plans] == [plan(1).account]
+    assert able[1].max_fee > market.base_fee
+    with pytest.raises(NotBroadcast, match="too expensive"):
+        affordable([batch(plan(0, **weak))], market, POLICY, [], head=head(1), most=16)

@@ -222,16 +222,15 @@ async def test_one_that_is_too_dear_stays_behind_alone(limited):
     assert world.submitter.held == ""
 
 
-def divided(batch_, count):
-    """Divide a batch; the gas limits have room for what the plans use."""
-    plans = batch_.plans[:count], batch_.plans[count:]
-    return [batch(*part, gas_limit=1_000_000 * len(part)) for part in plans]
+def some_of(whole, plans):
+    """Make a transaction of some plans; the gas limit has room for what they use."""
+    return batch(*plans, gas_limit=1_000_000 * len(plans)) if plans else None
 
 
 async def test_one_that_may_not_cost_so_much_goes_in_several(limited):
     """Five plans where one transaction may cost as much as two of them: nothing is left out."""
     world = await limited(max_gas_per_transaction=2 * WORST)
-    world.submitter.caps.cut = divided
+    world.submitter.caps.subset = some_of
     whole = batch(*(plan(index) for index in range(5)), gas_limit=5_000_000)
 
     taken = await world.submitter.submit([whole], head(2))
@@ -246,7 +245,7 @@ async def test_one_that_may_not_cost_so_much_goes_in_several(limited):
 async def test_what_an_hour_leaves_room_for_is_sent_of_a_larger_one(limited):
     """The best plans come first; the others are told why they wait, with the numbers."""
     world = await limited(max_gas_per_hour=3 * WORST + WORST // 2)
-    world.submitter.caps.cut = divided
+    world.submitter.caps.subset = some_of
     whole = batch(*(plan(index) for index in range(5)), gas_limit=5_000_000)
 
     taken = await world.submitter.submit([whole], head(2))
