@@ -15,6 +15,7 @@ from typing import Final
 
 from keeper.book.kept import Change, Damaged, Kept, KeptOrigin, Scanned
 from keeper.book.locks import NotUsable, lock_for_life, owned_as_the_folder, visit_and_lock
+from keeper.book.recognition import APPLICATION, refuse_other_program, refuse_strange
 from keeper.book.rows import (
     LATER_TABLES,
     TABLES,
@@ -28,8 +29,6 @@ from keeper.domain.units import MarketKey
 
 __all__ = ["BookFile", "NotUsable", "State", "is_blank", "objection", "state_of"]
 
-APPLICATION: Final = 0x6B626F6B
-"""SQLite's application id of a keeper's book: "kbok"."""
 SCHEMA: Final = 1
 
 State = tuple[object, ...]
@@ -54,10 +53,12 @@ class BookFile:
         self.path = path
         self.said = ""
         self._chain_id = chain_id
+        refuse_other_program(path)
+        strange = refuse_strange(path)
         self._visit, self._lock = visit_and_lock(path) if visit else (-1, lock_for_life(path))
         self._connection: sqlite3.Connection | None = None
         try:
-            self._connection = self._usable() or self._set_aside()
+            self._connection = self._usable(strange) or self._set_aside()
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise NotUsable(f"{path.name} cannot be opened: {error}") from None
@@ -126,10 +127,15 @@ class BookFile:
             raise sqlite3.ProgrammingError("the file is closed")
         return self._connection
 
-    def _usable(self) -> sqlite3.Connection | None:
+    def _usable(self, strange: str) -> sqlite3.Connection | None:
         """Return the file as it is, or None if it has to be set aside, with the reason."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return self._begun()
+        if strange:
+            self.said = strange
+            if self._visit >= 0:
+                raise NotUsable(strange)
+            return None
         connection = _connected(self.path)
         with ExitStack() as unless_used:
             unless_used.callback(connection.close)
@@ -163,13 +169,15 @@ class BookFile:
     def _begun(self) -> sqlite3.Connection:
         made = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         owned_as_the_folder(made, self.path)
+        os.fchmod(made, 0o600)
         os.close(made)
         connection = _connected(self.path)
         try:
+            # Before there is a write-ahead log: a killed process leaves the header marked.
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
             _for_writing(connection)
             connection.executescript(
-                f"BEGIN; {TABLES} {LATER_TABLES}"
-                f" PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};"
+                f"BEGIN; {TABLES} {LATER_TABLES} PRAGMA user_version = {SCHEMA};"
             )
             connection.execute("INSERT INTO about VALUES (?)", (self._chain_id,))
             connection.commit()
@@ -182,8 +190,12 @@ class BookFile:
 def is_blank(connection: sqlite3.Connection) -> bool:
     """Whether nothing was written yet: a process was killed, or is at work, before its tables."""
     pragmas = ("application_id", "user_version")
-    marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
-    return not any(marks) and not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas)
+    return (
+        mark in (0, APPLICATION)
+        and not version
+        and not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    )
 
 
 def objection(connection: sqlite3.Connection, name: str, chain_id: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from keeper.domain.errors import EnvironmentFault
+from keeper.exposure import trusted_users
 
 VISIT_SECONDS: Final = 30.0
 """How long a keeper waits for a command that is writing, which takes milliseconds."""
@@ -90,9 +91,13 @@ def _descriptor(path: Path, ending: str) -> int:
     beside = path.with_name(path.name + ending)
     try:
         made = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        owned_as_the_folder(made, beside)
     except OSError as error:
         raise NotUsable(f"{beside.name} cannot be made: {error.strerror}") from None
+    owner = os.fstat(made).st_uid
+    if owner not in trusted_users(beside, owner):
+        os.close(made)
+        raise NotUsable(f"{beside.name} belongs to user {owner}")
+    owned_as_the_folder(made, beside)
     return made
 
 

@@ -18,6 +18,7 @@ from typing import Final
 from keeper.book.file import BookFile, NotUsable, State, is_blank, objection, state_of
 from keeper.book.kept import Change, Damaged, Kept, Scanned
 from keeper.book.locks import InUse
+from keeper.book.recognition import refuse_other_program
 from keeper.book.rows import read_kept
 
 OF_OTHERS: Final = "a keeper, or another command, writes to it"
@@ -161,7 +162,11 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     Yield a connection that reads a file and cannot write to it.
 
     Where SQLite needs to make files beside it and may not, a copy is read.
+
+    Raises:
+        NotUsable: it is another program's, beside which nothing is made.
     """
+    refuse_other_program(path)
     try:
         connection = _read_only(path)
     except sqlite3.OperationalError as error:
