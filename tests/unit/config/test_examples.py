@@ -2,11 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from keeper.composition.wiring import check_options
 from keeper.config import load
+from keeper.config.models import Settings
+from keeper.protocols.aave_v3.adapter import Options as AaveOptions
+from keeper.protocols.morpho_blue.options import Options as MorphoOptions
+from keeper.quotes.uniswap_v3.adapter import Options as VenueOptions
 
 PROJECT = Path(__file__).parents[3]
 
@@ -51,3 +57,50 @@ def test_every_line_of_the_example_env_is_a_setting(tmp_path, name, value):
     (tmp_path / "keeper.toml").write_text((PROJECT / "keeper.example.toml").read_text())
 
     load(tmp_path / "keeper.toml", environ={})
+
+
+def _settings(model, prefix=""):
+    """Every setting of a model and of its sections, by its dotted name."""
+    for name, field in model.model_fields.items():
+        kinds = (field.annotation, *get_args(field.annotation))
+        nested = [kind for kind in kinds if _is_model(kind)]
+        if nested:
+            yield from _settings(nested[0], f"{prefix}{name}.")
+        elif name not in ("options", "origins", "where"):
+            yield f"{prefix}{name}"
+
+
+def _is_model(kind):
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _named_in_the_example():
+    """Every key that the example sets or shows in a comment, with its section."""
+    section = ""
+    for line in (PROJECT / "keeper.example.toml").read_text().splitlines():
+        if table := re.match(r"(?:# +)?\[+([a-z_.]+)\]+", line):
+            section = table.group(1)
+        elif key := re.match(r"(?:# +)?(\w+) = ", line):
+            yield f"{section}.{key.group(1)}"
+
+
+def _every_setting():
+    """Return all settings, those of the adapters included."""
+    return {
+        *_settings(Settings),
+        *(f"market.{name}" for model in (AaveOptions, MorphoOptions) for name in _settings(model)),
+        *(f"venue.{name}" for name in _settings(VenueOptions)),
+    }
+
+
+def test_every_setting_is_in_the_example():
+    """README promises it; a setting that is not shown is not found."""
+    shown = {*_named_in_the_example(), "market.usd_feeds"}
+
+    assert sorted(_every_setting() - shown) == []
+    assert "[market.usd_feeds]" in (PROJECT / "keeper.example.toml").read_text()
+
+
+def test_every_key_of_the_example_is_a_setting():
+    """A line in the wrong section is refused once somebody uncomments it."""
+    assert sorted(set(_named_in_the_example()) - _every_setting()) == []
