@@ -32,6 +32,7 @@ GUARDING = "tests/unit/cli/test_guarding.py"
 READING = "tests/unit/protocols/test_aave_reading.py"
 WORDS = "tests/unit/notify/test_words.py"
 SETTINGS = "tests/flow/test_modes.py"
+STRANGERS = "tests/flow/test_health_strangers.py"
 SETUP = "tests/unit/test_install.py"
 
 PROCESS_AND_FAULTS = (
@@ -345,18 +346,18 @@ PROCESS_AND_FAULTS = (
     Mutation(
         guarantee="F43",
         what="a connection lasts as long as its other end likes",
-        file="keeper/observe/http.py",
-        old="        self.loop.call_later(CONNECTION_SECONDS, handler.force_close)\n",
+        file="keeper/observe/connections.py",
+        old="        self.loop.call_later(self.seconds, made.end)\n",
         new="",
         tests=(f"{HEALTH}::test_a_connection_that_says_nothing_is_ended",),
     ),
     Mutation(
         guarantee="F43",
         what="any number of connections is taken",
-        file="keeper/observe/http.py",
-        old="        if len(self.server.connections) >= MAX_CONNECTIONS:\n",
-        new="        if len(self.server.connections) < 0:\n",
-        tests=(f"{HEALTH}::test_connections_are_bounded_in_number",),
+        file="keeper/observe/connections.py",
+        old="        if len(self.open) >= self.most or len(waiting) >= self.most - share:\n",
+        new="        if len(self.open) < 0:\n",
+        tests=(f"{STRANGERS}::test_c7_the_number_of_open_connections_stays_bounded",),
     ),
     Mutation(
         guarantee="F44",
@@ -406,11 +407,11 @@ PROCESS_AND_FAULTS = (
     ),
     Mutation(
         guarantee="G33",
-        what="a variable of ours that is no setting is passed over",
-        file="keeper/config/sources.py",
-        old="    if not name.startswith(PREFIX) or not _is_known(path):\n",
-        new="    if not name.startswith(PREFIX):\n",
-        tests=(f"{SETTINGS}::test_a_missing_key_names_what_was_mistyped",),
+        what="a key that is no setting is passed over",
+        file="keeper/config/section.py",
+        old='extra="forbid"',
+        new='extra="ignore"',
+        tests=(f"{SETTINGS}::test_an_unknown_key_names_the_nearest",),
     ),
     Mutation(
         guarantee="G36",

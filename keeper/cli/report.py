@@ -176,7 +176,10 @@ def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
         ],
     )
     print_line("times from breach on: median / 90th percentile, in seconds; less than 0 is before")
-    print_line("delivered: a channel took it; whether somebody read it is not known")
+    print_line(
+        "delivered: a configured channel took it; whether that is the account's own, and whether"
+        " somebody read it, is not known"
+    )
     print_line(
         "acted: a liquidation was decided, or is on the chain; not each of them went through"
     )

@@ -20,7 +20,7 @@ from keeper.risk.tiers import Tier
 
 Kept = TypeVar("Kept")
 
-OWES_NOTHING: Final = "it owes nothing any more"
+OWES_NOTHING: Final = "it owes nothing in this market any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

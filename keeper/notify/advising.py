@@ -51,7 +51,7 @@ def price_line(price: LiquidationPrice, health_factor: Wad | None) -> str:
         return ""
     token, distance = words.name(price.symbol), _percent(move.bps)
     if move.begins:
-        return f"Liquidation starts if {token} alone {_FALLS[move.up]} by {distance}."
+        return f"It can be liquidated if {token} alone {_FALLS[move.up]} by {distance}."
     return f"It would be healthy again if {token} alone {_FELL[move.up]} by {distance}."
 
 
@@ -68,7 +68,7 @@ def _cure_lines(advice: Advice) -> Sequence[str]:
         return [
             (
                 f"Nothing has to be done for a health of {target}: at {until} it is"
-                f" {words.health(advice.untreated)} if prices stay."
+                f" {words.health(advice.untreated)} if prices and rates stay."
             )
         ]
     if _is_unvalued(advice):
@@ -76,10 +76,11 @@ def _cure_lines(advice: Advice) -> Sequence[str]:
     if not advice.cures:
         least = wording.health_ceil(advice.target)
         return [f"Nothing that can be added or repaid alone brings it to a health of {least}."]
-    lines = [f"What to do, any one of these (health {target}, holds until {until} if prices stay):"]
+    bounds = f"health {target}, holds until {until} if prices and rates stay"
+    lines = [f"What to do, any one of these ({bounds}):"]
     for position, cure in enumerate(advice.cures):
-        cheapest = " (the cheapest)" if position == 0 and len(advice.cures) > 1 else ""
-        lines.append(f"- {cure_text(cure)}{cheapest}")
+        least = " (the least in value)" if position == 0 and len(advice.cures) > 1 else ""
+        lines.append(f"- {cure_text(cure)}{least}")
     return lines
 
 

@@ -37,6 +37,8 @@ _ENDS: Final = {NoticeKind.LIQUIDATED: "liquidated", NoticeKind.CURED: "out of e
 
 _LIQUIDATABLE: Final[dict[bool | None, str | None]] = {True: "true", False: "false", None: None}
 
+_UNLESS: Final = "unless the protocol itself is paused or grants time"
+
 _OPENINGS: Final = {
     NoticeKind.CALLED: "is in tier {tier}",
     NoticeKind.REMINDER: "is still in tier {tier}",
@@ -164,7 +166,7 @@ def _lines(notice: Notice) -> list[str]:
     if notice.health_factor is not None:
         steadied = _steadied(notice)
         lines.append(
-            f"Health: {words.health(notice.health_factor)}{steadied}; liquidation starts below 1."
+            f"Health: {words.health(notice.health_factor)}{steadied}; it can be liquidated below 1."
         )
         lines.append(
             f"Debt: {words.dollars(notice.debt_usd_e8)}, against collateral of"
@@ -203,14 +205,14 @@ def _time_left(notice: Notice) -> str:
         left = wording.span(until - notice.timestamp)
         return (
             f"Time: this keeper waits until {wording.moment(until)} ({left} after this was read),"
-            " unless it gets much worse; others may not wait."
+            " unless it gets much worse; others need not wait."
         )
     if _is_liquidatable(notice):
         return (
             "Time: none; it was past the line when this was read, and anybody may liquidate such an"
-            " account unless the protocol itself is paused or grants time."
+            f" account {_UNLESS}."
         )
-    later = "as soon as its health falls below 1, anybody may liquidate it."
+    later = f"as soon as its health falls below 1, anybody may liquidate it {_UNLESS}."
     if notice.tier == "liquidatable" and notice.health_factor is not None:
         return f"Time: it was healthy again, short of the health that ends this tier; {later}"
     return f"Time: {later}"
@@ -299,4 +301,5 @@ def _waits(notice: Notice) -> str:
 def _best(notice: Notice) -> str:
     if notice.advice is None or not notice.advice.cures:
         return ""
-    return f"; {cure_text(notice.advice.cures[0])}"
+    target = wording.health(notice.advice.target)
+    return f"; for a health of {target}: {cure_text(notice.advice.cures[0])}"

@@ -208,7 +208,7 @@ RULES = [
     (
         (
             rf"Health: (?P<health>{HEALTH})(?:, (?P<steadied>{HEALTH}) at the steadied prices)?;"
-            r" liquidation starts below 1\."
+            r" it can be liquidated below 1\."
         ),
         Reader.health,
     ),
@@ -219,35 +219,38 @@ RULES = [
     (
         (
             rf"Time: this keeper waits until (?P<moment_>{WHEN}) \((?P<span>.*) after this was"
-            r" read\), unless it gets much worse; others may not wait\."
+            r" read\), unless it gets much worse; others need not wait\."
         ),
         Reader.time_waits,
     ),
     (r"Time: none; it was past the line when this was read, and .*", Reader.time_none),
     (
-        r"Time: as soon as its health falls below 1, anybody may liquidate it\.",
+        (
+            r"Time: as soon as its health falls below 1, anybody may liquidate it unless the"
+            r" protocol itself is paused or grants time\."
+        ),
         Reader.time_later,
     ),
     (r"Time: it was healthy again, short of .* below 1, .*", Reader.time_again),
     (
         (
             rf"What to do, any one of these \(health (?P<target>{NUMBER}), holds until"
-            rf" (?P<until>{WHEN}) if prices stay\):"
+            rf" (?P<until>{WHEN}) if prices and rates stay\):"
         ),
         Reader.heading,
     ),
     (
-        rf"- add {CURE} \((?P<token>0x\w+)(?:, a new collateral)?\)(?: \(the cheapest\))?",
+        rf"- add {CURE} \((?P<token>0x\w+)(?:, a new collateral)?\)(?: \(the least in value\))?",
         Reader.add,
     ),
     (
         (
             r"- repay all of the (?P<symbol>\S+)(?P<more> at the stable rate)?, at most"
-            rf" (?P<amount>{NUMBER}) \S+ \((?P<token>0x\w+)\)(?: \(the cheapest\))?"
+            rf" (?P<amount>{NUMBER}) \S+ \((?P<token>0x\w+)\)(?: \(the least in value\))?"
         ),
         Reader.repay_all,
     ),
-    (rf"- repay {CURE} \((?P<token>0x\w+)\)(?: \(the cheapest\))?", Reader.repay),
+    (rf"- repay {CURE} \((?P<token>0x\w+)\)(?: \(the least in value\))?", Reader.repay),
     (
         (
             r"Nothing that can be added or repaid alone brings it to a health of"
@@ -258,7 +261,7 @@ RULES = [
     (
         (
             rf"Nothing has to be done for a health of (?P<target>{NUMBER}): at (?P<until>{WHEN}) it"
-            rf" is (?P<health>{HEALTH}) if prices stay\."
+            rf" is (?P<health>{HEALTH}) if prices and rates stay\."
         ),
         Reader.nothing_needed,
     ),
@@ -272,7 +275,7 @@ RULES = [
     (r"Not possible: adding (?P<symbol>\S+): the reserve is frozen", Reader.shut),
     (
         (
-            rf"Liquidation starts if (?P<symbol>\S+) alone (?P<verb>falls|rises) by"
+            rf"It can be liquidated if (?P<symbol>\S+) alone (?P<verb>falls|rises) by"
             rf" (?P<percent>{NUMBER}) %\."
         ),
         Reader.starts,

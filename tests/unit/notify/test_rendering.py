@@ -17,22 +17,22 @@ def test_a_call_says_what_happened_how_much_time_and_what_to_do():
     message = message_of("ops", [told])
 
     deadline = "2023-11-14 22:23:20 UTC"
-    until = "2023-11-15 22:13:20 UTC if prices stay"
+    until = "2023-11-15 22:13:20 UTC if prices and rates stay"
     assert message.title == "0x0000…00A1 is in tier call, health 1.0800"
     assert message.text.splitlines() == [
         f"Account {ACCOUNT} is in tier call.",
         f"Market: {MARKET}",
-        "Health: 1.0800; liquidation starts below 1.",
+        "Health: 1.0800; it can be liquidated below 1.",
         "Debt: 2,500.00 USD, against collateral of 3,100.00 USD.",
         "",
         (
             f"Time: this keeper waits until {deadline} (10 min after this was read), unless it gets"
-            " much worse; others may not wait."
+            " much worse; others need not wait."
         ),
         "",
         f"What to do, any one of these (health 1.2500, holds until {until}):",
         f"- repay 12.5 USDC ({TOKEN})",
-        "Liquidation starts if WETH alone falls by 76.00 %.",
+        "It can be liquidated if WETH alone falls by 76.00 %.",
         "",
         "Read at block 7, 2023-11-14 22:13:20 UTC.",
     ]
@@ -48,7 +48,7 @@ def test_the_cheapest_of_several_cures_is_named_and_the_impossible_are_explained
 
     text = message_of("ops", [told]).text
 
-    assert f"- repay 12.5 USDC ({TOKEN}) (the cheapest)" in text
+    assert f"- repay 12.5 USDC ({TOKEN}) (the least in value)" in text
     assert f"- add 0.000001 W?b? ({TOKEN})" in text
     assert "Not possible: adding WBTC: supply cap reached" in text
 
@@ -89,13 +89,13 @@ def test_who_owes_nothing_any_more_is_told_of_no_unknown_amounts():
         health_factor=None,
         debt_usd_e8=None,
         collateral_usd_e8=None,
-        detail="it owes nothing any more",
+        detail="it owes nothing in this market any more",
     )
 
     assert message_of("ops", [told]).text.splitlines() == [
         f"Account {ACCOUNT} was liquidated.",
         f"Market: {MARKET}",
-        "It owes nothing any more.",
+        "It owes nothing in this market any more.",
         "",
         "Read at block 7, 2023-11-14 22:13:20 UTC.",
     ]
@@ -109,7 +109,7 @@ def test_a_digest_says_where_and_until_when_since_an_account_may_be_in_several_m
 
     assert first.endswith(
         ", in aave_v3:0x0000…00B1; this keeper waits until 2023-11-14 22:23:20 UTC;"
-        f" repay 12.5 USDC ({TOKEN})"
+        f" for a health of 1.2500: repay 12.5 USDC ({TOKEN})"
     )
     assert second.endswith("debt 2,500.00 USD, in m:2")
 
@@ -183,7 +183,7 @@ def test_past_the_line_it_is_said_what_would_end_it(is_stored):
 
     assert "It would be healthy again if WETH alone rose by 4.31 %." in text
     assert "It would be healthy again if USDC alone fell by 4.01 %." in text
-    assert "Liquidation starts" not in text
+    assert "It can be liquidated if" not in text
 
 
 def test_a_price_that_was_stored_at_the_line_itself_is_not_guessed_at():
@@ -217,7 +217,7 @@ def test_what_needs_no_cure_is_not_called_incurable():
     text = message_of("ops", [notice(advice=untreated)]).text
 
     assert "Nothing has to be done for a health of 1.2500: at 2023-11-15 22:13:20 UTC" in text
-    assert "it is 1.2600 if prices stay." in text
+    assert "it is 1.2600 if prices and rates stay." in text
 
 
 def test_an_account_that_cannot_be_valued_is_not_called_incurable_either():
@@ -269,7 +269,7 @@ def test_a_debt_too_small_to_have_a_value_has_no_endless_number():
     message = message_of("ops", [notice(health_factor=UINT256_MAX, liquidatable=False)])
 
     assert message.title.endswith(", health beyond counting")
-    assert "Health: beyond counting; liquidation starts below 1." in message.text
+    assert "Health: beyond counting; it can be liquidated below 1." in message.text
 
 
 def test_steadied_prices_are_told_beside_the_raw_ones():
