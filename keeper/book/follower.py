@@ -182,6 +182,7 @@ class Follower:
         Before the first block is read nothing is written for a market that was taken up and has
         logs to be read: its state on disk is of an earlier block, which must stay remembered.
         """
+        self.parity.prepare()
         if self._is_unread and any(each.has_unread_logs() for each in self._followed):
             return
         standings = (each.standing() for each in self._followed)

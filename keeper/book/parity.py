@@ -52,6 +52,7 @@ class Parity:
         self._turn: MarketKey = MarketKey("")
         self._latest: Mapping[MarketKey, AuditsItself] = {}
         self._news: list[ParityNews] = []
+        self._prepared: Sequence[Question] | None = None
 
     @property
     def doubted(self) -> Mapping[Subject, Difference]:
@@ -63,8 +64,17 @@ class Parity:
         told, self._news = self._news, []
         return told
 
+    def prepare(self) -> None:
+        """Choose the next block's sample now, while nothing waits for it."""
+        if self._prepared is None:
+            self._prepared = self._chosen()
+
     def questions(self) -> Sequence[Question]:
         """Return this block's sample: those in doubt first, half of it at most."""
+        prepared, self._prepared = self._prepared, None
+        return self._chosen() if prepared is None else prepared
+
+    def _chosen(self) -> Sequence[Question]:
         again = [one for one in self._doubted if self._can_be_asked(one)][: self._sample // 2]
         for subject in again:  # to the end, so that each has its turn
             self._doubted[subject] = self._doubted.pop(subject)

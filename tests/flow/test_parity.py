@@ -166,3 +166,17 @@ def test_a_snapshot_with_accounts_in_doubt_can_all_that_it_could():
     assert guarded.everyone() == (ALICE,)
     assert guarded.market == "m:1"
     assert guarded.opportunities(ALICE, None)[0] == ()
+
+
+def test_a_sample_chosen_ahead_is_the_one_that_would_have_been_chosen():
+    """Choosing costs time that a block's decision would wait for; each sample is asked once."""
+    ahead, late = Parity(), Parity()
+    market = Snapshot(names=people(20), wrong={"a3"})
+    asked = list[list[object]]()
+    for _ in range(6):
+        ahead.prepare()
+        ahead.prepare()
+        asked.append([block(parity, market) for parity in (ahead, late)])
+
+    assert [mine for mine, _ in asked] == [other for _, other in asked]
+    assert len({account for (_, account) in asked[1][0][0] + asked[2][0][0]}) > SAMPLE
