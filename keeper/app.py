@@ -20,6 +20,7 @@ from keeper.composition.executors import refuse_unfit_executor
 from keeper.composition.limiting import breakers_of
 from keeper.composition.next_block import NextBlock
 from keeper.composition.notifying import notifying
+from keeper.composition.portioning import plan_in_portions
 from keeper.composition.session import Session, opened
 from keeper.composition.simulating import by_executor, simulators_of
 from keeper.composition.splitting import batch_splitter, batch_subset
@@ -59,6 +60,7 @@ from keeper.observe.supervisor import Supervisor
 from keeper.parts import Decide
 from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
+from keeper.stages.departing import Departures
 from keeper.stages.margincalls import MarginCalls
 from keeper.stages.rehearsal import Repeats
 from keeper.stages.resting import Rested, Restrained
@@ -156,7 +158,8 @@ async def run_session(
         await stack.enter_async_context(session.kept())
         await session.started(head, progress)
         if isinstance(parts.submitter, NodeSubmitter):
-            await parts.submitter.tracker.listen(_quiet_blocks(session.settings))
+            quiet = 0 if own_clock else session.settings.run.quiet_blocks
+            await parts.submitter.tracker.listen(quiet)
         node = _node(session, options, parts, emit)
         supervisor = Supervisor.of()
         stalling = Stalling(watch=watch_of(watching), supervisor=supervisor)
@@ -195,6 +198,7 @@ class _Parts:
     decisions: DecisionJournal | Forgetful
     decide: Decide | None
     journal: Journal
+    departures: Departures | None = None
     calls: MarginCalls | None = None
 
 
@@ -235,12 +239,13 @@ async def _parts(
             subset=batch_subset(executors, GasModel()),
         )
     planner = replace(await _planner(session, simulators, fees), waiting=bound)
+    departures = Departures(submitter=submitter)
+    planner = plan_in_portions(planner, session.settings, departures)
     decide: Restrained = SetAside(decide=partial(witnessed, planner))
     if isinstance(submitter, NodeSubmitter):
-        tracker, cooling = submitter.tracker, submitter.tracker.cooling
-        bound.acting = partial(acting_nonces, tracker)
-        live = partial(witnessed, replace(planner, before_simulation=tracker.begin_reads))
-        decide = Rested(decide=live, waits=cooling.waits, market_waits=cooling.market_waits)
+        bound.acting = partial(acting_nonces, submitter.tracker)
+        cooling = submitter.tracker.cooling
+        decide = Rested(decide=decide, waits=cooling.waits, market_waits=cooling.market_waits)
     keep_days = session.settings.record.keep_days
     decisions = DecisionJournal(journal.database, _recorder(session, options), keep_days)
     await decisions.start()
@@ -249,6 +254,7 @@ async def _parts(
         decisions=decisions,
         decide=decide,
         journal=journal,
+        departures=departures,
     )
 
 
@@ -319,10 +325,6 @@ async def _journal(session: Session, options: RunOptions, signer: LocalSigner | 
     )
 
 
-def _quiet_blocks(settings: Settings) -> int:
-    return 0 if settings.chain.id in LOCAL_CHAINS else settings.run.quiet_blocks
-
-
 def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> Node:
     settings = session.settings
     pace = Pace(poll=settings.chain.poll_interval_ms / 1000)
@@ -339,6 +341,7 @@ def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> N
         decisions=parts.decisions,
         emit=emit,
         calls=parts.calls,
+        departures=parts.departures,
         drain_seconds=settings.run.drain_seconds if options.mode is Mode.LIVE else 0,
     )
 

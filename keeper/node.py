@@ -6,17 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from keeper.abilities import KeepsItself
-from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
+from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.errors import (
     BreakerOpen,
     ChainError,
     JournalError,
-    NotBroadcast,
-    OutcomeUnknown,
     SnapshotReorged,
 )
 from keeper.domain.head import Head
-from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, MarketKey
@@ -36,6 +33,7 @@ from keeper.parts import Calls, Clears, Cures, Decide, HoldsBack, StandingOf
 from keeper.pipeline import Decided
 from keeper.ports import DecisionLog, Given, HeadSource, MarketBook, MarketSnapshot, Submitter
 from keeper.risk.tiers import Tier
+from keeper.stages.departing import Departures
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +47,7 @@ class Node:
     ``drain_seconds`` bounds how long a bounded run waits for what it has sent; 0: not at all.
     While something is in flight and no block comes, it is looked after every ``quiet_seconds``.
     Looking after it takes ``follow_seconds`` of a block at most, and goes on beside the rest.
+    ``departures`` are those of ``decide``, where that lets transactions leave while it goes on.
     """
 
     heads: HeadSource
@@ -65,12 +64,15 @@ class Node:
     cures: Cures | None = None
     clears: Clears | None = None
     standing_of: StandingOf = lambda _: None
+    departures: Departures | None = None
     _told: dict[tuple[str, str], object] = field(default_factory=dict)
     _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
     _unkept: JournalError | None = None
     _following: Following = field(init=False)
+    _departures: Departures = field(init=False)
 
     def __post_init__(self) -> None:
+        self._departures = self.departures or Departures(submitter=self.submitter)
         self._following = Following(submitter=self.submitter, seconds=self.follow_seconds)
 
     @property
@@ -153,15 +155,15 @@ class Node:
             await self._look_after(head, snapshots)
         try:
             cures = await self._cured(head, snapshots)
+            self._departures.begin(snapshots, cures, self.calls, self.watch)
             result = await self._decided(head, snapshots, cures)
-            self.watch.passed(Stage.DECIDED, head)
-            reached("K1")
+            self._departures.pass_decided(head)
         except ChainError as error:
             self._skipped(head, error)
             if not isinstance(error, SnapshotReorged):
                 await self._called(head, snapshots)  # what was read is told all the same
             return False
-        sent_now = await self._submitted(result)
+        sent_now = self._submitted(result)
         self._tell_decisions(result.decisions, head)
         await self._called(head, snapshots)
         self._tell_block(head, snapshots)
@@ -234,17 +236,17 @@ class Node:
         try:
             restraint = FREE if self.calls is None else await self.calls.restraint(head, snapshots)
             result = await self.decide(head, snapshots, in_flight, restraint=restraint)
+            early = self._departures.left | self._departures.refusals.keys()
             await self._cleared(result, snapshots, restraint)
-            if self.calls is not None:
-                if result.inputs is not None:
-                    result.inputs.basis = self.calls.basis(head)
-                plans = [plan for one in (*cures, *result.batches) for plan in one.plans]
-                acted = {(one.market, one.account) for one in plans}
-                result.news = await self.calls.acting(head, snapshots, acted, result.losses)
+            if self.calls is not None and result.inputs is not None:
+                result.inputs.basis = self.calls.basis(head)
+            losses = {one: loss for one, loss in result.losses.items() if one not in early}
+            rest = self._departures.not_handed(result.batches)
+            if not self._departures.is_unclear:
+                await self._departures.leave(head, rest, losses)
         except JournalError as error:
             self._not_kept("nothing_decided", head, error)
             return Decided(head=head)
-        result.batches = [*cures, *result.batches]
         return result
 
     async def _cleared(
@@ -290,40 +292,12 @@ class Node:
         except JournalError as error:
             self._not_kept("calls_put_off", head, error)
 
-    async def _submitted(self, result: Decided) -> bool:
-        """Hand the batches over; what could not leave becomes a skip. Whether anything may have."""
-        if not result.batches:
-            return False
-        try:
-            taken = await self.submitter.submit(result.batches, result.head, news=result.news)
-            why = self._held() or "gas is too expensive for it now, or too much is in flight"
-        except (NotBroadcast, JournalError) as error:
-            taken, why = (), str(error)
-            if isinstance(error, JournalError):
-                self._unkept = error
-        except OutcomeUnknown as error:
-            log.warning("send_unclear block=%d reason=%s", result.head.number, error)
-            return True
-        if taken:
-            self.watch.passed(Stage.SUBMITTED, result.head)
-        left = {(plan.market, plan.account) for batch in taken for plan in batch.plans}
-        await self._released([one for one in result.losses if one not in left], result.head)
-        result.decisions = [
-            _not_sent(one, why)
-            if isinstance(one, Liquidate) and (one.market, one.account) not in left
-            else one
-            for one in result.decisions
-        ]
-        return bool(taken)
-
-    async def _released(self, subjects: Sequence[Subject], head: Head) -> None:
-        """Take back what was set aside for what was not sent."""
-        if self.calls is None or not subjects:
-            return
-        try:
-            await self.calls.released(subjects, head)
-        except JournalError as error:
-            self._not_kept("subsidy_kept_back", head, error)
+    def _submitted(self, result: Decided) -> bool:
+        """Turn what could not leave into skips. Whether anything has left, or may have."""
+        departures = self._departures
+        self._unkept = departures.unkept or self._unkept
+        result.decisions = departures.decisions(result.decisions)
+        return bool(departures.left) or departures.is_unclear
 
     def _tell_decisions(self, decisions: Sequence[Decision], head: Head) -> None:
         """Emit what changed: every liquidation, and each skip whose reason is a new one."""
@@ -358,16 +332,6 @@ class Node:
             if key not in told:
                 del self._told[key]
         self._told.update(told)
-
-
-def _not_sent(decision: Liquidate, why: str) -> Skip:
-    return Skip(
-        market=decision.market,
-        account=decision.account,
-        reason=SkipReason.NOT_SENT,
-        detail=why,
-        net_profit=decision.plan.net_profit,
-    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,22 +1,22 @@
 """One head in, decisions out: the order of things, and nothing of how they are done."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from keeper.abilities import BoundsBonus
 from keeper.audit.inputs import Inputs
 from keeper.domain.account import AccountHealth
-from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
+from keeper.domain.decision import Decision, Liquidate
+from keeper.domain.errors import ChainError
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
-from keeper.domain.opportunity import FlashLender, LiquidityKey, Refusal, Window
+from keeper.domain.opportunity import LiquidityKey, Window
 from keeper.domain.parity import Subject
 from keeper.domain.pending import PendingSale
 from keeper.domain.plan import Batch, News
 from keeper.domain.restraint import FREE, Restraint
-from keeper.domain.units import WAD, Address, MarketKey, Timestamp, TokenUnits, Wei
-from keeper.domain.value import Valuation
+from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits
 from keeper.ports import (
     ChargesForData,
     ExitVenue,
@@ -26,16 +26,23 @@ from keeper.ports import (
     Simulator,
     Valuer,
 )
+from keeper.stages.choosing import Chooser, Everybody
+from keeper.stages.considering import Known, Unplanned
 from keeper.stages.exit_reads import fetch_exits
+from keeper.stages.planning import Planning, minimum_of
 from keeper.stages.rehearsal import Rehearsal
 from keeper.stages.waiting import NothingWaits, Waiting
-from keeper.strategy.attempts import MAX_ROUNDS, Attempts, as_sent
-from keeper.strategy.candidate import Candidate, Terms, quotable, too_small
+from keeper.strategy.candidate import Candidate, quotable
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
-from keeper.strategy.ranking import sequenced
+from keeper.strategy.portions import Portion
+
+log = logging.getLogger(__name__)
 
 InFlight = frozenset[tuple[MarketKey, Address]]
+
+Leave = Callable[[Head, Sequence[Batch], Mapping[Subject, int]], Awaitable[bool]]
+"""Sends transactions; the most that they may lose (1e-8 dollars) is set aside before."""
 
 
 def soonest(head: Head) -> Timestamp:
@@ -51,6 +58,9 @@ class Planner:
     ``expected_timestamp`` guesses the answer of ``next_timestamp``, so that other reads need not
     wait for it; a wrong guess changes nothing. ``before_simulation`` begins what sending reads,
     ``waiting`` is what was sent and not mined.
+    ``chooser`` says which accounts are planned together; ``leave`` sends a portion's transactions
+    and says whether others may follow. ``room`` says how many transactions may wait for a block
+    now; without it the policy does.
     """
 
     venues: Sequence[ExitVenue]
@@ -64,6 +74,9 @@ class Planner:
     expected_timestamp: Callable[[Head], Timestamp] = soonest
     before_simulation: Callable[[Head], None] = lambda _: None
     waiting: Waiting = field(default_factory=NothingWaits)
+    chooser: Chooser = field(default_factory=Everybody)
+    leave: Leave | None = None
+    room: Callable[[], int] | None = None
 
     def window(self, head: Head, next_timestamp: Timestamp) -> Window:
         """Return when a plan may land, given the time of the next block."""
@@ -111,64 +124,198 @@ async def decided(
     another way, one that does not pay its gas and the minimum is skipped, and the others
     are sized again without it. What is sent differs from what was simulated in nothing but
     the profits that the executor enforces: they cover the gas that was used.
+
+    Many accounts are planned in portions, the most promising first, where the planner has a way
+    to choose them; each portion's transactions leave before the next portion is sized.
     """
     result = Decided(head=head)
     unhealthy = [(one, _past_the_line(one, only)) for one in snapshots]
-    if not any(accounts for _, accounts in unhealthy):
-        return result
-    floor = Costs(gas_price=planner.fees.floor(head), block_gas_limit=head.gas_limit)
-    wanted = _Wanted(in_flight=in_flight, restraint=restraint, floor=floor)
-    guess = planner.window(head, planner.expected_timestamp(head))
-    answers = await _considered_at(planner, snapshots, unhealthy, guess, wanted)
-    asked = _pairs(planner, answers.candidates, floor)
-    if asked:
-        result.pending = planner.waiting.sales(snapshots, guess)
-    next_timestamp, (costs, exits) = await asyncio.gather(
-        planner.next_timestamp(head), _priced(planner, asked, result, floor)
-    )
-    window = planner.window(head, next_timestamp)
-    if window != guess:
-        answers = await _considered_at(planner, snapshots, unhealthy, window, wanted)
-        pairs = _pairs(planner, answers.candidates, floor)
-        if not pairs or not pairs <= asked:
-            costs, exits = await _priced(planner, pairs, result, floor)
-    result.health.update(answers.health)
-    result.decisions += answers.skips
-    if answers.candidates:
-        await _plan(planner, result, answers.candidates, snapshots, (costs, exits))
-    result.losses = _losses(result.decisions, restraint)
+    if any(accounts for _, accounts in unhealthy):
+        known = Known(
+            in_flight=in_flight,
+            restraint=restraint,
+            floor=Costs(gas_price=planner.fees.floor(head), block_gas_limit=head.gas_limit),
+            policy=planner.policy,
+            gas_model=planner.gas_model,
+        )
+        await _Deciding(planner, result, snapshots, unhealthy, known).run()
+        result.losses = _losses(result.decisions, restraint)
     return result
 
 
-@dataclass(slots=True)
-class _Considered:
-    """The unhealthy accounts: those that can be liquidated, and why the others cannot."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """A portion, and the candidates among its accounts."""
 
-    candidates: list[Candidate] = field(default_factory=list)
-    skips: list[Skip] = field(default_factory=list)
-    health: dict[Subject, AccountHealth] = field(default_factory=dict)
+    portion: Portion
+    candidates: list[Candidate]
 
 
-async def _considered_at(
-    planner: Planner,
-    snapshots: Sequence[MarketSnapshot],
-    unhealthy: Sequence[tuple[MarketSnapshot, Sequence[AccountHealth]]],
-    window: Window,
-    wanted: "_Wanted",
-) -> _Considered:
-    """Return the unhealthy accounts of every market, as they are within the window."""
-    found = _Considered()
-    for snapshot, accounts in unhealthy:
-        if not accounts:
-            continue
-        found.health.update(((health.market, health.account), health) for health in accounts)
-        first = [snapshot, *(other for other in snapshots if other is not snapshot)]
-        for answer in await _considered(planner, first, accounts, window, wanted):
-            if isinstance(answer, Skip):
-                found.skips.append(answer)
-            else:
-                found.candidates.append(answer)
-    return found
+class _Deciding:
+    """One head's decisions in the making; whatever is found goes into ``result``."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        result: Decided,
+        snapshots: Sequence[MarketSnapshot],
+        unhealthy: Sequence[tuple[MarketSnapshot, Sequence[AccountHealth]]],
+        known: Known,
+    ) -> None:
+        self._planner, self._result, self._head = planner, result, result.head
+        self._snapshots, self._unhealthy = snapshots, unhealthy
+        self._known = known
+        self._planning = self._new_planning()
+        self._asked: frozenset[Pair] = frozenset()
+        self._has_left = False
+        self._window = planner.window(self._head, soonest(self._head))
+
+    async def run(self) -> None:
+        """Plan portion after portion until nobody waits, or no more can leave."""
+        planner, head = self._planner, self._head
+        guess = self._window = planner.window(head, planner.expected_timestamp(head))
+        waiting = await self._waiting(guess)
+        chosen = self._chosen(0, waiting, guess)
+        self._asked = self._pairs(chosen.candidates)
+        self._look_at_pending(guess)
+        next_timestamp, priced = await asyncio.gather(
+            planner.next_timestamp(head), self._priced(self._asked)
+        )
+        window = self._window = planner.window(head, next_timestamp)
+        if window != guess:
+            waiting = await self._waiting(window)
+            chosen = self._chosen(0, waiting, window)
+            priced = await self._repriced(chosen.candidates, priced)
+        await self._plan_all(waiting, window, chosen, priced)
+        self._result.batches = self._planning.batches
+        self._result.health = waiting.health
+        self._result.decisions = self._told(waiting, window)
+
+    def _look_at_pending(self, window: Window) -> None:
+        """Learn once what waits for a block, as soon as anything is to be sold."""
+        if self._asked and not self._result.pending:
+            self._result.pending = self._planner.waiting.sales(self._snapshots, window)
+            self._planning.pending = self._result.pending
+
+    async def _plan_all(
+        self,
+        waiting: Unplanned,
+        window: Window,
+        chosen: _Chosen,
+        priced: tuple[Costs, Exits],
+    ) -> None:
+        """Plan portion after portion; what fails when some have left ends the planning."""
+        number = 0
+        while chosen.candidates or chosen.portion.rest:
+            try:
+                if number and chosen.candidates:
+                    priced = await self._repriced(chosen.candidates, priced)
+                if chosen.candidates and not await self._left(chosen, priced):
+                    break
+            except ChainError as error:
+                if not self._has_left:
+                    raise
+                log.warning("planning_ended block=%d reason=%s", self._head.number, error)
+                self._planner.chooser.undo(number)
+                waiting.put_back(chosen.portion.subjects)
+                break
+            waiting.put_back(self._planning.put_off)
+            self._planning.put_off.clear()
+            number += 1
+            chosen = self._chosen(number, waiting, window)
+
+    def _told(self, waiting: Unplanned, window: Window) -> list[Decision]:
+        """Return all decisions, each account once: plans and their skips before the others."""
+        told = self._planning.told()
+        known = {(one.market, one.account) for one in told}
+        skips = [*waiting.skips, *waiting.skip_rest(window)]
+        return [*told, *(one for one in skips if (one.market, one.account) not in known)]
+
+    async def _waiting(self, window: Window) -> Unplanned:
+        """Return the unhealthy accounts of every market, as they are within the window."""
+        waiting = Unplanned(known=self._known)
+        for snapshot, accounts in self._unhealthy:
+            if accounts:
+                others = (other for other in self._snapshots if other is not snapshot)
+                await waiting.enter([snapshot, *others], accounts, self._planner.valuer, window)
+        return waiting
+
+    def _chosen(self, number: int, waiting: Unplanned, window: Window) -> _Chosen:
+        """Return a portion's candidates, and how many accounts wait behind it."""
+        size = self._planning.next_size(len(waiting))
+        portion = self._planner.chooser.choose(number, waiting, window, size)
+        if portion is None:
+            return _Chosen(portion=Portion(subjects=(), rest=0), candidates=[])
+        candidates = waiting.candidates(portion.subjects, window)
+        return _Chosen(portion=portion, candidates=candidates)
+
+    async def _left(self, chosen: _Chosen, priced: tuple[Costs, Exits]) -> bool:
+        """Plan a portion and let its transactions leave; whether others may follow."""
+        minimums = self._planning.rehearsal.minimums
+        for candidate in chosen.candidates:
+            minimums[candidate.market] = minimum_of(candidate, self._planner.policy)
+        batches, decisions = await self._planning.plan(chosen.candidates, priced, chosen.portion)
+        leave = self._planner.leave
+        if leave is None or not batches:
+            return True
+        self._has_left = True
+        return await leave(self._head, batches, _losses(decisions, self._known.restraint))
+
+    def _new_planning(self) -> Planning:
+        planner, liquidity = self._planner, dict[LiquidityKey, TokenUnits]()
+        for snapshot in self._snapshots:
+            liquidity.update(snapshot.liquidity)
+        return Planning(
+            head=self._head,
+            policy=planner.policy,
+            rehearsal=Rehearsal(
+                simulators=planner.simulators,
+                gas_model=planner.gas_model,
+                minimums={},
+                charges=planner.fees if isinstance(planner.fees, ChargesForData) else None,
+            ),
+            liquidity=liquidity,
+            begin_reads=planner.before_simulation,
+        )
+
+    def _pairs(self, candidates: Sequence[Candidate]) -> frozenset[Pair]:
+        """Return what may be sold for what: nothing where no bonus would pay the least gas."""
+        planner = self._planner
+        return frozenset(
+            (pair.receive_token, pair.spend_token)
+            for candidate in candidates
+            for pair in quotable(candidate, self._known.floor, planner.policy, planner.gas_model)
+        )
+
+    async def _repriced(
+        self, candidates: Sequence[Candidate], priced: tuple[Costs, Exits]
+    ) -> tuple[Costs, Exits]:
+        """Return costs and exits that have all the candidates' pairs, read anew if need be."""
+        pairs = self._pairs(candidates)
+        if pairs and pairs <= self._asked:
+            return priced
+        if not pairs:
+            return priced if self._planning.batches else await self._priced(pairs)
+        if not self._asked:
+            self._asked = pairs
+            self._look_at_pending(self._window)
+            return await self._priced(pairs)
+        self._asked |= pairs
+        return priced[0], await self._exits(self._asked)
+
+    async def _priced(self, pairs: frozenset[Pair]) -> tuple[Costs, Exits]:
+        """Return what gas costs and where pairs can be sold; asks where there are any."""
+        fees, floor = self._planner.fees, self._known.floor
+        if not pairs:
+            unasked = replace(floor, gas_price=fees.unasked(self._head))
+            return unasked, Exits(routes={}, curves={}, lenders={})
+        gas_price, exits = await asyncio.gather(fees.gas_price(self._head), self._exits(pairs))
+        return Costs(gas_price=gas_price, block_gas_limit=self._head.gas_limit), exits
+
+    async def _exits(self, pairs: frozenset[Pair]) -> Exits:
+        sold = {pair for sale in self._result.pending if (pair := sale.pair)}
+        basis = Basis(block_hash=self._head.hash)
+        return await fetch_exits(self._planner.venues, {*pairs, *sold}, basis)
 
 
 def _losses(decisions: Sequence[Decision], restraint: Restraint) -> dict[Subject, int]:
@@ -187,201 +334,3 @@ def _past_the_line(snapshot: MarketSnapshot, only: Address | None) -> list[Accou
     else:
         found = snapshot.accounts()
     return [one for one in found if one.liquidatable and only in (None, one.account)]
-
-
-async def _considered(
-    planner: Planner,
-    snapshots: Sequence[MarketSnapshot],
-    unhealthy: Sequence[AccountHealth],
-    window: Window,
-    wanted: "_Wanted",
-) -> list[Candidate | Skip]:
-    """
-    Return a candidate for every account that can be liquidated, a skip for every other.
-
-    The accounts are the first snapshot's; every market may lend to them.
-    """
-    snapshot = snapshots[0]
-    valuation = await planner.valuer.valuation(snapshot)
-    answers: list[Candidate | Skip] = []
-    lenders: dict[Address, tuple[Sequence[FlashLender], Sequence[Refusal]]] = {}
-    if valuation is None:
-        detail = "the native coin or a dollar has no price here: set chain.native_price_feed"
-        return [
-            wanted.held(one) or _skip(one, SkipReason.PRICE_UNAVAILABLE, detail)
-            for one in unhealthy
-        ]
-    terms = Terms(
-        valuation=valuation,
-        costs=wanted.floor,
-        policy=planner.policy,
-        gas_model=planner.gas_model,
-    )
-    bounded = snapshot if isinstance(snapshot, BoundsBonus) else None
-    for health in unhealthy:
-        subsidy = wanted.subsidy(health, valuation)
-        left = wanted.held(health)
-        if left is None and not subsidy:  # who may cost something is left for no such reason
-            left = _too_small(bounded, health, window, terms)
-        if left is not None:
-            answers.append(left)
-            continue
-        opportunities, refusals = snapshot.opportunities(health.account, window)
-        if not opportunities:
-            first = refusals[0] if refusals else None
-            reason = first.reason if first else SkipReason.NO_COLLATERAL
-            answers.append(_skip(health, reason, "; ".join(one.detail for one in refusals)))
-            continue
-        for token in {one.spend_token for one in opportunities} - lenders.keys():
-            lenders[token] = _lenders(snapshots, token)
-        answers.append(
-            Candidate(
-                market=health.market,
-                account=health.account,
-                health_factor=health.health_factor,
-                deadline=window.deadline,
-                valuation=valuation,
-                opportunities=tuple(opportunities),
-                refusals=tuple(refusals),
-                lenders={token: tuple(found[0]) for token, found in lenders.items()},
-                lender_refusals={token: tuple(found[1]) for token, found in lenders.items()},
-                rank=wanted.restraint.ranks.get((health.market, health.account), 0),
-                subsidy=subsidy,
-            )
-        )
-    return answers
-
-
-def _too_small(
-    snapshot: BoundsBonus | None, health: AccountHealth, window: Window, terms: Terms
-) -> Skip | None:
-    """Return why an account is not looked at closely: all it owes would not pay the gas."""
-    if snapshot is None or not health.collateral_base:
-        return None
-    bound = snapshot.bonus_at_most(health, window)
-    return None if bound is None else too_small(health, *bound, terms)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
-    """
-    What is known of a block's accounts besides the chain: our own flights, the policy.
-
-    ``floor`` is the least that gas can cost.
-    """
-
-    in_flight: InFlight
-    restraint: Restraint
-    floor: Costs
-
-    def subsidy(self, health: AccountHealth, valuation: Valuation) -> Wei:
-        """Return what liquidating an account may cost in the end, rounded down."""
-        usd = self.restraint.subsidies.get((health.market, health.account), 0)
-        numerator, denominator = valuation.usd_per_base
-        return Wei(usd * denominator * WAD // (numerator * valuation.native_price))
-
-    def held(self, health: AccountHealth) -> Skip | None:
-        """Return why an account is left alone whatever could be earned; None where it is not."""
-        subject = (health.market, health.account)
-        if subject in self.in_flight:
-            return _skip(health, SkipReason.IN_FLIGHT, "a transaction of ours is on its way")
-        wait = self.restraint.waits.get(subject)
-        if wait is None:
-            return None
-        return _skip(health, wait.reason, wait.detail, wait.until)
-
-
-def _lenders(
-    snapshots: Sequence[MarketSnapshot], token: Address
-) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
-    """Return who in any market lends ``token``, each once, and why the others do not."""
-    lenders, refusals = list[FlashLender](), list[Refusal]()
-    for snapshot in snapshots:
-        found, refused = snapshot.flash_lenders(token)
-        lenders += [one for one in found if one not in lenders]
-        refusals += refused
-    return lenders, refusals
-
-
-async def _plan(
-    planner: Planner,
-    result: Decided,
-    candidates: list[Candidate],
-    snapshots: Sequence[MarketSnapshot],
-    priced: tuple[Costs, Exits],
-) -> None:
-    """Size, rank, pack and simulate the candidates; leave decisions and batches in ``result``."""
-    costs, exits = priced
-    liquidity: dict[LiquidityKey, TokenUnits] = {}
-    for snapshot in snapshots:
-        liquidity.update(snapshot.liquidity)
-    rehearsal = Rehearsal(
-        simulators=planner.simulators,
-        gas_model=planner.gas_model,
-        minimums={one.market: _minimum(planner, one) for one in candidates},
-        charges=planner.fees if isinstance(planner.fees, ChargesForData) else None,
-    )
-    attempts, policy = Attempts(candidates), planner.policy
-    decisions: list[Decision] = []
-    for _ in range(MAX_ROUNDS):
-        decisions = sequenced(
-            attempts.candidates,
-            exits,
-            liquidity,
-            costs=costs,
-            policy=policy,
-            gas_model=planner.gas_model,
-            pending=result.pending,
-        )
-        if plans := [one.plan for one in decisions if isinstance(one, Liquidate)]:
-            planner.before_simulation(result.head)
-        found = await rehearsal.of(plans, policy, costs, result.head)
-        result.batches = found.batches
-        if found.clean:
-            break
-        for plan, failure in found.failed:
-            attempts.failed(plan, failure)
-        for skip in found.refused:
-            attempts.refused(skip)
-        if found.apart:
-            half = max(1, policy.max_plans_per_transaction // 2)
-            policy = replace(policy, max_plans_per_transaction=half)
-    result.decisions = [*attempts.told(as_sent(decisions, result.batches)), *result.decisions]
-
-
-def _minimum(planner: Planner, candidate: Candidate) -> Wei:
-    """Return the least net profit of a plan, at the prices of the candidate's market."""
-    return candidate.valuation.wei_of_usd_ceil(planner.policy.min_profit_usd_e8)
-
-
-def _pairs(planner: Planner, candidates: Sequence[Candidate], floor: Costs) -> frozenset[Pair]:
-    """Return what may be sold for what: nothing where no bonus would pay the least gas."""
-    return frozenset(
-        (opportunity.receive_token, opportunity.spend_token)
-        for candidate in candidates
-        for opportunity in quotable(candidate, floor, planner.policy, planner.gas_model)
-    )
-
-
-async def _priced(
-    planner: Planner, pairs: frozenset[Pair], result: Decided, floor: Costs
-) -> tuple[Costs, Exits]:
-    """Return what gas costs and where pairs can be sold; the node is asked where there are any."""
-    head = result.head
-    if not pairs:
-        unasked = replace(floor, gas_price=planner.fees.unasked(head))
-        return unasked, Exits(routes={}, curves={}, lenders={})
-    sold = {pair for sale in result.pending if (pair := sale.pair)}
-    gas_price, exits = await asyncio.gather(
-        planner.fees.gas_price(head),
-        fetch_exits(planner.venues, {*pairs, *sold}, Basis(block_hash=head.hash)),
-    )
-    return Costs(gas_price=gas_price, block_gas_limit=head.gas_limit), exits
-
-
-def _skip(
-    health: AccountHealth, reason: SkipReason, detail: str, until: Timestamp | None = None
-) -> Skip:
-    return Skip(
-        market=health.market, account=health.account, reason=reason, detail=detail, until=until
-    )

@@ -22,6 +22,7 @@ from keeper.domain.units import Address, BaseCurrency, Bps, MarketKey, Timestamp
 from keeper.domain.value import Valuation
 from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
+from keeper.strategy.portions import Portion
 
 VERSION: Final = "1"
 """Of the form of what is stored; another one is another program's to read."""
@@ -49,6 +50,14 @@ class VenueAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaterAnswers:
+    """What the venues offered when they were asked again, for the portion of this number."""
+
+    portion: int
+    venues: dict[int, VenueAnswer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
     """Transactions that were run one after the other by one executor, and what they did."""
 
@@ -66,7 +75,9 @@ class Inputs:
     ``executors`` numbers the executor of each deployment, ``venues`` has each one's answer by its
     place in the settings; ``gas_floor`` and ``gas_price`` are None
     where nobody asked; ``data_fees``, in the order of asking, where publishing costs nothing.
-    ``pending`` is what waited for a block.
+    ``pending`` is what waited for a block. ``portions`` are the accounts that were planned
+    together, one portion after the other, ``later`` what the venues answered where a later
+    portion had them asked again.
     """
 
     policy: Policy
@@ -84,6 +95,8 @@ class Inputs:
     venues: dict[int, VenueAnswer] = field(default_factory=dict)
     simulations: list[Simulation] = field(default_factory=list)
     pending: tuple[PendingSale, ...] = ()
+    portions: list[Portion] = field(default_factory=list)
+    later: list[LaterAnswers] = field(default_factory=list)
 
     @property
     def planned(self) -> frozenset[Subject]:
@@ -131,6 +144,7 @@ class StoredInputs:
 
     ``waits_besides`` are those of the restraint that no policy made: who failed just now, say.
     ``doubts`` are accounts that differed from the contracts, with what is said of it.
+    ``portions`` is None where everybody was planned together.
     """
 
     version: str
@@ -152,6 +166,7 @@ class StoredInputs:
     native: Mapping[MarketKey, Native | None]
     simulations: tuple[StoredSimulation, ...]
     pending: tuple[PendingSale, ...] = ()
+    portions: tuple[Portion, ...] | None = None
 
     @property
     def builder_share(self) -> Bps:

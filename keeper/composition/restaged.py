@@ -25,6 +25,7 @@ from keeper.execution.simulator import ExecutorSimulator
 from keeper.forms import Forms, MarketForm, VenueForm
 from keeper.pipeline import Planner, decided
 from keeper.ports import MarketSnapshot
+from keeper.stages.choosing import Everybody, Recorded
 
 _FIELDS: Final = frozenset(one.name for one in dataclasses.fields(StoredInputs))
 
@@ -46,6 +47,7 @@ class Stage:
     snapshots: Sequence[MarketSnapshot]
     subjects: frozenset[Subject]
     exits: Sequence[tuple[str, Exits | None]]
+    later: Sequence[tuple[int, Sequence[tuple[str, Exits | None]]]] = ()
     complaints: list[Difference] = field(default_factory=list)
 
     @classmethod
@@ -68,9 +70,10 @@ class Stage:
             stored=stored,
             snapshots=[_doubted(one, stored) for one in snapshots],
             subjects=frozenset((market, account) for market, account, _ in document["accounts"]),
-            exits=[
-                (one["kind"], _exits(one["exits"], _venue_form(forms, one["kind"])))
-                for one in document["venues"]
+            exits=_venue_answers(document["venues"], forms),
+            later=[
+                (int(portion), _venue_answers(answers, forms))
+                for portion, answers in document.get("later_venues", ())
             ],
         )
 
@@ -81,8 +84,12 @@ class Stage:
             number: _Simulator(number, left, self)
             for number in sorted(set(stored.executors.values()))
         }
+        chooser = None if stored.portions is None else Recorded(portions=stored.portions)
         planner = Planner(
-            venues=[_Venue(kind, exits) for kind, exits in self.exits],
+            venues=[
+                _Venue(kind, exits, chooser, self._later(place))
+                for place, (kind, exits) in enumerate(self.exits)
+            ],
             simulators={key: simulators[number] for key, number in stored.executors.items()},
             fees=_Fees(stored) if stored.data_fees is None else _ChargingFees(stored, self),
             valuer=_Valuer(stored.native),
@@ -91,6 +98,7 @@ class Stage:
             deadline_seconds=stored.deadline_seconds,
             next_timestamp=self._next_timestamp,
             waiting=self,
+            chooser=chooser or Everybody(),
         )
         result = await decided(
             planner,
@@ -106,6 +114,10 @@ class Stage:
     def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:  # noqa: ARG002 (the port's)
         """Return what waited for a block then."""
         return self.stored.pending
+
+    def _later(self, place: int) -> list[tuple[int, Exits | None]]:
+        """Return what a venue answered for later portions, the newest first."""
+        return [(portion, answers[place][1]) for portion, answers in reversed(self.later)]
 
     def _restraint(self) -> Restraint:
         """Return whom the policy lets wait: reckoned again where there is one."""
@@ -149,6 +161,14 @@ def _venue_form(forms: Forms, kind: str) -> VenueForm:
     if found is None:
         raise ValueError(f"this program has no form for the venue {kind}")
     return found
+
+
+def _venue_answers(
+    documents: Sequence[Mapping[str, Any]], forms: Forms
+) -> list[tuple[str, Exits | None]]:
+    return [
+        (one["kind"], _exits(one["exits"], _venue_form(forms, one["kind"]))) for one in documents
+    ]
 
 
 def _exits(document: Mapping[str, Any] | None, venue: VenueForm) -> Exits | None:
@@ -225,11 +245,16 @@ class _Valuer:
 class _Venue:
     kind: str
     answer: Exits | None
+    chooser: Recorded | None
+    later: Sequence[tuple[int, Exits | None]]
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:  # noqa: ARG002 (the port's)
-        if self.answer is None:
+        portion = 0 if self.chooser is None else max(self.chooser.numbers, default=0)
+        asked_again = (answer for number, answer in self.later if number <= portion)
+        answer = next(asked_again, self.answer)
+        if answer is None:
             raise RpcRefused("the venue did not answer then")
-        return self.answer
+        return answer
 
     async def wrapped_native(self) -> Address:
         raise RpcRefused("not on record")

@@ -1,7 +1,7 @@
 """Which batches may be sent now, and with what fees."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from keeper.domain.errors import NotBroadcast
@@ -38,7 +38,7 @@ def affordable(
         NotBroadcast: none may, and why.
     """
     bound = [one for one in open_ if one.state is NonceState.BOUND]
-    room = most - len([one for one in bound if one.nonce not in consumed])
+    room = free_nonces(bound, consumed, most)
     busy = {subject for one in bound for subject in one.accounts}
     busy |= {
         subject
@@ -83,3 +83,8 @@ def _priced(
     ]
     part = subset(batch, paying) if paying and len(paying) < len(batch.plans) else None
     return (batch, None) if part is None else (part, opening_fees(part, market, policy))
+
+
+def free_nonces(bound: Sequence[Submission], consumed: Collection[int], most: int) -> int:
+    """Return how many more transactions may wait for a block; ``most`` may in all."""
+    return most - len([one for one in bound if one.nonce not in consumed])

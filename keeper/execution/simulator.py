@@ -100,6 +100,8 @@ class ExecutorSimulator:
         """
         Run the batches in one block on top of ``head``, after what waits.
 
+        What waits for the same accounts is not run besides: it is among the batches already.
+
         Where no endpoint simulates them so, each is run alone on the pinned block. What others
         leave behind for it is then not seen, so a plan brings no more than it was sized for.
 
@@ -119,7 +121,8 @@ class ExecutorSimulator:
     async def _sequence(
         self, batches: Sequence[Batch], head: Head, basis: Basis
     ) -> list[SimulatedBatch]:
-        before = self._waiting()
+        own = {(plan.market, plan.account) for batch in batches for plan in batch.plans}
+        before = [bound for bound in self._waiting() if not own.intersection(bound.accounts)]
         limits = [one.newest.gas_limit for one in before] + [one.gas_limit for one in batches]
         limit = Gas(sum(limits))
         overrides = landing_block(head, seconds=self._block_seconds, gas_limit=limit)

@@ -1,7 +1,7 @@
 """What one block says, as far as margin calls and restraint go by it: frozen, replayable."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from keeper.domain.account import AccountHealth
 from keeper.domain.exposure import Exposure
@@ -48,3 +48,21 @@ class BlockFacts:
     exposures: Mapping[Subject, Exposure] = field(default_factory=dict)
     liquidated: frozenset[Subject] = frozenset()
     unanswered: bool = False
+
+
+def merged_by_block(facts: Sequence[BlockFacts]) -> list[BlockFacts]:
+    """Return one entry for each block, with the markets and accounts of all of its entries."""
+    merged: dict[BlockHash, BlockFacts] = {}
+    for entry in facts:
+        known = merged.get(entry.hash)
+        merged[entry.hash] = (
+            entry
+            if known is None
+            else replace(
+                known,
+                markets={**known.markets, **entry.markets},
+                accounts={**known.accounts, **entry.accounts},
+                exposures={**known.exposures, **entry.exposures},
+            )
+        )
+    return list(merged.values())

@@ -25,7 +25,7 @@ from keeper.domain.plan import News
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Timestamp, Wad
 from keeper.margin.episodes import Advanced, acknowledged, advanced, ahead_of, answered, wanting
-from keeper.margin.facts import BlockFacts
+from keeper.margin.facts import BlockFacts, merged_by_block
 from keeper.margin.guard import Block
 from keeper.margin.restraint import restrained
 from keeper.margin.settings import MarginSettings
@@ -93,7 +93,7 @@ class MarginCalls:
         self.state = await self.database.write(taken_up)
         self._held = tuple(await self.database.write(held))
         self._unadvised = await self.database.write(episodes.unadvised)
-        for facts in await self.database.write(acted.kept):
+        for facts in merged_by_block(await self.database.write(acted.kept)):
             await self._ahead(facts)
 
     def standing_of(self, subject: Subject) -> tuple[str, int] | None:
@@ -130,9 +130,10 @@ class MarginCalls:
         async with self._lock:
             if self.state.hash == head.hash:
                 return
-            for earlier in [one for one in self._acted if one.hash != head.hash]:
-                await self._ahead(earlier)  # its block could not be told of
-                self._acted.remove(earlier)
+            earlier = [facts for facts in self._acted if facts.hash != head.hash]
+            for facts in merged_by_block(earlier):
+                await self._ahead(facts)  # its block could not be told of
+                self._acted = [kept for kept in self._acted if kept.hash != facts.hash]
             facts = await self._gathered(head, snapshots)
             found = advanced(self.settings, self.state, facts)
             if found.questions:

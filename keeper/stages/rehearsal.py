@@ -9,7 +9,7 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address, Gas, MarketKey, Wei, deployment
 from keeper.ports import ChargesForData, Simulator
-from keeper.strategy.batches import batch_net_profit, packed
+from keeper.strategy.batches import Queue, batch_net_profit, packed
 from keeper.strategy.gas import GasModel, limits_of
 from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.settled import losses, settled
@@ -47,14 +47,23 @@ class Rehearsal:
 
     simulators: Mapping[MarketKey, Simulator]
     gas_model: GasModel
-    minimums: Mapping[MarketKey, Wei]
+    minimums: dict[MarketKey, Wei]
     charges: ChargesForData | None = None
 
     async def of(
-        self, plans: Sequence[Plan], policy: Policy, costs: Costs, head: Head
+        self,
+        plans: Sequence[Plan],
+        policy: Policy,
+        costs: Costs,
+        head: Head,
+        *,
+        queue: Queue | None = None,
+        earlier: Sequence[Batch] = (),
     ) -> Rehearsed:
         """
-        Return what the plans' transactions did on top of ``head``.
+        Return what the plans' transactions did on top of ``head``, behind the ``earlier`` ones.
+
+        ``queue`` is what else is on its way, by which plans are packed.
 
         Plans of different executors never share a transaction. One of several plans that
         fails as a whole is run again plan by plan, so that only who fails alone is blamed.
@@ -64,14 +73,19 @@ class Rehearsal:
         """
         result = Rehearsed()
         for executor, own in self._by_executor(plans):
-            groups = packed(own, policy, costs, self.gas_model)
+            groups = packed(own, policy, costs, self.gas_model, queue)
+            if queue is not None:
+                groups = groups[: queue.transactions] if queue.is_bounded else groups
+                for group in groups:
+                    queue = queue.after(len(group))
             plain = [self._batch(executor, group) for group in groups]
             fees = await self._data_fees(plain, head)
             batches = [with_data_gas(*pair) for pair in zip(plain, fees, strict=True)]
-            answers = await executor.simulated(batches, head)
+            behind = _Behind(executor, self._earlier(executor, earlier))
+            answers = await behind.simulated(batches, head)
             self._judge(result, executor, list(zip(batches, answers, fees, strict=True)), policy)
             if any(_whole(*pair) for pair in zip(batches, answers, strict=True)):
-                culprits = await self._culprits(executor, batches, answers, head)
+                culprits = await self._culprits(behind, batches, answers, head)
                 result.failed += culprits
                 result.apart = result.apart or not culprits
         return result
@@ -101,7 +115,7 @@ class Rehearsal:
 
     async def _culprits(
         self,
-        executor: Simulator,
+        behind: "_Behind",
         batches: Sequence[Batch],
         answers: Sequence[SimulatedBatch],
         head: Head,
@@ -114,8 +128,8 @@ class Rehearsal:
                 apart.append(batch)
                 continue
             asked.update(range(len(apart), len(apart) + len(batch.plans)))
-            apart.extend(self._batch(executor, (plan,)) for plan in batch.plans)
-        alone = zip(apart, await executor.simulated(apart, head), strict=True)
+            apart.extend(self._batch(behind.executor, (plan,)) for plan in batch.plans)
+        alone = zip(apart, await behind.simulated(apart, head), strict=True)
         return [
             failure
             for place, (batch, answer) in enumerate(alone)
@@ -135,6 +149,11 @@ class Rehearsal:
             gas_limit=self.gas_model.batch_limit(limits_of(plans)),
         )
 
+    def _earlier(self, executor: Simulator, batches: Sequence[Batch]) -> list[Batch]:
+        """Return the batches that are an executor's own, in their order."""
+        owners = ((self.simulators[deployment(one.plans[0].market)], one) for one in batches)
+        return [batch for owner, batch in owners if owner is executor]
+
     def _by_executor(self, plans: Sequence[Plan]) -> list[tuple[Simulator, list[Plan]]]:
         """Return the plans by executor, both in the order in which they first come."""
         grouped: list[tuple[Simulator, list[Plan]]] = []
@@ -145,6 +164,19 @@ class Rehearsal:
                 grouped.append((executor, own := []))
             own.append(plan)
         return grouped
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """Runs an executor's transactions behind earlier ones of its own."""
+
+    executor: Simulator
+    earlier: Sequence[Batch]
+
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        """Run the batches after the earlier ones, and return what they did."""
+        answers = await self.executor.simulated([*self.earlier, *batches], head)
+        return answers[len(self.earlier) :]
 
 
 def with_data_gas(batch: Batch, data: DataFee) -> Batch:

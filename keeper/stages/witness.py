@@ -1,9 +1,9 @@
 """Deciding with somebody who writes down what it was told, and changes nothing of it."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from keeper.audit.inputs import Inputs, Native, Simulation, VenueAnswer
+from keeper.audit.inputs import Inputs, LaterAnswers, Native, Simulation, VenueAnswer
 from keeper.domain.curve import Route
 from keeper.domain.errors import BlockUnknown, RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
@@ -23,7 +23,10 @@ from keeper.ports import (
     Simulator,
     Valuer,
 )
+from keeper.stages.choosing import Chooser
+from keeper.stages.considering import Unplanned
 from keeper.stages.waiting import Waiting
+from keeper.strategy.portions import Portion
 
 
 async def witnessed(
@@ -35,6 +38,9 @@ async def witnessed(
     restraint: Restraint = FREE,
 ) -> Decided:
     """Do what ``decided`` does, and leave with the answer what it was given."""
+    if planner.room is not None:
+        policy = replace(planner.policy, transactions=max(1, planner.room()))
+        planner = replace(planner, policy=policy)
     inputs = Inputs(
         policy=planner.policy,
         gas_model=planner.gas_model,
@@ -71,7 +77,34 @@ def _beside(planner: Planner, inputs: Inputs) -> Planner:
         valuer=_Valuer(planner.valuer, inputs),
         next_timestamp=next_timestamp,
         waiting=_Waiting(planner.waiting, inputs),
+        chooser=_Chooser(planner.chooser, inputs),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chooser:
+    chooser: Chooser
+    inputs: Inputs
+    marks: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def choose(self, number: int, waiting: Unplanned, window: Window, size: int) -> Portion | None:
+        portion = self.chooser.choose(number, waiting, window, size)
+        if portion is not None:
+            self.inputs.portions[number:] = [portion]
+            self.marks[number:] = [self._mark()]
+        return portion
+
+    def undo(self, number: int) -> None:
+        self.chooser.undo(number)
+        inputs, (simulations, fees, later) = self.inputs, self.marks[number]
+        del inputs.portions[number:], inputs.simulations[simulations:], inputs.later[later:]
+        if inputs.data_fees is not None:
+            del inputs.data_fees[fees:]
+
+    def _mark(self) -> tuple[int, int, int]:
+        """Return how much was written down before a portion."""
+        inputs = self.inputs
+        return len(inputs.simulations), len(inputs.data_fees or ()), len(inputs.later)
 
 
 @dataclass(frozen=True)
@@ -142,13 +175,23 @@ class _Venue:
         return self.venue.kind
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
+        answers = self._answers()
         try:
             found = await self.venue.exits(pairs, basis)
         except (BlockUnknown, RpcRefused, RpcMalformed):
-            self.inputs.venues[self.number] = VenueAnswer(kind=self.kind, exits=None)
+            answers[self.number] = VenueAnswer(kind=self.kind, exits=None)
             raise
-        self.inputs.venues[self.number] = VenueAnswer(kind=self.kind, exits=found)
+        answers[self.number] = VenueAnswer(kind=self.kind, exits=found)
         return found
+
+    def _answers(self) -> dict[int, VenueAnswer]:
+        """Return where the answer belongs: with the first ones, or with a later portion's."""
+        inputs, portion = self.inputs, len(self.inputs.portions) - 1
+        if portion <= 0 or not inputs.venues:
+            return inputs.venues
+        if not inputs.later or inputs.later[-1].portion != portion:
+            inputs.later.append(LaterAnswers(portion=portion, venues={}))
+        return inputs.later[-1].venues
 
     async def wrapped_native(self) -> Address:
         return await self.venue.wrapped_native()

@@ -26,6 +26,7 @@ from keeper.domain.restraint import FREE, Wait
 from keeper.domain.units import Address, MarketKey
 from keeper.forms import Forms, MarketForm, VenueForm
 from keeper.ports import Given, MarketSnapshot
+from keeper.strategy.portions import Portion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +55,11 @@ class Recorder:
             return None
         legs = _legs(own, kept)
         tokens = tuple(dict.fromkeys((*legs.all, *_sold(inputs.pending))))
-        venues = [self._venue(inputs.venues[at], tokens) for at in sorted(inputs.venues)]
+        venues = self._venues(inputs.venues, tokens)
+        later = [(one.portion, self._venues(one.venues, tokens)) for one in inputs.later]
         markets = _markets(given.snapshots, kept, legs.debts)
-        if None in venues or not all(self._form(one.market) for one in markets):
+        answers = [*venues, *(answer for _, asked_again in later for answer in asked_again)]
+        if None in answers or not all(self._form(one.market) for one in markets):
             return None
         stored = self._stored(head, inputs, kept, _doubts(markets, kept))
         fields = {one.name: getattr(stored, one.name) for one in dataclasses.fields(stored)}
@@ -70,6 +73,7 @@ class Recorder:
             "markets": self._facts(markets),
             "accounts": self._accounts(own, kept),
             "venues": venues,
+            "later_venues": later,
         }
 
     def _form(self, market: MarketKey) -> MarketForm | None:
@@ -116,7 +120,13 @@ class Recorder:
             native={market: inputs.native.get(market) for market in sorted({m for m, _ in kept})},
             simulations=tuple(_simulation(one) for one in inputs.simulations),
             pending=inputs.pending,
+            portions=tuple(_portion(portion, kept) for portion in inputs.portions),
         )
+
+    def _venues(
+        self, answers: Mapping[int, VenueAnswer], tokens: Sequence[Address]
+    ) -> list[object | None]:
+        return [self._venue(answers[number], tokens) for number in sorted(answers)]
 
     def _venue(self, answer: VenueAnswer, tokens: Sequence[Address]) -> object | None:
         """Return a venue's answer about these tokens; None where its kind has no form for it."""
@@ -163,6 +173,11 @@ def _exits(exits: Exits, form: VenueForm) -> object:
         },
         "factories": exits.factories,
     }
+
+
+def _portion(portion: Portion, kept: frozenset[Subject]) -> Portion:
+    subjects = tuple(subject for subject in portion.subjects if subject in kept)
+    return dataclasses.replace(portion, subjects=subjects)
 
 
 def _simulation(one: Simulation) -> StoredSimulation:

@@ -13,6 +13,10 @@ MAX_ATTEMPTS: Final = 3
 """Ways of one account that are simulated at one head before it is left alone."""
 MAX_ROUNDS: Final = 8
 """Times that the whole sequence is made and simulated at one head."""
+OTHERS_FAILED: Final = (
+    f"other plans failed in each of {MAX_ROUNDS} simulations, next time perhaps not"
+)
+"""Why a plan is put off that itself did not fail."""
 
 _Key = tuple[MarketKey, Address]
 
@@ -26,26 +30,38 @@ class Attempts:
     not sent in the end is skipped for the first failure: the best way's.
     """
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
-        self._open = {(one.market, one.account): one for one in candidates}
+    def __init__(self, candidates: Sequence[Candidate] = ()) -> None:
+        self._open: dict[_Key, Candidate] = {}
+        self._barred: dict[_Key, frozenset[Tried]] = {}
         self._first: dict[_Key, Skip] = {}
         self._given_up: list[Skip] = []
+        self.enter(candidates)
+
+    def enter(self, candidates: Sequence[Candidate]) -> None:
+        """Let candidates take part from now on, in place of those before; failures count on."""
+        self._open = {(candidate.market, candidate.account): candidate for candidate in candidates}
+        for key in self._open.keys() & self._barred.keys():
+            self._open[key] = replace(self._open[key], barred=self._barred[key])
 
     @property
     def candidates(self) -> list[Candidate]:
         """Who is still to be sized."""
         return list(self._open.values())
 
-    def failed(self, plan: Plan, failure: str) -> None:
-        """Bar the way of a plan that failed in its simulation."""
+    def failed(self, plan: Plan, failure: str) -> bool:
+        """Bar the way of a plan that failed in its simulation; whether others are left to try."""
         key = (plan.market, plan.account)
         self._first.setdefault(key, _failure(plan, failure))
-        candidate = self._open[key]
-        barred = candidate.barred | {Tried.by(plan)}
-        self._open[key] = replace(candidate, barred=barred)
+        barred = self._barred[key] = self._open[key].barred | {Tried.by(plan)}
+        self._open[key] = replace(self._open[key], barred=barred)
         if len(barred) >= MAX_ATTEMPTS:
             self._given_up.append(self._first[key])
             del self._open[key]
+        return key in self._open
+
+    def put_off(self, plan: Plan) -> None:
+        """Take an account out of this round; it may enter again later."""
+        self._open.pop((plan.market, plan.account), None)
 
     def refused(self, skip: Skip) -> None:
         """Leave an account alone: what its simulation brought is not enough."""
@@ -54,11 +70,11 @@ class Attempts:
 
     def told(self, decisions: Sequence[Decision]) -> list[Decision]:
         """
-        Return the last round's decisions and all that was given up, each account once.
+        Return all rounds' decisions and all that was given up, each account once.
 
         Whoever failed before is skipped for that, unless it is liquidated after all.
         """
-        told: dict[_Key, Decision] = {}
+        told: dict[_Key, Decision] = dict(self._first)
         for one in decisions:
             key = (one.market, one.account)
             told[key] = self._first.get(key, one) if isinstance(one, Skip) else one
@@ -76,8 +92,10 @@ def _failure(plan: Plan, failure: str) -> Skip:
     )
 
 
-def as_sent(decisions: Sequence[Decision], batches: Sequence[Batch]) -> list[Decision]:
-    """Return the decisions with the plans as they are in the batches; the others are put off."""
+def as_sent(
+    decisions: Sequence[Decision], batches: Sequence[Batch], why: str = OTHERS_FAILED
+) -> list[Decision]:
+    """Return the decisions with the plans as in the batches; the others are put off, and why."""
     sent = {(plan.market, plan.account): plan for batch in batches for plan in batch.plans}
     told: list[Decision] = []
     for one in decisions:
@@ -85,15 +103,15 @@ def as_sent(decisions: Sequence[Decision], batches: Sequence[Batch]) -> list[Dec
         if isinstance(one, Skip):
             told.append(one)
         else:
-            told.append(_put_off(one) if plan is None else Liquidate(plan=plan))
+            told.append(_put_off(one, why) if plan is None else Liquidate(plan=plan))
     return told
 
 
-def _put_off(one: Liquidate) -> Skip:
+def _put_off(one: Liquidate, why: str) -> Skip:
     return Skip(
         market=one.market,
         account=one.account,
         reason=SkipReason.NOT_SENT,
-        detail=f"other plans failed in each of {MAX_ROUNDS} simulations, next time perhaps not",
+        detail=why,
         net_profit=one.plan.net_profit,
     )

@@ -1,32 +1,91 @@
 """Plans into transactions: in order, since later plans are priced on what earlier ones leave."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from keeper.domain.plan import Plan
-from keeper.domain.units import Wei
+from keeper.domain.units import Gas, Wei
 from keeper.strategy.gas import GasModel, limits_of
 from keeper.strategy.policy import Costs, Policy
 
+_UNKNOWN: Final = Gas(0)
+_TAPER: Final = (8, 5)
+"""How much more than an equal share of what waits the next transaction takes."""
+_TIGHT: Final = 2
+"""Where so many times what waits would not fit into the block any more, its end is near."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """
+    What is on its way to the chain besides the plans that are packed now.
+
+    ``rest`` are the accounts that are still to be planned. ``transactions`` may wait for a block
+    yet, and ``gas_left`` is what earlier transactions leave of the next block. A plan takes about
+    ``plan_gas``, 0 where nobody knows yet. ``is_bounded``: no more transactions are made.
+    """
+
+    rest: int
+    transactions: int
+    gas_left: Gas
+    plan_gas: Gas = _UNKNOWN
+    is_bounded: bool = False
+
+    def plans_per_transaction(self, plans: int, usual: int) -> int:
+        """
+        Return how many plans the next transaction should hold, with ``plans`` at hand.
+
+        The ``usual`` number, so that a few plans do not share one fate, while so many in each
+        suffice. Otherwise more: as many as fill the next block with the transactions that may
+        wait. Where what waits fills a block, transactions become smaller one by one: how much of
+        a block stays unused is decided by the size of the first one that does not fit into it.
+        """
+        waiting, transactions = plans + self.rest, max(self.transactions, 1)
+        filling = waiting
+        if self.plan_gas:
+            filling = min(waiting, max(1, self.gas_left // self.plan_gas))
+        if transactions == 1:
+            return max(usual, filling)
+        numerator, denominator = _TAPER
+        share = min(filling, -(-filling * numerator // (denominator * transactions)))
+        if waiting > usual * transactions:
+            return share
+        is_tight = waiting * self.plan_gas * _TIGHT > self.gas_left
+        return min(usual, share) if is_tight else usual
+
+    def after(self, plans: int) -> "Queue":
+        """Return the queue behind a transaction of so many plans."""
+        gas = Gas(max(0, self.gas_left - plans * self.plan_gas))
+        return replace(self, transactions=self.transactions - 1, gas_left=gas)
+
 
 def packed(
-    plans: Sequence[Plan], policy: Policy, costs: Costs, gas_model: GasModel
+    plans: Sequence[Plan],
+    policy: Policy,
+    costs: Costs,
+    gas_model: GasModel,
+    queue: Queue | None = None,
 ) -> list[tuple[Plan, ...]]:
     """
     Return consecutive plans grouped into transactions, in their order.
 
     A group holds at most ``policy.max_plans_per_transaction`` plans, so that a few plans do not
-    share one fate; more where ``policy.transactions`` groups of that size could not take all.
+    share one fate; more where the ``queue`` says that groups of that size could not take all.
     It asks for no more gas, headroom included, than policy and block allow. A plan that is too
     big for any transaction is alone in its group; sizing never makes one.
     """
-    most = max(policy.max_plans_per_transaction, -(-len(plans) // policy.transactions))
+    queue = queue or Queue(rest=0, transactions=policy.transactions, gas_left=costs.block_gas_limit)
+    usual = policy.max_plans_per_transaction
     groups: list[tuple[Plan, ...]] = []
     group: tuple[Plan, ...] = ()
-    for plan in plans:
+    most = queue.plans_per_transaction(len(plans), usual)
+    for place, plan in enumerate(plans):
         grown = (*group, plan)
         if len(grown) > most or (group and not _fits(grown, policy, costs, gas_model)):
             groups.append(group)
-            grown = (plan,)
+            queue, grown = queue.after(len(group)), (plan,)
+            most = queue.plans_per_transaction(len(plans) - place, usual)
         group = grown
     return [*groups, group] if group else groups
 

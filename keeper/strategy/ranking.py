@@ -61,16 +61,48 @@ def sequenced(
     profits go by account, and the order of ``candidates`` changes nothing. Skips are ordered
     by account too.
     """
-    ordered = sorted(candidates, key=lambda one: (one.account, one.market))
+    start = less_pending(Remaining(curves=exits.curves, liquidity=liquidity), pending)
+    return ranked(
+        candidates, exits, start, costs=costs, policy=policy, gas_model=gas_model
+    ).decisions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """Decisions, the plans first, and what remains before the first plan and after each."""
+
+    decisions: list[Decision]
+    remaining: list[Remaining]
+
+    @property
+    def plans(self) -> list[Plan]:
+        """The plans in execution order."""
+        return [one.plan for one in self.decisions if isinstance(one, Liquidate)]
+
+
+def ranked(
+    candidates: Sequence[Candidate],
+    exits: Exits,
+    start: Remaining,
+    *,
+    costs: Costs,
+    policy: Policy,
+    gas_model: GasModel,
+) -> Ranked:
+    """Do what ``sequenced`` does from what earlier plans left, and return what these leave."""
+    ordered = sorted(candidates, key=lambda candidate: (candidate.account, candidate.market))
     contenders = [
         _Contender(candidate, exits, Terms.of(candidate, costs, policy, gas_model))
         for candidate in ordered
     ]
-    start = less_pending(Remaining(curves=exits.curves, liquidity=liquidity), pending)
-    plans = _Sequence(contenders, start).run()
+    sequence = _Sequence(contenders, start)
+    plans = sequence.run()
     taken = {(plan.account, plan.market) for plan in plans}
-    left = [one for one in contenders if one.key not in taken]
-    return [*(Liquidate(plan=plan) for plan in plans), *(one.skip() for one in left)]
+    skips = [contender.skip() for contender in contenders if contender.key not in taken]
+    return Ranked(
+        decisions=[*(Liquidate(plan=plan) for plan in plans), *skips],
+        remaining=sequence.remaining,
+    )
 
 
 class _Contender:
@@ -147,6 +179,7 @@ class _Sequence:
     def __init__(self, contenders: Sequence[_Contender], remaining: Remaining) -> None:
         self._open = {contender.key: contender for contender in contenders}
         self._remaining = remaining
+        self.remaining = [remaining]
         self._turn = 0
         self._used: dict[Depth, int] = {}
         self._spot = SpotPrices()
@@ -251,6 +284,7 @@ class _Sequence:
         ]
         paid_out = list(zip(holders, found.proceeds.paid_out, strict=True))
         self._remaining = self._remaining.less(found.outcome, found.proceeds.after, paid_out)
+        self.remaining.append(self._remaining)
         self._used.update(dict.fromkeys({*chosen.uses, *holders}, self._turn))
 
     def _retry(self) -> None:

@@ -124,9 +124,9 @@ class World:
         )
         await self.calls.start()
 
-    async def acting(self, price, who, *, learned=False):
+    async def acting(self, price, who, *, learned=False, again=False):
         """The first half of a block: the policy asked, and what is kept before anything is sent."""
-        self.number += 1
+        self.number += not again
         head = a_head(self.number)
         snapshots, subjects = [Snapshot(head, price, self.debts)], [subject(one) for one in who]
         await self.calls.restraint(head, snapshots)
@@ -379,6 +379,34 @@ async def test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none(world
     changes = [json.loads(one.body).get("change") or one.kind for one in entries]
     assert changes == ["opened", "entered", "left", "call", "call"]
     assert world.reader.asked == [(1, 3)]
+
+
+async def test_accounts_that_left_one_after_the_other_in_one_block_are_all_told_of(world):
+    """Each portion of a block's transactions has its own row; one start draws all conclusions."""
+    world.debts = {1: DEBT, 2: DEBT}
+    await world.block(2_600)
+    await world.acting(1_990, [1])
+    await world.acting(1_990, [2], again=True)
+    kept = await world.database.write(acted.kept)
+    await world.reopened()
+
+    state = await world.database.write(episodes.state_of)
+    assert len(kept) == 2
+    assert {state.standings[subject(one)].tier for one in (1, 2)} == {"liquidatable"}
+    assert world.kept() == [("called", "liquidatable")] * 2
+    assert await world.database.write(acted.kept) == []
+
+
+async def test_portions_of_a_block_that_could_not_be_told_of_are_all_told_later(world):
+    """What left in the block before is kept whole before the next block is looked at."""
+    world.debts = {1: DEBT, 2: DEBT}
+    await world.block(2_600)
+    await world.acting(1_990, [1])
+    await world.acting(1_990, [2], again=True)
+    await world.block(1_990)
+
+    assert world.told() == [("called", "liquidatable")] * 2
+    assert await world.database.write(acted.kept) == []
 
 
 async def test_a_kill_in_the_first_block_of_all_asks_of_no_block_before_it(world):

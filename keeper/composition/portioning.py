@@ -1,0 +1,25 @@
+"""A planner whose transactions leave portion by portion, by the settings."""
+
+from dataclasses import replace
+
+from keeper.config import Settings
+from keeper.execution.affording import free_nonces
+from keeper.execution.submitter import NodeSubmitter
+from keeper.pipeline import Planner
+from keeper.stages.choosing import BLOCK_SHARE, ByWorth
+from keeper.stages.departing import Departures
+
+
+def plan_in_portions(planner: Planner, settings: Settings, departures: Departures) -> Planner:
+    """Return the planner that lets each portion leave before it sizes the next one."""
+    seconds = settings.chain.block_time_ms / 1_000 * BLOCK_SHARE
+    planner = replace(planner, chooser=ByWorth(seconds=seconds), leave=departures.leave)
+    submitter = departures.submitter
+    if not isinstance(submitter, NodeSubmitter):
+        return planner
+
+    def room() -> int:
+        tracker = submitter.tracker
+        return free_nonces(tracker.bound(), tracker.consumed, submitter.max_in_flight)
+
+    return replace(planner, before_simulation=submitter.tracker.begin_reads, room=room)

@@ -1,0 +1,279 @@
+"""Unhealthy accounts into candidates, the most promising ones first and no more than needed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from keeper.abilities import BoundsBonus
+from keeper.domain.account import AccountHealth
+from keeper.domain.decision import Skip, SkipReason
+from keeper.domain.opportunity import FlashLender, Refusal, Window
+from keeper.domain.parity import Subject
+from keeper.domain.restraint import Restraint
+from keeper.domain.units import (
+    BPS,
+    WAD,
+    Address,
+    BaseCurrency,
+    Bps,
+    MarketKey,
+    Timestamp,
+    Wei,
+    mul_div_ceil,
+)
+from keeper.domain.value import Valuation
+from keeper.ports import MarketSnapshot
+from keeper.strategy.candidate import Candidate, Terms, bonus_wei, too_small
+from keeper.strategy.gas import GasModel
+from keeper.strategy.policy import Costs, Policy
+from keeper.strategy.portions import LOOKAHEAD, Portion
+
+_UNBOUNDED_BONUS: Final = Bps(1_500)
+"""What an account may earn of its debt where its market states no bound; it only orders."""
+_LATER: Final = "accounts that are worth more come first; it is planned with a later block"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """
+    What is known of a block's accounts besides the chain: our own flights, the policy.
+
+    ``floor`` is the least that gas can cost.
+    """
+
+    in_flight: frozenset[Subject]
+    restraint: Restraint
+    floor: Costs
+    policy: Policy
+    gas_model: GasModel
+
+    def subsidy(self, health: AccountHealth, valuation: Valuation) -> Wei:
+        """Return what liquidating an account may cost in the end, rounded down."""
+        usd = self.restraint.subsidies.get((health.market, health.account), 0)
+        numerator, denominator = valuation.usd_per_base
+        return Wei(usd * denominator * WAD // (numerator * valuation.native_price))
+
+    def held(self, health: AccountHealth) -> Skip | None:
+        """Return why an account is left alone whatever could be earned; None where it is not."""
+        subject = (health.market, health.account)
+        if subject in self.in_flight:
+            return skip_of(health, SkipReason.IN_FLIGHT, "a transaction of ours is on its way")
+        wait = self.restraint.waits.get(subject)
+        if wait is None:
+            return None
+        return skip_of(health, wait.reason, wait.detail, wait.until)
+
+
+class Values(Protocol):
+    """Values a snapshot's tokens; see ``keeper.ports.Valuer``."""
+
+    async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
+        """Return the prices to judge by; None where the native coin has none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """One market, and all markets with that one first: every one may lend."""
+
+    snapshots: Sequence[MarketSnapshot]
+    valuation: Valuation
+    terms: Terms
+    bounded: BoundsBonus | None
+    lenders: dict[Address, tuple[Sequence[FlashLender], Sequence[Refusal]]] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Unplanned:
+    """
+    The unhealthy accounts of a head that may be liquidated, not yet looked at closely.
+
+    An account is worth at most its market's bound until it is looked at, then what its best
+    pair pays at most. Lesser ranks of the restraint come first, then the worth.
+    """
+
+    known: Known
+    health: dict[Subject, AccountHealth] = field(default_factory=dict)
+    skips: list[Skip] = field(default_factory=list)
+    _markets: dict[MarketKey, _Market] = field(default_factory=dict)
+    _worth: dict[Subject, tuple[int, int, int]] = field(default_factory=dict)
+    _answers: dict[Subject, tuple[Window, Candidate | Skip]] = field(default_factory=dict)
+
+    async def enter(
+        self,
+        snapshots: Sequence[MarketSnapshot],
+        accounts: Sequence[AccountHealth],
+        valuer: Values,
+        window: Window,
+    ) -> None:
+        """Let the accounts of the first snapshot wait, but for those that are held anyway."""
+        snapshot = snapshots[0]
+        valuation = await valuer.valuation(snapshot)
+        if valuation is not None:
+            self._markets[snapshot.market] = _Market(
+                snapshots=snapshots,
+                valuation=valuation,
+                terms=Terms(
+                    valuation=valuation,
+                    costs=self.known.floor,
+                    policy=self.known.policy,
+                    gas_model=self.known.gas_model,
+                ),
+                bounded=snapshot if isinstance(snapshot, BoundsBonus) else None,
+            )
+        for health in accounts:
+            subject = (health.market, health.account)
+            self.health[subject] = health
+            held = self.known.held(health)
+            if held is None and valuation is None:
+                detail = (
+                    "the native coin or a dollar has no price here: set chain.native_price_feed"
+                )
+                held = skip_of(health, SkipReason.PRICE_UNAVAILABLE, detail)
+            if held is not None:
+                self.skips.append(held)
+            else:
+                self._worth[subject] = self._bound(health, window)
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._worth)
+
+    def choose(self, size: int, window: Window) -> Portion:
+        """Take the most promising accounts out, and skip those that turn out to be none."""
+        looked_at = sorted(self._worth, key=self._order)[: size * LOOKAHEAD]
+        for subject in looked_at:
+            answer = self._answer(subject, window)
+            if isinstance(answer, Skip):
+                self._skip(answer)
+            else:
+                later, rank, _ = self._worth[subject]
+                self._worth[subject] = (later, rank, -_worth_of(answer))
+        left = [subject for subject in looked_at if subject in self._worth]
+        chosen = tuple(sorted(left, key=self._order)[:size])
+        return self.take(chosen)
+
+    def take_all(self) -> Portion:
+        """Take everybody out, in the order in which the accounts came."""
+        return self.take(tuple(self._worth))
+
+    def take(self, subjects: Sequence[Subject]) -> Portion:
+        """Take accounts out."""
+        for subject in subjects:
+            self._worth.pop(subject, None)
+        return Portion(subjects=tuple(subjects), rest=len(self._worth))
+
+    def put_back(self, subjects: Iterable[Subject]) -> None:
+        """Let accounts wait again, behind all others."""
+        for subject in subjects:
+            self._worth[subject] = (1, 0, 0)
+
+    def candidates(self, subjects: Sequence[Subject], window: Window) -> list[Candidate]:
+        """Return the candidates among accounts that were taken out, and skip the others."""
+        answers = [self._answer(subject, window) for subject in subjects if subject in self.health]
+        self.skips += [answer for answer in answers if isinstance(answer, Skip)]
+        return [answer for answer in answers if isinstance(answer, Candidate)]
+
+    def skip_rest(self, window: Window) -> list[Skip]:
+        """Skip those that still wait: why they are none, or that others come first."""
+        skips = list[Skip]()
+        for subject in sorted(self._worth):
+            answer = self._answer(subject, window)
+            if isinstance(answer, Candidate):
+                answer = skip_of(self.health[subject], SkipReason.NOT_SENT, _LATER)
+            skips.append(answer)
+        self._worth.clear()
+        return skips
+
+    def _skip(self, skip: Skip) -> None:
+        self.skips.append(skip)
+        del self._worth[skip.market, skip.account]
+
+    def _order(self, subject: Subject) -> tuple[int, int, int, Address, MarketKey]:
+        return (*self._worth[subject], subject[1], subject[0])
+
+    def _bound(self, health: AccountHealth, window: Window) -> tuple[int, int, int]:
+        """Return the place in the order of an account that was not looked at."""
+        market, subject = self._markets[health.market], (health.market, health.account)
+        bound = None if market.bounded is None else market.bounded.bonus_at_most(health, window)
+        bonus = (
+            BaseCurrency(mul_div_ceil(health.debt_base, _UNBOUNDED_BONUS, BPS))
+            if bound is None
+            else bound[0]
+        )
+        rank = self.known.restraint.ranks.get(subject, 0)
+        return 0, rank, -bonus_wei(bonus, market.valuation)
+
+    def _answer(self, subject: Subject, window: Window) -> Candidate | Skip:
+        """Return an account's candidate or skip within a window, looked at once."""
+        answered = self._answers.get(subject)
+        if answered is None or answered[0] != window:
+            answer = self._look_at(self.health[subject], window)
+            answered = self._answers[subject] = (window, answer)
+        return answered[1]
+
+    def _look_at(self, health: AccountHealth, window: Window) -> Candidate | Skip:
+        market, subject = self._markets[health.market], (health.market, health.account)
+        subsidy = self.known.subsidy(health, market.valuation)
+        if not subsidy:  # who may cost something is left for no such reason
+            small = _too_small(market, health, window)
+            if small is not None:
+                return small
+        opportunities, refusals = market.snapshots[0].opportunities(health.account, window)
+        if not opportunities:
+            reason = refusals[0].reason if refusals else SkipReason.NO_COLLATERAL
+            return skip_of(health, reason, "; ".join(refusal.detail for refusal in refusals))
+        lenders = market.lenders
+        for token in {pair.spend_token for pair in opportunities} - lenders.keys():
+            lenders[token] = _lenders(market.snapshots, token)
+        return Candidate(
+            market=health.market,
+            account=health.account,
+            health_factor=health.health_factor,
+            deadline=window.deadline,
+            valuation=market.valuation,
+            opportunities=tuple(opportunities),
+            refusals=tuple(refusals),
+            lenders={token: tuple(able) for token, (able, _) in lenders.items()},
+            lender_refusals={token: tuple(unable) for token, (_, unable) in lenders.items()},
+            rank=self.known.restraint.ranks.get(subject, 0),
+            subsidy=subsidy,
+        )
+
+
+def _worth_of(candidate: Candidate) -> Wei:
+    """Return what the best pair of a candidate pays at most, before gas."""
+    return max(
+        bonus_wei(pair.bonus_at_most, candidate.valuation) for pair in candidate.opportunities
+    )
+
+
+def _too_small(market: _Market, health: AccountHealth, window: Window) -> Skip | None:
+    """Return why an account is not looked at closely: all it owes would not pay the gas."""
+    if market.bounded is None or not health.collateral_base:
+        return None
+    bound = market.bounded.bonus_at_most(health, window)
+    return None if bound is None else too_small(health, *bound, market.terms)
+
+
+def _lenders(
+    snapshots: Sequence[MarketSnapshot], token: Address
+) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
+    """Return who in any market lends ``token``, each once, and why the others do not."""
+    lenders, refusals = list[FlashLender](), list[Refusal]()
+    for snapshot in snapshots:
+        able, refused = snapshot.flash_lenders(token)
+        lenders += [lender for lender in able if lender not in lenders]
+        refusals += refused
+    return lenders, refusals
+
+
+def skip_of(
+    health: AccountHealth, reason: SkipReason, detail: str, until: Timestamp | None = None
+) -> Skip:
+    """Return the skip of an account."""
+    return Skip(
+        market=health.market, account=health.account, reason=reason, detail=detail, until=until
+    )

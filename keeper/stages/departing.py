@@ -1,0 +1,162 @@
+"""The transactions of one head on their way out, in the portions in which they are planned."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
+from keeper.domain.errors import JournalError, NotBroadcast, OutcomeUnknown
+from keeper.domain.head import Head
+from keeper.domain.parity import Subject
+from keeper.domain.plan import Batch, News
+from keeper.execution.failpoints import reached
+from keeper.observe.stages import Stage, Unwatched, Watch
+from keeper.parts import Calls, HoldsBack
+from keeper.ports import MarketSnapshot, Submitter
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Departures:
+    """
+    Hands the transactions of a head to the submitter as soon as they are ready.
+
+    ``left`` are the accounts of what was taken, ``refusals`` say why others were not.
+    ``unkept`` is the journal's last failure; ``is_unclear``: something may have left or not.
+    """
+
+    submitter: Submitter
+    left: set[Subject] = field(default_factory=set)
+    refusals: dict[Subject, str] = field(default_factory=dict)
+    unkept: JournalError | None = None
+    is_unclear: bool = False
+    _calls: Calls | None = None
+    _watch: Watch = field(default_factory=Unwatched)
+    _snapshots: Sequence[MarketSnapshot] = ()
+    _waiting: list[Batch] = field(default_factory=list)
+    _handed: list[Batch] = field(default_factory=list)
+    _is_decided: bool = False
+
+    def begin(
+        self,
+        snapshots: Sequence[MarketSnapshot],
+        waiting: Sequence[Batch],
+        calls: Calls | None,
+        watch: Watch,
+    ) -> None:
+        """Begin a head: nothing has left, and what waits leaves before the first portion."""
+        self._snapshots, self._calls, self._watch = snapshots, calls, watch
+        self._waiting, self._handed = list(waiting), []
+        self.left, self.refusals = set(), {}
+        self.unkept, self.is_unclear, self._is_decided = None, False, False
+
+    def not_handed(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Return those of a head's transactions that were not handed over yet."""
+        return [batch for batch in batches if batch not in self._handed]
+
+    async def leave(
+        self, head: Head, batches: Sequence[Batch], losses: Mapping[Subject, int]
+    ) -> bool:
+        """
+        Set the losses aside and hand transactions over; whether further ones may follow.
+
+        What the block says of their accounts is kept in the journal with their nonces.
+
+        Raises:
+            JournalError: the losses cannot be kept; nothing of this head was handed over.
+        """
+        together = [*self._waiting, *batches]
+        subjects = {(plan.market, plan.account) for batch in together for plan in batch.plans}
+        try:
+            news = await self._acting(head, subjects, losses)
+        except JournalError as error:
+            if not self._handed:
+                raise
+            self.unkept = error
+            self._handed += together
+            self.refusals.update(dict.fromkeys(subjects, str(error)))
+            return False
+        self.pass_decided(head)
+        self._waiting.clear()
+        self._handed += together
+        if not together:
+            return True
+        left = await self._submit(together, head, news)
+        if left is None:
+            return False
+        await self._release([subject for subject in losses if subject not in left], head)
+        return bool(left) and self.unkept is None
+
+    def pass_decided(self, head: Head) -> None:
+        """Note, once for each head, that what leaves first is decided."""
+        if not self._is_decided:
+            self._is_decided = True
+            self._watch.passed(Stage.DECIDED, head)
+            reached("K1")
+
+    async def _acting(
+        self, head: Head, subjects: set[Subject], losses: Mapping[Subject, int]
+    ) -> News | None:
+        if self._calls is None:
+            return None
+        return await self._calls.acting(head, self._snapshots, subjects, losses)
+
+    async def _submit(
+        self, batches: Sequence[Batch], head: Head, news: News | None
+    ) -> set[Subject] | None:
+        """Return the accounts of what was taken; None where nobody knows what has left."""
+        taken: Sequence[Batch] = ()
+        try:
+            taken = await self.submitter.submit(batches, head, news=news)
+            why = self._held() or "gas is too expensive for it now, or too much is in flight"
+        except (NotBroadcast, JournalError) as error:
+            why = str(error)
+            if isinstance(error, JournalError):
+                self.unkept = error
+        except OutcomeUnknown as error:
+            log.warning("send_unclear block=%d reason=%s", head.number, error)
+            self.is_unclear = True
+            return None
+        if taken and not self.left:
+            self._watch.passed(Stage.SUBMITTED, head)
+        left = {(plan.market, plan.account) for batch in taken for plan in batch.plans}
+        wanted = {(plan.market, plan.account) for batch in batches for plan in batch.plans}
+        self.left |= left
+        self.refusals.update(dict.fromkeys(wanted - left, why))
+        return left
+
+    def decisions(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """Return the decisions, with a skip in place of what was to be sent and did not leave."""
+        return [
+            _not_sent(decision, self.refusals[decision.market, decision.account])
+            if isinstance(decision, Liquidate)
+            and (decision.market, decision.account) in self.refusals
+            else decision
+            for decision in decisions
+        ]
+
+    async def _release(self, subjects: Sequence[Subject], head: Head) -> None:
+        """Take back what was set aside for what was not sent."""
+        if self._calls is None or not subjects:
+            return
+        try:
+            await self._calls.released(subjects, head)
+        except JournalError as error:
+            self.unkept = error
+            log.warning(
+                "subsidy_kept_back block=%d code=%s reason=%s", head.number, error.code, error
+            )
+
+    def _held(self) -> str:
+        return self.submitter.held if isinstance(self.submitter, HoldsBack) else ""
+
+
+def _not_sent(decision: Liquidate, why: str) -> Skip:
+    return Skip(
+        market=decision.market,
+        account=decision.account,
+        reason=SkipReason.NOT_SENT,
+        detail=why,
+        net_profit=decision.plan.net_profit,
+    )

@@ -1,0 +1,162 @@
+"""Portions of candidates into transactions, each portion on what the earlier ones leave."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from keeper.domain.decision import Decision
+from keeper.domain.exits import Exits
+from keeper.domain.head import Head
+from keeper.domain.opportunity import LiquidityKey
+from keeper.domain.parity import Subject
+from keeper.domain.pending import PendingSale
+from keeper.domain.plan import Batch, Plan
+from keeper.domain.units import Gas, TokenUnits, Wei
+from keeper.stages.rehearsal import Rehearsal, Rehearsed
+from keeper.strategy.attempts import MAX_ROUNDS, OTHERS_FAILED, Attempts, as_sent
+from keeper.strategy.batches import Queue
+from keeper.strategy.candidate import Candidate
+from keeper.strategy.pending import less_pending
+from keeper.strategy.policy import Costs, Policy
+from keeper.strategy.portions import FIRST, LEAST_SPARE, TRANSACTIONS, Portion
+from keeper.strategy.ranking import Ranked, ranked
+from keeper.strategy.remaining import Remaining
+
+_EVERYTHING: Final = 1 << 30
+_NO_ROOM: Final = (
+    "as many transactions as may wait for a block have left before; it is planned with a later one"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Planning:
+    """
+    The plans of one head, portion by portion.
+
+    What earlier portions sell and draw is gone for later ones, and their transactions are run
+    before theirs in every simulation. ``batches`` are those of all portions. ``rehearsal`` knows
+    the minimums of the markets that are planned. ``begin_reads`` is called before a simulation.
+    ``pending`` is what waited for a block before the first portion.
+    """
+
+    head: Head
+    policy: Policy
+    rehearsal: Rehearsal
+    liquidity: Mapping[LiquidityKey, TokenUnits]
+    begin_reads: Callable[[Head], None]
+    pending: Sequence[PendingSale] = ()
+    batches: list[Batch] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    put_off: list[Subject] = field(default_factory=list)
+    _attempts: Attempts = field(default_factory=Attempts)
+    _remaining: Remaining | None = None
+    _portions: int = 0
+
+    def next_size(self, waiting: int) -> int:
+        """Return how many accounts the next portion should take; 0 where no more can be sent."""
+        queue, usual = self._queue(), self.policy.max_plans_per_transaction
+        if not queue.transactions or (queue.plan_gas and queue.gas_left < queue.plan_gas):
+            return 0
+        if not self._portions:
+            is_crowd = waiting > usual and queue.transactions > LEAST_SPARE
+            return FIRST if is_crowd else _EVERYTHING
+        if self._portions >= len(TRANSACTIONS):
+            fits = queue.gas_left // queue.plan_gas + 1 if queue.plan_gas else waiting
+            return max(1, min(waiting, fits))
+        size = 0
+        for _ in range(min(TRANSACTIONS[self._portions], queue.transactions)):
+            count = queue.plans_per_transaction(waiting - size, usual)
+            queue, size = queue.after(count), size + count
+        return max(1, size)
+
+    async def plan(
+        self, candidates: Sequence[Candidate], priced: tuple[Costs, Exits], portion: Portion
+    ) -> tuple[list[Batch], list[Decision]]:
+        """
+        Return a portion's transactions and decisions.
+
+        An account that fails in the simulation is put off while others wait behind the portion:
+        they need not wait for its next way.
+        """
+        costs, exits = priced
+        start = self._start(exits)
+        self._attempts.enter(candidates)
+        policy, found = self.policy, Rehearsed()
+        answer = Ranked(decisions=[], remaining=[start])
+        for _ in range(MAX_ROUNDS):
+            answer = ranked(
+                self._attempts.candidates,
+                exits,
+                start,
+                costs=costs,
+                policy=policy,
+                gas_model=self.rehearsal.gas_model,
+            )
+            if answer.plans:
+                self.begin_reads(self.head)
+            found = await self.rehearsal.of(
+                answer.plans,
+                policy,
+                costs,
+                self.head,
+                queue=self._queue(portion, costs),
+                earlier=self.batches,
+            )
+            if found.clean:
+                break
+            self._learn(found, portion.rest)
+            if found.apart:
+                half = max(1, policy.max_plans_per_transaction // 2)
+                policy = replace(policy, max_plans_per_transaction=half)
+        sent = [plan for batch in found.batches for plan in batch.plans]
+        self._remaining = answer.remaining[_taken(answer.plans, sent)]
+        self.batches += found.batches
+        self._portions += 1
+        decisions = as_sent(
+            answer.decisions, found.batches, _NO_ROOM if found.clean else OTHERS_FAILED
+        )
+        self.decisions += decisions
+        return found.batches, decisions
+
+    def told(self) -> list[Decision]:
+        """Return the decisions of all portions, each account once."""
+        return self._attempts.told(self.decisions)
+
+    def _learn(self, found: Rehearsed, rest: int) -> None:
+        """Bar what failed and drop what does not pay, before the portion is sized again."""
+        for plan, failure in found.failed:
+            if self._attempts.failed(plan, failure) and rest:
+                self._attempts.put_off(plan)
+                self.put_off.append((plan.market, plan.account))
+        for skip in found.refused:
+            self._attempts.refused(skip)
+
+    def _start(self, exits: Exits) -> Remaining:
+        before = self._remaining
+        if before is None:
+            start = Remaining(curves=exits.curves, liquidity=self.liquidity)
+            return less_pending(start, self.pending)
+        return replace(before, curves={**exits.curves, **before.curves})
+
+    def _queue(self, portion: Portion | None = None, costs: Costs | None = None) -> Queue:
+        limit = self.head.gas_limit if costs is None else costs.block_gas_limit
+        gas = [plan.gas for batch in self.batches for plan in batch.plans]
+        return Queue(
+            rest=0 if portion is None else portion.rest,
+            transactions=max(0, self.policy.transactions - len(self.batches)),
+            gas_left=Gas(max(0, limit - sum(gas))),
+            plan_gas=Gas(sum(gas) // len(gas) if gas else 0),
+            is_bounded=portion is not None and portion.is_bounded,
+        )
+
+
+def _taken(plans: Sequence[Plan], sent: Sequence[Plan]) -> int:
+    """Return how many plans of a sequence count as executed: all, unless the first ones are."""
+    own = [(plan.market, plan.account) for plan in sent]
+    first = [(plan.market, plan.account) for plan in plans[: len(own)]]
+    return len(own) if own == first else len(plans)
+
+
+def minimum_of(candidate: Candidate, policy: Policy) -> Wei:
+    """Return the least net profit of a plan, at the prices of the candidate's market."""
+    return candidate.valuation.wei_of_usd_ceil(policy.min_profit_usd_e8)
