@@ -86,11 +86,20 @@ def test_a_wheel_goes_live_outside_the_checkout(installed, aave36, tmp_path):
     devnet.set_prices({"WETH": 2_500 * PRICE_UNIT})
     told = keeper("run", "--json", "--blocks", "1").splitlines()
     events = [json.loads(line) for line in told]
+    earned = json.loads(keeper("report", "profit", "--json"))
     accounts = json.loads(keeper("scan", "--json", "--all"))["accounts"]
     audit = keeper("audit", "verify")
 
     assert deployed["address"] in settings.read_text()
     assert sum(event["event"] == "attempt" for event in events) > 0
+    assert earned["total"]["liquidations"] > 0
+    assert int(earned["total"]["net_wei"]) > 0
+    assert earned["chain"] | {"received": []} == {
+        "asked": True,
+        "transactions": sum(event["event"] == "included" for event in events),
+        "received": [],
+        "differences": [],
+    }
     assert len(accounts) > len(devnet.borrowers) // 2
     assert audit
     assert not (tmp_path / "contracts").exists()
