@@ -97,7 +97,11 @@ def _descriptor(path: Path, ending: str) -> int:
     if owner not in trusted_users(beside, owner):
         os.close(made)
         raise NotUsable(f"{beside.name} belongs to user {owner}")
-    owned_as_the_folder(made, beside)
+    try:
+        owned_as_the_folder(made, beside)
+    except OSError as error:
+        os.close(made)
+        raise NotUsable(f"{beside.name} cannot be made: {error.strerror}") from None
     return made
 
 

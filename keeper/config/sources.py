@@ -120,6 +120,7 @@ def env_file_values(path: Path) -> tuple[list[Value], list[str]]:
     """
     if not path.exists():
         return [], []
+    refuse_foreign(path)
     text = read_text(path, what="the file", hint="")
     seen: dict[str, int] = {}
     values: list[Value] = []
@@ -135,7 +136,6 @@ def env_file_values(path: Path) -> tuple[list[Value], list[str]]:
             )
         seen[binding.key] = binding.original.line
         values.append(_value(binding.key, binding.value, f"{where} {binding.key}"))
-    refuse_foreign(path)
     tree = {".".join(map(str, value.path)): value.raw for value in values}
     origins = {".".join(map(str, value.path)): value.origin for value in values}
     return values, refuse_exposed(path, text, tree, origins)

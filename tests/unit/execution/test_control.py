@@ -3,12 +3,14 @@ import contextlib
 import json
 import os
 import stat
+import struct
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from keeper.domain.errors import EnvironmentFault
+from keeper.execution import control
 from keeper.execution.control import (
     MOST_WAITING,
     _ask,
@@ -221,3 +223,29 @@ async def _is_ended(reader):
         return False
     except ConnectionError:
         return True
+
+
+@pytest.mark.parametrize("side", ["keeper", "command"])
+async def test_c4_the_word_of_another_user_counts_on_neither_side(tmp_path, side, monkeypatch):
+    """The system says whose the other end is; where both are the same user, one is made another."""
+    kept = []
+
+    async def record(*row):
+        kept.append(row)
+
+    path = socket_path(tmp_path / "j")
+    real = control.refuse_stranger
+
+    def refuse(connection):
+        is_keeper = connection.getsockname() != ""
+        user = 7 if is_keeper == (side == "keeper") else os.geteuid()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(struct, "unpack", lambda *_: (1, user, 1))
+            real(connection)
+
+    monkeypatch.setattr(control, "refuse_stranger", refuse)
+    async with listening(path, World().submitter, record):
+        with pytest.raises(EnvironmentFault):
+            await _ask(path, "pause", "")
+
+    assert kept == []
