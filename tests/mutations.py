@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.removals import PROCESS_AND_FAULTS
+from tests.removals_of_contracts import CONTRACTS
 from tests.support.removal import Mutation
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -200,8 +201,8 @@ MUTATIONS = (
         guarantee="G12",
         what="any number of nonces may wait",
         file="keeper/execution/affording.py",
-        old="    room = most - len([one for one in bound if one.nonce not in consumed])\n",
-        new="    room = most\n",
+        old="    return most - len([one for one in bound if one.nonce not in consumed])\n",
+        new="    return most\n",
         tests=(f"{TESTS}::test_the_limit_of_nonces_in_flight_holds",),
     ),
     Mutation(
@@ -247,6 +248,7 @@ MUTATIONS = (
         tests=(f"{QUARANTINE}::test_f12_a_bad_endpoint_of_two_is_told_once_and_not_asked_again",),
     ),
     *PROCESS_AND_FAULTS,
+    *CONTRACTS,
 )
 
 
@@ -292,9 +294,19 @@ def tried(mutation: Mutation, tree: Path) -> str:
         return "broken"
     path.write_text(text.replace(mutation.old, mutation.new))
     try:
+        build(path, tree)
         return "killed" if len(failed(mutation.tests, tree)) == len(mutation.tests) else "SURVIVED"
     finally:
         path.write_text(text)
+        build(path, tree)
+
+
+def build(changed: Path, tree: Path) -> None:
+    """Make a tree's artifacts anew where a contract's source was changed."""
+    if changed.suffix == ".sol":
+        command = [sys.executable, "-m", "contracts.build"]
+        environ = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+        subprocess.run(command, cwd=tree, env=environ, capture_output=True, check=True)
 
 
 def failed(tests: Sequence[str], tree: Path) -> list[str]:

@@ -33,6 +33,8 @@ READING = "tests/unit/protocols/test_aave_reading.py"
 WORDS = "tests/unit/notify/test_words.py"
 SETTINGS = "tests/flow/test_modes.py"
 STRANGERS = "tests/flow/test_health_strangers.py"
+FEES = "tests/unit/execution/test_fees.py"
+FLOOR = "tests/unit/execution/test_limits_guard.py"
 SETUP = "tests/unit/test_install.py"
 
 PROCESS_AND_FAULTS = (
@@ -318,14 +320,6 @@ PROCESS_AND_FAULTS = (
     ),
     Mutation(
         guarantee="F42",
-        what="a channel that hangs is waited for",
-        file="keeper/notify/dispatcher.py",
-        old="            async with asyncio.timeout(self.pace.timeout_seconds):\n",
-        new="            async with asyncio.timeout(None):\n",
-        tests=(f"{CHANNELS}::test_a_mail_arrives_once_through_a_real_smtp_server",),
-    ),
-    Mutation(
-        guarantee="F42",
         what="many are told one by one",
         file="keeper/notify/pace.py",
         old="        if len(waiting) > min(self.digest_above, room):\n",
@@ -457,5 +451,39 @@ PROCESS_AND_FAULTS = (
         old="        metrics.lag.observe(max(0.0, time.monotonic() - due))\n",
         new="        metrics.lag.observe(0.0 * (time.monotonic() - due))\n",
         tests=(f"{PROCESS}::test_f40_an_event_loop_that_stood_still_is_measured",),
+    ),
+    Mutation(
+        guarantee="F16",
+        what="a final block that changed is no reason to stop",
+        file="keeper/execution/finality.py",
+        old="        return self._changed or self._older\n",
+        new='        return ""\n',
+        tests=(f"{NONCES}::test_f16_a_finalized_block_that_changes_ends_signing_and_says_so",),
+    ),
+    Mutation(
+        guarantee="F17",
+        what="the first bid has no headroom",
+        file="keeper/execution/fees.py",
+        old="    max_fee = min(asked.max_fee, cap)\n",
+        new="    max_fee = min(market.base_fee + 1, cap)\n",
+        tests=(f"{FEES}::test_the_first_bid_has_headroom_and_the_markets_tip",),
+    ),
+    Mutation(
+        guarantee="F18",
+        what="nothing that is stuck is ever bid up",
+        file="keeper/execution/replacing.py",
+        old=">= self.bump_after_blocks\n",
+        new=">= 10**9\n",
+        tests=(
+            f"{NONCES}::test_f18_a_stuck_nonce_is_bid_up_to_a_multiple_of_the_market_then_left_as_it_is",
+        ),
+    ),
+    Mutation(
+        guarantee="F37",
+        what="a wallet below its floor sends on",
+        file="keeper/execution/limits.py",
+        old="    if history.balance is None or history.balance >= limits.min_balance:\n",
+        new="    if history.balance is None or history.balance >= 0:\n",
+        tests=(f"{FLOOR}::test_below_the_floor_nothing_new_is_sent_until_it_is_topped_up",),
     ),
 )
