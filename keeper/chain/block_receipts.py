@@ -1,7 +1,7 @@
 """All receipts of one block: in one answer, or one by one where a node has no such method."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from keeper.chain import fields
 from keeper.chain.batching import Reading
@@ -11,22 +11,27 @@ from keeper.chain.headers import ask_header
 from keeper.chain.rpc import Rpc
 from keeper.domain.errors import ChainError, RpcBusy, RpcMalformed, RpcUnavailable
 
+T = TypeVar("T")
+Receipts = list[Mapping[str, Json]]
+
 RECEIPT: Final = "eth_getTransactionReceipt"
 
 
-async def read_block_receipts(rpc: Rpc, number: int) -> list[Mapping[str, Json]]:
+async def read_block_receipts(rpc: Rpc, number: int, parse: Callable[[Receipts], T]) -> T:
     """
-    Return the receipts of a block, in the order of its transactions.
+    Return what ``parse`` makes of a block's receipts, in the order of its transactions.
+
+    What it calls malformed is read one by one, or elsewhere.
 
     Raises:
         BlockUnknown: no endpoint has the block.
         RpcMalformed: a receipt is missing, or is one of another block.
         RpcRefused: the node gives receipts in neither way.
     """
-    return await rpc.read_with(lambda endpoint: _ask(rpc, endpoint, number), block=number)
+    return await rpc.read_with(lambda endpoint: _ask(rpc, endpoint, number, parse), block=number)
 
 
-async def _ask(rpc: Rpc, endpoint: int, number: int) -> list[Mapping[str, Json]]:
+async def _ask(rpc: Rpc, endpoint: int, number: int, parse: Callable[[Receipts], T]) -> T:
     header = fields.document(await ask_header(rpc, endpoint, number), "the block")
     hashes = [
         fields.hash32(transaction, "a transaction's hash")
@@ -36,18 +41,18 @@ async def _ask(rpc: Rpc, endpoint: int, number: int) -> list[Mapping[str, Json]]
     if rpc.capabilities.has(endpoint, Capability.BLOCK_RECEIPTS):
         try:
             answer = await rpc.ask(endpoint, str(Capability.BLOCK_RECEIPTS), hex(number))
-            receipts = _checked(fields.sequence(answer, "the receipts"), header, hashes)
+            parsed = parse(_checked(fields.sequence(answer, "the receipts"), header, hashes))
         except ChainError as error:
             if isinstance(error, RpcUnavailable) and not isinstance(error, RpcBusy):
                 raise
             refused = error
         else:
             rpc.capabilities.learn_success(endpoint, Capability.BLOCK_RECEIPTS)
-            return receipts
-    receipts = _checked(await _ask_singly(rpc, endpoint, hashes, refused), header, hashes)
+            return parsed
+    parsed = parse(_checked(await _ask_singly(rpc, endpoint, hashes, refused), header, hashes))
     if refused is not None:
         rpc.capabilities.learn_lack(endpoint, Capability.BLOCK_RECEIPTS, str(refused))
-    return receipts
+    return parsed
 
 
 async def _ask_singly(

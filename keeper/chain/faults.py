@@ -8,9 +8,9 @@ refuse (a revert, a nonce that is used) is an answer. Methods with a second way 
 import enum
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from keeper.chain.refusal import refusal_kind
 from keeper.chain.refusal_kinds import RefusalKind
@@ -45,6 +45,20 @@ OPTIONAL: Final = frozenset(
 )
 """Methods that the keeper does without; the lack is known to ``Capabilities``."""
 SEND: Final = "eth_sendRawTransaction"
+_NAMED_AT: Final = {
+    "eth_call": 0,
+    "eth_getBlockByNumber": 0,
+    "eth_getLogs": 0,
+    "eth_getTransactionCount": 1,
+}
+"""The place of the parameter that tells a method's forms apart."""
+_METHODS: Final = ("eth_", "net_", "web3_")
+"""How methods begin."""
+_OPTIONAL_TAGS: Final = frozenset({"finalized", "pending", "safe"})
+_WITHOUT_OVERRIDES: Final = 2
+
+Request = tuple[str, Sequence[object]]
+"""A method and its parameters."""
 
 LASTING_BLOCKS: Final = 2
 """A fault that is older than so many blocks is said."""
@@ -112,13 +126,50 @@ _OF_THE_NODE: Final = frozenset(
 """Refusals of a send that say something of the node; the others are about the transaction."""
 
 
+class Asked(NamedTuple):
+    """A method, and the form of it that is needed; the form is empty where none is needed."""
+
+    method: str = ""
+    form: str = ""
+
+    @classmethod
+    def of(cls, method: str, params: Sequence[object]) -> "Asked":
+        """Return what a request asks; forms that nodes refuse apart are faults apart."""
+        if method in OPTIONAL:
+            return cls(method)
+        place = _NAMED_AT.get(method)
+        named = None if place is None or len(params) <= place else params[place]
+        match method:
+            case "eth_getBlockByNumber" if str(named).startswith("0x"):
+                return cls(method, f"{method} by number")
+            case "eth_getBlockByNumber" | "eth_getTransactionCount" if named in _OPTIONAL_TAGS:
+                return cls(method)
+            case "eth_getLogs" if isinstance(named, Mapping) and "blockHash" in named:
+                return cls(method)
+            case "eth_call" if len(params) > _WITHOUT_OVERRIDES or "to" not in _keys(named):
+                return cls(method)
+        return cls(method, method)
+
+
+NOTHING: Final = Asked()
+
+
+def _keys(named: object) -> Collection[object]:
+    return named.keys() if isinstance(named, Mapping) else ("to",)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A method that an endpoint does not answer: first and last seen in monotonic seconds."""
+    """
+    A method that an endpoint does not answer: first and last seen in monotonic seconds.
+
+    ``form`` tells how it was asked, where nodes refuse one form and answer another.
+    """
 
     endpoint: int
     method: str
     answered: AnswerClass
+    form: str = ""
     since: float = 0.0
     last: float = 0.0
     is_of_content: bool = False
@@ -178,54 +229,59 @@ class Faults:
         self._answered_at: dict[str, float] = {}
         self._noted: ChainError | None = None
 
-    def note_all(self, endpoint: int, methods: Sequence[str], answers: Sequence[object]) -> None:
+    def note_all(
+        self, endpoint: int, requests: Sequence[Request], answers: Sequence[object]
+    ) -> None:
         """Note what came of each request of a message."""
-        for method, answer in zip(methods, answers, strict=True):
-            self.note(endpoint, method, answer if isinstance(answer, ChainError) else None)
+        for (method, params), answer in zip(requests, answers, strict=True):
+            asked = Asked.of(method, params)
+            self.note(endpoint, asked, answer if isinstance(answer, ChainError) else None)
 
-    def note(self, endpoint: int, method: str, error: ChainError | None) -> None:
+    def note(self, endpoint: int, asked: Asked, error: ChainError | None) -> None:
         """Note an answer, or what came in its place."""
-        if method in OPTIONAL:
-            return
         self._noted = error
-        if error is not None and not is_answer(method, error):
-            self._record(endpoint, method, error, is_of_content=False)
+        if not asked.form:
             return
-        fault = self._faults.get((endpoint, method))
+        if error is not None and not is_answer(asked.method, error):
+            self._record(endpoint, asked, error, is_of_content=False)
+            return
+        fault = self._faults.get((endpoint, asked.form))
         if fault is None or not fault.is_of_content:
-            self._clear(endpoint, method)
+            self._clear(endpoint, asked)
 
-    def note_content(self, endpoint: int, method: str, error: ChainError) -> None:
+    def note_content(self, endpoint: int, asked: Asked, error: ChainError) -> None:
         """Note an answer that was one in form only, unless its form was noted already."""
-        if method and method not in OPTIONAL and error is not self._noted:
+        if asked.form and error is not self._noted:
             self._noted = error
-            self._record(endpoint, method, error, is_of_content=True)
+            self._record(endpoint, asked, error, is_of_content=True)
 
-    def accept(self, endpoint: int, method: str) -> None:
+    def accept(self, endpoint: int, asked: Asked) -> None:
         """Note that the content of an answer was good."""
-        fault = self._faults.get((endpoint, method))
+        fault = self._faults.get((endpoint, asked.form))
         if fault is not None and fault.is_of_content:
-            self._clear(endpoint, method)
+            self._clear(endpoint, asked)
 
     def _record(
-        self, endpoint: int, method: str, error: ChainError, *, is_of_content: bool
+        self, endpoint: int, asked: Asked, error: ChainError, *, is_of_content: bool
     ) -> None:
-        now, before = self._clock(), self._faults.get((endpoint, method))
+        now, key = self._clock(), (endpoint, asked.form)
+        before = self._faults.get(key)
         fault = Fault(
             endpoint=endpoint,
-            method=method,
+            method=asked.method,
+            form=asked.form,
             answered=classify_answer(error),
             since=now if before is None else before.since,
             last=now,
             is_of_content=is_of_content,
         )
-        self._faults[endpoint, method] = fault
-        if (endpoint, method) not in self._reported and self._is_lasting(fault, now):
-            self._reported.add((endpoint, method))
+        self._faults[key] = fault
+        if key not in self._reported and self._is_lasting(fault, now):
+            self._reported.add(key)
             log.warning(
                 'endpoint_fails endpoint=%d method=%s answered="%s" cure="%s"',
                 endpoint,
-                method,
+                asked.method,
                 fault.answered,
                 fault.cure,
             )
@@ -245,7 +301,7 @@ class Faults:
             for fault in self._faults.values()
             if self._is_lasting(fault, now)
             and fault.last >= fresh
-            and self._answered_at.get(fault.method, never) < fault.since
+            and self._answered_at.get(fault.form, never) < fault.since
         )
         return sorted(found, key=lambda fault: fault.since)
 
@@ -254,12 +310,13 @@ class Faults:
         age = (fault.last if fault.is_of_content else now) - fault.since
         return age >= LASTING_BLOCKS * self.block_seconds
 
-    def _clear(self, endpoint: int, method: str) -> None:
-        self._answered_at[method] = self._clock()
-        self._faults.pop((endpoint, method), None)
-        if (endpoint, method) in self._reported:
-            self._reported.discard((endpoint, method))
-            log.info("endpoint_answers endpoint=%d method=%s", endpoint, method)
+    def _clear(self, endpoint: int, asked: Asked) -> None:
+        key = endpoint, asked.form
+        self._answered_at[asked.form] = self._clock()
+        self._faults.pop(key, None)
+        if key in self._reported:
+            self._reported.discard(key)
+            log.info("endpoint_answers endpoint=%d method=%s", endpoint, asked.method)
 
 
 def describe(faults: Sequence[Fault]) -> str:
@@ -270,10 +327,11 @@ def describe(faults: Sequence[Fault]) -> str:
     return "; ".join(lines)
 
 
-def name_method(error: RpcMalformed, method: str) -> None:
+def name_method(error: RpcMalformed | BlockUnknown, method: str) -> None:
     """Put the method into an error of an answer, and before its message if that lacks it."""
-    if not method or error.method:
+    if not method:
         return
-    error.method = method
-    if method not in str(error):
+    if isinstance(error, RpcMalformed):
+        error.method = error.method or method
+    if not any(sign in str(error) for sign in _METHODS):
         error.args = (f"{method}: {error}", *error.args[1:])

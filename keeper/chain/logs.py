@@ -59,6 +59,14 @@ class Part:
     table: LogTable
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which logs are asked for; ``check`` raises RpcMalformed where a field of one is needed."""
+
+    wanted: LogFilter
+    check: Callable[[Json], object] = bool
+
+
 class LogSource:
     """
     Asks for logs and checks that they are what was asked for, and all of it.
@@ -91,7 +99,8 @@ class LogSource:
         def keep(part: Part) -> None:
             found.extend(self._reader.logs_of(part.raw))
 
-        await self._cover(wanted, (first, last), keep, outage=0)
+        query = Query(wanted, check=self._reader.logs_of)
+        await self._cover(query, (first, last), keep, outage=0)
         return sorted(found, key=lambda log: (log.block_number, log.index))
 
     async def scan(
@@ -110,7 +119,7 @@ class LogSource:
         await self._refuse_pruned(first)
         outage = self._windows.outage
         await self._cover(
-            wanted, (first, last), lambda part: took(part.table, part.span[1]), outage=outage
+            Query(wanted), (first, last), lambda part: took(part.table, part.span[1]), outage=outage
         )
 
     async def _refuse_pruned(self, block: int) -> None:
@@ -125,7 +134,7 @@ class LogSource:
             return None
 
     async def _cover(
-        self, wanted: LogFilter, span: Span, took: Callable[[Part], None], *, outage: float
+        self, query: Query, span: Span, took: Callable[[Part], None], *, outage: float
     ) -> None:
         """Ask for windows of the span, several at once, and hand on the parts in order."""
         cursor, last = span
@@ -137,7 +146,7 @@ class LogSource:
             while cursor <= last:
                 window = (cursor, min(last, cursor + self._pace.length - 1))
                 cursor = window[1] + 1
-                done[window[0]] = await self._persistently(wanted, window, outage)
+                done[window[0]] = await self._persistently(query, window, outage)
                 while reported in done:
                     parts = done.pop(reported)
                     reported = parts[-1].span[1] + 1
@@ -147,12 +156,12 @@ class LogSource:
         workers = range(self._windows.in_flight)
         await each(workers, work, in_flight=len(workers))
 
-    async def _persistently(self, wanted: LogFilter, window: Span, outage: float) -> Sequence[Part]:
+    async def _persistently(self, query: Query, window: Span, outage: float) -> Sequence[Part]:
         """Return a window's parts, waiting for a node that answers nothing for a while."""
         pause, waited = FIRST_PAUSE, 0.0
         while True:
             try:
-                return await self._window(wanted, window)
+                return await self._window(query, window)
             except (RpcUnavailable, BlockUnknown):
                 if waited >= outage:
                     raise
@@ -160,11 +169,11 @@ class LogSource:
                 await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
                 waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
 
-    async def _window(self, wanted: LogFilter, span: Span) -> list[Part]:
+    async def _window(self, query: Query, span: Span) -> list[Part]:
         """Return the parts of a window, one if the node gives it whole."""
-        length, named = span[1] - span[0] + 1, None
+        wanted, length, named = query.wanted, span[1] - span[0] + 1, None
         try:
-            part = await self._asked(wanted, span)
+            part = await self._asked(query, span)
             if length == 1:
                 return [await self._whole_block(wanted, part)]
             if await self._is_whole(wanted, part):
@@ -185,15 +194,17 @@ class LogSource:
         size = self._pace.refused(length, named)
         starts = range(span[0], span[1] + 1, size)
         spans = [(start, min(span[1], start + size - 1)) for start in starts]
-        return [part for each_ in spans for part in await self._window(wanted, each_)]
+        return [part for each_ in spans for part in await self._window(query, each_)]
 
-    async def _asked(self, wanted: LogFilter, span: Span) -> Part:
-        first, last = span
+    async def _asked(self, query: Query, span: Span) -> Part:
+        (first, last), wanted = span, query.wanted
         criteria = {"fromBlock": hex(first), "toBlock": hex(last), **filter_document(wanted)}
 
         async def ask(place: int) -> Part:
             await self._refuse_unserved(place, last)
-            return self._part(wanted, span, await self._rpc.ask(place, LOGS_METHOD, criteria))
+            answer = await self._rpc.ask(place, LOGS_METHOD, criteria)
+            query.check(answer)
+            return self._part(wanted, span, answer)
 
         return await self._rpc.read_with(ask, block=last)
 
@@ -242,7 +253,7 @@ class LogSource:
         if rows:
             edges = ((part.span[0], min(blocks)), (max(blocks), part.span[1]))
             for edge, at in zip(edges, (min(blocks), max(blocks)), strict=True):
-                again = await self._asked(wanted, edge)
+                again = await self._asked(Query(wanted), edge)
                 if again.table.rows != blocks.count(at):
                     self.cut = min(self.cut or rows, rows)
                     return False
@@ -263,7 +274,7 @@ class LogSource:
         rows = len(await self._blocks.fetch(wanted, BlockHash(block_hash)))
         if rows == part.table.blocks.count(block):
             return True
-        again = await self._asked(wanted, part.span)
+        again = await self._asked(Query(wanted), part.span)
         if rows == again.table.blocks.count(block):  # a reorganisation came between
             return False
         raise RpcMalformed(
@@ -274,10 +285,17 @@ class LogSource:
     async def _from_receipts(self, wanted: LogFilter, block: int, why: RpcRefused) -> Part:
         """Return the logs of one block that has too many for one answer."""
         try:
-            receipts = await read_block_receipts(self._rpc, block)
+            return await read_block_receipts(
+                self._rpc, block, lambda receipts: self._accepted(wanted, block, receipts)
+            )
         except (RpcRefused, BlockUnknown):
             raise why from None
-        logs = [log for one in receipts for log in _logs_in(one)]
+
+    def _accepted(
+        self, wanted: LogFilter, block: int, receipts: Sequence[Mapping[str, Json]]
+    ) -> Part:
+        """Return those logs of a block's receipts that are wanted."""
+        logs = [log for receipt in receipts for log in _logs_in(receipt)]
         accepted = [
             raw
             for raw, log in zip(logs, self._reader.logs_of(logs), strict=True)

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from keeper.chain import fields
+from keeper.chain.awaiting import YOUNG_BLOCKS
+from keeper.chain.faults import LASTING_BLOCKS
 from keeper.chain.fields import Json
 from keeper.chain.headers import ask_header, ask_height
 from keeper.chain.pool import FINALIZED, HEAD, QUORUM
@@ -45,6 +47,8 @@ class Quorum:
         self._reader = reader
         self._rpc = reader.rpc
         self._pool = reader.rpc.pool
+        self._lacks_since: dict[int, float] = {}
+        """Since when an endpoint has had none of the blocks that it was asked for by number."""
 
     async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
         """Read one call; a revert raises ``RpcRefused`` with its data."""
@@ -198,7 +202,11 @@ class Quorum:
     async def _agreed_heads(
         self, places: Sequence[int], number: int
     ) -> tuple[Mapping[int, Head], int]:
-        """Ask for a block until as many have it as have to; also return how many answered."""
+        """
+        Ask for a block until as many have it as have to; also return how many answered.
+
+        One that never has it, or lacks an old block, has not answered.
+        """
         found: dict[int, Head] = {}
 
         async def ask(at: int) -> Head | None:
@@ -215,8 +223,19 @@ class Quorum:
             asked = [at for at in answers if at not in found]  # those that have it not yet
             enough = len(found) >= QUORUM or not asked
             if enough or self._pool.clock() >= give_up:
-                return found, len(found) + len(asked)
+                return found, len(found) + self._count_late(found, asked, number)
             await asyncio.sleep(AGAIN_SECONDS)
+
+    def _count_late(self, found: Mapping[int, Head], lacking: Sequence[int], number: int) -> int:
+        """Return how many of those that lack a block may be expected to have it soon."""
+        now, late = self._pool.clock(), 0
+        for place in found:
+            self._lacks_since.pop(place, None)
+        for place in lacking:
+            since = self._lacks_since.setdefault(place, now)
+            is_late = now - since < LASTING_BLOCKS * self._rpc.faults.block_seconds
+            late += is_late and number > self._pool.blocks.newest - YOUNG_BLOCKS
+        return late
 
     async def _counts(
         self, places: Sequence[int], address: Address, block: str

@@ -23,7 +23,7 @@ from keeper.chain.batching import BatchRead, Request
 from keeper.chain.bounds import Expected, answer_bound
 from keeper.chain.capabilities import Capabilities
 from keeper.chain.envelope import checked_answer, checked_batch
-from keeper.chain.faults import Faults, name_method
+from keeper.chain.faults import NOTHING, Asked, Faults, name_method
 from keeper.chain.fields import Json
 from keeper.chain.headers import ask_height, canonical_hash
 from keeper.chain.identity import Identity
@@ -49,8 +49,8 @@ NO_ID: Final = ("", "0x")
 LATE_SECONDS: Final = 1.0
 """How long the end waits for what was begun."""
 _ONLY: Final[ContextVar[int | None]] = ContextVar("_ONLY", default=None)
-_ASKED: Final[ContextVar[str]] = ContextVar("_ASKED", default="")
-"""The method that was asked last, whose answer is being read."""
+_ASKED: Final[ContextVar[Asked]] = ContextVar("_ASKED", default=NOTHING)
+"""What was asked last, whose answer is being read."""
 
 
 class Exchange(NamedTuple):
@@ -113,7 +113,7 @@ class Rpc:
 
     async def ask(self, at: int, method: str, *params: object) -> Json:
         """Ask one endpoint once and return the result."""
-        _ASKED.set(method)
+        _ASKED.set(Asked.of(method, params))
         (answer,) = await self._exchange(at, [(method, params)], batch=False)
         if isinstance(answer, ChainError):
             raise answer
@@ -125,7 +125,7 @@ class Rpc:
 
     async def ask_batch(self, at: int, requests: Sequence[Request]) -> list[Json | ChainError]:
         """Ask one endpoint several things in one message, once."""
-        _ASKED.set(requests[0][0])
+        _ASKED.set(Asked.of(*requests[0]))
         return await self._exchange(at, requests, batch=True)
 
     async def read(self, method: str, *params: object, block: BlockId = None) -> Json:
@@ -310,14 +310,15 @@ class Rpc:
     async def ask_checked(self, ask: Callable[[int], Awaitable[T]], place: int) -> T:
         """Ask an endpoint, once it has proved to serve the right chain."""
         await self.ensure_identified(place)
-        _ASKED.set("")
+        _ASKED.set(NOTHING)
         try:
             answer = await ask(place)
         except BlockUnknown as error:
+            name_method(error, _ASKED.get().method)
             self.faults.note_content(place, _ASKED.get(), error)
             raise
         except RpcMalformed as error:
-            name_method(error, _ASKED.get())
+            name_method(error, _ASKED.get().method)
             self.faults.note_content(place, _ASKED.get(), error)
             if is_too_large_by_contract(error) and _ONLY.get() is None:
                 return await compare_elsewhere(self, ask, place, error)
@@ -351,7 +352,7 @@ class Rpc:
         except ChainError as error:
             seconds = time.monotonic() - started
             self.measured(Exchange(at, methods, seconds, [error.code] * len(methods)))
-            self.faults.note_all(at, methods, [error] * len(methods))
+            self.faults.note_all(at, requests, [error] * len(methods))
             self._note(at, [error])
             if len(self.transports) > 1 and isinstance(error, RpcMalformed) and error.excessive:
                 # Nothing is learnt from it but that another endpoint is to be asked.
@@ -360,7 +361,7 @@ class Rpc:
         seconds = time.monotonic() - started
         errors = [one for one in answers if isinstance(one, ChainError)]
         self.measured(Exchange(at, methods, seconds, [one.code for one in errors]))
-        self.faults.note_all(at, methods, answers)
+        self.faults.note_all(at, requests, answers)
         self._note(at, errors)
         return answers
 

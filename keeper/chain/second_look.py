@@ -188,8 +188,13 @@ class SecondLook:
         number, block_hash = block
         header = document(await ask_header(self._rpc, place, block_hash), "the block")
         with self._rpc.only(place):
-            receipts = await read_block_receipts(self._rpc, number)
-        logs = [one for each in receipts for one in self._reader.logs_of(each.get("logs"))]
+            logs = await read_block_receipts(
+                self._rpc,
+                number,
+                lambda receipts: [
+                    log for receipt in receipts for log in self._reader.logs_of(receipt.get("logs"))
+                ],
+            )
         if any(one.block_hash != block_hash for one in logs):
             raise RpcMalformed("the receipts are of another block")
         return logs, _is_counted_through(logs) and _proves(header.get("logsBloom"), logs)

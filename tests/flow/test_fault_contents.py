@@ -2,7 +2,10 @@
 
 import pytest
 
+from keeper.chain.awaiting import YOUNG_BLOCKS
+from keeper.chain.quorum import Quorum
 from keeper.domain.errors import BlockUnknown, RpcMalformed
+from keeper.domain.reads import LogFilter
 from tests.flow.test_fault_late_blocks import ME, over
 from tests.support.scripted_node import ScriptedNode, block
 
@@ -75,6 +78,68 @@ async def test_content_that_always_lacks_fields_is_said_with_its_method(method):
             await read(reader, method)
 
         assert [fault.method for fault in reader.rpc.faults.unanswered()] == [method]
+
+
+async def test_one_form_of_a_method_is_a_fault_where_another_is_answered():
+    """The newest block is there by its tag, and no block by its number."""
+    node = ScriptedNode(height=5)
+    async with over(node, block_seconds=0.0) as reader:
+        honest = node.handlers.get("eth_getBlockByNumber", lambda params: node._tagged(params[0]))
+        node.handlers["eth_getBlockByNumber"] = lambda params: (
+            {} if params[0].startswith("0x") else honest(params)
+        )
+        for _ in range(2):
+            with pytest.raises(RpcMalformed):
+                await reader.head(3)
+            await reader.head()
+
+        assert [fault.form for fault in reader.rpc.faults.unanswered()] == [
+            "eth_getBlockByNumber by number"
+        ]
+
+
+def log(number):
+    return {
+        "address": ME,
+        "topics": [],
+        "data": "0x",
+        "blockNumber": hex(number),
+        "blockHash": block(number)["hash"],
+        "transactionHash": HASH,
+        "transactionIndex": "0x0",
+        "logIndex": "0x0",
+        "removed": False,
+    }
+
+
+@pytest.mark.parametrize("field", ["blockHash", "transactionHash", "topics"])
+async def test_logs_of_a_range_that_lack_a_field_are_read_elsewhere(field):
+    """Where each log's own block and transaction are needed; the start needs neither."""
+    poor, good = ScriptedNode(height=5), ScriptedNode(height=5)
+    good.handlers["eth_getLogs"] = lambda _: [log(3)]
+    poor.handlers["eth_getLogs"] = lambda _: [log(3) | {field: None}]
+    async with over(poor, good) as reader:
+        (found,) = await reader.logs_between(LogFilter(addresses=(ME,)), 2, 4)
+
+    assert found.block_number == 3
+
+
+async def test_who_never_has_a_block_is_no_witness_that_is_waited_for():
+    """After two blocks' time the others decide, as where it does not answer."""
+    poor, good = ScriptedNode(height=5), ScriptedNode(height=5)
+    async with over(poor, good, block_seconds=0.0) as reader:
+        poor.handlers["eth_getBlockByNumber"] = lambda _: None
+
+        assert (await Quorum(reader).head(5)).number == 5
+
+
+async def test_who_lacks_an_old_block_is_no_witness_at_once():
+    """It is not late with that one: another endpoint has it, and it announced much later ones."""
+    poor, good = (ScriptedNode(height=5 + YOUNG_BLOCKS) for _ in range(2))
+    async with over(poor, good) as reader:
+        poor.handlers["eth_getBlockByNumber"] = lambda _: None
+
+        assert (await Quorum(reader).head(5)).number == 5
 
 
 async def test_headers_that_are_never_there_are_said_with_their_method():

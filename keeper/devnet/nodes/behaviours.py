@@ -67,9 +67,11 @@ class Misbehaviour:
     The troubles of one endpoint while it runs.
 
     ``crashed`` begins what disappears in mid-run. ``hits`` counts answers that were spoilt.
+    Blocks up to the ``old_height`` are known to a node that is late, too.
     """
 
     troubles: tuple[Trouble, ...]
+    old_height: int = 0
     crashed: bool = False
     hits: int = 0
     _calls: dict[str, int] = field(default_factory=dict)
@@ -104,7 +106,9 @@ class Misbehaviour:
         if trouble.behaviour in UNSENT:
             self.hits += 1
             return _error(request, *_refusal(trouble, request))
-        if self._is_young(trouble, block_of(request)):
+        block = block_of(request)
+        is_old = block is not None and int(block, 16) <= self.old_height
+        if not is_old and self._is_young(trouble, block):
             self.hits += 1
             if request["method"] in _BLOCKS:
                 return _result(request, None)

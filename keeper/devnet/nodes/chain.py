@@ -53,6 +53,10 @@ class Chain:
         node.rpc("evm_setAutomine", [False])
         node.rpc("evm_mine")
 
+    def height(self) -> int:
+        """Return the newest block's number."""
+        return int(self.devnet.node.rpc("eth_blockNumber"), 16)
+
     def mine(self) -> None:
         """Mine a block with what waits."""
         self.devnet.node.rpc("evm_mine")

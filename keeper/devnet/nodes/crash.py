@@ -106,6 +106,7 @@ class Run:
         """Run it, and ask ``doctor`` afterwards where that is wanted."""
         began = time.monotonic()
         await asyncio.to_thread(self._chain.reset)
+        self._bad.misbehaviour.old_height = await asyncio.to_thread(self._chain.height)
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keeper-node-")))
             await stack.enter_async_context(self._bad.serving())

@@ -10,7 +10,7 @@ READ_FIELDS: Final = frozenset(
         *("number", "hash", "parentHash", "timestamp", "baseFeePerGas", "gasLimit", "gasUsed"),
         *("address", "topics", "data", "blockNumber", "blockHash", "logIndex", "removed"),
         *("transactionHash", "transactionIndex", "status", "effectiveGasPrice", "from", "logs"),
-        *("logsBloom", "reward", "oldestBlock", "calls"),
+        *("logsBloom", "reward", "oldestBlock", "calls", "transactions"),
     }
 )
 """

@@ -6,6 +6,7 @@ from keeper.chain.faults import (
     CURES,
     OPTIONAL,
     AnswerClass,
+    Asked,
     Fault,
     Faults,
     classify_answer,
@@ -25,6 +26,10 @@ from keeper.domain.errors import (
 )
 
 MISSING = RpcRefused("x", number=-32601, text="the method eth_call does not exist")
+
+
+def asked(method):
+    return Asked.of(method, ["latest", "latest"])
 
 
 class Clock:
@@ -47,10 +52,10 @@ def faults(clock):
 
 def test_a_fault_is_said_when_it_has_lasted_for_two_blocks(faults, clock):
     """Not before: a single failure is repeated, and most pass."""
-    faults.note(0, "eth_call", MISSING)
+    faults.note(0, asked("eth_call"), MISSING)
     clock.now += 3.9
     before = faults.unanswered()
-    faults.note(0, "eth_call", MISSING)
+    faults.note(0, asked("eth_call"), MISSING)
     clock.now += 0.1
 
     assert before == []
@@ -62,20 +67,20 @@ def test_a_fault_is_said_when_it_has_lasted_for_two_blocks(faults, clock):
 
 def test_an_answer_of_any_endpoint_ends_it(faults, clock):
     """The keeper acts by the other one; what one alone fails in is known all the same."""
-    faults.note(0, "eth_call", MISSING)
-    faults.note(1, "eth_call", None)
+    faults.note(0, asked("eth_call"), MISSING)
+    faults.note(1, asked("eth_call"), None)
     clock.now += 10
-    faults.note(0, "eth_call", MISSING)
+    faults.note(0, asked("eth_call"), MISSING)
 
     assert faults.unanswered() == []
     assert [fault.method for fault in faults.at(0)] == ["eth_call"]
-    faults.note(0, "eth_call", None)
+    faults.note(0, asked("eth_call"), None)
     assert faults.at(0) == []
 
 
 def test_a_fault_that_is_not_met_any_more_is_over(faults, clock):
     """Nobody asks for a receipt when nothing is in flight; it must not stay not ready."""
-    faults.note(0, "eth_getTransactionReceipt", RpcUnavailable("gone"))
+    faults.note(0, asked("eth_getTransactionReceipt"), RpcUnavailable("gone"))
     clock.now += 20
     lasting = faults.unanswered()
     clock.now += 11
@@ -88,10 +93,10 @@ def test_a_lasting_fault_and_its_end_are_logged_once(faults, clock, caplog):
     """By the place of the endpoint, never its address."""
     caplog.set_level("INFO", logger="keeper.chain.faults")
     for _ in range(4):
-        faults.note(1, "eth_getLogs", MISSING)
+        faults.note(1, asked("eth_getLogs"), MISSING)
         clock.now += 2
-    faults.note(1, "eth_getLogs", None)
-    faults.note(1, "eth_getLogs", None)
+    faults.note(1, asked("eth_getLogs"), None)
+    faults.note(1, asked("eth_getLogs"), None)
 
     lines = [record.getMessage().split()[0] for record in caplog.records]
     assert lines == ["endpoint_fails", "endpoint_answers"]
@@ -101,7 +106,7 @@ def test_a_lasting_fault_and_its_end_are_logged_once(faults, clock, caplog):
 @pytest.mark.parametrize("method", sorted(OPTIONAL))
 def test_what_has_a_second_way_is_no_fault(faults, clock, method):
     """The lack is logged with what is done instead."""
-    faults.note(0, method, MISSING)
+    faults.note(0, asked(method), MISSING)
     clock.now += 10
 
     assert faults.unanswered() == []
@@ -155,17 +160,17 @@ def test_a_malformed_content_lasts_though_its_form_is_good(clock):
     """Each answer is valid JSON-RPC, and each lacks a field: only reading it shows that."""
     faults = Faults(2.0, clock)
     for _ in range(4):
-        faults.note(0, "eth_getBlockByHash", None)
+        faults.note(0, asked("eth_getBlockByHash"), None)
         clock.now += 0.001
-        faults.note_content(0, "eth_getBlockByHash", RpcMalformed("no gas limit"))
+        faults.note_content(0, asked("eth_getBlockByHash"), RpcMalformed("no gas limit"))
         clock.now += 2.0
 
     (fault,) = faults.unanswered()
 
     assert fault.answered is AnswerClass.MALFORMED
 
-    faults.note(0, "eth_getBlockByHash", None)
-    faults.accept(0, "eth_getBlockByHash")
+    faults.note(0, asked("eth_getBlockByHash"), None)
+    faults.accept(0, asked("eth_getBlockByHash"))
 
     assert faults.unanswered() == []
 
@@ -173,9 +178,9 @@ def test_a_malformed_content_lasts_though_its_form_is_good(clock):
 def test_a_malformed_form_is_over_with_the_next_answer(clock):
     """It was noted when it came, and is not noted again when it is passed on."""
     faults, broken = Faults(2.0, clock), RpcMalformed("not JSON")
-    faults.note(0, "eth_call", broken)
-    faults.note_content(0, "eth_call", broken)
-    faults.note(0, "eth_call", None)
+    faults.note(0, asked("eth_call"), broken)
+    faults.note_content(0, asked("eth_call"), broken)
+    faults.note(0, asked("eth_call"), None)
 
     assert faults.at(0) == []
 
@@ -192,11 +197,33 @@ def test_the_method_is_named_once():
 def test_a_block_that_was_missing_once_is_no_lasting_fault(clock):
     """It was on another branch; nobody need ask for a block by its hash again for a while."""
     faults = Faults(2.0, clock)
-    faults.note_content(0, "eth_getBlockByHash", BlockUnknown("null"))
+    faults.note_content(0, asked("eth_getBlockByHash"), BlockUnknown("null"))
     clock.now += 20.0
 
     assert faults.unanswered() == []
 
-    faults.note_content(0, "eth_getBlockByHash", BlockUnknown("null"))
+    faults.note_content(0, asked("eth_getBlockByHash"), BlockUnknown("null"))
 
     assert [fault.answered for fault in faults.unanswered()] == [AnswerClass.UNKNOWN_BLOCK]
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "form"),
+    [
+        ("eth_getBlockByNumber", ["0x1", False], "eth_getBlockByNumber by number"),
+        ("eth_getBlockByNumber", ["latest", False], "eth_getBlockByNumber"),
+        ("eth_getBlockByNumber", ["finalized", False], ""),
+        ("eth_getTransactionCount", ["0xab", "latest"], "eth_getTransactionCount"),
+        ("eth_getTransactionCount", ["0xab", "pending"], ""),
+        ("eth_getLogs", [{"blockHash": "0x1"}], ""),
+        ("eth_getLogs", [{"fromBlock": "0x1"}], "eth_getLogs"),
+        ("eth_call", [{"to": "0xab"}, "0x1"], "eth_call"),
+        ("eth_call", [{"data": "0x"}, "0x1"], ""),
+        ("eth_call", [{"to": "0xab"}, "0x1", {}], ""),
+        ("eth_getBalance", ["0xab", "0x1"], "eth_getBalance"),
+        ("eth_simulateV1", [{}, "0x1"], ""),
+    ],
+)
+def test_forms_that_are_refused_apart_are_faults_apart(method, params, form):
+    """``latest`` is answered where numbers are not; a form with a second way is no fault."""
+    assert Asked.of(method, params).form == form

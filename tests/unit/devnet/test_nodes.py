@@ -116,6 +116,15 @@ def test_a_late_node_does_not_have_a_block_until_then(monkeypatch):
     assert answer_of(late, receipt, {"status": "0x1"})["result"] == {"status": "0x1"}
 
 
+def test_a_late_node_has_what_was_there_before():
+    """Only blocks that come while it is looked at are late."""
+    late = Misbehaviour(troubles=(trouble(Behaviour.LATE_1_S, "eth_call by number"),), old_height=5)
+    old, new = (request("eth_call", {"to": "0xab"}, hex(number)) for number in (5, 6))
+
+    assert answer_of(late, old, "0x1")["result"] == "0x1"
+    assert "error" in answer_of(late, new, "0x1")
+
+
 def test_a_method_disappears_in_the_crash_and_one_in_twenty_fails_first_then():
     """Both begin again with the crash, so that it meets them."""
     asked = request("eth_call", CALL, BY_HASH)
