@@ -20,6 +20,7 @@ from keeper.composition.executors import refuse_unfit_executor
 from keeper.composition.limiting import breakers_of
 from keeper.composition.next_block import NextBlock
 from keeper.composition.notifying import notifying
+from keeper.composition.operators import OperatorReads
 from keeper.composition.portioning import plan_in_portions
 from keeper.composition.session import Session, opened
 from keeper.composition.simulating import by_executor, simulators_of
@@ -181,11 +182,13 @@ async def explained(
     head: Head,
     snapshots: Sequence[MarketSnapshot],
     account: Address,
+    *,
     restraint: Restraint = FREE,
+    operators: OperatorReads | None = None,
 ) -> Decided:
     """Decide about one account at one block, as the node would, without signing anything."""
-    fees = await fee_oracle(session, head)
-    simulators = await simulators_of(session, None, head=head)
+    fees = await fee_oracle(session, head, saves_requests=True)
+    simulators = await simulators_of(session, None, head=head, known=operators)
     planner = await _planner(session, simulators, fees)
     return await decided(planner, head, snapshots, only=account, restraint=restraint)
 

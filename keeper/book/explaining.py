@@ -64,10 +64,12 @@ class KeptCoverage:
     Up to which block nothing is missing, and what was unexplained when it was kept.
 
     Later blocks may have been read without all of their logs: they are looked at again. Logs from
-    ``learnt_from`` on were found late, and were not read yet; None where all were.
+    ``learnt_from`` on were found late, and were not read yet; None where all were. Blocks up to
+    ``looked_to`` were looked at once more; None where that is not known.
     """
 
     covered_to: int
+    looked_to: int | None = None
     learnt_from: int | None = None
     stretches: tuple[Unexplained, ...] = ()
 
@@ -78,7 +80,7 @@ class KeptCoverage:
             (stretch.market, stretch.last_hash, len(stretch.logs), len(stretch.changes))
             for stretch in self.stretches
         ]
-        return self.covered_to, self.learnt_from, stretches
+        return self.covered_to, self.looked_to, self.learnt_from, stretches
 
 
 class _Stated(NamedTuple):

@@ -72,7 +72,7 @@ class Follower:
         """The newest block that the last head has in common with what was followed before it;
         None where it just came next."""
         self.restores_structure = False
-        """Whether a kept structure is taken up: a command does, a keeper looks anew."""
+        """Whether this is a command's visit: it takes up a kept structure, a keeper looks anew."""
         self.riders: list[Rider] = []
         """Whose reads go along with a block's; their answers are the last."""
 
@@ -202,7 +202,7 @@ class Follower:
         """Take up what an earlier process left of this chain; return whether there was anything."""
         kept = await self.keeping.open()
         self._trail.restored(kept.common_blocks({each.market.key for each in self._followed}))
-        self.looks.restore(kept.coverage, self._trail)
+        self.looks.restore(kept.coverage, self._trail, is_visit=self.restores_structure)
         # Another version may have followed other logs.
         self._own_from = 0 if self._trail.tip is None else self._trail.tip.number + 1
         resuming = Resuming(kept, self._trail, head, restores_structure=self.restores_structure)
@@ -219,7 +219,7 @@ class Follower:
 
     async def _look_back(self, head: Head) -> None:
         """Look again at the blocks that an earlier process may have read without their logs."""
-        for by_range in (False, True):
+        for by_range in (False, True) if self.looks.is_confirming else (False,):
             self.looks.begin(head, self._trail, self._wanted_logs(), by_range=by_range)
             await self.looks.finish()
             self._merge_looks()

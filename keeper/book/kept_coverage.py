@@ -14,6 +14,7 @@ def packed_coverage(coverage: KeptCoverage) -> bytes:
     """Return the coverage as bytes."""
     document = {
         "covered_to": coverage.covered_to,
+        "looked_to": coverage.looked_to,
         "learnt_from": coverage.learnt_from,
         "stretches": [_plain(stretch) for stretch in coverage.stretches],
     }
@@ -26,6 +27,7 @@ def unpacked_coverage(raw: bytes) -> KeptCoverage:
         document = json.loads(opened(raw))
         return KeptCoverage(
             covered_to=document["covered_to"],
+            looked_to=document.get("looked_to"),
             learnt_from=document["learnt_from"],
             stretches=tuple(_stretch(plain) for plain in document["stretches"]),
         )

@@ -118,16 +118,22 @@ class Looks:
         """Whether logs can be looked for again."""
         return self._source is not None
 
-    def restore(self, kept: KeptCoverage | None, trail: Trail) -> None:
+    def restore(self, kept: KeptCoverage | None, trail: Trail, *, is_visit: bool = False) -> None:
         """
         Go on from what an earlier process covered.
 
         One that knew nothing of coverage may have missed logs of any block that is remembered.
+        A start looks at what that process read last at once, a command's visit when it is due.
         """
         if trail.tip is None:
             return
+        newest = trail.blocks[-1].number
         covered_to = trail.oldest if kept is None else kept.covered_to
-        self._confirmed_to = self._looked_to = min(covered_to, trail.blocks[-1].number)
+        self._confirmed_to = min(covered_to, newest)
+        looked_to = covered_to if kept is None or kept.looked_to is None else kept.looked_to
+        self._looked_to = min(max(covered_to, looked_to), newest)
+        if is_visit or self._looked_to == newest:
+            self._next_range = self._looked_to + LOOK_EVERY
         self._learnt_from = None if kept is None else kept.learnt_from
         self.explanations.open = [] if kept is None else list(kept.stretches)
 
@@ -152,6 +158,7 @@ class Looks:
             return None
         return KeptCoverage(
             covered_to=self.covered_to,
+            looked_to=self._looked_to,
             learnt_from=self._learnt_from,
             stretches=tuple(replace(stretch) for stretch in self.explanations.open),
         )
@@ -163,6 +170,11 @@ class Looks:
             return None
         first_open = self.explanations.first_open
         return self._confirmed_to if first_open is None else min(self._confirmed_to, first_open - 1)
+
+    @property
+    def is_confirming(self) -> bool:
+        """Whether another endpoint can confirm what one has shown: a second look is worth it."""
+        return self._source is not None and len(self._source.places()) > 1
 
     def hint(self) -> None:
         """Look sooner: something is not as it should be that a missing log would explain."""
@@ -185,7 +197,7 @@ class Looks:
         if self._looked_to < 0:
             self._looked_to, self._next_range = head.number, head.number + LOOK_EVERY
         look = self._by_range(head, trail, wanted) if by_range else self._due(head, trail, wanted)
-        if look is not None:
+        if look is not None and look.first <= look.last:
             self._task = self._source.begin(self._perform(look, self._source))
 
     def take(self) -> Found | None:
@@ -229,8 +241,8 @@ class Looks:
         trail: Trail,
     ) -> None:
         """Draw the conclusions of a look, of whose logs ``fresh`` ones are of this chain."""
-        for each in fresh:
-            self._learnt_from = min(self._learnt_from or each.block_number, each.block_number)
+        for block in {log.block_number for log in fresh}:
+            self._learnt_from = min(self._learnt_from or block, block)
         look, sight = found.look, found.sight
         result = "found" if fresh else "nothing" if sight.is_answered else "failed"
         self.counts[result] += 1
@@ -286,7 +298,7 @@ class Looks:
         self._next_range = head.number + LOOK_EVERY
         first = (self._confirmed_to or 0) + 1
         last = min(head.number, first + MOST_BLOCKS - 1)
-        known = _known(trail, wanted, first, last)
+        known = trail.known(wanted, first, last)
         return _Look(
             wanted=wanted,
             first=first,
@@ -314,7 +326,7 @@ class Looks:
             number=trail.blocks[-1].number,
             spans=[(stretch.first, stretch.last) for stretch in stretches],
             remembered=trail.oldest,
-            known=known | _known(trail, wanted, first, last),
+            known=known | trail.known(wanted, first, last),
             blocks=[blocks[number] for number in sorted(blocks)[-BLOCKS_BY_HASH:]],
         )
 
@@ -379,14 +391,3 @@ class Looks:
                 )
             )
             log.info("block_explained market=%s first=%d", stretch.market, stretch.first)
-
-
-def _known(trail: Trail, wanted: LogFilter, first: int, last: int) -> frozenset[LogKey]:
-    """Return the places of the logs that are known of a range, as far as it is remembered."""
-    return frozenset(
-        log_key(one)
-        for block in trail.blocks
-        if first <= block.number <= last
-        for one in block.logs
-        if wanted.accepts(one)
-    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from keeper.domain.head import Head
-from keeper.domain.reads import Log, log_key
+from keeper.domain.reads import Log, LogFilter, LogKey, log_key
 from keeper.domain.units import BlockHash
 
 DEPTH: Final = 128
@@ -45,6 +45,13 @@ class Trail:
     def find(self, block_hash: BlockHash) -> Footprint | None:
         """Return the followed block with this hash; None where it was never followed."""
         return next((at for at in reversed(self._blocks) if at.hash == block_hash), None)
+
+    def known(self, wanted: LogFilter, first: int, last: int) -> frozenset[LogKey]:
+        """Return which wanted logs are known of a range, as far as it is remembered."""
+        blocks = (block for block in self._blocks if first <= block.number <= last)
+        return frozenset(
+            log_key(log) for block in blocks for log in block.logs if wanted.accepts(log)
+        )
 
     def holds(self, log: Log) -> bool:
         """Return whether a log is of this chain, as far back as that is remembered."""

@@ -27,6 +27,7 @@ from keeper.cli.recorded import (
 )
 from keeper.cli.records import RecordOption, record_path
 from keeper.cli.story import Story, Undecided, Verdict, document, told
+from keeper.composition.operators import read_operators_along
 from keeper.composition.session import Session, opened
 from keeper.config import Settings, load, overrides
 from keeper.domain.decision import Decision, Liquidate
@@ -96,6 +97,7 @@ async def _told(
     settings: Settings, wanted: str, block: BlockName, path: Path, *, quiet: bool
 ) -> list[Story]:
     async with opened(settings) as session:
+        operators = read_operators_along(session)
         with telling(quiet=quiet) as tell:
             head, snapshots = await session.at(block, tell)
         for line in uncovered_lines(session.follower.coverage):
@@ -103,7 +105,9 @@ async def _told(
         account = _resolved(wanted, snapshots, path)
         margin = settings.margin(both_clocks=settings.chain.id not in LOCAL_CHAINS)
         policy = await policy_of(margin, remembered(path), head, snapshots, account)
-        decided = await explained(session, head, snapshots, account, policy.restraint)
+        decided = await explained(
+            session, head, snapshots, account, restraint=policy.restraint, operators=operators
+        )
         past = past_of(path, account, head.number)
         quoted = [await _quoted(session, one, head) for one in decided.decisions]
         return [

@@ -4,23 +4,25 @@ from keeper.composition.session import Session
 from keeper.config import Settings
 from keeper.domain.head import Head
 from keeper.domain.units import GWEI, USD_E8, Address, Bps, Gas, Wei
-from keeper.execution.data_fees import DataFeeKind, DataFees, kind_of
+from keeper.execution.data_fees import DataFees
 from keeper.execution.fee_quotes import NodeFees
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.strategy.policy import Policy
 
 
-async def fee_oracle(session: Session, head: Head | None = None) -> FeeOracle:
-    """Return what gas, and publishing data, costs on the chain; at the newest block by default."""
+async def fee_oracle(
+    session: Session, head: Head | None = None, *, saves_requests: bool = False
+) -> FeeOracle:
+    """
+    Return what gas, and publishing data, costs on the chain; at the newest block by default.
+
+    A command that sends nothing ``saves_requests``: it takes what is kept, and trusts more.
+    """
     reader, chain = session.reader, session.settings.chain
-    kind = (
-        await kind_of(reader, chain.id, head or await reader.head())
-        if chain.data_fee == "auto"
-        else DataFeeKind(chain.data_fee)
-    )
+    kind = await session.fetch_data_fee_kind(head, from_kept=saves_requests)
     data = DataFees(reader=reader, chain_id=chain.id, kind=kind)
-    source = NodeFees(rpc=reader.rpc)
-    return FeeOracle(source, chain.id, fee_policy(session.settings), data)
+    source, policy = NodeFees(rpc=reader.rpc), fee_policy(session.settings)
+    return FeeOracle(source, chain.id, policy, data, saves_requests=saves_requests)
 
 
 def liquidation_policy(settings: Settings, wrapped: Address | None) -> Policy:

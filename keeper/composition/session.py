@@ -29,10 +29,13 @@ from keeper.domain.errors import (
 )
 from keeper.domain.head import Basis, BlockName, Head
 from keeper.domain.units import USD_E8, Address, MarketKey, deployment
+from keeper.execution.data_fees import DataFeeKind, kind_of
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.stages.valuation import NativeCoin
 
 T = TypeVar("T")
+DATA_FEE: Final = "data fee"
+"""The name of the kept fact of who takes a data fee."""
 log = logging.getLogger(__name__)
 
 START_ATTEMPTS: Final = 5
@@ -41,7 +44,11 @@ START_ATTEMPTS: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What every command that reads the chain works with."""
+    """
+    What every command that reads the chain works with.
+
+    ``facts`` are those of the chain that never change and that no venue knows, by their names.
+    """
 
     settings: Settings
     reader: NodeReader
@@ -49,6 +56,7 @@ class Session:
     venues: Sequence[ExitVenue]
     follower: Follower
     visits: list[Visit] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
 
     async def at(
         self, block: BlockName, progress: Callable[[Progress], None] = lambda _: None
@@ -92,15 +100,16 @@ class Session:
         return self.follower.keeping.found_block
 
     def chain_facts(self) -> dict[str, str]:
-        """Return what the venues know of the chain that never changes, by their names."""
+        """Return what is known of the chain that never changes, by its names."""
         facts = {
             f"{venue.kind} {number}": venue.chain_facts()
             for number, venue in enumerate(self.venues)
             if isinstance(venue, KeepsFacts)
         }
-        return {name: text for name, text in facts.items() if text}
+        return self.facts | {name: text for name, text in facts.items() if text}
 
     def _restore_facts(self, facts: Mapping[str, str], head: Head) -> None:
+        self.facts.update({name: facts[name] for name in (DATA_FEE,) if name in facts})
         for number, venue in enumerate(self.venues):
             kept = facts.get(f"{venue.kind} {number}")
             if kept is not None and isinstance(venue, KeepsFacts):
@@ -108,11 +117,27 @@ class Session:
                     venue.restore_facts(kept, head)
 
     async def _learn_facts(self, head: Head) -> None:
-        """Read the venues' facts beside the first book: every later command does without."""
+        """Read the chain's facts beside the first book: every later command does without."""
+        with contextlib.suppress(ChainError):
+            await self.fetch_data_fee_kind(head)
         for venue in self.venues:
             if isinstance(venue, KeepsFacts):
                 with contextlib.suppress(ChainError):  # whoever uses the venue will say it
                     await venue.learn_facts(Basis(block_hash=head.hash))
+
+    async def fetch_data_fee_kind(
+        self, head: Head | None, *, from_kept: bool = False
+    ) -> DataFeeKind:
+        """Return who takes a data fee: by the settings, by what is kept, or by the chain."""
+        chain = self.settings.chain
+        if chain.data_fee != "auto":
+            return DataFeeKind(chain.data_fee)
+        kept = self.facts.get(DATA_FEE) if from_kept else None
+        if kept in set(DataFeeKind):
+            return DataFeeKind(kept)
+        kind = await kind_of(self.reader, chain.id, head or await self.reader.head())
+        self.facts[DATA_FEE] = kind.value
+        return kind
 
     async def keep_facts(self) -> None:
         """Keep what a command learnt of the chain after it had read the book."""

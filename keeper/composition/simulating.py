@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
+from keeper.composition.operators import OperatorReads
 from keeper.composition.session import Session
 from keeper.composition.treatment import somebody
 from keeper.domain.errors import ConfigError, KeeperError
@@ -20,6 +21,7 @@ async def simulators_of(
     operator: Address | None,
     *,
     head: Head | None = None,
+    known: OperatorReads | None = None,
     waiting: Callable[[], Sequence[Submission]] = tuple,
 ) -> Mapping[MarketKey, Simulator]:
     """
@@ -29,7 +31,8 @@ async def simulators_of(
     is deployed nowhere, unless an ``operator`` means to send.
 
     Deployments with the same executor share it, and so their plans share transactions.
-    ``waiting`` are the operator's transactions that no block has yet.
+    ``waiting`` are the operator's transactions that no block has yet; what is ``known`` of
+    operators is not asked again.
 
     Raises:
         ConfigError: there is an operator, and a market has no executor.
@@ -43,7 +46,10 @@ async def simulators_of(
                 " or run with --dry-run, which needs none",
             )
         if executor is not None and executor not in made:
-            sender = operator or await somebody(session, executor, head)
+            if known is not None and head is not None and known.is_operator(executor, head):
+                sender = known.account
+            else:
+                sender = operator or await somebody(session, executor, head)
             made[executor] = _executor_simulator(session, executor, sender, waiting)
     return {one.key: made[session.executor_of(one.key)] for one in session.markets}
 

@@ -181,7 +181,7 @@ class NodeFees:
 
     async def _paid(self, place: int, head: Head, percentile: int) -> Wei | None:
         """Return the tip that the newest block paid, or one of its parents where it paid none."""
-        wanted = head.hash
+        wanted = head.hash if head.gas_used else head.parent_hash  # an empty block shows none
         for _ in range(PAID_BLOCKS):
             try:
                 async with asyncio.timeout(METHOD_SECONDS):

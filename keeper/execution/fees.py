@@ -222,7 +222,9 @@ class FeeOracle:
     What gas will cost, asked once per block at most.
 
     Each endpoint's claim is bounded by the header's formula and by what the newest blocks'
-    transactions paid, which is looked at every ``PAID_FRESH_BLOCKS`` blocks.
+    transactions paid, which is looked at every ``PAID_FRESH_BLOCKS`` blocks. One that
+    ``saves_requests``, for whoever sends nothing, looks only where a claim would be too much
+    without any proof.
     """
 
     def __init__(
@@ -231,7 +233,10 @@ class FeeOracle:
         chain_id: int,
         policy: FeePolicy,
         data: DataFees | None = None,
+        *,
+        saves_requests: bool = False,
     ) -> None:
+        self._saves_requests = saves_requests
         self._source = source if isinstance(source, QuotesFees) else HistoryQuotes(source)
         self._chain_id = chain_id
         self.policy = policy
@@ -262,15 +267,23 @@ class FeeOracle:
         """Return the next block's base fee and the usual tip, both within their bounds."""
         if self._known is not None and self._known[0] == head.hash:
             return self._known[1]
-        policy = self.policy
-        quotes, paid = await asyncio.gather(
-            self._source.fetch_quotes(head, policy.history_blocks, policy.percentile),
-            self._fetch_paid(head),
-        )
+        quotes, paid = await self._fetch(head)
         base_fee = self._next_base_fee(head, quotes)
         found = FeeMarket(base_fee=base_fee, priority_fee=self._tip(head, quotes, paid, base_fee))
         self._known = (head.hash, found)
         return found
+
+    async def _fetch(self, head: Head) -> tuple[Mapping[int, FeeQuote], Wei | None]:
+        """Return what endpoints claim, and what was paid."""
+        policy = self.policy
+        asked = self._source.fetch_quotes(head, policy.history_blocks, policy.percentile)
+        if not self._saves_requests:
+            return await asyncio.gather(asked, self._fetch_paid(head))
+        quotes = await asked
+        highest = max((quote.tip or 0 for quote in quotes.values()), default=0)
+        if highest <= tip_bound(None, head.base_fee, policy.max_multiple):
+            return quotes, None
+        return quotes, await self._fetch_paid(head)
 
     async def _fetch_paid(self, head: Head) -> Wei | None:
         if self._paid is not None and 0 <= head.number - self._paid[0] < PAID_FRESH_BLOCKS:

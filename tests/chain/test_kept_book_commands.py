@@ -91,6 +91,21 @@ def test_commands_on_a_kept_book_of_the_newest_block_cost_at_most_ten(keeper, pr
         assert requests <= MORE, (command, dict(proxy.counts))
 
 
+@pytest.mark.parametrize("behind", [0, 1, 3])
+def test_explaining_a_liquidatable_account_costs_at_most_ten_more(keeper, proxy, behind):
+    """Its decision too: fees, clock, pools, simulation, and what the venue itself quotes."""
+    counted(keeper, proxy, "scan")
+    keeper.devnet.set_prices({"WETH": 2_300 * 10**8})
+    scan, _ = counted(keeper, proxy, "scan")
+    worst = scan.document["accounts"][0]["account"]
+    mined(keeper, behind)
+
+    done, requests = counted(keeper, proxy, "explain", worst)
+
+    assert done.document["stories"][0]["decisions"][0]["action"] == "liquidate"
+    assert requests <= behind + MORE, dict(proxy.counts)
+
+
 @pytest.mark.parametrize("behind", [3, 8, 40])
 def test_some_blocks_behind_cost_at_most_ten_more(keeper, proxy, behind):
     """By hash or as a range, whatever is less."""

@@ -31,7 +31,7 @@ def restored(script, folder):
     return path
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0007"])
 async def test_f44_a_journal_of_an_earlier_version_is_taken_over_with_all_it_has(
     tmp_path, revision
 ):

@@ -1,0 +1,255 @@
+BEGIN TRANSACTION;
+CREATE TABLE acted (
+	id INTEGER NOT NULL, 
+	block_hash TEXT NOT NULL, 
+	document TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('0007');
+CREATE TABLE attempts (
+	id INTEGER NOT NULL, 
+	transaction_id INTEGER NOT NULL, 
+	kind TEXT NOT NULL, 
+	hash TEXT NOT NULL, 
+	raw BLOB NOT NULL, 
+	max_fee TEXT NOT NULL, 
+	priority_fee TEXT NOT NULL, 
+	gas_limit TEXT NOT NULL, 
+	to_address TEXT NOT NULL, 
+	calldata BLOB NOT NULL, 
+	block_number INTEGER NOT NULL, 
+	route TEXT NOT NULL, 
+	lease_epoch INTEGER NOT NULL, 
+	state TEXT NOT NULL, 
+	created_at TEXT NOT NULL, 
+	sent_at TEXT, 
+	send_result TEXT, 
+	PRIMARY KEY (id), 
+	FOREIGN KEY(transaction_id) REFERENCES transactions (id), 
+	UNIQUE (hash)
+);
+INSERT INTO "attempts" VALUES(1,1,'send','0x0000000000000000000000000000000000000000000000000000000000000000',X'0200','22000000000','2000000000','1000000','0x0000000000000000000000000000000000000003',X'ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB',10,'public',0,'sent','2026-11-20T10:00:00.000+00:00','2026-11-20T10:00:00.000+00:00','accepted');
+INSERT INTO "attempts" VALUES(2,2,'send','0x0000000000000000000000000000000000000000000000000000000000000001',X'0201','22000000000','2000000000','1000000','0x0000000000000000000000000000000000000003',X'ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB',10,'public',0,'sent','2026-11-20T10:00:00.000+00:00','2026-11-20T10:00:00.000+00:00','accepted');
+INSERT INTO "attempts" VALUES(3,3,'send','0x0000000000000000000000000000000000000000000000000000000000000002',X'0202','22000000000','2000000000','1000000','0x0000000000000000000000000000000000000003',X'ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB',10,'public',0,'sent','2026-11-20T10:00:00.000+00:00','2026-11-20T10:00:00.000+00:00','accepted');
+CREATE TABLE bookings (
+	id INTEGER NOT NULL, 
+	transaction_id INTEGER NOT NULL, 
+	hash TEXT NOT NULL, 
+	log_index INTEGER NOT NULL, 
+	block_number INTEGER NOT NULL, 
+	block_hash TEXT NOT NULL, 
+	state TEXT NOT NULL, 
+	market TEXT NOT NULL, 
+	account TEXT NOT NULL, 
+	token TEXT NOT NULL, 
+	profit TEXT NOT NULL, 
+	profit_wei TEXT NOT NULL, 
+	booked_at TEXT NOT NULL, 
+	PRIMARY KEY (id), 
+	CONSTRAINT one_booking_per_log UNIQUE (hash, log_index), 
+	FOREIGN KEY(transaction_id) REFERENCES transactions (id)
+);
+CREATE TABLE breakers (
+	id INTEGER NOT NULL, 
+	name TEXT NOT NULL, 
+	detail TEXT NOT NULL, 
+	wanted TEXT NOT NULL, 
+	block_number INTEGER NOT NULL, 
+	block_time INTEGER NOT NULL, 
+	opened_at TEXT NOT NULL, 
+	closed_at TEXT, 
+	closed_by TEXT, 
+	settled_through INTEGER, 
+	PRIMARY KEY (id)
+);
+INSERT INTO "breakers" VALUES(1,'paused','by hand','0',12,1763632800,'2026-11-20T10:00:00.000+00:00',NULL,NULL,NULL);
+CREATE TABLE control_actions (
+	id INTEGER NOT NULL, 
+	at TEXT NOT NULL, 
+	action TEXT NOT NULL, 
+	argument TEXT NOT NULL, 
+	result TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE deliveries (
+	id INTEGER NOT NULL, 
+	notice_id INTEGER NOT NULL, 
+	channel TEXT NOT NULL, 
+	message_id INTEGER, 
+	PRIMARY KEY (id), 
+	CONSTRAINT one_telling_per_channel UNIQUE (notice_id, channel), 
+	FOREIGN KEY(notice_id) REFERENCES notices (id), 
+	FOREIGN KEY(message_id) REFERENCES messages (id)
+);
+CREATE TABLE entries (
+	id INTEGER NOT NULL, 
+	kind TEXT NOT NULL, 
+	block_number INTEGER NOT NULL, 
+	block_time INTEGER NOT NULL, 
+	market TEXT, 
+	account TEXT, 
+	body TEXT NOT NULL, 
+	hash TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE episodes (
+	id INTEGER NOT NULL, 
+	market TEXT NOT NULL, 
+	account TEXT NOT NULL, 
+	number INTEGER NOT NULL, 
+	opened_block INTEGER NOT NULL, 
+	opened_time INTEGER NOT NULL, 
+	opened_at INTEGER NOT NULL, 
+	closed_block INTEGER, 
+	closed_time INTEGER, 
+	closed_at INTEGER, 
+	outcome TEXT, 
+	PRIMARY KEY (id), 
+	CONSTRAINT one_row_per_episode UNIQUE (market, account, number)
+);
+CREATE TABLE identity (
+	id INTEGER NOT NULL, 
+	chain_id TEXT NOT NULL, 
+	sender TEXT NOT NULL, 
+	first_nonce INTEGER NOT NULL, 
+	created_at TEXT NOT NULL, anchor_number INTEGER, anchor_hash TEXT, 
+	PRIMARY KEY (id)
+);
+INSERT INTO "identity" VALUES(1,'31337','0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1',0,'2026-11-20T10:00:00.000+00:00',NULL,NULL);
+CREATE TABLE intents (
+	id INTEGER NOT NULL, 
+	transaction_id INTEGER NOT NULL, 
+	position INTEGER NOT NULL, 
+	chain_id TEXT NOT NULL, 
+	market TEXT NOT NULL, 
+	borrower TEXT NOT NULL, 
+	spent TEXT NOT NULL, 
+	received TEXT NOT NULL, 
+	round INTEGER NOT NULL, 
+	state TEXT NOT NULL, 
+	"plan" TEXT NOT NULL, 
+	PRIMARY KEY (id), 
+	CONSTRAINT one_intent_per_round UNIQUE (chain_id, market, borrower, spent, received, round), 
+	FOREIGN KEY(transaction_id) REFERENCES transactions (id)
+);
+INSERT INTO "intents" VALUES(1,1,0,'31337','aave_v3:0x0000000000000000000000000000000000000001','0x0000000000000000000000000000000000001000','0x0000000000000000000000000000000000000002','0x0000000000000000000000000000000000000002',0,'final','{"account":"0x0000000000000000000000000000000000001000","alternatives":[],"amount":"100000000000000000001","bad_debt":"0","deadline":"100000","episode":"0","funding":{"amount":"7","fee":"1","kind":"flash_loan","lender":"0x0000000000000000000000000000000000000002","name":"flash","source":"1"},"gas":"500000","gas_price":"12000000000","gross_profit":"100000000000000000","gross_profit_wei":"100000000000000000","health_factor":"900000000000000000","market":"aave_v3:0x0000000000000000000000000000000000000001","min_profit":"10000000000000000","module":"1","net_profit":"94000000000000000","receive":"200000000000000000000","receive_token":"0x0000000000000000000000000000000000000002","route":{"factory":"0x0000000000000000000000000000000000000003","hops":[],"venue":"uniswap_v3"},"spend":"100000000000000000000","spend_token":"0x0000000000000000000000000000000000000002","step_data":"0x0102","step_gas":"0","sure_profit":"0"}');
+INSERT INTO "intents" VALUES(2,2,0,'31337','aave_v3:0x0000000000000000000000000000000000000001','0x0000000000000000000000000000000000001001','0x0000000000000000000000000000000000000002','0x0000000000000000000000000000000000000002',0,'included','{"account":"0x0000000000000000000000000000000000001001","alternatives":[],"amount":"100000000000000000001","bad_debt":"0","deadline":"100000","episode":"0","funding":{"amount":"7","fee":"1","kind":"flash_loan","lender":"0x0000000000000000000000000000000000000002","name":"flash","source":"1"},"gas":"500000","gas_price":"12000000000","gross_profit":"100000000000000000","gross_profit_wei":"100000000000000000","health_factor":"900000000000000000","market":"aave_v3:0x0000000000000000000000000000000000000001","min_profit":"10000000000000000","module":"1","net_profit":"94000000000000000","receive":"200000000000000000000","receive_token":"0x0000000000000000000000000000000000000002","route":{"factory":"0x0000000000000000000000000000000000000003","hops":[],"venue":"uniswap_v3"},"spend":"100000000000000000000","spend_token":"0x0000000000000000000000000000000000000002","step_data":"0x0102","step_gas":"0","sure_profit":"0"}');
+INSERT INTO "intents" VALUES(3,3,0,'31337','aave_v3:0x0000000000000000000000000000000000000001','0x0000000000000000000000000000000000001002','0x0000000000000000000000000000000000000002','0x0000000000000000000000000000000000000002',0,'bound','{"account":"0x0000000000000000000000000000000000001002","alternatives":[],"amount":"100000000000000000001","bad_debt":"0","deadline":"100000","episode":"0","funding":{"amount":"7","fee":"1","kind":"flash_loan","lender":"0x0000000000000000000000000000000000000002","name":"flash","source":"1"},"gas":"500000","gas_price":"12000000000","gross_profit":"100000000000000000","gross_profit_wei":"100000000000000000","health_factor":"900000000000000000","market":"aave_v3:0x0000000000000000000000000000000000000001","min_profit":"10000000000000000","module":"1","net_profit":"94000000000000000","receive":"200000000000000000000","receive_token":"0x0000000000000000000000000000000000000002","route":{"factory":"0x0000000000000000000000000000000000000003","hops":[],"venue":"uniswap_v3"},"spend":"100000000000000000000","spend_token":"0x0000000000000000000000000000000000000002","step_data":"0x0102","step_gas":"0","sure_profit":"0"}');
+CREATE TABLE margin_state (
+	id INTEGER NOT NULL, 
+	block_number INTEGER NOT NULL, 
+	block_hash TEXT NOT NULL, 
+	document TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE messages (
+	id INTEGER NOT NULL, 
+	"key" TEXT NOT NULL, 
+	channel TEXT NOT NULL, 
+	document TEXT NOT NULL, 
+	state TEXT NOT NULL, 
+	attempts INTEGER NOT NULL, 
+	due_at INTEGER NOT NULL, 
+	last_error TEXT NOT NULL, 
+	created_at INTEGER NOT NULL, 
+	ended_at INTEGER, 
+	PRIMARY KEY (id), 
+	UNIQUE ("key")
+);
+CREATE TABLE notices (
+	id INTEGER NOT NULL, 
+	"key" TEXT NOT NULL, 
+	kind TEXT NOT NULL, 
+	tier TEXT NOT NULL, 
+	market TEXT, 
+	account TEXT, 
+	episode INTEGER, 
+	block_number INTEGER NOT NULL, 
+	document TEXT NOT NULL, 
+	enqueued_at INTEGER NOT NULL, 
+	routed_at INTEGER, 
+	PRIMARY KEY (id), 
+	UNIQUE ("key")
+);
+CREATE TABLE outcomes (
+	id INTEGER NOT NULL, 
+	transaction_id INTEGER NOT NULL, 
+	hash TEXT NOT NULL, 
+	state TEXT NOT NULL, 
+	success INTEGER NOT NULL, 
+	block_number INTEGER NOT NULL, 
+	block_hash TEXT NOT NULL, 
+	gas_used TEXT NOT NULL, 
+	effective_gas_price TEXT NOT NULL, 
+	plans TEXT NOT NULL, 
+	created_at TEXT NOT NULL, block_time INTEGER, data_fee TEXT, 
+	PRIMARY KEY (id), 
+	FOREIGN KEY(transaction_id) REFERENCES transactions (id)
+);
+INSERT INTO "outcomes" VALUES(1,1,'0x0000000000000000000000000000000000000000000000000000000000000000','final',1,11,'0x000000000000000000000000000000000000000000000000000000000000000b','400000','11000000000','[{"account": "0x0000000000000000000000000000000000001000", "failure": "", "market": "aave_v3:0x0000000000000000000000000000000000000001", "profit": "7", "profit_wei": "9", "token": "0x0000000000000000000000000000000000000002"}]','2026-11-20T10:00:00.000+00:00',1763632800,NULL);
+INSERT INTO "outcomes" VALUES(2,2,'0x0000000000000000000000000000000000000000000000000000000000000001','included',1,12,'0x000000000000000000000000000000000000000000000000000000000000000c','400000','11000000000','[{"account": "0x0000000000000000000000000000000000001001", "failure": "", "market": "aave_v3:0x0000000000000000000000000000000000000001", "profit": "7", "profit_wei": "9", "token": "0x0000000000000000000000000000000000000002"}]','2026-11-20T10:00:00.000+00:00',1763632800,NULL);
+CREATE TABLE paper (
+	id INTEGER NOT NULL, 
+	block_number INTEGER NOT NULL, 
+	block_hash TEXT NOT NULL, 
+	market TEXT NOT NULL, 
+	account TEXT NOT NULL, 
+	net_profit TEXT NOT NULL, 
+	gas TEXT NOT NULL, 
+	gas_price TEXT NOT NULL, 
+	"plan" TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE standings (
+	id INTEGER NOT NULL, 
+	market TEXT NOT NULL, 
+	account TEXT NOT NULL, 
+	block_number INTEGER NOT NULL, 
+	document TEXT NOT NULL, 
+	advice TEXT, 
+	PRIMARY KEY (id), 
+	CONSTRAINT one_standing_per_account UNIQUE (market, account)
+);
+CREATE TABLE texts (
+	hash TEXT NOT NULL, 
+	text TEXT NOT NULL, 
+	PRIMARY KEY (hash)
+);
+CREATE TABLE transactions (
+	id INTEGER NOT NULL, 
+	lane TEXT NOT NULL, 
+	nonce INTEGER NOT NULL, 
+	lease_epoch INTEGER NOT NULL, 
+	state TEXT NOT NULL, 
+	executor TEXT, 
+	calldata BLOB NOT NULL, 
+	gas_limit TEXT NOT NULL, 
+	deadline TEXT, 
+	net_profit TEXT, 
+	block_number INTEGER NOT NULL, 
+	created_at TEXT NOT NULL, 
+	PRIMARY KEY (id), 
+	CONSTRAINT one_owner_per_nonce UNIQUE (lane, nonce)
+);
+INSERT INTO "transactions" VALUES(1,'main',0,0,'final','0x0000000000000000000000000000000000000003',X'ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB','1000000','100000','94000000000000000',10,'2026-11-20T10:00:00.000+00:00');
+INSERT INTO "transactions" VALUES(2,'main',1,0,'included','0x0000000000000000000000000000000000000003',X'ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB','1000000','100000','94000000000000000',10,'2026-11-20T10:00:00.000+00:00');
+INSERT INTO "transactions" VALUES(3,'main',2,0,'bound','0x0000000000000000000000000000000000000003',X'ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB','1000000','100000','94000000000000000',10,'2026-11-20T10:00:00.000+00:00');
+CREATE INDEX transactions_by_state ON transactions (state);
+CREATE INDEX attempts_of_transaction ON attempts (transaction_id);
+CREATE INDEX intents_of_transaction ON intents (transaction_id);
+CREATE INDEX outcomes_of_transaction ON outcomes (transaction_id);
+CREATE INDEX outcomes_by_time ON outcomes (block_time);
+CREATE INDEX breakers_by_name ON breakers (name);
+CREATE INDEX notices_to_route ON notices (routed_at);
+CREATE INDEX notices_of_account ON notices (account, block_number);
+CREATE INDEX messages_by_state ON messages (state, channel, due_at);
+CREATE INDEX deliveries_waiting ON deliveries (channel, message_id);
+CREATE INDEX deliveries_of_message ON deliveries (message_id);
+CREATE INDEX entries_of_block ON entries (block_number);
+CREATE INDEX entries_of_account ON entries (account) WHERE account IS NOT NULL;
+CREATE INDEX bookings_of_transaction ON bookings (transaction_id);
+COMMIT;
