@@ -62,10 +62,12 @@ class ReadAhead:
             *(call for _, calls in self._along for call in calls),
             *(call for question in self.questions for call in question.calls),
         ]
-        self._task: asyncio.Task[dict[Call, CallResult]] | None = None
+        self._calls: Sequence[Call] = ()
+        self._task: asyncio.Task[list[CallResult]] | None = None
         if is_early:
-            calls = dict.fromkeys((*_calls_of(markets, head), *self._besides))
-            self._task = asyncio.ensure_future(self._fetch(list(calls)))
+            self._calls = _calls_of(markets, head)
+            reading = reader.aggregate([*self._calls, *self._besides], self._basis)
+            self._task = asyncio.ensure_future(reading)
             self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def cancel(self) -> None:
@@ -80,12 +82,18 @@ class ReadAhead:
         Raises:
             ChainError: the block could not be read.
         """
-        known = {} if self._task is None else await self._task
-        wanted = dict.fromkeys((*calls, *self._besides))
-        missing = [call for call in wanted if call not in known]
+        if self._task is None:
+            asked = [*calls, *self._besides]
+            results = await self._reader.aggregate(asked, self._basis)
+            return results[: len(calls)], results[len(calls) :]
+        early, count = await self._task, len(self._calls)
+        # A question may ask the same once more, after it has accrued interest for the read.
+        known = dict(zip(self._calls, early[:count], strict=True))
+        missing = [call for call in dict.fromkeys(calls) if call not in known]
         if missing:
-            known |= await self._fetch(missing)
-        return [known[call] for call in calls], [known[call] for call in self._besides]
+            added = await self._reader.aggregate(missing, self._basis)
+            known.update(zip(missing, added, strict=True))
+        return [known[call] for call in calls], early[count:]
 
     def hand_over(self, head: Head, results: Sequence[CallResult]) -> Sequence[CallResult]:
         """Hand each rider its own of what goes along; return the answers to the questions."""
@@ -93,10 +101,6 @@ class ReadAhead:
             rider.apply(head, results[: len(calls)])
             results = results[len(calls) :]
         return results
-
-    async def _fetch(self, calls: Sequence[Call]) -> dict[Call, CallResult]:
-        results = await self._reader.aggregate(calls, self._basis)
-        return dict(zip(calls, results, strict=True))
 
 
 def _calls_of(markets: Iterable[LendingMarket], head: Head) -> list[Call]:
