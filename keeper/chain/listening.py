@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 from keeper.chain.capabilities import Capability
 from keeper.chain.fields import Json, hash32, head_of
 from keeper.chain.headers import read_head
+from keeper.chain.polling import KNOWN_GAPS, poll_pause
 from keeper.chain.rpc import Rpc
 from keeper.chain.transport import Notifications
 from keeper.domain.errors import (
@@ -38,7 +39,6 @@ LEAST_SILENCE: Final = 2.0
 """A new subscription is checked so soon, and any one of a fast chain."""
 GAPS_OF_SILENCE: Final = 3
 """A subscription is checked when it is silent for so many times the usual gap between heads."""
-KNOWN_GAPS: Final = 4
 DEAF_SUBSCRIPTIONS: Final = 2
 """So many in a row that announced nothing, while heads came, mean that none of them will."""
 LOOK_SECONDS: Final = 1.0
@@ -172,7 +172,8 @@ class Listener:
         near = self._rpc.transports[self._at].endpoint.is_loopback
         interval = self._pace.poll or (LOOPBACK_POLL if near else REMOTE_POLL)
         while not self._can_subscribe():
-            await asyncio.sleep(interval)
+            since = time.monotonic() - (self._heard_at or 0.0)
+            await asyncio.sleep(poll_pause(interval, self._gaps, since))
             await self._patience()
             try:
                 await self._backfill()
