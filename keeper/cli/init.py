@@ -56,7 +56,7 @@ def command(
         text = _with_markets(_filled(text, endpoint, chain_id), markets)
     elif providers or deployments:
         raise ConfigError("a market is looked for at a node", hint="name one: --endpoint wss://...")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(settings, text)
     _write(secrets, _template(".env.example"))
     print_line(f"{settings}: set the addresses in it, then run `keeper doctor`")

@@ -35,6 +35,7 @@ from keeper.devnet.market import (
 from keeper.devnet.morpho import health_factors
 from keeper.devnet.node import Node
 from keeper.domain.errors import ConfigError, EnvironmentFault
+from keeper.exposure import open_private
 
 DEFAULT_FOLDER: Final = Path(".devnet")
 
@@ -86,7 +87,7 @@ def up(options: UpOptions) -> dict[str, Any]:
     _check(options)
     folder = options.folder.absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for journal in folder.glob("keeper*.sqlite*"):
             journal.unlink()
         return _up_in(folder, options)
@@ -279,7 +280,8 @@ def _write(
     answer: Mapping[str, Any],
     options: UpOptions,
 ) -> None:
-    (folder / "keeper.toml").write_text(_settings(answer, options))
+    with os.fdopen(open_private(folder / "keeper.toml"), "w", encoding="utf-8") as settings:
+        settings.write(_settings(answer, options))
     secret = folder / ".env"
     secret.unlink(missing_ok=True)
     descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

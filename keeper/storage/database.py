@@ -69,7 +69,7 @@ class Database:
             self._refuse_lost()
             with self._engine.begin() as connection:
                 result = work(connection, *args, **kwargs)
-            self._file.refuse_lost()
+            self._file.keep_changes()
         except SQLAlchemyError as error:
             self._failed()
             self._remember_failed()
@@ -77,15 +77,13 @@ class Database:
         except JournalError:
             self._failed()
             raise
-        self._file.remember()
         self.failing = False
         return result
 
     def _remember_failed(self) -> None:
         """Take the files for ours also after a transaction that failed: it may have written."""
         with contextlib.suppress(JournalError):
-            self._file.refuse_lost()
-            self._file.remember()
+            self._file.keep_changes()
 
     def _refuse_lost(self) -> None:
         """Raise JournalError where the file or its lock are not this process's any more."""

@@ -11,14 +11,14 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from keeper.domain.errors import JournalError
 from keeper.exposure import find_open_folder, trusted_users
-from keeper.sqlite_file import HEADER_BYTES, Header, NotADatabase, parse_header
+from keeper.sqlite_file import HEADER_BYTES, NotADatabase, parse_header
 
 _OTHERS: Final = 0o077
 _LOG: Final = "-wal"
@@ -54,7 +54,7 @@ class HeldFile:
         self._real = path.resolve()
         self._descriptor = _opened(path)
         self._seen: dict[str, _Print | None] = {}
-        self._header: Header | None = None
+        self._header: bytes | None = None
         self._spoilt = ""
         try:
             _refuse_exposed(path, self._descriptor)
@@ -77,15 +77,16 @@ class HeldFile:
                 hint="stop that process, or give this one a key and a journal of its own",
             ) from None
 
-    def remember(self) -> None:
+    def remember(self, files: Mapping[str, _Print | None] | None = None) -> None:
         """Take the files as they are now for ours: after each transaction of this process."""
-        self._seen = {end: _print_of(self._named(end)) for end in ("", *_BESIDE)}
-        with contextlib.suppress(NotADatabase):
-            self._header = parse_header(os.pread(self._descriptor, HEADER_BYTES, 0))
+        self._seen = dict(files or self._look())
+        if self._header is None:
+            with contextlib.suppress(NotADatabase):
+                self._header = self._read_header()
 
     def refuse_changed(self, has_other_writer: Callable[[], bool] = lambda: False) -> None:
         """
-        Refuse to go on with files that are not what they were.
+        Refuse to go on with files that are not what they were when a transaction ended.
 
         ``has_other_writer``: whether another program wrote through SQLite meanwhile, which
         explains a change of size or time.
@@ -93,28 +94,59 @@ class HeldFile:
         Raises:
             JournalError: they are gone, replaced, cut short or written over.
         """
-        self.refuse_lost()
-        if not self._is_changed():
+        files = self._refuse_lost()
+        if all(self._seen.get(end) in (None, files[end]) for end in ("", _LOG)):
             return
         if not has_other_writer():
             self._spoil("was written to by something else than SQLite")
         self.remember()
 
-    def refuse_lost(self) -> None:
-        """Raise JournalError where a file is gone, replaced, or not whole any more."""
-        self._refuse_replaced()
-        self._refuse_cut()
-        self._refuse_spoilt()
+    def keep_changes(self) -> None:
+        """
+        Take what this process has just written for ours.
 
-    def _refuse_replaced(self) -> None:
+        Raises:
+            JournalError: the files are not whole any more.
+        """
+        self.remember(self._refuse_lost())
+
+    def _refuse_lost(self) -> Mapping[str, _Print | None]:
+        """Return the files as they are; JournalError where one is gone, replaced or not whole."""
+        files = self._look()
+        self._refuse_replaced(files)
+        self._refuse_cut(files)
+        self._refuse_spoilt()
+        return files
+
+    def _look(self) -> Mapping[str, _Print | None]:
+        return {"": _print_of(self.path)} | {end: _print_of(self._named(end)) for end in _BESIDE}
+
+    def _refuse_replaced(self, files: Mapping[str, _Print | None]) -> None:
         status = os.fstat(self._descriptor)
-        found = _print_of(self.path)
+        found = files[""]
         if found is None or found.identity != (status.st_dev, status.st_ino):
             raise _replaced(self.path)
         for end in _BESIDE:
-            before, beside = self._seen.get(end), _print_of(self._named(end))
+            before, beside = self._seen.get(end), files[end]
             if before is not None and (beside is None or beside.identity != before.identity):
                 raise _replaced(self._named(end))
+
+    def _refuse_cut(self, files: Mapping[str, _Print | None]) -> None:
+        """Refuse files that shrank, and a database whose header is another one's."""
+        for end in ("", _LOG):
+            before, now = self._seen.get(end), files[end]
+            if before is not None and now is not None and now.size < before.size:
+                self._spoil("was cut short")
+        try:
+            is_other = self._header is not None and self._read_header() != self._header
+        except NotADatabase:
+            is_other = True
+        if is_other:
+            self._spoil("was written over")
+
+    def _read_header(self) -> bytes:
+        """Return the header's bytes that stay; NotADatabase where there are none."""
+        return parse_header(os.pread(self._descriptor, HEADER_BYTES, 0)).fixed
 
     def close(self) -> None:
         """Let go of the file; last of all, since that ends the process's locks on it."""
@@ -124,27 +156,6 @@ class HeldFile:
 
     def _named(self, end: str) -> Path:
         return self._real.with_name(self._real.name + end)
-
-    def _is_changed(self) -> bool:
-        return any(
-            self._seen.get(end) not in (None, _print_of(self._named(end))) for end in ("", _LOG)
-        )
-
-    def _refuse_cut(self) -> None:
-        """Refuse files that shrank, and a database whose header is another one's."""
-        for end in ("", _LOG):
-            before, now = self._seen.get(end), _print_of(self._named(end))
-            if before is not None and now is not None and now.size < before.size:
-                self._spoil("was cut short")
-        if self._header is None:
-            return
-        try:
-            now_header = parse_header(os.pread(self._descriptor, HEADER_BYTES, 0))
-        except NotADatabase:
-            self._spoil("was written over")
-        else:
-            if now_header.fixed != self._header.fixed:
-                self._spoil("was written over")
 
     def _spoil(self, what: str) -> None:
         """Refuse it from now on: what it held may be lost, even if it looks right again."""

@@ -108,7 +108,9 @@ via = {json.dumps(via)}
         if self.executor:
             text += f'\n[[executor]]\nname = "main"\naddress = "{self.executor}"\n'
         text += f'\n[policy]\nmin_profit_usd = "5"\n{more}'
-        (self.folder / "keeper.toml").write_text(text)
+        settings = self.folder / "keeper.toml"
+        settings.write_text(text)
+        settings.chmod(0o600)  # the endpoint holds a key
 
     def command(self, *arguments: str) -> Finished:
         """Run a command to its end."""

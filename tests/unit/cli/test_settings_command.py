@@ -84,6 +84,7 @@ def test_init_writes_private_files_that_load(tmp_path, capsys):
     assert code == 0
     for name in ("keeper.toml", ".env"):
         assert stat.S_IMODE((tmp_path / "new" / name).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     assert load(tmp_path / "new" / "keeper.toml", environ={}).settings.chain.id == 31337
 
 
