@@ -63,6 +63,7 @@ from keeper.pipeline import Decided, Planner, decided
 from keeper.ports import MarketSnapshot, Simulator, Submitter
 from keeper.stages.departing import Departures
 from keeper.stages.margincalls import MarginCalls
+from keeper.stages.open_routes import open_venues
 from keeper.stages.rehearsal import Repeats
 from keeper.stages.resting import Rested, Restrained
 from keeper.stages.setting_aside import SetAside
@@ -242,13 +243,15 @@ async def _parts(
             subset=batch_subset(executors, GasModel()),
         )
     planner = replace(await _planner(session, simulators, fees), waiting=bound)
-    departures = Departures(submitter=submitter)
-    planner = plan_in_portions(planner, session.settings, departures)
-    decide: Restrained = SetAside(decide=partial(witnessed, planner))
+    departures, cooling = Departures(submitter=submitter), None
     if isinstance(submitter, NodeSubmitter):
         bound.acting = partial(acting_nonces, submitter.tracker)
         cooling = submitter.tracker.cooling
-        decide = Rested(decide=decide, waits=cooling.waits, market_waits=cooling.market_waits)
+        planner = replace(planner, venues=open_venues(planner.venues, cooling.is_barred))
+    planner = plan_in_portions(planner, session.settings, departures)
+    decide: Restrained = SetAside(decide=partial(witnessed, planner))
+    if cooling is not None:
+        decide = Rested(decide=decide, cooling=cooling)
     keep_days = session.settings.record.keep_days
     decisions = DecisionJournal(journal.database, _recorder(session, options), keep_days)
     await decisions.start()

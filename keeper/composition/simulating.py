@@ -74,6 +74,7 @@ def _executor_simulator(
         operator=operator,
         step_gas=_step_gas,
         builder_share_bps=session.settings.policy.builder_share_bps,
+        block_seconds=_block_seconds(session),
         waiting=waiting,
     )
 
@@ -103,6 +104,7 @@ def _made_up(session: Session) -> Simulator:
             operator=OPERATOR,
             step_gas=_step_gas,
             builder_share_bps=session.settings.policy.builder_share_bps,
+            block_seconds=_block_seconds(session),
         ),
         describe=describe,
     )
@@ -122,3 +124,8 @@ def _targets(session: Session) -> ExecutorTargets:
 
 def _step_gas(plan: Plan) -> Gas:
     return plan.step_gas
+
+
+def _block_seconds(session: Session) -> int:
+    """Return how long after the newest block the next one comes: what a contract will see."""
+    return max(1, session.settings.chain.block_time_ms // 1_000)

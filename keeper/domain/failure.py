@@ -24,6 +24,10 @@ class FailureKind(enum.StrEnum):
 MOVED_MEANWHILE: Final = "others traded in its pools in the same block"
 """A revert that cannot be repeated on the state that its block left, where others acted."""
 
+TOUCHED: Final = " (others acted on the account in the same block)"
+UNTOUCHED: Final = " (nobody else acted on the account in that block)"
+"""What is added to a failure's reason by the logs of its block."""
+
 _SIGNS: Final = (
     (
         FailureKind.RACE,
@@ -56,7 +60,8 @@ def classify_failure(reason: str) -> FailureKind:
 
     A transaction of several plans lists their reasons: it is a defect if one of them is.
     """
-    kinds = [_classify(part.strip()) for part in _FRAME.sub("", reason).split(";")]
+    plain = reason.removesuffix(TOUCHED).removesuffix(UNTOUCHED)
+    kinds = [_classify(part.strip()) for part in _FRAME.sub("", plain).split(";")]
     return max(kinds, key=_WORST.index)
 
 

@@ -1,24 +1,30 @@
 """
-Accounts and markets whose last transaction was a defect are left alone for a while.
+Accounts, markets and routes whose last transaction was a defect are left alone for a while.
 
 The longer, the more often they fail. A lost race or a market that moved leaves nobody alone: the
 account is sized anew in the next block.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from keeper.domain.curve import Route
 from keeper.domain.decision import SkipReason
-from keeper.domain.failure import FailureKind, classify_failure
+from keeper.domain.failure import TOUCHED, UNTOUCHED, FailureKind, classify_failure
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
 from keeper.domain.restraint import Wait
-from keeper.domain.submission import Inclusion, Submission
+from keeper.domain.submission import PlanOutcome, Submission
 from keeper.domain.units import MarketKey, deployment
+
+log = logging.getLogger(__name__)
 
 DOUBLINGS: Final = 6
 """How often the time doubles before it stays as it is."""
+MARKET_TIMES: Final = 100
+"""How many times as long as an account an isolated market is left alone."""
 
 K = TypeVar("K")
 
@@ -28,38 +34,82 @@ class Cooling:
     """
     Who failed for a defect, in which block, and how often in a row.
 
-    After the n-th failure an account waits ``blocks`` times 2**(n - 1) blocks; 0 never waits. So
-    does the whole of an isolated market, whose makers are anybody: its token or oracle may work
-    in simulations only, and its next account would fail alike.
+    After the n-th failure an account waits ``blocks`` times 2**(n - 1) blocks; 0 never waits. An
+    isolated market, whose makers are anybody, waits ``MARKET_TIMES`` as long as a whole: its
+    token or oracle may work in simulations only, and its next account would fail alike. In a
+    shared market the route waits with the account, so that others take another one; never in an
+    isolated one, which could have an honest pool put aside. What worked ends each of them.
+
+    An account that its block called healthy, although nobody had touched it, is doubted: if the
+    market still calls it liquidatable at that block, it says one thing to reads and another to
+    transactions.
     """
 
     blocks: int = 0
     _failed: dict[Subject, tuple[int, int]] = field(default_factory=dict)
     _markets: dict[MarketKey, tuple[int, int]] = field(default_factory=dict)
+    _routes: dict[Route, tuple[int, int]] = field(default_factory=dict)
+    _doubts: dict[Subject, int] = field(default_factory=dict)
+    _block: int = 0
 
-    def note(self, inclusion: Inclusion) -> None:
+    def note(self, mined: Submission) -> None:
         """Note what became of each plan of a mined transaction."""
+        inclusion = mined.inclusion
+        if inclusion is None:
+            return
+        planned = mined.batch.plans if mined.batch is not None else ()
+        routes = {(plan.market, plan.account): plan.route for plan in planned}
         for plan in inclusion.plans:
-            subject, market = (plan.market, plan.account), plan.market
-            if not plan.failure:
-                self._failed.pop(subject, None)
-                self._markets.pop(market, None)
-            elif classify_failure(plan.failure) is FailureKind.DEFECT:
-                _count(self._failed, subject, inclusion.block_number)
-                if deployment(market) != market:
-                    _count(self._markets, market, inclusion.block_number)
+            subject = (plan.market, plan.account)
+            self._note(plan, routes.get(subject), inclusion.block_number)
+
+    def _note(self, plan: PlanOutcome, route: Route | None, block: int) -> None:
+        subject, market = (plan.market, plan.account), plan.market
+        kind = classify_failure(plan.failure) if plan.failure else None
+        if kind is None:
+            self._failed.pop(subject, None)
+            self._markets.pop(market, None)
+            if route is not None:
+                self._routes.pop(route, None)
+        elif kind is FailureKind.DEFECT:
+            self._convict(subject, block, market_too=not plan.failure.endswith(TOUCHED))
+            if route is not None and route.hops and deployment(market) == market:
+                _count(self._routes, route, block)
+        elif kind is FailureKind.RACE and plan.failure.endswith(UNTOUCHED):
+            self._doubts[subject] = block
+
+    def _convict(self, subject: Subject, block: int, *, market_too: bool) -> None:
+        """Leave an account alone, and its market if that is isolated."""
+        market = subject[0]
+        _count(self._failed, subject, block)
+        if market_too and deployment(market) != market:
+            _count(self._markets, market, block)
+            until = self._market_until(*self._markets[market])
+            log.warning("market_put_aside market=%s block=%d until=%d", market, block, until)
+
+    def doubted(self, head: Head) -> list[Subject]:
+        """Return whom a market can be asked about at a block: at a later one prices differ."""
+        self._doubts = {
+            subject: block for subject, block in self._doubts.items() if block >= head.number
+        }
+        return [subject for subject, block in self._doubts.items() if block == head.number]
+
+    def settle(self, subject: Subject, *, lies: bool) -> None:
+        """Settle a doubt, by what the market says of the account at that block."""
+        block = self._doubts.pop(subject)
+        if lies:
+            self._convict(subject, block, market_too=True)
 
     def take_up(self, mined: Iterable[Submission]) -> None:
         """Note what an earlier process saw, oldest first."""
         for one in mined:
-            if one.inclusion is not None:
-                self.note(one.inclusion)
+            self.note(one)
 
     def market_waits(self, head: Head) -> Mapping[MarketKey, Wait]:
         """Return the isolated markets that are to be left alone at a block."""
         found: dict[MarketKey, Wait] = {}
         for market, (block, times) in self._markets.items():
-            until = self._until(block, times)
+            until = self._market_until(block, times)
             if head.number < until:
                 found[market] = Wait(
                     reason=SkipReason.COOLING_DOWN,
@@ -69,11 +119,20 @@ class Cooling:
                 )
         return found
 
+    def is_barred(self, route: Route) -> bool:
+        """Return whether a route is to be left alone at the block that was looked at last."""
+        failed = self._routes.get(route)
+        return failed is not None and self._block < self._until(*failed)
+
+    def _market_until(self, block: int, times: int) -> int:
+        return block + MARKET_TIMES * (self._until(block, times) - block)
+
     def _until(self, block: int, times: int) -> int:
         return block + (self.blocks << min(times - 1, DOUBLINGS))
 
     def waits(self, head: Head) -> Mapping[Subject, Wait]:
         """Return who is to be left alone at a block."""
+        self._block = head.number
         found: dict[Subject, Wait] = {}
         for subject, (block, times) in self._failed.items():
             until = self._until(block, times)

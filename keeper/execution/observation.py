@@ -42,7 +42,7 @@ class Mined:
 
     settlement: Settlement
     timestamp: Timestamp
-    why_reverted: str = ""
+    why_reverted: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,17 +185,19 @@ class Observer:
             settlement = await settle(self.chain, receipt, attempt, block)
         except ChainError as error:
             return Unread(reason=str(error), is_ours=True)
-        why, batch = "", submission.batch
+        why, batch = list[str](), submission.batch
         if not settlement.success and batch is not None and attempt.kind is not AttemptKind.CANCEL:
             why = await self._why_reverted(batch, attempt, settlement)
         return Mined(settlement=settlement, timestamp=block.timestamp, why_reverted=why)
 
-    async def _why_reverted(self, batch: Batch, attempt: Attempt, settlement: Settlement) -> str:
+    async def _why_reverted(
+        self, batch: Batch, attempt: Attempt, settlement: Settlement
+    ) -> list[str]:
         try:
             async with asyncio.timeout(REASON_SECONDS):
                 return await why_reverted(self.chain, batch, attempt, settlement, self.sender)
         except TimeoutError:
-            return REVERTED
+            return [REVERTED] * len(batch.plans)
 
     async def _without_receipt(
         self, submission: Submission, head: Head, since: int, reason: str

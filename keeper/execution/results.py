@@ -1,10 +1,19 @@
 """What a batch brought on chain, plan by plan, from the executor's own logs."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from keeper.chain.records import Receipt
 from keeper.domain.errors import ChainError, RpcRefused
-from keeper.domain.failure import MOVED_MEANWHILE
+from keeper.domain.failure import (
+    MOVED_MEANWHILE,
+    TOUCHED,
+    UNTOUCHED,
+    FailureKind,
+    classify_failure,
+)
 from keeper.domain.head import Basis
 from keeper.domain.plan import Batch, Plan
 from keeper.domain.reads import Call, Log, LogFilter
@@ -12,12 +21,16 @@ from keeper.domain.submission import NO_LOG, Attempt, PlanOutcome
 from keeper.domain.units import Address, TokenUnits, Wei
 from keeper.execution.chain import Chain
 from keeper.execution.executor import StepReport, decode_logs
-from keeper.execution.receipts import Settlement
-from keeper.execution.reverts import failure_reason
+from keeper.execution.receipts import ReadsBlockLogs, Settlement
+from keeper.execution.reverts import failure_reason, step_reasons
 from keeper.execution.vault import clear_outcome, cure_outcome
 
 REVERTED = "the whole transaction reverted"
 NOT_REPORTED = "the executor did not report it"
+LOGS_SECONDS: Final = 2.0
+"""How long the logs of a failure's block may take: what is mined is noted after that."""
+
+_TOLD_BY_TOUCH: Final = frozenset({FailureKind.RACE, FailureKind.DEFECT})
 
 
 def plan_outcomes(batch: Batch, logs: Sequence[Log]) -> tuple[PlanOutcome, ...]:
@@ -37,31 +50,81 @@ def plan_outcomes(batch: Batch, logs: Sequence[Log]) -> tuple[PlanOutcome, ...]:
     return tuple(_outcome(plan, reports.get(index)) for index, plan in enumerate(batch.plans))
 
 
-def failed_outcomes(batch: Batch, why: str) -> tuple[PlanOutcome, ...]:
-    """Return the outcome of plans that all failed for one reason."""
-    return tuple(_outcome(plan, StepReport(index=0, failure=why)) for plan in batch.plans)
+def failed_outcomes(batch: Batch, why: Sequence[str]) -> tuple[PlanOutcome, ...]:
+    """Return the outcome of plans that all failed, each for its reason."""
+    return tuple(
+        _outcome(plan, StepReport(index=0, failure=reason))
+        for plan, reason in zip(batch.plans, why, strict=True)
+    )
 
 
 async def why_reverted(
     chain: Chain, batch: Batch, attempt: Attempt, settlement: Settlement, sender: Address
-) -> str:
+) -> list[str]:
     """
-    Return why a whole transaction failed, as far as it can be known afterwards.
+    Return why each plan of a failed transaction did, as far as it can be known afterwards.
 
     A receipt does not say it: the call is run again on the state that its block left.
     """
+    reason = await _why_reverted(chain, batch, attempt, settlement, sender)
+    if isinstance(reason, str):
+        return [reason] * len(batch.plans)
+    return [f"{REVERTED}: nothing worked: {own}" for own in reason]
+
+
+async def _why_reverted(
+    chain: Chain, batch: Batch, attempt: Attempt, settlement: Settlement, sender: Address
+) -> str | list[str]:
+    """Return the reason of the whole, or each step's own."""
     if settlement.gas_used >= attempt.gas_limit:
         return f"{REVERTED}: out of gas"
     call = Call(target=batch.executor, data=attempt.calldata)
     try:
         await chain.call(call, Basis(block_hash=settlement.receipt.block_hash), sender=sender)
     except RpcRefused as error:
+        steps = step_reasons(error.data)
+        if len(steps) == len(batch.plans):
+            return steps
         return f"{REVERTED}: {failure_reason(error.data)}" if error.data else REVERTED
     except ChainError:
         return REVERTED
     if await _others_traded(chain, batch, settlement.receipt):
         return f"{REVERTED}: {MOVED_MEANWHILE}"
     return f"{REVERTED}: it would have worked after the others of its block"
+
+
+async def with_touches(
+    chain: Chain, outcomes: tuple[PlanOutcome, ...], receipt: Receipt
+) -> tuple[PlanOutcome, ...]:
+    """
+    Return the outcomes, with what the block's logs say of a failed one beside its reason.
+
+    An account that was liquidatable, is said to be healthy, and that nobody touched, may be one
+    of a market that lies to simulations; a defect of one that others touched says nothing of its
+    market. Where the logs cannot be read nothing is added.
+    """
+    kinds = {outcome: classify_failure(outcome.failure) for outcome in outcomes if outcome.failure}
+    if not _TOLD_BY_TOUCH & set(kinds.values()) or not isinstance(chain, ReadsBlockLogs):
+        return outcomes
+    try:
+        async with asyncio.timeout(LOGS_SECONDS):
+            logs = await chain.block_logs(LogFilter(addresses=()), receipt.block_hash)
+    except (ChainError, TimeoutError):
+        return outcomes
+    others = [
+        b"".join((*log.topics, log.data))
+        for log in logs
+        if log.transaction_hash != receipt.transaction_hash
+    ]
+
+    def noted(outcome: PlanOutcome) -> PlanOutcome:
+        account, kind = bytes.fromhex(outcome.account.removeprefix("0x")), kinds.get(outcome)
+        touched = any(account in log for log in others)
+        added = TOUCHED if kind is FailureKind.DEFECT and touched else ""
+        added = UNTOUCHED if kind is FailureKind.RACE and not touched else added
+        return replace(outcome, failure=outcome.failure + added)
+
+    return tuple(noted(outcome) for outcome in outcomes)
 
 
 async def _others_traded(chain: Chain, batch: Batch, receipt: Receipt) -> bool:

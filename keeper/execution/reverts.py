@@ -27,6 +27,17 @@ def failure_reason(revert_data: bytes) -> str:
     return _shortened(_reason(revert_data[: 1 << 16], _NESTING))
 
 
+def step_reasons(revert_data: bytes) -> list[str]:
+    """Return why each step failed of a transaction in which nothing worked; else nothing."""
+    if revert_data[:SELECTOR] != selector("NothingWorked(bytes[])"):
+        return []
+    try:
+        (reasons,) = decoded(("bytes[]",), revert_data[SELECTOR:])
+    except RpcMalformed:
+        return []
+    return [failure_reason(reason) for reason in reasons]
+
+
 def _reason(data: bytes, depth: int) -> str:
     if len(data) < SELECTOR:
         return f"reverted with 0x{data.hex()}" if data else NO_REASON

@@ -29,7 +29,7 @@ from keeper.execution.early_reads import EarlyReads
 from keeper.execution.failpoints import reached
 from keeper.execution.finality import Finality
 from keeper.execution.observation import Mined, MinedPair, Observation, Observer, Unread
-from keeper.execution.results import failed_outcomes
+from keeper.execution.results import failed_outcomes, with_touches
 from keeper.execution.takeback import TakebackWatch
 from keeper.execution.told import inclusion_event
 
@@ -319,15 +319,15 @@ class Tracker:
             success=settlement.success,
             gas_used=settlement.gas_used,
             effective_gas_price=settlement.gas_price,
-            plans=self._plans(submission, mined),
+            plans=await with_touches(self.chain, self._plans(submission, mined), receipt),
             timestamp=mined.timestamp,
             data_fee=receipt.data_fee,
         )
         await self.journal.include(submission.nonce, inclusion)
         reached("K11")
         self.settlements += 1
-        self.cooling.note(inclusion)
         done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
+        self.cooling.note(done)
         self.book[submission.nonce] = done
         self._tell("included", done, inclusion)
         reached("K12")
@@ -345,7 +345,7 @@ class Tracker:
             return self.outcomes(batch, settlement.logs)
         except RpcMalformed as error:
             log.warning("logs_unreadable hash=%s reason=%s", mined_hash, error)
-            return failed_outcomes(batch, f"its logs cannot be read: {error}")
+            return failed_outcomes(batch, [f"its logs cannot be read: {error}"] * len(batch.plans))
 
     async def _finalise(self, deep: Sequence[MinedPair]) -> None:
         """Note what is deep enough; it is not looked after any more."""

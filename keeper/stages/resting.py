@@ -1,6 +1,6 @@
 """Deciding with those left alone whose last transaction failed."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -27,6 +27,26 @@ class Restrained(Protocol):
         ...
 
 
+class Cools(Protocol):
+    """Remembers who failed on chain."""
+
+    def waits(self, head: Head) -> Mapping[Subject, Wait]:
+        """Return who is to be left alone at a block."""
+        ...
+
+    def market_waits(self, head: Head) -> Mapping[MarketKey, Wait]:
+        """Return the isolated markets that are to be left alone at a block."""
+        ...
+
+    def doubted(self, head: Head) -> Sequence[Subject]:
+        """Return whose market is to be asked whether it stands by what its block said."""
+        ...
+
+    def settle(self, subject: Subject, *, lies: bool) -> None:
+        """Settle such a doubt."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rested:
     """
@@ -36,8 +56,7 @@ class Rested:
     """
 
     decide: Restrained
-    waits: Callable[[Head], Mapping[Subject, Wait]]
-    market_waits: Callable[[Head], Mapping[MarketKey, Wait]]
+    cooling: Cools
 
     async def __call__(
         self,
@@ -48,7 +67,8 @@ class Rested:
         restraint: Restraint = FREE,
     ) -> Decided:
         """Decide about every unhealthy account at one head but those."""
-        markets = self.market_waits(head)
+        self._settle_doubts(head, snapshots)
+        markets = self.cooling.market_waits(head)
         waits = {
             **{
                 (health.market, health.account): markets[health.market]
@@ -57,8 +77,17 @@ class Rested:
                 for health in snapshot.accounts()
                 if health.liquidatable
             },
-            **self.waits(head),
+            **self.cooling.waits(head),
         }
         if waits:
             restraint = replace(restraint, waits={**waits, **restraint.waits})
         return await self.decide(head, snapshots, in_flight, restraint=restraint)
+
+    def _settle_doubts(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        """Hold what a block said of an account against what its market says now."""
+        read = {snapshot.market: snapshot for snapshot in snapshots}
+        for market, account in self.cooling.doubted(head):
+            snapshot = read.get(market)
+            health = None if snapshot is None else snapshot.account(account)
+            lies = health is not None and health.liquidatable
+            self.cooling.settle((market, account), lies=lies)

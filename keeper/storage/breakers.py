@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 from keeper.domain.breaker import PROBE, Breaker, BreakerState, OpenBreaker, Spent
 from keeper.domain.failure import has_defect
 from keeper.domain.submission import AttemptKind, NonceState
-from keeper.domain.units import Timestamp, Wei
+from keeper.domain.units import Timestamp, Wei, deployment
 from keeper.storage.documents import outcomes_from
 from keeper.storage.schema import LANE, attempts, breakers, outcomes, transactions
 from keeper.storage.submissions import now
@@ -103,8 +103,10 @@ def _is_open() -> Any:  # noqa: ANN401 (SQLAlchemy's own expression)
 def _spent(row: Row[Any]) -> Spent:
     acting = row.executor is not None and row.kind != AttemptKind.CANCEL
     failed = acting and not row.success
-    reasons = [plan.failure for plan in outcomes_from(row.plans) if plan.failure]
-    defect = failed and (not reasons or has_defect(reasons))
+    plans = [plan for plan in outcomes_from(row.plans) if plan.failure]
+    # An isolated market is anybody's: what fails there puts it aside, and costs money only.
+    shared = [plan.failure for plan in plans if deployment(plan.market) == plan.market]
+    defect = failed and (not plans or has_defect(shared))
     lost = failed and not defect
     return Spent(
         nonce=row.nonce,

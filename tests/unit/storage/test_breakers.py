@@ -7,7 +7,7 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 
 from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
-from keeper.domain.submission import AttemptKind
+from keeper.domain.submission import AttemptKind, PlanOutcome
 from keeper.storage import breakers, database
 from keeper.storage.journal import Journal
 from keeper.storage.migrations import FOLDER
@@ -62,6 +62,32 @@ async def test_what_a_person_ordered_or_a_cancellation_did_is_no_failure(journal
     await journal.include(2, inclusion(hash=cancel.hash, timestamp=1_002))
 
     assert [one.reverted for one in await journal.spent(0, 5)] == [True, None, None]
+
+
+@pytest.mark.parametrize(
+    ("market", "reverted", "lost"),
+    [
+        ("morpho_blue:0x" + "5" * 40 + ":0x" + "0" * 64, None, True),
+        ("aave_v3:0x" + "5" * 40, True, False),
+    ],
+)
+async def test_a_defect_in_an_isolated_market_is_money_and_no_breaker(
+    journal, market, reverted, lost
+):
+    """Anybody makes such a market: it is put aside, and what it costs counts with lost races."""
+    failed = PlanOutcome(
+        market=market,
+        account=plan(0).account,
+        token=plan(0).spend_token,
+        profit=0,
+        profit_wei=0,
+        failure="Error(trap)",
+    )
+    await mined(journal, 0, success=False, plans=(failed,))
+
+    (spent,) = await journal.spent(0, 5)
+
+    assert (spent.reverted, spent.lost_race) == (reverted, lost)
 
 
 async def test_a_breaker_is_as_it_was_after_a_restart(path):
