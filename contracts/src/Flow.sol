@@ -66,6 +66,8 @@ abstract contract Flow is Access {
     /// The position is healthy (again), or gone; the health factor is 1e18 at the limit.
     error NotLiquidatable(address account, uint256 healthFactor);
     error AmountTooLarge(uint256 amount);
+    /// The protocol's own oracle has no price of the token.
+    error NoPrice(address token);
 
     /// Wait for one callback from `caller`, to the function `entry`, with exactly `data`.
     function _expect(address caller, bytes4 entry, bytes memory data) internal {

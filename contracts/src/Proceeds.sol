@@ -26,15 +26,19 @@ abstract contract Proceeds is Flow {
         if (msg.sender != wrappedNative) revert NotWrappedNative(msg.sender);
     }
 
-    /// Revert where the sold collateral brought less than the owner's floor. What was repaid counts as brought, fees of
-    /// loans and pools do not, so that every venue and every source of money is held to it alike.
+    /// Revert where the collateral brought less than the owner's floor. What was repaid counts as brought, fees of loans
+    /// and pools do not, so that every venue and every source of money is held to it alike. Where both tokens are the
+    /// same nothing is sold and no oracle asked, yet a lender could still take the bonus as its fee.
     function _requireSale(Job memory job, uint256 spent, uint256 received) internal {
         uint256 share = minSaleBps;
-        if (share == 0 || job.step.receiveToken == job.step.spendToken) return;
-        uint256 left = _gained(job.step.receiveToken, job.receiveBefore);
-        uint256 sold = left < received ? received - left : 0;
+        if (share == 0) return;
+        uint256 worth = received;
+        if (job.step.receiveToken != job.step.spendToken) {
+            uint256 left = _gained(job.step.receiveToken, job.receiveBefore);
+            worth = left < received ? _valueInSpendToken(job.step, received - left) : 0;
+        }
         uint256 brought = _gained(job.step.spendToken, job.spendBefore) + spent;
-        uint256 floor = _valueInSpendToken(job.step, sold) * share / BPS;
+        uint256 floor = worth * share / BPS;
         if (brought < floor) revert SaleBelowFloor(brought, floor);
     }
 

@@ -53,13 +53,28 @@ def test_a_sale_below_the_owners_floor_is_undone(world, funding, name):
     assert allowed.profit > 0
 
 
-def test_where_nothing_is_sold_the_floor_asks_nobody(world):
-    """Debt and collateral of one token have no price between them."""
-    world.executor.send("setMinSale", BPS, sender=world.devnet.accounts.owner)
+@pytest.mark.parametrize("funding", [LOAN, FLASH])
+def test_where_nothing_is_sold_the_floor_binds_the_lenders_fee(world, funding):
+    """
+    Debt and collateral of one token have no price between them, but a loan has one.
 
-    _, (report,) = world.run(step_of(world, LOAN, "same asset"))
+    A stolen operator key could borrow from a dear pool of its own and pay each bonus as the fee.
+    """
+    step, owner = step_of(world, funding, "same asset"), world.devnet.accounts.owner
+    before = world.node.rpc("evm_snapshot")
+    _, (report,) = world.run(step)
+    brought = (report.spent + report.profit) * BPS // report.received
+    undo(world.node, before)
+    world.executor.send("setMinSale", brought + 1, sender=owner)
 
-    assert report.failure == ""
+    refusal = world.refusal(step)
+    world.executor.send("setMinSale", brought, sender=owner)
+    greedy = world.refusal(step.with_(borrow=step.borrow * 2))
+    _, (allowed,) = world.run(step)
+
+    assert "SaleBelowFloor" in refusal
+    assert "SaleBelowFloor" in greedy
+    assert allowed.failure == ""
 
 
 def test_an_operator_gives_the_builder_no_more_than_the_owner_lets_it(world):

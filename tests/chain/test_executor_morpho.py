@@ -1,6 +1,7 @@
 """The executor on Morpho Blue, real contracts: each source of money, each protocol, each exit."""
 
 import pytest
+from eth_abi.abi import encode
 
 from contracts.build import BUILDS
 from keeper.domain.units import UINT256_MAX
@@ -352,6 +353,23 @@ def test_a_sale_below_the_owners_floor_is_undone(world, funding):
 
     assert "SaleBelowFloor" in refusal
     assert allowed.failure == ""
+
+
+def test_a_floor_without_a_price_is_no_deal(world):
+    """An oracle that says zero would make the floor zero: what cannot be valued is not sold."""
+    market, owner = world.markets["one hop"], world.devnet.accounts.owner
+    market.oracle.send("tell", 0)
+    seizure = [world.morpho.address, market.params, market.borrower, 10**18, 0]
+    data = encode(["address", morphos.PARAMS, "address", "uint256", "uint256"], seizure)
+    step = step_of(world, CALLBACK, "one hop").with_(data=data)
+    world.executor.send("setMinSale", 1, sender=owner)
+
+    refusal = world.refusal(step)
+    world.executor.send("setMinSale", 0, sender=owner)
+    _, (unbound,) = world.run(step)
+
+    assert "NoPrice" in refusal
+    assert unbound.failure == ""
 
 
 @pytest.mark.parametrize("entry", ["onMorphoLiquidate", "onMorphoFlashLoan"])

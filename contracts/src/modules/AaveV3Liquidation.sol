@@ -12,9 +12,6 @@ abstract contract AaveV3Liquidation is Flow {
 
     uint256 private constant HEALTHY = 1e18;
 
-    /// The protocol's oracle has no price of the token.
-    error NoPrice(address token);
-
     /// The pool's own view of the account's health.
     function _checkAaveV3(Step memory step) internal view {
         (address pool, address account,) = abi.decode(step.data, (address, address, uint256));
@@ -32,14 +29,19 @@ abstract contract AaveV3Liquidation is Flow {
         return SafeToken.settle(step.spendToken, pool, allowed);
     }
 
-    /// By the pool's oracle, whose base currency cancels.
+    /// By the pool's oracle, whose base currency cancels. A price of zero would be no floor at all.
     function _valueByAaveV3(Step memory step, uint256 amount) internal view returns (uint256) {
         (address pool,,) = abi.decode(step.data, (address, address, uint256));
         address registry = IAaveV3Priced(pool).ADDRESSES_PROVIDER();
         IAaveV3Oracle oracle = IAaveV3Oracle(IAaveV3Registry(registry).getPriceOracle());
-        uint256 price = oracle.getAssetPrice(step.spendToken);
-        if (price == 0) revert NoPrice(step.spendToken);
-        uint256 worth = amount * oracle.getAssetPrice(step.receiveToken) / 10 ** IDecimals(step.receiveToken).decimals();
-        return worth * 10 ** IDecimals(step.spendToken).decimals() / price;
+        (uint256 price, uint256 unit) = _pricedByAaveV3(oracle, step.spendToken);
+        (uint256 soldPrice, uint256 soldUnit) = _pricedByAaveV3(oracle, step.receiveToken);
+        return amount * soldPrice / soldUnit * unit / price;
+    }
+
+    function _pricedByAaveV3(IAaveV3Oracle oracle, address token) private view returns (uint256 price, uint256 unit) {
+        price = oracle.getAssetPrice(token);
+        if (price == 0) revert NoPrice(token);
+        unit = 10 ** IDecimals(token).decimals();
     }
 }

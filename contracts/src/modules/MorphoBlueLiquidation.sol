@@ -55,9 +55,11 @@ abstract contract MorphoBlueLiquidation is Flow {
         return SafeToken.settle(step.spendToken, morpho, held);
     }
 
-    /// By the market's own oracle.
+    /// By the market's own oracle. A price of zero would be no floor at all.
     function _valueByMorphoBlue(Step memory step, uint256 amount) internal view returns (uint256) {
-        return amount * IMorphoOracle(_seizure(step.data).market.oracle).price() / PRICE_SCALE;
+        uint256 price = IMorphoOracle(_seizure(step.data).market.oracle).price();
+        if (price == 0) revert NoPrice(step.receiveToken);
+        return amount * price / PRICE_SCALE;
     }
 
     /// Liquidate; with a message, Morpho calls back with it before it takes its money.
