@@ -223,19 +223,36 @@ class Quorum:
             asked = [at for at in answers if at not in found]  # those that have it not yet
             enough = len(found) >= QUORUM or not asked
             if enough or self._pool.clock() >= give_up:
-                return found, len(found) + self._count_late(found, asked, number)
+                return found, len(found) + await self._count_witnesses(found, asked, number)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    def _count_late(self, found: Mapping[int, Head], lacking: Sequence[int], number: int) -> int:
-        """Return how many of those that lack a block may be expected to have it soon."""
-        now, late = self._pool.clock(), 0
+    async def _count_witnesses(
+        self, found: Mapping[int, Head], lacking: Sequence[int], number: int
+    ) -> int:
+        """
+        Return how many of those that lack a block have a say about it.
+
+        Who is late, or counts fewer blocks, may be right that there is no such block. Who counts
+        that far, and still lacks the block after two blocks' time, keeps none by its number.
+        """
+        now, patience = self._pool.clock(), LASTING_BLOCKS * self._rpc.faults.block_seconds
         for place in found:
             self._lacks_since.pop(place, None)
-        for place in lacking:
-            since = self._lacks_since.setdefault(place, now)
-            is_late = now - since < LASTING_BLOCKS * self._rpc.faults.block_seconds
-            late += is_late and number > self._pool.blocks.newest - YOUNG_BLOCKS
-        return late
+        is_old = number <= self._pool.blocks.newest - YOUNG_BLOCKS
+        suspects = [
+            place
+            for place in lacking
+            if is_old or now - self._lacks_since.setdefault(place, now) >= patience
+        ]
+        useless = [place for place in suspects if await self._counts_past(place, number)]
+        return len(lacking) - len(useless)
+
+    async def _counts_past(self, place: int, number: int) -> bool:
+        """Return whether an endpoint says that it has blocks up to a number."""
+        try:
+            return await ask_height(self._rpc, place) >= number
+        except ChainError:
+            return False
 
     async def _counts(
         self, places: Sequence[int], address: Address, block: str

@@ -4,7 +4,7 @@ import pytest
 
 from keeper.chain.awaiting import YOUNG_BLOCKS
 from keeper.chain.quorum import Quorum
-from keeper.domain.errors import BlockUnknown, RpcMalformed
+from keeper.domain.errors import BlockUnknown, RpcMalformed, RpcUnavailable
 from keeper.domain.reads import LogFilter
 from tests.flow.test_fault_late_blocks import ME, over
 from tests.support.scripted_node import ScriptedNode, block
@@ -140,6 +140,16 @@ async def test_who_lacks_an_old_block_is_no_witness_at_once():
         poor.handlers["eth_getBlockByNumber"] = lambda _: None
 
         assert (await Quorum(reader).head(5)).number == 5
+
+
+async def test_who_counts_fewer_blocks_keeps_its_say():
+    """A block that an endpoint made up is not believed because an honest one never has it."""
+    honest, liar = ScriptedNode(height=5), ScriptedNode(height=5)
+    async with over(honest, liar, block_seconds=0.0) as reader:
+        liar.handlers["eth_getBlockByNumber"] = lambda _: block(9)
+        for _ in range(2):
+            with pytest.raises(RpcUnavailable, match="only endpoint 1 has block 9"):
+                await Quorum(reader).head(9)
 
 
 async def test_headers_that_are_never_there_are_said_with_their_method():
