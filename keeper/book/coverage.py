@@ -18,7 +18,7 @@ CONFIRMING_HEADS: Final = 2
 """Heads in a row that have to show uncovered debt before it is reported."""
 HINT: Final = (
     "if from_block of this [[market]] is later than its first block, lower it (`keeper init`"
-    " finds the block); otherwise add an endpoint, since this one leaves logs out"
+    " finds the block); otherwise add an endpoint, since eth_getLogs of this one leaves logs out"
 )
 NO_TOTALS: Final = "no debt is known there at all: no reserve or market was found"
 

@@ -14,4 +14,4 @@ async def test_what_pays_is_sent_before_nodes_that_misbehave_or_the_reason_is_sa
 
     assert len(verdicts) == 4
     assert [one for one in verdicts if not one.passed] == []
-    assert all(one.seen.hits for one in verdicts), "each node did misbehave"
+    assert all(one.met for one in verdicts), "each node did misbehave"

@@ -35,6 +35,8 @@ def line_of(verdict: Verdict) -> str:
         f"{verdict.extra_requests:+} requests,",
         "never sent" if late is None else f"{late:+} ms",
     ]
+    if verdict.beside:
+        parts.append(f"- in one crash with {verdict.beside} more")
     if seen.exit_code is not None:
         parts.append(f"- ended with {seen.exit_code}")
     reason = verdict.reason or "; ".join(f"{key}: {why}" for key, why in seen.reasons.items())
@@ -56,7 +58,8 @@ def document_of(verdict: Verdict) -> dict[str, object]:
         "blocks_mined": seen.mined,
         "sent": verdict.sent,
         "paying": verdict.paying,
-        "spoilt_answers": seen.hits,
+        "spoilt_answers": verdict.met,
+        "cells_beside": verdict.beside,
         "extra_requests": verdict.extra_requests,
         "extra_milliseconds": verdict.extra_milliseconds,
         "exit_code": seen.exit_code,
@@ -72,7 +75,12 @@ def document_of(verdict: Verdict) -> dict[str, object]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; exit 1 where a cell fails."""
     parser = argparse.ArgumentParser(prog="scripts/nodes", description=__doc__)
-    parser.add_argument("--cell", default="", metavar="METHOD:BEHAVIOUR", help="only these cells")
+    parser.add_argument(
+        "--cell",
+        default="",
+        metavar="METHOD:BEHAVIOUR",
+        help="only these cells; METHOD:refused + METHOD:BEHAVIOUR is a second way",
+    )
     parser.add_argument("--short", action="store_true", help="a few cells of different kinds")
     parser.add_argument("--slots", type=int, default=6, help="local chains at once")
     parser.add_argument("--doctor", action="store_true", help="ask doctor of every endpoint")

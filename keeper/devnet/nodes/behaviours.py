@@ -2,6 +2,7 @@
 
 import enum
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -66,14 +67,14 @@ class Misbehaviour:
     """
     The troubles of one endpoint while it runs.
 
-    ``crashed`` begins what disappears in mid-run. ``hits`` counts answers that were spoilt.
+    ``crashed`` begins what disappears in mid-run. ``met`` counts what each trouble did.
     Blocks up to the ``old_height`` are known to a node that is late, too.
     """
 
     troubles: tuple[Trouble, ...]
     old_height: int = 0
     crashed: bool = False
-    hits: int = 0
+    met: Counter[Trouble] = field(default_factory=Counter)
     _calls: dict[str, int] = field(default_factory=dict)
     _born: dict[str, float] = field(default_factory=dict)
 
@@ -98,18 +99,21 @@ class Misbehaviour:
 
     def delay(self, trouble: Trouble, request: Message) -> float:
         """Return how long an answer is held back that depends on no block and no transaction."""
+        if block_of(request) or request["method"] in _TRANSACTIONS:
+            return 0.0
         late = LATE_SECONDS.get(trouble.behaviour, 0.0)
-        return 0.0 if block_of(request) or request["method"] in _TRANSACTIONS else late
+        self.met[trouble] += late > 0.0
+        return late
 
     def refused(self, trouble: Trouble, request: Message) -> Message | None:
         """Return the answer that is given in the node's place; None where it is asked."""
         if trouble.behaviour in UNSENT:
-            self.hits += 1
+            self.met[trouble] += 1
             return _error(request, *_refusal(trouble, request))
         block = block_of(request)
         is_old = block is not None and int(block, 16) <= self.old_height
         if not is_old and self._is_young(trouble, block):
-            self.hits += 1
+            self.met[trouble] += 1
             if request["method"] in _BLOCKS:
                 return _result(request, None)
             return _error(request, -32000, "header not found")
@@ -123,10 +127,10 @@ class Misbehaviour:
         if behaviour in LATE_SECONDS:
             hidden = request["method"] in _TRANSACTIONS and result is not None
             if hidden and self._is_young(trouble, str(request["params"][0])):
-                self.hits += 1
+                self.met[trouble] += 1
                 return _result(request, None)
             return answer
-        self.hits += 1
+        self.met[trouble] += 1
         if behaviour is Behaviour.NULL:
             return _result(request, None)
         if behaviour is Behaviour.EMPTY:

@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from keeper.devnet.nodes.behaviours import Behaviour
-from keeper.devnet.nodes.cells import Cell, choose, plan_cells, plan_second_ways, short
+from keeper.devnet.nodes.cells import Cell, bundled, choose, plan_cells, plan_second_ways, short
 from keeper.devnet.nodes.chain import Chain
 from keeper.devnet.nodes.crash import (
     ALONE,
@@ -24,6 +24,8 @@ from keeper.devnet.nodes.crash import (
 from keeper.devnet.nodes.forms import BATCH, NEW_HEADS
 from keeper.domain.errors import EnvironmentFault
 
+_AND: Final = " + "
+"""Stands in a cell's name between what is refused and the second way that is under test."""
 _TRIES: Final = 2
 """A machine that is busy may be late for once; a node's fault is there the second time, too."""
 _NAMES: Final[Mapping[str, str]] = {BATCH: "batch", NEW_HEADS: "eth_subscribe"}
@@ -32,11 +34,26 @@ _NAMES: Final[Mapping[str, str]] = {BATCH: "batch", NEW_HEADS: "eth_subscribe"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a cell showed, beside the clean run of its arrangement."""
+    """
+    What a cell showed, and the clean run of its arrangement.
+
+    ``beside`` is the number of other cells in the same crash.
+    """
 
     cell: Cell
     seen: Seen
     clean: Seen
+    beside: int = 0
+
+    @property
+    def met(self) -> int:
+        """How many answers were spoilt by what is under test."""
+        return self.seen.met[self.cell.trouble]
+
+    @property
+    def proved(self) -> bool:
+        """Whether the keeper met the trouble and sent all that pays; else it is run alone."""
+        return self.met > 0 and self.sent == self.paying and self.seen.exit_code is None
 
     @property
     def sent(self) -> int:
@@ -118,7 +135,10 @@ class Campaign:
         async with self._brought_up():
             cells = await self._planned()
             verdicts = await self._all(cells)
-            if not self._order.only and not self._order.short:
+            first, _, second = self._order.only.partition(_AND)
+            if second:
+                verdicts += await self._all(choose(self._second_ways(verdicts), second))
+            elif not first and not self._order.short:
                 verdicts += await self._all(self._second_ways(verdicts))
         return verdicts
 
@@ -146,7 +166,8 @@ class Campaign:
         cells = plan_cells(samples, forms)
         if self._order.short:
             return short(cells)
-        return choose(cells, self._order.only) if self._order.only else cells
+        first = self._order.only.partition(_AND)[0]
+        return choose(cells, first) if first else cells
 
     async def _recorded(self, arrangement: Arrangement) -> Seen:
         """
@@ -166,8 +187,38 @@ class Campaign:
         reasons = "; ".join((*seen.reasons.values(), *seen.last_lines[-1:]))
         raise EnvironmentFault(f"nobody is liquidated before good nodes, either: {reasons}")
 
-    async def _all(self, cells: Iterable[Cell]) -> list[Verdict]:
-        return list(await asyncio.gather(*(self._cell(cell) for cell in cells)))
+    async def _all(self, cells: Sequence[Cell]) -> list[Verdict]:
+        alone = bool(self._order.only) or self._order.short
+        bundles = [(cell,) for cell in cells] if alone else bundled(cells)
+        verdicts = await asyncio.gather(*(self._bundle(bundle) for bundle in bundles))
+        return [verdict for found in verdicts for verdict in found]
+
+    async def _bundle(self, bundle: Sequence[Cell]) -> list[Verdict]:
+        """Run cells in one crash; those that it does not prove are run alone."""
+        verdicts = list[Verdict]()
+        if len(bundle) > 1:
+            seen, clean = await self._together(bundle)
+            verdicts = [
+                Verdict(cell=cell, seen=seen, clean=clean, beside=len(bundle) - 1)
+                for cell in bundle
+            ]
+        proved = [verdict for verdict in verdicts if verdict.proved]
+        for verdict in proved:
+            self._tell(verdict)
+        done = {verdict.cell.name for verdict in proved}
+        others = [cell for cell in bundle if cell.name not in done]
+        return proved + list(await asyncio.gather(*(self._cell(cell) for cell in others)))
+
+    async def _together(self, bundle: Sequence[Cell]) -> tuple[Seen, Seen]:
+        """Return what the crash of several cells of an arrangement showed, and a clean one."""
+        chain, arrangement = await self._chains.get(), bundle[0].arrangement
+        troubles = tuple(trouble for cell in bundle for trouble in cell.troubles)
+        clean = self._clean[arrangement]
+        try:
+            run = Run(chain, arrangement, troubles, clean.liquidated)
+            return await run(Examine.NEVER), clean
+        finally:
+            self._chains.put_nowait(chain)
 
     async def _cell(self, cell: Cell) -> Verdict:
         chain = await self._chains.get()

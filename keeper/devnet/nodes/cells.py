@@ -22,6 +22,13 @@ _SHORT: Final = (
     ("eth_simulateV1 by hash", Behaviour.REFUSED),
     ("eth_feeHistory", Behaviour.DISAPPEARS),
 )
+_BUNDLED: Final[Mapping[Behaviour, int]] = {
+    Behaviour.LATE_50_MS: 4,
+    Behaviour.ONE_IN_TWENTY: 4,
+    Behaviour.MISSING: 4,
+    Behaviour.LATE_1_S: 2,
+}
+"""How many cells share a crash where the keeper is expected to do without another way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +96,37 @@ def short(cells: Sequence[Cell]) -> list[Cell]:
         for cell in cells
         if (cell.trouble.form, cell.trouble.behaviour) in _SHORT and not cell.arrangement.second
     ]
+
+
+def bundled(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
+    """
+    Return cells by the crash that they share, the slowest first.
+
+    Forms that are alike are in different crashes: one would hide the other.
+    """
+    groups = dict[tuple[str, Behaviour], list[Cell]]()
+    alone = list[tuple[Cell, ...]]()
+    for cell in cells:
+        if _is_mild(cell):
+            groups.setdefault((cell.arrangement.name, cell.trouble.behaviour), []).append(cell)
+        else:
+            alone.append((cell,))
+    shared = list[tuple[Cell, ...]]()
+    for (_, behaviour), group in groups.items():
+        crashes = -(-len(group) // _BUNDLED[behaviour])
+        shared += [tuple(group[first::crashes]) for first in range(crashes)]
+    return sorted(shared + alone, key=lambda bundle: not _is_slow(bundle))
+
+
+def _is_mild(cell: Cell) -> bool:
+    """Whether a trouble costs the keeper time at most, as far as its kind goes."""
+    if len(cell.troubles) > 1 or cell.trouble.behaviour not in _BUNDLED:
+        return False
+    return cell.trouble.name in ("", OTHER_FIELDS)
+
+
+def _is_slow(bundle: Sequence[Cell]) -> bool:
+    return bundle[0].trouble.behaviour is Behaviour.LATE_1_S
 
 
 def _troubles(form: str, fields: set[str]) -> Iterator[Trouble]:

@@ -63,7 +63,7 @@ class Seen:
 
     ``liquidated`` are those who were unhealthy in the crash and are not at its end,
     ``milliseconds`` passed from the crash's block to the first send. ``reasons`` are those of
-    ``/readyz``, by part, ``last_lines`` those of its log.
+    ``/readyz``, by part, ``last_lines`` those of its log. ``met`` counts what each trouble did.
     """
 
     exit_code: int | None = None
@@ -72,7 +72,7 @@ class Seen:
     liquidated: frozenset[str] = frozenset()
     milliseconds: int | None = None
     requests: int = 0
-    hits: int = 0
+    met: Counter[Trouble] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
     samples: Mapping[str, set[str]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -202,7 +202,7 @@ class Run:
             form: self._bad.samples.get(form, set()) | self._good.samples.get(form, set())
             for form in self._bad.samples.keys() | self._good.samples.keys()
         }
-        self._seen.hits = self._bad.misbehaviour.hits
+        self._seen.met = self._bad.misbehaviour.met
         self._seen.last_lines = keeper.errors.splitlines()[-_LAST_LINES:]
 
     async def _examine(self, folder: Path) -> None:
@@ -217,6 +217,9 @@ class Run:
         except ValueError:
             checks = []
         self._seen.doctor = [
-            f"{check['what']}: {check['detail']}" for check in checks if check["level"] == "fail"
+            f"{check['what']}: {check['detail']}: {check['fix']}"
+            for check in checks
+            if check["level"] == "fail"
         ]
-        self._seen.acts = any("acts on this node" in check["detail"] for check in checks)
+        acts = any("acts on this node" in check["detail"] for check in checks)
+        self._seen.acts = acts and not self._seen.doctor

@@ -105,7 +105,7 @@ class Proxy:
         trouble = self.misbehaviour.active(BATCH)
         if trouble is None or trouble.behaviour in SPOILT | LATE_SECONDS.keys():
             return False
-        self.misbehaviour.hits += 1
+        self.misbehaviour.met[trouble] += 1
         return True
 
     def _spoilt(self, document: object) -> Behaviour | None:
@@ -113,7 +113,7 @@ class Proxy:
         for form in dict.fromkeys(forms_in(document)):
             trouble = self._trouble(form)
             if trouble is not None and trouble.behaviour in SPOILT:
-                self.misbehaviour.hits += 1
+                self.misbehaviour.met[trouble] += 1
                 return trouble.behaviour
         return None
 
@@ -224,7 +224,7 @@ class _Link:
         if trouble is None:
             await self._send(json.dumps(document))
             return
-        proxy.misbehaviour.hits += 1
+        proxy.misbehaviour.met[trouble] += 1
         await asyncio.sleep(LATE_SECONDS.get(trouble.behaviour, 0.0))
         made = notified(trouble, document)
         if made is None:

@@ -7,7 +7,7 @@ import pytest
 from keeper.devnet.nodes import behaviours
 from keeper.devnet.nodes.behaviours import Behaviour, Misbehaviour, Trouble, notified
 from keeper.devnet.nodes.campaign import Verdict
-from keeper.devnet.nodes.cells import Cell, choose, plan_cells, plan_second_ways
+from keeper.devnet.nodes.cells import Cell, bundled, choose, plan_cells, plan_second_ways
 from keeper.devnet.nodes.crash import ALONE, SECOND, Seen
 from keeper.devnet.nodes.forms import BATCH, OTHER_FIELDS, READ_FIELDS, block_of, form_of
 from keeper.domain.errors import ConfigError
@@ -183,6 +183,58 @@ def test_a_second_way_is_tried_where_the_first_is_refused():
 
     assert {cell.troubles[0] for cell in cells} == {first.trouble}
     assert {cell.trouble.form for cell in cells} == {"eth_bar"}
+
+
+def test_mild_troubles_of_unlike_forms_share_a_crash():
+    """Every cell has its crash; no crash has two arrangements, behaviours or forms twice."""
+    forms = [f"eth_{name} {block}" for name in "abcd" for block in ("by hash", "latest")]
+    cells = plan_cells({form: {"hash", "size"} for form in forms}, forms)
+    bundles = bundled(cells)
+
+    assert sorted(cell.name for bundle in bundles for cell in bundle) == sorted(
+        cell.name for cell in cells
+    )
+    for bundle in bundles:
+        methods = {cell.trouble.form.partition(" ")[0] for cell in bundle}
+        assert len(methods) == len(bundle)
+        assert len({(cell.arrangement, cell.trouble.behaviour) for cell in bundle}) == 1
+        assert len(bundle) == 1 or bundle[0].trouble.behaviour not in (
+            Behaviour.REFUSED,
+            Behaviour.NULL,
+            Behaviour.EMPTY,
+            Behaviour.TRUNCATED,
+            Behaviour.HUGE,
+            Behaviour.DISAPPEARS,
+        )
+        assert len(bundle) == 1 or {cell.trouble.name for cell in bundle} <= {"", OTHER_FIELDS}
+    assert max(len(bundle) for bundle in bundles) == 4
+
+
+@pytest.mark.parametrize(
+    ("sent", "met", "exit_code", "proved"),
+    [(2, 1, None, True), (2, 0, None, False), (1, 1, None, False), (2, 1, 3, False)],
+)
+def test_a_shared_crash_proves_a_cell_that_was_met_and_cost_nothing(sent, met, exit_code, proved):
+    """What hid behind another trouble, or was said only, is run alone."""
+    tested = trouble(Behaviour.LATE_50_MS)
+    clean = Seen(liquidated=frozenset({"a", "b"}))
+    seen = dataclasses.replace(Seen(), liquidated=frozenset(["a", "b"][:sent]), exit_code=exit_code)
+    seen.met[tested] = met
+    seen.met[trouble(Behaviour.LATE_50_MS, "eth_other")] = 5
+    cell = Cell(arrangement=ALONE, troubles=(tested,))
+
+    assert Verdict(cell=cell, seen=seen, clean=clean, beside=1).proved is proved
+
+
+def test_what_a_trouble_did_is_counted_apart():
+    """A late answer without a block counts, too."""
+    late, null = trouble(Behaviour.LATE_50_MS, "eth_chainId"), trouble(Behaviour.NULL)
+    both = Misbehaviour(troubles=(late, null))
+    both.delay(late, request("eth_chainId"))
+    answer_of(both, request("eth_call", CALL, BY_HASH), "0x1")
+    answer_of(both, request("eth_call", CALL, BY_HASH), "0x1")
+
+    assert both.met == {late: 1, null: 2}
 
 
 @pytest.mark.parametrize(
