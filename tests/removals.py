@@ -385,7 +385,6 @@ PROCESS_AND_FAULTS = (
         new="            _ = _explained(error)\n",
         tests=(
             f"{CHANNELS}::test_a_webhook_gets_each_message_once_signed_whatever_happened_first",
-            f"{CHANNELS}::test_what_a_keeper_could_not_tell_the_next_one_tells_under_the_same_key",
         ),
     ),
     Mutation(

@@ -62,6 +62,8 @@ def command(
     named, number = parse_block(block), parse_number(block) if recorded else None
     settings = load(config, overrides(override)).settings
     path = record_path(settings, whose)
+    if whose is not None and not recorded and not path.is_file():
+        print_note(f"there is no record at {path}: what follows is by the node alone")
     if recorded:
         stories: Sequence[Story | Undecided] = recorded_stories(
             path, account.strip(), number, thresholds(settings)

@@ -109,6 +109,11 @@ def _cure(cure: Body | None) -> str:
 
 
 def _outcome(body: Body) -> str:
+    if body["state"] == "reopened":
+        return (
+            f"the chain took the block of its transaction {body['hash']} back: what it did there"
+            " does not count"
+        )
     if body["state"] != "included":
         return f"its transaction {body['hash']} is {body['state']}"
     what = body.get("what", "liquidation")

@@ -65,9 +65,16 @@ def resolved(names: Sequence[str], symbols: Mapping[Address, str]) -> dict[str, 
     Return the token that each name or address means among those that are used.
 
     Raises:
-        ConfigError: none, or several, with the nearest name.
+        ConfigError: none, or several, with the nearest name; or two that mean the same.
     """
-    return {name: _resolved(name, symbols) for name in names}
+    found: dict[str, Address] = {}
+    for name in names:
+        token = _resolved(name, symbols)
+        other = next((known for known, one in found.items() if one == token), None)
+        if other is not None:
+            raise ConfigError(f"{other} and {name} are the same token", hint="move it once")
+        found[name] = token
+    return found
 
 
 def _resolved(name: str, symbols: Mapping[Address, str]) -> Address:

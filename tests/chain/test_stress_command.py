@@ -75,6 +75,15 @@ def test_a_block_that_is_too_early_or_not_there_is_said_to_be_that(keeper, comma
     assert hint in done.err
 
 
+def test_a_record_that_is_asked_for_and_is_not_there_is_said_to_be_missing(keeper, aave36):
+    """An account's story without its past reads as: nothing was ever on record."""
+    done = keeper.command("explain", aave36.borrowers[0].address, "--record", "observe")
+
+    assert done.code == 0
+    assert "there is no record at " in done.err
+    assert "keeper.observe.sqlite" in done.err
+
+
 def test_audit_book_agrees_with_the_contract(keeper, aave36):
     """Every borrower, at a named block, and the exit code of success."""
     aave36.pass_time(10**7)

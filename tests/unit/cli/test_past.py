@@ -161,7 +161,15 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
             },
             "cleared by the vault with 250 units of 0xc in 0x1, lost 0.001000 ETH before gas",
         ),
-        ("outcome", {"state": "reopened", "hash": "0x1"}, "its transaction 0x1 is reopened"),
+        (
+            "outcome",
+            {"state": "reopened", "hash": "0x1"},
+            (
+                "the chain took the block of its transaction 0x1 back: what it did there"
+                " does not count"
+            ),
+        ),
+        ("outcome", {"state": "final", "hash": "0x1"}, "its transaction 0x1 is final"),
         ("something", {"new": "thing", "not": None}, "new=thing"),
     ],
 )

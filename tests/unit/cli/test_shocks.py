@@ -55,6 +55,13 @@ def test_a_symbol_that_two_tokens_have_must_be_an_address():
         resolved(["WETH"], symbols)
 
 
+@pytest.mark.parametrize("names", [["DAI", "dai"], ["dai", "0x3"], ["0x3", "0X3"]])
+def test_a_token_under_two_names_is_moved_once(names):
+    """The last of two moves would win, and nobody would know."""
+    with pytest.raises(ConfigError, match="are the same token"):
+        resolved(names, {"0x2": "WETH", "0x3": "DAI"})
+
+
 def test_every_account_is_in_one_bucket():
     """The lower edge belongs to a bucket, the upper to the next."""
     rows = [(edge - 1, 1) for edge in EDGES] + [(edge, 10) for edge in EDGES]
