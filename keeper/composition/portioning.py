@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from keeper.config import Settings
+from keeper.domain.units import Gas
 from keeper.execution.affording import free_nonces
+from keeper.execution.pending import acting_nonces
 from keeper.execution.submitter import NodeSubmitter
 from keeper.pipeline import Planner
 from keeper.stages.choosing import BLOCK_SHARE, ByWorth
@@ -13,7 +15,8 @@ from keeper.stages.departing import Departures
 def plan_in_portions(planner: Planner, settings: Settings, departures: Departures) -> Planner:
     """Return the planner that lets each portion leave before it sizes the next one."""
     seconds = settings.chain.block_time_ms / 1_000 * BLOCK_SHARE
-    planner = replace(planner, chooser=ByWorth(seconds=seconds), leave=departures.leave)
+    chooser = ByWorth(seconds=seconds)
+    planner = replace(planner, chooser=chooser, leave=departures.leave)
     submitter = departures.submitter
     if not isinstance(submitter, NodeSubmitter):
         return planner
@@ -22,4 +25,10 @@ def plan_in_portions(planner: Planner, settings: Settings, departures: Departure
         tracker = submitter.tracker
         return free_nonces(tracker.bound(), tracker.consumed, submitter.max_in_flight)
 
+    def gas_ahead() -> Gas:
+        waiting = acting_nonces(submitter.tracker)
+        plans = [plan for bound in waiting if bound.batch for plan in bound.batch.plans]
+        return Gas(sum(plan.gas for plan in plans))
+
+    chooser.gas_ahead = gas_ahead
     return replace(planner, before_simulation=submitter.tracker.begin_reads, room=room)

@@ -148,15 +148,18 @@ async def _reaction(measured: Measured, price: int) -> tuple[Passed, int]:
 
 async def _landing(measured: Measured) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Mine until nothing waits any more; return liquidations and gas of each block."""
-    landed, used = list[int](), list[int]()
+    used = dict[int, int]()
     for _ in range(_MOST_BLOCKS):
         number = await measured.mined()
-        done = measured.events("included", block_number=number)
-        if not done:
+        used[number] = _share_used(measured, number)
+        if not used[number]:
             break
-        landed.append(sum(not plan["failure"] for one in done for plan in _plans(one)))
-        used.append(_share_used(measured, number))
-    return tuple(landed), tuple(used)
+    landed = Counter[int]()
+    for event in measured.events("included"):  # the last blocks' receipts may be told late
+        if event["block_number"] in used:
+            landed[event["block_number"]] += sum(not plan["failure"] for plan in _plans(event))
+    blocks = [number for number in used if used[number]]
+    return tuple(landed[number] for number in blocks), tuple(used[number] for number in blocks)
 
 
 def _plans(event: dict[str, Any]) -> Sequence[dict[str, Any]]:

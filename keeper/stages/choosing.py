@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from keeper.domain.opportunity import Window
+from keeper.domain.units import Gas
 from keeper.stages.considering import Unplanned
-from keeper.strategy.portions import Portion
+from keeper.strategy.portions import NO_GAS, Portion
 
 BLOCK_SHARE: Final = 0.5
 """The share of a block's time after which no new portion is begun."""
@@ -43,19 +44,23 @@ class ByWorth:
     Chooses as many accounts as are asked for, the most promising ones first.
 
     After ``seconds`` no further portion is begun: what is left is planned with the next head.
+    ``gas_ahead`` says what the transactions take that wait for a block before the first portion.
     """
 
     seconds: float
     clock: Callable[[], float] = time.monotonic
+    gas_ahead: Callable[[], Gas] = lambda: NO_GAS
     _since: float = 0.0
+    _gas_ahead: Gas = NO_GAS
 
     def choose(self, number: int, waiting: Unplanned, window: Window, size: int) -> Portion | None:
         """Take the most promising accounts; none after the time, or where no more can leave."""
         if not number:
-            self._since = self.clock()
+            self._since, self._gas_ahead = self.clock(), self.gas_ahead()
         if not (size and len(waiting)) or self.clock() - self._since > self.seconds:
             return None
-        return replace(waiting.choose(size, window), is_bounded=True)
+        portion = waiting.choose(size, window)
+        return replace(portion, is_bounded=True, gas_ahead=self._gas_ahead)
 
     def undo(self, number: int) -> None:
         """Do nothing: no number is used twice."""

@@ -11,18 +11,20 @@ from keeper.domain.opportunity import LiquidityKey
 from keeper.domain.parity import Subject
 from keeper.domain.pending import PendingSale
 from keeper.domain.plan import Batch, Plan
-from keeper.domain.units import Gas, TokenUnits, Wei
+from keeper.domain.units import BPS, Gas, TokenUnits, Wei, mul_div_ceil
 from keeper.stages.rehearsal import Rehearsal, Rehearsed
 from keeper.strategy.attempts import MAX_ROUNDS, OTHERS_FAILED, Attempts, as_sent
 from keeper.strategy.batches import Queue
 from keeper.strategy.candidate import Candidate
 from keeper.strategy.pending import less_pending
 from keeper.strategy.policy import Costs, Policy
-from keeper.strategy.portions import FIRST, LEAST_SPARE, TRANSACTIONS, Portion
+from keeper.strategy.portions import FIRST, LEAST_SPARE, NO_GAS, TRANSACTIONS, Portion
 from keeper.strategy.ranking import Ranked, ranked
 from keeper.strategy.remaining import Remaining
 
 _EVERYTHING: Final = 1 << 30
+_KEPT_BACK: Final = 200
+"""Basis points of the next block that are not planned for: its last limit has some headroom."""
 _NO_ROOM: Final = (
     "as many transactions as may wait for a block have left before; it is planned with a later one"
 )
@@ -51,6 +53,7 @@ class Planning:
     _attempts: Attempts = field(default_factory=Attempts)
     _remaining: Remaining | None = None
     _portions: int = 0
+    _gas_ahead: Gas = NO_GAS
 
     def next_size(self, waiting: int) -> int:
         """Return how many accounts the next portion should take; 0 where no more can be sent."""
@@ -140,12 +143,17 @@ class Planning:
 
     def _queue(self, portion: Portion | None = None, costs: Costs | None = None) -> Queue:
         limit = self.head.gas_limit if costs is None else costs.block_gas_limit
-        gas = [plan.gas for batch in self.batches for plan in batch.plans]
+        plans = [plan for batch in self.batches for plan in batch.plans]
+        gas = [plan.gas for plan in plans]
+        self._gas_ahead = self._gas_ahead if portion is None else portion.gas_ahead
+        taken = self._gas_ahead + sum(gas) + mul_div_ceil(limit, _KEPT_BACK, BPS)
+        model = self.rehearsal.gas_model
         return Queue(
             rest=0 if portion is None else portion.rest,
             transactions=max(0, self.policy.transactions - len(self.batches)),
-            gas_left=Gas(max(0, limit - sum(gas))),
+            gas_left=Gas(max(0, limit - taken)),
             plan_gas=Gas(sum(gas) // len(gas) if gas else 0),
+            most=model.most_steps([plan.step_gas for plan in plans], self.policy, Gas(limit)),
             is_bounded=portion is not None and portion.is_bounded,
         )
 

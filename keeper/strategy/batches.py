@@ -10,10 +10,11 @@ from keeper.strategy.gas import GasModel, limits_of
 from keeper.strategy.policy import Costs, Policy
 
 _UNKNOWN: Final = Gas(0)
+_ANY_NUMBER: Final = 1 << 30
 _TAPER: Final = (8, 5)
 """How much more than an equal share of what waits the next transaction takes."""
 _TIGHT: Final = 2
-"""Where so many times what waits would not fit into the block any more, its end is near."""
+"""Where so many times what waits would not fit into what is left of the block, it may be full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +24,15 @@ class Queue:
 
     ``rest`` are the accounts that are still to be planned. ``transactions`` may wait for a block
     yet, and ``gas_left`` is what earlier transactions leave of the next block. A plan takes about
-    ``plan_gas``, 0 where nobody knows yet. ``is_bounded``: no more transactions are made.
+    ``plan_gas``, 0 where nobody knows yet, and a transaction holds ``most`` plans of that kind.
+    ``is_bounded``: no more transactions are made.
     """
 
     rest: int
     transactions: int
     gas_left: Gas
     plan_gas: Gas = _UNKNOWN
+    most: int = _ANY_NUMBER
     is_bounded: bool = False
 
     def plans_per_transaction(self, plans: int, usual: int) -> int:
@@ -37,22 +40,20 @@ class Queue:
         Return how many plans the next transaction should hold, with ``plans`` at hand.
 
         The ``usual`` number, so that a few plans do not share one fate, while so many in each
-        suffice. Otherwise more: as many as fill the next block with the transactions that may
-        wait. Where what waits fills a block, transactions become smaller one by one: how much of
-        a block stays unused is decided by the size of the first one that does not fit into it.
+        suffice and the next block takes them easily. Otherwise the first ones are the largest
+        and the last the smallest: how much of a block stays unused is decided by the size of the
+        first one that does not fit into it.
         """
         waiting, transactions = plans + self.rest, max(self.transactions, 1)
         filling = waiting
         if self.plan_gas:
             filling = min(waiting, max(1, self.gas_left // self.plan_gas))
         if transactions == 1:
-            return max(usual, filling)
+            return min(self.most, max(usual, filling))
         numerator, denominator = _TAPER
-        share = min(filling, -(-filling * numerator // (denominator * transactions)))
-        if waiting > usual * transactions:
-            return share
+        share = min(self.most, filling, -(-filling * numerator // (denominator * transactions)))
         is_tight = waiting * self.plan_gas * _TIGHT > self.gas_left
-        return min(usual, share) if is_tight else usual
+        return share if is_tight or waiting > usual * transactions else usual
 
     def after(self, plans: int) -> "Queue":
         """Return the queue behind a transaction of so many plans."""

@@ -115,6 +115,12 @@ class GasModel:
         kept = largest // 63 + 1 + self.report * len(plans)
         return Gas(min(summed, self.transaction + expected + largest + kept))
 
+    def most_steps(self, step_limits: Sequence[Gas], policy: Policy, block_limit: Gas) -> int:
+        """Return how many steps of the largest of these limits fit into one transaction."""
+        largest = max(step_limits, default=Gas(0))
+        room = min(policy.max_transaction_gas, block_limit) - self.transaction - largest // 63 - 1
+        return max(1, room // (largest + self.report))
+
     def fits(self, limit: Gas, policy: Policy, costs: Costs) -> bool:
         """Whether a transaction may ask for ``limit``, by protocol, policy and block."""
         return limit <= min(policy.max_transaction_gas, costs.block_gas_limit)

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from keeper.domain.parity import Subject
+from keeper.domain.units import Gas
 
+NO_GAS: Final = Gas(0)
 FIRST: Final = 6
 """Accounts of the first portion of many: their transaction leaves while the rest is sized."""
 LEAST_SPARE: Final = 3
@@ -20,9 +22,11 @@ class Portion:
     """
     Accounts that are planned together, and how many others wait for a later portion.
 
-    ``is_bounded`` is set where no more transactions are made than may wait for a block.
+    ``is_bounded`` is set where no more transactions are made than may wait for a block, and
+    ``gas_ahead`` is what those take that wait already.
     """
 
     subjects: tuple[Subject, ...]
     rest: int
     is_bounded: bool = False
+    gas_ahead: Gas = NO_GAS
