@@ -15,6 +15,8 @@ CHANNELS = "tests/notify/test_channels.py"
 TRACKER = "keeper/execution/tracker.py"
 MATCHING = "tests/unit/execution/test_matching.py"
 JOURNAL = "tests/unit/storage/test_journal.py"
+HOLDING = "tests/unit/storage/test_holding.py"
+RECOGNITION = "tests/unit/storage/test_recognition.py"
 UPGRADES = "tests/unit/storage/test_upgrades.py"
 JUMPS = "tests/notify/test_clock_jumps.py"
 STANDING = "tests/unit/chain/test_standing.py"
@@ -241,7 +243,57 @@ PROCESS_AND_FAULTS = (
         file="keeper/storage/lock.py",
         old="            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         new="            fcntl.flock(self._descriptor, fcntl.LOCK_UN)\n",
-        tests=(f"{JOURNAL}::test_f22_a_second_process_is_refused_and_told_which_has_it",),
+        tests=(f"{HOLDING}::test_f22_each_lock_alone_refuses_a_second_keeper",),
+    ),
+    Mutation(
+        guarantee="F22",
+        what="the journal's own file is not locked: another name is a way round",
+        file="keeper/storage/holding.py",
+        old="            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        new="            fcntl.flock(self._descriptor, fcntl.LOCK_UN)\n",
+        tests=(f"{HOLDING}::test_f22_each_lock_alone_refuses_a_second_keeper",),
+    ),
+    Mutation(
+        guarantee="F22",
+        what="nobody notices that the lock is gone",
+        file="keeper/storage/lock.py",
+        old="        if found is None or ",
+        new="        if found == 0 and ",
+        tests=(
+            f"{HOLDING}::test_c5_without_its_lock_a_keeper_signs_no_more_and_no_second_one_starts",
+        ),
+    ),
+    Mutation(
+        guarantee="F24",
+        what="a journal that was cut short is gone on from",
+        file="keeper/storage/holding.py",
+        old="and now.size < before.size:\n",
+        new="and now.size < 0:\n",
+        tests=(f"{HOLDING}::test_c7_what_was_cut_is_not_trusted_when_it_is_whole_again",),
+    ),
+    Mutation(
+        guarantee="F24",
+        what="a journal that was written over is gone on from",
+        file="keeper/storage/holding.py",
+        old="        if not has_other_writer():\n",
+        new="        if has_other_writer is None:\n",
+        tests=(f"{HOLDING}::test_c7_an_older_copy_over_the_file_ends_signing",),
+    ),
+    Mutation(
+        guarantee="F24",
+        what="another program's database becomes a journal",
+        file="keeper/storage/recognition.py",
+        old="    if header.application or not (is_blank or _is_early_journal(tables)):\n",
+        new="    if not (is_blank or tables or header):\n",
+        tests=(f"{RECOGNITION}::test_c6_another_programs_file_is_refused_and_left_as_it_is",),
+    ),
+    Mutation(
+        guarantee="G33",
+        what="a key may stand in a file that others read",
+        file="keeper/exposure.py",
+        old="    if mode & _OTHERS:\n",
+        new="    if mode & ~0o7777:\n",
+        tests=("tests/unit/config/test_exposed.py::test_a_key_in_a_file_of_everybody_is_refused",),
     ),
     Mutation(
         guarantee="F22",

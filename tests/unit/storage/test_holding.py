@@ -10,6 +10,8 @@ import pytest
 
 from keeper.domain.breaker import Breaker
 from keeper.domain.errors import JournalError
+from keeper.storage import lock
+from keeper.storage.holding import HeldFile
 from keeper.storage.journal import Journal
 
 SENDER = "0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1"
@@ -291,3 +293,35 @@ def _name_of(path):
         )
         Journal.open(path, chain_id=1, sender=SENDER).close()
     return names[0]
+
+
+def _without_name(patch):
+    patch.setattr(lock, "_take_name", lambda _: -1)
+
+
+def _without_claim(patch):
+    patch.setattr(HeldFile, "claim", lambda _: None)
+
+
+def _without_file(patch):
+    patch.setattr(lock.SigningLock, "_lock", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (_without_name, _without_claim),
+        (_without_name, _without_file),
+        (_without_claim, _without_file),
+    ],
+    ids=["lock's file alone", "journal's file alone", "name alone"],
+)
+def test_f22_each_lock_alone_refuses_a_second_keeper(path, others, monkeypatch):
+    """None leans on another: where a system lacks one, two are left."""
+    for without in others:
+        without(monkeypatch)
+    first = Journal.open(path, chain_id=1, sender=SENDER)
+    try:
+        refuse_second(path)
+    finally:
+        first.close()
