@@ -16,6 +16,7 @@ from keeper.chain.optional import fetch_pending_nonce
 from keeper.chain.quorum import Quorum
 from keeper.composition.bidding import fee_oracle, fee_policy, liquidation_policy
 from keeper.composition.calling import calling
+from keeper.composition.deciding import build_decide
 from keeper.composition.executors import refuse_unfit_executor
 from keeper.composition.limiting import breakers_of
 from keeper.composition.next_block import NextBlock
@@ -65,10 +66,7 @@ from keeper.stages.departing import Departures
 from keeper.stages.margincalls import MarginCalls
 from keeper.stages.open_routes import open_venues
 from keeper.stages.rehearsal import Repeats
-from keeper.stages.resting import Rested, Restrained
-from keeper.stages.setting_aside import SetAside
 from keeper.stages.waiting import BoundPlans
-from keeper.stages.witness import witnessed
 from keeper.storage.decisions import DecisionJournal
 from keeper.storage.inputs import Recorder
 from keeper.storage.journal import Journal
@@ -243,22 +241,19 @@ async def _parts(
             subset=batch_subset(executors, GasModel()),
         )
     planner = replace(await _planner(session, simulators, fees), waiting=bound)
-    departures, cooling = Departures(submitter=submitter), None
+    departures = Departures(submitter=submitter)
     if isinstance(submitter, NodeSubmitter):
         bound.acting = partial(acting_nonces, submitter.tracker)
         cooling = submitter.tracker.cooling
         planner = replace(planner, venues=open_venues(planner.venues, cooling.is_barred))
     planner = plan_in_portions(planner, session.settings, departures)
-    decide: Restrained = SetAside(decide=partial(witnessed, planner))
-    if cooling is not None:
-        decide = Rested(decide=decide, cooling=cooling)
     keep_days = session.settings.record.keep_days
     decisions = DecisionJournal(journal.database, _recorder(session, options), keep_days)
     await decisions.start()
     return _Parts(
         submitter=submitter,
         decisions=decisions,
-        decide=decide,
+        decide=build_decide(planner, submitter),
         journal=journal,
         departures=departures,
     )

@@ -166,7 +166,7 @@ class NodeSubmitter:
                 readable("the fees", self.fees.market(head)),
                 self._next_nonce(head),
                 self.tracker.check_canonical(head),
-                self._look_at_limit(head),
+                self.refresh_limit(head),
             )
             able = affordable(
                 batches,
@@ -197,9 +197,9 @@ class NodeSubmitter:
         fitting = self.caps.fit(priced, price, market, head)[:room]
         return self.guard.allowed(fitting, self.tracker, head, self.caps.parts(price))[:room]
 
-    async def _look_at_limit(self, head: Head) -> None:
+    async def refresh_limit(self, head: Head, *, after: int = LIMIT_BLOCKS) -> None:
         """Ask now and then how many nonces may wait: an account may be delegated meanwhile."""
-        if self.limit is None or head.number < self._limited_at + LIMIT_BLOCKS:
+        if self.limit is None or head.number < self._limited_at + after:
             return
         try:
             async with asyncio.timeout(LIMIT_SECONDS):

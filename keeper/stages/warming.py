@@ -1,0 +1,94 @@
+"""What a first liquidation would have to look up, looked up while accounts only come near."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, product
+from typing import Final
+
+from keeper.domain.errors import ChainError
+from keeper.domain.exits import Pair
+from keeper.domain.exposure import Exposure
+from keeper.domain.head import Basis, Head
+from keeper.domain.parity import Subject
+from keeper.domain.restraint import FREE, Restraint
+from keeper.domain.units import WAD, Wad
+from keeper.pipeline import Decided, InFlight
+from keeper.ports import ExitVenue, FeeSource, MarketSnapshot
+from keeper.stages.exit_reads import fetch_exits
+from keeper.stages.gathering import Legs, healths
+from keeper.stages.resting import Restrained
+
+log = logging.getLogger(__name__)
+
+NEAR: Final = Wad(WAD * 105 // 100)
+"""Accounts with less health are near the line."""
+LOOK_BLOCKS: Final = 8
+"""How often it is looked who is near."""
+MOST_ACCOUNTS: Final = 100
+MOST_PAIRS: Final = 40
+"""Of so many accounts, and for so many pairs of tokens, things are looked up at once."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Warmed:
+    """
+    A pipeline whose venues know their pools before an account crosses the line.
+
+    In blocks without anything to liquidate the pools are read that accounts near the line would
+    be sold in, each pair of tokens once. ``refresh`` looks up what sending needs besides. All of it
+    goes on beside the blocks' work, and what fails is looked up when it is needed.
+    """
+
+    decide: Restrained
+    venues: Sequence[ExitVenue]
+    fees: FeeSource
+    refresh: Callable[[Head], Awaitable[None]]
+    _pairs: set[Pair] = field(default_factory=set)
+    _known: set[Subject] = field(default_factory=set)
+    _looked_at: int = -LOOK_BLOCKS
+    _task: asyncio.Task[None] | None = None
+
+    async def __call__(
+        self,
+        head: Head,
+        snapshots: Sequence[MarketSnapshot],
+        in_flight: InFlight = frozenset(),
+        *,
+        restraint: Restraint = FREE,
+    ) -> Decided:
+        """Decide about every unhealthy account at one head."""
+        result = await self.decide(head, snapshots, in_flight, restraint=restraint)
+        is_idle = self._task is None or self._task.done()
+        if is_idle and not result.health and head.number >= self._looked_at + LOOK_BLOCKS:
+            self._looked_at = head.number
+            self._task = asyncio.ensure_future(self._warm(head, snapshots))
+        return result
+
+    async def _warm(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+        try:
+            subjects, pairs = await self._new(snapshots)
+            if pairs:
+                await fetch_exits(self.venues, pairs, Basis(block_hash=head.hash))
+                await self.fees.gas_price(head)
+                self._pairs |= pairs
+            self._known |= subjects
+            await self.refresh(head)
+        except ChainError as error:
+            log.debug("not_warmed block=%d code=%s reason=%s", head.number, error.code, error)
+
+    async def _new(self, snapshots: Sequence[MarketSnapshot]) -> tuple[set[Subject], set[Pair]]:
+        """Return who came near the line, and what they would be sold for as far as it is new."""
+        near = await healths(snapshots, NEAR, ())
+        self._known &= near.keys()
+        new = [subject for subject in near if subject not in self._known][:MOST_ACCOUNTS]
+        legs = await Legs().of(snapshots, new)
+        return set(new), set(islice(_pairs_of(legs, self._pairs), MOST_PAIRS))
+
+
+def _pairs_of(legs: Mapping[Subject, Exposure], known: set[Pair]) -> Iterator[Pair]:
+    for exposure in legs.values():
+        held = [leg.token for leg in exposure.legs if leg.collateral]
+        owed = [leg.token for leg in exposure.legs if leg.debt]
+        yield from (pair for pair in product(held, owed) if pair not in known)
