@@ -202,11 +202,7 @@ def _time_left(notice: Notice) -> str:
         return ""
     until = _waits_until(notice)
     if until is not None:
-        left = wording.span(until - notice.timestamp)
-        return (
-            f"Time: this keeper waits until {wording.moment(until)} ({left} after this was read),"
-            " unless it gets much worse; others need not wait."
-        )
+        return f"Time: {_granted(notice, until)}"
     if _is_liquidatable(notice):
         return (
             "Time: none; it was past the line when this was read, and anybody may liquidate such an"
@@ -216,6 +212,18 @@ def _time_left(notice: Notice) -> str:
     if notice.tier == "liquidatable" and notice.health_factor is not None:
         return f"Time: it was healthy again, short of the health that ends this tier; {later}"
     return f"Time: {later}"
+
+
+def _granted(notice: Notice, until: Timestamp) -> str:
+    """Return how long this keeper waits, and what that is worth: below the line, and above it."""
+    left = wording.span(until - notice.timestamp)
+    waits = (
+        f"by its policy this keeper waits until {wording.moment(until)} ({left} after this was"
+        " read), unless it gets much worse"
+    )
+    if _is_liquidatable(notice):
+        return f"{waits}; others need not wait."
+    return f"only below a health of 1 anybody may liquidate it; then {waits}, and others need not."
 
 
 def _is_liquidatable(notice: Notice) -> bool:

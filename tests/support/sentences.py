@@ -105,6 +105,16 @@ class Reader:
         assert moment(moment_) == self.notice.deadline > self.notice.timestamp
         assert span_seconds(span) <= self.notice.deadline - self.notice.timestamp
 
+    def time_waits_below(self, moment_, span):
+        """So long it waits now: the protocol's rule lets anybody liquidate it."""
+        assert self.case.liquidatable
+        self.time_waits(moment_, span)
+
+    def time_waits_above(self, moment_, span):
+        """So long it would wait: nobody may liquidate it yet."""
+        assert not self.case.liquidatable
+        self.time_waits(moment_, span)
+
     def time_none(self):
         """The protocol's rule lets anybody liquidate it."""
         assert self.case.liquidatable
@@ -202,6 +212,10 @@ NUMBER = r"[\d,]+(?:\.\d+)?"
 HEALTH = rf"{NUMBER}|beyond counting"
 WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 CURE = rf"(?P<amount>{NUMBER}) (?P<symbol>\S+)(?P<more> at the stable rate)?"
+WAITS = (
+    rf"by its policy this keeper waits until (?P<moment_>{WHEN}) \((?P<span>.*) after this was"
+    r" read\), unless it gets much worse"
+)
 RULES = [
     (r"Account (?P<account>0x\w+) (?P<opening>.*)\.", Reader.account),
     (r"Market: (?P<market>\S+)", Reader.market),
@@ -216,12 +230,13 @@ RULES = [
         rf"Debt: (?P<debt>{NUMBER}) USD, against collateral of (?P<collateral>{NUMBER}) USD\.",
         Reader.worth,
     ),
+    (rf"Time: {WAITS}; others need not wait\.", Reader.time_waits_below),
     (
         (
-            rf"Time: this keeper waits until (?P<moment_>{WHEN}) \((?P<span>.*) after this was"
-            r" read\), unless it gets much worse; others need not wait\."
+            r"Time: only below a health of 1 anybody may liquidate it; then"
+            rf" {WAITS}, and others need not\."
         ),
-        Reader.time_waits,
+        Reader.time_waits_above,
     ),
     (r"Time: none; it was past the line when this was read, and .*", Reader.time_none),
     (

@@ -26,8 +26,9 @@ def test_a_call_says_what_happened_how_much_time_and_what_to_do():
         "Debt: 2,500.00 USD, against collateral of 3,100.00 USD.",
         "",
         (
-            f"Time: this keeper waits until {deadline} (10 min after this was read), unless it gets"
-            " much worse; others need not wait."
+            "Time: only below a health of 1 anybody may liquidate it; then by its policy this"
+            f" keeper waits until {deadline} (10 min after this was read), unless it gets much"
+            " worse, and others need not."
         ),
         "",
         f"What to do, any one of these (health 1.2500, holds until {until}):",

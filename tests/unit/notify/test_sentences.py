@@ -174,6 +174,13 @@ ROUNDED_TWICE = [
 """Liquidatable now, healthy at a lower price and liquidatable again: the average is rounded."""
 
 
+JUST_PAST = [
+    leg(threshold=8_000, supplied_value=0, owed_value=10_000, liquidity_index=RAY),
+    leg(threshold=8_000, supplied_value=20_000, owed_value=0, liquidity_index=RAY),
+]
+"""So little past the line, by ``nearer``, that a patient policy still waits."""
+
+
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
     revision=st.sampled_from(REVISIONS),
@@ -188,6 +195,13 @@ ROUNDED_TWICE = [
     nearer=158,
     frozen=False,
     telling=Telling(target=WAD * 11 // 10, seconds=0),
+)
+@example(
+    revision=REVISIONS[-1],
+    drawn=JUST_PAST,
+    nearer=102,
+    frozen=False,
+    telling=Telling(tier=Tier.LIQUIDATABLE, policy=GUARDIAN.name),
 )
 def test_every_number_about_an_account_of_a_pool_is_true(revision, drawn, nearer, frozen, telling):
     """Liquidatable or healthy, one asset or five, in and out of eModes, over all versions."""
@@ -318,7 +332,8 @@ def test_who_owes_nothing_is_told_no_number_but_the_blocks(kind):
 def test_every_rule_was_met():
     """A sentence that no example makes would be held against nothing."""
     expected = {
-        "starts", "ends", "add", "repay", "repay_all", "time_waits", "time_none", "time_later",
+        "starts", "ends", "add", "repay", "repay_all", "time_waits_below", "time_waits_above",
+        "time_none", "time_later",
         "time_again", "nothing_needed", "all_of_it", "nothing_alone", "worth", "health", "as_of",
     }  # fmt: skip
 
