@@ -53,9 +53,7 @@ def find_open_folder(path: Path) -> Exposure | None:
     """Return how strangers can replace a file that may not be there yet; None where they cannot."""
     if os.name != "posix":
         return None
-    trusted = (
-        {0, os.geteuid(), path.parent.stat().st_uid} if os.geteuid() == 0 else {0, os.geteuid()}
-    )
+    trusted = trusted_users(path, path.resolve().parent.stat().st_uid)
     for hop in _hops(path):
         for folder in hop.parents:
             for found in _of_folder(folder, _STRANGERS_WRITE, trusted):
@@ -64,10 +62,18 @@ def find_open_folder(path: Path) -> Exposure | None:
 
 
 def trusted_users(path: Path, owner: int) -> frozenset[int]:
-    """Return who may own a file, its links and folders; root may visit somebody else's."""
+    """
+    Return who may own a file, its links and folders.
+
+    Root may visit the files of somebody in whose folder they are, and of whoever became root by
+    ``sudo``, who may do everything anyway.
+    """
     user = os.geteuid()
-    visited = user == 0 and path.resolve().parent.stat().st_uid == owner
-    return frozenset({0, user, owner} if visited else {0, user})
+    if user != 0:
+        return frozenset({0, user})
+    by_sudo = os.environ.get("SUDO_UID", "")
+    visited = {owner} if path.resolve().parent.stat().st_uid == owner else set[int]()
+    return frozenset({0, *visited, *([int(by_sudo)] if by_sudo.isdecimal() else [])})
 
 
 def open_private(path: Path, flags: int = os.O_TRUNC) -> int:

@@ -348,3 +348,65 @@ def test_what_a_keeper_writes_is_its_owners_alone_whatever_the_process_allows(fo
 
     assert set(modes.values()) == {0o600}
     assert len(modes) >= 9
+
+
+ORDINARY = """
+import asyncio, os, sys, tempfile
+from pathlib import Path
+from keeper.book.file import BookFile
+from keeper.cli.guarding import protect_memory
+from keeper.config import load
+from keeper.execution.control import _ask, is_listening, listening, socket_path
+from keeper.storage.journal import Journal
+
+async def record(*_):
+    pass
+
+async def hello(_):
+    return "hello"
+
+async def main(folder):
+    settings = load(folder / "keeper.toml").settings
+    path = settings.journal.path
+    async with listening(socket_path(path), None, record, {"hello": hello}):
+        answer = await _ask(socket_path(path), "hello", "")
+        heard = await asyncio.to_thread(is_listening, path)
+    journal = Journal.open(path, chain_id=31337, sender=None)
+    await journal.probe()
+    BookFile(settings.book_path, 31337).close()
+    journal.close()
+    print(answer, heard, os.geteuid(), flush=True)
+
+folder = Path(sys.argv[1])
+with tempfile.TemporaryDirectory() as first:  # whatever is imported on demand is imported now
+    Journal.open(Path(first) / "keeper.sqlite", chain_id=31337, sender=None).close()
+    BookFile(Path(first) / "book.sqlite", 31337).close()
+    load(folder / "keeper.toml")
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+protect_memory()
+asyncio.run(main(folder))
+"""
+
+
+@as_root
+def test_an_ordinary_user_runs_a_keeper_with_its_memory_closed(folder):
+    """What keeps strangers out keeps nobody from his own files, socket and journal."""
+    settings_in(folder)
+    for file in (folder, folder / "keeper.toml", folder / ".env"):
+        os.chown(file, NOBODY, NOBODY)
+    folder.chmod(0o700)
+
+    done = subprocess.run(
+        [sys.executable, "-c", ORDINARY, str(folder)],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+        cwd="/",
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "{'ok': True, 'action': 'hello', 'result': 'hello'} True 65534"

@@ -223,3 +223,17 @@ def test_a_public_address_is_no_key(url):
 def test_a_providers_key_is_seen_wherever_it_stands(url):
     """Path, query, user, host, fragment: each provider has its own place."""
     assert has_key(url)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("who", ["sudo", "visit"])
+def test_root_may_look_at_somebodys_keeper(written, monkeypatch, who):
+    """With ``sudo``, or in a folder that is wholly his: nothing of root's own stands there."""
+    path = written(KEYED["alchemy"])
+    os.chown(path, STRANGER, STRANGER)
+    if who == "sudo":
+        monkeypatch.setenv("SUDO_UID", str(STRANGER))
+    else:
+        os.chown(path.parent, STRANGER, STRANGER)
+
+    assert load(path, environ={}).warnings == ()
