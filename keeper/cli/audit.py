@@ -23,7 +23,7 @@ from keeper.domain.head import BlockName
 DIFFERS_EXIT: Final = 3
 """The exit code where the book is not what the contracts say."""
 
-app = typer.Typer(help="Hold what the keeper believes and recorded against what can be checked.")
+app = typer.Typer(help="Check the accounts against the contracts, and the record's hashes.")
 app.command("verify")(record.verify)
 app.command("head")(record.head)
 app.command("export")(record.export)

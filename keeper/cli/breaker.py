@@ -18,14 +18,14 @@ from keeper.execution.guard import named, not_open, paused_at
 from keeper.storage import breakers, database
 from keeper.storage.journal import Journal, sender_of
 
-app = typer.Typer(no_args_is_help=True, help="What holds new transactions: list, reset, pause.")
+app = typer.Typer(no_args_is_help=True, help="Circuit breakers: list, reset, pause, resume.")
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `keeper breaker list` says.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As in `keeper breaker list`.")]
 
 
 @app.command("list")
 def list_(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
-    """List every breaker: open or closed, since which block, and why."""
+    """List all breakers: open or closed, since which block, and why."""
     path = _settings(config_file).journal.path
     found, when = _states(path), learn_as_of(path)
     if as_json:
@@ -42,19 +42,19 @@ def list_(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> N
 def reset(
     name: NameArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
 ) -> None:
-    """Close an open breaker; what was mined so far is out of its count."""
+    """Close an open breaker; its count starts again."""
     _command(_settings(config_file), "reset", named(name), as_json=as_json)
 
 
 @app.command()
 def pause(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
-    """Send nothing new until `resume`, also after a restart."""
+    """Send no new transaction until `resume`, also after a restart."""
     _command(_settings(config_file), "pause", Breaker.PAUSED, as_json=as_json)
 
 
 @app.command()
 def resume(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
-    """Take back a `pause`."""
+    """End a `pause`."""
     _command(_settings(config_file), "resume", Breaker.PAUSED, as_json=as_json)
 
 

@@ -34,12 +34,12 @@ from keeper.storage.journal import Journal, sender_of
 from keeper.storage.places import MODES, file_of
 from keeper.storage.pulse import Pulse, pulse
 
-app = typer.Typer(help="Open margin calls: tier, since when, time left, what would cure them.")
+app = typer.Typer(help="List open margin calls with tier, time left and cures; acknowledge one.")
 
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Of the dry run.")]
-ObserveOption = Annotated[bool, typer.Option("--observe", help="Of the observing node.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Use the dry run's file.")]
+ObserveOption = Annotated[bool, typer.Option("--observe", help="Use the observing node's file.")]
 AccountArgument = Annotated[
-    str, typer.Argument(metavar="ACCOUNT", help="An address, or its beginning if it is the only.")
+    str, typer.Argument(metavar="ACCOUNT", help="An address, or its unique beginning.")
 ]
 
 
@@ -89,7 +89,7 @@ def ack(
     observe: ObserveOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take notice of an account's calls: no more reminders until it gets worse."""
+    """Acknowledge an account's calls: no reminders until it gets worse."""
     refuse_no_address(account)
     settings = config.load(config_file).settings
     path = _journal(settings, dry_run=dry_run, observe=observe)

@@ -19,7 +19,7 @@ from keeper.domain.units import WAD
 from keeper.rehearse.prices import parsed
 
 app = typer.Typer(
-    help="A local chain of real contracts to try things on.",
+    help="A local chain with real contracts.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -27,7 +27,7 @@ app = typer.Typer(
 _LARGEST_EXPONENT = 20
 
 DirOption = Annotated[
-    Path, typer.Option("--dir", metavar="DIR", help="The devnet's folder.", show_default=True)
+    Path, typer.Option("--dir", metavar="DIR", help="Folder of the local chain.", show_default=True)
 ]
 
 
@@ -36,10 +36,10 @@ def up(
     *,
     aave: Annotated[str, typer.Option(help="The version of Aave: 3.6 or 3.0.")] = "3.6",
     protocol: Annotated[
-        str, typer.Option(help=f"Whose borrowers: {', '.join(PROTOCOLS)}, or {local.BOTH}.")
+        str, typer.Option(help=f"Protocol: {', '.join(PROTOCOLS)}, or {local.BOTH}.")
     ] = PROTOCOLS[0],
     borrowers: Annotated[int, typer.Option(help="How many borrowers of each protocol.")] = 32,
-    seed: Annotated[int, typer.Option(help="The seed that borrowers are made from.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the borrowers.")] = 1,
     block_time: Annotated[
         int, typer.Option(help="Seconds between blocks; 0 for a block per transaction.")
     ] = 0,
@@ -71,7 +71,7 @@ def price(
     changes: Annotated[list[str], typer.Argument(metavar="SYMBOL=USD...", help="New prices.")],
     *,
     leave_pools: Annotated[
-        bool, typer.Option("--leave-pools", help="Leave the exchange's pools where they are.")
+        bool, typer.Option("--leave-pools", help="Do not move the exchange's pools.")
     ] = False,
     folder: DirOption = local.DEFAULT_FOLDER,
     json_: JsonOption = False,
@@ -91,17 +91,15 @@ def play(
         Path, typer.Option("--prices", metavar="FILE", help="CSV: timestamp_utc,WETH,USDC,...")
     ],
     step_minutes: Annotated[
-        int, typer.Option(min=1, max=1_440, help="Of the path, between two steps.")
+        int, typer.Option(min=1, max=1_440, help="Minutes of the path per step.")
     ] = 60,
-    pause: Annotated[
-        float, typer.Option(min=0, max=3_600, help="Seconds of this machine's time a step.")
-    ] = 1.0,
-    first_hour: Annotated[int, typer.Option(min=0, help="Where in the path to begin.")] = 0,
-    hours: Annotated[int, typer.Option(min=1, help="How much of it to play.")] = 24 * 365,
+    pause: Annotated[float, typer.Option(min=0, max=3_600, help="Seconds to wait per step.")] = 1.0,
+    first_hour: Annotated[int, typer.Option(min=0, help="Hour of the path to begin at.")] = 0,
+    hours: Annotated[int, typer.Option(min=1, help="Hours to play.")] = 24 * 365,
     folder: DirOption = local.DEFAULT_FOLDER,
     json_: JsonOption = False,
 ) -> None:
-    """Play a recorded price path through the real feeds, faster than it was."""
+    """Play a recorded price path through the real feeds, at high speed."""
     hint = "give a CSV with a column timestamp_utc"
     path = parsed(read_text(prices, what="the price file", hint=hint), prices.name)
     part = path.part(first_hour * 3_600, hours * 3_600)
@@ -131,7 +129,7 @@ def _show_step(step: Step, *, json_: bool) -> None:
 
 @app.command()
 def status(*, folder: DirOption = local.DEFAULT_FOLDER, json_: JsonOption = False) -> None:
-    """Show block, prices and the accounts that can be liquidated."""
+    """Show block, prices and liquidatable accounts."""
     _show_status(folder, json_=json_)
 
 

@@ -16,11 +16,11 @@ def command(
     *,
     heads: Annotated[
         int,
-        typer.Option("--heads", min=1, max=100, help="Blocks to work on at each endpoint."),
+        typer.Option("--heads", min=1, max=100, help="Number of blocks to test at each endpoint."),
     ] = 3,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Check everything that can be wrong before the first block; exit code 3 if any fails."""
+    """Check settings, nodes, contracts and keys; exit code 3 if a check fails."""
     examined = loaded("keeper.cli.doctor_checks:examined")
     report(asyncio.run(examined(config, overrides(override), heads)), as_json=as_json)

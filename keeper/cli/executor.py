@@ -21,7 +21,9 @@ _DEPLOY = "keeper.cli.executor_deploy"
 
 NameOption = Annotated[
     str | None,
-    typer.Option("--name", help="Which [[executor]]; default the first.", show_default=False),
+    typer.Option(
+        "--name", help="Name of the [[executor]]; default: the first.", show_default=False
+    ),
 ]
 
 
@@ -30,14 +32,14 @@ def deploy(
     config: ConfigOption = None,
     *,
     owner: Annotated[
-        str | None, typer.Option(help="Who administers it: a cold account.", metavar="ADDRESS")
+        str | None, typer.Option(help="Owner: a cold account.", metavar="ADDRESS")
     ] = None,
     receiver: Annotated[
-        str | None, typer.Option(help="Where profits go; default the owner.", metavar="ADDRESS")
+        str | None, typer.Option(help="Receives the profit; default: the owner.", metavar="ADDRESS")
     ] = None,
     operator: Annotated[
         list[str] | None,
-        typer.Option(help="Who may liquidate; repeatable; default the key.", metavar="ADDRESS"),
+        typer.Option(help="May liquidate (repeatable); default: the hot key.", metavar="ADDRESS"),
     ] = None,
     storage_build: Annotated[
         bool, typer.Option("--storage-build", help="For chains without transient storage.")
@@ -48,13 +50,11 @@ def deploy(
             "--min-sale-bps",
             min=0,
             max=BPS,
-            help="Floor of a sale, in 1/10,000 of the protocol's own price; 0: none.",
+            help="Least proceeds of a sale, in 1/10,000 of the oracle price; 0: none.",
         ),
     ] = 0,
-    yes: Annotated[bool, typer.Option("--yes", help="Agree to the cost beforehand.")] = False,
-    another: Annotated[
-        bool, typer.Option("--another", help="Deploy although there is an executor already.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deploying.")] = False,
+    another: Annotated[bool, typer.Option("--another", help="Deploy another executor.")] = False,
     write: Annotated[
         bool, typer.Option("--write", help="Write the executor into the settings file.")
     ] = False,
@@ -62,7 +62,7 @@ def deploy(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Deploy an executor that may use the configured markets and venues."""
+    """Deploy an executor for the configured markets and venues."""
     known = load(config, overrides(override))
     wanted = loaded(f"{_DEPLOY}:Deployment")(
         owner=_address(owner, "--owner"),
@@ -104,16 +104,16 @@ def sweep(
     *,
     name: NameOption = None,
     to: Annotated[
-        str | None, typer.Option(help="Where to; default the receiver.", metavar="ADDRESS")
+        str | None, typer.Option(help="Destination; default: the receiver.", metavar="ADDRESS")
     ] = None,
     token: Annotated[
         list[str] | None,
-        typer.Option(help="Only this token; repeatable; default all.", metavar="ADDRESS"),
+        typer.Option(help="Only this token (repeatable); default: all.", metavar="ADDRESS"),
     ] = None,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Send away what lies in the executor; needs the owner's key."""
+    """Send tokens left in the executor away; needs the owner's key."""
     settings = load(config, overrides(override)).settings
     sent = asyncio.run(
         loaded(f"{_WORK}:swept")(

@@ -43,22 +43,20 @@ ADDRESS_LENGTH = 42
 
 def command(
     account: Annotated[
-        str, typer.Argument(metavar="ACCOUNT", help="An address, or a unique beginning of one.")
+        str, typer.Argument(metavar="ACCOUNT", help="An address, or its unique beginning.")
     ],
     config: ConfigOption = None,
     *,
     block: BlockOption = None,
     recorded: Annotated[
         bool,
-        typer.Option(
-            "--recorded", help="From the record alone: no node is asked, not even for --block."
-        ),
+        typer.Option("--recorded", help="Use only the record and no node, also with --block."),
     ] = False,
     whose: RecordOption = None,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Tell an account's story: tiers, calls, cures, why it was, or was not, liquidated."""
+    """Show an account's history, and why it was liquidated or skipped."""
     named, number = parse_block(block), parse_number(block) if recorded else None
     settings = load(config, overrides(override)).settings
     path = record_path(settings, whose)

@@ -21,17 +21,17 @@ ZERO = "0x" + "0" * 40
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Where to write; default here.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder to write to; default: this one.")] = Path(),
     *,
     endpoint: Annotated[
-        str | None, typer.Option(metavar="URL", help="A node; its chain id is asked for.")
+        str | None, typer.Option(metavar="URL", help="A node, to read the chain id from.")
     ] = None,
     aave: Annotated[
         list[str] | None,
         typer.Option(
             "--aave",
             metavar="PROVIDER",
-            help="The PoolAddressesProvider of an Aave v3 market; its first block is found.",
+            help="PoolAddressesProvider of an Aave v3 market (repeatable).",
         ),
     ] = None,
     morpho: Annotated[
@@ -39,12 +39,12 @@ def command(
         typer.Option(
             "--morpho",
             metavar="ADDRESS",
-            help="A deployment of Morpho Blue; its first block is found.",
+            help="Address of Morpho Blue.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Write a commented keeper.toml and .env; asks nothing that the chain can answer."""
+    """Write a commented keeper.toml and .env, with the markets' first blocks."""
     settings, secrets = folder / "keeper.toml", folder / ".env"
     for path in (settings, secrets):
         if path.exists() and not force:

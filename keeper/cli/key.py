@@ -12,14 +12,16 @@ from keeper.cli.options import ConfigOption, JsonOption, SetOption
 from keeper.cli.output import print_json, print_line
 from keeper.config import load, overrides
 
-app = typer.Typer(help="The hot key: new, import, check.")
+app = typer.Typer(help="The hot key: create, import, check.")
 
 _WORK = "keeper.cli.key_work"
 
 FileArgument = Annotated[Path, typer.Argument(help="The keystore file to write.")]
 PasswordOption = Annotated[
     Path | None,
-    typer.Option("--password-file", metavar="FILE", help="The password; asked for if not given."),
+    typer.Option(
+        "--password-file", metavar="FILE", help="File with the password; without it you are asked."
+    ),
 ]
 
 
@@ -30,7 +32,7 @@ def new(
     password_file: PasswordOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key and keep it encrypted (keystore v3, mode 0600)."""
+    """Create a key and store it encrypted (keystore v3, mode 0600)."""
     _print_address(loaded(f"{_WORK}:made")(file, password_file), as_json=as_json)
 
 
@@ -41,11 +43,13 @@ def import_(
     password_file: PasswordOption = None,
     key_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The private key in hex; asked for if not given."),
+        typer.Option(
+            metavar="FILE", help="File with the private key in hex; without it you are asked."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep an existing private key encrypted; it is never taken from the command line."""
+    """Store an existing private key encrypted."""
     _print_address(loaded(f"{_WORK}:imported")(file, password_file, key_file), as_json=as_json)
 
 

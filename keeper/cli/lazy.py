@@ -25,56 +25,52 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
     ),
     "doctor": CommandSpec(
         target="keeper.cli.doctor:command",
-        help="Check everything that can be wrong before the first block.",
+        help="Check settings, nodes, contracts and keys, with a fix for each problem.",
     ),
-    "run": CommandSpec(target="keeper.cli.run:command", help="Watch the chain and liquidate."),
+    "run": CommandSpec(
+        target="keeper.cli.run:command", help="Watch the chain and liquidate what pays."
+    ),
     "scan": CommandSpec(
-        target="keeper.cli.scan:command", help="List accounts near or past the line, worst first."
+        target="keeper.cli.scan:command", help="List liquidatable accounts and those close to it."
     ),
     "explain": CommandSpec(
         target="keeper.cli.explain:command",
-        help="Say why an account was, or was not, liquidated.",
+        help="Show why an account was liquidated or skipped.",
     ),
     "calls": CommandSpec(
-        target="keeper.cli.calls:app", help="Open margin calls: list them, acknowledge one."
+        target="keeper.cli.calls:app", help="Open margin calls: list, acknowledge."
     ),
     "stress": CommandSpec(
-        target="keeper.cli.stress:command", help="Say what a move of prices would do."
+        target="keeper.cli.stress:command", help="Estimate the effect of price moves."
     ),
     "rehearse": CommandSpec(
         target="keeper.cli.rehearse:command",
-        help="Run policies through a recorded price path, side by side.",
+        help="Backtest policies on a recorded price path.",
     ),
     "audit": CommandSpec(
         target="keeper.cli.audit:app",
-        help="Hold the book against the contracts, the record against its hashes.",
+        help="Check the accounts against the chain, the record against its hashes.",
     ),
     "replay": CommandSpec(
         target="keeper.cli.replay:command",
-        help="Make recorded decisions again, from the record alone.",
+        help="Recompute recorded decisions and compare them.",
     ),
-    "report": CommandSpec(
-        target="keeper.cli.report:app", help="How accounts were treated, and what was earned."
-    ),
-    "tx": CommandSpec(target="keeper.cli.tx:app", help="The journal's intents and attempts."),
+    "report": CommandSpec(target="keeper.cli.report:app", help="Report fairness and profit."),
+    "tx": CommandSpec(target="keeper.cli.tx:app", help="Transactions: list, show, bump, cancel."),
     "notify": CommandSpec(
-        target="keeper.cli.notify:app", help="Channels: test them, see what was told."
+        target="keeper.cli.notify:app", help="Notifications: test channels, list messages, retry."
     ),
     "breaker": CommandSpec(
-        target="keeper.cli.breaker:app", help="What holds new transactions: list, reset, pause."
+        target="keeper.cli.breaker:app", help="Circuit breakers: list, reset, pause, resume."
     ),
     "executor": CommandSpec(
         target="keeper.cli.executor:app", help="The on-chain executor: deploy, check, sweep."
     ),
-    "vault": CommandSpec(
-        target="keeper.cli.vault:app", help="The vault that cures are paid from: deploy, check."
-    ),
-    "key": CommandSpec(target="keeper.cli.key:app", help="The hot key: new, import, check."),
-    "config": CommandSpec(
-        target="keeper.cli.settings:app", help="Effective settings: show, check."
-    ),
+    "vault": CommandSpec(target="keeper.cli.vault:app", help="The vault for cures: deploy, check."),
+    "key": CommandSpec(target="keeper.cli.key:app", help="The hot key: create, import, check."),
+    "config": CommandSpec(target="keeper.cli.settings:app", help="Settings: show, check."),
     "devnet": CommandSpec(
-        target="keeper.cli.devnet:app", help="A local chain of real contracts to try things on."
+        target="keeper.cli.devnet:app", help="A local chain with real contracts."
     ),
 }
 """Every command, in the order of the help text."""

@@ -24,13 +24,13 @@ from keeper.storage import database, outbox
 from keeper.storage.places import MODES, file_of
 from keeper.storage.pulse import pulse
 
-app = typer.Typer(no_args_is_help=True, help="Channels: test them, see what was told.")
+app = typer.Typer(no_args_is_help=True, help="Notifications: test channels, list messages, retry.")
 
 ChannelOption = Annotated[
-    str | None, typer.Option("--channel", metavar="NAME", help="This channel only.")
+    str | None, typer.Option("--channel", metavar="NAME", help="Only this channel.")
 ]
 ModeOption = Annotated[
-    str, typer.Option("--mode", help=f"Whose outbox: {', '.join(MODES)}.", metavar="MODE")
+    str, typer.Option("--mode", help=f"Which run's outbox: {', '.join(MODES)}.", metavar="MODE")
 ]
 
 TRIED: Final = "The keeper's test message: nothing has happened. If you read this, the way works."
@@ -43,7 +43,7 @@ def try_(
     channel: ChannelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a test message through every channel, or one; ends with 3 where one fails."""
+    """Send a test message through every channel; exit code 3 if one fails."""
     settings = config.load(config_file).settings
     results = asyncio.run(_tested(settings, channel))
     if as_json:
@@ -61,7 +61,7 @@ def list_(
     config_file: ConfigOption = None,
     *,
     mode: ModeOption = MODES[0],
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show the newest N.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List messages, newest first: sent, waiting or given up, and why."""
@@ -93,7 +93,7 @@ def list_(
 def retry(
     config_file: ConfigOption = None, *, mode: ModeOption = MODES[0], as_json: JsonOption = False
 ) -> None:
-    """Have every message that was given up tried again by the running keeper, or the next."""
+    """Try messages that were given up again, by the running or the next keeper."""
     path = _existing(_file(config_file, mode))
     opened = database.opened(path)
     try:
@@ -110,7 +110,7 @@ def retry(
 
 @app.command()
 def subscriptions(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
-    """Say who is told of what, by the subscriptions file as it is now."""
+    """Show which channel gets which notices, by the current subscriptions file."""
     notify = config.load(config_file).settings.notify
     names = [one.name for one in notify.channel]
     found = Subscribed(notify.subscriptions, names).in_effect

@@ -11,7 +11,7 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="The settings file; default $KEEPER_CONFIG, else ./keeper.toml.",
+        help="Settings file; default: $KEEPER_CONFIG, then ./keeper.toml.",
         show_default=False,
     ),
 ]
@@ -32,6 +32,7 @@ SetOption = Annotated[
 """``--set KEY=VALUE``; turn it into overrides with ``keeper.config.overrides``."""
 
 InitJournalOption = Annotated[
-    bool, typer.Option("--init-journal", help="Start a new journal for a key that was used before.")
+    bool,
+    typer.Option("--init-journal", help="Start a new journal for a key that was already used."),
 ]
 """``--init-journal``; hand it to whatever opens the journal for signing."""

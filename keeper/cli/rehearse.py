@@ -51,28 +51,32 @@ def command(
     prices: PricesOption,
     policy: PolicyOption = None,
     *,
-    accounts: Annotated[int, _Number(min=1, max=200_000, help="Accounts.")] = _SETTLED.accounts,
-    seed: Annotated[int, _Number(min=0, help="Of the accounts.")] = _SETTLED.seed,
+    accounts: Annotated[
+        int, _Number(min=1, max=200_000, help="Number of synthetic accounts.")
+    ] = _SETTLED.accounts,
+    seed: Annotated[int, _Number(min=0, help="Seed of the accounts.")] = _SETTLED.seed,
     step_minutes: Annotated[
-        int, _Number(min=1, max=1_440, help="Between two looks.")
+        int, _Number(min=1, max=1_440, help="Minutes between two simulated times.")
     ] = _SETTLED.step_minutes,
     recovery_hours: Annotated[
-        int, _Number(min=1, max=240, help="Within which recovery makes it unnecessary.")
+        int, _Number(min=1, max=240, help="A liquidation is unnecessary on recovery within.")
     ] = _SETTLED.recovery_hours,
-    wicks: Annotated[int, _Number(min=0, max=10_000, help="False prices.")] = _SETTLED.wicks,
+    wicks: Annotated[
+        int, _Number(min=0, max=10_000, help="Number of false prices.")
+    ] = _SETTLED.wicks,
     wick_off_bps: Annotated[
-        int, _Number(min=1, max=9_999, help="How far off they are.")
+        int, _Number(min=1, max=9_999, help="Size of a false price.")
     ] = _SETTLED.wick_off_bps,
-    wick_seed: Annotated[int, _Number(min=0, help="When and of whom.")] = _SETTLED.wick_seed,
-    gas_gwei: Annotated[int, _Number(min=0, max=100_000, help="Price of gas.")] = (
-        _SETTLED.gas_gwei
-    ),
+    wick_seed: Annotated[
+        int, _Number(min=0, help="Seed of the false prices.")
+    ] = _SETTLED.wick_seed,
+    gas_gwei: Annotated[int, _Number(min=0, max=100_000, help="Gas price.")] = (_SETTLED.gas_gwei),
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as PNG or SVG.")
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it as .png or .svg.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run policies through a recorded price path, by the keeper's own rules, side by side."""
+    """Backtest policies on a recorded price path, by the production rules."""
     settled = Settled(
         accounts=accounts,
         seed=seed,

@@ -35,16 +35,18 @@ DIFFERS_EXIT: Final = 3
 def command(
     decision: Annotated[
         int | None,
-        typer.Argument(min=1, metavar="DECISION", help="The entry's number, as explain tells it."),
+        typer.Argument(
+            min=1, metavar="DECISION", help="Number of the entry, as `keeper explain` shows it."
+        ),
     ] = None,
     config: ConfigOption = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every decision on record.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All recorded decisions.")] = False,
     whose: RecordOption = None,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Make a recorded decision again, from the record alone, and compare every figure."""
+    """Recompute a recorded decision from the record and compare every figure."""
     if every and decision is not None:
         raise ConfigError("a decision and --all exclude each other", hint="choose one")
     if not every and decision is None:

@@ -22,7 +22,7 @@ from keeper.config import load, overrides
 from keeper.domain.wording import plural
 from keeper.storage.record import entries_of_kinds, texts_like
 
-app = typer.Typer(help="How accounts were treated, and what was earned.")
+app = typer.Typer(help="Report fairness and profit.")
 app.command("profit")(profit.command)
 
 BY_PROFIT: Final = "by net profit, highest first; equal ones by address"
@@ -39,11 +39,11 @@ def fairness(
     whose: RecordOption = None,
     as_json: JsonOption = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as PNG or SVG.")
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it as .png or .svg.")
     ] = None,
     override: SetOption = None,
 ) -> None:
-    """Time from breach to first delivered call and to action, by size, with the rule."""
+    """Report the time from breach to call and to action, by size of debt."""
     target = None if plot is None else checked_plot(plot)
     settings = load(config, overrides(override)).settings
     path = record_path(settings, whose)

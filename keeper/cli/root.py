@@ -27,7 +27,7 @@ INTERRUPTED_EXIT: Final = 130
 app = typer.Typer(
     cls=LazyGroup,
     name="keeper",
-    help="Watch lending markets and liquidate the accounts that cross the line.",
+    help="Watch lending markets and liquidate accounts whose health factor is below 1.",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -52,7 +52,7 @@ def root(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Watch lending markets and liquidate the accounts that cross the line."""
+    """Watch lending markets and liquidate accounts whose health factor is below 1."""
     del version, debug
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

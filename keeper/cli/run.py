@@ -42,16 +42,15 @@ def command(
     *,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run", help="Everything up to the simulated transaction; sends nothing."
-        ),
+        typer.Option("--dry-run", help="Plan and simulate, but sign and send nothing."),
     ] = False,
     observe: Annotated[
-        bool, typer.Option("--observe", help="Watch health only; no plans, no key.")
+        bool, typer.Option("--observe", help="Only watch and send margin calls; no plans, no key.")
     ] = False,
-    once: Annotated[bool, typer.Option("--once", help="Act on one block, then end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Process one block, then exit.")] = False,
     blocks: Annotated[
-        int | None, typer.Option("--blocks", min=1, metavar="N", help="Act on N blocks, then end.")
+        int | None,
+        typer.Option("--blocks", min=1, metavar="N", help="Process N blocks, then exit."),
     ] = None,
     init_journal: InitJournalOption = False,
     as_json: JsonOption = False,

@@ -34,34 +34,34 @@ from keeper.risk.tiers import tier_of
 def command(
     config: ConfigOption = None,
     *,
-    show_all: Annotated[
-        bool, typer.Option("--all", help="Every account with debt, not only those near the line.")
-    ] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="All accounts with debt.")] = False,
     health_below: Annotated[
         str | None,
-        typer.Option("--health-below", metavar="N", help="Every account below a health factor."),
+        typer.Option("--health-below", metavar="N", help="Accounts below this health factor."),
     ] = None,
     debt_above: Annotated[
-        str | None, typer.Option("--debt-above", metavar="USD", help="Only those that owe more.")
+        str | None,
+        typer.Option("--debt-above", metavar="USD", help="Accounts that owe more than this."),
     ] = None,
     market: Annotated[
-        str, typer.Option("--market", metavar="KEY", help="Only this market, or those it begins.")
+        str,
+        typer.Option("--market", metavar="KEY", help="This market, or all whose key starts so."),
     ] = "",
     asset: Annotated[
         str,
         typer.Option(
-            "--asset", metavar="TOKEN", help="Only those that pledge or owe it: symbol or address."
+            "--asset", metavar="TOKEN", help="Accounts that pledge or owe it: symbol or address."
         ),
     ] = "",
-    sort: Annotated[Sort, typer.Option("--sort", help="What comes first.")] = Sort.HEALTH,
+    sort: Annotated[Sort, typer.Option("--sort", help="Sort by.")] = Sort.HEALTH,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=0, metavar="N", help="At most so many.")
+        int | None, typer.Option("--limit", min=0, metavar="N", help="Show at most N.")
     ] = None,
     histogram: Annotated[
-        bool, typer.Option("--histogram", help="Debt by health factor, of the accounts shown.")
+        bool, typer.Option("--histogram", help="Show the debt by health factor.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png or .svg.")
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it as .png or .svg.")
     ] = None,
     overdue_after: Annotated[
         int | None,
@@ -69,14 +69,14 @@ def command(
             "--overdue",
             min=0,
             metavar="SECONDS",
-            help="Only those left alone past the line for longer, with the journal's reason.",
+            help="Accounts liquidatable for longer than this, with the journal's reason.",
         ),
     ] = None,
     block: BlockOption = None,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """List accounts near or past the line, worst first."""
+    """List liquidatable accounts and those close to it, worst first."""
     picking = Picking(
         everybody=show_all,
         health_below=_number(health_below, "--health-below"),

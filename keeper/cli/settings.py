@@ -28,7 +28,7 @@ from keeper.domain.errors import ConfigError
 from keeper.notify.subscribed import Subscribed
 from keeper.observe.redaction import HIDDEN, endpoint_label
 
-app = typer.Typer(help="Effective settings: show, check.")
+app = typer.Typer(help="Settings: show, check.")
 
 
 @app.command()
@@ -36,12 +36,12 @@ def show(
     config: ConfigOption = None,
     *,
     origin: Annotated[
-        bool, typer.Option("--origin", help="Say where each value was written.")
+        bool, typer.Option("--origin", help="Show where each value was set.")
     ] = False,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Print the settings in effect; secrets as ***, endpoints without their path."""
+    """Show the settings in effect, without secrets and endpoint paths."""
     loaded = load(config, overrides(override))
     values = {name: (value, _origin(name, loaded)) for name, value in _flat(loaded.settings)}
     if as_json:
@@ -59,7 +59,7 @@ def show(
 
 @app.command()
 def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
-    """Check the settings, the options of every market and venue included; list every problem."""
+    """Check all settings and list every problem."""
     problems = _problems(config)
     if as_json:
         print_json(

@@ -33,7 +33,7 @@ def command(
         typer.Option(
             "--shock",
             metavar="TOKEN=PERCENT%",
-            help="Move a token's price, as in --shock WETH=-20% (repeatable).",
+            help="Change a token's price, as in --shock WETH=-20% (repeatable).",
             show_default=False,
         ),
     ] = None,
@@ -42,17 +42,17 @@ def command(
         typer.Option(
             "--curve",
             metavar="FROM:TO:STEP",
-            help="Move all these tokens by each of a range of percentages, as in -50:0:5.",
+            help="Change these tokens by a range of percentages, as in -50:0:5.",
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the curve: .png or .svg.")
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the curve as .png or .svg.")
     ] = None,
     block: BlockOption = None,
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Say what a move of prices would do: who crosses, what is lost, what can be sold."""
+    """Estimate the effect of price moves: liquidations, bad debt, liquidity."""
     shocks = read_shocks(shock or ())
     if not shocks:
         raise ConfigError("nothing is shocked", hint="for example --shock WETH=-20%")

@@ -20,7 +20,7 @@ from keeper.storage import database
 from keeper.storage.submissions import submissions_in
 from keeper.storage.telling import Told, told
 
-app = typer.Typer(no_args_is_help=True, help="The journal's intents and attempts.")
+app = typer.Typer(no_args_is_help=True, help="Transactions: list, show, bump, cancel.")
 
 NonceArgument = Annotated[int, typer.Argument(min=0, metavar="NONCE", help="The nonce.")]
 
@@ -30,9 +30,9 @@ def list_(
     config_file: ConfigOption = None,
     *,
     as_json: JsonOption = False,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show the newest N.")] = 50,
 ) -> None:
-    """List nonces, newest first: whom it is about, expected and realised profit, gas, state."""
+    """List nonces, newest first, with accounts, profit, gas and state."""
     path = _journal(config_file)
     found, when = _read(path, limit), learn_as_of(path)
     if as_json:
@@ -55,7 +55,7 @@ def show(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one nonce: intents, every attempt and answer, receipts, and the profit booked."""
+    """Show a nonce: intents, attempts, answers, receipts and profit."""
     journal = _journal(config_file)
     found = [one for one in _read(journal, None) if _is(one, which.lower())]
     if not found:
@@ -73,7 +73,7 @@ def show(
 def bump(
     nonce: NonceArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
 ) -> None:
-    """Replace a waiting transaction by the same one with higher fees, within the cap."""
+    """Replace a pending transaction by the same one with higher fees."""
     _command(_journal(config_file), "bump", nonce, as_json=as_json)
 
 
@@ -81,7 +81,7 @@ def bump(
 def cancel(
     nonce: NonceArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
 ) -> None:
-    """Replace a waiting transaction by an empty one with the same nonce."""
+    """Replace a pending transaction by an empty one (cancel it)."""
     _command(_journal(config_file), "cancel", nonce, as_json=as_json)
 
 

@@ -13,7 +13,7 @@ from keeper.cli.output import print_json, print_line
 from keeper.config import load, overrides
 from keeper.domain.errors import ConfigError
 
-app = typer.Typer(help="The vault that cures are paid from: deploy, check.")
+app = typer.Typer(help="The vault for cures: deploy, check.")
 
 _WORK = "keeper.cli.vault_work"
 
@@ -24,11 +24,13 @@ def deploy(
     *,
     owner: Annotated[
         str | None,
-        typer.Option(help="Who lists accounts and withdraws; a cold account.", metavar="ADDRESS"),
+        typer.Option(
+            help="Owner: a cold account; lists accounts and withdraws.", metavar="ADDRESS"
+        ),
     ] = None,
     operator: Annotated[
         list[str] | None,
-        typer.Option(help="Who may cure; repeatable; default the key.", metavar="ADDRESS"),
+        typer.Option(help="May cure (repeatable); default: the hot key.", metavar="ADDRESS"),
     ] = None,
     storage_build: Annotated[
         bool, typer.Option("--storage-build", help="For chains without transient storage.")
@@ -66,6 +68,6 @@ def deploy(
 def check(
     config: ConfigOption = None, *, as_json: JsonOption = False, override: SetOption = None
 ) -> None:
-    """Check the vault's code, roles, money, limits and list against the settings."""
+    """Compare the vault's code, roles, balance, limits and list with the settings."""
     settings = load(config, overrides(override)).settings
     report(asyncio.run(loaded(f"{_WORK}:checked")(settings)), as_json=as_json)
