@@ -2,7 +2,6 @@
 
 import contextlib
 import enum
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Final
 from keeper.audit.inputs import Program
 from keeper.book.follower import Progress
 from keeper.chain.abi import selector
-from keeper.chain.heads import Heads, Pace
+from keeper.chain.heads import Heads, Pace, tell_trouble
 from keeper.chain.optional import fetch_pending_nonce
 from keeper.chain.quorum import Quorum
 from keeper.composition.bidding import fee_oracle, fee_policy, liquidation_policy
@@ -23,6 +22,7 @@ from keeper.composition.next_block import NextBlock
 from keeper.composition.notifying import notifying
 from keeper.composition.operators import OperatorReads
 from keeper.composition.portioning import plan_in_portions
+from keeper.composition.racing import racing
 from keeper.composition.session import Session, opened
 from keeper.composition.simulating import by_executor, simulators_of
 from keeper.composition.splitting import batch_splitter, batch_subset
@@ -34,7 +34,7 @@ from keeper.composition.watching import watch_of, watched
 from keeper.composition.wiring import FORMS
 from keeper.config import Settings
 from keeper.config.hashing import settings_hash
-from keeper.domain.errors import ChainError, ConfigError, EnvironmentFault
+from keeper.domain.errors import ConfigError, EnvironmentFault
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch
 from keeper.domain.restraint import FREE, Restraint
@@ -74,8 +74,6 @@ from keeper.storage.paper import PaperLedger, tell_totals
 from keeper.storage.places import file_of
 from keeper.strategy.gas import GasModel
 from keeper.version import code_version
-
-log = logging.getLogger(__name__)
 
 LOCAL_CHAINS: Final = frozenset({1337, 31337})
 """Chains of a developer's own machine: a key's past there is nobody's money."""
@@ -156,6 +154,7 @@ async def run_session(
             calling(session, parts.submitter, parts.journal, emit, metrics, own_clock=own_clock)
         )
         await stack.enter_async_context(session.kept())
+        await stack.enter_async_context(racing(session, parts.submitter))
         await session.started(head, progress)
         if isinstance(parts.submitter, NodeSubmitter):
             quiet = 0 if own_clock else session.settings.run.quiet_blocks
@@ -333,7 +332,7 @@ def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> N
         heads=Heads(
             session.reader,
             pace=pace,
-            trouble=_tell_trouble,
+            trouble=tell_trouble,
             check_seconds=settings.chain.check_seconds,
         ),
         book=session.follower,
@@ -389,7 +388,3 @@ async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigne
             hint="its owner must call setOperator; check with `keeper executor check`",
         )
     return signer
-
-
-def _tell_trouble(error: ChainError) -> None:
-    log.warning("heads_interrupted code=%s reason=%s", error.code, error)

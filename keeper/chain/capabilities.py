@@ -25,6 +25,7 @@ class Capability(enum.StrEnum):
     BLOCK_RECEIPTS = "eth_getBlockReceipts"
     LOGS_BY_HASH = "eth_getLogs by block hash"
     PENDING_BLOCK = "eth_getBlockByNumber at pending"
+    PENDING_TRANSACTIONS = "transactions of the block at pending"
     PENDING_NONCE = "eth_getTransactionCount at pending"
     ESTIMATE = "eth_estimateGas"
     ESTIMATE_AT_BLOCK = "eth_estimateGas at a block"
@@ -49,6 +50,7 @@ INSTEAD: Final = {
     Capability.BLOCK_RECEIPTS: "receipts are read one by one",
     Capability.LOGS_BY_HASH: "logs are read by number between two checks of the hash",
     Capability.PENDING_BLOCK: "the next block is expected right after the newest",
+    Capability.PENDING_TRANSACTIONS: "rivals show once a block has them",
     Capability.PENDING_NONCE: "waiting transactions of the key are not seen",
     Capability.ESTIMATE: "gas is taken from the limits of the plans' own steps",
     Capability.ESTIMATE_AT_BLOCK: "gas is estimated at the newest block",

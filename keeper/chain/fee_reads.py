@@ -46,13 +46,14 @@ def paid_tips_of(block: Mapping[str, Json], base_fee: Wei) -> list[tuple[Wei, Ga
             continue
         try:
             gas = Gas(fields.quantity(stated.get("gas"), "the gas", most=fields.UINT64_MAX))
-            tips.append((_tip(stated, base_fee), gas))
+            tips.append((tip_of(stated, base_fee), gas))
         except RpcMalformed:
             continue
     return tips
 
 
-def _tip(transaction: Mapping[str, Json], base_fee: Wei) -> Wei:
+def tip_of(transaction: Mapping[str, Json], base_fee: Wei) -> Wei:
+    """Return what a transaction tips per gas at a base fee; RpcMalformed where it states none."""
     if transaction.get("maxFeePerGas") is None:
         return Wei(fields.quantity(transaction.get("gasPrice"), "the gas price") - base_fee)
     most = fields.quantity(transaction.get("maxFeePerGas"), "the ceiling")

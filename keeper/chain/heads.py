@@ -7,6 +7,7 @@ head is handed on; whoever follows fills gaps.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Final
@@ -24,6 +25,8 @@ __all__ = ["Heads", "Pace"]
 
 KNOWN: Final = 1024
 """Blocks remembered, to tell a node that fell back from a chain that was reorganised."""
+
+log = logging.getLogger(__name__)
 
 
 class Heads:
@@ -140,3 +143,8 @@ class Heads:
 
 def _ignored(_: ChainError) -> None:
     """Do nothing."""
+
+
+def tell_trouble(error: ChainError) -> None:
+    """Log what an attempt to hear of heads met."""
+    log.warning("heads_interrupted code=%s reason=%s", error.code, error)

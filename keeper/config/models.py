@@ -155,6 +155,7 @@ class Policy(Restraints):
     max_fee_gwei: Exact = Field(default=Decimal(5_000), gt=0, le=MAX_FEE_GWEI)
     priority_percentile: Whole = Field(default=50, ge=0, le=100)
     profit_bid_bps: BpsField = 0
+    race_bid_bps: BpsField = 2_500
     builder_share_bps: BpsField = 0
     deadline_seconds: Whole = Field(default=180, ge=1, le=YEAR_SECONDS)
     bump_after_blocks: Whole = Field(default=2, ge=1, le=10_000)

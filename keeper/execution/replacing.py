@@ -168,13 +168,22 @@ class Replacer:
             now.queue[at] = stake(made, earning.get(one.nonce, ()))
 
     async def ordered(
-        self, nonce: int, head: Head, kind: AttemptKind, *, by_hand: bool = False
+        self,
+        nonce: int,
+        head: Head,
+        kind: AttemptKind,
+        *,
+        by_hand: bool = False,
+        tip: Wei | None = None,
     ) -> None:
         """
-        Replace a nonce's transaction now, within the cap.
+        Replace a nonce's transaction now, within the cap; with at least a ``tip``, if one is given.
 
         What a person cancels may cost up to the policy's ceiling.
         """
+        market = await self._market(head)
+        if market is not None and tip is not None:
+            market = replace(market, priority_fee=Wei(max(tip, market.priority_fee)))
         bound = self.tracker.bound()
         at = next(place for place, one in enumerate(bound) if one.nonce == nonce)
         earning = {one.nonce: one.batch.plans for one in bound if one.batch is not None}
@@ -183,7 +192,7 @@ class Replacer:
             bound=bound,
             due=frozenset(),
             earning=earning,
-            market=await self._market(head),
+            market=market,
             queue=[stake(one, earning.get(one.nonce, ())) for one in bound],
             by_hand=by_hand,
         )

@@ -12,7 +12,7 @@ from keeper.domain.errors import ChainError, ConfigError, JournalError, NotBroad
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, News
 from keeper.domain.submission import AttemptKind, Submission
-from keeper.domain.units import Address, Gas, MarketKey
+from keeper.domain.units import Address, Gas, MarketKey, Wei
 from keeper.execution.affording import affordable
 from keeper.execution.broadcast import Broadcast, seen_through
 from keeper.execution.chain import RawSender, Signer, readable
@@ -308,11 +308,11 @@ class NodeSubmitter:
         if count is not None:
             await self._broadcast.send(self._unconsumed(count), head)
 
-    async def bump(self, nonce: int) -> str:
+    async def bump(self, nonce: int, *, tip: Wei | None = None) -> str:
         """Replace a bound nonce's transaction now; returns the hash, the old one at the cap."""
         async with self._lock:
             head = await self._commanded(nonce)
-            await self._replacer.ordered(nonce, head, AttemptKind.BUMP)
+            await self._replacer.ordered(nonce, head, AttemptKind.BUMP, tip=tip)
             await self._broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
 

@@ -1,0 +1,118 @@
+"""
+Rivals that are about to act on the same account, answered with a higher tip in the same block.
+
+What a node shows of the next block is looked at while something of ours waits for it. A rival is
+a transaction of somebody else whose calldata names an account of ours and that tips at least as
+much. It is outbid as far as a share of the plans' profit goes: what a stranger shows may be made
+to have others overpay.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from keeper.chain.pending_block import PendingTransaction
+from keeper.domain.errors import KeeperError
+from keeper.domain.submission import AttemptKind, Submission
+from keeper.domain.units import BPS, Bps, Wei, mul_div_ceil, mul_div_floor
+
+log = logging.getLogger(__name__)
+
+OUTBID: Final = (9, 8)
+"""How much more than a rival is tipped."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Rivals:
+    """
+    Looks for rivals of what waits, and outbids them.
+
+    Nonces are mined in their order, so those that wait before the contested one are raised with
+    it. What all of that tips beside what was offered first may cost ``share_bps`` of the contested
+    plans' net profit. ``bound`` are the nonces that wait, lowest first; ``bump`` replaces one
+    with a tip.
+    """
+
+    sender: str
+    share_bps: Bps
+    bound: Callable[[], Sequence[Submission]]
+    fetch: Callable[[], Awaitable[Sequence[PendingTransaction] | None]]
+    bump: Callable[[int, Wei], Awaitable[object]]
+    _left: set[tuple[int, Wei]] = field(default_factory=set)
+
+    async def look(self) -> None:
+        """Look once; asks nobody where nothing acts. What fails is tried again with the next."""
+        if not any(_acts(submission) for submission in self.bound()):
+            self._left.clear()
+            return
+        try:
+            seen = await self.fetch()
+            for submission in self.bound() if seen else ():
+                await self._answer(submission, seen or ())
+        except KeeperError as error:
+            log.info("rivals_unseen reason=%s", error)
+
+    async def _answer(self, contested: Submission, seen: Sequence[PendingTransaction]) -> None:
+        tip = self._highest(contested, seen) if _acts(contested) else None
+        if tip is None or (contested.nonce, tip) in self._left:
+            return
+        wanted = Wei(mul_div_ceil(tip, *OUTBID))
+        queue = [one for one in self.bound() if one.nonce <= contested.nonce]
+        lower = [one for one in queue if one.newest.fees.priority_fee < tip]
+        if not lower:
+            return
+        cost, most = raising_cost(queue, wanted), affordable_cost(contested, self.share_bps)
+        if cost > most:
+            self._leave(contested, tip, f"it would cost {cost} wei, {most} at most")
+            return
+        log.warning("rival_outbid nonce=%d tip=%d bid=%d", contested.nonce, tip, wanted)
+        for submission in lower:
+            await self.bump(submission.nonce, wanted)
+            raised = {one.nonce: one.newest.fees.priority_fee for one in self.bound()}
+            if raised.get(submission.nonce, wanted) <= tip:
+                self._leave(contested, tip, f"nonce {submission.nonce} is at its cap")
+                return
+
+    def _leave(self, contested: Submission, tip: Wei, why: str) -> None:
+        """Let a rival win; said once."""
+        self._left.add((contested.nonce, tip))
+        log.warning("rival_not_outbid nonce=%d tip=%d reason=%s", contested.nonce, tip, why)
+
+    def _highest(self, submission: Submission, seen: Sequence[PendingTransaction]) -> Wei | None:
+        """Return the highest tip of a rival; None where nobody else names an account of ours."""
+        accounts = [bytes.fromhex(account[2:]) for _, account in submission.accounts]
+        tips = [
+            other.tip
+            for other in seen
+            if other.sender != self.sender.lower()
+            and any(account in other.data for account in accounts)
+        ]
+        return max(tips, default=None)
+
+
+def raising_cost(queue: Sequence[Submission], tip: Wei) -> Wei:
+    """Return what it costs that all of these tip so much, beside what they offered first."""
+    return Wei(
+        sum(
+            max(0, tip - submission.attempts[0].fees.priority_fee) * _gas(submission)
+            for submission in queue
+        )
+    )
+
+
+def affordable_cost(contested: Submission, share_bps: Bps) -> Wei:
+    """Return the share of a transaction's net profit that a race for it may cost."""
+    plans = () if contested.batch is None else contested.batch.plans
+    net = max(0, sum(plan.net_profit for plan in plans))
+    return Wei(mul_div_floor(net, share_bps, BPS))
+
+
+def _acts(submission: Submission) -> bool:
+    return submission.newest.kind is not AttemptKind.CANCEL and bool(submission.accounts)
+
+
+def _gas(submission: Submission) -> int:
+    if submission.batch is None or not _acts(submission):
+        return submission.newest.gas_limit
+    return sum(plan.gas for plan in submission.batch.plans)
