@@ -45,7 +45,7 @@ from keeper.execution.executor import LIQUIDATE_SIGNATURE
 from keeper.execution.failpoints import arm
 from keeper.execution.fees import FeeOracle
 from keeper.execution.idle import Forgetful, NobodySends
-from keeper.execution.paper import PaperSubmitter
+from keeper.execution.paper import resume_paper
 from keeper.execution.pending import acting_nonces
 from keeper.execution.replacing import Rehearse
 from keeper.execution.reserving import Subset, no_subset
@@ -223,7 +223,7 @@ async def _parts(
     submitter: Submitter
     if signer is None:
         ledger = PaperLedger(journal.database)
-        submitter = PaperSubmitter(ledger=ledger, emit=emit)
+        submitter = await resume_paper(ledger, emit)
         stack.push_async_callback(tell_totals, ledger, emit)
     else:
         # What is repeated waits itself: nothing comes before it.

@@ -5,11 +5,14 @@ from dataclasses import replace
 from keeper.config import Settings
 from keeper.domain.units import Gas
 from keeper.execution.affording import free_nonces
+from keeper.execution.paper import PaperSubmitter
+from keeper.execution.paper_simulator import PaperSimulator
 from keeper.execution.pending import acting_nonces
 from keeper.execution.submitter import NodeSubmitter
 from keeper.pipeline import Planner
 from keeper.stages.choosing import BLOCK_SHARE, ByWorth
 from keeper.stages.departing import Departures
+from keeper.stages.waiting import PaperPlans
 
 
 def plan_in_portions(planner: Planner, settings: Settings, departures: Departures) -> Planner:
@@ -18,6 +21,8 @@ def plan_in_portions(planner: Planner, settings: Settings, departures: Departure
     chooser = ByWorth(seconds=seconds)
     planner = replace(planner, chooser=chooser, leave=departures.leave)
     submitter = departures.submitter
+    if isinstance(submitter, PaperSubmitter):
+        return _plan_on_paper(planner, submitter)
     if not isinstance(submitter, NodeSubmitter):
         return planner
 
@@ -32,3 +37,12 @@ def plan_in_portions(planner: Planner, settings: Settings, departures: Departure
 
     chooser.gas_ahead = gas_ahead
     return replace(planner, before_simulation=submitter.tracker.begin_reads, room=room)
+
+
+def _plan_on_paper(planner: Planner, paper: PaperSubmitter) -> Planner:
+    """Return the planner that meets its own paper sales; one object for each executor."""
+    made: dict[int, PaperSimulator] = {}
+    for simulator in planner.simulators.values():
+        made.setdefault(id(simulator), PaperSimulator(simulator, paper.sold))
+    simulators = {key: made[id(simulator)] for key, simulator in planner.simulators.items()}
+    return replace(planner, simulators=simulators, waiting=PaperPlans(sold=paper.sold))

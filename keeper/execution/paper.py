@@ -1,13 +1,16 @@
 """A dry run's submitter: no signer, no sender, a ledger of what would have been earned."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, News, Plan
 from keeper.domain.units import Address, MarketKey
 from keeper.execution.chain import Emit
+
+OVERLAY_BLOCKS: Final = 3
+"""Blocks for which the pools of a paper sale count as sold into; others restore them by then."""
 
 
 class Ledger(Protocol):
@@ -21,16 +24,26 @@ class Ledger(Protocol):
 @dataclass(slots=True, kw_only=True)
 class PaperSubmitter:
     """
-    Books each plan once per episode.
+    Books each plan once per breach.
 
     On the real chain nobody acts, so the account stays unhealthy: it counts as in
-    flight until it is healthy again or ``forget_after_blocks`` have passed.
+    flight until it is healthy again, or until ``forget_after_blocks`` have passed where that is
+    set. What is sold on paper counts as sold for ``OVERLAY_BLOCKS``.
     """
 
     ledger: Ledger
     emit: Emit
-    forget_after_blocks: int = 100
+    forget_after_blocks: int | None = None
+    _sold: list[tuple[int, Plan]] = field(default_factory=list)
     _booked: dict[tuple[MarketKey, Address], int] = field(default_factory=dict)
+
+    def restore(self, booked: Mapping[tuple[MarketKey, Address], int]) -> None:
+        """Take accounts for booked until they are seen healthy."""
+        self._booked.update(booked)
+
+    def sold(self) -> list[Plan]:
+        """Return the plans whose sales still count, in their order."""
+        return [plan for _, plan in self._sold]
 
     def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
         """Return the accounts that were booked and did not recover since."""
@@ -51,6 +64,7 @@ class PaperSubmitter:
         """
         plans = [plan for batch in batches for plan in batch.plans]
         await self.ledger.add(plans, head)
+        self._sold += [(head.number, plan) for plan in plans]
         for plan in plans:
             self._booked[plan.market, plan.account] = head.number
             self.emit(
@@ -70,9 +84,32 @@ class PaperSubmitter:
     async def follow(
         self, head: Head, still_unhealthy: Callable[[MarketKey, Address], bool]
     ) -> None:
-        """Forget the accounts that recovered, and those booked too long ago."""
+        """Forget the accounts that recovered, and the sales that others have made good by now."""
+        self._sold = [
+            (block, plan) for block, plan in self._sold if head.number - block <= OVERLAY_BLOCKS
+        ]
+        limit = self.forget_after_blocks
         self._booked = {
-            one: since
-            for one, since in self._booked.items()
-            if still_unhealthy(*one) and head.number - since < self.forget_after_blocks
+            subject: since
+            for subject, since in self._booked.items()
+            if still_unhealthy(*subject) and (limit is None or head.number - since < limit)
         }
+
+
+class KeptLedger(Ledger, Protocol):
+    """A ledger that knows what earlier runs booked."""
+
+    async def booked(self) -> Mapping[tuple[MarketKey, Address], int]:
+        """Return the accounts of all rows, with the block of the newest one."""
+        ...
+
+
+async def resume_paper(ledger: KeptLedger, emit: Emit) -> PaperSubmitter:
+    """
+    Return a submitter that knows what earlier runs on the ledger booked.
+
+    An account that was booked and is unhealthy at the start is taken for the same breach.
+    """
+    paper = PaperSubmitter(ledger=ledger, emit=emit)
+    paper.restore(await ledger.booked())
+    return paper

@@ -14,7 +14,7 @@ from keeper.domain.plan import Batch, Plan
 from keeper.domain.units import BPS, Gas, TokenUnits, Wei, mul_div_ceil
 from keeper.stages.rehearsal import Rehearsal, Rehearsed
 from keeper.strategy.attempts import MAX_ROUNDS, OTHERS_FAILED, Attempts, as_sent
-from keeper.strategy.batches import Queue
+from keeper.strategy.batches import Queue, fit_gas
 from keeper.strategy.candidate import Candidate
 from keeper.strategy.pending import less_pending
 from keeper.strategy.policy import Costs, Policy
@@ -58,14 +58,13 @@ class Planning:
     def next_size(self, waiting: int) -> int:
         """Return how many accounts the next portion should take; 0 where no more can be sent."""
         queue, usual = self._queue(), self.policy.max_plans_per_transaction
-        if not queue.transactions or (queue.plan_gas and queue.gas_left < queue.plan_gas):
+        if not queue.transactions or queue.filling == 0:
             return 0
         if not self._portions:
             is_crowd = waiting > usual and queue.transactions > LEAST_SPARE
             return FIRST if is_crowd else _EVERYTHING
         if self._portions >= len(TRANSACTIONS):
-            fits = queue.gas_left // queue.plan_gas + 1 if queue.plan_gas else waiting
-            return max(1, min(waiting, fits))
+            return waiting if queue.filling is None else min(waiting, queue.filling)
         size = 0
         for _ in range(min(TRANSACTIONS[self._portions], queue.transactions)):
             count = queue.plans_per_transaction(waiting - size, usual)
@@ -144,15 +143,19 @@ class Planning:
     def _queue(self, portion: Portion | None = None, costs: Costs | None = None) -> Queue:
         limit = self.head.gas_limit if costs is None else costs.block_gas_limit
         plans = [plan for batch in self.batches for plan in batch.plans]
-        gas = [plan.gas for plan in plans]
+        batches = [(len(one.plans), sum(plan.gas for plan in one.plans)) for one in self.batches]
+        base_gas, plan_gas = fit_gas(batches)
         self._gas_ahead = self._gas_ahead if portion is None else portion.gas_ahead
-        taken = self._gas_ahead + sum(gas) + mul_div_ceil(limit, _KEPT_BACK, BPS)
+        taken = (
+            self._gas_ahead + sum(gas for _, gas in batches) + mul_div_ceil(limit, _KEPT_BACK, BPS)
+        )
         model = self.rehearsal.gas_model
         return Queue(
             rest=0 if portion is None else portion.rest,
             transactions=max(0, self.policy.transactions - len(self.batches)),
             gas_left=Gas(max(0, limit - taken)),
-            plan_gas=Gas(sum(gas) // len(gas) if gas else 0),
+            plan_gas=plan_gas,
+            base_gas=base_gas,
             most=model.most_steps([plan.step_gas for plan in plans], self.policy, Gas(limit)),
             is_bounded=portion is not None and portion.is_bounded,
         )

@@ -57,6 +57,22 @@ class BoundPlans:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperPlans:
+    """The plans of a dry run whose sales still count: what it would meet had it acted."""
+
+    sold: Callable[[], Sequence[Plan]]
+
+    def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:
+        """Return what the plans would have done, by their markets as they are now."""
+        by_market = {snapshot.market: snapshot for snapshot in snapshots}
+        return tuple(
+            _sale(plan, by_market.get(plan.market), window)
+            for plan in self.sold()
+            if plan.funding.kind not in _OWN_MONEY
+        )
+
+
 def _sale(plan: Plan, snapshot: MarketSnapshot | None, window: Window) -> PendingSale:
     """Return what a plan will do now; as it was planned where the market says nothing of it."""
     outcome = None if snapshot is None else _outcome(plan, snapshot, window)

@@ -1,13 +1,13 @@
 """The paper ledger's rows: what a dry run would have earned."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from keeper.domain.head import Head
 from keeper.domain.plan import Plan
-from keeper.domain.units import Wei
+from keeper.domain.units import Address, MarketKey, Wei
 from keeper.storage.database import Database
 from keeper.storage.documents import plan_document, plan_from
 from keeper.storage.schema import paper
@@ -33,6 +33,10 @@ class PaperLedger:
         """Keep the plans as if they had been executed."""
         await self._database.write(_added, plans, head)
 
+    async def booked(self) -> Mapping[tuple[MarketKey, Address], int]:
+        """Return the accounts of all rows, with the block of the newest one."""
+        return await self._database.write(_booked)
+
     async def totals(self) -> PaperTotals:
         """Return the sums."""
         return await self._database.write(paper_totals)
@@ -49,6 +53,15 @@ def paper_totals(connection: Connection) -> PaperTotals:
         net_profit=Wei(sum(row.net_profit for row in rows)),
         gas_cost=Wei(sum(row.gas * row.gas_price for row in rows)),
     )
+
+
+def _booked(connection: Connection) -> dict[tuple[MarketKey, Address], int]:
+    newest = func.max(paper.c.block_number)
+    groups = select(paper.c.market, paper.c.account, newest).group_by(
+        paper.c.market, paper.c.account
+    )
+    rows = connection.execute(groups).all()
+    return {(MarketKey(market), Address(account)): int(block) for market, account, block in rows}
 
 
 def _added(connection: Connection, plans: Sequence[Plan], head: Head) -> None:

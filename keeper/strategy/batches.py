@@ -23,8 +23,8 @@ class Queue:
     What is on its way to the chain besides the plans that are packed now.
 
     ``rest`` are the accounts that are still to be planned. ``transactions`` may wait for a block
-    yet, and ``gas_left`` is what earlier transactions leave of the next block. A plan takes about
-    ``plan_gas``, 0 where nobody knows yet, and a transaction holds ``most`` plans of that kind.
+    yet, and ``gas_left`` is what earlier transactions leave of the next block. A transaction takes
+    about ``base_gas`` and ``plan_gas`` for each plan, 0 where nobody knows yet, and holds ``most``.
     ``is_bounded``: no more transactions are made.
     """
 
@@ -32,8 +32,16 @@ class Queue:
     transactions: int
     gas_left: Gas
     plan_gas: Gas = _UNKNOWN
+    base_gas: Gas = _UNKNOWN
     most: int = _ANY_NUMBER
     is_bounded: bool = False
+
+    @property
+    def filling(self) -> int | None:
+        """How many plans what is left of the block can take; None where nobody knows."""
+        if not self.plan_gas:
+            return None
+        return max(0, self.gas_left - self.transactions * self.base_gas) // self.plan_gas
 
     def plans_per_transaction(self, plans: int, usual: int) -> int:
         """
@@ -45,9 +53,8 @@ class Queue:
         first one that does not fit into it.
         """
         waiting, transactions = plans + self.rest, max(self.transactions, 1)
-        filling = waiting
-        if self.plan_gas:
-            filling = min(waiting, max(1, self.gas_left // self.plan_gas))
+        fits = self.filling
+        filling = waiting if fits is None else min(waiting, max(1, fits))
         if transactions == 1:
             return min(self.most, max(usual, filling))
         numerator, denominator = _TAPER
@@ -57,8 +64,24 @@ class Queue:
 
     def after(self, plans: int) -> "Queue":
         """Return the queue behind a transaction of so many plans."""
-        gas = Gas(max(0, self.gas_left - plans * self.plan_gas))
+        gas = Gas(max(0, self.gas_left - plans * self.plan_gas - self.base_gas))
         return replace(self, transactions=self.transactions - 1, gas_left=gas)
+
+
+def fit_gas(transactions: Sequence[tuple[int, int]]) -> tuple[Gas, Gas]:
+    """
+    Return what a transaction and each of its plans take, by the plans and gas of some.
+
+    The first plan of a transaction finds slots cold that the others find warm. By the smallest and
+    the largest transaction; where all are of one size, the plans are charged with everything.
+    """
+    if not transactions:
+        return _UNKNOWN, _UNKNOWN
+    (few, least), (many, most) = min(transactions), max(transactions)
+    if many == few or not least < most:
+        return _UNKNOWN, Gas(sum(gas for _, gas in transactions) // sum(n for n, _ in transactions))
+    plan_gas = (most - least) // (many - few)
+    return Gas(max(0, least - few * plan_gas)), Gas(max(1, plan_gas))
 
 
 def packed(

@@ -1,0 +1,42 @@
+"""Simulations of a dry run, which the chain answers as if the run had never acted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from keeper.domain.head import Head
+from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.units import Gas, Wei
+from keeper.ports import Simulator
+
+
+@dataclass(frozen=True, slots=True)
+class PaperSimulator:
+    """
+    An executor of which no plan brings more than it was sized for on what the run has sold.
+
+    ``sold`` are the sales that still count. Where there are none, the answer is the node's.
+    """
+
+    simulator: Simulator
+    sold: Callable[[], Sequence[Plan]]
+
+    def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
+        """Return the executor's transaction for these plans."""
+        return self.simulator.batch(plans, net_profit=net_profit, gas_limit=gas_limit)
+
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        """Run the batches, and leave each plan no more than it was sized for."""
+        answers = await self.simulator.simulated(batches, head)
+        if not self.sold():
+            return answers
+        return [_capped(*pair) for pair in zip(batches, answers, strict=True)]
+
+
+def _capped(batch: Batch, answer: SimulatedBatch) -> SimulatedBatch:
+    if not answer.plans:
+        return answer
+    pairs = zip(answer.plans, batch.plans, strict=True)
+    plans = (
+        replace(outcome, profit=min(outcome.profit, plan.gross_profit)) for outcome, plan in pairs
+    )
+    return replace(answer, plans=tuple(plans))
