@@ -39,8 +39,8 @@ def book(
         bool | None,
         typer.Option(
             "--rescan/--no-rescan",
-            help="Read the history anew, to name the borrowers that the book lacks; by default"
-            " where some debt is owed by nobody.",
+            help="Read the history again to find missing borrowers; by default only if"
+            " some debt belongs to no known account.",
             show_default=False,
         ),
     ] = None,
@@ -48,10 +48,10 @@ def book(
     override: SetOption = None,
 ) -> None:
     """
-    Hold the kept book, or a running keeper's, against the contracts: accounts and all debt.
+    Compare the stored or running keeper's accounts and all debt with the contracts.
 
-    Exit 3 if an account differs, if more debt than observe.uncovered_debt_usd is owed by nobody,
-    or if a borrower is missing.
+    Exit code 3 if an account differs, a borrower is missing, or more debt than
+    observe.uncovered_debt_usd belongs to no known account.
     """
     named = parse_block(block)
     settings = load(config, overrides(override)).settings

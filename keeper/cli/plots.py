@@ -20,7 +20,9 @@ def checked_plot(path: Path) -> Path:
         EnvironmentFault: matplotlib is not installed.
     """
     if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{path} is neither .png nor .svg", hint="name the file so")
+        raise ConfigError(
+            f"{path} is neither .png nor .svg", hint="use a file name that ends in .png or .svg"
+        )
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"the folder of {path} does not exist")
     _figures()

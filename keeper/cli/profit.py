@@ -44,14 +44,14 @@ SinceOption = Annotated[
     typer.Option(
         "--since",
         metavar="WHEN",
-        help="A date, a date and time (UTC), or for how long: 24h, 7d.",
+        help="Since a date, a date and time (UTC), or for a duration: 24h, 7d.",
         show_default=False,
     ),
 ]
-ByOption = Annotated[Group | None, typer.Option("--by", help="A row for each.", show_default=False)]
-OfflineOption = Annotated[
-    bool, typer.Option("--offline", help="By the journal alone; no node is asked.")
+ByOption = Annotated[
+    Group | None, typer.Option("--by", help="One row for each.", show_default=False)
 ]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Use only the journal and no node.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def command(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Liquidations, gross, gas, bids, lost races and net; ends with 3 where the chain differs."""
+    """Report gross, gas, bids, lost races and net profit; exit code 3 if the chain differs."""
     settings = load(config, overrides(override)).settings
     path = record_path(settings, whose)
     report = build_report(settings, path, since, group, offline=offline)

@@ -20,10 +20,10 @@ BROKEN_EXIT: Final = 3
 """The exit code where the record is not what was written."""
 
 FirstOption = Annotated[
-    int | None, typer.Option("--from", min=1, metavar="N", help="From this entry on.")
+    int | None, typer.Option("--from", min=1, metavar="N", help="First entry to check.")
 ]
 LastOption = Annotated[
-    int | None, typer.Option("--to", min=1, metavar="N", help="Up to this entry.")
+    int | None, typer.Option("--to", min=1, metavar="N", help="Last entry to check.")
 ]
 
 
@@ -36,7 +36,7 @@ def verify(
         str,
         typer.Option(
             metavar="NUMBER:HASH",
-            help="A hash noted before (`keeper audit head`): the record must still hold it.",
+            help="An earlier `keeper audit head`: the record must still contain it.",
         ),
     ] = "",
     whose: RecordOption = None,
@@ -74,11 +74,11 @@ def head(
 
 def export(
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write here; default stdout.")
+        Path | None, typer.Option("--out", metavar="FILE", help="File to write; default: stdout.")
     ] = None,
     config: ConfigOption = None,
     *,
-    form: Annotated[ExportFormat, typer.Option("--format", help="The form.")] = ExportFormat.JSONL,
+    form: Annotated[ExportFormat, typer.Option("--format", help="Format.")] = ExportFormat.JSONL,
     first: FirstOption = None,
     last: LastOption = None,
     whose: RecordOption = None,
@@ -98,7 +98,7 @@ def prune(
     *,
     keep_days: Annotated[
         int | None,
-        typer.Option(min=1, metavar="DAYS", help="Instead of record.keep_days of the settings."),
+        typer.Option(min=1, metavar="DAYS", help="Days to keep; default: record.keep_days."),
     ] = None,
     whose: RecordOption = None,
     as_json: JsonOption = False,

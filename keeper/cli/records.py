@@ -30,7 +30,7 @@ RecordOption = Annotated[
     RecordOf | None,
     typer.Option(
         "--record",
-        help="Whose record; default the live run's, else the dry run's, else the observer's.",
+        help="Which record; default: the live run's, then the dry run's, then the observer's.",
         show_default=False,
     ),
 ]

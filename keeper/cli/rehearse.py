@@ -59,13 +59,13 @@ def command(
         int, _Number(min=1, max=1_440, help="Minutes between two simulated times.")
     ] = _SETTLED.step_minutes,
     recovery_hours: Annotated[
-        int, _Number(min=1, max=240, help="A liquidation is unnecessary on recovery within.")
+        int, _Number(min=1, max=240, help="Unnecessary: the account recovers within so many hours.")
     ] = _SETTLED.recovery_hours,
     wicks: Annotated[
         int, _Number(min=0, max=10_000, help="Number of false prices.")
     ] = _SETTLED.wicks,
     wick_off_bps: Annotated[
-        int, _Number(min=1, max=9_999, help="Size of a false price.")
+        int, _Number(min=1, max=9_999, help="Size of a false price, in 1/10,000.")
     ] = _SETTLED.wick_off_bps,
     wick_seed: Annotated[
         int, _Number(min=0, help="Seed of the false prices.")

@@ -303,7 +303,7 @@ class Settings(Section):
     def _names_agree(self) -> Self:
         known = [one.name for one in self.executor]
         if len(set(known)) < len(known):
-            refuse("two executors have the same name", hint="name each [[executor]] differently")
+            refuse("two executors have the same name", hint="give each [[executor]] its own name")
         for market in self.market:
             if market.executor is not None and market.executor not in known:
                 listed = ", ".join(known) or "none"
@@ -320,7 +320,7 @@ class Settings(Section):
             refuse(
                 "policy.guard.confirm asks a second source, and there is none:"
                 " nothing would ever be confirmed by it",
-                hint="name one with [[oracle.second]], or leave second_source out",
+                hint="add [[oracle.second]], or remove second_source",
             )
         return self
 

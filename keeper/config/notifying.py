@@ -67,7 +67,9 @@ class Notify(Section):
     def _in_order(self) -> Self:
         names = [one.name for one in self.channel]
         if len(set(names)) < len(names):
-            refuse("two channels have the same name", hint="name each [[notify.channel]] apart")
+            refuse(
+                "two channels have the same name", hint="give each [[notify.channel]] its own name"
+            )
         if self.first_retry_seconds > self.longest_retry_seconds:
             refuse("first_retry_seconds is more than longest_retry_seconds")
         if self.subscriptions is not None and not self.channel:

@@ -208,7 +208,7 @@ def _checked(connection: Connection, path: Path) -> None:
     if found != "ok":
         raise JournalError(
             f"the journal {path} is damaged: {found}",
-            hint="restore nothing older than the chain; see docs/adr/0005-journal.md",
+            hint="never restore an outdated copy; see docs/adr/0005-journal.md",
         )
 
 

@@ -214,7 +214,7 @@ def _refuse_strange(beside: Path, trusted: frozenset[int]) -> None:
     if status.st_uid not in trusted or not stat.S_ISREG(status.st_mode):
         raise JournalError(
             f"{beside} is a link, or belongs to user {status.st_uid}",
-            hint="look who made it, and remove it if the journal needs nothing of it",
+            hint="find out who created it, and remove it if the journal does not need it",
         )
 
 

@@ -64,7 +64,7 @@ class SigningLock:
         if found is None or (found.st_dev, found.st_ino) != (held.st_dev, held.st_ino):
             raise JournalError(
                 f"the lock {self.path} was removed or replaced while the keeper ran",
-                hint="nothing is signed any more: see that no other keeper has the journal, and"
+                hint="nothing is signed any more: check that no other keeper uses the journal, and"
                 " start this one again",
             )
 
