@@ -233,7 +233,7 @@ PROCESS_AND_FAULTS = (
         guarantee="F21",
         what="nobody asks again whether the key was delegated",
         file="keeper/execution/submitter.py",
-        old="        if self.limit is None or head.number < self._limited_at + LIMIT_BLOCKS:\n",
+        old="        if self.limit is None or head.number < self._limited_at + after:\n",
         new="        if self.limit is None or head.number:\n",
         tests=(f"{NONCES}::test_f21_a_key_that_is_delegated_meanwhile_has_one_in_flight",),
     ),
