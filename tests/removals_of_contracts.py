@@ -53,7 +53,7 @@ CONTRACTS = (
         file=TOKEN,
         old="        if (left != 0) disallow(token, spender);\n",
         new="",
-        tests=(f"{HOSTILE}::test_an_allowance_that_is_not_used_is_taken_back",),
+        tests=(f"{HOSTILE}::test_what_the_pool_does_not_use_is_taken_back_whoever_lends",),
     ),
     Mutation(
         guarantee="F31",

@@ -147,6 +147,21 @@ def test_an_allowance_that_is_not_used_is_taken_back(trap):
     assert trap.left() == (0, 0)
 
 
+def test_what_the_pool_does_not_use_is_taken_back_whoever_lends(trap):
+    """Where the pool lends, too, taking back what the loan was allowed hides what it was."""
+    lender = Deployer(trap.node, trap.devnet.accounts.admin).deploy(worlds.hostile()["HostilePool"])
+    trap.token.send("give", lender.address, 10**6 * UNIT)
+    allowed, owner = True, trap.devnet.accounts.owner
+    trap.executor.send("setLendingPool", lender.address, allowed, sender=owner)
+    trap.pool.send("behave", POOL_MODES.index("takes_half"))
+
+    _, (report,) = trap.run(trap.step(lender=lender.address))
+
+    assert (report.failure, report.spent) == ("", 50 * UNIT)
+    assert trap.left() == (0, 0)
+    assert trap.allowance(trap.token.address, lender.address) == 0
+
+
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [
