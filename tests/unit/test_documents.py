@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from keeper.chain.standing import State
+from keeper.domain.cure import ClearReason, CureReason
+from keeper.domain.decision import SkipReason
+from keeper.risk.tiers import Tier
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     chain(ROOT.glob("*.md"), (ROOT / "docs").glob("*.md"), (ROOT / "docs" / "adr").glob("*.md"))
@@ -51,3 +56,15 @@ def test_every_page_is_linked_from_another():
     linked = {file for document in DOCUMENTS for file, _ in _links(document) if file != document}
 
     assert [page.name for page in (ROOT / "docs").glob("*.md") if page not in linked] == []
+
+
+@pytest.mark.parametrize("reason", [*SkipReason, *CureReason, *ClearReason])
+def test_every_reason_for_skipping_an_account_is_explained(reason):
+    """Whoever asks why an account was not liquidated looks it up there."""
+    assert f"`{reason}`" in (ROOT / "docs" / "reasons.md").read_text()
+
+
+@pytest.mark.parametrize("term", [*Tier, *State])
+def test_every_tier_and_endpoint_state_is_in_the_glossary(term):
+    """Messages and metrics use these words."""
+    assert f"`{term}`" in (ROOT / "docs" / "glossary.md").read_text()
