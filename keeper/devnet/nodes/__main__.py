@@ -44,6 +44,8 @@ def line_of(verdict: Verdict) -> str:
         parts.append(f"- doctor says that it {'acts' if seen.acts else 'does not act'}")
     if verdict.sent < verdict.paying:
         parts.append(f"- says: {reason[:_WORDS] or 'nothing'}")
+        if verdict.blocks_until_said is not None:
+            parts.append(f"- after {verdict.blocks_until_said} blocks")
         parts.append(f"- doctor: {verdict.diagnosis[:_WORDS] or 'nothing'}")
     return " ".join(parts)
 
@@ -64,6 +66,7 @@ def document_of(verdict: Verdict) -> dict[str, object]:
         "extra_milliseconds": verdict.extra_milliseconds,
         "exit_code": seen.exit_code,
         "reason": verdict.reason,
+        "blocks_until_said": verdict.blocks_until_said,
         "doctor": verdict.diagnosis,
         "doctor_acts": seen.acts,
         "reasons": seen.reasons,
@@ -82,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="only these cells; METHOD:refused + METHOD:BEHAVIOUR is a second way",
     )
     parser.add_argument("--short", action="store_true", help="a few cells of different kinds")
-    parser.add_argument("--slots", type=int, default=6, help="local chains at once")
+    parser.add_argument("--slots", type=int, default=7, help="local chains at once")
     parser.add_argument("--doctor", action="store_true", help="ask doctor of every endpoint")
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each cell")
     given = parser.parse_args(arguments)

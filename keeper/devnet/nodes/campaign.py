@@ -26,6 +26,8 @@ from keeper.domain.errors import EnvironmentFault
 
 _AND: Final = " + "
 """Stands in a cell's name between what is refused and the second way that is under test."""
+_LEADING: Final = (Behaviour.REFUSED, Behaviour.EMPTY)
+"""Behaviours that make the keeper take a second way."""
 _TRIES: Final = 2
 """A machine that is busy may be late for once; a node's fault is there the second time, too."""
 _NAMES: Final[Mapping[str, str]] = {BATCH: "batch", NEW_HEADS: "eth_subscribe"}
@@ -69,6 +71,11 @@ class Verdict:
     def reason(self) -> str:
         """The reason as ``/readyz`` or the command's end says it; empty where none names it."""
         return next((line for line in self._running if self._named in line), "")
+
+    @property
+    def blocks_until_said(self) -> int | None:
+        """After how many blocks of the crash ``/readyz`` named the method; None if never."""
+        return min((mined for mined, line in self.seen.said if self._named in line), default=None)
 
     @property
     def diagnosis(self) -> str:
@@ -115,7 +122,7 @@ class Verdict:
 class Order:
     """What is asked of a campaign."""
 
-    slots: int = 6
+    slots: int = 7
     only: str = ""
     short: bool = False
     examine: Examine = Examine.FAILURES
@@ -236,11 +243,11 @@ class Campaign:
         return verdict
 
     def _second_ways(self, verdicts: Sequence[Verdict]) -> list[Cell]:
-        """Return the cells of what was asked for only where something was refused."""
+        """Return the cells of what was asked for only where something was refused or empty."""
         known = {form for seen in self._clean.values() for form in seen.asked}
         cells = list[Cell]()
         for verdict in verdicts:
-            if verdict.cell.trouble.behaviour is not Behaviour.REFUSED:
+            if verdict.cell.trouble.behaviour not in _LEADING:
                 continue
             new = verdict.seen.asked.keys() - known
             if verdict.cell.arrangement in (ALONE, ALONE_HTTP):

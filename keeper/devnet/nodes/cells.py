@@ -100,9 +100,10 @@ def short(cells: Sequence[Cell]) -> list[Cell]:
 
 def bundled(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
     """
-    Return cells by the crash that they share, the slowest first.
+    Return cells by the crash that they share.
 
-    Forms that are alike are in different crashes: one would hide the other.
+    Forms that are alike are in different crashes: one would hide the other. Slow crashes leave
+    the machine idle, so they are spread over the whole.
     """
     groups = dict[tuple[str, Behaviour], list[Cell]]()
     alone = list[tuple[Cell, ...]]()
@@ -115,7 +116,14 @@ def bundled(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
     for (_, behaviour), group in groups.items():
         crashes = -(-len(group) // _BUNDLED[behaviour])
         shared += [tuple(group[first::crashes]) for first in range(crashes)]
-    return sorted(shared + alone, key=lambda bundle: not _is_slow(bundle))
+    slow = [bundle for bundle in shared if _is_slow(bundle)]
+    quick = [bundle for bundle in shared + alone if not _is_slow(bundle)]
+    ranked = [
+        (place / len(group), bundle)
+        for group in (slow, quick)
+        for place, bundle in enumerate(group)
+    ]
+    return [bundle for _, bundle in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def _is_mild(cell: Cell) -> bool:

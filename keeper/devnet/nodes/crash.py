@@ -64,6 +64,7 @@ class Seen:
     ``liquidated`` are those who were unhealthy in the crash and are not at its end,
     ``milliseconds`` passed from the crash's block to the first send. ``reasons`` are those of
     ``/readyz``, by part, ``last_lines`` those of its log. ``met`` counts what each trouble did.
+    ``said`` has the reasons of ``/readyz`` after each block of the crash.
     """
 
     exit_code: int | None = None
@@ -76,6 +77,7 @@ class Seen:
     asked: Counter[str] = field(default_factory=Counter)
     samples: Mapping[str, set[str]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    said: list[tuple[int, str]] = field(default_factory=list)
     last_lines: Sequence[str] = ()
     doctor: Sequence[str] = ()
     acts: bool | None = None
@@ -155,11 +157,18 @@ class Run:
             left = await asyncio.to_thread(self._chain.unhealthy)
             done = self._targets is not None and not left & self._targets
             after += done
-            self._seen.reasons |= await keeper.not_ready() if not done else {}
+            if not done:
+                self._note_reasons(await keeper.not_ready())
         watch.cancel()
         self._seen.liquidated = fallen - left
         self._seen.blocks = keeper.count("block") - worked
         self._seen.requests = self._requests() - before
+
+    def _note_reasons(self, reasons: Mapping[str, str]) -> None:
+        self._seen.reasons |= reasons
+        self._seen.said += [
+            (self._seen.mined, f"{part}: {reason}") for part, reason in reasons.items()
+        ]
 
     async def _started(self, keeper: Process) -> bool:
         """Wait for the keeper's first block, while the chain goes on."""

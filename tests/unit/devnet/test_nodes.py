@@ -226,6 +226,19 @@ def test_a_shared_crash_proves_a_cell_that_was_met_and_cost_nothing(sent, met, e
     assert Verdict(cell=cell, seen=seen, clean=clean, beside=1).proved is proved
 
 
+def test_the_block_after_which_the_method_was_named_first_is_told():
+    """Other reasons before it do not count."""
+    cell = Cell(arrangement=ALONE, troubles=(trouble(Behaviour.NULL),))
+    said = [
+        (1, "work: rpc_malformed"),
+        (2, "endpoint: eth_call is null"),
+        (3, "endpoint: eth_call"),
+    ]
+
+    assert Verdict(cell=cell, seen=Seen(said=said), clean=Seen()).blocks_until_said == 2
+    assert Verdict(cell=cell, seen=Seen(), clean=Seen()).blocks_until_said is None
+
+
 def test_what_a_trouble_did_is_counted_apart():
     """A late answer without a block counts, too."""
     late, null = trouble(Behaviour.LATE_50_MS, "eth_chainId"), trouble(Behaviour.NULL)
