@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 NEAR: Final = Wad(WAD * 105 // 100)
 """Accounts with less health are near the line."""
+START: Final = Wad(WAD * 3 // 2)
+"""The same at the first look, which comes once: a crash leaves no time to come near first."""
 LOOK_BLOCKS: Final = 8
 """How often it is looked who is near."""
 MOST_ACCOUNTS: Final = 100
@@ -48,6 +50,7 @@ class Warmed:
     _pairs: set[Pair] = field(default_factory=set)
     _known: set[Subject] = field(default_factory=set)
     _looked_at: int = -LOOK_BLOCKS
+    _is_first: bool = True
     _task: asyncio.Task[None] | None = None
 
     async def __call__(
@@ -74,13 +77,14 @@ class Warmed:
                 await self.fees.gas_price(head)
                 self._pairs |= pairs
             self._known |= subjects
+            self._is_first = False
             await self.refresh(head)
         except ChainError as error:
             log.debug("not_warmed block=%d code=%s reason=%s", head.number, error.code, error)
 
     async def _new(self, snapshots: Sequence[MarketSnapshot]) -> tuple[set[Subject], set[Pair]]:
         """Return who came near the line, and what they would be sold for as far as it is new."""
-        near = await healths(snapshots, NEAR, ())
+        near = await healths(snapshots, START if self._is_first else NEAR, ())
         self._known &= near.keys()
         new = [subject for subject in near if subject not in self._known][:MOST_ACCOUNTS]
         legs = await Legs().of(snapshots, new)
