@@ -43,6 +43,6 @@ def _plan_on_paper(planner: Planner, paper: PaperSubmitter) -> Planner:
     """Return the planner that meets its own paper sales; one object for each executor."""
     made: dict[int, PaperSimulator] = {}
     for simulator in planner.simulators.values():
-        made.setdefault(id(simulator), PaperSimulator(simulator, paper.sold))
+        made.setdefault(id(simulator), PaperSimulator(simulator, paper.has_sold_before))
     simulators = {key: made[id(simulator)] for key, simulator in planner.simulators.items()}
     return replace(planner, simulators=simulators, waiting=PaperPlans(sold=paper.sold))

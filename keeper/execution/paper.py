@@ -1,6 +1,6 @@
 """A dry run's submitter: no signer, no sender, a ledger of what would have been earned."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -35,11 +35,16 @@ class PaperSubmitter:
     emit: Emit
     forget_after_blocks: int | None = None
     _sold: list[tuple[int, Plan]] = field(default_factory=list)
+    _before: set[tuple[MarketKey, Address]] = field(default_factory=set)
     _booked: dict[tuple[MarketKey, Address], int] = field(default_factory=dict)
 
-    def restore(self, booked: Mapping[tuple[MarketKey, Address], int]) -> None:
-        """Take accounts for booked until they are seen healthy."""
-        self._booked.update(booked)
+    def restore(self, booked: Collection[tuple[MarketKey, Address]]) -> None:
+        """Plan accounts of earlier runs anew, but book none until it was seen healthy."""
+        self._before.update(booked)
+
+    def has_sold_before(self, head: Head) -> bool:
+        """Whether a sale of an earlier block still counts."""
+        return any(block < head.number for block, _ in self._sold)
 
     def sold(self) -> list[Plan]:
         """Return the plans whose sales still count, in their order."""
@@ -57,16 +62,17 @@ class PaperSubmitter:
         news: News | None = None,  # noqa: ARG002 (nobody is acted on, so the next block says it again)
     ) -> list[Batch]:
         """
-        Book what the batches would have earned.
+        Book what the batches would have earned, but for breaches that an earlier run booked.
 
         Raises:
             JournalError: the ledger cannot be written.
         """
         plans = [plan for batch in batches for plan in batch.plans]
-        await self.ledger.add(plans, head)
+        fresh = [plan for plan in plans if (plan.market, plan.account) not in self._before]
+        await self.ledger.add(fresh, head)
         self._sold += [(head.number, plan) for plan in plans]
-        for plan in plans:
-            self._booked[plan.market, plan.account] = head.number
+        self._booked.update({(plan.market, plan.account): head.number for plan in plans})
+        for plan in fresh:
             self.emit(
                 {
                     "event": "paper",
@@ -88,6 +94,7 @@ class PaperSubmitter:
         self._sold = [
             (block, plan) for block, plan in self._sold if head.number - block <= OVERLAY_BLOCKS
         ]
+        self._before = {subject for subject in self._before if still_unhealthy(*subject)}
         limit = self.forget_after_blocks
         self._booked = {
             subject: since
@@ -99,8 +106,8 @@ class PaperSubmitter:
 class KeptLedger(Ledger, Protocol):
     """A ledger that knows what earlier runs booked."""
 
-    async def booked(self) -> Mapping[tuple[MarketKey, Address], int]:
-        """Return the accounts of all rows, with the block of the newest one."""
+    async def booked(self) -> Collection[tuple[MarketKey, Address]]:
+        """Return the accounts of all rows."""
         ...
 
 

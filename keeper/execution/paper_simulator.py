@@ -14,11 +14,12 @@ class PaperSimulator:
     """
     An executor of which no plan brings more than it was sized for on what the run has sold.
 
-    ``sold`` are the sales that still count. Where there are none, the answer is the node's.
+    ``has_sold_before`` says whether a sale of an earlier block still counts. Where none does, the
+    answer is the node's.
     """
 
     simulator: Simulator
-    sold: Callable[[], Sequence[Plan]]
+    has_sold_before: Callable[[Head], bool]
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
         """Return the executor's transaction for these plans."""
@@ -27,7 +28,7 @@ class PaperSimulator:
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
         """Run the batches, and leave each plan no more than it was sized for."""
         answers = await self.simulator.simulated(batches, head)
-        if not self.sold():
+        if not self.has_sold_before(head):
             return answers
         return [_capped(*pair) for pair in zip(batches, answers, strict=True)]
 

@@ -1,9 +1,9 @@
 """The paper ledger's rows: what a dry run would have earned."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from keeper.domain.head import Head
 from keeper.domain.plan import Plan
@@ -33,8 +33,8 @@ class PaperLedger:
         """Keep the plans as if they had been executed."""
         await self._database.write(_added, plans, head)
 
-    async def booked(self) -> Mapping[tuple[MarketKey, Address], int]:
-        """Return the accounts of all rows, with the block of the newest one."""
+    async def booked(self) -> frozenset[tuple[MarketKey, Address]]:
+        """Return the accounts of all rows."""
         return await self._database.write(_booked)
 
     async def totals(self) -> PaperTotals:
@@ -55,13 +55,9 @@ def paper_totals(connection: Connection) -> PaperTotals:
     )
 
 
-def _booked(connection: Connection) -> dict[tuple[MarketKey, Address], int]:
-    newest = func.max(paper.c.block_number)
-    groups = select(paper.c.market, paper.c.account, newest).group_by(
-        paper.c.market, paper.c.account
-    )
-    rows = connection.execute(groups).all()
-    return {(MarketKey(market), Address(account)): int(block) for market, account, block in rows}
+def _booked(connection: Connection) -> frozenset[tuple[MarketKey, Address]]:
+    rows = connection.execute(select(paper.c.market, paper.c.account).distinct()).all()
+    return frozenset((MarketKey(market), Address(account)) for market, account in rows)
 
 
 def _added(connection: Connection, plans: Sequence[Plan], head: Head) -> None:

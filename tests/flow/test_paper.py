@@ -66,7 +66,7 @@ def unhealthy(*_):
 def planner(paper, executor=None):
     desk = Desk(
         venues=[ScriptedVenue(exits(route(SMALL), pools=(SMALL,)))],
-        executors={MARKET: PaperSimulator(executor or AnyHead(), paper.sold)},
+        executors={MARKET: PaperSimulator(executor or AnyHead(), paper.has_sold_before)},
     )
 
     async def next_timestamp(head):
@@ -115,7 +115,7 @@ async def test_a_second_breach_is_booked_again(database):
 
 
 async def test_a_restart_knows_what_was_booked(database):
-    """The ledger says it; an account that is healthy at the start is free for its next breach."""
+    """It is planned again and not booked; one that was healthy in between is booked again."""
     ledger = PaperLedger(database)
     first = PaperSubmitter(ledger=ledger, emit=lambda _: None)
     await booked_at(first, 100, 1, 2)
@@ -123,8 +123,11 @@ async def test_a_restart_knows_what_was_booked(database):
     second = await resume_paper(ledger, lambda _: None)
     await second.follow(at_block(200), lambda _, who: who == account(1))
 
-    assert second.in_flight() == {(MARKET, account(1))}
-    assert [plan.account for plan in await booked_at(second, 201, 1, 2)] == [account(2)]
+    planned = {plan.account for plan in await booked_at(second, 201, 1, 2)}
+
+    assert planned == {account(1), account(2)}
+    assert second.in_flight() == {(MARKET, account(1)), (MARKET, account(2))}
+    assert (await ledger.totals()).liquidations == 3
 
 
 @pytest.mark.parametrize("executor", [AnyHead, Generous])
