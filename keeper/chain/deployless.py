@@ -78,6 +78,6 @@ class Deployless:
         transaction = {"to": LENS, "data": "0x"}
         answer = await self._reads.ask_call(endpoint, block, transaction, placed)
         if not answer:
-            raise RpcRefused("the node overlooks state overrides")
+            raise RpcRefused("the node ignores state overrides")
         self._capabilities.learn_success(endpoint, Capability.STATE_OVERRIDES)
         return answer

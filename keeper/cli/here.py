@@ -113,7 +113,9 @@ def password(file: Path | None, *, confirm: bool = False) -> str:
     if file is not None:
         return _from_file(file)
     if not sys.stdin.isatty():
-        raise ConfigError("nobody is there to type the password", hint="use --password-file")
+        raise ConfigError(
+            "the password cannot be asked for: stdin is not a terminal", hint="use --password-file"
+        )
     typed = getpass.getpass("password: ", stream=sys.stderr)
     if confirm and getpass.getpass("again: ", stream=sys.stderr) != typed:
         raise ConfigError("the two passwords differ", hint="try again")

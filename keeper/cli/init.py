@@ -55,7 +55,7 @@ def command(
         chain_id, markets = asyncio.run(_asked(endpoint, providers, deployments))
         text = _with_markets(_filled(text, endpoint, chain_id), markets)
     elif providers or deployments:
-        raise ConfigError("a market is looked for at a node", hint="name one: --endpoint wss://...")
+        raise ConfigError("--aave and --morpho need a node", hint="name one: --endpoint wss://...")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(settings, text)
     _write(secrets, _template(".env.example"))

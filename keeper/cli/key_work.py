@@ -46,7 +46,9 @@ def _given_key(key_file: Path | None) -> bytes:
     elif sys.stdin.isatty():
         text = getpass.getpass("private key: ", stream=sys.stderr)
     else:
-        raise ConfigError("nobody is there to type the key", hint="use --key-file")
+        raise ConfigError(
+            "the key cannot be asked for: stdin is not a terminal", hint="use --key-file"
+        )
     if not _KEY.fullmatch(text):
         raise ConfigError(
             "this is not a private key", hint="64 hexadecimal digits, with or without 0x"

@@ -50,7 +50,7 @@ def command(
     if every and decision is not None:
         raise ConfigError("a decision and --all exclude each other", hint="choose one")
     if not every and decision is None:
-        raise ConfigError("nothing says which decision", hint="its number, or --all")
+        raise ConfigError("no decision is given", hint="its number, or --all")
     path = record_path(load(config, overrides(override)).settings, whose)
     found = [
         one

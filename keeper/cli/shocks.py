@@ -34,7 +34,7 @@ def read_shocks(texts: Sequence[str]) -> dict[str, Percent]:
         if percent < _ALL:
             raise ConfigError(f"{text!r}: a price cannot fall by more than 100%")
         if name in found:
-            raise ConfigError(f"{name} is shocked twice")
+            raise ConfigError(f"the price of {name} is changed twice")
         found[name] = percent
     return found
 

@@ -55,7 +55,7 @@ def command(
     """Estimate the effect of price moves: liquidations, bad debt, liquidity."""
     shocks = read_shocks(shock or ())
     if not shocks:
-        raise ConfigError("nothing is shocked", hint="for example --shock WETH=-20%")
+        raise ConfigError("no price change is given", hint="for example --shock WETH=-20%")
     if plot is not None and curve is None:
         raise ConfigError("--plot draws a curve", hint="add --curve, for example -50:0:5")
     points = read_curve(curve) if curve is not None else []

@@ -100,14 +100,14 @@ def _finality(event: Event) -> str:
 
 def _coverage(event: Event) -> str:
     if event["state"] == "covered":
-        return f"{event['market']}: all debt is owed by accounts of the book again"
+        return f"{event['market']}: the known accounts' debts add up to the contracts' totals again"
     return f"{event['market']}: {event['detail']}; {event['hint']}"
 
 
 def _logs(event: Event) -> str:
     if event["state"] == "explained":
         return f"{event['market']}: the logs explain block {event['first_block']} by now"
-    return f"{event['market']}: {event['detail']}; its logs are asked for again"
+    return f"{event['market']}: {event['detail']}; its logs are searched for again"
 
 
 def _margin_call(event: Event) -> str:

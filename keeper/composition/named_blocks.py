@@ -16,7 +16,7 @@ async def find_named(reader: NodeReader, block: BlockName) -> Head:
     if isinstance(block, BlockTag):
         head = await reader.finalized()
         if head is None:
-            raise ChainError("the node tells no finalized block", hint="name a block: --block N")
+            raise ChainError("the node reports no finalized block", hint="name a block: --block N")
         return head
     try:
         return await reader.head(block)

@@ -105,7 +105,7 @@ def _address(value: object) -> Address:
         counted = f" ({digits} digits)" if text.startswith("0x") else ""
         refuse(f"{shown(text)} is not an address{counted}", hint=hint)
     if int(text, 16) == 0:
-        refuse("the zero address is nobody's", hint=hint)
+        refuse("the zero address is not allowed", hint=hint)
     checksummed = str(to_checksum_address(text))
     if text not in (checksummed, text.lower()):
         refuse(f"{shown(text)} has a wrong checksum: one digit may be mistyped", hint=hint)

@@ -35,7 +35,7 @@ def about_account(
     news = "closed" if kind in CLOSING else f"{kind}/{tier}"
     name = f"{block.settings.chain_id}/{market}/{account}/{standing.episode}/{news}"
     if first:
-        detail = f"{FIRST_LOOK}: {detail or 'so it was when this keeper began to watch'}"
+        detail = f"{FIRST_LOOK}: {detail or 'already in this tier when the keeper started'}"
     return Notice(
         key=f"{name}/{turn}" if turn else name,
         kind=kind,

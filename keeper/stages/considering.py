@@ -57,7 +57,9 @@ class Known:
         """Return why an account is left alone whatever could be earned; None where it is not."""
         subject = (health.market, health.account)
         if subject in self.in_flight:
-            return skip_of(health, SkipReason.IN_FLIGHT, "a transaction of ours is on its way")
+            return skip_of(
+                health, SkipReason.IN_FLIGHT, "one of our transactions for it is pending"
+            )
         wait = self.restraint.waits.get(subject)
         if wait is None:
             return None
