@@ -22,6 +22,7 @@ from keeper.execution.reverts import failure_reason
 
 log = logging.getLogger(__name__)
 
+_STARVED: Final = "NotEnoughGas("
 UNVALIDATED_RUNS: Final = 100
 """So many simulations are not validated by a node that refused that, before it is asked again."""
 
@@ -134,10 +135,14 @@ class ExecutorSimulator:
         answers = sequence(blocks[0].get("calls"), "the calls") if blocks else []
         if len(answers) != len(calls):
             raise RpcMalformed("the node simulated another number of calls than it was given")
-        return [
+        found = [
             _simulated(document(answer, "a simulated call"), batch)
             for batch, answer in zip(batches, answers[len(before) :], strict=True)
         ]
+        # Nodes bound the gas of a whole simulation, and the last ones run with what is left of it.
+        if any(_STARVED in batch.failure or any(map(is_starved, batch.plans)) for batch in found):
+            raise RpcRefused("the node ran transactions with less gas than they have")
+        return found
 
     async def _simulate(
         self, block: Mapping[str, object], basis: Basis
@@ -149,19 +154,22 @@ class ExecutorSimulator:
         without it where the node does not take the block so; and a dry run's account, which
         need not have money, is given some.
         """
+        is_refused = False
         if self._unvalidated_left:
             self._unvalidated_left -= 1
         else:
             try:
                 return await self._chain.simulate_v1(_payload(block, validation=True), basis)
             except RpcRefused as error:
-                if not lacks_funds(error):
-                    self._unvalidated_left = UNVALIDATED_RUNS
+                is_refused = not lacks_funds(error)
         try:
-            return await self._chain.simulate_v1(_payload(block, validation=False), basis)
+            found = await self._chain.simulate_v1(_payload(block, validation=False), basis)
         except RpcRefused as error:
             if not lacks_funds(error):
-                raise
+                raise  # whatever it is, it is not the validation
+        else:
+            self._unvalidated_left = UNVALIDATED_RUNS if is_refused else self._unvalidated_left
+            return found
         funded = {**block, "stateOverrides": {self._operator: {"balance": hex(WAD * WAD)}}}
         return await self._chain.simulate_v1(_payload(funded, validation=False), basis)
 
@@ -210,7 +218,7 @@ class ExecutorSimulator:
 
 def is_starved(plan: SimulatedPlan) -> bool:
     """Whether a plan was not begun because the gas that was left did not suffice for it."""
-    return plan.failure.startswith("NotEnoughGas(")
+    return plan.failure.startswith(_STARVED)
 
 
 def _at_most_sized(outcome: SimulatedPlan, plan: Plan) -> SimulatedPlan:

@@ -355,3 +355,39 @@ async def test_plans_that_a_capped_call_has_no_gas_for_are_run_apart():
 
     assert [one.failure for one in answer.plans] == ["", "", ""]
     assert len(runs) == 2
+
+
+async def test_a_sequence_that_ran_short_of_gas_is_run_one_by_one():
+    """Nodes bound the gas of a whole simulation: the last transactions get what is left of it."""
+    starved = selector("NotEnoughGas(uint256,uint256)") + encoded(("uint256", "uint256"), (9, 3))
+    results = encoded(("(bool,uint256,bytes)[]",), ([(False, 0, starved)],))
+    short = node(**{SIMULATE: changed(returnData="0x" + results.hex())})
+    async with over(short) as reader:
+        answer = await outcome(reader)
+
+    assert [(one.profit, one.failure) for one in answer.plans] == [(77, "")]
+    assert short.asked[SIMULATE] == 1
+
+
+@pytest.mark.parametrize(("takes_unvalidated", "again"), [(False, True), (True, False)])
+async def test_validation_is_left_out_only_where_a_block_is_taken_without_it(
+    takes_unvalidated, again
+):
+    """Without it contracts see a base fee of nought; one block that was too large is no reason."""
+    asked = []
+
+    def picky(params):
+        asked.append(params[0]["validation"])
+        if params[0]["validation"] or not takes_unvalidated:
+            raise Refusal("block gas limit reached", -38015)
+        return simulating(params)
+
+    async with over(node(**{SIMULATE: picky})) as reader:
+        made = simulator(reader)
+        batch = made.batch([plan(step_gas=600_000)], net_profit=1, gas_limit=1_000_000)
+        await made.simulated([batch], await reader.head())
+        first = len(asked)
+        await made.simulated([batch], await reader.head())
+
+    assert asked[0] is True
+    assert asked[first] is again
