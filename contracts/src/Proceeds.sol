@@ -51,7 +51,7 @@ abstract contract Proceeds is Flow {
         address collateral = job.step.receiveToken;
         if (collateral != token) {
             uint256 rest = _gained(collateral, job.receiveBefore);
-            if (rest != 0) SafeToken.transfer(collateral, receiver, rest);
+            if (rest != 0) _forward(collateral, rest, job.receiveBefore);
         }
         uint256 gained = _gained(token, job.spendBefore);
         if (builderShareBps != 0 && gained != 0 && token == wrappedNative) {
@@ -60,11 +60,17 @@ abstract contract Proceeds is Flow {
         }
         if (gained != 0) {
             uint256 before = SafeToken.balanceOf(token, receiver);
-            SafeToken.transfer(token, receiver, gained);
+            _forward(token, gained, job.spendBefore);
             uint256 balance = SafeToken.balanceOf(token, receiver);
             profit = balance > before ? balance - before : 0;
         }
         if (profit < job.step.minProfit) revert BelowMinProfit(profit, job.step.minProfit);
+    }
+
+    /// Send to the receiver. A token that takes more than it moves must not take it from what lay here before.
+    function _forward(address token, uint256 amount, uint256 before) private {
+        SafeToken.transfer(token, receiver, amount);
+        _gained(token, before);
     }
 
     /// A builder that does not take its share blocks nothing: the share is wrapped again.

@@ -48,13 +48,16 @@ abstract contract UniswapV3Venue is Flow {
         }
     }
 
-    /// Sell exactly `amount` of the path's first token, pool after pool.
+    /// Sell exactly `amount` of the path's first token, pool after pool. What lay here of a token on the way stays.
     function _sellAlong(address factory, bytes memory path, uint256 amount) internal {
+        uint256 untouched;
         while (path.hasPool()) {
             (address tokenIn, uint24 fee, address tokenOut) = path.firstPool();
             uint256 before = SafeToken.balanceOf(tokenOut, address(this));
             _sellExactly(_poolOf(factory, tokenIn, tokenOut, fee), tokenIn, tokenOut, amount);
             amount = _gained(tokenOut, before);
+            if (untouched != 0) _gained(tokenIn, untouched);
+            untouched = before;
             path = path.withoutFirst();
         }
     }
