@@ -37,8 +37,7 @@ COOLING_NONCES = 200
 """Of how many nonces an earlier process's failures are remembered."""
 LIMIT_BLOCKS = 50
 """How often it is asked how many nonces may wait."""
-LIMIT_SECONDS = 1.0
-"""How long that may take: sends wait as long."""
+LIMIT_SECONDS = 1.0  # how long that may take: sends wait as long
 
 
 @dataclass(slots=True, kw_only=True)
@@ -254,14 +253,13 @@ class NodeSubmitter:
         tracker = self.tracker
         count = await readable("the nonce", tracker.early.fetch_count(tracker.chain, head))
         await tracker.check_known(count)
-        journal = tracker.journal
-        water = await journal.high_water()
+        water = await tracker.journal.high_water()
         settled = tracker.settled(water)
         if count < settled:
             raise NotBroadcast(
                 f"the node knows {count} of {settled} final transactions: it lags, or lost them"
             )
-        return next_nonce(water, count, journal.first_nonce)
+        return next_nonce(water, count, tracker.journal.first_nonce)
 
     async def follow(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
         """
@@ -309,10 +307,11 @@ class NodeSubmitter:
             await self._broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int, *, tip: Wei | None = None) -> str:
-        """Replace a bound nonce's transaction now; returns the hash, the old one at the cap."""
+        """Replace a nonce's transaction now, for a ``tip`` if the head allows; returns the hash."""
         async with self._lock:
             head = await self._commanded(nonce)
-            await self._replacer.ordered(nonce, head, AttemptKind.BUMP, tip=tip)
+            if tip is None or self._may_replace(head):
+                await self._replacer.ordered(nonce, head, AttemptKind.BUMP, tip=tip)
             await self._broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
 

@@ -6,6 +6,7 @@ import pytest
 
 from keeper.chain.pending_block import PendingTransaction
 from keeper.domain.errors import RpcUnavailable
+from keeper.domain.submission import AttemptKind
 from keeper.domain.units import GWEI
 from keeper.execution.rivals import Rivals, affordable_cost
 from tests.support.scripted_submission import World, account, batch, head, plan
@@ -123,3 +124,14 @@ async def test_a_node_that_shows_nothing_or_fails_costs_nothing():
     await race.rivals.look()
 
     assert race.bumped == []
+
+
+async def test_nothing_is_bid_up_on_a_block_that_is_not_to_be_acted_on():
+    """A node whose chain is old, or took back what was final, is no ground for a higher bid."""
+    race = await Race().sent()
+    race.shown = [shown(5 * GWEI)]
+    race.world.submitter.tracker.untimely = lambda _: "too old"
+
+    await race.rivals.look()
+
+    assert [one.kind for one in race.bound.attempts] == [AttemptKind.SEND]
