@@ -24,6 +24,8 @@ RESERVE_UPDATED: Final = topic(
 MINT: Final = topic("Mint(address,address,uint256,uint256,uint256)")
 BURN: Final = topic("Burn(address,address,uint256,uint256,uint256)")
 """Of aTokens and variable debt tokens, beside each ``Transfer`` that changes a total."""
+_PARTIES: Final = {TRANSFER: slice(0, 2), MINT: slice(1, 2), BURN: slice(0, 1)}
+"""Which indexed arguments of a token's log name whose balance it changes."""
 
 UPGRADED: Final = topic("Upgraded(address)")
 """Of the proxies of pool and tokens."""
@@ -166,8 +168,8 @@ def touched(logs: Iterable[Log]) -> Touched:
         structure = structure or kind in STRUCTURE
         if kind == UPGRADED:
             upgraded.add(log.address)
-        if kind == TRANSFER:
-            for party in indexed[:2]:
+        if kind in _PARTIES:  # of a token: one of them alone names whom the others do
+            for party in indexed[_PARTIES[kind]]:
                 accounts[_address(party)].add(log.address)
         elif kind in (BORROW, COLLATERAL_ENABLED, COLLATERAL_DISABLED):
             for party in indexed[1:2]:

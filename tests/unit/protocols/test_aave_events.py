@@ -43,3 +43,13 @@ def test_an_upgrade_changes_the_structure():
     assert not events.touched(
         [log(build.address(2), events.EMODE_SET, word(build.BORROWER))]
     ).structure
+
+
+def test_a_mint_or_a_burn_alone_touches_whose_balance_it_changes():
+    """A node may leave the transfer out: the total is explained, and the account has changed."""
+    token, caller = build.address(200), word(build.address(100))
+    minted = log(token, events.MINT, caller, word(build.BORROWER))
+    burned = log(token, events.BURN, word(build.BORROWER), caller)
+
+    for one in (minted, burned):
+        assert events.touched([one]).accounts == {build.BORROWER: frozenset({token})}
