@@ -19,6 +19,7 @@ ALONE: Final = 4
 """Blocks with one account each, before the crowd; the last ones say what one account's time is."""
 _WARM_UP: Final = 2
 _MOST_BLOCKS: Final = 24
+_EMPTY_BLOCKS: Final = 3
 _MICROSECOND: Final = 1_000
 
 
@@ -152,7 +153,7 @@ async def _landing(measured: Measured) -> tuple[tuple[int, ...], tuple[int, ...]
     for _ in range(_MOST_BLOCKS):
         number = await measured.mined()
         used[number] = _share_used(measured, number)
-        if not used[number]:
+        if [*used.values()][-_EMPTY_BLOCKS:] == [0] * _EMPTY_BLOCKS:
             break
     landed = Counter[int]()
     for event in measured.events("included"):  # the last blocks' receipts may be told late
