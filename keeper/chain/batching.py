@@ -15,7 +15,7 @@ from keeper.chain.capabilities import Capabilities, Capability
 from keeper.chain.concurrent import each
 from keeper.chain.fields import Json
 from keeper.chain.oversized import is_too_costly
-from keeper.chain.refusal import concerns_batch, may_be_answered_elsewhere
+from keeper.chain.refusal import concerns_batch, is_momentary, may_be_answered_elsewhere
 from keeper.domain.errors import (
     BlockUnknown,
     ChainError,
@@ -81,6 +81,12 @@ class BatchRead:
             self._readings[endpoint] = reading
         return await reading.complete()
 
+    def forget_momentary(self, endpoint: int) -> None:
+        """Let the next attempt ask again for what an endpoint may answer then."""
+        reading = self._readings.get(endpoint)
+        if reading is not None:
+            reading.forget_momentary()
+
 
 class Reading:
     """
@@ -103,7 +109,7 @@ class Reading:
         self._endpoint = endpoint
         self._requests = requests
         self._answers: dict[int, Answer] = {}
-        self._most = min(BATCH, len(requests))
+        self._most = max(1, min(BATCH, len(requests)))
         self._needs_results = needs_results
         self._lack: BlockUnknown | None = None
         self._refusal: RpcRefused | None = None
@@ -134,6 +140,14 @@ class Reading:
         if self._refusal is not None:
             raise self._refusal
         return [self._answers[place] for place in range(len(self._requests))]
+
+    def forget_momentary(self) -> None:
+        """Drop refusals that may pass from the answers."""
+        self._answers = {
+            place: answer
+            for place, answer in self._answers.items()
+            if not (isinstance(answer, RpcRefused) and is_momentary(answer))
+        }
 
     def _missing(self) -> list[int]:
         places = range(len(self._requests))

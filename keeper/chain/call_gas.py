@@ -138,7 +138,8 @@ class CallGas:
             mended[first] = await self.ask(endpoint, runs[first])
         except RpcRefused as error:
             mended[first] = error
-            return mended
+            if not failed_in_evm(error):
+                return mended
         requests = [self.request(endpoint, runs[place]) for place in others]
         again = await Reading(self._rpc, endpoint, requests).complete()
         for place, answer in zip(others, again, strict=True):

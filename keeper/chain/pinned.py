@@ -103,6 +103,7 @@ class SingleCalls:
             reads = self._reads.setdefault(str(block), reads)
         for part, read in zip(parts, reads, strict=True):
             answers: list[Answer] = await read.ask(endpoint)
+            read.forget_momentary(endpoint)
             mended = await self._call_gas.mend(endpoint, part, answers)
             results += [_result(answer) for answer in mended]
         return results

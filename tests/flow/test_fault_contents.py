@@ -5,9 +5,9 @@ import pytest
 from keeper.chain.awaiting import YOUNG_BLOCKS
 from keeper.chain.quorum import Quorum
 from keeper.domain.errors import BlockUnknown, RpcMalformed, RpcUnavailable
-from keeper.domain.reads import LogFilter
-from tests.flow.test_fault_late_blocks import ME, over
-from tests.support.scripted_node import ScriptedNode, block
+from keeper.domain.reads import Call, LogFilter
+from tests.flow.test_fault_late_blocks import ME, PINNED, over
+from tests.support.scripted_node import Refusal, ScriptedNode, block
 
 HASH = "0x" + "ab" * 32
 GOOD = {
@@ -140,6 +140,29 @@ async def test_who_lacks_an_old_block_is_no_witness_at_once():
         poor.handlers["eth_getBlockByNumber"] = lambda _: None
 
         assert (await Quorum(reader).head(5)).number == 5
+
+
+@pytest.mark.parametrize("reverts", [True, False])
+@pytest.mark.parametrize("often", [5, 7, 20, 44])
+async def test_calls_of_a_batch_that_fail_now_and_then_are_answered(often, reverts):
+    """A refusal that may pass is no answer: the next attempt asks again, and for it alone."""
+    asked = []
+
+    def call(params):
+        asked.append(params[0]["data"])
+        if len(asked) % often == 0:
+            raise Refusal("Internal error", code=-32603)
+        if reverts:
+            raise Refusal("execution reverted", code=3, data="0x")
+        return "0x" + "00" * 32
+
+    node = ScriptedNode(height=5, handlers={"eth_call": call})
+    async with over(node) as reader:
+        calls = [Call(target=ME, data=bytes([number])) for number in range(44)]
+        single = reader._reads.single_calls(calls, PINNED)
+        results = await reader._reads.read_at(PINNED, single.ask)
+
+    assert [result.success for result in results] == [not reverts] * 44
 
 
 async def test_who_counts_fewer_blocks_keeps_its_say():
