@@ -6,7 +6,7 @@ from typing import Final
 
 from keeper.domain.decision import SkipReason
 from keeper.domain.opportunity import Opportunity, Refusal, Window
-from keeper.domain.units import Address, Gas
+from keeper.domain.units import USD_E8, Address, BaseCurrency, Gas
 from keeper.protocols.aave_v3 import rules
 from keeper.protocols.aave_v3.model import Account, PoolState
 from keeper.protocols.aave_v3.opportunity import PairOpportunity
@@ -75,7 +75,7 @@ class Unhealthy:
             symbols = f"{owed.reserve.symbol} / {backing.reserve.symbol}"
             return _no(SkipReason.NOT_COLLATERAL, f"{symbols}: no liquidation bonus is set")
         structure = self.pool.structure
-        return PairOpportunity(
+        pair = PairOpportunity(
             market=structure.key,
             account=self.account,
             pool=structure.pool,
@@ -88,6 +88,7 @@ class Unhealthy:
             payable=backing.available,
             gas=gas_of(len(self.ends[0].legs), structure.rules),
         )
+        return pair if backing.available else _lent_out(pair, structure.base_unit)
 
 
 def _pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
@@ -102,9 +103,18 @@ def _pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
     if debt.state.reserve.foreign_debt_token:
         detail = f"the debt token of {debt.state.reserve.symbol} is not Aave's own"
         return _no(SkipReason.UNSUPPORTED_REVISION, detail)
-    if collateral.state.available == 0:
-        return _no(SkipReason.RESERVE_ILLIQUID, f"the pool holds no {symbol}")
     return None
+
+
+def _lent_out(pair: PairOpportunity, base_unit: BaseCurrency) -> Refusal:
+    """Say what is missed where all collateral is lent out: aTokens could be had, and not sold."""
+    missed = pair.bonus_at_most * 100 // base_unit
+    word = "USD" if base_unit == USD_E8 else "of the base currency"
+    detail = (
+        f"the pool holds no {pair.collateral.symbol}, all of it is lent out: "
+        f"a bonus of {missed // 100}.{missed % 100:02} {word} is missed"
+    )
+    return _no(SkipReason.RESERVE_ILLIQUID, detail)
 
 
 def _reserve_refusal(leg: Leg, window: Window) -> Refusal | None:

@@ -100,6 +100,18 @@ def test_every_refusal_has_its_reason(state, reason):
     assert reasons(state) == [reason]
 
 
+def test_collateral_that_is_lent_out_says_what_is_missed():
+    """An owner decides by the bonus whether aTokens would be worth his own money."""
+    state = build.pool(weth={"available": 0})
+    snapshot = build.snapshot(state, **{build.BORROWER: build.account()})
+
+    _, (refusal,) = snapshot.opportunities(build.BORROWER, build.WINDOW)
+
+    missed = only().bonus_at_most // 10**6
+    assert missed > 0
+    assert f"lent out: a bonus of {missed // 100}.{missed % 100:02} USD is missed" in refusal.detail
+
+
 def test_the_sentinel_does_not_protect_the_deeply_unhealthy():
     """Below 0.95 the pool liquidates even while the sentinel says no."""
     state = build.pool(weth={"price": 1_900 * 10**8}, allowed=False)
