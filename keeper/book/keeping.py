@@ -140,6 +140,11 @@ class Keeping:
         """Whether there is a file."""
         return self._file is not None
 
+    @property
+    def kept_facts(self) -> Mapping[str, str]:
+        """The facts of the chain that are on the disk, by their names."""
+        return dict(self._facts_on_disk)
+
     async def open(self) -> Kept:
         """Open the file and return what an earlier process left; nothing where it is unusable."""
         if self._path is None or self._file is not None:

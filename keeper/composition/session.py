@@ -167,6 +167,7 @@ class Session:
         await self._at_newer(
             head, lambda newer: self.follower.start(newer, progress), START_ATTEMPTS
         )
+        self._restore_facts(self.follower.keeping.kept_facts, head)
         quarantined = self.follower.quarantined
         if quarantined and len(quarantined) == len(self.markets):
             market, why = next(iter(quarantined.items()))
