@@ -35,6 +35,8 @@ def line_of(verdict: Verdict) -> str:
         f"{verdict.extra_requests:+} requests,",
         "never sent" if late is None else f"{late:+} ms",
     ]
+    if not verdict.met:
+        parts.append("- never met")
     if verdict.beside:
         parts.append(f"- in one crash with {verdict.beside} more")
     if seen.exit_code is not None:

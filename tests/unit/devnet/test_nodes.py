@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from keeper.devnet.nodes import behaviours
+from keeper.devnet.nodes.__main__ import line_of
 from keeper.devnet.nodes.behaviours import Behaviour, Misbehaviour, Trouble, notified
 from keeper.devnet.nodes.campaign import Verdict
 from keeper.devnet.nodes.cells import Cell, bundled, choose, plan_cells, plan_second_ways
@@ -237,6 +238,16 @@ def test_the_block_after_which_the_method_was_named_first_is_told():
 
     assert Verdict(cell=cell, seen=Seen(said=said), clean=Seen()).blocks_until_said == 2
     assert Verdict(cell=cell, seen=Seen(), clean=Seen()).blocks_until_said is None
+
+
+def test_a_line_says_when_the_trouble_was_never_met():
+    """That all was sent proves nothing then."""
+    cell = Cell(arrangement=ALONE, troubles=(trouble(Behaviour.NULL),))
+    unmet, met = Seen(), Seen()
+    met.met[cell.trouble] = 1
+
+    assert "never met" in line_of(Verdict(cell=cell, seen=unmet, clean=Seen()))
+    assert "never met" not in line_of(Verdict(cell=cell, seen=met, clean=Seen()))
 
 
 def test_what_a_trouble_did_is_counted_apart():
