@@ -111,7 +111,7 @@ def compile_solidity(
         with _building(target) as folder:
             if folder is not None:
                 places = [modules, folder / "output.json", *import_folders]
-                contracts = _run_solc(solc, places, standard_input)
+                contracts = run_compiler(solc, places, standard_input)["contracts"]
                 (folder / "contracts.json").write_text(json.dumps(contracts))
                 (folder / "output.json").unlink()
     return dict(json.loads(result.read_text()))
@@ -215,7 +215,7 @@ def _npm_ci(folder: Path) -> None:
     )
 
 
-def _run_solc(solc: str, places: Sequence[Path], standard_input: str) -> dict[str, Any]:
+def run_compiler(solc: str, places: Sequence[Path], standard_input: str) -> dict[str, Any]:
     """Run compile.js; ``places`` are the packages, the output's file, and folders of imports."""
     command = [*_node(), str(_NPM / "compile.js"), solc, *map(str, places)]
     done = _run(command, text=standard_input)
@@ -226,7 +226,7 @@ def _run_solc(solc: str, places: Sequence[Path], standard_input: str) -> dict[st
         if problem["severity"] == "error":
             where = problem.get("sourceLocation", {}).get("file", "")
             raise EnvironmentFault(f"Solidity does not compile: {where}: {problem['message']}")
-    return dict(output["contracts"])
+    return dict(output)
 
 
 def _run(
