@@ -126,7 +126,9 @@ class ExecutorSimulator:
         before = [bound for bound in self._waiting() if not own.intersection(bound.accounts)]
         limits = [one.newest.gas_limit for one in before] + [one.gas_limit for one in batches]
         limit = Gas(sum(limits))
-        overrides = landing_block(head, seconds=self._block_seconds, gas_limit=limit)
+        last = min(batch.deadline for batch in batches) - head.timestamp
+        seconds = max(1, min(self._block_seconds, last))  # an early block is what they are for
+        overrides = landing_block(head, seconds=seconds, gas_limit=limit)
         calls = [
             *pending_calls(before, self._operator, head),
             *(self._transaction(batch, head) for batch in batches),

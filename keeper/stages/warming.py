@@ -26,6 +26,8 @@ NEAR: Final = Wad(WAD * 105 // 100)
 """Accounts with less health are near the line."""
 START: Final = Wad(WAD * 3 // 2)
 """The same at the first look, which comes once: a crash leaves no time to come near first."""
+FIRST_SECONDS: Final = 1.0
+"""How long the first block is held up for it: a start that is told of is a warm one."""
 LOOK_BLOCKS: Final = 8
 """How often it is looked who is near."""
 MOST_ACCOUNTS: Final = 100
@@ -40,7 +42,8 @@ class Warmed:
 
     In blocks without anything to liquidate the pools are read that accounts near the line would
     be sold in, each pair of tokens once. ``refresh`` looks up what sending needs besides. All of it
-    goes on beside the blocks' work, and what fails is looked up when it is needed.
+    goes on beside the blocks' work, the first time excepted, and what fails is looked up when it
+    is needed.
     """
 
     decide: Restrained
@@ -67,6 +70,8 @@ class Warmed:
         if is_idle and not result.health and head.number >= self._looked_at + LOOK_BLOCKS:
             self._looked_at = head.number
             self._task = asyncio.ensure_future(self._warm(head, snapshots))
+            if self._is_first:
+                await asyncio.wait({self._task}, timeout=FIRST_SECONDS)
         return result
 
     async def _warm(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:

@@ -39,7 +39,7 @@ async def test_doctor_and_run_agree_on_what_a_node_refuses(chain):
     clean = await Run(chain, ALONE)(Examine.NEVER)
     acting = await Run(chain, ALONE, refusing(*ACTED_ON), clean.liquidated)(Examine.ALWAYS)
 
-    assert acting.hits >= len(ACTED_ON)
+    assert acting.met.total() >= len(ACTED_ON)
     assert acting.liquidated == clean.liquidated
     assert (acting.acts, acting.doctor) == (True, [])
 

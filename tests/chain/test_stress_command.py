@@ -6,12 +6,21 @@ import pytest
 
 from tests.chain.conformance.aave import AaveWorld
 from tests.chain.conformance.keepers import configured
+from tests.chain.conftest import running_devnet
 
 
 @pytest.fixture
 def keeper(aave36, tmp_path):
     """A keeper of one Aave market."""
     return configured(tmp_path / "keeper", aave36, AaveWorld("aave_3.6", aave36))
+
+
+@pytest.fixture(scope="module")
+def whole_history(tmp_path_factory):
+    """A keeper of a chain that still has its first blocks' state: a shared one drops it."""
+    for devnet in running_devnet("3.6"):
+        folder = tmp_path_factory.mktemp("whole-history") / "keeper"
+        yield configured(folder, devnet, AaveWorld("aave_3.6", devnet))
 
 
 def told(finished):
@@ -65,9 +74,11 @@ def test_stress_refuses_what_it_cannot_mean(keeper):
         ("audit book --block 0xffffffff", 3, "block 4294967295 is not there yet"),
     ],
 )
-def test_a_block_that_is_too_early_or_not_there_is_said_to_be_that(keeper, command, code, said):
+def test_a_block_that_is_too_early_or_not_there_is_said_to_be_that(
+    whole_history, command, code, said
+):
     """The settings are right: whoever is told that an address is wrong looks for hours."""
-    done = keeper.command(*command.split())
+    done = whole_history.command(*command.split())
 
     assert done.code == code
     assert said in done.err

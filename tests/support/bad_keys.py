@@ -124,8 +124,13 @@ COMMANDS = rows(
     ("half an override", typed("run", "--set", "policy"), "--set takes KEY=VALUE", "--set"),
     ("no file", typed("run", "--config", "no.toml"), "no.toml does not exist", "keeper init"),
     ("no key", typed("run"), "no key is configured", "wallet.keystore"),
-    ("nobody at the terminal", typed("key", "new", "k.json"), "nobody is there", "--password-file"),
-    ("nobody to type a key", typed("key", "import", "k.json"), "nobody is there", "--key-file"),
+    (
+        "nobody at the terminal",
+        typed("key", "new", "k.json"),
+        "is not a terminal",
+        "--password-file",
+    ),
+    ("nobody to type a key", typed("key", "import", "k.json"), "is not a terminal", "--key-file"),
 )
 
 

@@ -251,7 +251,7 @@ ADDRESSES = rows(
         "two executors of one name",
         section(f'[[executor]]\naddress = "{POOL}"\n' * 2),
         "two executors have the same name",
-        "differently",
+        "its own name",
     ),
     ("one address for two executors", twice(POOL), "executor[1].address", "executor[0].address"),
     (
