@@ -16,6 +16,7 @@ from keeper.devnet import local
 from keeper.devnet.anvil import is_running
 from keeper.devnet.node import Node
 from keeper.domain.errors import ConfigError
+from tests.support.schemas import check_document
 
 
 @pytest.fixture
@@ -27,7 +28,8 @@ def folder(tmp_path):
 
 def command(capsys, folder, *arguments):
     code = run(["devnet", *arguments, "--dir", str(folder), "--json"])
-    return code, json.loads(capsys.readouterr().out or "null")
+    document = json.loads(capsys.readouterr().out or "null")
+    return code, document if document is None else check_document(document)
 
 
 def test_up_price_status_down(capsys, folder):

