@@ -279,10 +279,14 @@ def _told(
 def _told_again(
     block: Block, subject: Subject, standing: Standing, health: AccountHealth | None
 ) -> tuple[list[Notice], Standing]:
-    """Return what is due because nobody has taken notice: escalation, else a reminder."""
+    """
+    Return what is due because nobody has taken notice: escalation, else a reminder.
+
+    Who owes nothing is in its tier only until it is known whether that was a liquidation.
+    """
     tier, telling = standing.tier, block.settings.telling
     since = standing.entered.get(tier)
-    if standing.acknowledged is not None or since is None:
+    if health is None or standing.acknowledged is not None or since is None:
         return [], standing
     waited = _waited(block, since)
     escalate = telling.escalate_seconds.get(tier, 0)

@@ -29,8 +29,13 @@ def about_account(
     """
     Return a notice about an account in its episode; ``turn`` counts reminders.
 
-    ``first``: it tells of what was there when the keeper began to look.
+    ``first``: it tells of what was there when the keeper began to look. Of one that cannot be
+    valued it says that, and no figure: the zeros that stand for them are none.
     """
+    unknown = "" if health is None else health.unpriced
+    if unknown:
+        health, said = None, f"its health is not known: {unknown}"
+        detail = f"{detail}; {said}" if detail else said
     market, account = subject
     news = "closed" if kind in CLOSING else f"{kind}/{tier}"
     name = f"{block.settings.chain_id}/{market}/{account}/{standing.episode}/{news}"
@@ -47,14 +52,18 @@ def about_account(
         account=account,
         episode=standing.episode,
         health_factor=None if health is None else health.health_factor,
-        guarded_health_factor=block.guarded(subject),
+        guarded_health_factor=None if unknown else block.guarded(subject),
         debt_usd_e8=_usd_e8(block, subject, None if health is None else health.debt_base),
         collateral_usd_e8=_usd_e8(
             block, subject, None if health is None else health.collateral_base
         ),
-        deadline=None if is_past_waiting(block, subject, health) else deadline(block, standing),
+        deadline=(
+            None
+            if unknown or is_past_waiting(block, subject, health)
+            else deadline(block, standing)
+        ),
         detail=detail,
-        liquidatable=None if health is None or health.unpriced else health.liquidatable,
+        liquidatable=None if health is None else health.liquidatable,
     )
 
 

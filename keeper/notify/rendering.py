@@ -200,6 +200,8 @@ def _steadied(notice: Notice) -> str:
 def _time_left(notice: Notice) -> str:
     if notice.kind in CLOSING:
         return ""
+    if notice.health_factor is None:
+        return f"Time: not known; below a health of 1 anybody may liquidate it {_UNLESS}."
     until = _waits_until(notice)
     if until is not None:
         return f"Time: {_granted(notice, until)}"
@@ -209,7 +211,7 @@ def _time_left(notice: Notice) -> str:
             f" account {_UNLESS}."
         )
     later = f"as soon as its health falls below 1, anybody may liquidate it {_UNLESS}."
-    if notice.tier == "liquidatable" and notice.health_factor is not None:
+    if notice.tier == "liquidatable":
         return f"Time: it was healthy again, short of the health that ends this tier; {later}"
     return f"Time: {later}"
 
@@ -292,7 +294,8 @@ def _digest_line(notice: Notice) -> str:
         where = f", in {words.market(notice.market)}" if notice.market else ""
         return f"Alarm: {words.line(notice.detail)}{where}"
     factor = notice.health_factor
-    state = "" if factor is None else f", health {words.health(factor)}"
+    none = ", health not known" if notice.kind in _STATES else ""
+    state = none if factor is None else f", health {words.health(factor)}"
     owed = "" if factor is None else f", debt {words.dollars(notice.debt_usd_e8)}"
     return (
         f"{notice.account} {_opening(notice)}{state}{owed},"

@@ -123,6 +123,11 @@ class Reader:
         """It does not yet."""
         assert not self.case.liquidatable
 
+    def time_unknown(self):
+        """No figure of the account is stated either."""
+        assert self.notice.health_factor is None
+        assert self.notice.debt_usd_e8 is None
+
     def time_again(self):
         """It does not, though the tier goes on."""
         assert not self.case.liquidatable
@@ -246,6 +251,7 @@ RULES = [
         ),
         Reader.time_later,
     ),
+    (r"Time: not known; below a health of 1 .*", Reader.time_unknown),
     (r"Time: it was healthy again, short of .* below 1, .*", Reader.time_again),
     (
         (

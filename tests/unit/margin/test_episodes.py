@@ -190,6 +190,36 @@ def test_reminders_missed_while_it_was_down_are_one():
     assert story.play(2_050, 2_050) == [(1, "reminder", 1, "urgent")]
 
 
+def reminded_of(health):
+    """What is told of an account in a tier when a reminder is due and its health is so."""
+    telling = Telling(remind_seconds={Tier.URGENT: 12}, escalate_seconds={})
+    story = a_story(settings=replace(GUARDIAN_HERE, guard=COMPETITIVE_HERE.guard, telling=telling))
+    story.play(2_050)
+    story.number += 1
+    facts = story.facts(2_050)
+    found = {subject(1): health(facts.accounts[subject(1)])} if health else {}
+    facts = replace(facts, accounts=found, exposures={}, unanswered=True)
+    return advanced(story.settings, story.state, facts).notices
+
+
+def test_a_reminder_of_an_account_without_a_value_states_no_figure():
+    """The zeros that stand for its figures would read as a debt repaid or a line crossed."""
+    nothing = {"health_factor": 0, "collateral_base": 0, "debt_base": 0, "liquidatable": False}
+
+    (told,) = reminded_of(lambda one: replace(one, **nothing, unpriced="no price of WETH"))
+
+    assert (told.kind, told.tier, told.liquidatable) == ("reminder", "urgent", None)
+    assert (told.health_factor, told.debt_usd_e8, told.collateral_usd_e8) == (None, None, None)
+    assert told.deadline is None
+    assert told.detail == "still in urgent after 12 s; its health is not known: no price of WETH"
+
+
+def test_nobody_who_owes_nothing_is_reminded_while_it_is_unknown_why():
+    """It is kept in its tier until the chain says whether it was liquidated."""
+    assert reminded_of(lambda one: one)
+    assert reminded_of(None) == ()
+
+
 def test_a_market_that_fails_is_one_alarm_and_leaves_the_others_alone():
     """Its own accounts stay where they are; when it is well again, that is told, too."""
     story = a_story()

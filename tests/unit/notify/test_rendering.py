@@ -102,6 +102,31 @@ def test_who_owes_nothing_any_more_is_told_of_no_unknown_amounts():
     ]
 
 
+def test_an_account_that_cannot_be_valued_is_not_told_to_be_past_the_line():
+    """A failing price source is no liquidation, and zeros are no figures."""
+    unknown = {"health_factor": None, "debt_usd_e8": None, "collateral_usd_e8": None}
+    told = notice(
+        kind=NoticeKind.REMINDER, detail="its health is not known: no price of WETH", **unknown
+    )
+
+    lines = message_of("ops", [told]).text.splitlines()
+    digest = message_of("ops", [told, notice(key="b", market="m:2")]).text
+
+    assert lines == [
+        f"Account {ACCOUNT} is still in tier call.",
+        f"Market: {MARKET}",
+        "Its health is not known: no price of WETH.",
+        "",
+        (
+            "Time: not known; below a health of 1 anybody may liquidate it unless the protocol"
+            " itself is paused or grants time."
+        ),
+        "",
+        "Read at block 7, 2023-11-14 22:13:20 UTC.",
+    ]
+    assert f"- {ACCOUNT} is still in tier call, health not known, in aave" in digest
+
+
 def test_a_digest_says_where_and_until_when_since_an_account_may_be_in_several_markets():
     """Its lines are all that its readers get."""
     told = [notice(deadline=1_700_000_600, advice=advice()), notice(key="b", market="m:2")]
