@@ -20,8 +20,8 @@ class Cure:
     The least of one token that brings the account to the target health at ``Advice.holds_until``.
 
     One unit less does not, and every unit more does. ``value`` is what it is worth now, rounded
-    up. ``clears`` says that it is the whole debt. ``is_new`` collateral backs nothing yet: adding
-    it makes it count. A debt at a ``stable_rate`` is one of its own.
+    up; 0 where that is not known. ``clears`` says that it is the whole debt. ``is_new`` collateral
+    backs nothing yet: adding it makes it count. A debt at a ``stable_rate`` is one of its own.
     """
 
     kind: CureKind

@@ -76,10 +76,11 @@ def _cure_lines(advice: Advice) -> Sequence[str]:
     if not advice.cures:
         least = wording.health_ceil(advice.target)
         return [f"Nothing that can be added or repaid alone brings it to a health of {least}."]
-    bounds = f"health {target}, holds until {until} if prices and rates stay"
+    bounds = f"health {target} at {until} if prices and rates stay"
     lines = [f"What to do, any one of these ({bounds}):"]
+    is_ordered = len(advice.cures) > 1 and all(one.value for one in advice.cures)
     for position, cure in enumerate(advice.cures):
-        least = " (the least in value)" if position == 0 and len(advice.cures) > 1 else ""
+        least = " (the least in value)" if position == 0 and is_ordered else ""
         lines.append(f"- {cure_text(cure)}{least}")
     return lines
 

@@ -312,5 +312,8 @@ def _waits(notice: Notice) -> str:
 def _best(notice: Notice) -> str:
     if notice.advice is None or not notice.advice.cures:
         return ""
-    target = wording.health(notice.advice.target)
-    return f"; for a health of {target}: {cure_text(notice.advice.cures[0])}"
+    target, until = wording.health(notice.advice.target), wording.moment(notice.advice.holds_until)
+    return (
+        f"; for a health of {target} at {until} if prices and rates stay:"
+        f" {cure_text(notice.advice.cures[0])}"
+    )

@@ -255,8 +255,8 @@ RULES = [
     (r"Time: it was healthy again, short of .* below 1, .*", Reader.time_again),
     (
         (
-            rf"What to do, any one of these \(health (?P<target>{NUMBER}), holds until"
-            rf" (?P<until>{WHEN}) if prices and rates stay\):"
+            rf"What to do, any one of these \(health (?P<target>{NUMBER}) at (?P<until>{WHEN})"
+            r" if prices and rates stay\):"
         ),
         Reader.heading,
     ),

@@ -31,7 +31,7 @@ def test_a_call_says_what_happened_how_much_time_and_what_to_do():
             " worse, and others need not."
         ),
         "",
-        f"What to do, any one of these (health 1.2500, holds until {until}):",
+        f"What to do, any one of these (health 1.2500 at {until}):",
         f"- repay 12.5 USDC ({TOKEN})",
         "It can be liquidated if WETH alone falls by 76.00 %.",
         "",
@@ -52,6 +52,18 @@ def test_the_cheapest_of_several_cures_is_named_and_the_impossible_are_explained
     assert f"- repay 12.5 USDC ({TOKEN}) (the least in value)" in text
     assert f"- add 0.000001 W?b? ({TOKEN})" in text
     assert "Not possible: adding WBTC: supply cap reached" in text
+
+
+def test_none_of_several_cures_is_called_the_least_where_their_value_is_not_known():
+    """A market without a dollar price orders them by nothing."""
+    (repay,) = advice().cures
+    unknown = replace(repay, value=0)
+    told = notice(advice=advice(cures=(unknown, replace(unknown, kind=CureKind.ADD_COLLATERAL))))
+
+    text = message_of("ops", [told]).text
+
+    assert f"- repay 12.5 USDC ({TOKEN})\n" in text
+    assert "the least in value" not in text
 
 
 def test_what_is_told_is_escaped_for_html():
@@ -135,7 +147,8 @@ def test_a_digest_says_where_and_until_when_since_an_account_may_be_in_several_m
 
     assert first.endswith(
         ", in aave_v3:0x0000…00B1; this keeper waits until 2023-11-14 22:23:20 UTC;"
-        f" for a health of 1.2500: repay 12.5 USDC ({TOKEN})"
+        " for a health of 1.2500 at 2023-11-15 22:13:20 UTC if prices and rates stay:"
+        f" repay 12.5 USDC ({TOKEN})"
     )
     assert second.endswith("debt 2,500.00 USD, in m:2")
 
