@@ -47,10 +47,11 @@ def _when(entry: Entry) -> str:
 
 
 def _decision(body: Body) -> str:
-    netted = "" if body["net_profit"] is None else f", net {ether(body['net_profit'])} ETH"
+    net = None if body["net_profit"] is None else f"{ether(body['net_profit'])} ETH"
     health = _health(body.get("health_factor"))
     if body["action"] == "liquidate":
-        return f"liquidate{netted}{health}"
+        return f"decided to liquidate{'' if net is None else f', to net {net}'}{health}"
+    netted = "" if net is None else f"; it would have netted {net}"
     why = in_words(body["reason"])
     detail = body.get("detail")
     more = f" ({detail})" if detail and detail != why else ""
@@ -64,7 +65,8 @@ def _episode(body: Body) -> str:
     if body["change"] == "opened":
         return f"episode {body['episode']} begins{health}"
     if body["change"] == "closed":
-        return f"episode {body['episode']} ends: {body.get('outcome', 'over')}{health}"
+        outcome = body.get("outcome", "over")
+        return f"episode {body['episode']} ends: {_OUTCOMES.get(outcome, outcome)}{health}"
     return f"{body['change']} {_side(body)}{health}"
 
 
@@ -81,7 +83,7 @@ def _call(body: Body) -> str:
     deadline = body.get("deadline")
     until = ""
     if deadline is not None:
-        until = f", waiting ends {wording.moment(int(deadline))}"
+        until = f", the policy's waiting ends {wording.moment(int(deadline))}"
     detail = f": {body['detail']}" if body.get("detail") else ""
     health = _health(body.get("health_factor"))
     none = "; no channel was configured" if body.get("channels") == "0" else ""
@@ -105,7 +107,7 @@ def _cure(cure: Body | None) -> str:
         return ""
     amount = decimal(int(cure["amount"]), int(cure["decimals"]))
     what = "repay" if cure["kind"] == "repay_debt" else "add"
-    return f"; cheapest cure: {what} {amount} {cure['symbol']}"
+    return f"; a cure: {what} {amount} {cure['symbol']}"
 
 
 def _outcome(body: Body) -> str:
@@ -150,6 +152,9 @@ def _other(body: Body) -> str:
 def _health(value: str | None) -> str:
     return "" if value is None else f", health {health_text(int(value))}"
 
+
+_OUTCOMES: Final = {"cured": "out of every tier"}
+"""How an episode ended, where the record's own word says more than is known."""
 
 _WORDED: Final[Mapping[str, Callable[[Body], str]]] = {
     "decision": _decision,

@@ -41,7 +41,10 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
                 "net_profit": str(-(10**15)),
                 "health_factor": None,
             },
-            "left alone, dust: the whole bonus does not pay the gas, net -0.001000 ETH",
+            (
+                "left alone, dust: the whole bonus does not pay the gas; it would have netted"
+                " -0.001000 ETH"
+            ),
         ),
         (
             "decision",
@@ -56,7 +59,7 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
         (
             "decision",
             {"action": "liquidate", "net_profit": "0", "health_factor": str(99 * WAD // 100)},
-            "liquidate, net 0.000000 ETH, health 0.9900",
+            "decided to liquidate, to net 0.000000 ETH, health 0.9900",
         ),
         (
             "episode",
@@ -72,12 +75,12 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
         (
             "episode",
             {"change": "closed", "episode": 2, "outcome": "cured"},
-            "episode 2 ends: cured",
+            "episode 2 ends: out of every tier",
         ),
         (
             "call",
             {"kind": "called", "tier": "urgent", "deadline": 1_800_000_600, "detail": "soon"},
-            "call due (tier urgent), waiting ends 2027-01-15 08:10:00 UTC: soon",
+            "call due (tier urgent), the policy's waiting ends 2027-01-15 08:10:00 UTC: soon",
         ),
         (
             "call",
@@ -91,7 +94,7 @@ HEALTH = {"health_factor": str(109 * WAD // 100), "guarded_health_factor": str(W
                     "amount": "1500000",
                 },
             },
-            "call due (tier call); cheapest cure: repay 1.5 USDC",
+            "call due (tier call); a cure: repay 1.5 USDC",
         ),
         (
             "call",
