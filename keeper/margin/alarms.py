@@ -62,13 +62,14 @@ def _silent(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
 def _after(
     block: Block, before: Alarm | None, trouble: tuple[MarketKey, str] | None
 ) -> Alarm | None:
+    """Return an alarm after a block; of a market that says nothing nothing is over."""
     if trouble is not None:
         market, detail = trouble
         if before is None or before.ended:
             number = 1 if before is None else before.number + 1
             return Alarm(number=number, since=block.mark, detail=detail, market=market)
         return replace(before, over=None)
-    if before is None or before.ended:
+    if before is None or before.ended or before.market not in block.facts.markets:
         return before
     over = before.over
     over = Breach(since=block.mark) if over is None else over.again()

@@ -16,6 +16,7 @@ from keeper.margin.settings import DAY, NO_WAIT, SEVERITY, MarginSettings, Measu
 from keeper.margin.standing import NOBODY, rewound, stood
 from keeper.margin.state import Ahead, MarginState, Mark, Standing, among
 from keeper.margin.tiers import breached
+from keeper.margin.words import blocks
 from keeper.risk.tiers import Tier
 
 Kept = TypeVar("Kept")
@@ -292,7 +293,7 @@ def _told_again(
     escalate = telling.escalate_seconds.get(tier, 0)
     if escalate and waited >= escalate and tier not in standing.escalated:
         standing = replace(standing, escalated=standing.escalated | {tier})
-        detail = f"still in {tier} after {span(waited)}, and nobody acknowledged it"
+        detail = f"still in {tier} after {span(waited)}, with no acknowledgement on record"
         return [
             about_account(
                 block, subject, standing, health, NoticeKind.ESCALATED, tier=tier, detail=detail
@@ -329,8 +330,8 @@ def _grace(block: Block, subject: Subject, standing: Standing, health: AccountHe
     if granted == NO_WAIT:
         return ""
     if is_past_waiting(block, subject, health):
-        return "below the floor: nothing is waited for"
-    return f"{granted.blocks} blocks and {granted.seconds} s of grace"
+        return "below the floor of its policy this keeper does not wait"
+    return f"by its policy this keeper grants {blocks(granted.blocks)} and {granted.seconds} s"
 
 
 def _closing(

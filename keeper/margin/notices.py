@@ -79,7 +79,7 @@ def about_trouble(block: Block, name: str, alarm: Alarm) -> Notice:
         block_hash=block.facts.hash,
         timestamp=block.facts.timestamp,
         market=alarm.market,
-        detail=f"well again: {alarm.detail}" if alarm.ended else first + alarm.detail,
+        detail=f"well again; told before: {alarm.detail}" if alarm.ended else first + alarm.detail,
     )
 
 

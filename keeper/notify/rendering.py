@@ -42,7 +42,7 @@ _UNLESS: Final = "unless the protocol itself is paused or grants time"
 _OPENINGS: Final = {
     NoticeKind.CALLED: "is in tier {tier}",
     NoticeKind.REMINDER: "is still in tier {tier}",
-    NoticeKind.ESCALATED: "is still in tier {tier}, and nobody acknowledged it",
+    NoticeKind.ESCALATED: "is still in tier {tier}, with no acknowledgement on record",
     NoticeKind.CURED: "has left every warning tier",
     NoticeKind.LIQUIDATED: "was liquidated",
 }

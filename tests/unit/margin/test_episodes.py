@@ -139,9 +139,9 @@ def test_below_the_floor_no_time_is_promised():
     below.play(2_600, 1_850)
 
     assert above.notices[-1].deadline == above.notices[-1].timestamp + 300
-    assert above.notices[-1].detail == "25 blocks and 300 s of grace"
+    assert above.notices[-1].detail == "by its policy this keeper grants 25 blocks and 300 s"
     assert below.notices[-1].deadline is None
-    assert below.notices[-1].detail == "below the floor: nothing is waited for"
+    assert below.notices[-1].detail == "below the floor of its policy this keeper does not wait"
 
 
 def test_reminders_and_escalation_come_when_they_are_due_and_end_with_an_acknowledgement():
@@ -232,7 +232,22 @@ def test_a_market_that_fails_is_one_alarm_and_leaves_the_others_alone():
         (3, "alarm", 0, ""),
         (4, "called", 1, "liquidatable"),
     ]
-    assert "well again" in story.notices[-2].detail
+    assert story.notices[-2].detail == (
+        "well again; told before: the market cannot be read: the oracle reverts"
+    )
+
+
+def test_a_price_is_not_well_again_because_its_market_cannot_be_read():
+    """Nothing is known of it then; what is well is told once it can be seen."""
+    story = a_story()
+    story.play(2_300)
+    story.readings = (reading(0),)
+    assert story.play(2_300) == [(1, "alarm", 0, "")]
+    story.failed = {MARKET: "the oracle reverts"}
+    assert story.play(*[2_300] * 5) == [(1, "alarm", 0, "")]
+
+    story.failed, story.readings = {}, None
+    assert story.play(*[2_300] * 3) == [(3, "alarm", 0, ""), (3, "alarm", 0, "")]
 
 
 def test_a_price_of_nothing_calls_nobody():

@@ -81,7 +81,7 @@ def test_what_is_told_is_escaped_for_html():
         ({"tier": "liquidatable"}, Severity.CRITICAL, "is in tier liquidatable"),
         ({"tier": "urgent", "kind": NoticeKind.REMINDER}, Severity.CRITICAL, "is still in tier"),
         ({"tier": "watch"}, Severity.INFO, "is in tier watch"),
-        ({"kind": NoticeKind.ESCALATED}, Severity.WARNING, "nobody acknowledged it"),
+        ({"kind": NoticeKind.ESCALATED}, Severity.WARNING, "no acknowledgement on record"),
         ({"kind": NoticeKind.CURED}, Severity.INFO, "has left every warning tier"),
         ({"kind": NoticeKind.LIQUIDATED}, Severity.WARNING, "was liquidated"),
         ({"kind": NoticeKind.ALARM, "detail": "no node"}, Severity.CRITICAL, "no node"),
