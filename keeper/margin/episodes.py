@@ -13,7 +13,7 @@ from keeper.margin.facts import BlockFacts
 from keeper.margin.guard import Block
 from keeper.margin.notices import about_account, is_past_waiting
 from keeper.margin.settings import DAY, NO_WAIT, SEVERITY, MarginSettings, Measure
-from keeper.margin.standing import NOBODY, rewound, stood
+from keeper.margin.standing import NOBODY, is_bare, rewound, stood
 from keeper.margin.state import Ahead, MarginState, Mark, Standing, among
 from keeper.margin.tiers import breached
 from keeper.margin.words import blocks
@@ -22,6 +22,7 @@ from keeper.risk.tiers import Tier
 Kept = TypeVar("Kept")
 
 OWES_NOTHING: Final = "it owes nothing in this market any more"
+BARE: Final = "nothing backs its debt any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,7 +342,8 @@ def _closing(
     health: AccountHealth | None,
     kind: NoticeKind,
 ) -> Notice:
-    detail = OWES_NOTHING if health is None else ""
+    bare = BARE if is_bare(block.facts.exposures.get(subject)) else ""
+    detail = OWES_NOTHING if health is None else bare
     return about_account(
         block, subject, standing, health, kind, tier=standing.worst_told, detail=detail
     )

@@ -35,11 +35,12 @@ def stood(
     value = block.value(health)
     raw = tier_after(tiers, before.tier, value, liquidatable=verdict)
     breaches = _breaches(block, before, value, liquidatable=verdict)
-    if raw is before.tier and breaches == before.breaches and before.out is None:
+    bare = is_bare(block.facts.exposures.get(subject))
+    if raw is before.tier and breaches == before.breaches and before.out is None and not bare:
         return before
     if block.suspicion(subject) is not None:
         return before
-    if is_bare(block.facts.exposures.get(subject)):
+    if bare:
         return _moved(block, before, Tier.HEALTHY, {})
     if SEVERITY[raw] > SEVERITY[before.tier]:
         raw = _confirmed(block, before, health, raw=raw, breaches=breaches)

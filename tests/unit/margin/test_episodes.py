@@ -17,6 +17,8 @@ from tests.unit.margin.story import (
     GUARDIAN_HERE,
     MARKET,
     Story,
+    exposure_of,
+    health_of,
     reading,
     someone,
     subject,
@@ -248,6 +250,29 @@ def test_a_price_is_not_well_again_because_its_market_cannot_be_read():
 
     story.failed, story.readings = {}, None
     assert story.play(*[2_300] * 3) == [(3, "alarm", 0, ""), (3, "alarm", 0, "")]
+
+
+@pytest.mark.parametrize("price", [2_050, 1_990], ids=["urgent", "liquidatable"])
+@pytest.mark.parametrize("taken", [False, True], ids=["written off", "liquidated"])
+def test_who_has_a_debt_and_nothing_behind_it_is_not_told_to_be_well(price, taken):
+    """Nor is it called liquidatable for ever: there is nothing left to take."""
+    story, told = a_story(), []
+    story.play(price)
+    for _ in range(4):
+        story.number += 1
+        bare = exposure_of(0, DEBT)
+        facts = replace(
+            story.facts(price),
+            accounts={subject(1): health_of(1, bare)},
+            exposures={subject(1): bare},
+            liquidated=frozenset({subject(1)} if taken else ()),
+        )
+        found = advanced(story.settings, story.state, facts)
+        story.state, told = found.state, [*told, *found.notices]
+
+    kind = "liquidated" if taken else "cured"
+    assert [(one.kind, one.detail) for one in told] == [(kind, "nothing backs its debt any more")]
+    assert not story.state.standings
 
 
 def test_a_price_of_nothing_calls_nobody():
