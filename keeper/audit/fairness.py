@@ -29,7 +29,7 @@ TAKEN: Final = "sent"
 
 
 class End(enum.StrEnum):
-    """How a breach ended."""
+    """How a breach ended; ``LIQUIDATED`` by whomever, which ``Breach.acted_at`` tells apart."""
 
     LIQUIDATED = "liquidated"
     RECOVERED = "recovered"
@@ -149,6 +149,8 @@ class Watcher:
             _credit(breach, entry)
 
     def _told(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
+        if body["kind"] == End.LIQUIDATED:
+            self._found_liquidated(subject, entry)
         if body["kind"] != CALLED:
             return
         channels = body.get("channels")
@@ -163,6 +165,12 @@ class Watcher:
             breach = closed
         if breach is not None and breach.debt_usd_e8 is None and body.get("debt_usd_e8"):
             breach.debt_usd_e8 = int(body["debt_usd_e8"])
+
+    def _found_liquidated(self, subject: Subject, entry: Entry) -> None:
+        """Note of a breach that its block ended that the chain has a liquidation of it."""
+        closed, at = self._closed.get(subject, (None, 0))
+        if closed is not None and at == entry.block_number:
+            closed.end = End.LIQUIDATED
 
     def _delivered(self, body: Mapping[str, Any]) -> None:
         if body.get("result") != TAKEN:

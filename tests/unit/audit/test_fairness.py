@@ -146,6 +146,22 @@ def test_a_breach_ends_when_the_account_leaves_the_line():
     assert [one.to_call for one in breaches] == [12, None]
 
 
+def test_who_was_liquidated_by_somebody_else_has_not_recovered():
+    """The notice of it comes with the block that ended the breach; nobody acted on it here."""
+    left = {"before": "liquidatable", "tier": "urgent", "change": "left"}
+    other, well = watched(
+        entry("episode", 1, **PAST_THE_LINE),
+        entry("episode", 3, **left),
+        entry("call", 3, kind="liquidated"),
+        entry("episode", 5, **PAST_THE_LINE),
+        entry("episode", 6, **left),
+        entry("call", 8, kind="liquidated"),
+    )
+
+    assert (other.end, other.to_action) == (End.LIQUIDATED, None)
+    assert well.end is End.RECOVERED
+
+
 def test_a_record_that_a_crash_put_out_of_order_says_the_same():
     """The receipt is found first, then what the dead process saw, then its call is told."""
     (breach,) = watched(
