@@ -169,8 +169,8 @@ def _lines(notice: Notice) -> list[str]:
             f"Health: {words.health(notice.health_factor)}{steadied}; it can be liquidated below 1."
         )
         lines.append(
-            f"Debt: {words.dollars(notice.debt_usd_e8)}, against collateral of"
-            f" {words.dollars(notice.collateral_usd_e8)}."
+            f"Debt: {words.dollars(notice.debt_usd_e8, up=True)}, against collateral of"
+            f" {words.dollars(notice.collateral_usd_e8, up=False)}."
         )
     lines += [words.sentence(notice.detail)] if notice.detail else []
     left = _time_left(notice)
@@ -296,7 +296,7 @@ def _digest_line(notice: Notice) -> str:
     factor = notice.health_factor
     none = ", health not known" if notice.kind in _STATES else ""
     state = none if factor is None else f", health {words.health(factor)}"
-    owed = "" if factor is None else f", debt {words.dollars(notice.debt_usd_e8)}"
+    owed = "" if factor is None else f", debt {words.dollars(notice.debt_usd_e8, up=True)}"
     return (
         f"{notice.account} {_opening(notice)}{state}{owed},"
         f" in {words.market(notice.market or '')}{_waits(notice)}{_best(notice)}"

@@ -46,11 +46,15 @@ def health(factor: Wad) -> str:
     return "beyond counting" if factor >= UINT256_MAX else wording.health(factor)
 
 
-def dollars(usd_e8: int | None) -> str:
-    """Return dollars and cents, rounded to the nearest cent; "an unknown amount" where unknown."""
+def dollars(usd_e8: int | None, *, up: bool) -> str:
+    """
+    Return dollars and cents, cut or rounded ``up``; "an unknown amount" where unknown.
+
+    What is owed is rounded up and what backs it is cut: neither looks better than it is.
+    """
     if usd_e8 is None:
         return "an unknown amount"
-    cents = (2 * usd_e8 * 100 + USD_E8) // (2 * USD_E8)
+    cents = -(-usd_e8 * 100 // USD_E8) if up else usd_e8 * 100 // USD_E8
     return f"{cents // 100:,}.{cents % 100:02} USD"
 
 

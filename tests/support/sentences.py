@@ -95,10 +95,10 @@ class Reader:
             assert wad(steadied) <= self.notice.guarded_health_factor
 
     def worth(self, debt, collateral):
-        """To the nearest cent."""
-        for text, true in ((debt, self.case.debt_usd), (collateral, self.case.collateral_usd)):
-            cents = bps(text)
-            assert abs(cents * 10**6 - true) <= 10**6 // 2
+        """The debt is not less than stated by a cent or more, the collateral not more."""
+        cent = 10**6
+        assert 0 <= bps(debt) * cent - self.case.debt_usd < cent
+        assert 0 <= self.case.collateral_usd - bps(collateral) * cent < cent
 
     def time_waits(self, moment_, span):
         """The policy's grace ends then and not before, and the span is not too long."""

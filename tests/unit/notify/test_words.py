@@ -66,7 +66,14 @@ def test_a_span_is_in_its_two_largest_units(seconds, shown):
     assert wording.span(seconds) == shown
 
 
-def test_dollars_have_cents_and_may_be_unknown():
+def test_dollars_may_be_unknown():
     """A market without a dollar price is no reason to say nothing."""
-    assert words.dollars(123_456_789_000) == "1,234.57 USD"
-    assert words.dollars(None) == "an unknown amount"
+    assert words.dollars(None, up=True) == "an unknown amount"
+
+
+@pytest.mark.parametrize("amount", [123_456_000_001, 123_456_999_999])
+def test_a_debt_looks_no_smaller_and_what_backs_it_no_larger_than_it_is(amount):
+    """Each is rounded to its owner's disadvantage, by less than a cent."""
+    assert words.dollars(amount, up=True) == "1,234.57 USD"
+    assert words.dollars(amount, up=False) == "1,234.56 USD"
+    assert words.dollars(1, up=True) == "0.01 USD"
