@@ -7,8 +7,8 @@ from keeper.domain.notice import NoticeKind
 from keeper.domain.telling import MessageState
 from keeper.storage.deliveries import Call
 
-NO_CHANNEL: Final = "no channel is configured: calls come due and are delivered to nobody"
-
+NO_CHANNEL: Final = "these settings have no channel: calls come due and are delivered to nobody"
+"""By the settings as they are; what was delivered under others is on record."""
 
 _NOTICES: Final = {
     NoticeKind.CALLED: "call",

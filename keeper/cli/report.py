@@ -76,11 +76,14 @@ def _warnings(breaches: Sequence[Breach], channels: int) -> list[str]:
     if not channels:
         found.append(NO_CHANNEL)
     if alone:
-        found.append(f"{alone} of {due} breaches had calls while no channel was configured")
+        found.append(
+            f"{alone} of {due} breaches with a call due: at each of their calls no channel was"
+            " configured"
+        )
     if unknown:
         found.append(
-            f"{unknown} of {due} breaches had calls of a version that kept no deliveries:"
-            " these count as due"
+            f"{unknown} of {due} breaches with a call due: their calls are of a version that kept"
+            " no deliveries, and count as due"
         )
     return found
 
@@ -177,12 +180,18 @@ def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
     )
     print_line("times from breach on: median / 90th percentile, in seconds; less than 0 is before")
     print_line(
+        "breach: the record first has the account past the line; by the blocks' own times, so how"
+        " late this keeper read a block is not counted"
+    )
+    print_line(
         "delivered: a configured channel took it; whether that is the account's own, and whether"
         " somebody read it, is not known"
     )
     print_line(
         "acted: a liquidation was decided, or is on the chain; not each of them went through"
     )
+    if any(one.left_alone for one in found):
+        print_line("left alone: not acted on, by the reason that was given most often")
     for rule, blocks in rules.items():
         print_line(f"in {blocks} {plural('block', blocks)} accounts were taken {rule}")
 

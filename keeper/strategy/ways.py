@@ -155,7 +155,7 @@ def _no_lender(candidate: Candidate, opportunity: Opportunity, locked: int, term
         )
     for refusal in candidate.lender_refusals.get(token, ()):
         return _miss(refusal.reason, refusal.detail)
-    return _miss(SkipReason.NO_FUNDING, f"nobody lends {terms.symbol(token)}")
+    return _miss(SkipReason.NO_FUNDING, f"no known lender has {terms.symbol(token)}")
 
 
 def _miss(reason: SkipReason, detail: str) -> Miss:

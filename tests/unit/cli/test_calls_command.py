@@ -183,7 +183,7 @@ def test_a_board_says_of_which_block_it_is_how_old_and_whether_a_keeper_runs(fol
     document = json.loads(capsys.readouterr().out)
     assert last.startswith(f"as of block {story.number} (2027-01-15 08:01:00 UTC), ")
     assert last.endswith("; no keeper is running")
-    assert warning == "no channel is configured: calls come due and are delivered to nobody"
+    assert warning == "these settings have no channel: calls come due and are delivered to nobody"
     assert document["warnings"] == [warning]
     as_of = document["as_of"]
     assert (as_of["block_number"], as_of["timestamp"]) == (5, kept_at)
