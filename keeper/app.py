@@ -352,7 +352,7 @@ async def _planner(
     settings = session.settings
     next_block = NextBlock(settings=settings, rpc=session.reader.rpc)
     return Planner(
-        venues=session.venues,
+        venues=session.venue_watch.over(session.venues),
         simulators=simulators,
         fees=fees,
         valuer=await session.coin(),

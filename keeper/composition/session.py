@@ -32,6 +32,7 @@ from keeper.domain.units import USD_E8, Address, MarketKey, deployment
 from keeper.execution.data_fees import DataFeeKind, kind_of
 from keeper.ports import ExitVenue, LendingMarket, MarketSnapshot
 from keeper.stages.valuation import NativeCoin
+from keeper.stages.venue_watch import VenueWatch
 
 T = TypeVar("T")
 DATA_FEE: Final = "data fee"
@@ -56,6 +57,7 @@ class Session:
     venues: Sequence[ExitVenue]
     follower: Follower
     visits: list[Visit] = field(default_factory=list)
+    venue_watch: VenueWatch = field(default_factory=VenueWatch)
     facts: dict[str, str] = field(default_factory=dict)
 
     async def at(

@@ -231,6 +231,7 @@ def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
             "endpoint": joined_check(
                 endpoint_check(vitals, session.reader.rpc.pool),
                 answers_check(session.reader.rpc.faults),
+                session.venue_watch.concern,
             ),
             "agreement": agreement_check(session.reader.rpc.pool),
             "markets": markets_check(
