@@ -8,6 +8,7 @@ from typing import Final
 
 from keeper.abilities import Rider
 from keeper.book.parity import Parity, Question
+from keeper.chain.concurrent import begin
 from keeper.domain.errors import MarketUnreadable
 from keeper.domain.head import Basis, Head
 from keeper.domain.reads import Call, CallResult
@@ -67,8 +68,7 @@ class ReadAhead:
         if is_early:
             self._calls = _calls_of(markets, head)
             reading = reader.aggregate([*self._calls, *self._besides], self._basis)
-            self._task = asyncio.ensure_future(reading)
-            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._task = begin(reading)
 
     def cancel(self) -> None:
         """Let the reads be, where the block is not read."""

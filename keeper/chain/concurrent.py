@@ -1,8 +1,8 @@
-"""Several awaitables at once, a bounded number of them; the first error ends the others."""
+"""Awaitables at once: a bounded number, whose first error ends the others, or one begun early."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -24,3 +24,10 @@ async def each(items: Sequence[S], work: Callable[[S], Awaitable[T]], *, in_flig
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+def begin(read: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Return a read as a task that runs from now on; a failure that nobody reads is no news."""
+    task = asyncio.ensure_future(read)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task

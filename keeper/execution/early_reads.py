@@ -1,11 +1,13 @@
 """Reads that a signature waits for, begun while what would be signed is still simulated."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
+from keeper.chain.concurrent import begin
 from keeper.domain.errors import ChainError
 from keeper.domain.head import Head
 from keeper.domain.units import Address, BlockHash
@@ -36,38 +38,30 @@ class EarlyReads:
             if task is not None:
                 task.cancel()
         self._begun = head.hash, time.monotonic()
-        self._count = _started(chain.transaction_count(self.sender))
-        self._head = _started(chain.head(head.number))
+        self._count = begin(chain.transaction_count(self.sender))
+        self._head = begin(chain.head(head.number))
 
     async def fetch_count(self, chain: Chain, head: Head) -> int:
         """Return the sender's count of nonces; ChainError where it cannot be read."""
         task, self._count = self._count, None
-        if task is not None and self._is_fresh(head):
-            try:
-                return await task
-            except ChainError:
-                pass
-        return await chain.transaction_count(self.sender)
+        return await self._answer(task, head, lambda: chain.transaction_count(self.sender))
 
     async def fetch_head(self, chain: Chain, head: Head) -> Head:
         """Return the block at a head's height; ChainError where it cannot be read."""
         task, self._head = self._head, None
+        return await self._answer(task, head, lambda: chain.head(head.number))
+
+    async def _answer(
+        self, task: asyncio.Task[T] | None, head: Head, ask: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Return what was begun, if it is fresh and did not fail; otherwise ask."""
         if task is not None and self._is_fresh(head):
-            try:
+            with contextlib.suppress(ChainError):
                 return await task
-            except ChainError:
-                pass
-        return await chain.head(head.number)
+        return await ask()
 
     def _is_fresh(self, head: Head) -> bool:
         if self._begun is None:
             return False
         block, moment = self._begun
         return block == head.hash and time.monotonic() - moment <= FRESH_SECONDS
-
-
-def _started(read: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Return the read as a task whose failure may stay unread."""
-    task = asyncio.ensure_future(read)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from keeper.domain.head import Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch
 from keeper.domain.units import Gas, Wei
+from keeper.execution.simulator import cap_at_size
 from keeper.ports import Simulator
 
 
@@ -37,7 +38,4 @@ def _capped(batch: Batch, answer: SimulatedBatch) -> SimulatedBatch:
     if not answer.plans:
         return answer
     pairs = zip(answer.plans, batch.plans, strict=True)
-    plans = (
-        replace(outcome, profit=min(outcome.profit, plan.gross_profit)) for outcome, plan in pairs
-    )
-    return replace(answer, plans=tuple(plans))
+    return replace(answer, plans=tuple(cap_at_size(*pair) for pair in pairs))

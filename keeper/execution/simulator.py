@@ -206,7 +206,7 @@ class ExecutorSimulator:
         except RpcMalformed as error:
             return SimulatedBatch(plans=(), gas_used=Gas(0), failure=str(error))
         pairs = zip(worked.plans, batch.plans, strict=True)
-        return replace(worked, plans=tuple(_at_most_sized(*pair) for pair in pairs))
+        return replace(worked, plans=tuple(cap_at_size(*pair) for pair in pairs))
 
     def _transaction(self, batch: Batch, head: Head) -> dict[str, object]:
         return {
@@ -223,7 +223,7 @@ def is_starved(plan: SimulatedPlan) -> bool:
     return plan.failure.startswith(_STARVED)
 
 
-def _at_most_sized(outcome: SimulatedPlan, plan: Plan) -> SimulatedPlan:
+def cap_at_size(outcome: SimulatedPlan, plan: Plan) -> SimulatedPlan:
     """Return what a plan brought by itself, no more than it was sized for on what others leave."""
     return replace(outcome, profit=min(outcome.profit, plan.gross_profit))
 

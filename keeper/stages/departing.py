@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
+from keeper.domain.decision import Decision, Liquidate, SkipReason
 from keeper.domain.errors import JournalError, NotBroadcast, OutcomeUnknown
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
@@ -13,6 +13,7 @@ from keeper.execution.failpoints import reached
 from keeper.observe.stages import Stage, Unwatched, Watch
 from keeper.parts import Calls, HoldsBack
 from keeper.ports import MarketSnapshot, Submitter
+from keeper.strategy.attempts import skip_plan
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,11 @@ class Departures:
     def decisions(self, decisions: Sequence[Decision]) -> list[Decision]:
         """Return the decisions, with a skip in place of what was to be sent and did not leave."""
         return [
-            _not_sent(decision, self.refusals[decision.market, decision.account])
+            skip_plan(
+                decision.plan,
+                SkipReason.NOT_SENT,
+                self.refusals[decision.market, decision.account],
+            )
             if isinstance(decision, Liquidate)
             and (decision.market, decision.account) in self.refusals
             else decision
@@ -150,13 +155,3 @@ class Departures:
 
     def _held(self) -> str:
         return self.submitter.held if isinstance(self.submitter, HoldsBack) else ""
-
-
-def _not_sent(decision: Liquidate, why: str) -> Skip:
-    return Skip(
-        market=decision.market,
-        account=decision.account,
-        reason=SkipReason.NOT_SENT,
-        detail=why,
-        net_profit=decision.plan.net_profit,
-    )

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from keeper.domain.curve import Route
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis
-from keeper.domain.units import Address, TokenUnits
 from keeper.ports import ExitVenue
+from keeper.stages.venue_layer import VenueLayer
 
 
 def open_venues(venues: Sequence[ExitVenue], barred: Callable[[Route], bool]) -> list[ExitVenue]:
@@ -16,16 +16,10 @@ def open_venues(venues: Sequence[ExitVenue], barred: Callable[[Route], bool]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRoutes:
+class OpenRoutes(VenueLayer):
     """A venue of which nobody goes by a route that is ``barred``; the others are as they were."""
 
-    venue: ExitVenue
     barred: Callable[[Route], bool]
-
-    @property
-    def kind(self) -> str:
-        """The venue's name in the settings."""
-        return self.venue.kind
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
         """Return the open routes for the pairs, over exact curves of that block."""
@@ -35,11 +29,3 @@ class OpenRoutes:
             for pair, ways in found.routes.items()
         }
         return replace(found, routes=routes)
-
-    async def wrapped_native(self) -> Address:
-        """Return the wrapped native coin that the venue was made for."""
-        return await self.venue.wrapped_native()
-
-    async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
-        """Return what the venue's own quoter says the sale brings."""
-        return await self.venue.confirmed(route, amount_in, basis)

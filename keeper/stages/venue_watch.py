@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from keeper.domain.curve import Route
 from keeper.domain.errors import ChainError
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis
-from keeper.domain.units import Address, BlockHash, TokenUnits
+from keeper.domain.units import BlockHash
 from keeper.ports import ExitVenue
+from keeper.stages.venue_layer import VenueLayer
 
 PATIENCE: Final = 2
 """At so many blocks, one after the other, a venue must have failed before it is a concern."""
@@ -50,17 +50,11 @@ class VenueWatch:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedVenue:
+class WatchedVenue(VenueLayer):
     """A venue whose reads are noted; they are as they were."""
 
-    venue: ExitVenue
     name: str
     watch: VenueWatch
-
-    @property
-    def kind(self) -> str:
-        """The venue's name in the settings."""
-        return self.venue.kind
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
         """Return the routes for the pairs, over exact curves of that block."""
@@ -71,11 +65,3 @@ class WatchedVenue:
             raise
         self.watch.note_success(self.name)
         return found
-
-    async def wrapped_native(self) -> Address:
-        """Return the wrapped native coin that the venue was made for."""
-        return await self.venue.wrapped_native()
-
-    async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
-        """Return what the venue itself says that the sale brings."""
-        return await self.venue.confirmed(route, amount_in, basis)

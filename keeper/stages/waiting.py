@@ -1,6 +1,6 @@
 """Plans of ours that wait for a block, as they change what the next plans meet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -47,14 +47,9 @@ class BoundPlans:
 
     def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:
         """Return what the plans will do, by their markets as they are now."""
-        by_market = {one.market: one for one in snapshots}
-        return tuple(
-            _sale(plan, by_market.get(plan.market), window)
-            for submission in self.acting()
-            if submission.batch is not None
-            for plan in submission.batch.plans
-            if plan.funding.kind not in _OWN_MONEY
-        )
+        batches = (submission.batch for submission in self.acting())
+        plans = (plan for batch in batches if batch is not None for plan in batch.plans)
+        return _sales(plans, snapshots, window)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +60,19 @@ class PaperPlans:
 
     def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:
         """Return what the plans would have done, by their markets as they are now."""
-        by_market = {snapshot.market: snapshot for snapshot in snapshots}
-        return tuple(
-            _sale(plan, by_market.get(plan.market), window)
-            for plan in self.sold()
-            if plan.funding.kind not in _OWN_MONEY
-        )
+        return _sales(self.sold(), snapshots, window)
+
+
+def _sales(
+    plans: Iterable[Plan], snapshots: Sequence[MarketSnapshot], window: Window
+) -> Sequence[PendingSale]:
+    """Return the sales of the plans that a lender's money pays for."""
+    by_market = {snapshot.market: snapshot for snapshot in snapshots}
+    return tuple(
+        _sale(plan, by_market.get(plan.market), window)
+        for plan in plans
+        if plan.funding.kind not in _OWN_MONEY
+    )
 
 
 def _sale(plan: Plan, snapshot: MarketSnapshot | None, window: Window) -> PendingSale:

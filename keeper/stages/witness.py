@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from keeper.audit.inputs import Inputs, LaterAnswers, Native, Simulation, VenueAnswer
-from keeper.domain.curve import Route
 from keeper.domain.errors import BlockUnknown, RpcMalformed, RpcRefused
 from keeper.domain.exits import Exits, Pair
 from keeper.domain.head import Basis, Head
@@ -12,12 +11,11 @@ from keeper.domain.opportunity import Window
 from keeper.domain.pending import PendingSale
 from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
 from keeper.domain.restraint import FREE, Restraint
-from keeper.domain.units import Address, Gas, MarketKey, Timestamp, TokenUnits, Wei
+from keeper.domain.units import Gas, MarketKey, Timestamp, Wei
 from keeper.domain.value import Valuation
 from keeper.pipeline import Decided, InFlight, Planner, decided
 from keeper.ports import (
     ChargesForData,
-    ExitVenue,
     FeeSource,
     MarketSnapshot,
     Simulator,
@@ -25,6 +23,7 @@ from keeper.ports import (
 )
 from keeper.stages.choosing import Chooser
 from keeper.stages.considering import Unplanned
+from keeper.stages.venue_layer import VenueLayer
 from keeper.stages.waiting import Waiting
 from keeper.strategy.portions import Portion
 
@@ -165,14 +164,9 @@ class _Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class _Venue:
-    venue: ExitVenue
+class _Venue(VenueLayer):
     number: int
     inputs: Inputs
-
-    @property
-    def kind(self) -> str:
-        return self.venue.kind
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
         answers = self._answers()
@@ -192,12 +186,6 @@ class _Venue:
         if not inputs.later or inputs.later[-1].portion != portion:
             inputs.later.append(LaterAnswers(portion=portion, venues={}))
         return inputs.later[-1].venues
-
-    async def wrapped_native(self) -> Address:
-        return await self.venue.wrapped_native()
-
-    async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
-        return await self.venue.confirmed(route, amount_in, basis)
 
 
 @dataclass(frozen=True, slots=True)

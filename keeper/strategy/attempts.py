@@ -51,7 +51,7 @@ class Attempts:
     def failed(self, plan: Plan, failure: str) -> bool:
         """Bar the way of a plan that failed in its simulation; whether others are left to try."""
         key = (plan.market, plan.account)
-        self._first.setdefault(key, _failure(plan, failure))
+        self._first.setdefault(key, skip_plan(plan, SkipReason.SIMULATION_FAILED, failure))
         barred = self._barred[key] = self._open[key].barred | {Tried.by(plan)}
         self._open[key] = replace(self._open[key], barred=barred)
         if len(barred) >= MAX_ATTEMPTS:
@@ -82,12 +82,13 @@ class Attempts:
         return list(told.values())
 
 
-def _failure(plan: Plan, failure: str) -> Skip:
+def skip_plan(plan: Plan, reason: SkipReason, detail: str) -> Skip:
+    """Return the skip of an account in place of its plan."""
     return Skip(
         market=plan.market,
         account=plan.account,
-        reason=SkipReason.SIMULATION_FAILED,
-        detail=failure,
+        reason=reason,
+        detail=detail,
         net_profit=plan.net_profit,
     )
 
@@ -103,15 +104,6 @@ def as_sent(
         if isinstance(one, Skip):
             told.append(one)
         else:
-            told.append(_put_off(one, why) if plan is None else Liquidate(plan=plan))
+            put_off = skip_plan(one.plan, SkipReason.NOT_SENT, why)
+            told.append(put_off if plan is None else Liquidate(plan=plan))
     return told
-
-
-def _put_off(one: Liquidate, why: str) -> Skip:
-    return Skip(
-        market=one.market,
-        account=one.account,
-        reason=SkipReason.NOT_SENT,
-        detail=why,
-        net_profit=one.plan.net_profit,
-    )

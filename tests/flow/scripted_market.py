@@ -184,11 +184,13 @@ class Desk:
     guess: int = 12
     """After how many seconds the next block is expected; it comes after twelve."""
 
-    async def decide(self, *snapshots, in_flight=frozenset(), only=None, restraint=FREE):
+    def planner(self, **changes):
+        """The planner; ``changes`` are parts that it has by default."""
+
         async def next_timestamp(head):
             return head.timestamp + 12
 
-        planner = Planner(
+        return Planner(
             venues=self.venues,
             simulators=self.executors,
             fees=self.fees,
@@ -197,8 +199,11 @@ class Desk:
             gas_model=GasModel(),
             deadline_seconds=120,
             next_timestamp=next_timestamp,
-            expected_timestamp=lambda head: head.timestamp + self.guess,
+            **changes,
         )
+
+    async def decide(self, *snapshots, in_flight=frozenset(), only=None, restraint=FREE):
+        planner = self.planner(expected_timestamp=lambda head: head.timestamp + self.guess)
         return await decided(planner, HEAD, snapshots, in_flight, only=only, restraint=restraint)
 
     @property

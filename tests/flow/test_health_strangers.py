@@ -11,6 +11,7 @@ from keeper.observe.connections import QUIET_SECONDS, BadRequests
 from keeper.observe.connections import log as bad_requests
 from keeper.observe.http import served
 from tests.flow.test_health import a_window, looked_at
+from tests.support.clients import is_ended
 
 MANY = 60
 
@@ -55,19 +56,9 @@ async def test_c7_the_number_of_open_connections_stays_bounded():
     """The oldest are ended, not only left alone."""
     async with looked_at(a_window()) as seen, held(seen.port) as opened:
         await seen.ask("/livez")
-        ended = [reader for reader, _ in opened if await _is_ended(reader)]
+        ended = [reader for reader, _ in opened if await is_ended(reader)]
 
     assert len(ended) >= MANY - 24
-
-
-async def _is_ended(reader):
-    try:
-        async with asyncio.timeout(0.05):
-            return await reader.read(1) == b""
-    except TimeoutError:
-        return False
-    except ConnectionError:
-        return True
 
 
 NONSENSE = {

@@ -7,13 +7,10 @@ import pytest
 from keeper.domain.decision import Liquidate
 from keeper.execution.paper import OVERLAY_BLOCKS, PaperSubmitter, resume_paper
 from keeper.execution.paper_simulator import PaperSimulator
-from keeper.pipeline import Planner
 from keeper.stages.waiting import PaperPlans
 from keeper.stages.witness import witnessed
 from keeper.storage.database import opened
 from keeper.storage.paper import PaperLedger
-from keeper.strategy.gas import GasModel
-from keeper.strategy.policy import Policy
 from tests.flow.scripted_market import (
     HEAD,
     MARKET,
@@ -68,21 +65,7 @@ def planner(paper, executor=None):
         venues=[ScriptedVenue(exits(route(SMALL), pools=(SMALL,)))],
         executors={MARKET: PaperSimulator(executor or AnyHead(), paper.has_sold_before)},
     )
-
-    async def next_timestamp(head):
-        return head.timestamp + 12
-
-    return Planner(
-        venues=desk.venues,
-        simulators=desk.executors,
-        fees=desk.fees,
-        valuer=desk.valuer,
-        policy=Policy(),
-        gas_model=GasModel(),
-        deadline_seconds=120,
-        next_timestamp=next_timestamp,
-        waiting=PaperPlans(sold=paper.sold),
-    )
+    return desk.planner(waiting=PaperPlans(sold=paper.sold))
 
 
 async def booked_at(paper, number, *accounts, executor=None):

@@ -16,7 +16,6 @@ from keeper.stages.witness import witnessed
 from keeper.strategy.pending import less_pending
 from keeper.strategy.remaining import Remaining
 from tests.flow.scripted_market import HEAD, Desk, ScriptedSnapshot, ScriptedVenue, account, pair
-from tests.flow.test_witness import planner
 from tests.unit.strategy.market import WETH, exits, route, weth_pool
 
 POOL = weth_pool(20_000_000)
@@ -59,9 +58,9 @@ async def test_an_account_is_sized_as_if_what_waits_had_landed():
     waiting = BoundPlans(acting=lambda: [bound(replace(together.batches[0], plans=(first,)))])
     taken = {(first.market, first.account)}
 
-    before = await decided(planner(Desk(venues=[VENUE])), HEAD, [crowd], frozenset(taken))
+    before = await decided(Desk(venues=[VENUE]).planner(), HEAD, [crowd], frozenset(taken))
     after = await decided(
-        replace(planner(Desk(venues=[VENUE])), waiting=waiting), HEAD, [crowd], frozenset(taken)
+        Desk(venues=[VENUE]).planner(waiting=waiting), HEAD, [crowd], frozenset(taken)
     )
 
     expected = plans_of(together)[account(2)]
@@ -74,7 +73,7 @@ async def test_what_waits_is_written_down_with_the_rest():
     crowd = Snapshot((pair(1, 50_000), pair(2, 49_000)))
     first = await Desk(venues=[VENUE]).decide(crowd)
     waiting = BoundPlans(acting=lambda: [bound(first.batches[0])])
-    beside = replace(planner(Desk(venues=[VENUE])), waiting=waiting)
+    beside = Desk(venues=[VENUE]).planner(waiting=waiting)
 
     result = await witnessed(beside, HEAD, [Snapshot((*crowd.pairs, pair(3)))])
 

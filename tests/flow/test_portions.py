@@ -7,10 +7,9 @@ import pytest
 from keeper.domain.decision import Liquidate, SkipReason
 from keeper.domain.errors import RpcUnavailable
 from keeper.domain.restraint import Restraint
-from keeper.pipeline import Planner, decided
+from keeper.pipeline import decided
 from keeper.stages.choosing import ByWorth, Recorded
 from keeper.stages.witness import witnessed
-from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Policy
 from keeper.strategy.portions import FIRST
 from tests.flow.scripted_market import (
@@ -78,23 +77,9 @@ def executor_of(**changes):
 
 
 def planner_of(executor, gate=None, *, venue=None, clock=None, seconds=5.0, **changes):
-    desk = Desk(executors={MARKET: executor}, **({"venues": [venue]} if venue else {}))
-
-    async def next_timestamp(head):
-        return head.timestamp + 12
-
-    return Planner(
-        venues=desk.venues,
-        simulators=desk.executors,
-        fees=desk.fees,
-        valuer=desk.valuer,
-        policy=replace(Policy(), **changes),
-        gas_model=GasModel(),
-        deadline_seconds=120,
-        next_timestamp=next_timestamp,
-        chooser=ByWorth(seconds=seconds, clock=clock or Clock()),
-        leave=gate,
-    )
+    venues = {"venues": [venue]} if venue else {}
+    desk = Desk(executors={MARKET: executor}, policy=replace(Policy(), **changes), **venues)
+    return desk.planner(chooser=ByWorth(seconds=seconds, clock=clock or Clock()), leave=gate)
 
 
 async def decide(count=60, executor=None, gate=None, **changes):

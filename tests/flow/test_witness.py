@@ -8,9 +8,8 @@ from keeper.domain.decision import SkipReason
 from keeper.domain.errors import RpcRefused
 from keeper.domain.plan import DataFee
 from keeper.domain.restraint import Restraint, Wait
-from keeper.pipeline import Planner, decided
+from keeper.pipeline import decided
 from keeper.stages.witness import witnessed
-from keeper.strategy.gas import GasModel
 from tests.flow.scripted_market import (
     DEEP,
     HEAD,
@@ -35,22 +34,6 @@ class ChargingFees(ScriptedFees):
         return [DataFee(fee=10**12 * len(batch.calldata), gas=21_000) for batch in batches]
 
 
-def planner(desk):
-    async def next_timestamp(head):
-        return head.timestamp + 12
-
-    return Planner(
-        venues=desk.venues,
-        simulators=desk.executors,
-        fees=desk.fees,
-        valuer=desk.valuer,
-        policy=desk.policy,
-        gas_model=GasModel(),
-        deadline_seconds=120,
-        next_timestamp=next_timestamp,
-    )
-
-
 def failing(plan):
     return "reverted" if plan.account == account(2) else ""
 
@@ -73,8 +56,8 @@ async def test_a_witness_changes_nothing(name):
     )
     in_flight = frozenset({(MARKET, account(1))}) if name == "plain" else frozenset()
 
-    alone = await decided(planner(DESKS[name]()), HEAD, [CROWD], in_flight, restraint=restraint)
-    beside = await witnessed(planner(DESKS[name]()), HEAD, [CROWD], in_flight, restraint=restraint)
+    alone = await decided(DESKS[name]().planner(), HEAD, [CROWD], in_flight, restraint=restraint)
+    beside = await witnessed(DESKS[name]().planner(), HEAD, [CROWD], in_flight, restraint=restraint)
 
     assert (beside.decisions, beside.batches) == (alone.decisions, alone.batches)
     assert beside.health == alone.health
@@ -85,7 +68,7 @@ async def test_everything_that_was_told_is_written_down():
     """In the order of asking; also that a venue did not answer."""
     desk = Desk(fees=ChargingFees(), venues=[ScriptedVenue(RpcRefused("no")), ScriptedVenue(DEEP)])
 
-    result = await witnessed(planner(desk), HEAD, [CROWD])
+    result = await witnessed(desk.planner(), HEAD, [CROWD])
 
     told = result.inputs
     assert (told.gas_floor, told.gas_price) == (desk.fees.price // 2, desk.fees.price)
@@ -101,7 +84,7 @@ async def test_a_quiet_block_asks_a_witness_nothing():
     """Nobody is past the line: nothing was told, so nothing is written down."""
     desk = Desk()
 
-    told = (await witnessed(planner(desk), HEAD, [ScriptedSnapshot()])).inputs
+    told = (await witnessed(desk.planner(), HEAD, [ScriptedSnapshot()])).inputs
 
     assert desk.quiet
     assert (told.gas_floor, told.native, told.venues, told.simulations) == (None, {}, {}, [])

@@ -20,6 +20,7 @@ from keeper.execution.control import (
     socket_path,
 )
 from keeper.execution.paper import PaperSubmitter
+from tests.support.clients import is_ended
 from tests.support.scripted_submission import (
     MARKET,
     World,
@@ -205,7 +206,7 @@ async def test_c7_many_clients_that_say_no_line_keep_no_command_out(tmp_path, sa
             held.append((reader, writer))
         await asyncio.sleep(0.05)
         paused = await _ask(path, "pause", "")
-        ended = sum([await _is_ended(reader) for reader, _ in held])
+        ended = sum([await is_ended(reader) for reader, _ in held])
     for _, writer in held:
         writer.close()
     await asyncio.sleep(0.05)
@@ -213,16 +214,6 @@ async def test_c7_many_clients_that_say_no_line_keep_no_command_out(tmp_path, sa
     assert paused["ok"] is True
     assert ended >= 60 - MOST_WAITING
     assert caplog.records == []
-
-
-async def _is_ended(reader):
-    try:
-        async with asyncio.timeout(0.05):
-            return await reader.read(1) == b""
-    except TimeoutError:
-        return False
-    except ConnectionError:
-        return True
 
 
 @pytest.mark.parametrize("side", ["keeper", "command"])
