@@ -13,7 +13,7 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Batch, News
 from keeper.domain.submission import AttemptKind, Submission
 from keeper.domain.units import Address, Gas, MarketKey, Wei
-from keeper.execution.affording import affordable
+from keeper.execution.affording import affordable, free_nonces
 from keeper.execution.broadcast import Broadcast, seen_through
 from keeper.execution.chain import RawSender, Signer, readable
 from keeper.execution.dispatching import Dispatcher
@@ -192,7 +192,8 @@ class NodeSubmitter:
     def _fitting(self, market: FeeMarket, head: Head, priced: Sequence[Priced]) -> list[Priced]:
         """Return the transactions that nodes take, as far as the limits allow them."""
         price = partial(opening_fees, market=market, policy=self.fees.policy)
-        room = max(0, self.max_in_flight - len(self.tracker.bound()) + len(self.tracker.consumed))
+        tracker = self.tracker
+        room = max(0, free_nonces(tracker.bound(), tracker.consumed, self.max_in_flight))
         fitting = self.caps.fit(priced, price, market, head)[:room]
         return self.guard.allowed(fitting, self.tracker, head, self.caps.parts(price))[:room]
 
