@@ -1,4 +1,4 @@
-"""The answer to "what shall we do with this account?": always a value, with its reason."""
+"""Decisions about accounts. A skip is a value with its reason."""
 
 import enum
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from keeper.domain.units import Address, MarketKey, Timestamp, Wei
 
 
 class SkipReason(enum.StrEnum):
-    """Why an unhealthy account was left alone; stable, since people count them."""
+    """Reasons to skip a liquidatable account. The values are stable."""
 
     DUST = "dust"
     BELOW_MIN_PROFIT = "below_min_profit"
@@ -42,7 +42,7 @@ class SkipReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liquidate:
-    """Worth sending: the plan says what, how and for how much."""
+    """Decision to send a liquidation, with its plan."""
 
     plan: Plan
 
@@ -59,12 +59,11 @@ class Liquidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """
-    Not worth sending, for this reason.
+    """Decision not to liquidate, with its reason.
 
-    ``detail`` holds the numbers in words, ``net_profit`` the best that was found
-    (negative where it would lose money; None where nothing could be priced). ``until`` is the
-    chain's time before which a policy's waiting does not end, None where none is known.
+    ``detail`` holds the numbers in words, ``net_profit`` the best option's (negative for a loss,
+    None if nothing could be priced). ``until`` is the earliest block timestamp at which a policy's
+    wait can end, None if unknown.
     """
 
     market: MarketKey
