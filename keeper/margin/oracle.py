@@ -1,4 +1,4 @@
-"""Whether a price can be trusted, as far as the feeds' own words and second sources tell."""
+"""Price checks by feed data and second sources."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _WIDE_BPS: Final = 12_500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspicion:
-    """What is wrong with one token's price, and what follows."""
+    """A failed check of one token's price, with the configured response."""
 
     token: Address
     feed: Address
@@ -29,18 +29,17 @@ class Suspicion:
 
 
 def age_of(reading: Reading, now: int) -> int | None:
-    """Return how many seconds before ``now`` a feed answered; None where nobody knows."""
+    """Return the age of a feed's answer in seconds, None where its round is unknown."""
     return None if reading.round is None else max(0, now - reading.round.updated_at)
 
 
 def suspicions(
     rules: OracleRules, stated: MarketFacts, medians: Quotes, now: int
 ) -> tuple[Suspicion, ...]:
-    """
-    Return what is wrong with a market's prices, for every account alike.
+    """Check a market's prices. The result applies to every account.
 
-    ``medians`` are the prices of the guard's window. What ``EXECUTE`` is the response to is
-    among them: it is counted.
+    ``medians`` are the medians of the guard's window. Failed checks with the response ``EXECUTE``
+    are included, since they are counted.
     """
     found = list[Suspicion]()
     for reading in stated.readings:
@@ -60,7 +59,7 @@ def suspicions(
 
 
 def skipped(found: Iterable[Suspicion]) -> Mapping[Address, Suspicion]:
-    """Return, by token, the first suspicion for which accounts are left alone."""
+    """Select, by token, the first suspicion for which accounts are skipped."""
     by_token = dict[Address, Suspicion]()
     for one in found:
         if one.response is Response.SKIP:
@@ -69,10 +68,9 @@ def skipped(found: Iterable[Suspicion]) -> Mapping[Address, Suspicion]:
 
 
 def deviant(rules: OracleRules, stated: MarketFacts, exposure: Exposure) -> Suspicion | None:
-    """
-    Return the price that is too far from a second source for this account's leverage, if any.
+    """Find a price too far from a second source for this account's leverage, if any.
 
-    What may be moved is a share of the equity: the more is owed, the less the price may be off.
+    The limit is a share of the equity, so it shrinks as debt grows.
     """
     if rules.responses[Check.DEVIATION] is not Response.SKIP:
         return None
@@ -154,7 +152,7 @@ def _about_the_scale(
 
 
 def _tens(price: int, second: int) -> str:
-    """Return by which power of ten two prices differ, roughly; empty where by none."""
+    """Return the power of ten by which two prices differ, or an empty string."""
     up, high, low = price > second, max(price, second), min(price, second)
     power = 0
     while high >= low * _TENTHS or high * _WIDE_BPS >= low * _TENTHS * BPS:
