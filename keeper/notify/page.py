@@ -1,4 +1,4 @@
-"""Lines of plain text as HTML, escaped: paragraphs where empty lines part them, and lists."""
+"""HTML rendering of plain text lines, escaped, with paragraphs and lists."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -9,7 +9,7 @@ POINT = "- "
 
 
 def page(lines: Sequence[str]) -> str:
-    """Return the lines as HTML; nothing in them is markup."""
+    """Render lines as HTML. Nothing in them is markup."""
     return "\n".join(_blocks(lines))
 
 
