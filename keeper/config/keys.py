@@ -1,9 +1,8 @@
-"""
-Keys in settings: which values are secret, wherever they stand, comments included.
+"""Detection of secrets in settings, including comments.
 
-A provider's key is a part of its endpoint's path, query, user or host. What is not plainly a
-word of an address counts as a key: that costs an operator one ``chmod``, the other way round
-somebody else uses the key.
+A provider's key is part of its endpoint's path, query, user or host. Any part that is not plainly a
+word of an address counts as a key. A false positive costs an operator one ``chmod``, a false
+negative lets others use the key.
 """
 
 import re
@@ -34,7 +33,7 @@ _CHANNEL: Final = re.compile(r"notify\.channel\.\d+\.(?:url|secret)")
 
 
 def has_key(url: str) -> bool:
-    """Whether an address probably holds a key; a path to a file does not."""
+    """Whether an address probably contains a key. A file path does not."""
     scheme, separator, _ = url.partition("://")
     if not separator or scheme.lower() in _PLAIN:
         return False
@@ -60,7 +59,7 @@ def find_keys(tree: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401 (a tr
 
 
 def find_keys_in_text(text: str) -> Iterator[int]:
-    """Yield the numbers of lines with such an address, in a comment, too; no example's."""
+    """Yield the numbers of lines with a key in an address, also in comments, except examples."""
     for number, line in enumerate(text.splitlines(), start=1):
         found = (match.group().rstrip(".,;:)") for match in _URL.finditer(line))
         if any(has_key(url) and not _is_example(url) for url in found):
@@ -73,7 +72,7 @@ def _is_secret(path: str, value: str) -> bool:
 
 
 def _is_keyed(parts: SplitResult) -> bool:
-    """Whether path, query or fragment hold what is no word of an address."""
+    """Whether path, query or fragment contain other text than words of an address."""
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
     if not all(map(_is_word, segments)) or _has_key_after_version(segments):
         return True
@@ -84,7 +83,7 @@ def _is_keyed(parts: SplitResult) -> bool:
 
 
 def _has_key_after_version(segments: list[str]) -> bool:
-    """Whether the path ends as providers' do: ``/v2/key``."""
+    """Whether the path ends like a provider's, as in ``/v2/key``."""
     *before, last = segments or [""]
     versioned = bool(before and _VERSION.fullmatch(before[-1]))
     return versioned and last not in _AFTER_VERSION and not _VERSION.fullmatch(last)

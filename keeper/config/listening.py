@@ -1,4 +1,4 @@
-"""Where the keeper itself listens: an address of this machine and a port."""
+"""Validation of the listening address and port."""
 
 import ipaddress
 import re
@@ -15,13 +15,13 @@ _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.
 
 
 def listen_address(text: str) -> tuple[str, int]:
-    """Return host and port of a valid ``observe.listen``; an IPv6 host without its brackets."""
+    """Return host and port of a valid ``observe.listen``, an IPv6 host without brackets."""
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host: a loopback address, or ``localhost``."""
+    """Whether a host is a loopback address or ``localhost``."""
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 

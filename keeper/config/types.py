@@ -1,8 +1,7 @@
-"""
-The kinds of values in the settings, each with one clear sentence for what it refuses.
+"""Value types of settings, each with one clear error for a refused value.
 
-A number from the file has a type; from the environment everything is text, which is
-marked as ``EnvText`` so that digits may become a number there and only there.
+A number in the file has a type. Values from the environment are text, marked as ``EnvText``, and
+only such text is parsed as a number.
 """
 
 import re
@@ -32,29 +31,29 @@ _LINK_LOCAL: Final = "169.254."
 
 
 class EnvText(str):
-    """Text from the environment, from ``.env`` or from a flag: not typed yet."""
+    """Text from the environment, from ``.env`` or from a flag, still untyped."""
 
     __slots__ = ()
 
 
 class OddNumber(str):
-    """A number in the file that is not written out in digits: ``1e3``, ``nan``, ``inf``."""
+    """A number in the file that is not written in digits, such as ``1e3``, ``nan`` or ``inf``."""
 
     __slots__ = ()
 
 
 def file_float(text: str) -> Decimal | OddNumber:
-    """Return a TOML float exactly, or as ``OddNumber``; for ``tomllib``'s ``parse_float``."""
+    """Parse a TOML float exactly or as ``OddNumber``, for ``tomllib``'s ``parse_float``."""
     return Decimal(text) if _DECIMAL.fullmatch(text.lstrip("-")) else OddNumber(text)
 
 
 def refuse(reason: str, *, hint: str = "") -> NoReturn:
-    """Refuse the value under validation, with what is wrong and what is allowed."""
+    """Refuse the value under validation, with the reason and a hint."""
     raise PydanticCustomError("keeper", "{reason}", {"reason": reason, "hint": hint})
 
 
 def shown(value: object) -> str:
-    """Return a value for a message: short, and never an endpoint's address."""
+    """Return a value for a message, shortened, and never an endpoint's address."""
     text = repr(str(value) if isinstance(value, str | Decimal) else value)
     if "://" in text:
         return "the value"
