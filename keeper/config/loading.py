@@ -72,7 +72,7 @@ def load(
     folder, where relative paths in the settings start, too.
 
     Raises:
-        ConfigError: a file is missing, unreadable, or accessible to others although it contains a key.
+        ConfigError: a file is missing, unreadable, or contains a key and is accessible to others.
             Or a variable is not a setting.
         SettingsInvalid: values are wrong, with all problems at once.
     """

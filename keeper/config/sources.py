@@ -113,8 +113,8 @@ def env_file_values(path: Path) -> tuple[list[Value], list[str]]:
     """Return the settings of a ``.env`` file with warnings, none without the file.
 
     Raises:
-        ConfigError: a line is not NAME=VALUE, a name is repeated or not a setting, others may read a
-            secret in it, or another user created it.
+        ConfigError: a line is not NAME=VALUE, a name is repeated or not a setting, others may
+            read a secret in it, or another user created it.
     """
     if not path.exists():
         return [], []
