@@ -1,4 +1,4 @@
-"""An unhealthy account's pairs of debt and collateral: what can be liquidated, and why not."""
+"""Pairs of debt and collateral of a liquidatable account, and reasons for refused ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ GAS_PER_FURTHER_LEG: Final = Gas(40_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unhealthy:
-    """An account that can be liquidated at a block; ``ends`` are its positions at the window's."""
+    """A liquidatable account. ``ends`` are its positions at the ends of the window."""
 
     pool: PoolState
     clock: Clock
@@ -36,7 +36,7 @@ class Unhealthy:
     ends: tuple[Position, Position]
 
     def pairs(self) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
-        """Return the pairs that can be liquidated within the window, and why not the others."""
+        """Return the pairs that can be liquidated within the window, and the refused ones."""
         refusal = self._refusal()
         if refusal is not None:
             return (), (refusal,)
@@ -92,7 +92,7 @@ class Unhealthy:
 
 
 def _pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
-    """Source: ``ValidationLogic.validateLiquidationCall``, all versions."""
+    """Return the reason against a pair. Source: ``ValidationLogic.validateLiquidationCall``."""
     for leg in (collateral, debt):
         refusal = _reserve_refusal(leg, window)
         if refusal is not None:
@@ -107,7 +107,7 @@ def _pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
 
 
 def _lent_out(pair: PairOpportunity, base_unit: BaseCurrency) -> Refusal:
-    """Say what is missed where all collateral is lent out: aTokens could be had, and not sold."""
+    """Refuse a pair with collateral that is entirely lent out, and state the missed bonus."""
     missed = pair.bonus_at_most * 100 // base_unit
     word = "USD" if base_unit == USD_E8 else "of the base currency"
     detail = (
@@ -129,7 +129,7 @@ def _reserve_refusal(leg: Leg, window: Window) -> Refusal | None:
 
 
 def gas_of(legs: int, rulebook: Rules) -> Gas:
-    """Return the most gas that liquidating an account of so many legs takes."""
+    """Return an upper bound of the gas to liquidate an account with this number of legs."""
     base = LIQUIDATION_GAS if rulebook.directed_rounding else OLD_LIQUIDATION_GAS
     return Gas(base + GAS_PER_FURTHER_LEG * max(0, legs - 2))
 
