@@ -90,10 +90,7 @@ class MorphoSnapshot:
 
     @cached_property
     def prices(self) -> Mapping[Address, TokenPrice]:
-        """The feeds' prices, and the collateral's by the market's oracle if it has no feed.
-
-        Empty if the loan token has no price, since no value could be compared.
-        """
+        """Prices by feed, else by the oracle. Empty if the loan token has no price."""
         if self._loan_price is None:
             return {}
         found = dict(self.usd)
