@@ -1,9 +1,8 @@
-"""
-The one signing process of a journal: locks that are held for life.
+"""Locks that ensure a single signing process per journal.
 
-The file ``<journal>.lock`` is locked, and a name that no file can be removed from under is taken
-(an abstract socket of this folder and file): without the one, the other still says that a
-process signs. The journal's own file is locked besides (``holding``).
+The file ``<journal>.lock`` is locked, and an abstract socket name of this folder and file is taken,
+which cannot be removed. Each detects another process without the other. The journal's own file is
+locked as well (``holding``).
 """
 
 import contextlib
@@ -29,10 +28,9 @@ _CONNECT_SECONDS: Final = 1.0
 
 
 class SigningLock:
-    """
-    ``<journal>.lock``, locked; the kernel releases it when the process dies.
+    """A locked ``<journal>.lock``. The kernel releases it when the process dies.
 
-    It is beside the file itself, whatever links lead there: one file has one lock.
+    It is beside the real file behind any links, so that each file has one lock.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -50,8 +48,7 @@ class SigningLock:
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def refuse_lost(self) -> None:
-        """
-        Refuse to go on where the lock's file is gone: another process could lock a new one.
+        """Raise where the lock's file is gone, since another process could lock a new one.
 
         Raises:
             JournalError: it was removed or replaced.
@@ -69,7 +66,7 @@ class SigningLock:
             )
 
     def release(self) -> None:
-        """Let the next process sign; a second call does nothing."""
+        """Release the lock for the next process. A second call does nothing."""
         if self._name >= 0:
             os.close(self._name)
             self._name = -1
@@ -108,17 +105,16 @@ def _opened(path: Path) -> int:
 
 
 def _give_to_folder_owner(descriptor: int, path: Path) -> None:
-    """Let a lock that root made be opened by the keeper that the folder belongs to."""
+    """Give a lock created by root to the folder's owner, so that the keeper can open it."""
     if os.geteuid() == 0:
         folder = path.parent.stat()
         os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
 def _take_name(journal: Path) -> int:
-    """
-    Take the name of this file in this folder and return what holds it.
+    """Take the socket name of this file in this folder, and return its descriptor.
 
-    It is -1 where the system has no such names, or a stranger took it.
+    -1 where the system has no such names, or another user took it.
 
     Raises:
         JournalError: another process of this user, or of root, has it.
@@ -143,7 +139,7 @@ def _take_name(journal: Path) -> int:
 
 
 def _holder(name: bytes) -> str | None:
-    """Return which process of this user, or of root, has a name; None where a stranger has it."""
+    """Return the process of this user or root that holds a name, None for another user's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_CONNECT_SECONDS)
         try:

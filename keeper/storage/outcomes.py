@@ -1,4 +1,4 @@
-"""What became of transactions, as entries of the record: each plan's outcome, and its undoing."""
+"""Outcomes of transactions as entries of the record, with their reversal after a reorg."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,26 +22,26 @@ LIQUIDATION = "liquidation"
 
 
 def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
-    """Note the receipt of a nonce, also in the record."""
+    """Persist a nonce's receipt, also in the record."""
     submissions.include(connection, nonce, inclusion)
     meant = _meant(connection, nonce)
     append(connection, [_entry(nonce, inclusion, one, meant) for one in inclusion.plans])
 
 
 def reopen(connection: Connection, nonce: int) -> None:
-    """Take a receipt back after a reorg, also in the record."""
+    """Remove a receipt after a reorg, also in the record."""
     _note(connection, nonce, REOPENED)
     submissions.reopen(connection, nonce)
 
 
 def finalise(connection: Connection, nonce: int) -> None:
-    """Note that a receipt is deep enough, also in the record."""
+    """Persist that a receipt is final, also in the record."""
     _note(connection, nonce, NonceState.FINAL)
     submissions.finalise(connection, nonce)
 
 
 def _meant(connection: Connection, nonce: int) -> Mapping[tuple[str, str], Plan]:
-    """Return what a nonce was to do, by market and account."""
+    """Load the plans of a nonce, by market and account."""
     rows = connection.execute(
         select(intents.c.market, intents.c.borrower, intents.c.plan)
         .join(transactions, transactions.c.id == intents.c.transaction_id)
@@ -87,7 +87,7 @@ def _entry(
 
 
 def _note(connection: Connection, nonce: int, state: str) -> None:
-    """Put on record that what became of a nonce has another state now."""
+    """Append a new state of a nonce's outcome to the record."""
     row = connection.execute(
         select(outcomes)
         .join(transactions, transactions.c.id == outcomes.c.transaction_id)

@@ -1,4 +1,4 @@
-"""Recognition of a journal's file: another program's is refused, and left as it is."""
+"""Recognition of the journal's file. Other programs' files are refused and left unchanged."""
 
 import sqlite3
 from pathlib import Path
@@ -19,13 +19,12 @@ _FIRST_TABLES: Final = {
 
 
 def refuse_foreign_file(path: Path) -> None:
-    """
-    Refuse a file that is no journal, before SQLite makes anything beside it.
+    """Refuse a file that is no journal, before SQLite creates files beside it.
 
-    An empty file, and a database in which nothing was made yet, may become one.
+    An empty file or database may become a journal.
 
     Raises:
-        JournalError: it is another program's, no database, or cannot be read.
+        JournalError: it belongs to another program, is no database, or cannot be read.
     """
     try:
         header = read_header(path)
@@ -44,7 +43,7 @@ def refuse_foreign_file(path: Path) -> None:
 
 
 def _is_early_journal(tables: Tables) -> bool:
-    """Whether the tables are those of a journal from before there was an application id."""
+    """Whether the tables are those of a journal without an application id."""
     return all(columns <= tables.get(name, set()) for name, columns in _FIRST_TABLES.items())
 
 

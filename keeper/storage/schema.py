@@ -1,9 +1,8 @@
-"""
-The journal's tables, in SQLAlchemy Core: the same on SQLite and PostgreSQL.
+"""The journal's tables in SQLAlchemy Core, for SQLite and PostgreSQL.
 
-Amounts are decimal strings (no database integer holds 256 bits), hashes and
-addresses text as the domain writes them, documents canonical JSON. ``entries`` and ``texts``
-are the record (docs/record.md).
+Amounts are decimal strings, since no database integer holds 256 bits. Hashes and addresses are text
+as in the domain, documents canonical JSON. ``entries`` and ``texts`` are the record
+(docs/record.md).
 """
 
 from typing import Final
@@ -33,7 +32,7 @@ ROUTE: Final = "public"
 
 
 class Amount(TypeDecorator[int]):
-    """An exact integer of any size, kept as a decimal string."""
+    """An exact integer of any size, stored as a decimal string."""
 
     impl = Text
     cache_ok = True
@@ -43,7 +42,7 @@ class Amount(TypeDecorator[int]):
         return None if value is None else str(int(value))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Read the integer back."""
+        """Parse the stored integer."""
         return None if value is None else int(value)
 
 
