@@ -1,4 +1,4 @@
-"""Integers and addresses as machine words: the only places where one becomes the other."""
+"""Conversion of integers and addresses to machine words and back."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
