@@ -1,4 +1,4 @@
-"""Reads that a block needs whatever its logs say, asked for while these are on their way."""
+"""Early reads of a block that do not depend on its logs, started while these are fetched."""
 
 import asyncio
 from collections import deque
@@ -22,27 +22,26 @@ BLOCKS: Final = 3
 
 @dataclass(slots=True)
 class Pace:
-    """How long the newest blocks' logs took."""
+    """Time to fetch the newest blocks' logs."""
 
     _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=BLOCKS))
 
     def note(self, seconds: float) -> None:
-        """Remember how long a block's logs took."""
+        """Record the time to fetch a block's logs."""
         self._seconds.append(seconds)
 
     @property
     def is_slow(self) -> bool:
-        """Whether the endpoint is far away, rather than late by chance."""
+        """Whether the endpoint is consistently slow."""
         return len(self._seconds) == BLOCKS and min(self._seconds) >= SLOW_SECONDS
 
 
 class ReadAhead:
-    """
-    One block's reads: begun before its logs are known, completed by what the logs add.
+    """One block's reads, started before its logs are known and completed afterwards.
 
-    ``questions`` are the block's sample of accounts to compare; the riders' reads go along. Where
-    a round trip costs next to nothing, all is read at once when the logs are known: a block in
-    which borrowers acted then costs one request less.
+    ``questions`` are the block's sample of accounts to compare. Riders' reads are included. With a
+    fast endpoint everything is read at once after the logs, which saves a request in a block with
+    actions of borrowers.
     """
 
     def __init__(
@@ -71,13 +70,12 @@ class ReadAhead:
             self._task = begin(reading)
 
     def cancel(self) -> None:
-        """Let the reads be, where the block is not read."""
+        """Cancel the reads of a block that is not read."""
         if self._task is not None:
             self._task.cancel()
 
     async def fetch(self, calls: Sequence[Call]) -> tuple[list[CallResult], list[CallResult]]:
-        """
-        Return the results of the markets' calls, and of what goes along and the questions.
+        """Return the results of the markets' calls, and those of riders and questions.
 
         Raises:
             ChainError: the block could not be read.
@@ -96,7 +94,7 @@ class ReadAhead:
         return [known[call] for call in calls], early[count:]
 
     def hand_over(self, head: Head, results: Sequence[CallResult]) -> Sequence[CallResult]:
-        """Hand each rider its own of what goes along; return the answers to the questions."""
+        """Apply each rider's own results. Return the answers to the questions."""
         for rider, calls in self._along:
             rider.apply(head, results[: len(calls)])
             results = results[len(calls) :]
@@ -104,7 +102,7 @@ class ReadAhead:
 
 
 def _calls_of(markets: Iterable[LendingMarket], head: Head) -> list[Call]:
-    """Return what the markets would read if the block's logs said nothing."""
+    """Return the markets' calls for a block without logs."""
     found = list[Call]()
     for market in markets:
         try:
