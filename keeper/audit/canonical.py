@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _KEY: Final = "sha256"
 _REFERENCE: Final = re.compile(r'\{"sha256":"([0-9a-f]{64})"\}')
-"""Within a JSON text no string's content looks like this: its quotes are escaped."""
+"""No string within a JSON text matches this, since its quotes are escaped."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ def canonical(value: object) -> str:
 def plain(value: object, parts: Documents | None = None) -> object:
     """Return a value as JSON's own types.
 
-    A ``Part`` becomes a reference (``{"sha256": hash}``) to its text, which is added to ``parts``.
-    Without ``parts`` its value is inserted instead.
+    A shared part becomes a reference (``{"sha256": hash}``) to its text, which is added to
+    ``parts``. Without ``parts`` its value is inserted instead.
     """
     if isinstance(value, enum.Enum):
         return plain(value.value, parts)

@@ -13,10 +13,10 @@ from keeper.audit.canonical import canonical, references, sha256
 from keeper.domain.units import Address, MarketKey, Timestamp
 
 GENESIS: Final = "0" * 64
-"""What stands before the first entry."""
+"""The hash before the first entry."""
 
 PRUNED: Final = "pruned"
-"""The kind of the entry that vouches for what was removed before the first one that is left."""
+"""The kind of the entry with the hash of the last removed one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def is_sound(previous: str, entry: Entry) -> bool:
     """Whether an entry matches its hash, after an entry with hash ``previous``."""
     try:
         return entry_hash(previous, entry, entry.id) == entry.hash
-    except TypeError:  # what stands there is of no type that was ever written
+    except TypeError:  # a type that is never written
         return False
 
 

@@ -21,7 +21,7 @@ _NO_UNITS: Final = TokenUnits(0)
 
 WHOLE: Final = "all"
 NOBODYS: Final = "-"
-"""In place of the market or token of what has none: a cancelled nonce, say."""
+"""The market or token of a row without one, such as a cancelled nonce."""
 
 
 class Deed(enum.StrEnum):

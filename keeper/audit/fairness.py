@@ -19,7 +19,7 @@ from keeper.domain.parity import Subject
 
 USD_E8: Final = 10**8
 BUCKETS: Final = (1_000, 10_000, 100_000, 1_000_000)
-"""Where the next larger size begins, in whole dollars of debt."""
+"""Lower bounds of the larger sizes, in whole dollars of debt."""
 LINE: Final = "liquidatable"
 CALLED: Final = "called"
 CLOSED: Final = "closed"
@@ -27,7 +27,7 @@ TAKEN: Final = "sent"
 
 
 class End(enum.StrEnum):
-    """Ends of a breach. ``Breach.acted_at`` shows whether this keeper was the liquidator."""
+    """Ends of a breach. Its ``acted_at`` shows whether this keeper was the liquidator."""
 
     LIQUIDATED = "liquidated"
     RECOVERED = "recovered"
@@ -205,7 +205,7 @@ class Watcher:
         found = self._open.pop(subject, None)
         if found is None:
             return
-        found.calls = list(found.calls)  # what is called later is not about this breach
+        found.calls = list(found.calls)  # later calls concern other breaches
         found.end = End.LIQUIDATED if found.acted_at is not None else end
         self._closed[subject] = found, entry.block_number
 

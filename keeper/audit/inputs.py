@@ -24,7 +24,7 @@ from keeper.strategy.policy import Policy
 from keeper.strategy.portions import Portion
 
 VERSION: Final = "1"
-"""Of the form of what is stored; another one is another program's to read."""
+"""Version of the stored form. Other versions need another program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

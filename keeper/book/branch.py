@@ -12,9 +12,9 @@ from keeper.ports import ChainReader
 
 BY_HASH: Final = 2
 """
-Up to so many blocks are asked for their logs by hash, each exactly; more as a range.
+Maximum of blocks with logs queried by hash. More are queried as a range.
 
-A range costs four questions with its checks.
+A range costs four requests with its checks.
 """
 
 
@@ -61,10 +61,10 @@ async def ancestry(head: Head, reader: ChainReader) -> list[Head]:
     try:
         before = await reader.heads(first, head.number - 1) if first < head.number else []
     except (BlockUnknown, SnapshotReorged):
-        return found  # a node that keeps no old headers
+        return found  # a node without old headers
     for parent in reversed(before):
         if parent.hash != found[0].parent_hash:
-            break  # the node changed its mind meanwhile
+            break  # the node changed branches meanwhile
         found.insert(0, parent)
     return found
 
@@ -76,7 +76,7 @@ async def logs_of(branch: Branch, wanted: LogFilter, reader: ChainReader) -> lis
         SnapshotReorged: the node answered from another branch.
     """
     headers = branch.headers
-    if not headers or branch.fork is None:  # without a fork everything is read anew
+    if not headers or branch.fork is None:  # without a fork everything is read again
         return []
     if headers[0].number == branch.gap_from and len(headers) <= BY_HASH:
         parts = [await reader.block_logs(wanted, header.hash) for header in headers]

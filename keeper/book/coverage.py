@@ -12,9 +12,9 @@ from keeper.domain.coverage import CoverageNews, DebtTotal, sum_uncovered_usd_e8
 from keeper.domain.units import USD_E8, MarketKey, TokenUnits
 
 LIMIT_USD_E8: Final = 1_000 * USD_E8
-"""Uncovered debt up to this worth is not reported, in 1e-8 dollars."""
+"""Uncovered debt that is not reported, in 1e-8 dollars."""
 CONFIRMING_HEADS: Final = 2
-"""Heads in a row that have to show uncovered debt before it is reported."""
+"""Consecutive heads with uncovered debt before it is reported."""
 HINT: Final = (
     "if from_block of this [[market]] is later than its first block, lower it (`keeper init`"
     " finds the block); otherwise add an endpoint, since eth_getLogs of this one leaves logs out"

@@ -18,7 +18,7 @@ from keeper.domain.reads import Log, log_key
 from keeper.domain.units import BlockHash, MarketKey
 
 MOST_OPEN: Final = 1_024
-"""Unexplained stretches that are remembered one by one."""
+"""Maximum of individually stored stretches."""
 
 Change = tuple[int, int]
 """A figure before and after."""
@@ -98,7 +98,7 @@ class Explanations:
     def __init__(self) -> None:
         self.open: list[Unexplained] = []
         self.explained_at = -1
-        """The newest head at which something had changed, and logs explained all of it."""
+        """The newest head with changes that logs explained completely."""
         self._stated: dict[MarketKey, OrderedDict[BlockHash, _Stated]] = {}
         self._lawless: set[tuple[MarketKey, Figure]] = set()
 

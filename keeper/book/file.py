@@ -30,7 +30,7 @@ __all__ = ["BookFile", "NotUsable", "State", "is_blank", "objection", "state_of"
 SCHEMA: Final = 1
 
 State = tuple[object, ...]
-"""What tells one state of the file from another."""
+"""A value that identifies a state of the file."""
 
 
 class BookFile:
@@ -169,7 +169,7 @@ class BookFile:
         os.close(made)
         connection = _connected(self.path)
         try:
-            # Before there is a write-ahead log: a killed process leaves the header marked.
+            # Written before the write-ahead log, so that a killed process leaves the file marked.
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             _for_writing(connection)
             connection.executescript(

@@ -26,12 +26,12 @@ from keeper.ports import LendingMarket
 from keeper.version import code_version
 
 LONGEST_REST: Final = 64
-"""The most blocks between two attempts to read a quarantined market."""
+"""Maximum of blocks between two attempts to read a quarantined market."""
 STRUCTURE_BLOCKS: Final = 7_200
-"""After so many blocks a command discovers a market anew: what failed once is not kept for ever."""
+"""Blocks after which a command discovers a market again, so that failures do not persist."""
 OTHER_ACCOUNTS: Final = "the settings ask for other accounts than those that were kept"
 LONG_GAP: Final = 50_000
-"""After so many blocks it is less work to read the accounts anew than to read the logs."""
+"""Blocks after which reading all accounts is cheaper than reading the logs."""
 
 _ADDRESS_BYTES: Final = 20
 
@@ -103,7 +103,7 @@ class Followed:
     def loaded(self, since: int, accounts: int) -> None:
         """Note that the market is loaded, with all its logs known since a block."""
         self.loaded_at, self.accounts = since, accounts
-        if isinstance(self.market, KeepsColumns):  # it has the accounts itself
+        if isinstance(self.market, KeepsColumns):  # the market has the accounts itself
             self.borrowers, self.known = set(), b""
 
     def forget(self) -> None:

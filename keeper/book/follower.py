@@ -45,7 +45,7 @@ __all__ = ["Follower", "Progress", "merged"]
 log = logging.getLogger(__name__)
 
 ITS_OWN_FAULT: Final = (MarketUnreadable, HistoryPruned, RpcRefused, RpcMalformed)
-"""What quarantines one market; any other error concerns the node, and so all of them."""
+"""Errors that quarantine one market. Other errors concern the node and all markets."""
 
 
 class Follower:
@@ -64,16 +64,16 @@ class Follower:
         source = second_look_over(reader)
         self.looks, self.rereading = Looks(source), Rereading(source, self.coverage)
         self.keeping = Keeping(None, 0)
-        """Where the book is kept between two processes; nowhere, until it is replaced."""
+        """Writer of the stored book, without a file until it is replaced."""
         self.reorged: Callable[[int], None] = _ignored
-        """Is told of each reorganisation how many followed blocks it took back."""
+        """Called for each reorg with the number of orphaned followed blocks."""
         self.fork: int | None = None
-        """The newest block that the last head has in common with what was followed before it;
-        None where it just came next."""
+        """The newest block that the last head shares with the blocks followed before it,
+        None where the head follows directly."""
         self.restores_structure = False
-        """Whether this is a command's visit: it takes up a kept structure, a keeper looks anew."""
+        """Whether a stored structure is restored, as by a command. A keeper discovers it again."""
         self.riders: list[Rider] = []
-        """Whose reads go along with a block's; their answers are the last."""
+        """Parts with reads in each block's aggregate, after the markets' own."""
 
     @property
     def quarantined(self) -> Mapping[MarketKey, str]:
@@ -233,7 +233,7 @@ class Follower:
         branch = await branch_to(head, self._trail, self._reader)
         loaded = self._loaded()
         logs, is_read = await self._fetch_logs(branch) if loaded else ([], True)
-        # From here to the end nothing waits: all of it happens, or none.
+        # No await from here to the end, so that the update is atomic.
         taken_back = self._trail.after(branch.fork)
         orphaned = [log for block in taken_back for log in block.logs]
         self._unload_orphans(branch)
@@ -280,7 +280,7 @@ class Follower:
         for each in self._followed:
             at = each.loaded_at
             if branch.fork is None:
-                each.scanned_to = None  # nobody knows how far back the chain is another one
+                each.scanned_to = None  # the depth of the reorg is unknown
             if at is not None and (branch.fork is None or at > branch.fork.number):
                 each.forget()
                 self.coverage.forget(each.market.key)
@@ -327,7 +327,9 @@ class Follower:
             try:
                 before = each.market.log_filter
                 await each.market.refresh(head)
-                if each.market.log_filter != before:  # in a gap its new contracts went unheard
+                if (
+                    each.market.log_filter != before
+                ):  # logs of its new contracts in a gap are missing
                     await learn_logs(each, head, self._reader, self._trail, self.keeping)
                 asked.append((each, each.market.calls(head)))
             except ITS_OWN_FAULT as error:

@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST_DELTAS: Final = 1_000
-"""So many blocks with changes are kept as such; then the whole is written anew."""
+"""Maximum of stored deltas before the whole market is written."""
 MOST_WAITING: Final = 256
-"""So many blocks' changes may wait for a disk that takes nothing."""
+"""Maximum of pending deltas while the disk fails."""
 LONGEST_REST: Final = 64
-"""The most blocks between two attempts to write."""
+"""Maximum of blocks between two attempts to write."""
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ class Keeping:
         self.kept_block: int | None = None
         self.found_block: int | None = None
         self.facts_of: Callable[[], Mapping[str, str]] = dict
-        """Returns the facts of the chain to be kept beside the book, by their names."""
+        """Returns the facts of the chain to store beside the book, by name."""
         self._facts_on_disk: dict[str, str] = {}
         self._path = path
         self._chain_id = chain_id
@@ -234,7 +234,7 @@ class Keeping:
         """Wait until no write is running."""
         while self._writing is not None and not self._writing.done():
             await asyncio.wait([self._writing])
-        await asyncio.sleep(0)  # what is to be done afterwards is done on the event loop
+        await asyncio.sleep(0)  # callbacks run on the event loop
 
     async def close(self) -> None:
         """Finish the running write and close the file."""
@@ -312,7 +312,7 @@ class Keeping:
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, sqlite3.Error | OSError):
-            self._broken = error  # a bug: raised where the node sees it
+            self._broken = error  # a bug, raised by the next call
             return
         self.failures += 1
         if not self.failing:

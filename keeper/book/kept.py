@@ -18,9 +18,9 @@ Arrays = Mapping[str, Array]
 """Accounts as named arrays of fixed types."""
 
 ADDRESS_COLUMN: Final = "address"
-"""How the names of arrays end that hold twenty bytes a row."""
+"""Suffix of the names of arrays with 20 bytes per row."""
 FOUND: Final = "found/address"
-"""The array of those whom a history names, whatever else its market keeps of them."""
+"""The array of the borrowers found in a history."""
 _LENGTH_BYTES: Final = 4
 _LOG_FIELDS: Final = 8
 

@@ -13,7 +13,7 @@ from keeper.domain.errors import EnvironmentFault
 from keeper.exposure import trusted_users
 
 VISIT_SECONDS: Final = 30.0
-"""How long a keeper waits for a command that is writing, which takes milliseconds."""
+"""Maximum wait of a keeper for a writing command, which takes milliseconds."""
 _PAUSE_SECONDS: Final = 0.02
 
 

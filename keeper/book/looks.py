@@ -25,20 +25,20 @@ from keeper.ports import LendingMarket
 log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 25
-"""Blocks between two looks by range in which nothing is suspicious."""
+"""Blocks between two regular checks by range."""
 YOUNG_BLOCKS: Final = 64
-"""Blocks before the first head that are looked at once more, too: nodes had just got them."""
+"""Blocks before the first head that are checked again, since nodes had just received them."""
 MOST_BLOCKS: Final = 2_000
-"""Blocks of one look by range."""
+"""Maximum of blocks of one check by range."""
 BLOCKS_BY_HASH: Final = 8
 RECEIPTS_OF: Final = 4
-"""Blocks whose receipts are read in one look: it costs two requests for each."""
+"""Blocks with receipts read in one check, at two requests each."""
 PAUSES: Final = (0.0, 0.1, 0.4)
-"""Seconds before each round of a look for logs that have to be there."""
+"""Seconds before each round of a search for missing logs."""
 HINT_LOOKS: Final = 3
-"""Searches that a hint is worth."""
+"""Maximum of searches caused by a hint."""
 LONGEST_PAUSE: Final = 64
-"""The most blocks between two looks for a reason that led to nothing before."""
+"""Maximum of blocks between two checks after fruitless ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class Looks:
     def __init__(self, source: SecondLook | None = None) -> None:
         self.explanations = Explanations()
         self.counts: Counter[str] = Counter()
-        """Looks by their result: nothing, found, failed."""
+        """Checks by result (nothing, found, failed)."""
         self._source = source
         self._confirmed_to: int | None = None
         self._learnt_from: int | None = None

@@ -23,11 +23,11 @@ from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, MarketSnapshot
 
 SAMPLE: Final = 8
-"""Accounts held against the contracts in every block, all markets together."""
+"""Accounts compared with the contracts in every block, in all markets together."""
 LOOKED_AT: Final = 8 * SAMPLE
-"""Accounts considered for a block's sample at most: some cannot be valued."""
+"""Maximum of accounts considered for a block's sample, since some cannot be valued."""
 CALLS_AT_ONCE: Final = 64
-"""Questions per aggregate of a whole audit: a node's gas for one read is limited."""
+"""Calls per aggregate of a whole audit, since a node limits the gas of a read."""
 IN_FLIGHT: Final = 4
 
 
@@ -75,7 +75,7 @@ class Parity:
 
     def _chosen(self) -> Sequence[Question]:
         again = [one for one in self._doubted if self._can_be_asked(one)][: self._sample // 2]
-        for subject in again:  # to the end, so that each has its turn
+        for subject in again:  # to the end, for the rotation
             self._doubted[subject] = self._doubted.pop(subject)
         chosen, looked = dict.fromkeys(again), 0
         while len(chosen) < self._sample and looked < LOOKED_AT:
@@ -178,7 +178,7 @@ class Guarded:
 
 @functools.cache
 def _as_able_as(kind: type) -> type[Guarded]:
-    """Return ``Guarded`` with all attributes of this kind of snapshot delegated to it.
+    """Return a subclass with all attributes of this kind of snapshot delegated to it.
 
     Attributes are named explicitly, since from Python 3.12 a protocol check does not use
     ``__getattr__``.

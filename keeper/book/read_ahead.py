@@ -15,9 +15,9 @@ from keeper.domain.reads import Call, CallResult
 from keeper.ports import ChainReader, LendingMarket
 
 SLOW_SECONDS: Final = 0.02
-"""From here on a round trip is worth a request: one that the logs add to is made in two parts."""
+"""Latency from which an early read is worth an additional request."""
 BLOCKS: Final = 3
-"""So many blocks' logs must have been slow, one after the other: one may be by chance."""
+"""Consecutive slow blocks required, since a single one may be by chance."""
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class ReadAhead:
             results = await self._reader.aggregate(asked, self._basis)
             return results[: len(calls)], results[len(calls) :]
         early, count = await self._task, len(self._calls)
-        # A question may ask the same once more, after it has accrued interest for the read.
+        # A question may repeat a call, after accruing interest for the read.
         known = dict(zip(self._calls, early[:count], strict=True))
         missing = [call for call in dict.fromkeys(calls) if call not in known]
         if missing:
@@ -107,6 +107,6 @@ def _calls_of(markets: Iterable[LendingMarket], head: Head) -> list[Call]:
     for market in markets:
         try:
             found += market.calls(head)
-        except MarketUnreadable:  # it is told when its turn comes, after the logs
+        except MarketUnreadable:  # reported in its turn, after the logs
             continue
     return found

@@ -13,7 +13,7 @@ from keeper.sqlite_file import NotADatabase, read_header, read_tables
 APPLICATION: Final = 0x6B626F6B
 """SQLite's application id of a keeper's book: "kbok"."""
 _TABLES: Final = {"about": {"chain_id"}, "block": {"hash", "number", "logs"}}
-"""What a book has whose header is in its log only."""
+"""Tables of a book with its header still in the log."""
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
 

@@ -23,15 +23,15 @@ from keeper.ports import LendingMarket
 log = logging.getLogger(__name__)
 
 REQUESTS: Final = 32
-"""The most requests after one block."""
+"""Maximum of requests after one block."""
 ROWS: Final = 2_000
-"""So many logs after one block end a portion."""
+"""Logs after which a portion ends."""
 PAUSE: Final = 4
-"""Blocks between two portions of one reading: what it found is held against the totals."""
+"""Blocks between two portions, in which the totals are compared again."""
 LONGEST_PAUSE: Final = 512
-"""The most blocks between two readings that found nobody."""
+"""Maximum of blocks between two fruitless readings."""
 NEAR_BLOCKS: Final = 10_000
-"""Blocks before ``from_block`` that are read first: it is rarely wrong by more."""
+"""Blocks before ``from_block`` that are read first, since it is rarely wrong by more."""
 FIRST_WINDOW: Final = 10_000
 LEAST_WINDOW: Final = 128
 LONGEST_WINDOW: Final = 500_000
@@ -144,7 +144,7 @@ class Rereading:
         reading = self._readings.get(market.key)
         if reading is None or not isinstance(market, RereadsHistory):
             return
-        # A known account may be wrong, too: after a fruitless reading each is read anew.
+        # A known account may be wrong too, so after a fruitless reading all are read again.
         found = sum(
             market.note_history(table, known_too=reading.fruitless > 0) for table in portion.tables
         )

@@ -24,7 +24,7 @@ from keeper.book.trail import Footprint
 from keeper.domain.units import BlockHash, MarketKey
 
 PART_BYTES: Final = 64 * 1024 * 1024
-"""The most of a base that goes into one row."""
+"""Maximum of a base's bytes per row."""
 
 TABLES: Final = """
 CREATE TABLE about (chain_id INTEGER NOT NULL);
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS coverage (
 );
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, facts TEXT NOT NULL);
 """
-"""What earlier programs of the same form do without, and leave as it is."""
+"""Tables that earlier programs of the same schema ignore."""
 
 
 def read_kept(connection: sqlite3.Connection) -> Kept:

@@ -9,7 +9,7 @@ from keeper.domain.reads import Log, LogFilter, LogKey, log_key
 from keeper.domain.units import BlockHash
 
 DEPTH: Final = 128
-"""How many blocks a reorganisation may take back before everything is read anew."""
+"""Maximum depth of a reorg before everything is read again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from keeper.domain.head import Head
 from keeper.domain.units import MarketKey
 
 BOOK_STAGE = "book"
-"""The stage of a line that says from where the book comes."""
+"""The stage of a line about the book's source."""
 TROUBLE_STAGE = "book trouble"
-"""The stage of a line that says why it does not come from the file, or is not kept."""
+"""The stage of a line about an unused or unwritten file."""
 
 
 class Visit:

@@ -22,9 +22,9 @@ from keeper.book.rows import read_kept
 
 OF_OTHERS: Final = "a keeper, or another command, writes to it"
 NOTHING: Final[State] = ((None, None, None),)
-"""The state of a file in which nothing is kept yet."""
+"""The state of an empty file."""
 _MAKES_FILES: Final = frozenset({"SQLITE_CANTOPEN", "SQLITE_READONLY"})
-"""How SQLite says that it may not make the files that it needs beside a database."""
+"""SQLite's errors when it may not create the files that it needs beside a database."""
 
 
 class VisitedFile:

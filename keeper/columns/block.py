@@ -12,7 +12,7 @@ from keeper.columns.words import Flags, Floats, Rows, Words, approximate
 from keeper.domain.errors import MarketUnreadable
 
 _SAFETY: Final = 2.0**-50
-"""More than the float of a balance can be off by, relatively."""
+"""Upper bound of the relative error of a balance's float."""
 
 MOST_CODES: Final = 2**16
 
@@ -20,14 +20,14 @@ MOST_CODES: Final = 2**16
 class Side(IntEnum):
     """Effect of a leg on health. Its float balance is rounded towards a lower health."""
 
-    NEUTRAL = 0  # kept, and counts for nothing
+    NEUTRAL = 0  # stored, without effect
     BACKS = 1
     OWED = -1
-    DOUBTFUL = -2  # owed, whatever its balance says
+    DOUBTFUL = -2  # debt, whatever its balance is
 
 
 Key = tuple[int, int, int]
-"""Category, asset and role, as the adapter numbers them."""
+"""Category, asset and role, as numbered by the adapter."""
 
 
 @dataclass(slots=True)

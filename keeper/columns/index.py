@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from keeper.columns.words import ADDRESS_BYTES, Bytes, Rows
 
 UNKNOWN: Final = -1
-"""The row of an address that is not there."""
+"""The row of a missing address."""
 
 GROWTH: Final = 9 / 8
-"""How far more room is made than is needed, where accounts come one by one."""
+"""Growth factor of the memory where accounts are added one by one."""
 
 _KEY: Final = np.dtype([("head", "<u8"), ("middle", "<u8"), ("tail", "<u4")])
 _EMPTY: Final = 0xFFFF_FFFF
@@ -92,7 +92,7 @@ class Index:
         slot = self._slot(_keys(self._addresses[rows]))
         while len(rows):
             free = self._slots[slot] == _EMPTY
-            self._slots[slot[free]] = rows[free]  # of several for one slot, the last stays
+            self._slots[slot[free]] = rows[free]  # of several for one slot, the last remains
             waiting = self._slots[slot] != rows
             rows, slot = rows[waiting], (slot[waiting] + 1) & (len(self._slots) - 1)
 

@@ -16,16 +16,16 @@ from keeper.columns.view import View
 from keeper.columns.words import Flags, Floats, Rows
 
 AT_ONCE: Final = 32_768
-"""Rows worked on at a time, so that what lies between stays in the processor's cache."""
+"""Rows per part, so that intermediate values stay in the processor's cache."""
 
 MARGIN: Final = 1e-9
 """Far above the relative error of the few float operations."""
 
 FARTHEST: Final = 1e4
-"""Lines above this health factor are not screened."""
+"""Thresholds above this health factor are not screened."""
 
 LAST_DIGITS: Final = 2e-18
-"""What the health factor's own rounding to a wad can take off, with room."""
+"""Upper bound of the health factor's own rounding to a wad."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +106,8 @@ def _health(signed: Floats, total: Floats, factors: Factors, out: Floats) -> Non
 
     A debt lost in the sums beside its collateral still counts with the possible roundings.
     """
-    np.add(total, signed, out=out)  # what backs, twice
-    total -= signed  # what is owed, twice
+    np.add(total, signed, out=out)  # twice the collateral
+    total -= signed  # twice the debt
     too_much = out > 2.0 * factors.most_backed if factors.most_backed < math.inf else None
     out -= 2.0 * factors.rounded_off
     total += 2.0 * factors.rounded_off

@@ -10,7 +10,7 @@ from keeper.columns.words import Floats, Rows, Words
 
 _GROWTH: Final = 5 / 4
 _TOLERATED: Final = 4_096
-"""So many legs may be holes before the heap is put together again."""
+"""Maximum of holes before the legs are compacted."""
 
 Codes = NDArray[np.uint16]
 

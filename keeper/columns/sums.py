@@ -13,7 +13,7 @@ from keeper.columns.words import BALANCE_WORDS, WORD_BITS, Rows, Words, joined
 FEW_LEGS: Final = 64
 """Up to this number of legs a loop over integers is faster than numpy."""
 EXACT_LEGS: Final = 2**20
-"""Legs that are summed at once. The float sum of their 32-bit halves stays below 2^53: exact."""
+"""Legs summed at once. The float sum of their 32-bit halves is exact below 2^53."""
 
 _HALF_BITS: Final = WORD_BITS // 2
 _HALF: Final = np.uint64(2**_HALF_BITS - 1)

@@ -1,9 +1,8 @@
 """Accounts of one market as columns of exact balances, with the floats for a block's pass.
 
 The first legs of each account are in planes, with one value per row. Further legs are in the
-overflow. Rows are only added. There is one writer, and readers hold an immutable ``View``. Before a
-row is overwritten, its old contents are stored for the views that include them, as long as those
-exist.
+overflow. Rows are only added. There is one writer, and readers hold an immutable view. Before a row
+is overwritten, its old contents are stored for the views that include them, as long as those exist.
 """
 
 import weakref
@@ -26,7 +25,7 @@ _LEAST_GROWTH: Final = 64
 Array = NDArray[Any]
 
 STORED: Final = ("address", "category", "count", "code", "words", "keys")
-"""What ``part`` names its arrays."""
+"""Names of the exported arrays."""
 
 
 class Columns:

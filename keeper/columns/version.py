@@ -8,7 +8,7 @@ from keeper.columns.block import Block
 from keeper.columns.words import Flags, Rows
 
 Saved = tuple[Rows, Block]
-"""Rows in ascending order, and what they held."""
+"""Rows in ascending order, with their contents."""
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)

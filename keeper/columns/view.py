@@ -12,7 +12,7 @@ from keeper.columns.version import places
 from keeper.columns.words import ADDRESS_BYTES, Bytes, Flags, Rows
 
 AT_ONCE: Final = 4_096
-"""Accounts taken out of the columns at a time, where all of them are wanted."""
+"""Accounts read at a time when all are read."""
 
 
 class View(Sequence[bytes]):

@@ -15,7 +15,7 @@ _WEB: Final = frozenset({"http", "https", "ws", "wss"})
 _PLAIN: Final = frozenset({"file", "ipc", "unix"})
 """Schemes that name a file."""
 _WORD: Final = re.compile(r"[a-z]{1,10}(?:[-_.][a-z0-9]{1,10}){0,2}|v?\d{1,6}(?:\.\d{1,3})*|[A-Z]")
-"""A word of an address: ``mainnet``, ``arbitrum-one``, ``v2``, the C of a C-chain."""
+"""A word of an address, such as ``mainnet``, ``arbitrum-one``, ``v2`` or the C of a C-chain."""
 _TELLING: Final = re.compile(r"(?i)key|secret|token|passw|pwd|auth|jwt|credential|canary|signature")
 _VERSION: Final = re.compile(r"v\d+(?:\.\d+)*")
 _RANDOM: Final = re.compile(r"(?i)(?=[a-z-]*\d)(?=[\d-]*[a-z])[a-z0-9-]{20,}|[0-9a-f]{16,}")
@@ -28,7 +28,7 @@ _SECRET_NAMES: Final = re.compile(
     r"(?i)(?:^|_)(?:secret|password|passphrase|private_key|api_?key)$"
 )
 _EXAMPLES: Final = re.compile(r"(?i)(?:^|\.)(?:example(?:\.(?:com|org|net))?|invalid)$")
-"""Names that nobody has (RFC 2606): what stands there in a comment is an example."""
+"""Reserved host names (RFC 2606), which mark an example in a comment."""
 _CHANNEL: Final = re.compile(r"notify\.channel\.\d+\.(?:url|secret)")
 
 

@@ -51,7 +51,7 @@ def _host(value: str) -> str:
 
 
 ListenText = Annotated[str, BeforeValidator(_listen)]
-"""``address:port``; the address in numbers, or ``localhost``. Empty: nowhere."""
+"""``address:port`` with a numeric address or ``localhost``. Empty to listen nowhere."""
 
 HostText = Annotated[Text, BeforeValidator(lambda value: _host(str(value)))]
-"""A host as a client names it: in lower case, without port and brackets."""
+"""A client's host name, in lower case, without port and brackets."""

@@ -35,7 +35,7 @@ from keeper.risk.tiers import Thresholds, Tier
 MOST_BLOCKS: Final = 1_000_000
 MOST_SECONDS: Final = 365 * DAY
 LEAVE_BPS: Final = 100
-"""How far above its own line a tier is left, where the settings do not say."""
+"""Default distance between a tier's entry threshold and its exit threshold."""
 LINE_LEAVE: Final = Decimal("1.005")
 
 T = TypeVar("T")

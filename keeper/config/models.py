@@ -30,7 +30,7 @@ from keeper.domain.units import BPS, MAX_TRANSACTION_GAS, Address
 from keeper.margin.settings import DAY, MarginSettings
 
 MULTICALL3: Final = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
-"""Where Multicall3 stands on nearly every chain."""
+"""Address of Multicall3 on nearly every chain."""
 
 MAX_BLOCK: Final = 2**63 - 1
 YEAR_SECONDS: Final = 31_536_000
@@ -41,7 +41,7 @@ MIN_BUMP_BPS: Final = 1_000
 SECRETS: Final = frozenset(
     {"wallet.private_key", "wallet.password", "notify.channel.0.url", "notify.channel.0.secret"}
 )
-"""Settings that are never shown at all; an item of a list is under ``0``."""
+"""Settings that are never printed. A list's items are under ``0``."""
 
 NOT_IN_FILE: Final = frozenset({"wallet.private_key", "wallet.password"})
 """Settings that come from the environment or from ``.env`` only."""
@@ -142,7 +142,7 @@ class Wallet(Section):
 
 
 BpsField = Annotated[Whole, Field(ge=0, le=BPS)]
-"""A share in basis points; 10,000 is all of it."""
+"""A share in basis points, 10,000 for all of it."""
 
 
 class Policy(Restraints):
@@ -174,7 +174,7 @@ class Policy(Restraints):
 
 
 MostEther = Annotated[Exact, Field(gt=0, le=10**9)]
-"""A bound in ether, exact; there is none that cannot be set high enough."""
+"""An exact limit in ether, which can be set high enough to be ineffective."""
 
 
 class Limits(Section):

@@ -16,7 +16,7 @@ from keeper.domain.errors import ConfigError
 from keeper.domain.notice import NoticeKind
 
 TIERS: Final = ("watch", "call", "urgent", "liquidatable")
-"""The tiers that people can be told of, mildest first."""
+"""The tiers that can be notified, mildest first."""
 
 CALLED: Final[tuple[Literal["watch", "call", "urgent", "liquidatable"], ...]] = (
     "call",

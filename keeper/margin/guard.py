@@ -254,4 +254,4 @@ class Block:
 
 
 _FAR = 2**256
-"""More than any threshold: an account that is in no tier."""
+"""Above any threshold. The measure of an account outside all tiers."""

@@ -11,7 +11,7 @@ from keeper.margin.state import Alarm, Standing
 from keeper.risk.tiers import Tier
 
 FIRST_LOOK = "first look"
-"""How the detail of a notice begins that tells of what was there when the keeper first looked."""
+"""Prefix of the detail of a notice about a state that existed when the keeper started."""
 
 
 def about_account(

@@ -14,7 +14,7 @@ from keeper.margin.settings import Check, OracleRules, Response
 
 _TENTHS: Final = 10
 _WIDE_BPS: Final = 12_500
-"""A price within a fourth of ten or more times another is off by its decimals."""
+"""A price within 25 % of another one's multiple by a power of ten has wrong decimals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

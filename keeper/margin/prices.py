@@ -13,7 +13,7 @@ from keeper.margin.settings import MarginSettings, Measure, Volatility
 from keeper.margin.state import Prices, Step
 
 MOST_STEPS: Final = 4_096
-"""Changes of one price that are kept; the oldest give way."""
+"""Maximum of stored changes per price. The oldest are dropped."""
 
 Quotes = Mapping[Address, int]
 """Prices by token, in the unit of a market's readings."""

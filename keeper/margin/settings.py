@@ -24,7 +24,7 @@ SEVERITY: Final[Mapping[Tier, int]] = {
     Tier.URGENT: 3,
     Tier.LIQUIDATABLE: 4,
 }
-"""How bad a tier is; whoever is in one is in every lesser one, too."""
+"""Severity of a tier. An account in a tier is also in every less severe one."""
 
 
 class Measure(enum.StrEnum):
@@ -90,10 +90,10 @@ class Tiers:
 class Confirms(enum.StrEnum):
     """Methods that confirm that a breach is no spike."""
 
-    BLOCKS = "blocks"  # so many blocks in a row
-    SECONDS = "seconds"  # so long without a break
-    WINDOW = "window"  # the price is near its median of a window, or the median breaches, too
-    SECOND_SOURCE = "second_source"  # likewise by another source's price
+    BLOCKS = "blocks"  # a number of consecutive blocks
+    SECONDS = "seconds"  # an uninterrupted time
+    WINDOW = "window"  # the price is near its window median, or the median breaches too
+    SECOND_SOURCE = "second_source"  # likewise with another source's price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class Order(enum.StrEnum):
     """The order of liquidations."""
 
     PROFIT = "profit"
-    BAD_DEBT = "bad_debt"  # who would leave most bad debt if prices fell by the shock
+    BAD_DEBT = "bad_debt"  # most bad debt after a fall by the shock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +171,9 @@ class Check(enum.StrEnum):
 class Response(enum.StrEnum):
     """Responses to a failed price check."""
 
-    SKIP = "skip"  # whom it values is left alone, and somebody is told
-    ALERT = "alert"  # somebody is told, and everything goes on
-    EXECUTE = "execute"  # everything goes on; it is counted
+    SKIP = "skip"  # skip its accounts, and notify
+    ALERT = "alert"  # notify, and continue
+    EXECUTE = "execute"  # continue, and count
 
 
 DEFAULT_RESPONSES: Final[Mapping[Check, Response]] = {
@@ -270,4 +270,4 @@ GUARDIAN: Final = MarginSettings(
         debt_at_most_usd_e8=2_000 * USD_E8,
     ),
 )
-"""For a protocol's own keeper: confirms, grants time, clears the small, minds bad debt."""
+"""For a protocol's own keeper. Confirms breaches, grants grace, subsidises small accounts."""

@@ -14,7 +14,7 @@ from keeper.margin.tiers import breached, tier_after, within
 from keeper.risk.tiers import Tier
 
 NOBODY = Standing()
-"""An account of which nothing is remembered."""
+"""The state of an account that is not stored."""
 
 
 def stood(

@@ -102,7 +102,7 @@ class Step:
 
 
 Prices = Mapping[Address, tuple[Step, ...]]
-"""What each token's price was, oldest first; only changes are kept."""
+"""Price history of each token, oldest first, with changes only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

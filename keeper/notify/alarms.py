@@ -9,7 +9,7 @@ from keeper.domain.head import Head
 from keeper.domain.notice import Notice, NoticeKind
 
 SIGNED_ALL_THE_SAME: Final = frozenset({"fees", "send"})
-"""Disagreements that hold no signing: one of the answers is chosen."""
+"""Disagreements that do not stop signing, since one of the answers is chosen."""
 
 Event = dict[str, object]
 Emit = Callable[[Event], None]

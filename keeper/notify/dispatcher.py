@@ -24,11 +24,11 @@ Event = dict[str, object]
 Choose = Callable[[Notice], Sequence[str]]
 
 TURN_SECONDS: Final = 0.5
-"""How often the outbox is looked at."""
+"""Interval between two checks of the outbox."""
 DISK_SECONDS: Final = 5.0
-"""How long to leave a disk alone that does not work."""
+"""Pause after a disk error."""
 ABOUT_CHANNEL: Final = "channel:"
-"""How the keys of alarms about a channel begin; its name and a line break follow."""
+"""Prefix of the keys of alarms about a channel, followed by its name and a line break."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class Dispatcher:
         planned, due = self._due.get(message.channel, (None, 0.0))
         if planned == message.id:
             return self.monotonic() >= due
-        wait = message.due_at - self._now()  # an earlier process kept it, or nobody tried it yet
+        wait = message.due_at - self._now()  # stored by an earlier process, or not attempted yet
         return message.attempts == 0 or not 0 < wait <= self.pace.longest_wait
 
     async def _composed(self, name: str, *, hurried: bool) -> bool:
@@ -136,7 +136,7 @@ class Dispatcher:
         name, now, why = outgoing.channel, self._now(), str(error)
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         failing = self.monotonic() - self._failing_since.setdefault(name, self.monotonic())
-        # A clock that was set forward makes every message look old.
+        # After the clock was set forward every message looks old.
         too_old = failing >= self.pace.longest_retry_seconds and self.pace.gives_up(outgoing, now)
         if error.final or too_old:
             await self.outbox.given_up(outgoing.id, why, now)

@@ -12,7 +12,7 @@ DOUBLINGS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Delivery limits. See ``keeper.config.notifying.Notify``."""
+    """Delivery limits, as in the ``[notify]`` settings."""
 
     group_seconds: int
     digest_above: int

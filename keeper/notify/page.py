@@ -5,7 +5,7 @@ from html import escape
 from itertools import groupby
 
 POINT = "- "
-"""What a line of a list begins with."""
+"""Prefix of a list's line."""
 
 
 def page(lines: Sequence[str]) -> str:

@@ -15,25 +15,25 @@ from keeper.notify.advising import advice_lines, cure_text
 from keeper.notify.page import page
 
 LISTED: Final = 20
-"""Accounts that a digest names; the others are counted."""
+"""Maximum of accounts named in a digest. The others are counted."""
 
 ITEMS: Final = 100
-"""Notices that a digest has for machines."""
+"""Maximum of notices for machines in a digest."""
 
 KEY_DIGITS: Final = 32
 
 LATE_SECONDS: Final = 120
-"""From which age on a message says how old its news was when it was made."""
+"""Age of the oldest notice from which a message states its delay."""
 
 _TIERS: Final = ("liquidatable", "urgent", "call", "watch")
 _LOUD: Final = frozenset({"liquidatable", "urgent"})
 _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 
 _STATES: Final = frozenset({NoticeKind.CALLED, NoticeKind.REMINDER, NoticeKind.ESCALATED})
-"""Notices that say where an account is: a later one says it better."""
+"""Notices of an account's tier, superseded by later ones."""
 
 _ENDS: Final = {NoticeKind.LIQUIDATED: "liquidated", NoticeKind.CURED: "out of every tier"}
-"""How episodes ended, for a title: prices may have done it, and nobody's cure."""
+"""Ends of episodes, for a title. The cause may be a price move instead of a cure."""
 
 _LIQUIDATABLE: Final[dict[bool | None, str | None]] = {True: "true", False: "false", None: None}
 

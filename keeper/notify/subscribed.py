@@ -12,7 +12,7 @@ from keeper.notify.routing import channels_of
 log = logging.getLogger(__name__)
 
 Stamp = tuple[int, int, int]
-"""What changes when a file is written or replaced."""
+"""A file's modification time, size and inode."""
 
 
 class Subscribed:

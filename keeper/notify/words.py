@@ -10,7 +10,7 @@ from keeper.domain.units import UINT256_MAX, USD_E8, TokenUnits, Wad
 LONGEST_NAME: Final = 24
 SHORT_ENOUGH: Final = 20
 SIGNIFICANT: Final = 6
-"""Digits behind the point that an amount keeps; it is rounded up, so that it suffices."""
+"""Significant decimals of an amount, which is rounded up."""
 
 
 def name(untrusted: str) -> str:

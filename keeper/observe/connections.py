@@ -15,13 +15,13 @@ from typing import Final, cast
 from aiohttp import web
 
 KEPT_FREE: Final = 4
-"""One in so many connections is for clients that have just come."""
+"""Divisor of the share of connections reserved for new clients."""
 MOST_BYTES: Final = 65_536
-"""What a client may send over one connection: several times what a request needs."""
+"""Maximum of bytes per connection, several times that of a request."""
 _END: Final = b"\r\n\r\n"
-"""What ends a request that has no body."""
+"""The end of a request without a body."""
 QUIET_SECONDS: Final = 60.0
-"""How long nothing more is logged of bad requests after one was."""
+"""Minimum interval between two logs of bad requests."""
 
 log = logging.getLogger(f"{__name__}.requests")
 

@@ -13,18 +13,18 @@ from keeper.observe.stages import Stage
 from keeper.observe.vitals import Vitals
 
 Check = Callable[[], str]
-"""Says in one line what is wrong with a component; empty where nothing is. Must not wait."""
+"""Returns a component's problem in one line, empty without one. Must not block."""
 
 LEAST_PATIENCE: Final = 5.0
-"""Seconds that a head may be late by, however short the chain's blocks are."""
+"""Minimum delay in seconds before a head is late, even on chains with short blocks."""
 ENDPOINT_PATIENCE: Final = 2.0
-"""Seconds that an endpoint may fail for: reads are repeated that long."""
+"""Tolerated seconds of an endpoint's failure, during which reads are retried."""
 CLOCK_PATIENCE: Final = 60.0
-"""Seconds that a block and the clock may differ by, beyond the patience with heads."""
+"""Tolerated seconds between a block's time and the clock, beyond a head's delay."""
 SKIPPED_BLOCKS: Final = 2
-"""So many blocks in a row that could not be worked on are no accident."""
+"""Consecutive failed blocks that are reported."""
 LEAST_FREE_BYTES: Final = 16 * 1024 * 1024
-"""Free space below which the journal is about to fail."""
+"""Free space below which the journal is likely to fail."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 32
 CONNECTION_SECONDS: Final = 10.0
-"""How long a connection may last, from its first byte to its last."""
+"""Maximum duration of a connection."""
 STOP_SECONDS: Final = 1.0
 MAX_LINE: Final = 2_048
 MAX_HEADERS: Final = 64

@@ -23,11 +23,11 @@ from prometheus_client.registry import Collector
 from keeper.domain.units import GWEI, USD_E8, WAD, MarketKey
 
 FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Seconds: from a local node's answer to a time-out."""
+"""Buckets in seconds, from a local node's answer to a time-out."""
 SLOW: Final = (1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600)
-"""Seconds: from one block to many."""
+"""Buckets in seconds, from one block to many."""
 DEPTHS: Final = (1, 2, 3, 5, 8, 16, 32, 64, 128)
-"""Blocks."""
+"""Buckets in blocks."""
 
 
 class Metrics:

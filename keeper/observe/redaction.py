@@ -18,10 +18,10 @@ _ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 HIDDEN: Final = "***"
-"""What stands in a secret's place."""
+"""The replacement of a secret."""
 
 _WITH_A_HOST: Final = frozenset({"http", "https", "ws", "wss"})
-"""Schemes whose first part is a host; in others it may be a token (``tgram://token/chat``)."""
+"""Schemes with a host first. In others it may be a token (``tgram://token/chat``)."""
 
 
 def endpoint_label(url: str) -> str:

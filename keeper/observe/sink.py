@@ -14,9 +14,9 @@ from typing import Final, Protocol, TextIO
 log = logging.getLogger(__name__)
 
 DEPTH: Final = 10_000
-"""Texts that wait to be written; more are dropped."""
+"""Maximum of unwritten texts. More are dropped."""
 END_SECONDS: Final = 2.0
-"""How long an end waits for what is not written yet."""
+"""Maximum wait for unwritten texts at the end."""
 
 
 class Stream(Protocol):

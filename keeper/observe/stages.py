@@ -12,18 +12,18 @@ from keeper.ports import MarketSnapshot
 class Stage(enum.StrEnum):
     """Progress of a block's work."""
 
-    HEAD = "head"  # it arrived
+    HEAD = "head"  # the head arrived
     TAKEN = "taken"  # its work began
-    READ = "read"  # every readable market was read at it
-    DECIDED = "decided"  # every unhealthy account has its answer
-    SUBMITTED = "submitted"  # transactions have left for it
-    RECORDED = "recorded"  # its decisions are kept
+    READ = "read"  # every readable market was read
+    DECIDED = "decided"  # every liquidatable account has a decision
+    SUBMITTED = "submitted"  # its transactions were sent
+    RECORDED = "recorded"  # its decisions are stored
 
 
 class Watch(Protocol):
     """Observer of a node's progress, without any answer.
 
-    ``passed`` is called while a transaction waits, so it must be cheap.
+    Stages are marked while a transaction waits, so that must be cheap.
     """
 
     def passed(self, stage: Stage, head: Head) -> None:
@@ -40,7 +40,7 @@ class Watch(Protocol):
 
 
 class Unwatched:
-    """A ``Watch`` that ignores everything."""
+    """An observer that ignores everything."""
 
     def passed(self, stage: Stage, head: Head) -> None:
         """Do nothing."""

@@ -17,16 +17,16 @@ from keeper.ports import MarketSnapshot
 from keeper.risk.tiers import Thresholds, Tier
 
 REMEMBERED: Final = 64
-"""Heads whose arrival is remembered until they, or later ones, are worked on."""
+"""Maximum of heads with a stored arrival time."""
 UNCOUNTED: Final = 10_000
-"""Exchanges that wait to be counted; the oldest give way."""
+"""Maximum of uncounted exchanges. The oldest are dropped."""
 
 _NO_ANSWER: Final = frozenset({RpcUnavailable.code, RpcBusy.code})
 
 
 @dataclass(slots=True, kw_only=True)
 class Vitals:
-    """A ``Watch`` that only records times while a block is processed.
+    """Observer of a node that only records times while a block is processed.
 
     Costly counting is deferred to ``count``. ``head`` is the newest head. ``failing_since`` is the
     time, by ``clock``, since the endpoint has failed, None while it answers. ``grown_at`` is the

@@ -16,7 +16,7 @@ from keeper.margin.state import Standing
 from keeper.risk.tiers import Tier
 
 ABOVE: Final = 1 + 1e-6
-"""How much more than its bound an account's health is at most, with much room."""
+"""Upper bound of the ratio between an account's health and its lower bound, with a margin."""
 EVERYTHING: Final = np.inf
 _NOBODY: Final = Standing()
 

@@ -16,9 +16,9 @@ from keeper.rehearse.world import World
 
 HOUR: Final = 3_600
 LOOK_SECONDS: Final = 1_800
-"""How often an account is looked at again within its recovery window."""
+"""Interval of evaluations within the recovery window."""
 CALLED: Final = frozenset({"call", "urgent", "liquidatable"})
-"""The tiers that people are told of unless they ask for more."""
+"""The tiers notified by default."""
 
 ONE_CHANNEL: Final = Pace(
     group_seconds=0,
@@ -30,7 +30,7 @@ ONE_CHANNEL: Final = Pace(
     give_up_seconds=24 * HOUR,
     alarm_after_failures=3,
 )
-"""A channel as the settings have it by default, which never fails."""
+"""A channel with default settings that never fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

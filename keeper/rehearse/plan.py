@@ -26,9 +26,9 @@ from keeper.rehearse.world import DOLLAR, NATIVE, TERMS, made
 from keeper.strategy.policy import Policy
 
 LEAST_ASSETS: Final = 5
-"""So many different ones back the largest made-up accounts."""
+"""Number of assets in the largest simulated accounts."""
 WICKED: Final = ("WETH", "WBTC", "LINK", "UNI")
-"""Assets whose prices may have a false one: those that are not held at something else's price."""
+"""Assets with wicks, without those pegged to another asset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

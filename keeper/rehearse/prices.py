@@ -21,9 +21,9 @@ TIME: Final = "timestamp_utc"
 BLOCK_SECONDS: Final = 12
 WICK_BLOCKS: Final = 2
 LOOK_BLOCKS: Final = 3
-"""Consecutive blocks of a look, unless a policy's guard takes more to confirm."""
+"""Consecutive blocks of a look, unless a policy's guard needs more."""
 MOST_USD: Final = 10**12
-"""More than any price: beyond it a file is wrong."""
+"""Above any valid price."""
 
 Prices = Mapping[str, BaseCurrency]
 """Dollars, in 1e-8, by symbol."""

@@ -49,7 +49,7 @@ _WAITS: Final = frozenset(
         SkipReason.NOT_SENT,
     }
 )
-"""Skips that another block may end; whoever is skipped for another reason does not pay."""
+"""Skips that another block may end. All others mean an unprofitable account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ from keeper.synthetic.blocks import made_address
 DOLLAR: Final = "USDC"
 NATIVE: Final = "WETH"
 EMODES: Final = {1: (9_300, 10_100), 2: (9_500, 10_100)}
-"""Ether and dollars: threshold and bonus in bps."""
+"""Threshold and bonus in bps of the eModes for ether and dollars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ TERMS: Final[Mapping[str, Terms]] = {
     "LINK": Terms(18, 7_500, 0, 5_000_000),
     "UNI": Terms(18, 7_000, 0, 3_000_000),
 }
-"""The assets that a rehearsal knows, the most used first; of a path only these are taken."""
+"""The supported assets, most used first. Others of a path are ignored."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from keeper.domain.value import TokenPrice
 
 DOUBLINGS: Final = 120
 PRECISION: Final = 1 << 10
-"""The depth is found to within this part of itself."""
+"""Relative precision of the depth, as a divisor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

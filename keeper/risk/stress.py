@@ -13,7 +13,7 @@ import numpy as np
 from keeper.risk.table import Flags, Floats, Table, added
 
 BLOCK: Final = 65_536
-"""Accounts spread out at a time when collateral is paired with debt."""
+"""Accounts per batch when collateral is paired with debt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 UNPRICED: Final = 0.0
-"""Dollars per unit of an account whose values nobody states in dollars."""
+"""Dollars per unit of an account without a dollar price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Legs:
-    """Accounts of one market and their legs, as in ``Table`` but with their own assets.
+    """Accounts of one market and their legs, as in the position table but with their own assets.
 
     ``health`` is the market's own factor. Values times ``per_base`` (numerator, denominator) are in
     base currency.
@@ -97,7 +97,7 @@ NO_LEGS: Final = Legs(
     weight=_NONE,
     bonus=_NONE,
 )
-"""Nobody."""
+"""Legs of an empty market."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from keeper.domain.units import BlockHash
 from keeper.margin.facts import BlockFacts
 from keeper.storage.schema import acted
 
-_NEW: Final = insert(acted)  # made once: a send waits for it
+_NEW: Final = insert(acted)  # built once, since a send waits for it
 
 
 def news_of(facts: BlockFacts) -> News:

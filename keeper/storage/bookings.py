@@ -10,7 +10,7 @@ from keeper.storage.schema import bookings
 
 BOOKED: Final = "booked"
 ORPHANED: Final = "orphaned"
-"""A reorg has the log's block; the same log in another block is booked in its place."""
+"""The log's block was reorganised. The same log in another block is booked instead."""
 
 
 def book(connection: Connection, owner: int, inclusion: Inclusion, at: str) -> None:

@@ -102,7 +102,7 @@ def _spent(row: Row[Any]) -> Spent:
     acting = row.executor is not None and row.kind != AttemptKind.CANCEL
     failed = acting and not row.success
     plans = [plan for plan in outcomes_from(row.plans) if plan.failure]
-    # An isolated market is anybody's: what fails there puts it aside, and costs money only.
+    # An isolated market is permissionless, so its failures only skip it and cost gas.
     shared = [plan.failure for plan in plans if deployment(plan.market) == plan.market]
     defect = failed and (not plans or has_defect(shared))
     lost = failed and not defect

@@ -187,7 +187,7 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
 def _for_writing(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver would begin no transaction for a table
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
-        # Before the write-ahead log there is only the header: a killed process leaves it marked.
+        # Written before the write-ahead log, so that a killed process leaves the file marked.
         connection.execute(f"PRAGMA application_id={APPLICATION}")
     connection.execute("PRAGMA locking_mode=NORMAL")
     connection.execute("PRAGMA journal_mode=WAL")

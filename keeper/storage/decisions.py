@@ -28,7 +28,7 @@ DIGEST: Final = "digest"
 Key = tuple[MarketKey, Address]
 
 Verdict = tuple[str, str, Wei | None]
-"""Action, reason and net profit, as they were stored."""
+"""Action, reason and net profit, as stored."""
 
 
 def is_news(before: Verdict | None, now: Verdict) -> bool:

@@ -18,10 +18,10 @@ from keeper.storage.record import entries_of, entry_of
 from keeper.storage.schema import OF_DIGESTS, deliveries, entries, messages, notices
 
 DELIVERY: Final = "delivery"
-"""The kind of the record's entries that say what became of a message."""
+"""The kind of the record's entries about a message's delivery."""
 
 _CHUNK: Final = 500
-"""Values in one statement; SQLite and PostgreSQL both bound them."""
+"""Maximum of values in one statement, below the limits of SQLite and PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ def booked(connection: Connection, since: Timestamp) -> Booked:
         stated = None if one.inclusion is None else one.inclusion.timestamp
         if stated or one.inclusion is None:
             return stated or Timestamp(0)
-        kept = datetime.fromisoformat(seen[one.inclusion.hash])  # before it was kept itself
+        kept = datetime.fromisoformat(seen[one.inclusion.hash])  # before the block time was stored
         return Timestamp(int(kept.timestamp()))
 
     chosen = [one for one in mined if time_of(one) >= since]

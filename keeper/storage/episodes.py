@@ -300,4 +300,4 @@ def _subject(row: Any) -> Subject:  # noqa: ANN401 (SQLAlchemy's row)
 
 
 _AT_ONCE: Final = 500
-"""Values in one statement; SQLite and PostgreSQL both bound them."""
+"""Maximum of values in one statement, below the limits of SQLite and PostgreSQL."""

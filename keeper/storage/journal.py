@@ -19,7 +19,7 @@ from keeper.storage.recognition import refuse_foreign_file
 from keeper.storage.schema import control_actions, identity
 
 LEASE_EPOCH = 0
-"""One process signs, and the flock says which: the epoch of leases is not used yet."""
+"""Unused epoch of leases, since a flock selects the single signing process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

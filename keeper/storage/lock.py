@@ -2,7 +2,7 @@
 
 The file ``<journal>.lock`` is locked, and an abstract socket name of this folder and file is taken,
 which cannot be removed. Each detects another process without the other. The journal's own file is
-locked as well (``holding``).
+locked as well.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from keeper.exposure import trusted_users
 log = logging.getLogger(__name__)
 
 _PEER: Final = "3i"
-"""The form of SO_PEERCRED's answer: process, user, group."""
+"""Format of SO_PEERCRED's answer, with process, user and group."""
 _CONNECT_SECONDS: Final = 1.0
 
 

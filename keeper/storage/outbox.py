@@ -16,11 +16,11 @@ from keeper.storage.schema import deliveries, messages, notices
 T = TypeVar("T")
 
 CHUNK: Final = 500
-"""Values in one statement; SQLite and PostgreSQL both bound them."""
+"""Maximum of values in one statement, below the limits of SQLite and PostgreSQL."""
 
 
 HELD: Final = 2**53
-"""In place of the time when a notice was routed: it is kept, and not to be told yet."""
+"""Routing time of a held notice, which is stored and not sent yet."""
 
 
 def enqueue(connection: Connection, told: Sequence[Notice], now: int, *, held: bool = False) -> int:

@@ -12,7 +12,7 @@ from keeper.storage import outbox
 from keeper.storage.database import Database
 
 AT_ONCE: Final = 250
-"""Notices that are read in one go: a transaction of the submit journal waits no longer."""
+"""Notices per transaction, so that the submission journal waits only briefly."""
 
 
 class OutboxStore:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 MODES: Final = ("live", "dry-run", "observe")
-"""The ways of running, as ``keeper.app.Mode`` names them."""
+"""The run modes of ``keeper.app.Mode``."""
 
 
 def file_of(journal: Path, mode: str) -> Path:

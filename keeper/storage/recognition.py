@@ -15,7 +15,7 @@ _FIRST_TABLES: Final = {
     "transactions": frozenset({"lane", "nonce", "lease_epoch", "calldata"}),
     "attempts": frozenset({"hash", "raw"}),
 }
-"""What journals have had since the first one, which had no application id."""
+"""Columns of every journal since the first one, which had no application id."""
 
 
 def refuse_foreign_file(path: Path) -> None:

@@ -29,9 +29,9 @@ from keeper.storage.schema import entries, texts
 
 DAY: Final = 86_400
 _PAGE: Final = 500
-"""Rows fetched at once: a record is larger than memory should be."""
+"""Rows fetched at once, since a record may exceed the memory."""
 
-# Made once: a block's entries wait for these.
+# Built once, since a block's entries wait for these.
 _NEWEST: Final = select(entries.c.id, entries.c.hash).order_by(entries.c.id.desc()).limit(1)
 _NEW_ENTRY: Final = insert(entries)
 _LEAST: Final = func.min(entries.c.id)
@@ -185,7 +185,7 @@ def _start(connection: Connection, first: int | None) -> tuple[Link, Entry | Non
         return START, voucher
     previous = entry(connection, voucher.id - 1)
     if previous is None and voucher.id - 1 != start.id:
-        return start, None  # what stood there is missing: the walk will say so
+        return start, None  # the missing entry is reported by the verification
     sound = is_sound(start.hash if previous is None else previous.hash, voucher)
     return start, None if sound else voucher
 

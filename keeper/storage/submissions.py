@@ -22,7 +22,7 @@ from keeper.storage import acted, bookings
 from keeper.storage.documents import outcomes_document, outcomes_from, plan_document, plan_from
 from keeper.storage.schema import LANE, ROUTE, attempts, intents, outcomes, transactions
 
-# Made once: building a statement costs more than running it, and a send waits for these.
+# Built once, since building a statement costs more than running it and a send waits for it.
 _NEW_TRANSACTION: Final = insert(transactions)
 _NEW_INTENT: Final = insert(intents)
 _NEW_ATTEMPT: Final = insert(attempts)

@@ -23,7 +23,7 @@ SEVERITIES: Final = {
     "urgent": Severity.CRITICAL,
     "liquidatable": Severity.CRITICAL,
 }
-"""By tier alone: what closes an alert must have its labels."""
+"""By tier only, since a closing notice must have the labels of its alert."""
 
 Alert = dict[str, object]
 
@@ -50,7 +50,7 @@ def alerts(message: Message, now: int) -> list[Alert]:
         labels = {
             "alertname": "KeeperMarginCallDigest",
             "severity": str(message.severity),
-            "key": message.key,  # without it a second digest would be the first, told already
+            "key": message.key,  # tells a second digest from the first one
         }
         return [_alert(labels, message, now, now + ALERT_SECONDS)]
     return [alert for item in message.items for alert in _of(item, message, now)]

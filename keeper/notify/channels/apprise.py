@@ -21,7 +21,7 @@ _TYPES: Final = {
 }
 _STATUS: Final = re.compile(r"error\s*[=:]\s*(\d{3})\b")
 SERVICE_SECONDS: Final = 12.0
-"""How long a service may take; less than the dispatcher's own patience by default."""
+"""Timeout of a service, below the dispatcher's default one."""
 
 
 class AppriseChannel:
@@ -61,7 +61,7 @@ class AppriseChannel:
                 ),
                 notify_type=_TYPES[message.severity],
             )
-        except TypeError as error:  # a body or title that it refuses to send
+        except TypeError as error:  # a refused body or title
             raise NotTold("Apprise refused the message", final=True) from error
         finally:
             logger.removeHandler(heard)

@@ -9,7 +9,7 @@ import aiohttp
 from keeper.domain.errors import NotTold
 
 NEVER: Final = frozenset({400, 405, 413, 415, 422})
-"""Answers that the same message would get again."""
+"""Status codes that a retry of the same message would repeat."""
 _OK: Final = range(200, 300)
 CONNECT_SECONDS: Final = 10.0
 TOTAL_SECONDS: Final = 30.0
