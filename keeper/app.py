@@ -130,6 +130,7 @@ async def run_session(
     head = await session.reader.head()
     if options.mode is not Mode.OBSERVE:
         await session.refuse_without_code(head)
+    # mutation: G32 dry-run-signer
     signer = await _signer(session, key, head) if options.mode is Mode.LIVE else None
     async with contextlib.AsyncExitStack() as stack:
         own_clock = session.settings.chain.id in LOCAL_CHAINS

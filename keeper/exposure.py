@@ -100,7 +100,7 @@ def _of_status(path: Path, status: os.stat_result, trusted: Collection[int]) -> 
             hint=f"chown {os.geteuid()} {path}, or run as user {status.st_uid}",
             is_foreign=True,
         )
-    if mode & _OTHERS:
+    if mode & _OTHERS:  # mutation: G33 readable-key
         may = "change" if mode & _OTHERS_WRITE else "read"
         yield Exposure(
             problem=f"other users may {may} it: its mode is {mode:04o}, allowed is 0600",

@@ -65,7 +65,7 @@ START: Final = Link(id=0, hash=GENESIS)
 def entry_hash(previous: str, entry: Entry | NewEntry, number: int) -> str:
     """Compute the hash of entry ``number`` after the hash ``previous``."""
     facts = [entry.kind, entry.block_number, entry.block_time, entry.market, entry.account]
-    return sha256(canonical([previous, number, *facts, entry.body]))
+    return sha256(canonical([previous, number, *facts, entry.body]))  # mutation: G25 entry-body
 
 
 def is_sound(previous: str, entry: Entry) -> bool:

@@ -31,6 +31,7 @@ def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
     if has_result == (error is not None):
         raise RpcMalformed(f"the answer to {method} needs a result or an error, not both")
     given = answer.get("id")
+    # mutation: F12 answer-id
     if isinstance(given, bool) or (given != number and not (given is None and error is not None)):
         raise RpcMalformed(f"the answer to {method} has another request's id")
     if error is not None:

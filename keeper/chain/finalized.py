@@ -27,6 +27,7 @@ async def ask_finalized(rpc: Rpc, endpoint: int) -> Head:
     if answer is None:
         raise BlockUnknown("the node knows no finalized block")
     head, newest = head_of(answer), rpc.pool.current
+    # mutation: F14 final-first-block
     if head.number == 0 and newest is not None and newest.number >= YOUNG_CHAIN_BLOCKS:
         raise RpcMalformed(f"the node calls block 0 final, and is at block {newest.number}")
     return head

@@ -126,7 +126,7 @@ class Heads:
             return False
         if head.number >= current.number:
             return True
-        fell_back = head.hash in self._known
+        fell_back = head.hash in self._known  # mutation: F08 fell-back
         too_far = current.number - head.number > self._pool.rules.lag_blocks
         return not (fell_back or too_far)
 

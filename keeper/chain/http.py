@@ -88,7 +88,7 @@ class HttpTransport:
             )
             self._session = aiohttp.ClientSession(
                 connector=self._connector,
-                trust_env=False,
+                trust_env=False,  # mutation: F41 proxy
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
             )
@@ -119,7 +119,7 @@ async def _read(response: aiohttp.ClientResponse, bound: Bound, followed: Struct
     try:
         async for part in response.content.iter_any():
             size += len(part)
-            if size > bound.size:
+            if size > bound.size:  # mutation: G28 answer-size
                 raise bound.too_large()
             followed.feed(part)
             parts.append(part)

@@ -57,7 +57,7 @@ class Identity:
         served = await self.ask_chain_id(endpoint)
         if self.chain_id is None:
             self.chain_id = served
-        if served != self.chain_id:
+        if served != self.chain_id:  # mutation: G15 other-chain
             return f"serves chain {served}, not {self.chain_id}"
         self._served[endpoint] = served
         return await self._find_other_code(endpoint, self.landmark) if self.landmark else ""

@@ -126,7 +126,7 @@ class Listener:
         has_announced, silence = False, self._silence(has_announced=False)
         while True:
             try:
-                async with asyncio.timeout(silence):
+                async with asyncio.timeout(silence):  # mutation: F07 silent-subscription
                     notification = await announced.get()
             except TimeoutError:
                 if not await self._backfill():

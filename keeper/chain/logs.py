@@ -254,6 +254,7 @@ class LogSource:
                     self.cut = min(self.cut or rows, rows)
                     return False
         self._asked_windows += 1
+        # mutation: F13 log-sample
         return bool(self._asked_windows % SAMPLE_EVERY) or await self._bloom_agrees(wanted, part)
 
     async def _bloom_agrees(self, wanted: LogFilter, part: Part) -> bool:

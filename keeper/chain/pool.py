@@ -114,6 +114,7 @@ class Pool:
     def garbled(self, at: int, error: RpcMalformed) -> None:
         """Record an invalid answer, or an excessive one."""
         reason = str(error)
+        # mutation: G28 bomb
         self.happened(at, Offended(reason) if error.excessive else Garbled(reason))
 
     def pass_over(self, place: int, reason: str) -> None:

@@ -111,7 +111,7 @@ class Quorum:
         counts = await self._counts(places, address, block)
         if len(set(counts.values())) > 1:
             counts = await self._counts(list(counts), address, hex(await self._common(counts)))
-        if len(set(counts.values())) > 1:
+        if len(set(counts.values())) > 1:  # mutation: G16 nonces-differ
             said = ", ".join(f"{at} says {count}" for at, count in sorted(counts.items()))
             self._pool.disagreements.found(NONCE, address, said)
             raise EndpointsDisagree(f"endpoints disagree on {NONCE}: {said}")

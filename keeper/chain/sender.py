@@ -22,6 +22,7 @@ class Sender:
             RpcUnavailable: no answer. The transaction may be in a mempool nevertheless.
             RpcMalformed: an invalid answer, or another transaction's hash.
         """
+        # mutation: F03 send-once
         answer = await self._rpc.request("eth_sendRawTransaction", "0x" + raw.hex())
         sent = TransactionHash(hash32(answer, "the transaction's hash"))
         if sent != "0x" + keccak(raw).hex():

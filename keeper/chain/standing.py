@@ -281,7 +281,7 @@ def _limited(
     heat = min(_MOST_HEAT, (0 if cooled_off else standing.heat) + _HEAT)
     doublings = (heat - 1) // _HEAT
     own = min(rules.longest_cooling, rules.first_cooling * 2**doublings)
-    asked = min(rules.longest_asked, max(own, seconds or 0.0))
+    asked = min(rules.longest_asked, max(own, seconds or 0.0))  # mutation: F05 stated-delay
     until = now + asked * (1 + rules.cooling_spread * spread)
     cooled = replace(standing, heat=heat, until=max(until, standing.until))
     if standing.state in (State.UNREACHABLE, State.QUARANTINED):  # probed again, but not before

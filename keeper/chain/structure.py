@@ -100,7 +100,7 @@ class Structure:
         outside = structure[(inside == 0) & ~quotes]
         self._descend(outside[outside != _COMMA])
         self.values += int(np.count_nonzero(outside == _COMMA))
-        if self.values > self._bound.values_within(self._size):
+        if self.values > self._bound.values_within(self._size):  # mutation: G28 answer-values
             raise RpcMalformed(
                 "the node's answer holds more values than an answer to this question",
                 excessive=True,

@@ -102,7 +102,7 @@ async def _until_stopped(work: Coroutine[object, object, None], seconds: int) ->
             loop.remove_signal_handler(number)
         last = threading.Timer(seconds, os._exit, [OVERDUE_EXIT])
         last.daemon = True
-        last.start()
+        last.start()  # mutation: G26 last-timer
         task.cancel()
 
     for number in STOPPING:

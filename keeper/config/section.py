@@ -10,7 +10,10 @@ class Section(BaseModel):
     """A frozen section that refuses unknown keys and hides its values in errors."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+        frozen=True,
+        extra="forbid",  # mutation: G33 unknown-key
+        hide_input_in_errors=True,
+        validate_default=True,
     )
 
 

@@ -16,6 +16,8 @@ def harmless(untrusted: str) -> str:
     marks of HTML, Markdown and mentions, and points that make links become "?".
     """
     kept = "".join(
-        one if one in _PLAIN or unicodedata.category(one)[0] in "LN" else "?" for one in untrusted
+        # mutation: F28 plain-name
+        one if one in _PLAIN or unicodedata.category(one)[0] in "LN" else "?"
+        for one in untrusted
     )
     return _LINK.sub("?", kept).strip()

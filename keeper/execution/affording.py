@@ -49,6 +49,7 @@ def affordable(
     priced = [
         _priced(one, market, policy, subset)
         for one in batches
+        # mutation: G1 busy-account
         if not any((plan.market, plan.account) in busy for plan in one.plans)
     ]
     able = [(batch, fees) for batch, fees in priced if fees is not None][: max(room, 0)]
@@ -87,4 +88,5 @@ def _priced(
 
 def free_nonces(bound: Sequence[Submission], consumed: Collection[int], most: int) -> int:
     """Return how many more transactions may wait for a block; ``most`` may in all."""
+    # mutation: G12 most-in-flight
     return most - len([one for one in bound if one.nonce not in consumed])

@@ -128,7 +128,7 @@ class Cooling:
         return block + MARKET_TIMES * (self._until(block, times) - block)
 
     def _until(self, block: int, times: int) -> int:
-        return block + (self.blocks << min(times - 1, DOUBLINGS))
+        return block + (self.blocks << min(times - 1, DOUBLINGS))  # mutation: G20 cooling
 
     def waits(self, head: Head) -> Mapping[Subject, Wait]:
         """Return who is to be left alone at a block."""

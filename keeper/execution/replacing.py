@@ -116,7 +116,7 @@ class Replacer:
         first = max(count, journal.first_nonce)
         if water is None or all(nonce in book for nonce in range(first, water + 1)):
             return
-        missing = await journal.unbound(first, water)
+        missing = await journal.unbound(first, water)  # mutation: F20 nonce-hole
         market = await self._market(head) if missing else None
         if market is None:
             return
@@ -200,6 +200,7 @@ class Replacer:
         await self._replaced(now, at, AttemptKind.CANCEL if cancelled else kind)
 
     def _is_due(self, one: Submission, head: Head) -> bool:
+        # mutation: F18 stuck
         return head.number - one.newest.block_number >= self.bump_after_blocks
 
     async def _earning(
@@ -220,6 +221,7 @@ class Replacer:
             if one.batch is not None and one.newest.kind is not AttemptKind.CANCEL
         }
         acting = [one for one in bound if earning.get(one.nonce)]
+        # mutation: G19 simulate-again
         if self.rehearse is None or not any(one.nonce in due for one in acting):
             return earning
         batches = [one.batch for one in acting if one.batch is not None]
@@ -313,6 +315,7 @@ def expired(submission: Submission, head: Head) -> bool:
     """Whether the executor would refuse it in any block from here on."""
     batch = submission.batch
     acting = batch is not None and submission.newest.kind is not AttemptKind.CANCEL
+    # mutation: G10 past-deadline
     return acting and batch is not None and head.timestamp >= batch.deadline
 
 

@@ -111,7 +111,7 @@ class NodeSubmitter:
         """
         async with self._lock:
             tracker = self.tracker
-            await self._recording.load()
+            await self._recording.load()  # mutation: G4 load-journal
             await tracker.check_same_chain(head, ANCHOR_DEPTH)
             await self.guard.take_up(tracker, head)
             own = [each.hash for one in tracker.book.values() for each in one.attempts]
@@ -199,7 +199,7 @@ class NodeSubmitter:
 
     async def refresh_limit(self, head: Head, *, after: int = LIMIT_BLOCKS) -> None:
         """Ask now and then how many nonces may wait: an account may be delegated meanwhile."""
-        if self.limit is None or head.number < self._limited_at + after:
+        if self.limit is None or head.number < self._limited_at + after:  # mutation: F21 limit
             return
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
@@ -304,7 +304,7 @@ class NodeSubmitter:
                 await self._dispatcher.release_refused(self._unconsumed(count), head)
                 alone = frozenset(self._broadcast.unfunded | self._broadcast.refused)
                 await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, alone)
-        if count is not None:
+        if count is not None:  # mutation: G5 resend
             await self._broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int, *, tip: Wei | None = None) -> str:

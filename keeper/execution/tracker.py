@@ -226,7 +226,7 @@ class Tracker:
             log.info("key_watched address=%s blocks=%d", self.sender, blocks)
         while True:
             await self.check_known(await self.chain.transaction_count(self.sender))
-            await self.check_waiting()
+            await self.check_waiting()  # mutation: G7 waiting-in-quiet-time
             if (await self.chain.head()).number >= first + blocks:
                 return
             await asyncio.sleep(pause)
@@ -242,7 +242,7 @@ class Tracker:
             known = await self.early.fetch_head(self.chain, head)
         except ChainError as error:
             raise NotBroadcast(f"the block cannot be checked: {error}") from error
-        if known.hash != head.hash:
+        if known.hash != head.hash:  # mutation: G13 reorganised-head
             raise NotBroadcast(f"block {head.number} was reorganised while deciding")
 
     def accept_chain(self) -> None:
@@ -253,7 +253,7 @@ class Tracker:
 
     def refuse_untimely(self, head: Head) -> None:
         """Raise NotBroadcast where a block is too old, or too far ahead, to be signed upon."""
-        if why := self.untimely(head):
+        if why := self.untimely(head):  # mutation: G14 untimely-block
             raise NotBroadcast(why)
 
     async def check_waiting(self) -> None:
@@ -274,7 +274,7 @@ class Tracker:
         """Raise ForeignKeyUse where the chain consumed nonces that the journal never bound."""
         water = await self.journal.high_water()
         known = self.journal.first_nonce if water is None else water + 1
-        if count > max(known, self.journal.first_nonce):
+        if count > max(known, self.journal.first_nonce):  # mutation: G7 foreign-count
             raise ForeignKeyUse(
                 f"{self.sender} has sent {count} transactions, the journal knows {known}",
                 hint="somebody else signs with this key, or the journal is an old copy:"

@@ -203,7 +203,7 @@ class Block:
     ) -> bool:
         guard, subject = self.settings.guard, (health.market, health.account)
         if method is Confirms.BLOCKS:
-            return breach.count >= guard.blocks
+            return breach.count >= guard.blocks  # mutation: G22 spike-blocks
         if method is Confirms.SECONDS:
             return self.facts.timestamp - breach.since.timestamp >= guard.seconds
         exposure = self.facts.exposures.get(subject)

@@ -74,7 +74,7 @@ def deviant(rules: OracleRules, stated: MarketFacts, exposure: Exposure) -> Susp
     """
     if rules.responses[Check.DEVIATION] is not Response.SKIP:
         return None
-    limit = rules.deviation_bps * equity_bps(exposure) // BPS
+    limit = rules.deviation_bps * equity_bps(exposure) // BPS  # mutation: F26 leverage
     used = {leg.token for leg in exposure.legs if leg.collateral or leg.debt}
     for reading in stated.readings:
         if reading.token not in used or not reading.price:
@@ -97,7 +97,7 @@ def _wrong(
     rules: OracleRules, reading: Reading, seconds: list[int], median: int | None, now: int
 ) -> Iterator[tuple[Check, str]]:
     answer = reading.price if reading.round is None else reading.round.answer
-    if (answer is not None and answer <= 0) or reading.price == 0:
+    if (answer is not None and answer <= 0) or reading.price == 0:  # mutation: F26 no-price
         yield Check.NOT_POSITIVE, f"it answers {answer}"
         return
     if reading.price is None:
@@ -122,6 +122,7 @@ def _about_the_round(rules: OracleRules, reading: Reading, now: int) -> Iterator
             Check.STALE,
             f"answered {age} s ago, heartbeat {heartbeat} s and {rules.slack_seconds} s of slack",
         )
+    # mutation: G17 feed-at-bound
     if reading.minimum is not None and stated.answer <= reading.minimum:
         yield Check.AT_BOUND, f"{stated.answer} is the least that the aggregator can say"
     if reading.maximum is not None and stated.answer >= reading.maximum:
@@ -132,6 +133,7 @@ def _about_the_scale(
     rules: OracleRules, reading: Reading, seconds: list[int], median: int | None
 ) -> Iterator[tuple[Check, str]]:
     price = reading.price or 0
+    # mutation: F26 price-decimals
     if reading.decimals is not None and reading.decimals != reading.expected_decimals:
         yield (
             Check.DECIMALS,

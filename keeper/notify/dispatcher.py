@@ -100,7 +100,7 @@ class Dispatcher:
     def _is_due(self, message: Outgoing) -> bool:
         """Whether a message's next attempt is due, also after the clock jumped."""
         planned, due = self._due.get(message.channel, (None, 0.0))
-        if planned == message.id:
+        if planned == message.id:  # mutation: F25 retry-clock
             return self.monotonic() >= due
         wait = message.due_at - self._now()  # stored by an earlier process, or not attempted yet
         return message.attempts == 0 or not 0 < wait <= self.pace.longest_wait
@@ -125,8 +125,8 @@ class Dispatcher:
             async with asyncio.timeout(self.pace.timeout_seconds):
                 await self.channels[name].tell(outgoing.message)
         except (NotTold, TimeoutError) as error:
-            await self._failed(outgoing, _explained(error))
-            return
+            await self._failed(outgoing, _explained(error))  # mutation: G23 failed-message
+            return  # mutation: G23 failed-message-ends
         self._failures[name] = 0
         self._failing_since.pop(name, None)
         await self.outbox.sent(outgoing.id, self._now())
@@ -144,6 +144,7 @@ class Dispatcher:
             count = outgoing.message.count
             lost = "1 notice was" if count == 1 else f"{count:,} notices were"
             told = f"{lost} not delivered through {name}: {why}"
+            # mutation: F42 refused-message
             await self._alarm(f"{ABOUT_CHANNEL}{name}\ndead {outgoing.message.key}", told)
             return
         wait = self.pace.retry_after(failures, error.retry_after)

@@ -57,6 +57,6 @@ class Pace:
         """
         if room <= 0 or not waiting:
             return []
-        if len(waiting) > min(self.digest_above, room):
+        if len(waiting) > min(self.digest_above, room):  # mutation: F42 digest
             return [waiting]
         return [[one] for one in waiting]

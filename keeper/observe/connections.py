@@ -71,11 +71,12 @@ class Connections:
         waiting = [known for known in self.open if not known.is_heard]
         if len(self.open) >= self.most and not share:
             return _Refused()
+        # mutation: F43 connection-count
         if len(self.open) >= self.most or len(waiting) >= self.most - share:
             next(iter([*waiting, *self.open])).end()
         made = _Connection(self)
         self.open[made] = None
-        self.loop.call_later(self.seconds, made.end)
+        self.loop.call_later(self.seconds, made.end)  # mutation: F43 connection-time
         return made
 
 

@@ -88,6 +88,7 @@ def application(window: Window) -> web.Application:
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # mutation: G34 served-host
         if host_name(request.headers.get("Host", "")) not in window.hosts:
             answer: web.StreamResponse = web.Response(status=403, text="this host is not served\n")
         else:
@@ -145,6 +146,7 @@ async def served(window: Window, host: str, port: int) -> AsyncIterator[int | No
         accept = Connections(
             cast("web.Server", runner.server), loop, MAX_CONNECTIONS, CONNECTION_SECONDS
         )
+        # mutation: G34 listening-address
         listening = await loop.create_server(accept, host, port, backlog=MAX_CONNECTIONS)
         taken = listening.sockets[0].getsockname()[1]
         log.info("observe_listening host=%s port=%d", host, taken)

@@ -32,7 +32,7 @@ def endpoint_label(url: str) -> str:
     if scheme.lower() not in _WITH_A_HOST:
         return f"{scheme}://{HIDDEN}"
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
-    return f"{scheme}://{host or HIDDEN}"
+    return f"{scheme}://{host or HIDDEN}"  # mutation: G31 endpoint-path
 
 
 def redacted(text: str) -> str:

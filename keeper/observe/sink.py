@@ -110,6 +110,7 @@ class Sink:
             try:
                 self._stream.write(text)
                 self._stream.flush()
+            # mutation: F45 gone-reader
             except (OSError, ValueError) as error:  # a closed pipe, a full disk, a closed file
                 self.broken = type(error).__name__
                 self.dropped += 1

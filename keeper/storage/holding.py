@@ -66,7 +66,7 @@ class HeldFile:
             JournalError: another process has locked it, under another name.
         """
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # mutation: F22 file-lock
         except OSError:
             raise JournalError(
                 f"the journal {self.path} is in use by a process, under this or another name",
@@ -92,7 +92,7 @@ class HeldFile:
         files = self._refuse_lost()
         if all(self._seen.get(end) in (None, files[end]) for end in ("", _LOG)):
             return
-        if not has_other_writer():
+        if not has_other_writer():  # mutation: F24 journal-overwritten
             self._spoil("was written to by something else than SQLite")
         self.remember()
 
@@ -129,6 +129,7 @@ class HeldFile:
         """Refuse files that shrank, and a database with another header."""
         for end in ("", _LOG):
             before, now = self._seen.get(end), files[end]
+            # mutation: F24 journal-cut
             if before is not None and now is not None and now.size < before.size:
                 self._spoil("was cut short")
         try:

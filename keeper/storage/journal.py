@@ -207,7 +207,7 @@ def _refuse_missing(path: Path, chain_nonce: int, *, init: bool) -> None:
 
 
 def _refuse_used(path: Path, chain_nonce: int, *, init: bool) -> None:
-    if chain_nonce > 0 and not init:
+    if chain_nonce > 0 and not init:  # mutation: F24 lost-journal
         raise JournalError(
             f"there is no journal at {path}, but the key has sent {chain_nonce} transactions",
             hint="point journal.path at the key's journal; if there is none and nothing of"

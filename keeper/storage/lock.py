@@ -58,6 +58,7 @@ class SigningLock:
             found = self.path.stat(follow_symlinks=False)
         except OSError:
             found = None
+        # mutation: F22 lock-gone
         if found is None or (found.st_dev, found.st_ino) != (held.st_dev, held.st_ino):
             raise JournalError(
                 f"the lock {self.path} was removed or replaced while the keeper ran",
@@ -77,13 +78,14 @@ class SigningLock:
 
     def _lock(self, journal: Path) -> None:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # mutation: F22 named-lock
         except OSError:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             raise _in_use(journal, holder) from None
 
 
 def _opened(path: Path) -> int:
+    # mutation: F22 lock-link
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o600)

@@ -38,6 +38,7 @@ def refuse_foreign_file(path: Path) -> None:
             f"the journal {path} cannot be read: {error}", hint="check the file and its folder"
         ) from None
     is_blank = not tables and not header.user_version
+    # mutation: F24 foreign-database
     if header.application or not (is_blank or _is_early_journal(tables)):
         raise _foreign(path, "another program's database")
 

@@ -52,7 +52,7 @@ def record(
     news: News | None = None,
 ) -> None:
     """Bind nonces to their intents, with the signed bytes and the facts of acted-on accounts."""
-    if news:
+    if news:  # mutation: G21 news-with-act
         acted.keep(connection, news)
     for one in submissions:
         batch = one.batch

@@ -21,7 +21,7 @@ def upgrade(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise JournalError(
+        raise JournalError(  # mutation: F44 newer-journal
             "the journal was written by a newer version of this program",
             hint="run that version, or a newer one",
         ) from error

@@ -65,7 +65,7 @@ def pool_state(structure: Structure, answers: Answers) -> PoolState:
     """Decode the market from the results of its pool calls. MarketUnreadable if invalid."""
     reserves = {r.identity: _reserve_state(structure, r, answers) for r in structure.reserves}
     categories = {at: _category(structure, at, answers) for at in structure.categories}
-    allowed = structure.sentinel is None or answers.maybe_integer() == 1
+    allowed = structure.sentinel is None or answers.maybe_integer() == 1  # mutation: F27 sentinel
     premium = answers.integer("the pool's FLASHLOAN_PREMIUM_TOTAL")
     return PoolState(
         structure=structure,
