@@ -9,7 +9,8 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address, Gas, MarketKey, Wei, deployment
 from keeper.ports import ChargesForData, Simulator
-from keeper.strategy.batches import Queue, batch_net_profit, packed
+from keeper.stages.fitting import BlockRoom
+from keeper.strategy.batches import ANY_LIMIT, Queue, batch_net_profit, packed
 from keeper.strategy.gas import GasModel, limits_of
 from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.settled import losses, settled
@@ -22,13 +23,15 @@ class Rehearsed:
 
     ``batches`` are those that can be sent as they are: of each executor, all before its
     first trouble. ``failed`` are plans with why, ``refused`` those that do not pay.
-    ``apart`` is set where plans work one by one and not together.
+    ``apart`` is set where plans work one by one and not together, ``is_full`` where the next
+    block did not take all of them.
     """
 
     batches: list[Batch] = field(default_factory=list)
     failed: list[tuple[Plan, str]] = field(default_factory=list)
     refused: list[Skip] = field(default_factory=list)
     apart: bool = False
+    is_full: bool = False
 
     @property
     def clean(self) -> bool:
@@ -72,6 +75,7 @@ class Rehearsal:
             ChainError: the node did not simulate.
         """
         result = Rehearsed()
+        room = BlockRoom(left=ANY_LIMIT if queue is None else queue.limit_left)
         for executor, own in self._by_executor(plans):
             groups = packed(own, policy, costs, self.gas_model, queue)
             if queue is not None:
@@ -83,11 +87,13 @@ class Rehearsal:
             batches = [with_data_gas(*pair) for pair in zip(plain, fees, strict=True)]
             behind = _Behind(executor, self._earlier(executor, earlier))
             answers = await behind.simulated(batches, head)
-            self._judge(result, executor, list(zip(batches, answers, fees, strict=True)), policy)
+            found = list(zip(batches, answers, fees, strict=True))
+            self._judge(result, executor, found, policy, room)
             if any(_whole(*pair) for pair in zip(batches, answers, strict=True)):
                 culprits = await self._culprits(behind, batches, answers, head)
                 result.failed += culprits
                 result.apart = result.apart or not culprits
+        result.is_full = room.is_full
         return result
 
     def _judge(
@@ -96,6 +102,7 @@ class Rehearsal:
         executor: Simulator,
         found: Sequence[tuple[Batch, SimulatedBatch, DataFee]],
         policy: Policy,
+        room: BlockRoom,
     ) -> None:
         """Add to ``result`` what fails, what does not pay, and what can be sent before that."""
         trouble = False
@@ -107,10 +114,11 @@ class Rehearsal:
             result.failed += failed
             result.refused += refused
             trouble = trouble or not after or bool(refused)
-            if not trouble:
-                used = [outcome.gas_used for outcome in answer.plans]
-                limit = self.gas_model.simulated_limit(after, used)
-                made = replace(self._batch(executor, after), gas_limit=limit)
+            used = [outcome.gas_used for outcome in answer.plans]
+            fitting = () if trouble else room.fit(after, used, self.gas_model, data.gas)
+            if fitting:
+                limit = self.gas_model.simulated_limit(fitting, used[: len(fitting)])
+                made = replace(self._batch(executor, fitting), gas_limit=limit)
                 result.batches.append(with_data_gas(made, data))
 
     async def _culprits(
