@@ -1,7 +1,8 @@
 """Earnings and costs of mined transactions by plan, with sums. Pure.
 
-A transaction's gas is divided among its plans by their estimates, to the wei. The shares add up to
-the amount paid. A failed plan keeps its share as the cost of a lost race.
+A transaction's cost is divided among its plans, to the wei. Each plan pays its own bid, and its
+part of the rest by gas. The shares add up to the amount paid. A failed plan keeps its share as the
+cost of a lost race.
 """
 
 import enum
@@ -46,9 +47,9 @@ class Deal:
     """Earnings of one plan of a mined transaction or dry run, or of a transaction without a plan.
 
     ``profit`` is the amount received, in ``token``. ``gas_wei`` is its share of the transaction's
-    cost. ``failure`` is empty for a success. ``native_usd_e8`` is the native coin's price at
-    planning time, 0 where unknown. ``bid_wei`` is the builder's payment out of the sale,
-    ``tip_wei`` the part of the gas that was priority fee. None where only the chain knows.
+    cost, including its bid. ``failure`` is empty for a success. ``native_usd_e8`` is the native
+    coin's price at planning time, 0 where unknown. ``bid_wei`` is the builder's payment out of the
+    sale, ``tip_wei`` the part of the gas that was priority fee. None where only the chain knows.
     """
 
     deed: Deed
@@ -177,7 +178,7 @@ def _deals(one: Submission, when: Timestamp, price: int) -> list[Deal]:
                 failure="" if mined.success or _is_cancel(one, mined.hash) else "reverted",
             )
         ]
-    gas = shared([plan.gas for plan in plans], mined.gas_cost)
+    gas = cost_shares(plans, mined.gas_cost)
     return [
         Deal(
             deed=deed_of(plan),
@@ -196,6 +197,18 @@ def _deals(one: Submission, when: Timestamp, price: int) -> list[Deal]:
         )
         for plan, outcome, cost in zip(plans, mined.plans, gas, strict=True)
     ]
+
+
+def cost_shares(plans: Sequence[Plan], paid: int) -> list[int]:
+    """Divide the cost ``paid`` by a transaction among its plans.
+
+    The tip is one price for all gas, made of the bids of all plans, so each plan pays its own bid.
+    The rest, including any rise of the base fee, is divided by gas.
+    """
+    bids = [plan.bid for plan in plans]
+    offered = min(sum(bids), paid)
+    gas = shared([plan.gas for plan in plans], paid - offered)
+    return [cost + bid for cost, bid in zip(gas, shared(bids, offered), strict=True)]
 
 
 def shared(weights: Sequence[int], total: int) -> list[int]:
