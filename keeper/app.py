@@ -50,6 +50,7 @@ from keeper.execution.pending import acting_nonces
 from keeper.execution.replacing import Rehearse
 from keeper.execution.reserving import Subset, no_subset
 from keeper.execution.results import plan_outcomes
+from keeper.execution.second_look import SecondLook, Simulate
 from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import LocalSigner, Mandate
 from keeper.execution.submitter import NodeSubmitter
@@ -236,6 +237,7 @@ async def _parts(
             journal,
             emit,
             rehearse=Repeats(simulators=runs),
+            simulate=Repeats(simulators=runs),
             split=batch_splitter(executors, GasModel()),
             subset=batch_subset(executors, GasModel()),
         )
@@ -277,16 +279,18 @@ async def live_submitter(
     emit: Emit,
     *,
     rehearse: Rehearse | None = None,
+    simulate: Simulate | None = None,
     split: Callable[[Batch], Sequence[Batch]] = lambda _: (),
     subset: Subset = no_subset,
 ) -> NodeSubmitter:
     """Build the submitter that signs and sends, after reconciling its earlier nonces."""
     policy, head = session.settings.policy, await session.reader.head()
+    chain = Quorum(session.reader)
     submitter = NodeSubmitter(
         signer=signer,
         node=SendsEverywhere(session.reader.rpc),
         tracker=Tracker(
-            chain=Quorum(session.reader),
+            chain=chain,
             journal=journal,
             sender=signer.address,
             outcomes=plan_outcomes,
@@ -294,6 +298,7 @@ async def live_submitter(
             confirmations=policy.confirmations,
             untimely=untimely_reason(session.settings),
             cooling=Cooling(blocks=policy.cooldown_blocks),
+            second_look=None if simulate is None else SecondLook(chain=chain, simulate=simulate),
         ),
         fees=fees,
         bump_after_blocks=policy.bump_after_blocks,

@@ -26,6 +26,11 @@ MOVED_MEANWHILE: Final = "others traded in its pools in the same block"
 TOUCHED: Final = " (others acted on the account in the same block)"
 UNTOUCHED: Final = " (nobody else acted on the account in that block)"
 """What is added to a failure's reason by the logs of its block."""
+LIED: Final = (
+    " (nobody else acted in that block, and the same call works in a simulation on the state it"
+    " left)"
+)
+"""What is added where a market or a token tells a simulation from the chain."""
 
 _SIGNS: Final = (
     (
@@ -58,6 +63,8 @@ def classify_failure(reason: str) -> FailureKind:
 
     A transaction of several plans lists their reasons. It is a defect if one of them is.
     """
+    if reason.endswith(LIED):
+        return FailureKind.DEFECT
     plain = reason.removesuffix(TOUCHED).removesuffix(UNTOUCHED)
     kinds = [_classify(part.strip()) for part in _FRAME.sub("", plain).split(";")]
     return max(kinds, key=_WORST.index)

@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 ANCHOR_DEPTH = 64
 """How deep, in blocks, the block lies by which the chain is known again."""
-COOLING_NONCES = 200
-"""Of how many nonces an earlier process's failures are remembered."""
 LIMIT_BLOCKS = 50
 """How often it is asked how many nonces may wait."""
 LIMIT_SECONDS = 1.0  # how long that may take: sends wait as long
@@ -123,7 +121,8 @@ class NodeSubmitter:
                     await self._replacer.ordered(one.nonce, head, AttemptKind.CANCEL)
             await self._broadcast.send(self._unconsumed(count), head)
             await self.guard.observe(tracker, head)
-            tracker.cooling.take_up(await tracker.journal.mined(COOLING_NONCES))
+            remembered = head.number - tracker.cooling.longest_wait
+            tracker.cooling.take_up(await tracker.journal.mined_since(remembered))
             self._head = head
 
     async def _explained(self, head: Head) -> tuple[Head, int]:

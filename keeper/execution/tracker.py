@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from keeper.chain.optional import fetch_pending_nonce
+from keeper.chain.records import Receipt
 from keeper.domain.errors import (
     ChainError,
     ForeignKeyUse,
@@ -30,8 +31,9 @@ from keeper.execution.failpoints import reached
 from keeper.execution.finality import Finality
 from keeper.execution.observation import Mined, MinedPair, Observation, Observer, Unread
 from keeper.execution.results import failed_outcomes, with_touches
+from keeper.execution.second_look import SecondLook
 from keeper.execution.takeback import TakebackWatch
-from keeper.execution.told import inclusion_event
+from keeper.execution.told import inclusion_event, market_warning_event
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class Tracker:
     confirmations: int = 12
     untimely: Callable[[Head], str] = lambda _: ""
     cooling: Cooling = field(default_factory=Cooling)
+    second_look: SecondLook | None = None
     finality: Finality = field(init=False)
     takebacks: TakebackWatch = field(init=False)
     early: EarlyReads = field(init=False)
@@ -319,7 +322,7 @@ class Tracker:
             success=settlement.success,
             gas_used=settlement.gas_used,
             effective_gas_price=settlement.gas_price,
-            plans=await with_touches(self.chain, self._plans(submission, mined), receipt),
+            plans=await self._judged(submission, self._plans(submission, mined), receipt),
             timestamp=mined.timestamp,
             data_fee=receipt.data_fee,
         )
@@ -327,10 +330,20 @@ class Tracker:
         reached("K11")
         self.settlements += 1
         done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
-        self.cooling.note(done)
+        for market, reason in self.cooling.note(done).items():
+            self.emit(market_warning_event(market, reason, inclusion))
         self.book[submission.nonce] = done
         self._tell("included", done, inclusion)
         reached("K12")
+
+    async def _judged(
+        self, submission: Submission, plans: tuple[PlanOutcome, ...], receipt: Receipt
+    ) -> tuple[PlanOutcome, ...]:
+        """Return the outcomes with what their block says of the failed ones."""
+        outcomes = await with_touches(self.chain, plans, receipt)
+        if self.second_look is None:
+            return outcomes
+        return await self.second_look.judge(submission, outcomes, receipt)
 
     def _plans(self, submission: Submission, mined: Mined) -> tuple[PlanOutcome, ...]:
         """Return what each plan brought; nothing where the attempt that was mined cancelled."""

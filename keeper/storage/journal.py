@@ -149,11 +149,9 @@ class Journal:
         """Return the final nonces above a block, lowest first."""
         return await self.database.write(submissions.final_above, block_number)
 
-    async def mined(self, newest: int) -> list[Submission]:
-        """Return the newest mined nonces, lowest first."""
-        states = (NonceState.INCLUDED, NonceState.FINAL)
-        found = await self.database.write(submissions.submissions_in, states, newest=newest)
-        return found[::-1]
+    async def mined_since(self, block_number: int) -> list[Submission]:
+        """Return the nonces whose block is this one or above, those that failed in full."""
+        return await self.database.write(submissions.mined_since, block_number)
 
     async def unbound(self, first: int, last: int) -> list[int]:
         """Return the nonces from ``first`` to ``last``, both included, that were never bound."""

@@ -229,6 +229,39 @@ def submissions_in(
     return [_submission(connection, row) for row in connection.execute(query)]
 
 
+def mined_since(connection: Connection, block_number: int) -> list[Submission]:
+    """
+    Return the nonces whose block is this one or above, lowest first.
+
+    Those without a failed plan come without their batch and attempts.
+    """
+    query = (
+        select(transactions.c.state.label("nonce_state"), transactions.c.nonce, outcomes)
+        .join(outcomes, outcomes.c.transaction_id == transactions.c.id)
+        .where(
+            transactions.c.lane == LANE,
+            outcomes.c.state.in_((NonceState.INCLUDED, NonceState.FINAL)),
+            outcomes.c.block_number >= block_number,
+        )
+        .order_by(transactions.c.nonce)
+    )
+    return [_mined(connection, row) for row in connection.execute(query)]
+
+
+def _mined(connection: Connection, row: Row[Any]) -> Submission:
+    inclusion = _inclusion(row)
+    if any(plan.failure for plan in inclusion.plans):
+        query = select(transactions).where(transactions.c.id == row.transaction_id)
+        return _submission(connection, connection.execute(query).one())
+    return Submission(
+        nonce=row.nonce,
+        batch=None,
+        attempts=(),
+        state=NonceState(row.nonce_state),
+        inclusion=inclusion,
+    )
+
+
 def final_above(connection: Connection, block_number: int) -> list[Submission]:
     """Return the final nonces above a block, lowest first."""
     mined = select(outcomes.c.transaction_id).where(
