@@ -1,1 +1,1 @@
-"""Immutable data types and vocabulary of the keeper. Pure, standard library only."""
+"""Frozen facts and the words for them: pure, standard library only."""

@@ -1,4 +1,4 @@
-"""Exposure of an account by token, for what-if questions about prices."""
+"""What an account's health is made of, token by token, for asking what if prices moved."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,12 @@ from keeper.domain.units import Address, Wad
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExposureLeg:
-    """One token of an account, with its collateral and its debt.
+    """
+    One token of an account: what of it backs the debt, and what of it is owed.
 
-    ``collateral`` and ``debt`` are values in the exposure's own unit. ``weight`` is the liquidation
-    threshold, ``bonus`` the value seized per value repaid, principal included.
+    ``collateral`` and ``debt`` are values in a unit of the exposure's own; ``weight`` is what a
+    unit of collateral counts in the health factor, ``bonus`` what is seized for a unit repaid,
+    principal included.
     """
 
     token: Address
@@ -23,10 +25,7 @@ class ExposureLeg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """The legs of an account.
-
-    Value times ``per_base`` (numerator, denominator) is base currency.
-    """
+    """An account's legs; value times ``per_base`` (numerator, denominator) is base currency."""
 
     legs: tuple[ExposureLeg, ...]
     per_base: tuple[int, int] = (1, 1)

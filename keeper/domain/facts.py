@@ -1,11 +1,11 @@
-"""Facts that an adapter reports to the operator through ``keeper doctor``."""
+"""What an adapter tells an operator about what it reads, for doctor."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One line of text. ``concern`` is the consequence if something is wrong, else empty."""
+    """One line; ``concern`` says what follows where it is not as it should be, else empty."""
 
     text: str
     concern: str = ""

@@ -1,4 +1,4 @@
-"""Block headers, and the block and state overrides that reads are pinned to."""
+"""A block at the tip of the chain, and what a decision was read at."""
 
 import enum
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ _NOBODY: Final = Address("0x" + "0" * 40)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The fields of a block header that the keeper uses.
+    """
+    One block's header, as far as the keeper needs it.
 
-    ``miner`` is its coinbase, or the zero address if the node does not state it.
+    ``miner`` is its coinbase; the zero address where the node does not say.
     """
 
     number: int
@@ -27,7 +28,7 @@ class Head:
 
 
 class BlockTag(enum.StrEnum):
-    """A block tag of JSON-RPC."""
+    """A block that the node names."""
 
     FINALIZED = "finalized"
 
@@ -38,10 +39,11 @@ BlockName = int | BlockHash | BlockTag | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeOverride:
-    """State override of one account for a read, mostly a contract's code.
+    """
+    State that a read assumes and the chain does not have (yet): a contract's code, above all.
 
-    ``storage`` maps slots to words, 32 bytes each. Other slots keep their values. An empty ``code``
-    and a ``balance`` of None leave the account's own.
+    ``storage`` are words by their places, both of 32 bytes; other places stay as they are. An empty
+    ``code`` and a ``balance`` of None leave the account's own.
     """
 
     address: Address
@@ -52,10 +54,12 @@ class CodeOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """Block hash and state overlay that all reads of one decision are pinned to.
+    """
+    What every read of one decision is pinned to: a block hash and an overlay.
 
-    The overlay is empty for a mined block. A pending oracle update is an overlay on the block
-    before it, so that acting early uses the same pipeline.
+    The overlay is empty for a mined block. A pending oracle update is an overlay
+    on the block before it, so that acting early is another trigger of the same
+    pipeline and not another pipeline.
     """
 
     block_hash: BlockHash

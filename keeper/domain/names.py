@@ -1,4 +1,4 @@
-"""Sanitizes untrusted names from contracts before they are displayed."""
+"""What contracts call themselves: untrusted text, made harmless wherever it is shown."""
 
 import re
 import unicodedata
@@ -10,14 +10,13 @@ _LINK: Final = re.compile(r"\.(?=[^\W\d_]{2})")
 
 
 def harmless(untrusted: str) -> str:
-    """Remove everything from a name that markup, a chat or a terminal could interpret.
+    """
+    Return a name without anything that text, markup, a chat or a terminal could act upon.
 
-    Letters and digits of any script stay. Direction marks, control characters, line breaks, the
-    marks of HTML, Markdown and mentions, and points that make links become "?".
+    Letters and digits stay, in any script; direction marks, control characters, line breaks,
+    the marks of HTML, Markdown and mentions, and points that make links become "?".
     """
     kept = "".join(
-        # mutation: F28 plain-name
-        one if one in _PLAIN or unicodedata.category(one)[0] in "LN" else "?"
-        for one in untrusted
+        one if one in _PLAIN or unicodedata.category(one)[0] in "LN" else "?" for one in untrusted
     )
     return _LINK.sub("?", kept).strip()

@@ -1,4 +1,4 @@
-"""Encodes a liquidation for the executor, and a cure for the vault."""
+"""The executor's step for a liquidation, and the vault's for a cure."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ EXECUTOR_MODULE: Final = 1
 
 
 def liquidation_step(pool: Address, borrower: Address, debt_to_cover: TokenUnits) -> ExecutorStep:
-    """Encode the step ``abi.encode(address pool, address borrower, uint256 debtToCover)``."""
+    """Return the step: ``abi.encode(address pool, address borrower, uint256 debtToCover)``."""
     data = encoded(("address", "address", "uint256"), (pool, borrower, debt_to_cover))
     return ExecutorStep(module=EXECUTOR_MODULE, data=data)
 
@@ -31,12 +31,12 @@ VARIABLE_RATE: Final = 2
 
 
 def place_of(pool: Address) -> bytes:
-    """Encode the pool as an entry of the vault's list."""
+    """Return the pool as the vault lists and opens it."""
     return encoded(("address",), (pool,))
 
 
 def cure_step(pool: Address, borrower: Address, cure: Cure) -> CureStep:
-    """Encode the cure ``abi.encode(address pool, address borrower, uint256 rateMode)``."""
+    """Return the cure: ``abi.encode(address pool, address borrower, uint256 rateMode)``."""
     mode = STABLE_RATE if cure.stable_rate else VARIABLE_RATE
     return CureStep(
         place=place_of(pool),
@@ -46,7 +46,7 @@ def cure_step(pool: Address, borrower: Address, cure: Cure) -> CureStep:
 
 
 def clear_step(pool: Address, borrower: Address) -> ClearStep:
-    """Encode the clearing ``abi.encode(address pool, address borrower)``."""
+    """Return the clearing: ``abi.encode(address pool, address borrower)``."""
     return ClearStep(
         place=place_of(pool),
         kind=VAULT_CLEAR,

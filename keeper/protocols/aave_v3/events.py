@@ -1,4 +1,4 @@
-"""Filters and decoding of a market's logs. No I/O."""
+"""Which logs matter to a market, and what they say was touched; no I/O."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -62,10 +62,12 @@ STRUCTURE: Final = frozenset({UPGRADED}) | frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touched:
-    """Changes that logs report.
+    """
+    What logs touched.
 
-    ``accounts`` maps each account to the contracts (underlying or token) in its logs. ``structure``
-    means that the market must be discovered again, ``upgraded`` are the contracts with new code.
+    ``accounts`` maps each account to the contracts (underlying or token) that the logs
+    name with it; ``structure`` says that the market must be discovered again, and ``upgraded``
+    which contracts run other code from now on.
     """
 
     accounts: Mapping[Address, frozenset[Address]]
@@ -74,12 +76,12 @@ class Touched:
 
 
 def history_filter(structure: Structure) -> LogFilter:
-    """Return the filter of logs that name every account that ever borrowed."""
+    """Return the logs that name every account that ever borrowed."""
     return LogFilter(addresses=(structure.pool,), topics=((BORROW,),))
 
 
 def block_filter(structure: Structure) -> LogFilter:
-    """Return the filter of a block's logs that report changes."""
+    """Return the logs of a block that say who or what changed."""
     contracts = {
         structure.pool,
         structure.provider,
@@ -103,12 +105,13 @@ def block_filter(structure: Structure) -> LogFilter:
 
 
 def history_borrowers(logs: LogTable) -> frozenset[Address]:
-    """Return the debtors in a table of ``Borrow`` logs."""
+    """Return what ``borrowers`` does, for many logs at once."""
     return addresses_of(words_at(logs, 2, rows_with(logs, BORROW, 3)))
 
 
 def borrowers(logs: Iterable[Log]) -> frozenset[Address]:
-    """Return the debtors in ``Borrow`` logs (``onBehalfOf``, the second indexed argument).
+    """
+    Return who the ``Borrow`` logs say owes: ``onBehalfOf``, the second indexed argument.
 
     Source: ``IPool.Borrow``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
     """
@@ -120,9 +123,10 @@ def borrowers(logs: Iterable[Log]) -> frozenset[Address]:
 
 
 def debtors(logs: Iterable[Log], debt_tokens: Collection[Address]) -> frozenset[Address]:
-    """Return the accounts in these logs of variable debt tokens.
+    """
+    Return whose debt these logs of variable debt tokens name.
 
-    Each of them has or had debt, so an account with a missed ``Borrow`` log is found here.
+    Whoever is named owes, or did: an account whose ``Borrow`` was never seen is known from here.
     """
     places = {TRANSFER: (1, 2), MINT: (2,), BURN: (1,)}
     named = {
@@ -136,12 +140,13 @@ def debtors(logs: Iterable[Log], debt_tokens: Collection[Address]) -> frozenset[
 
 
 def liquidation_filter(structure: Structure) -> LogFilter:
-    """Return the filter of liquidation logs."""
+    """Return the logs that say who was liquidated."""
     return LogFilter(addresses=(structure.pool,), topics=((LIQUIDATION,),))
 
 
 def liquidated(logs: Iterable[Log]) -> frozenset[Address]:
-    """Return the users in ``LiquidationCall`` logs (``user``, the third indexed argument).
+    """
+    Return whom the ``LiquidationCall`` logs name: ``user``, the third indexed argument.
 
     Source: ``IPool.LiquidationCall``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
     """
@@ -153,7 +158,7 @@ def liquidated(logs: Iterable[Log]) -> frozenset[Address]:
 
 
 def touched(logs: Iterable[Log]) -> Touched:
-    """Return the accounts and contracts in these logs, including removed ones."""
+    """Return who and what these logs touched, removed ones too."""
     accounts = defaultdict[Address, set[Address]](set)
     structure, upgraded = False, set[Address]()
     for log in logs:

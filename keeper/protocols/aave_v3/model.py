@@ -1,4 +1,4 @@
-"""Immutable structure of a market, and its contracts' state at one block."""
+"""What a market consists of and what its contracts said at one block: frozen facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ _CAP_BITS: Final = 2**36 - 1
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A reserve's configuration word.
+    """
+    A reserve's configuration word.
 
-    Source: ``ReserveConfiguration`` of core-v3 1.19.3 and of aave-v3-origin at fd1fbd91. Bits
-    168-175 (the eMode category) are used up to 3.1 only.
+    Source: ``ReserveConfiguration`` of core-v3 1.19.3 and of aave-v3-origin at fd1fbd91;
+    bits 168-175 (the eMode category) are used up to 3.1 only.
     """
 
     word: int
@@ -31,27 +32,27 @@ class Configuration:
 
     @property
     def ltv(self) -> Bps:
-        """The most that may be borrowed against the asset."""
+        """The most that may be borrowed against it."""
         return Bps(self.word & _SIXTEEN_BITS)
 
     @property
     def liquidation_threshold(self) -> Bps:
-        """The asset's weight in the health factor."""
+        """Its weight in the health factor."""
         return Bps(self.word >> 16 & _SIXTEEN_BITS)
 
     @property
     def liquidation_bonus(self) -> Bps:
-        """The value seized per value repaid, principal included."""
+        """What is seized for each unit of value repaid, principal included."""
         return Bps(self.word >> 32 & _SIXTEEN_BITS)
 
     @property
     def decimals(self) -> int:
-        """The decimals that the pool uses."""
+        """The decimals that the pool reckons with."""
         return self.word >> 48 & _EIGHT_BITS
 
     @property
     def active(self) -> bool:
-        """Whether the reserve can be used at all."""
+        """Whether anything at all can be done with it."""
         return self._bit(56)
 
     @property
@@ -61,27 +62,27 @@ class Configuration:
 
     @property
     def borrowing_enabled(self) -> bool:
-        """Whether the asset can be borrowed."""
+        """Whether it can be borrowed."""
         return self._bit(58)
 
     @property
     def paused(self) -> bool:
-        """Whether all actions including liquidations are stopped."""
+        """Whether everything, liquidations too, is stopped."""
         return self._bit(60)
 
     @property
     def borrowable_in_isolation(self) -> bool:
-        """Whether the asset can be borrowed against isolated collateral."""
+        """Whether it can be borrowed against isolated collateral."""
         return self._bit(61)
 
     @property
     def siloed(self) -> bool:
-        """Whether its borrowers must not borrow anything else."""
+        """Whether whoever borrows it may borrow nothing else."""
         return self._bit(62)
 
     @property
     def flash_loans_enabled(self) -> bool:
-        """Whether the asset can be borrowed for one transaction."""
+        """Whether it can be borrowed for one transaction."""
         return self._bit(63)
 
     @property
@@ -91,7 +92,7 @@ class Configuration:
 
     @property
     def supply_cap(self) -> int:
-        """The most that may be supplied, in whole tokens. 0 means no limit."""
+        """The most that may be supplied, in whole tokens; 0 = any amount."""
         return self.word >> 116 & _CAP_BITS
 
     @property
@@ -106,22 +107,23 @@ class Configuration:
 
     @property
     def debt_ceiling(self) -> int:
-        """The most debt against it in isolation, with two decimals. 0 means not isolated."""
+        """The most that may be owed against it in isolation, two decimals; 0 = not isolated."""
         return self.word >> 212 & (2**40 - 1)
 
     @property
     def virtual_accounting(self) -> bool:
-        """Whether the pool counts the underlying itself (3.1 to 3.3, always from 3.4)."""
+        """Whether the pool keeps count of the underlying (3.1 to 3.3; always from 3.4)."""
         return self._bit(252)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSource:
-    """Source of a price.
+    """
+    Where a price comes from.
 
-    ``feed`` is the contract with the ``latestRoundData`` that states the age of the answer, after
-    unwrapping adapters. None means that the age is unknown. ``aggregator`` is behind it, and clamps
-    its answers to ``minimum`` and ``maximum`` if it states them.
+    ``feed`` is the contract whose ``latestRoundData`` states the age of the answer, after
+    unwrapping adapters; None means that the age is unknown. ``aggregator`` is behind it, and cuts
+    its answers to ``minimum`` and ``maximum`` where it says so.
     """
 
     source: Address
@@ -133,13 +135,13 @@ class PriceSource:
 
     @property
     def age(self) -> str:
-        """Text on whether the age of the price is known."""
+        """Say whether the age of the price can be known."""
         return "age unknown" if self.feed is None else f"feed {self.feed}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserve:
-    """One asset of the pool and its tokens. ``identity`` is its place in the bitmaps."""
+    """One asset of the pool and its tokens; ``identity`` is its place in the bitmaps."""
 
     identity: int
     token: Address
@@ -153,7 +155,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
-    """All properties of a market that only its administrators change."""
+    """Everything about a market that only its administrators change."""
 
     key: MarketKey
     provider: Address
@@ -183,11 +185,12 @@ class Structure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveState:
-    """The pool's data of a reserve at one block. ``price`` is None if its source failed.
+    """
+    What the pool says of a reserve at one block; ``price`` is None if its source failed.
 
-    ``scaled_supply``, ``scaled_debt`` (variable) and ``accrued_to_treasury`` exclude interest. They
-    are None if the token did not answer. ``round`` is the feed's newest round. If a known feed does
-    not answer it has number 0 and time 0.
+    ``scaled_supply``, ``scaled_debt`` (variable) and ``accrued_to_treasury`` are before interest;
+    None where the token did not answer. ``round`` is the feed's own; one that a known feed does
+    not tell is round 0, of no time.
     """
 
     reserve: Reserve
@@ -207,7 +210,7 @@ class ReserveState:
 
     @property
     def answered_at(self) -> Timestamp | None:
-        """The time of the feed's answer. None if unknown."""
+        """When the feed answered; None where nobody says."""
         return self.round.updated_at if self.round is not None and self.round.updated_at else None
 
     @property
@@ -218,11 +221,12 @@ class ReserveState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Category:
-    """One eMode.
+    """
+    One eMode.
 
-    ``collateral`` is the bitmap of reserves that its parameters apply to (from 3.2), ``has_price``
-    and ``price`` its own price source and that source's answer (up to 3.1). ``borrowable`` and
-    ``ltv_zero`` do not affect liquidations.
+    ``collateral`` is the bitmap of reserves that its parameters apply to (from 3.2),
+    ``has_price`` and ``price`` its own price source and that source's answer (to 3.1).
+    ``borrowable`` and ``ltv_zero`` do not matter to a liquidation.
     """
 
     identity: int
@@ -238,7 +242,7 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """An account's balances in one reserve, before interest."""
+    """What an account has in one reserve, before interest."""
 
     scaled_supply: int = 0
     scaled_debt: int = 0
@@ -249,23 +253,23 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as the contracts store it, with two bits per reserve, an eMode and holdings."""
+    """An account as the contracts keep it: two bits per reserve, an eMode, its holdings."""
 
     flags: int
     category: int
     holdings: Mapping[int, Holding]
 
     def is_collateral(self, identity: int) -> bool:
-        """Return whether the reserve backs the account's debt."""
+        """Whether the reserve backs the account's debt."""
         return bool(self.flags >> (2 * identity + 1) & 1)
 
     def is_borrowing(self, identity: int) -> bool:
-        """Return whether the account has debt in the reserve."""
+        """Whether the account owes the reserve."""
         return bool(self.flags >> (2 * identity) & 1)
 
     @property
     def owes(self) -> bool:
-        """Whether the account has debt according to its flags and balances."""
+        """Whether the account owes anything, as far as its flags and balances say."""
         return any(
             self.is_borrowing(at)
             and (
@@ -275,7 +279,7 @@ class Account:
         )
 
     def flagged(self) -> list[int]:
-        """Return the reserves that the account uses, in the pool's order."""
+        """Return the reserves that the account uses at all, in the pool's order."""
         found, flags, at = list[int](), self.flags, 0
         while flags:
             if flags & 3:
@@ -286,7 +290,7 @@ class Account:
 
 @lru_cache(maxsize=65_536)
 def used(flags: int) -> tuple[tuple[int, bool, bool], ...]:
-    """Return each used reserve, with its flags for collateral and debt."""
+    """Return each reserve that is used, whether it backs and whether it is owed."""
     anyone = Account(flags, 0, {})
     found = anyone.flagged()
     return tuple((at, anyone.is_collateral(at), anyone.is_borrowing(at)) for at in found)
@@ -294,7 +298,7 @@ def used(flags: int) -> tuple[tuple[int, bool, bool], ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
-    """A market at one block without its accounts."""
+    """A market at one block, but for its accounts."""
 
     structure: Structure
     reserves: Mapping[int, ReserveState]

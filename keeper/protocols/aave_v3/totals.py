@@ -1,6 +1,7 @@
-"""Computes an account's exact totals from its legs, without a full position.
+"""
+An account's exact totals straight from its legs: what ``Clock.position`` says, and no more.
 
-Hundreds of liquidatable accounts are valued in every block, profitable or not.
+Hundreds of accounts past the line are told in every block, worth their gas or not.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ _Counted = tuple[bool, int, int, int, int]
 
 
 class Totals:
-    """The codes of a market at one timestamp, each computed once."""
+    """The codes of a market at a clock's timestamp, each reckoned once."""
 
     def __init__(self, clock: Clock, codes: Codes) -> None:
         self._rules = clock.pool.structure.rules
@@ -38,7 +39,7 @@ class Totals:
             self._told.append(told)
 
     def of_block(self, block: Block) -> Iterator[AccountData | None]:
-        """Return the totals of each account. None if it needs a full position."""
+        """Return the totals of each account; None where its position has to be asked."""
         legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
         at = 0
         for count in block.count.tolist():
@@ -46,7 +47,7 @@ class Totals:
             at += count
 
     def _of(self, legs: _Legs) -> AccountData | None:
-        """Return one account's totals, rounded as the rules state."""
+        """Return what ``Clock.position`` says, with the roundings that the rules name."""
         total = weighted = debt = 0
         for code, words in legs:
             one = self._counted[code]
@@ -66,7 +67,7 @@ class Totals:
 
 
 def _counted(clock: Clock, key: Key) -> tuple[_Counted | None, bool]:
-    """Return the factors of a code (None for nothing), and whether they are complete."""
+    """Return what a code counts, None for nothing, and whether that is all there is to know."""
     category, at, role = key
     if at not in clock.pool.reserves or role in _IDLE:
         return None, True

@@ -1,4 +1,5 @@
-"""Predicts the contract's totals from its logs, exact to the unit.
+"""
+What the contract's logs say of its totals: every one of them, to the unit.
 
 Source: ``Morpho.sol`` and ``EventsLib``, morpho-blue 1.0.0.
 """
@@ -33,9 +34,10 @@ def figures(
     states: Mapping[MarketId, State],
     held: Mapping[Address, TokenUnits],
 ) -> dict[Figure, int]:
-    """Return the totals of these markets, and the contract's balance of each token.
+    """
+    Return the totals of these markets, and what the contract holds of each token.
 
-    The update time of a market without a rate model is left out, since it changes without a log.
+    The update time of a market without a rate model is left out: it changes without a log.
     """
     stated = {Figure(HELD, token): int(balance) for token, balance in held.items()}
     for identity, state in states.items():
@@ -49,7 +51,7 @@ def figures(
 
 
 def expected_figures(before: Figures, logs: Sequence[Log]) -> dict[Figure, ExpectedFigure]:
-    """Predict figures from those at a block and all logs since."""
+    """Return what follows from figures at a block and from all logs since."""
     values: dict[str, _Totals] = {}
     for figure, value in before.items():
         values.setdefault(figure.subject, {})[figure.what] = value
@@ -78,7 +80,7 @@ def _add(totals: _Totals, what: str, amount: int) -> None:
 
 
 def _take(totals: _Totals, what: str, amount: int) -> None:
-    """Subtract down to zero as ``UtilsLib.zeroFloorSub``. A repayment may exceed by one unit."""
+    """Subtract down to zero, as ``UtilsLib.zeroFloorSub`` does: a repayment may be 1 unit more."""
     if what in totals:
         totals[what] = max(0, totals[what] - amount)
 

@@ -1,10 +1,11 @@
-"""Compares a position with the contract's own data. No I/O.
+"""
+A position as the contract itself reckons it, held against ours; no I/O.
 
-Morpho Blue has no view of an account's health. Its stored data is read after ``accrueInterest``
-within the same read, and its verdict is the refusal of ``liquidate`` for one unit of collateral. A
-healthy position is refused as such before anything is transferred, and the caller of the read has
-no loan token to continue. If the node did not keep the accrual between the calls of the read, the
-stored totals are compared.
+Morpho Blue has no view of an account's health. What it stores is read after ``accrueInterest``
+within the same read, and its verdict is what ``liquidate`` of one unit of collateral refuses
+with: a healthy position is named as such before anything is taken, and whoever reads has no
+loan token to go on with. Where the node did not keep the accrual from one call of the read to the
+next, the totals as they are stored are compared.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ _ONE_UNIT: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
-    """The book's stored totals, position and verdict at the block."""
+    """What the book has: the stored totals, the position, and the verdict at the block."""
 
     market: Market
     state: State
@@ -38,7 +39,7 @@ class Ours:
 
 
 def position_calls(morpho: Address, market: Market, account: Address) -> tuple[Call, ...]:
-    """Return the audit calls of one position, in their required order."""
+    """Return the reads of one position, in the order in which they have to be made."""
     identity, params = bytes.fromhex(market.id[2:]), market.params.values
     liquidate = f"liquidate({PARAMS_TYPE},address,uint256,uint256,bytes)"
     return (
@@ -52,7 +53,7 @@ def position_calls(morpho: Address, market: Market, account: Address) -> tuple[C
 def differences(
     ours: Ours, account: Address, results: Sequence[CallResult]
 ) -> tuple[Difference, ...]:
-    """Return the differences in the market's totals, the position and the verdict."""
+    """Return what of the market's totals, the position and the verdict is stated otherwise."""
     key, answers = ours.market.key, Answers(results[1:3])
     try:
         totals, position = answers.words(6, "market"), answers.words(3, "position")
@@ -74,7 +75,7 @@ def differences(
 
 
 def verdict_of(answer: CallResult) -> bool | None:
-    """Return whether the contract allows the liquidation. None if it does not answer."""
+    """Return whether the contract would let the position be liquidated; None if it is silent."""
     if answer.success:
         return True
     if not answer.data:
@@ -87,7 +88,7 @@ def verdict_of(answer: CallResult) -> bool | None:
 
 
 def _figures(ours: Ours, moment: Timestamp) -> dict[str, int]:
-    """Return the book's figures in the contract's order, with interest up to ``moment``."""
+    """Return our figures in the contract's order, interest reckoned to ``moment``."""
     state = rules.accrued(ours.state, ours.market.irm, moment)
     return {
         "supply_assets": state.supply_assets,

@@ -1,4 +1,4 @@
-"""Builds the reads of a block, and decodes their results. No I/O."""
+"""The reads of a block and what they say; no I/O."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,10 +28,11 @@ _SIGN: Final = 2**255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """The contracts' data at a block.
+    """
+    What the contracts said at a block.
 
-    ``prices`` is None for a failing oracle, ``usd`` has only feeds with a positive price,
-    ``balances`` only tokens that answer.
+    ``prices`` has None where an oracle fails, ``usd`` only the feeds that answer a
+    positive price, ``balances`` only the tokens that answer.
     """
 
     states: Mapping[MarketId, State]
@@ -42,7 +43,8 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The reads of the latest ``build_calls``, which ``apply`` needs to decode the results.
+    """
+    What the latest ``calls`` asked for, so that ``apply`` can read the answers.
 
     Of ``idle`` markets, without a known borrower, only the totals are read.
     """
@@ -56,7 +58,7 @@ class Asked:
 
 
 def block_calls(structure: Structure, active: Collection[MarketId]) -> list[Call]:
-    """Return the reads of these markets. Constant in the number of positions."""
+    """Return the reads of these markets: constant in the number of positions."""
     markets = [structure.markets[each] for each in sorted(active)]
     calls = [call for market in markets for call in _market_calls(structure.morpho, market)]
     calls += [ask(feed.source, "latestAnswer()") for _, feed in sorted(structure.feeds.items())]
@@ -65,7 +67,7 @@ def block_calls(structure: Structure, active: Collection[MarketId]) -> list[Call
 
 
 def block_read(structure: Structure, active: Collection[MarketId], answers: Answers) -> Read:
-    """Decode the results of the block calls. MarketUnreadable if Morpho does not answer."""
+    """Return what the answers to ``block_calls`` say; MarketUnreadable if Morpho is silent."""
     markets = [structure.markets[each] for each in sorted(active)]
     states, prices = dict[MarketId, State](), dict[MarketId, OraclePrice | None]()
     for market in markets:
@@ -87,12 +89,12 @@ def block_read(structure: Structure, active: Collection[MarketId], answers: Answ
 
 
 def total_calls(morpho: Address, identities: Sequence[MarketId]) -> list[Call]:
-    """Return the reads of the totals of idle markets."""
+    """Return the reads of the totals of markets of which nothing else is read."""
     return [ask(morpho, "market(bytes32)", bytes.fromhex(identity[2:])) for identity in identities]
 
 
 def totals_read(identities: Sequence[MarketId], answers: Answers) -> dict[MarketId, State]:
-    """Decode the results of the total calls. MarketUnreadable if one is invalid."""
+    """Return what the answers to ``total_calls`` say; MarketUnreadable if one is none."""
     return {identity: _totals(identity, answers) for identity in identities}
 
 
@@ -103,7 +105,7 @@ def position_calls(morpho: Address, pairs: Sequence[Pair]) -> list[Call]:
 
 
 def positions(pairs: Sequence[Pair], answers: Answers) -> dict[Pair, Position]:
-    """Decode the results of the position calls. MarketUnreadable if one is invalid."""
+    """Return what the answers to ``position_calls`` say; MarketUnreadable if one is none."""
     found = dict[Pair, Position]()
     for pair in pairs:
         _, borrowed, collateral = answers.words(3, "position")
