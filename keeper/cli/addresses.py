@@ -1,4 +1,4 @@
-"""Parses account arguments, a whole address or its beginning."""
+"""Account arguments: a whole address, or the beginning of one."""
 
 from typing import Final
 
@@ -9,10 +9,11 @@ ADDRESS_DIGITS: Final = 40
 
 
 def refuse_no_address(wanted: str) -> str:
-    """Return an address or the beginning of one in lower case.
+    """
+    Return what may be an address, or the beginning of one, in lower case.
 
     Raises:
-        ConfigError: it cannot be one, or is a whole one with a wrong checksum.
+        ConfigError: it cannot be one, or is a whole one whose checksum is wrong.
     """
     lowered = wanted.lower()
     digits = lowered[2:]

@@ -1,4 +1,4 @@
-"""Parses block arguments, a number, a hash or a tag."""
+"""Which block a command is asked about: a number, a hash, or a tag."""
 
 import re
 from typing import Annotated, Final
@@ -28,10 +28,11 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,18}")
 
 
 def parse_block(text: str | None) -> BlockName:
-    """Parse a block option. None for the newest.
+    """
+    Return the block that an option names; None for the newest.
 
     Raises:
-        ConfigError: it is not a block.
+        ConfigError: it names none.
     """
     name = (text or _LATEST).strip().lower().replace("_", "").replace(",", "")
     if name in (_LATEST, _EARLIEST):
@@ -51,10 +52,11 @@ def parse_block(text: str | None) -> BlockName:
 
 
 def parse_number(text: str | None) -> int | None:
-    """Parse a block number for an answer without a node. None for the newest.
+    """
+    Return a block by its number, for what no node is asked; None for the newest.
 
     Raises:
-        ConfigError: it is a hash or a tag.
+        ConfigError: it is named otherwise.
     """
     block = parse_block(text)
     if block is None or isinstance(block, int):

@@ -1,6 +1,7 @@
-"""JSON on stdout, one document per command, or one line per event of a run.
+"""
+JSON on stdout: one document of a command, or one line per event of a run.
 
-It imports little on purpose, since the root command reports errors with it before heavy imports.
+Light on purpose: the root command reports errors by it before anything heavy is imported.
 """
 
 import codecs
@@ -25,7 +26,7 @@ _PLACES: Final = 8
 
 @dataclass(slots=True)
 class _Printed:
-    """Number of documents printed in this run of the command line."""
+    """How many documents this run of the command line has printed."""
 
     count: int = 0
 
@@ -34,14 +35,15 @@ _PRINTED: Final = _Printed()
 
 
 def schema_name(name: str) -> str:
-    """Return a document's schema name. ``keeper/schemas`` has a file for each."""
+    """Return what a document says it is; ``keeper/schemas`` has a file for each."""
     return f"keeper/{name}/v{VERSION}"
 
 
 def print_document(document: Any, name: str = "") -> None:  # noqa: ANN401 (JSON)
-    """Print a document on one line. It must not contain floats.
+    """
+    Print a document on one line; nothing in it may be a float.
 
-    A ``name`` adds ``schema``, ``warnings`` and ``errors`` beside its own keys.
+    With a ``name`` it gains ``schema``, ``warnings`` and ``errors`` beside its own keys.
     """
     whole = completed(document, name) if name else document
     plain = not is_unicode(sys.stdout)
@@ -51,7 +53,7 @@ def print_document(document: Any, name: str = "") -> None:  # noqa: ANN401 (JSON
 
 
 def completed(document: Document, name: str) -> dict[str, object]:
-    """Return a document with the common keys, and dollars next to 1e-8 dollars."""
+    """Return a document with what every document has, dollars beside 1e-8 dollars among it."""
     return {
         **with_dollars(document),
         "schema": schema_name(name),
@@ -61,7 +63,7 @@ def completed(document: Document, name: str) -> dict[str, object]:
 
 
 def with_dollars(document: Document) -> dict[str, Any]:
-    """Add ``x_usd`` in dollars next to each ``x_usd_e8`` of a document."""
+    """Return a document in which ``x_usd``, in dollars, stands beside each ``x_usd_e8``."""
     found = dict[str, Any]()
     for name, value in document.items():
         found[name] = value if name == RAW else _inside(value)
@@ -71,7 +73,7 @@ def with_dollars(document: Document) -> dict[str, Any]:
 
 
 def dollars(usd_e8: object) -> str | None:
-    """Format 1e-8 dollars (an integer, or its digits) as an exact decimal. None if unknown."""
+    """Return 1e-8 dollars (an integer, or its digits) as an exact decimal; None where unknown."""
     text = str(usd_e8)
     if not text.removeprefix("-").isdecimal():
         return None
@@ -89,18 +91,18 @@ def _inside(value: object) -> object:
 
 
 def begin() -> None:
-    """Reset the count of printed documents for a new run of the command line."""
+    """Forget what was printed: a new run of the command line."""
     _PRINTED.count = 0
 
 
 def has_printed() -> bool:
-    """Return whether a document of this run is on stdout already."""
+    """Whether a document of this run is on stdout already."""
     return _PRINTED.count > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An error that ended a command, with further ones of the same kind."""
+    """An error that ended a command; ``others`` are further ones of the same kind."""
 
     code: str
     message: str
@@ -110,7 +112,7 @@ class Failure:
 
     @property
     def fields(self) -> dict[str, object]:
-        """The error as a JSON document."""
+        """The error for scripts."""
         return {
             "code": self.code,
             "message": self.message,
@@ -129,7 +131,7 @@ def print_failure(failure: Failure, *, as_event: bool) -> None:
 
 
 def is_unicode(stream: TextIO) -> bool:
-    """Return whether a stream accepts any character."""
+    """Whether a stream takes any character."""
     try:
         return codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name.startswith("utf")
     except LookupError:

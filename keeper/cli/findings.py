@@ -1,4 +1,4 @@
-"""Findings of checks. Each is ok, warn or fail, in one line, with a fix."""
+"""What a check found: ok, warn or fail, one line each, with the fix."""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ FAILED_EXIT: Final = 3
 
 
 class Level(enum.StrEnum):
-    """Severity of a finding."""
+    """How bad it is."""
 
     OK = "ok"
     WARN = "warn"
@@ -29,9 +29,10 @@ _STYLES: Final = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A finding with its subject, the ``detail`` seen, and the ``fix`` if it is bad.
+    """
+    One thing that was looked at: ``what``, the ``detail`` seen, and the ``fix`` if it is bad.
 
-    ``figures`` are the detail's exact figures, for scripts.
+    ``figures`` are the detail's, exact, for scripts.
     """
 
     level: Level
@@ -42,24 +43,24 @@ class Finding:
 
 
 def ok(what: str, detail: str, figures: Mapping[str, str] | None = None) -> Finding:
-    """Build a finding without a problem."""
+    """Return a finding that needs nothing."""
     return Finding(level=Level.OK, what=what, detail=detail, figures=figures or {})
 
 
 def warn(
     what: str, detail: str, fix: str = "", figures: Mapping[str, str] | None = None
 ) -> Finding:
-    """Build a finding that the operator should know."""
+    """Return a finding that an operator should know."""
     return Finding(level=Level.WARN, what=what, detail=detail, fix=fix, figures=figures or {})
 
 
 def fail(what: str, detail: str, fix: str = "") -> Finding:
-    """Build a finding that stops the keeper."""
+    """Return a finding that stops the keeper from doing its work."""
     return Finding(level=Level.FAIL, what=what, detail=detail, fix=fix)
 
 
 def failed(what: str, error: KeeperError) -> Finding:
-    """Build a finding from an error."""
+    """Return an error as a finding."""
     return fail(what, str(error) or error.code, error.hint)
 
 

@@ -1,4 +1,4 @@
-"""Renders the recorded history of an account as text, in chronological order."""
+"""What is on record about an account, in plain words, in the order in which it happened."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ Body = Mapping[str, Any]
 
 
 def document(entry: Entry) -> dict[str, object]:
-    """Return an entry as JSON, with its body unchanged."""
+    """Return an entry for scripts; its body as it stands."""
     return {
         "entry": entry.id,
         "kind": entry.kind,
@@ -29,9 +29,10 @@ def document(entry: Entry) -> dict[str, object]:
 def lines(
     entries: Sequence[Entry], tokens: Mapping[Address, TokenPrice] | None = None
 ) -> Iterator[str]:
-    """Yield one line per entry, with time, event, reason and entry number.
+    """
+    Yield one line per entry: when, what, why, and the number by which it can be replayed.
 
-    ``tokens`` are those of the market. Amounts of other tokens are shown in token units.
+    ``tokens`` are those of the market: an amount of another one is told in its units.
     """
     for one in entries:
         body = _named(json.loads(one.body), tokens or {})
@@ -70,14 +71,14 @@ def _episode(body: Body) -> str:
 
 
 def _side(body: Body) -> str:
-    """Return the tier that was entered, or the change of tiers."""
+    """Return the tier that was entered, or which was left for which."""
     if body["change"] == "entered":
         return f"{body['tier']} (from {body['before']})"
     return f"{body['before']} for {body['tier']}"
 
 
 def _call(body: Body) -> str:
-    """Format a call as due. Its delivery is another entry, or is unknown."""
+    """Return a call as due: whether somebody got it is another entry, or is not known."""
     tier = f" (tier {body['tier']})" if body.get("tier") else ""
     deadline = body.get("deadline")
     until = ""
@@ -139,7 +140,7 @@ def _with(body: Body) -> str:
 
 
 def _named(body: Body, tokens: Mapping[Address, TokenPrice]) -> Body:
-    """Add the known data of the token spent to an entry's body."""
+    """Return an entry's body with what is known of the token that it spends."""
     known = tokens.get(Address(str(body.get("token"))))
     return body if known is None else {**body, "known": known}
 

@@ -1,4 +1,4 @@
-"""Finds and reads the record file of a command."""
+"""Which file's record a command looks at, and how it is read."""
 
 import enum
 import re
@@ -19,7 +19,7 @@ _ANCHOR: Final = re.compile(r"(?:[0-9]{1,18}:)?[0-9a-f]{64}")
 
 
 class RecordOf(enum.StrEnum):
-    """The run of a record, which is live, a dry run, or observing."""
+    """Whose record: that of the live run, of a dry run, or of a run that only observes."""
 
     LIVE = "live"
     DRY_RUN = "dry-run"
@@ -45,7 +45,7 @@ def path_of(journal: Path, whose: RecordOf) -> Path:
 
 
 def record_path(settings: Settings, whose: RecordOf | None = None) -> Path:
-    """Return the file of that run. Without one the first that exists, else the live run's."""
+    """Return the file of that run; without one, the first that is there, else the live run's."""
     journal = settings.journal.path
     if whose is not None:
         return path_of(journal, whose)
@@ -54,12 +54,13 @@ def record_path(settings: Settings, whose: RecordOf | None = None) -> Path:
 
 
 def read_record(path: Path, work: Callable[[Connection], T]) -> T:
-    """Return what ``work`` reads from the file. It cannot write.
+    """
+    Return what ``work`` reads from the file; it cannot write.
 
-    All reads see one snapshot of the file, whatever a running node appends meanwhile.
+    All of it is read as it stood at one moment, whatever a running node appends meanwhile.
 
     Raises:
-        JournalError: there is no such file, or it is not a journal.
+        JournalError: there is no such file, or it is no journal.
     """
     engine = database.reader(path)
 
@@ -74,7 +75,8 @@ def read_record(path: Path, work: Callable[[Connection], T]) -> T:
 
 
 def checked_anchor(text: str) -> str:
-    """Check an anchor, as ``number:hash`` or a hash.
+    """
+    Return an anchor as ``number:hash`` or a hash.
 
     Raises:
         ConfigError: it is neither.
@@ -88,7 +90,8 @@ def checked_anchor(text: str) -> str:
 
 
 def checked_part(path: Path, first: int | None, last: int | None) -> None:
-    """Refuse an empty part of the record.
+    """
+    Refuse a part of the record that has nothing in it.
 
     Raises:
         ConfigError: it ends before it begins, or begins after the record's end.

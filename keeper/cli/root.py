@@ -1,4 +1,4 @@
-"""The root command ``keeper`` with its options, errors and exit codes."""
+"""The command ``keeper`` itself: its options, its errors, its exit codes."""
 
 import contextlib
 import os
@@ -52,16 +52,17 @@ def root(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Show the help if no command is given."""
+    """Watch lending markets and liquidate accounts whose health factor is below 1."""
     del version, debug
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Errors become lines on stderr.
+    """
+    Run one command line and return its exit code; errors become lines on stderr.
 
-    With ``--json`` an error is also a document on stdout, unless one was printed already.
+    With ``--json`` an error is a document on stdout, too, unless one is there already.
     """
     open_closed_streams()
     protect_memory()  # any command may hold the key: settings are read with it
@@ -100,12 +101,12 @@ def _command() -> TyperGroup:
 
 
 def _end_of_options(arguments: Sequence[str]) -> int:
-    """Return the index of ``--``, which ends the options, or the number of arguments."""
+    """Return where ``--`` ends the options, or the number of arguments."""
     return arguments.index("--") if "--" in arguments else len(arguments)
 
 
 def _is_run(options: Sequence[str]) -> bool:
-    """Return whether the command prints events, one per line."""
+    """Whether the command prints events, a line each."""
     return next((one for one in options if not one.startswith("-")), "") == "run"
 
 
@@ -141,7 +142,7 @@ def _failure(error: KeeperError, message: str, hint: str) -> Failure:
 
 
 def _usage_text(error: typer.TyperException) -> str:
-    """Return the usage error of the command line, with a reference to its help."""
+    """Return what was wrong with the command line, and where its help is."""
     context = getattr(error, "ctx", None)
     where = f" (see {context.command_path} --help)" if context is not None else ""
     text = error.format_message()
@@ -153,7 +154,7 @@ def _usage_text(error: typer.TyperException) -> str:
 
 
 def _print_error(text: str) -> None:
-    """Write a line to stderr. A closed stderr is ignored."""
+    """Write a line to stderr; a closed stderr is nobody's fault."""
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
@@ -162,7 +163,7 @@ def _print_error(text: str) -> None:
 
 
 def _close_stdout_quietly() -> None:
-    """Redirect stdout to the null device, so that the interpreter's last flush succeeds."""
+    """Point stdout at nothing, so that the interpreter's last flush does not complain."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)

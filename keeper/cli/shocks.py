@@ -1,4 +1,4 @@
-"""Parses ``--shock WETH=-20%`` and ``--curve -50:0:5``."""
+"""``--shock WETH=-20%`` and ``--curve -50:0:5``, as they are written."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,11 @@ MOST_POINTS: Final = 1_000
 
 
 def read_shocks(texts: Sequence[str]) -> dict[str, Percent]:
-    """Parse the moves by the name or address as written.
+    """
+    Return the moves by the name or address as written.
 
     Raises:
-        ConfigError: it is not NAME=PERCENT%, falls by more than 100 %, or is given twice.
+        ConfigError: it is not NAME=PERCENT%, falls by more than everything, or is said twice.
     """
     found: dict[str, Percent] = {}
     for text in texts:
@@ -39,7 +40,8 @@ def read_shocks(texts: Sequence[str]) -> dict[str, Percent]:
 
 
 def read_curve(text: str) -> list[Percent]:
-    """Parse the percentages of ``FROM:TO:STEP``, including ends that the step reaches.
+    """
+    Return the percentages of ``FROM:TO:STEP``, both ends included where the step meets them.
 
     Raises:
         ConfigError: it is not three numbers, the step does not lead there, or is too small.
@@ -59,10 +61,11 @@ def read_curve(text: str) -> list[Percent]:
 
 
 def resolved(names: Sequence[str], symbols: Mapping[Address, str]) -> dict[str, Address]:
-    """Find the used token of each name or address.
+    """
+    Return the token that each name or address means among those that are used.
 
     Raises:
-        ConfigError: a name matches none or several tokens, or two names match the same.
+        ConfigError: none, or several, with the nearest name; or two that mean the same.
     """
     found: dict[str, Address] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""The process's standard streams. Replaces closed ones, and explains a full disk."""
+"""The process's own streams: closed ones lead nowhere, and a full disk behind one is told."""
 
 import errno
 import os
@@ -13,10 +13,11 @@ UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBI
 
 
 def open_closed_streams() -> None:
-    """Redirect closed standard streams to the null device.
+    """
+    Let streams that were closed by whoever started the process lead to nothing.
 
-    The number of a closed stream is reused by the next opened file, such as a journal, and every
-    line of output would be written over it.
+    A closed one leaves its number to the next file that is opened: a journal, and every line of
+    output would be written over it.
     """
     for number in range(STREAMS):
         try:
@@ -30,7 +31,7 @@ def open_closed_streams() -> None:
 
 
 def explain_unwritable(error: Exception) -> Exception:
-    """Return an EnvironmentFault if output cannot be stored, else the error itself."""
+    """Return what is wrong with the machine where output cannot be kept, else the error itself."""
     if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
         return error
     return EnvironmentFault(

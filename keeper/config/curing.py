@@ -1,4 +1,4 @@
-"""Settings of cures and their spending limits."""
+"""Settings of whom the keeper cures, and with how much money."""
 
 from decimal import Decimal
 from typing import Annotated, Literal, Self
@@ -21,10 +21,11 @@ Tokens = Annotated[Exact, Field(gt=0, le=MOST_TOKENS)]
 
 
 class CureAccount(Section):
-    """One account to cure when it reaches ``tier``, up to the health factor ``target``.
+    """
+    One account to be cured when it reaches ``tier``, to the health factor ``target``.
 
-    With a target inside a tier the margin call does not end. The account is not cured again before
-    it has left every tier.
+    A target that leaves it in a tier does not end the margin call: it is not cured again
+    before it has left every tier.
     """
 
     account: AddressText
@@ -34,7 +35,7 @@ class CureAccount(Section):
 
     @property
     def listed(self) -> Listed:
-        """The account as data for pure code."""
+        """The account for the pure rooms."""
         return Listed(
             account=self.account,
             market=None if self.market is None else MarketKey(self.market),
@@ -44,7 +45,7 @@ class CureAccount(Section):
 
 
 class CureLimit(Section):
-    """Spending limits of a token, in whole tokens. The vault's owner sets the same on chain."""
+    """What may be spent of a token, in whole tokens; the vault's owner sets the same on chain."""
 
     token: AddressText
     per_transaction: Tokens
@@ -59,9 +60,10 @@ class CureLimit(Section):
 
 
 class Cure(Section):
-    """Accounts to cure, with the vault and the maximum gas cost.
+    """
+    Accounts that are cured, from which vault, and at what cost of gas at most.
 
-    With ``clear`` the vault takes over accounts without a profitable sale, within the subsidy.
+    With ``clear`` the vault takes over accounts that no sale pays for, within the subsidy.
     """
 
     vault: AddressText | None = None
@@ -89,9 +91,9 @@ class Cure(Section):
 
     @property
     def max_gas(self) -> Wei:
-        """The maximum gas cost of one cure."""
+        """The most that the gas of one cure may cost."""
         return Wei(int(self.max_gas_eth * WAD))
 
     def limit_of(self, token: Address) -> CureLimit | None:
-        """Return a token's limits, None where only the vault's own apply."""
+        """Return a token's limits; None where only the vault's own hold."""
         return next((one for one in self.limit if one.token == token), None)

@@ -1,4 +1,4 @@
-"""Settings of margin calls and of the policy. Unset values default to the policy's."""
+"""Settings of margin calls and of restraint; what is not set is the policy's own."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -35,7 +35,7 @@ from keeper.risk.tiers import Thresholds, Tier
 MOST_BLOCKS: Final = 1_000_000
 MOST_SECONDS: Final = 365 * DAY
 LEAVE_BPS: Final = 100
-"""Default distance between a tier's entry threshold and its exit threshold."""
+"""How far above its own line a tier is left, where the settings do not say."""
 LINE_LEAVE: Final = Decimal("1.005")
 
 T = TypeVar("T")
@@ -52,10 +52,11 @@ _WORST_FIRST: Final = (Tier.URGENT, Tier.CALL, Tier.WATCH)
 
 
 class TierLines(Section):
-    """Thresholds of the tiers watch, call and urgent. Liquidatable is the protocol's own verdict.
+    """
+    Where an account is watched, called, urgent; liquidatable is the protocol's own verdict.
 
-    A tier is entered below its threshold and left at ``*_leave``, 1 % above by default. With
-    ``measure = "volatility"`` margin calls use the thresholds ``*_deviations``, the distance to
+    A tier is entered below its line and left at ``*_leave``, a hundredth above if not set. With
+    ``measure = "volatility"`` the lines of the calls are ``*_deviations``: the distance to
     liquidation in standard deviations of the account's own health over ``horizon_hours``.
     """
 
@@ -94,7 +95,7 @@ class TierLines(Section):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The entry thresholds of the tiers, as health factors."""
+        """Where the tiers begin, as health factors."""
         return Thresholds(watch=_wad(self.watch), call=_wad(self.call), urgent=_wad(self.urgent))
 
     @property
@@ -130,7 +131,7 @@ class TierLines(Section):
 
 
 def _refuse_overlap(bands: Iterable[tuple[Tier, Decimal, Decimal]], suffix: str) -> None:
-    """Refuse a tier that is left below its own threshold or above the next one's."""
+    """Refuse a tier that is left below its own line, or above where the next one begins."""
     ordered = list(bands)
     for at, (tier, enter, leave) in enumerate(ordered):
         name = f"{tier}{suffix}_leave"
@@ -145,7 +146,7 @@ def _refuse_overlap(bands: Iterable[tuple[Tier, Decimal, Decimal]], suffix: str)
 
 
 class SpikeGuard(Section):
-    """Confirmation methods of a breach, and whether tiers and liquidations wait for them."""
+    """By what a breach is confirmed, and whether tiers and acting wait for it."""
 
     confirm: tuple[Literal["blocks", "seconds", "window", "second_source"], ...] | None = None
     combine: Literal["any", "all"] | None = None
@@ -158,7 +159,7 @@ class SpikeGuard(Section):
 
 
 class Graces(Section):
-    """Grace periods by tier. They end when both blocks and seconds have passed."""
+    """How long an account in a tier is left alone; both blocks and seconds must have passed."""
 
     watch_blocks: Blocks | None = None
     watch_seconds: Seconds | None = None
@@ -171,14 +172,14 @@ class Graces(Section):
 
 
 class Floors(Section):
-    """Thresholds of health factor and distance to bad debt, below which nothing is waited for."""
+    """Below either no waiting counts: a health factor, a distance to bad debt."""
 
     health: Exact | None = Field(default=None, ge=0, lt=1)
     bad_debt_bps: Share | None = None
 
 
 class Subsidies(Section):
-    """Limits of the subsidy for small positions."""
+    """What clearing small positions may cost."""
 
     per_day_usd: Dollars | None = None
     per_account_usd: Dollars | None = None
@@ -186,16 +187,17 @@ class Subsidies(Section):
 
 
 class Feed(Section):
-    """One price feed with its heartbeat."""
+    """What is known of one price feed: how often it answers at least."""
 
     address: AddressText
     heartbeat_seconds: Whole = Field(ge=1, le=MOST_SECONDS)
 
 
 class Second(Section):
-    """Another price source of a token, a feed in the market's currency or a Uniswap v3 pool.
+    """
+    Another source of a token's price: a feed in the market's currency, or a Uniswap v3 pool.
 
-    A pool gives its time-weighted price over ``window_seconds``, converted by the market's price of
+    A pool gives its time-weighted price over ``window_seconds``, by the market's own price of
     the pool's other token.
     """
 
@@ -212,10 +214,11 @@ class Second(Section):
 
 
 class Oracle(Section):
-    """Limits of the price checks, and the response to each (skip, alert or execute).
+    """
+    When a price is suspicious, and what follows: skip, alert or execute.
 
-    ``heartbeat_seconds`` defaults to a day. It is unknown on a chain with a clock of its own, where
-    feeds are not updated.
+    ``heartbeat_seconds`` is a day if not set; on a chain with a clock of its own, where nobody
+    keeps feeds alive, it is unknown.
     """
 
     heartbeat_seconds: Whole | None = Field(default=None, ge=1, le=MOST_SECONDS)
@@ -237,7 +240,7 @@ class Oracle(Section):
 
     @property
     def rules(self) -> OracleRules:
-        """The price checks of a block."""
+        """The checks of a block's prices."""
         names = {Check.JUMP: "jumped"}
         return OracleRules(
             responses={
@@ -253,10 +256,11 @@ class Oracle(Section):
 
 
 class Calls(Section):
-    """Delays of reminders and escalations since the tier was entered, in seconds, 0 for never.
+    """
+    When somebody is told again, in seconds since the tier was entered; 0 is never.
 
-    A call advises how to bring the account to ``target`` (by default the end of its episode), valid
-    for ``holds_hours`` of interest.
+    A call says what brings the account to ``target`` (what ends its episode, if not set) and
+    holds for ``holds_hours`` of interest.
     """
 
     watch_remind_seconds: Seconds = 0
@@ -272,7 +276,7 @@ class Calls(Section):
 
     @property
     def telling(self) -> Telling:
-        """The delays of reminders and escalations."""
+        """When somebody is told again."""
         tiers = (*_WORST_FIRST, Tier.LIQUIDATABLE)
         return Telling(
             remind_seconds={one: getattr(self, f"{one}_remind_seconds") for one in tiers},
@@ -281,7 +285,7 @@ class Calls(Section):
 
 
 class Restraints(Section):
-    """The part of ``[policy]`` that holds accounts back."""
+    """The part of ``[policy]`` that says who is left alone, and for how long."""
 
     name: Literal["competitive", "guardian"] = "competitive"
     order: Literal["profit", "bad_debt"] | None = None
@@ -292,7 +296,7 @@ class Restraints(Section):
     subsidy: Subsidies = Subsidies()
 
     def margin(self, chain_id: int, oracle: Oracle, calls: Calls) -> MarginSettings:
-        """Combine the policy's own margin settings with the configured ones."""
+        """Return what margin calls and restraint go by: the policy's own, and what was set."""
         base = GUARDIAN if self.name == GUARDIAN.name else COMPETITIVE
         return replace(
             base,

@@ -1,4 +1,6 @@
-"""Events of `keeper run --json`, one JSON object each, with amounts as decimal strings."""
+"""What `keeper run --json` prints: one event, one object, amounts as decimal strings."""
+
+from collections.abc import Sequence
 
 from keeper.domain.coverage import CoverageNews
 from keeper.domain.cure import ClearOrder, ClearRefusal, CureOrder, CureRefusal
@@ -14,9 +16,9 @@ Event = dict[str, object]
 
 
 def decision_event(decision: Decision, head: Head) -> Event:
-    """Build the event of one decision at one block."""
+    """Return the event of one decision at one block."""
     if isinstance(decision, Liquidate):
-        return _liquidate(decision.plan, head)
+        return {**_liquidate(decision.plan, head), **_further(decision.further)}
     profit = decision.net_profit
     return {
         "event": "decision",
@@ -34,7 +36,7 @@ def decision_event(decision: Decision, head: Head) -> Event:
 
 
 def head_event(head: Head, *, markets: int, accounts: int, unhealthy: int) -> Event:
-    """Build the event of a completely read block."""
+    """Return the event of a block that was read to the end."""
     return {
         "event": "block",
         "markets": markets,
@@ -45,21 +47,22 @@ def head_event(head: Head, *, markets: int, accounts: int, unhealthy: int) -> Ev
 
 
 def trouble_event(kind: str, market: str, reason: object, head: Head) -> Event:
-    """Build the event of a market in trouble.
+    """
+    Return the event of a market in trouble.
 
-    ``quarantine`` means that it cannot be read, for ``reason``. ``warning`` means that parts such
-    as a price source fail, with a line for each in ``reason``. ``rebuilt`` means that its accounts
-    were read again from the contracts.
+    ``quarantine``: it cannot be read at all, ``reason`` says why. ``warning``: parts
+    of it misbehave (a failing price source), ``reason`` has a line for each. ``rebuilt``: its
+    accounts had to be read anew.
     """
     told = list(reason) if isinstance(reason, tuple) else reason
     return {"event": kind, "market": market, "reason": told, **_block(head)}
 
 
 def parity_event(news: ParityNews, head: Head) -> Event:
-    """Build the event of an account compared with the contracts.
+    """
+    Return the event of an account that was held against the contracts' own answer.
 
-    An account that ``differs`` is not acted upon until it ``agrees``. The figures are those of the
-    difference.
+    ``differs``: it is not acted upon until ``agrees``; figures are those of the difference.
     """
     found = news.difference
     return {
@@ -75,9 +78,10 @@ def parity_event(news: ParityNews, head: Head) -> Event:
 
 
 def coverage_event(news: CoverageNews, head: Head) -> Event:
-    """Build the event of debt that belongs to no account of the book.
+    """
+    Return the event of debt that no account of the book owes.
 
-    ``uncovered`` means more than the limit, until ``covered``.
+    ``uncovered``: there is more of it than the limit, until ``covered``.
     """
     worth = news.uncovered_usd_e8
     return {
@@ -92,9 +96,10 @@ def coverage_event(news: CoverageNews, head: Head) -> Event:
 
 
 def stretch_event(news: StretchNews, head: Head) -> Event:
-    """Build the event of blocks with a change that no log explains.
+    """
+    Return the event of blocks in which something changed that no log explains.
 
-    ``unexplained`` blocks have their logs fetched again until they are ``explained``.
+    ``unexplained``: their logs are asked for again and again, until they are ``explained``.
     """
     return {
         "event": "logs",
@@ -115,7 +120,7 @@ def cure_event(
     action: str = "cure",
     gas_cost: Wei | None = None,
 ) -> Event:
-    """Build the event of a listed account that reached its tier, with the cure or its refusal."""
+    """Return the event of a listed account that reached its tier: what is done, or why nothing."""
     market, account = subject
     told: Event = {"event": "cure", "market": market, "account": account, "tier": tier}
     if isinstance(found, CureRefusal):
@@ -149,7 +154,7 @@ def clear_event(
     refusal: ClearRefusal | None = None,
     cost: Wei | None = None,
 ) -> Event:
-    """Build the event of a clearance by the vault, or of its refusal."""
+    """Return the event of an account that no sale pays for: what the vault does, or why not."""
     told: Event = {
         "event": "clear",
         "action": action,
@@ -164,6 +169,26 @@ def clear_event(
     if cost is not None:
         told["cost_wei"] = str(cost)
     return {**told, **_block(head)}
+
+
+def _further(plans: Sequence[Plan]) -> Event:
+    """Return what is said of an account's further rounds; nothing where there is none."""
+    if not plans:
+        return {}
+    return {
+        "further_rounds": [
+            {
+                "health_factor": str(plan.health_factor),
+                "spend": {"token": plan.spend_token, "amount": str(plan.spend)},
+                "receive": {"token": plan.receive_token, "amount": str(plan.receive)},
+                "route": list(plan.route.pools),
+                "funding": plan.funding.name,
+                "gross_profit": {"token": plan.spend_token, "amount": str(plan.gross_profit)},
+                "net_profit_wei": str(plan.net_profit),
+            }
+            for plan in plans
+        ]
+    }
 
 
 def _liquidate(plan: Plan, head: Head) -> Event:
@@ -190,9 +215,10 @@ def _block(head: Head) -> Event:
 
 
 def margin_event(notice: Notice) -> Event:
-    """Build the event of a margin call, of its end, or of an alarm.
+    """
+    Return the event of a margin call, of its end, or of what is in trouble.
 
-    The notice is due then. Its acceptance by a channel is a ``notification`` event.
+    It is due then; that a channel took it is a ``notification``.
     """
     return {
         "event": "margin_call",

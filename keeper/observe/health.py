@@ -1,4 +1,4 @@
-"""Liveness and readiness checks, with the failing component and the reason."""
+"""Is it alive, is it ready, and if not: which part, and why."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -13,41 +13,42 @@ from keeper.observe.stages import Stage
 from keeper.observe.vitals import Vitals
 
 Check = Callable[[], str]
-"""Returns a component's problem in one line, empty without one. Must not block."""
+"""Says in one line what is wrong with a component; empty where nothing is. Must not wait."""
 
 LEAST_PATIENCE: Final = 5.0
-"""Minimum delay in seconds before a head is late, even on chains with short blocks."""
+"""Seconds that a head may be late by, however short the chain's blocks are."""
 ENDPOINT_PATIENCE: Final = 2.0
-"""Tolerated seconds of an endpoint's failure, during which reads are retried."""
+"""Seconds that an endpoint may fail for: reads are repeated that long."""
 CLOCK_PATIENCE: Final = 60.0
-"""Tolerated seconds between a block's time and the clock, beyond a head's delay."""
+"""Seconds that a block and the clock may differ by, beyond the patience with heads."""
 SKIPPED_BLOCKS: Final = 2
-"""Consecutive failed blocks that are reported."""
+"""So many blocks in a row that could not be worked on are no accident."""
 LEAST_FREE_BYTES: Final = 16 * 1024 * 1024
-"""Free space below which the journal is likely to fail."""
+"""Free space below which the journal is about to fail."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Health:
-    """Checks of the components by name. All pass when the keeper is ready."""
+    """The components' checks by name; readiness is that all of them pass."""
 
     checks: dict[str, Check] = field(default_factory=dict)
 
     def report(self) -> Mapping[str, str]:
-        """Return each component's problem in one line without secrets, empty if healthy."""
+        """Return what is wrong with each component, in one line without secrets; empty if well."""
         return {name: one_line(check()) for name, check in self.checks.items()}
 
 
 def patience(block_seconds: float, blocks: int) -> float:
-    """Return the seconds after which the next head is late."""
+    """Return how long to wait for the next head before it is late, in seconds."""
     return max(block_seconds * blocks, LEAST_PATIENCE)
 
 
 def head_check(vitals: Vitals, limit: float, wall: Callable[[], float] | None) -> Check:
-    """Build the check of fresh heads. ``limit`` is in seconds.
+    """
+    Return the check of fresh heads: ``limit`` is in seconds.
 
-    ``wall`` is the clock that blocks' timestamps should agree with, None on a chain with a clock of
-    its own.
+    ``wall`` is the clock that the blocks' timestamps should agree with; None where a
+    chain's time is its own.
     """
 
     def check() -> str:
@@ -62,7 +63,7 @@ def head_check(vitals: Vitals, limit: float, wall: Callable[[], float] | None) -
 
 
 def too_old(head: Head, limit: float, now: float) -> str:
-    """Return the problem of a block that is too old by the clock, empty if there is none."""
+    """Say that a block is of long ago by the clock: its node still synchronises, or lags."""
     behind = now - head.timestamp
     if behind > limit + CLOCK_PATIENCE:
         return f"the newest block is {behind:.0f} s old by this machine's clock"
@@ -70,7 +71,7 @@ def too_old(head: Head, limit: float, now: float) -> str:
 
 
 def untimely(head: Head, limit: float, now: float) -> str:
-    """Return the problem of a block that disagrees with the clock, empty if there is none."""
+    """Say that a block and the clock disagree, whichever of them is wrong."""
     ahead = head.timestamp - now
     if ahead > limit + CLOCK_PATIENCE:
         return f"the newest block is {ahead:.0f} s ahead of this machine's clock"
@@ -78,9 +79,10 @@ def untimely(head: Head, limit: float, now: float) -> str:
 
 
 def work_check(vitals: Vitals, limit: float) -> Check:
-    """Build the check that blocks are processed to the end, the newest within ``limit`` s.
+    """
+    Return the check that blocks are worked on to the end, the newest not ``limit`` s ago.
 
-    Consecutive failed blocks are reported at once.
+    Blocks that failed one after the other are said at once.
     """
 
     def check() -> str:
@@ -102,9 +104,10 @@ def markets_check(
     quarantined: Callable[[], Mapping[MarketKey, str]],
     unanswered: Callable[[], Mapping[MarketKey, str]] = dict,
 ) -> Check:
-    """Build the check that at least one of ``markets`` markets can be read.
+    """
+    Return the check that of so many markets one at least can be read.
 
-    ``unanswered`` are markets that are unreadable because of the node. Each of them is reported.
+    ``unanswered`` are those that cannot be read because of the node: each of them is said.
     """
 
     def check() -> str:
@@ -122,7 +125,7 @@ def _reasons(faults: Mapping[MarketKey, str]) -> str:
 
 
 def book_check(doubted: Callable[[], int]) -> Check:
-    """Build the check that compared accounts of the book agree with the contracts."""
+    """Return the check that the book agrees with the contracts, as far as it was compared."""
 
     def check() -> str:
         count = doubted()
@@ -132,7 +135,7 @@ def book_check(doubted: Callable[[], int]) -> Check:
 
 
 def joined_check(*checks: Check) -> Check:
-    """Join several checks of one component."""
+    """Return the check of a component that several checks look at."""
 
     def check() -> str:
         return "; ".join(filter(None, (single() for single in checks)))
@@ -141,9 +144,10 @@ def joined_check(*checks: Check) -> Check:
 
 
 def journal_check(path: Path, failing: Callable[[], bool]) -> Check:
-    """Build the check that the journal can be written.
+    """
+    Return the check that the journal can be written.
 
-    The file must be the same as at the check's creation, with free space on its disk.
+    It is the file that was there when the check was made, with space left beside it.
     """
     made = _identity(path)
 

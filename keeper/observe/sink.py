@@ -1,7 +1,8 @@
-"""Non-blocking output of lines, written by a thread.
+"""
+Lines to a stream by a thread of its own: nobody who acts waits for whoever reads.
 
-A full pipe blocks its writer, and a closed one raises in it. The keeper continues in both cases.
-Lines beyond the queue are dropped and counted.
+A pipe that nobody empties holds up its writer, and one whose reader has gone raises in it; a keeper
+goes on in both cases. What cannot be kept until it is read is dropped, and counted.
 """
 
 import contextlib
@@ -14,27 +15,28 @@ from typing import Final, Protocol, TextIO
 log = logging.getLogger(__name__)
 
 DEPTH: Final = 10_000
-"""Maximum of unwritten texts. More are dropped."""
+"""Texts that wait to be written; more are dropped."""
 END_SECONDS: Final = 2.0
-"""Maximum wait for unwritten texts at the end."""
+"""How long an end waits for what is not written yet."""
 
 
 class Stream(Protocol):
-    """Output of lines. Both methods may block, or raise when the reader has gone."""
+    """Where the lines go; both methods may block, or raise where nobody reads any more."""
 
     def write(self, text: str, /) -> object:
         """Write a text."""
         ...
 
     def flush(self) -> object:
-        """Flush written text."""
+        """Hand over what was written."""
         ...
 
 
 class Descriptor:
-    """File descriptor of this process's stream, without its buffer.
+    """
+    What is behind a stream of this process, without its buffer.
 
-    A thread blocked in a buffer's write holds its lock, which makes Python abort on exit.
+    A thread that waits in a buffer's write holds its lock, and Python aborts over that at its end.
     """
 
     def __init__(self, number: int, encoding: str = "utf-8", errors: str = "replace") -> None:
@@ -42,17 +44,17 @@ class Descriptor:
         self._encoding, self._errors = encoding, errors
 
     def write(self, text: str, /) -> None:
-        """Write all of a text. Raises OSError on failure."""
+        """Write all of a text; OSError where that fails."""
         left = memoryview(text.encode(self._encoding, self._errors))
         while left:
             left = left[os.write(self._number, left) :]
 
     def flush(self) -> None:
-        """Do nothing, since nothing is buffered."""
+        """Do nothing: nothing is kept back."""
 
 
 def unbuffered(stream: TextIO) -> Stream:
-    """Return the file descriptor of a stream, or the stream itself without one."""
+    """Return what is behind a stream; the stream itself where it is no file."""
     try:
         stream.flush()
         return Descriptor(stream.fileno(), *_codec(stream))
@@ -61,14 +63,14 @@ def unbuffered(stream: TextIO) -> Stream:
 
 
 def _codec(stream: TextIO) -> tuple[str, str]:
-    """Return a stream's encoding, and an error handler that never raises."""
+    """Return a stream's encoding, and what it does with what that lacks; never an error."""
     errors = getattr(stream, "errors", None)
     lossy = "replace" if errors in (None, "strict", "surrogateescape") else errors
     return getattr(stream, "encoding", None) or "utf-8", lossy
 
 
 class Sink:
-    """A stream that never blocks and never raises. ``dropped`` counts the lost texts."""
+    """A stream that never blocks and never raises; ``dropped`` counts what it could not take."""
 
     def __init__(self, stream: Stream, depth: int = DEPTH) -> None:
         self.dropped = 0
@@ -80,11 +82,11 @@ class Sink:
 
     @property
     def lost(self) -> bool:
-        """Whether some text could not be written."""
+        """Whether something could not be written."""
         return bool(self.dropped or self.broken)
 
     def write(self, text: str, /) -> int:
-        """Enqueue a text for writing."""
+        """Take a text to be written soon."""
         try:
             self._waiting.put_nowait(text)
         except queue.Full:
@@ -92,10 +94,10 @@ class Sink:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing, since the thread flushes each text."""
+        """Do nothing: the thread hands over each text."""
 
     def close(self, seconds: float = END_SECONDS) -> None:
-        """Wait, within a bound, until everything is written."""
+        """Wait, within bounds, until everything is written."""
         with contextlib.suppress(queue.Full):
             self._waiting.put(None, timeout=seconds)
             self._thread.join(seconds)
@@ -110,7 +112,6 @@ class Sink:
             try:
                 self._stream.write(text)
                 self._stream.flush()
-            # mutation: F45 gone-reader
             except (OSError, ValueError) as error:  # a closed pipe, a full disk, a closed file
                 self.broken = type(error).__name__
                 self.dropped += 1

@@ -1,4 +1,4 @@
-"""Stages of a block's work, reported to an observer."""
+"""What a node tells about its progress, to whoever watches: the stages of a block's work."""
 
 import enum
 from collections.abc import Sequence
@@ -10,28 +10,29 @@ from keeper.ports import MarketSnapshot
 
 
 class Stage(enum.StrEnum):
-    """Progress of a block's work."""
+    """How far a block's work is."""
 
-    HEAD = "head"  # the head arrived
+    HEAD = "head"  # it arrived
     TAKEN = "taken"  # its work began
-    READ = "read"  # every readable market was read
-    DECIDED = "decided"  # every liquidatable account has a decision
-    SUBMITTED = "submitted"  # its transactions were sent
-    RECORDED = "recorded"  # its decisions are stored
+    READ = "read"  # every readable market was read at it
+    DECIDED = "decided"  # every unhealthy account has its answer
+    SUBMITTED = "submitted"  # transactions have left for it
+    RECORDED = "recorded"  # its decisions are kept
 
 
 class Watch(Protocol):
-    """Observer of a node's progress, without any answer.
+    """
+    Takes notice and answers nothing.
 
-    Stages are marked while a transaction waits, so that must be cheap.
+    ``passed`` is called while a transaction is waited for: it must cost next to nothing.
     """
 
     def passed(self, stage: Stage, head: Head) -> None:
-        """Note that a stage is reached now."""
+        """Note that a stage was reached, now."""
         ...
 
     def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Note that a block is completely processed, with its snapshots."""
+        """Note that a block was worked on to the end, and how it found the markets."""
         ...
 
     def skipped(self, head: Head, error: ChainError) -> None:
@@ -40,7 +41,7 @@ class Watch(Protocol):
 
 
 class Unwatched:
-    """An observer that ignores everything."""
+    """A ``Watch`` that nobody looks through."""
 
     def passed(self, stage: Stage, head: Head) -> None:
         """Do nothing."""

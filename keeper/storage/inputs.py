@@ -1,4 +1,4 @@
-"""Documents of a block's decision inputs for the record."""
+"""What deciding about a block was given, as the document that the record keeps of it."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,18 +31,20 @@ from keeper.strategy.portions import Portion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
-    """Encoder of decision inputs.
+    """
+    Writes down what decisions were made of.
 
-    ``forms`` are the adapters' own codecs.
+    ``forms`` are the adapters' own.
     """
 
     program: Program
     forms: Forms
 
     def document(self, head: Head, given: Given, news: Iterable[Subject]) -> object | None:
-        """Build the document of the decision inputs about ``news``, reduced to those that matter.
+        """
+        Return what the decisions about ``news`` were made of, and nothing that cannot matter.
 
-        None where a market or a venue has no codec.
+        None where that cannot be written: a market or a venue has no form for the record.
         """
         inputs = given.inputs
         if inputs is None:
@@ -127,7 +129,7 @@ class Recorder:
         return [self._venue(answers[number], tokens) for number in sorted(answers)]
 
     def _venue(self, answer: VenueAnswer, tokens: Sequence[Address]) -> object | None:
-        """Encode a venue's answer about these tokens, None where its kind has no codec."""
+        """Return a venue's answer about these tokens; None where its kind has no form for it."""
         if answer.exits is None:
             return {"kind": answer.kind, "exits": None}
         form = self.forms.venue(answer.kind)
@@ -138,7 +140,7 @@ class Recorder:
 
 
 def _sold(pending: Sequence[PendingSale]) -> list[Address]:
-    """Return the tokens on the routes of pending sales, since their pools affect the rest."""
+    """Return the tokens that what waits is sold for: its pools are part of what is left."""
     return [
         token
         for one in pending
@@ -148,14 +150,14 @@ def _sold(pending: Sequence[PendingSale]) -> list[Address]:
 
 
 def _matters(basis: Basis | None, kept: frozenset[Subject]) -> Basis | None:
-    """Return the inputs of the policy's restraint, None where the policy never waits."""
+    """Return what a restraint rests on; None where the policy lets nobody wait, ever."""
     if basis is None or not (basis.settings.waits or basis.restraint != FREE):
         return None
     return basis.only(kept)
 
 
 def _besides(inputs: Inputs, kept: frozenset[Subject]) -> dict[Subject, Wait]:
-    """Return the waits that do not come from the policy."""
+    """Return who waits for another reason than the policy's."""
     policy = {} if inputs.basis is None else inputs.basis.restraint.waits
     every = only_of(inputs.restraint, kept).waits
     return {one: wait for one, wait in every.items() if policy.get(one) != wait}
@@ -196,7 +198,7 @@ def _simulation(one: Simulation) -> StoredSimulation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Legs:
-    """The tokens that the recorded accounts hold or owe, and those that they owe."""
+    """The tokens that the kept accounts hold or owe, and those that they owe."""
 
     all: tuple[Address, ...]
     debts: tuple[Address, ...]
@@ -214,7 +216,7 @@ def _legs(own: Mapping[MarketKey, MarketSnapshot], kept: frozenset[Subject]) -> 
 def _markets(
     snapshots: Sequence[MarketSnapshot], kept: frozenset[Subject], debts: Sequence[Address]
 ) -> list[MarketSnapshot]:
-    """Select the markets of the recorded accounts and of lenders of their debts, in order."""
+    """Return the markets of the kept accounts, and who else lends what they owe, in order."""
     concerned = {market for market, _ in kept}
     known: list[object] = []
     found: list[MarketSnapshot] = []

@@ -1,8 +1,9 @@
-"""Locks that ensure a single signing process per journal.
+"""
+The one signing process of a journal: locks that are held for life.
 
-The file ``<journal>.lock`` is locked, and an abstract socket name of this folder and file is taken,
-which cannot be removed. Each detects another process without the other. The journal's own file is
-locked as well.
+The file ``<journal>.lock`` is locked, and a name that no file can be removed from under is taken
+(an abstract socket of this folder and file): without the one, the other still says that a
+process signs. The journal's own file is locked besides (``holding``).
 """
 
 import contextlib
@@ -23,14 +24,15 @@ from keeper.exposure import trusted_users
 log = logging.getLogger(__name__)
 
 _PEER: Final = "3i"
-"""Format of SO_PEERCRED's answer, with process, user and group."""
+"""The form of SO_PEERCRED's answer: process, user, group."""
 _CONNECT_SECONDS: Final = 1.0
 
 
 class SigningLock:
-    """A locked ``<journal>.lock``. The kernel releases it when the process dies.
+    """
+    ``<journal>.lock``, locked; the kernel releases it when the process dies.
 
-    It is beside the real file behind any links, so that each file has one lock.
+    It is beside the file itself, whatever links lead there: one file has one lock.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -48,7 +50,8 @@ class SigningLock:
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def refuse_lost(self) -> None:
-        """Raise where the lock's file is gone, since another process could lock a new one.
+        """
+        Refuse to go on where the lock's file is gone: another process could lock a new one.
 
         Raises:
             JournalError: it was removed or replaced.
@@ -58,7 +61,6 @@ class SigningLock:
             found = self.path.stat(follow_symlinks=False)
         except OSError:
             found = None
-        # mutation: F22 lock-gone
         if found is None or (found.st_dev, found.st_ino) != (held.st_dev, held.st_ino):
             raise JournalError(
                 f"the lock {self.path} was removed or replaced while the keeper ran",
@@ -67,7 +69,7 @@ class SigningLock:
             )
 
     def release(self) -> None:
-        """Release the lock for the next process. A second call does nothing."""
+        """Let the next process sign; a second call does nothing."""
         if self._name >= 0:
             os.close(self._name)
             self._name = -1
@@ -78,14 +80,13 @@ class SigningLock:
 
     def _lock(self, journal: Path) -> None:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # mutation: F22 named-lock
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             raise _in_use(journal, holder) from None
 
 
 def _opened(path: Path) -> int:
-    # mutation: F22 lock-link
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o600)
@@ -107,16 +108,17 @@ def _opened(path: Path) -> int:
 
 
 def _give_to_folder_owner(descriptor: int, path: Path) -> None:
-    """Give a lock created by root to the folder's owner, so that the keeper can open it."""
+    """Let a lock that root made be opened by the keeper that the folder belongs to."""
     if os.geteuid() == 0:
         folder = path.parent.stat()
         os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
 def _take_name(journal: Path) -> int:
-    """Take the socket name of this file in this folder, and return its descriptor.
+    """
+    Take the name of this file in this folder and return what holds it.
 
-    -1 where the system has no such names, or another user took it.
+    It is -1 where the system has no such names, or a stranger took it.
 
     Raises:
         JournalError: another process of this user, or of root, has it.
@@ -141,7 +143,7 @@ def _take_name(journal: Path) -> int:
 
 
 def _holder(name: bytes) -> str | None:
-    """Return the process of this user or root that holds a name, None for another user's."""
+    """Return which process of this user, or of root, has a name; None where a stranger has it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_CONNECT_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""The outbox in the journal's file, one transaction per call."""
+"""The outbox over the journal's file: each call a transaction."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,32 +12,32 @@ from keeper.storage import outbox
 from keeper.storage.database import Database
 
 AT_ONCE: Final = 250
-"""Notices per transaction, so that the submission journal waits only briefly."""
+"""Notices that are read in one go: a transaction of the submit journal waits no longer."""
 
 
 class OutboxStore:
-    """``Outbox`` of ``keeper.notify.ports`` over a database."""
+    """See ``keeper.notify.ports.Outbox``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def enqueue(self, told: Sequence[Notice], now: int) -> int:
-        """Persist notices. Return the number of new ones."""
+        """Keep notices; returns the new ones."""
         return await self._database.write(outbox.enqueue, told, now)
 
     async def route(self, choose: Callable[[Notice], Sequence[str]], now: int) -> int:
-        """Assign channels to every new notice. Return the number of notices."""
+        """Give every new notice its channels; returns how many notices there were."""
         total = 0
         while found := await self._database.write(_routed, choose, now):
             total += found
         return total
 
     async def next_message(self, channel: str) -> Outgoing | None:
-        """Return the channel's oldest undelivered message."""
+        """Return the channel's oldest message that waits."""
         return await self._database.write(outbox.next_message, channel)
 
     async def waiting(self, channel: str) -> list[Waiting]:
-        """Return the channel's notices that are not yet in a message."""
+        """Return what the channel is to be told of and no message tells yet."""
         found = list[Waiting]()
         while True:
             after = found[-1].delivery if found else 0
@@ -47,27 +47,27 @@ class OutboxStore:
                 return found
 
     async def compose(self, channel: str, message: Message, told: Sequence[int], now: int) -> None:
-        """Persist a message that contains these deliveries."""
+        """Keep the message that tells these deliveries."""
         await self._database.write(outbox.compose, channel, message, told, now)
 
     async def sent(self, message: int, now: int) -> None:
-        """Persist that the channel accepted a message."""
+        """Keep that the channel took it."""
         await self._database.write(outbox.sent, message, now)
 
     async def failed(self, message: int, why: str, again_at: int) -> None:
-        """Persist a failed attempt, with the time of the next one."""
+        """Keep that it did not get through."""
         await self._database.write(outbox.failed, message, why, again_at)
 
     async def given_up(self, message: int, why: str, now: int) -> None:
-        """Persist that a message is not retried."""
+        """Keep that it is not tried again."""
         await self._database.write(outbox.given_up, message, why, now)
 
     async def sent_since(self, channel: str, since: int, until: int | None = None) -> int:
-        """Return the number of messages accepted since a time."""
+        """Return how many messages the channel took since a time."""
         return await self._database.write(outbox.sent_since, channel, since, until)
 
     async def backlog(self) -> Backlog:
-        """Return the undelivered notices and messages."""
+        """Return how much is still to be told."""
         return await self._database.write(outbox.backlog)
 
 
@@ -80,10 +80,11 @@ def _routed(connection: Connection, choose: Callable[[Notice], Sequence[str]], n
 
 
 def _as_called(connection: Connection, notice: Notice) -> Notice:
-    """Return a notice for routing. A closing notice goes to the channels of its calls.
+    """
+    Return what a notice is routed by: how an episode ends is told to whoever was told of it.
 
-    After a liquidation or repayment the debt has changed. Routing uses the largest debt of the
-    calls.
+    After a liquidation or a repayment the debt is another one, or there is none: it counts what
+    was owed at most while there were calls.
     """
     if notice.kind not in CLOSING:
         return notice

@@ -1,4 +1,4 @@
-"""Journal rows of one nonce for ``keeper tx show``."""
+"""What the journal has on one nonce beyond the submission itself, for people."""
 
 from typing import Any
 
@@ -11,9 +11,10 @@ Told = dict[str, object]
 
 
 def told(connection: Connection, nonce: int) -> dict[str, list[Told]]:
-    """Return a nonce's intents, sends, receipts and bookings, each in order of creation.
+    """
+    Return a nonce's intents, sends, receipts and bookings, each in the order of their making.
 
-    Receipts removed by a reorg and their bookings are ``orphaned``.
+    A receipt that a reorg took back is ``orphaned``, and so is what was booked of it.
     """
     owner = connection.execute(
         select(transactions.c.id).where(transactions.c.lane == LANE, transactions.c.nonce == nonce)

@@ -1,1 +1,1 @@
-"""Migrations of the schema, one module per step."""
+"""One module per step of the schema."""

@@ -1,4 +1,4 @@
-"""First schema, with nonces, attempts, intents, outcomes, decisions, control and paper."""
+"""The first journal: nonces, attempts, intents, outcomes, decisions, control, paper."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Breakers, and block times of receipts."""
+"""Limits: the time of a receipt's block, and the breakers."""
 
 from datetime import datetime
 
@@ -12,9 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the block's time to outcomes, and the table of breakers.
+    """
+    Add the block's time to outcomes, and the table of breakers.
 
-    Existing receipts get the time at which they were seen.
+    A receipt that is there already gets the time at which it was seen.
     """
     op.add_column("outcomes", sa.Column("block_time", sa.Integer))
     op.create_index("outcomes_by_time", "outcomes", ["block_time"])

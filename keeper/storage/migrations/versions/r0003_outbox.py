@@ -1,4 +1,4 @@
-"""Outbox of notices, messages and deliveries."""
+"""The outbox: what is to be told, to which channels, and how that went."""
 
 import sqlalchemy as sa
 from alembic import op
