@@ -1,6 +1,7 @@
-"""Optional capabilities of snapshots, markets and books.
+"""
+What a snapshot, a market or a book may be able to do beyond its port.
 
-Callers check for them and continue without.
+Each of these is optional: whoever asks checks for it, and does without.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,49 +26,51 @@ from keeper.risk.tiers import Thresholds, Tier
 
 @runtime_checkable
 class AuditsItself(Protocol):
-    """A snapshot that can be compared with the contracts' own answers at its block.
+    """
+    A snapshot that can be held against the contracts' own answer at its block.
 
-    The calls belong in an aggregate after all other reads, since they may change stored state
-    (interest accrued during the read). A snapshot of an earlier block of the same market may build
-    them.
+    The calls go into an aggregate after every other read, since they may change what is
+    stored (interest accrued for the length of the read); a snapshot of an earlier block of
+    the same market may name them.
     """
 
     def everyone(self) -> Sequence[Address]:
-        """Return every followed account, with or without debt."""
+        """Return every account that is followed, with or without debt."""
         ...
 
     def is_auditable(self, account: Address) -> bool:
-        """Return whether the snapshot values the account, so that it can be compared."""
+        """Whether there is something to compare: the account is valued here."""
         ...
 
     def audit_calls(self, account: Address) -> Sequence[Call]:
-        """Return the audit calls of an account. Their number is the same for all accounts."""
+        """Return what the contracts are asked about an account; the same number for all."""
         ...
 
     def audited(
         self, account: Address, results: Sequence[CallResult]
     ) -> Sequence[Difference] | None:
-        """Return the differences from the answers. None if nothing can be compared."""
+        """Return what differs from the answers; None where nothing can be compared."""
         ...
 
 
 @runtime_checkable
 class BoundsBonus(Protocol):
-    """A snapshot that bounds an account's earnings without evaluating its pairs."""
+    """A snapshot that knows what an account can earn at most, without a look at its pairs."""
 
     def bonus_at_most(
         self, health: AccountHealth, window: Window
     ) -> tuple[BaseCurrency, Gas] | None:
-        """Return an upper bound of every opportunity's bonus and a lower bound of its gas.
+        """
+        Return no less than any opportunity's bonus, and no more than any one's gas.
 
-        None if there is no such bound.
+        None where there is no such bound.
         """
         ...
 
 
 @runtime_checkable
 class Resyncs(Protocol):
-    """A market that reads an account again on request."""
+    """A market that reads an account again when it is told to."""
 
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the whole account with the next block's calls."""
@@ -76,21 +79,23 @@ class Resyncs(Protocol):
 
 @runtime_checkable
 class KeepsColumns(Protocol):
-    """A market that stores its accounts on disk as named arrays and restores them.
+    """
+    A market whose accounts can be kept on disk, as named arrays, and taken up again.
 
     The names of arrays that hold addresses, twenty bytes a row, end in ``address``.
     """
 
     def array_form(self) -> str:
-        """Return the dependencies of the arrays (layout, contracts), after ``discover``.
+        """
+        Return what the arrays depend on (their layout, the contracts), after ``discover``.
 
-        Its first line names the accounts' scope. A number at its beginning is the block from which
-        on borrowers are known.
+        Its first line says whose accounts they are. Where that begins with a number, it is the
+        block from which on those who borrowed are known.
         """
         ...
 
     def is_settled(self) -> bool:
-        """Return whether everything noted has been read."""
+        """Whether everything that was noted has been read."""
         ...
 
     def to_arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -98,24 +103,25 @@ class KeepsColumns(Protocol):
         ...
 
     def from_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Restore the result of ``to_arrays`` with the same form, instead of ``load``."""
+        """Take up what ``to_arrays`` returned under the same form, instead of ``load``."""
         ...
 
     def changed(self) -> Mapping[str, NDArray[Any]]:
-        """Return the accounts that the last ``apply`` wrote. Empty on a second call."""
+        """Return the accounts that the last ``apply`` wrote; nothing when asked again."""
         ...
 
     def merge(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Merge changed accounts into the present ones."""
+        """Put what ``changed`` returned on top of what there is."""
         ...
 
 
 @runtime_checkable
 class HasOrigin(Protocol):
-    """A market that knows the contract that begins its history."""
+    """A market that says with which contract's creation its history begins."""
 
     async def origin(self, head: Head) -> Origin:
-        """Return the contract and the log of its creation. May be called before ``discover``.
+        """
+        Return the contract and the log of its creation; may be asked before ``discover``.
 
         Raises:
             ConfigError: there is no such market at the address.
@@ -125,159 +131,161 @@ class HasOrigin(Protocol):
 
 @runtime_checkable
 class KeepsStructure(Protocol):
-    """A market that stores its structure on disk and restores it instead of ``discover``."""
+    """A market whose structure can be kept on disk and taken up instead of ``discover``."""
 
     def freeze_structure(self) -> Callable[[], str]:
-        """Return a function that encodes the present structure as canonical JSON, in any thread."""
+        """Return what makes canonical JSON of the structure as it is now, in any thread."""
         ...
 
     def restore_structure(self, facts: str) -> None:
-        """Restore a structure from ``freeze_structure`` of the same program.
+        """
+        Take up what ``freeze_structure`` of the same program made.
 
         Raises:
-            ValueError: the facts are invalid, or belong to another market.
+            ValueError: these are not such facts, or of another market.
         """
         ...
 
 
 @runtime_checkable
 class KeepsFacts(Protocol):
-    """A venue that stores its permanent facts of the chain on disk."""
+    """A venue whose facts of the chain can be kept on disk: those that never change."""
 
     async def learn_facts(self, basis: Basis) -> None:
-        """Fetch the facts that are not known yet."""
+        """Read the facts that are not known yet."""
         ...
 
     def chain_facts(self) -> str:
-        """Return the facts as canonical JSON. Empty while some are unknown."""
+        """Return the facts as canonical JSON; empty while some are not known."""
         ...
 
     def restore_facts(self, facts: str, head: Head) -> None:
-        """Restore stored facts of the chain of ``head``.
+        """
+        Take up kept facts of the chain of ``head``.
 
         Raises:
-            ValueError: the facts are invalid.
+            ValueError: these are no such facts.
         """
         ...
 
 
 @runtime_checkable
 class KeepsItself(Protocol):
-    """A book that persists itself while it runs."""
+    """A book that is kept on disk as it goes."""
 
     def keep(self) -> None:
-        """Start to write the state after the newest block. Returns at once."""
+        """Begin to write the state after the newest block; returns at once."""
         ...
 
 
 @runtime_checkable
 class ReportsRebuilds(Protocol):
-    """A book that reports when it had to read a market again."""
+    """A book that says when it had to read a market anew."""
 
     def rebuild_news(self) -> Sequence[tuple[MarketKey, str]]:
-        """Return the rebuilt markets since the last call, with reasons."""
+        """Return which markets, and why, since this was asked last."""
         ...
 
 
 @runtime_checkable
 class ReportsParity(Protocol):
-    """A book that is compared with the contracts while it runs."""
+    """A book that is held against the contracts as it goes."""
 
     def parity_news(self) -> Sequence[ParityNews]:
-        """Return the results since the last call."""
+        """Return what was found since this was asked last."""
         ...
 
 
 @runtime_checkable
 class WeighsLegs(Protocol):
-    """A snapshot that knows the weight of each token of an account, for what-if questions."""
+    """A snapshot that says how much each token of an account counts, for what-if questions."""
 
     def exposure(self, account: Address) -> Exposure | None:
-        """Return the account's legs with their weights. None if it is not valued."""
+        """Return the account's legs with their weights; None where it is not valued."""
         ...
 
 
 @runtime_checkable
 class WeighsMany(Protocol):
-    """A snapshot that computes the exposures of many accounts at once, at lower cost."""
+    """A snapshot that gives many accounts' legs at once for less than each of them singly."""
 
     def exposures(self, accounts: Sequence[Address]) -> Iterator[tuple[Address, Exposure]]:
-        """Yield the exposure of each account that is valued."""
+        """Yield ``exposure`` of each of the accounts that is valued."""
         ...
 
 
 @runtime_checkable
 class Tabulates(Protocol):
-    """A snapshot that returns all accounts' legs at once, for what-if questions about a market."""
+    """A snapshot that gives everybody's legs at once, for what-if questions about a market."""
 
     def tabulated(self) -> Tabulated:
-        """Return the exposures of all accounts with debt as columns."""
+        """Return the accounts with debt as columns: ``exposure`` of all of them."""
         ...
 
 
 @runtime_checkable
 class ScreensBelow(Protocol):
-    """A snapshot that finds accounts below a health factor without valuing all of them exactly."""
+    """A snapshot that finds who is below a health factor without valuing everybody exactly."""
 
     def below(self, health_factor: Wad) -> Sequence[AccountHealth]:
-        """Return every account with less than this health factor, or liquidatable, worst first.
+        """
+        Return every account with less than this health factor, or liquidatable, worst first.
 
-        Exact, as ``list_account_health`` is. Accounts that cannot be valued are included.
+        Exact, as ``accounts`` is; an account that cannot be valued is among them.
         """
         ...
 
 
 @runtime_checkable
 class CountsTiers(Protocol):
-    """A snapshot that counts its accounts by tier without valuing all of them exactly."""
+    """A snapshot that counts its accounts without valuing everybody exactly."""
 
     def tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
-        """Return the number of accounts with debt in each tier.
+        """
+        Return how many accounts with debt are in each tier.
 
-        The numbers of liquidatable and of unpriced accounts are exact. The others may be counted
-        with floats.
+        Who is liquidatable and who cannot be valued is exact; of the others floats may count.
         """
         ...
 
 
 @runtime_checkable
 class Advises(Protocol):
-    """A snapshot that computes cures of an account."""
+    """A snapshot that knows what would cure an account."""
 
     def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
-        """Return the cures that reach ``target`` at ``holds_until``.
+        """
+        Return what brings the account to ``target`` at ``holds_until``; None if it owes nothing.
 
-        None for an account without debt.
-
-        The amounts are exact. Executed in a block of that time, an amount reaches the target, and
-        one unit less does not. A time before the snapshot's block counts as the block's. An account
-        that cannot be valued gets an advice without cures, with the reason among the impossible.
+        Exact: applied on the contracts in a block of that time the amount reaches the target, and
+        one unit less does not. A time before the snapshot's block counts as the block's. What
+        cannot be valued has an advice without cures, and the reason among the impossible.
         """
         ...
 
 
 @runtime_checkable
 class HasDoubts(Protocol):
-    """A snapshot with accounts that must not be acted upon."""
+    """A snapshot of which some accounts must not be acted upon."""
 
     @property
     def doubts(self) -> Mapping[Address, str]:
-        """The accounts in doubt, with reasons."""
+        """The accounts in doubt, with why."""
         ...
 
 
 @runtime_checkable
 class TakesCures(Advises, Protocol):
-    """A snapshot with cures that the vault can execute."""
+    """A snapshot that can have its cures done by the vault."""
 
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
-        """Return a cure as a call of the vault."""
+        """Return a cure in the vault's words."""
         ...
 
 
 @runtime_checkable
 class TakesClears(Protocol):
-    """A snapshot with accounts that the vault can liquidate with its own money."""
+    """A snapshot whose unhealthy accounts the vault can liquidate with its own money."""
 
     @property
     def market(self) -> MarketKey:
@@ -286,80 +294,81 @@ class TakesClears(Protocol):
 
     @property
     def prices(self) -> Mapping[Address, TokenPrice]:
-        """The prices of its tokens. Any of them may be the collateral."""
+        """What its tokens are worth: any of them may be the collateral."""
         ...
 
     @property
     def clear_place(self) -> bytes:
-        """The pool or market in the vault's list."""
+        """The pool or market as the vault's owner opens it."""
         ...
 
     @property
     def loss_unit(self) -> tuple[str, int]:
-        """The display name of the unit in which the vault counts a loss here, and its decimals."""
+        """What the vault counts a loss in here, for people, and its decimals."""
         ...
 
     def clear_step(self, account: Address) -> ClearStep | None:
-        """Return an account's clearing as a call of the vault. None without a dollar price."""
+        """Return an account's clearing in the vault's words; None where no dollar is stated."""
         ...
 
     def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
-        """Return the account's collateral and its debts."""
+        """Return what backs the account's debt, and what it owes."""
         ...
 
 
 @runtime_checkable
 class StatesReadings(Protocol):
-    """A snapshot that states the sources of its prices, so that they can be checked."""
+    """A snapshot that says what its prices rest on, so that they can be doubted."""
 
     def readings(self) -> Sequence[Reading]:
-        """Return each price with its source's statements, all in one unit."""
+        """Return each price with what its source states of it, all in one unit."""
         ...
 
 
 @runtime_checkable
 class NamesLiquidated(Protocol):
-    """A market that finds liquidated accounts in its logs."""
+    """A market whose logs say who was liquidated."""
 
     @property
     def liquidation_filter(self) -> LogFilter:
-        """The logs of liquidations."""
+        """The logs that say so."""
         ...
 
     def liquidated(self, logs: Sequence[Log]) -> frozenset[Subject]:
-        """Return the liquidated accounts in these logs, with the keys of their markets."""
+        """Return whom these logs say was liquidated, in the markets' own keys."""
         ...
 
 
 @runtime_checkable
 class RemembersLogs(Protocol):
-    """A book that holds the logs of the newest blocks."""
+    """A book that has the logs of the newest blocks by itself."""
 
     def remembered(
         self, market: MarketKey, wanted: LogFilter, first: int, tip: BlockHash
     ) -> Sequence[Log] | None:
-        """Return a deployment's matching logs from block ``first`` to ``tip``, both included.
+        """
+        Return a deployment's wanted logs from block ``first`` to ``tip``, both ends included.
 
-        None if some of them are unknown, or the newest block is a different one.
+        None where it does not know all of them, or the newest block is another one.
         """
         ...
 
 
 class Rider(Protocol):
-    """A component with reads that are added to each block's calls and cost no extra request."""
+    """Whoever has reads of its own that go along with a block's, and cost no request."""
 
     def calls(self, head: Head) -> Sequence[Call]:
-        """Return the reads for a block."""
+        """Return what is to be read at a block."""
         ...
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> None:
-        """Apply the results of ``build_calls``, in their order. Some of them may have failed."""
+        """Take the answers to ``calls(head)``, in their order; some of them may have failed."""
         ...
 
 
 @runtime_checkable
 class NamesFork(Protocol):
-    """A book that reports whether its newest head replaced blocks."""
+    """A book that says whether its newest head took blocks back."""
 
     fork: int | None
     """The newest block in common with what was followed before; None where it just came next."""

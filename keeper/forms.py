@@ -1,9 +1,10 @@
-"""Codecs of adapters for the record of decision inputs.
+"""
+The forms in which adapters put on record what they read, and the ways back.
 
 A protocol has them in ``keeper/protocols/<protocol>/record.py``, a kind of venue in
-``keeper/quotes/<kind>/record.py``. Adapters without codecs work too. Their decisions are recorded
-without inputs and cannot be replayed. Facts have a canonical form (``keeper.audit.canonical``) and
-state their version.
+``keeper/quotes/<kind>/record.py``. Who has none works all the same: its decisions are
+recorded without what they were made of, and cannot be replayed. Facts have a canonical form
+(``keeper.audit.canonical``) and say of which version they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,50 +19,51 @@ from keeper.ports import MarketSnapshot
 
 
 class MarketForm(Protocol):
-    """Codec of a protocol."""
+    """A protocol's form."""
 
     def market_facts(self, snapshot: MarketSnapshot) -> object:
-        """Encode the contracts' data of the market without its accounts."""
+        """Return everything that the contracts said of the market but its accounts."""
         ...
 
     def account_facts(self, snapshot: MarketSnapshot, account: Address) -> object | None:
-        """Encode the contracts' data of an account. None if it is unknown."""
+        """Return everything that the contracts said of an account; None if it is not known."""
         ...
 
     def snapshot_of(
         self, head: Head, facts: Mapping[str, Any], accounts: Mapping[Address, object]
     ) -> MarketSnapshot:
-        """Decode the market with these accounts.
+        """
+        Return the market of these facts with these accounts of it.
 
         Raises:
-            ValueError: the facts are not those of such a market, or have another version.
+            ValueError: these are not the facts of such a market, or of another version.
         """
         ...
 
 
 class VenueForm(Protocol):
-    """Codec of a kind of venue."""
+    """A kind of venue's form."""
 
     def curve_facts(self, curve: ExitCurve) -> object:
-        """Encode the data of a pool."""
+        """Return everything that was read of a pool."""
         ...
 
     def lender_facts(self, lender: FlashLender) -> object:
-        """Encode the data of a pool as a lender."""
+        """Return what is known of a pool as a lender."""
         ...
 
     def curve_of(self, facts: Mapping[str, Any]) -> ExitCurve:
-        """Decode a pool. ValueError if the facts are not those of one."""
+        """Return the pool of these facts; ValueError where they are not one's."""
         ...
 
     def lender_of(self, facts: Mapping[str, Any]) -> FlashLender:
-        """Decode a lender. ValueError if the facts are not those of one."""
+        """Return the lender of these facts; ValueError where they are not one's."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
-    """Codecs by the protocol's name and by the venue's kind. None if there is none."""
+    """The forms by the protocol's name and by the venue's kind; None where there is none."""
 
     market: Callable[[str], MarketForm | None]
     venue: Callable[[str], VenueForm | None]

@@ -1,4 +1,4 @@
-"""Interfaces of the node's stages (planning, margin calls, cures, limits)."""
+"""What the node is put together from, as it sees it: deciding, margin calls, cures, limits."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -15,7 +15,7 @@ from keeper.ports import MarketSnapshot
 
 
 class Decide(Protocol):
-    """The planning pipeline with its dependencies bound."""
+    """The pipeline, with what it needs bound to it."""
 
     def __call__(
         self,
@@ -26,19 +26,19 @@ class Decide(Protocol):
         *,
         restraint: Restraint,
     ) -> Awaitable[Decided]:
-        """Plan every liquidatable account at one head."""
+        """Decide about every unhealthy account at one head."""
         ...
 
 
 class Calls(Protocol):
-    """Margin calls. Policy restrictions of a block, and its notices."""
+    """Margin calls: who waits at a block, and who is told of it."""
 
     async def restraint(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Restraint:
-        """Return the policy's waits and its order of accounts."""
+        """Return whom the policy lets wait, and who comes first."""
         ...
 
     def basis(self, head: Head) -> Basis | None:
-        """Return the inputs of that policy result. None if no account was liquidatable."""
+        """Return what that was reckoned from; None where nobody was past the line."""
         ...
 
     async def acting(
@@ -48,18 +48,19 @@ class Calls(Protocol):
         subjects: Collection[Subject],
         losses: Mapping[Subject, int],
     ) -> News | None:
-        """Return the facts of accounts to act on, which are stored with their nonces.
+        """
+        Return the news of those who are acted on, to be kept with the nonces that do it.
 
-        ``losses`` are the most that liquidations may lose (1e-8 dollars). They are reserved first.
+        ``losses`` is what liquidations may lose (1e-8 dollars): it is kept before.
         """
         ...
 
     async def released(self, subjects: Sequence[Subject], head: Head) -> None:
-        """Undo that for accounts with nothing sent at that block."""
+        """Take that back for those that were not sent at that block."""
         ...
 
     async def told(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Store the block's changes, then emit their notices."""
+        """Keep what a block changed, then tell it."""
         ...
 
 
@@ -69,19 +70,16 @@ StandingOf = Callable[[Subject], tuple[str, int] | None]
 
 @runtime_checkable
 class HoldsBack(Protocol):
-    """A submitter with limits that may hold back batches."""
+    """A submitter whose limits may hold back what was decided."""
 
     @property
     def held(self) -> str:
-        """The reason why a limit holds batches, or held some of the last ones.
-
-        Empty if none does.
-        """
+        """Why a limit holds batches, or held some of the last ones; empty where none does."""
         ...
 
 
 class Cures(Protocol):
-    """Plans the transactions that cure accounts with the operator's money."""
+    """Makes the transactions that cure accounts with the operator's money."""
 
     async def batches(
         self,
@@ -90,16 +88,16 @@ class Cures(Protocol):
         in_flight: InFlight,
         standing_of: StandingOf,
     ) -> list[Batch]:
-        """Return the block's cures. ChainError if the chain cannot be read."""
+        """Return the block's cures; ChainError where the chain cannot be read."""
         ...
 
     def still_needs(self, health: AccountHealth) -> bool:
-        """Return whether a cure in flight is still needed."""
+        """Whether a cure that is on its way still is one."""
         ...
 
 
 class Clears(Protocol):
-    """Plans the transactions that clear accounts which no sale pays for."""
+    """Makes the transactions that clear accounts which no sale pays for."""
 
     async def batches(
         self,
@@ -108,5 +106,5 @@ class Clears(Protocol):
         decisions: Sequence[Decision] | None,
         restraint: Restraint,
     ) -> list[Batch]:
-        """Return the block's clearings. With ``decisions`` None all are only reported."""
+        """Return the block's clearings; ``decisions`` None: nobody plans, all are told of."""
         ...

@@ -1,4 +1,4 @@
-"""Interfaces between the pipeline, the adapters and the outside world."""
+"""What the pipeline and the adapters need from each other and from the outside world."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,75 +22,77 @@ class HeadSource(Protocol):
     """Canonical heads, newest last."""
 
     def heads(self) -> AsyncIterator[Head]:
-        """Yield each new head once. Only the newest if the reader is slower than the chain."""
+        """Yield each new head once; the newest only, when the reader is slower than the chain."""
         ...
 
 
 class ChainReader(Protocol):
-    """Reads of the chain, each pinned to a block.
+    """
+    Reads of the chain, each pinned to a block.
 
-    Every method raises ``RpcUnavailable`` (no answer within its bound, after bounded retries),
-    ``RpcRefused`` (the node answered with an error), ``RpcMalformed`` (the answer is invalid) or
-    ``SnapshotReorged`` (the node does not know the pinned block).
+    Every method raises ``RpcUnavailable`` (no answer within its bound, after
+    bounded retries), ``RpcRefused`` (the node said no), ``RpcMalformed`` (the answer
+    is not one) or ``SnapshotReorged`` (the node does not know the pinned block).
     """
 
     async def head(self, block: int | BlockHash | None = None) -> Head:
-        """Fetch a block's header by number, by hash, or the newest."""
+        """Return a block's header: by number, by hash, or the newest."""
         ...
 
     async def heads(self, first: int, last: int) -> list[Head]:
-        """Fetch the canonical headers of a range, both ends included, oldest first."""
+        """Return the canonical headers of a range, both ends included, oldest first."""
         ...
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
-        """Read all the calls at one block, in few requests. A failed call fails alone."""
+        """Read all the calls at one block, in few requests; a failed call fails alone."""
         ...
 
     async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
-        """Read one call. A revert raises ``RpcRefused`` with its data."""
+        """Read one call; a revert raises ``RpcRefused`` with its data."""
         ...
 
     async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
-        """Run undeployed code and return its result (a read)."""
+        """Run code that is deployed nowhere and return what it returns (a read)."""
         ...
 
     async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
-        """Fetch the logs of one block, by hash."""
+        """Return the logs of one block, by hash."""
         ...
 
     async def logs_between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
-        """Fetch the logs of a range, both ends included, in windows that the node accepts."""
+        """Return the logs of a range, both ends included, in windows that the node accepts."""
         ...
 
     async def scan_logs(
         self, wanted: LogFilter, first: int, last: int, took: Callable[[LogTable, int], None]
     ) -> None:
-        """Scan the logs of a long range, both ends included, and verify that they are complete.
+        """
+        Go through the logs of a long range, both ends included, checked to be all of them.
 
-        ``took`` gets one part after the other, with the last block covered. Parts before a failure
-        stay valid. Raises ``HistoryPruned`` if the node has pruned logs.
+        ``took`` gets one stretch after the other with the block that is covered; a failure
+        leaves what it got before. ``HistoryPruned``: the node has thrown logs away.
         """
         ...
 
     async def code(self, address: Address, basis: Basis) -> bytes:
-        """Fetch a contract's code. Empty if there is none."""
+        """Return a contract's code; empty where there is none."""
         ...
 
     async def balance(self, address: Address, basis: Basis) -> Wei:
-        """Fetch an account's native balance."""
+        """Return an account's native balance."""
         ...
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
-        """Fetch the account's nonce at ``latest`` or ``pending``."""
+        """Return the account's nonce at ``latest`` or ``pending``."""
         ...
 
     async def fee_history(self, blocks: int, percentile: int) -> tuple[list[Wei], list[Wei]]:
-        """Fetch base fees (the next block's last) and the percentile's rewards per block."""
+        """Return base fees (the next block's last) and the percentile's rewards per block."""
         ...
 
 
 class MarketSnapshot(Protocol):
-    """One market at one block. Immutable, exact and pure."""
+    """One market at one block: frozen, exact, and pure from here on."""
 
     @property
     def market(self) -> MarketKey:
@@ -104,7 +106,7 @@ class MarketSnapshot(Protocol):
 
     @property
     def prices(self) -> Mapping[Address, TokenPrice]:
-        """The market's own prices. Tokens with a failing source are missing."""
+        """The market's own prices; a token whose source failed is missing."""
         ...
 
     @property
@@ -114,20 +116,20 @@ class MarketSnapshot(Protocol):
 
     @property
     def liquidity(self) -> Mapping[LiquidityKey, TokenUnits]:
-        """The amounts that the protocol can pay out, by holder and token."""
+        """What the protocol can pay out, by holder and token."""
         ...
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Problems with parts of the market (a failing price source), one line each."""
+        """What is wrong with parts of the market (a failing price source), one line each."""
         ...
 
     def accounts(self) -> Sequence[AccountHealth]:
-        """Return the health of every account with debt, exact, worst first (ties by address)."""
+        """Return every account with debt, exact, worst first (ties by address)."""
         ...
 
     def account(self, account: Address) -> AccountHealth | None:
-        """Return one account's health. None if it is unknown or has no debt."""
+        """Return one account's health; None if the market does not know it or it has no debt."""
         ...
 
     def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
@@ -137,30 +139,31 @@ class MarketSnapshot(Protocol):
     def opportunities(
         self, account: Address, window: Window
     ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
-        """Return the opportunities of a liquidatable account, and the refused pairs."""
+        """Return what can be done with an unhealthy account, and why not the rest."""
         ...
 
     def flash_lenders(self, token: Address) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
-        """Return the flash lenders of ``token`` in this market, and the refused ones."""
+        """Return who in this market lends ``token`` for a transaction, and why not."""
         ...
 
 
 @runtime_checkable
 class ScreensAccounts(Protocol):
-    """A snapshot that finds liquidatable accounts without valuing all of them exactly."""
+    """A snapshot that finds who is past the line without valuing everybody exactly."""
 
     def liquidatable(self) -> Sequence[AccountHealth]:
-        """Return the liquidatable accounts, in the order of ``list_account_health``."""
+        """Return the liquidatable ones of ``accounts``, in the same order."""
         ...
 
 
 class LendingMarket(Protocol):
-    """One market of a lending protocol, with its accounts.
+    """
+    One market of a lending protocol: who owes, and what the contract says of them.
 
-    Methods are called in this order. ``discover`` once, ``load`` once with every account that ever
-    borrowed, then per head ``note`` (any number of times), ``refresh`` (does nothing in a quiet
-    block), ``build_calls``, and ``apply`` with their results. Noted accounts stay noted until an
-    ``apply`` that read them succeeded.
+    The order of calls: ``discover`` once, ``load`` once with every account that
+    ever borrowed, then per head ``note`` (any number of times), ``refresh`` (does
+    nothing in a quiet block), ``calls``, and ``apply`` with their results. What was
+    noted stays noted until an ``apply`` that read it succeeded.
     """
 
     @property
@@ -170,11 +173,12 @@ class LendingMarket(Protocol):
 
     @property
     def from_block(self) -> int:
-        """The first block that can have logs of the market."""
+        """Where the market's first log may be."""
         ...
 
     async def discover(self, head: Head) -> None:
-        """Read the market's structure, from its configured address alone.
+        """
+        Read what the market consists of, from nothing but its configured address.
 
         Raises:
             ConfigError: there is no such market at the address.
@@ -184,11 +188,11 @@ class LendingMarket(Protocol):
 
     @property
     def history_filter(self) -> LogFilter:
-        """The logs that name every account that ever had debt."""
+        """The logs that name every account that ever owed anything."""
         ...
 
     def borrowers(self, logs: LogTable) -> frozenset[Address]:
-        """Return the accounts in those logs."""
+        """Return the accounts that those logs name."""
         ...
 
     async def load(self, head: Head, accounts: Collection[Address]) -> None:
@@ -197,15 +201,15 @@ class LendingMarket(Protocol):
 
     @property
     def log_filter(self) -> LogFilter:
-        """The logs of a block that report changes."""
+        """The logs of a block that say who or what changed."""
         ...
 
     def note(self, logs: Sequence[Log]) -> None:
-        """Note the accounts and reserves in these logs. Orphaned logs are noted as well."""
+        """Remember what these logs touched; orphaned logs are noted just the same."""
         ...
 
     async def refresh(self, head: Head) -> None:
-        """Read the market's structure again if a noted log reports a change of it."""
+        """Read again what the market consists of, if a noted log says that it changed."""
         ...
 
     def calls(self, head: Head) -> Sequence[Call]:
@@ -213,11 +217,13 @@ class LendingMarket(Protocol):
         ...
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> Sequence[MarketSnapshot]:
-        """Return the market at ``head`` from the results of its calls, in their order.
+        """
+        Return the market at ``head`` from the answers to ``calls(head)``, in their order.
 
-        A deployment of several isolated markets returns a snapshot of each one with a borrower (of
-        every one before ``load``). Their keys begin with the deployment's. A failing oracle or
-        token is reported in its own snapshot and does not affect the others.
+        A deployment of several isolated markets returns a snapshot of each one with a
+        borrower (of every one before ``load``); their keys begin with the deployment's
+        (``units.deployment``). One whose oracle or token fails says so in its snapshot and
+        leaves the others alone.
 
         Raises:
             MarketUnreadable: the contracts do not answer as the protocol's do.
@@ -238,15 +244,16 @@ class ExitVenue(Protocol):
         ...
 
     async def wrapped_native(self) -> Address:
-        """Fetch the wrapped native coin that the venue uses.
+        """
+        Return the wrapped native coin that the venue was made for.
 
         Raises:
-            RpcRefused: the venue does not state it.
+            RpcRefused: the venue does not say.
         """
         ...
 
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
-        """Fetch the sale's output amount from the venue's own quoter."""
+        """Return what the venue's own quoter says the sale brings."""
         ...
 
 
@@ -263,7 +270,7 @@ class TargetsExecutor(Protocol):
     """A market (after ``discover``) or a venue that the executor must be allowed to use."""
 
     def executor_targets(self) -> ExecutorTargets:
-        """Return the contracts for the executor's allow-lists."""
+        """Return what goes on the executor's allow-lists."""
         ...
 
 
@@ -275,16 +282,16 @@ class Simulator(Protocol):
         ...
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """Simulate the batches one after another on top of ``head`` and return their results."""
+        """Run the batches one after the other on top of ``head`` and return what they did."""
         ...
 
 
 @runtime_checkable
 class DescribesItself(Protocol):
-    """A snapshot with facts for the operator, shown by ``keeper doctor``."""
+    """A snapshot that has something to tell an operator, for doctor."""
 
     def facts(self) -> Sequence[Fact]:
-        """Return the facts to know, such as the rules followed, price sources and their ages."""
+        """Return what should be known: rules followed, price sources and their ages."""
         ...
 
 
@@ -293,13 +300,14 @@ class MarketBook(Protocol):
 
     @property
     def quarantined(self) -> Mapping[MarketKey, str]:
-        """The markets that could not be read, with reasons."""
+        """The markets that could not be read, and why."""
         ...
 
     async def advance(self, head: Head) -> Sequence[MarketSnapshot]:
-        """Return every readable market at ``head``.
+        """
+        Return every readable market at ``head``.
 
-        After a failure the next advance also covers the blocks that this one missed.
+        A failure leaves the book such that the next advance covers what this one missed.
 
         Raises:
             SnapshotReorged: the block is no longer canonical.
@@ -309,26 +317,26 @@ class MarketBook(Protocol):
 
 
 class Valuer(Protocol):
-    """Prices the native coin in a market's own currency."""
+    """Knows what the native coin is worth in a market's own currency."""
 
     async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
-        """Return the market's prices including the native coin's, or None if none is known."""
+        """Return the market's prices with the native coin's, or None if nobody states it."""
         ...
 
 
 class FeeSource(Protocol):
-    """Expected price of gas."""
+    """What gas will cost."""
 
     def floor(self, head: Head) -> Wei:
-        """Return the lowest possible gas price of the next block, without a request."""
+        """Return the least that a unit of gas can cost in the next block, without asking."""
         ...
 
     def unasked(self, head: Head) -> Wei:
-        """Return the gas price used if no account is worth a request."""
+        """Return the price that counts where nobody is worth asking for it: the floor."""
         ...
 
     async def gas_price(self, head: Head) -> Wei:
-        """Return the expected gas price in the next block, tip included."""
+        """Return the expected price of one unit of gas in the next block, tip included."""
         ...
 
 
@@ -337,24 +345,25 @@ class ChargesForData(Protocol):
     """A fee source on a chain that takes a fee for publishing a transaction's data."""
 
     async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
-        """Return the cost of publishing each batch, apart from its own gas."""
+        """Return what publishing each batch will cost beside its own gas."""
         ...
 
 
 class Submitter(Protocol):
-    """Sends batches and follows them. A dry run uses a paper ledger instead."""
+    """Sends batches and follows them; a dry run has a ledger here instead."""
 
     def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
-        """Return the accounts of the transactions in flight."""
+        """Return the accounts that a live transaction of ours is about."""
         ...
 
     async def submit(
         self, batches: Sequence[Batch], head: Head, *, news: News | None = None
     ) -> Sequence[Batch]:
-        """Send the batches and return those sent. The others are not worth the present fee.
+        """
+        Take the batches over and return those taken: the others were not worth the fee now.
 
-        Returns when the transactions were broadcast, not when they are mined. ``news`` are the
-        block's facts of the accounts. They are stored together with the nonces, if any.
+        Returns when their bytes have left, not when they are mined. ``news`` is what the block
+        says of those acted on (``MarginCalls.acting``): it is kept if any nonce is bound, with it.
 
         Raises:
             JournalError: nothing was signed, since it could not be recorded.
@@ -365,20 +374,20 @@ class Submitter(Protocol):
     async def follow(
         self, head: Head, still_unhealthy: Callable[[MarketKey, Address], bool]
     ) -> None:
-        """Follow transactions in flight (receipts, replacement, cancellation)."""
+        """Look after what is in flight: receipts, replacement, cancellation."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """Inputs of a block's planning (the snapshots, and the recorded external inputs)."""
+    """What deciding about a block was given: the markets, and what was told from outside."""
 
     snapshots: Sequence[MarketSnapshot]
     inputs: Inputs | None
 
 
 class DecisionLog(Protocol):
-    """Store of decisions with their reasons."""
+    """What was decided and why, kept."""
 
     async def record(
         self,
@@ -387,5 +396,5 @@ class DecisionLog(Protocol):
         health: Mapping[tuple[MarketKey, Address], AccountHealth],
         given: Given | None = None,
     ) -> None:
-        """Store the block's digest, the decisions that changed and their inputs."""
+        """Store what changed since the last block, made of what, and the block's digest."""
         ...

@@ -1,7 +1,8 @@
-"""Reads the header and tables of an SQLite file without opening it in SQLite.
+"""
+What an SQLite file says of itself, read without SQLite opening it.
 
-SQLite makes files beside a database in WAL mode even for reading. Another program's database must
-stay unchanged, so its header is read first, and its tables only from the file's own pages.
+SQLite makes files beside a database in WAL mode even for reading. Another program's database is
+to be left as it is, so its header is read first, and its tables only from the file's own pages.
 
 Source: the SQLite documentation, "Database File Format" (the database header).
 """
@@ -30,10 +31,7 @@ Tables = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """Identification fields of a database.
-
-    ``fixed`` are bytes that never change in one database.
-    """
+    """The marks of a database; ``fixed`` are bytes that stay while it is the same one."""
 
     application: int
     user_version: int
@@ -45,7 +43,8 @@ class NotADatabase(ValueError):
 
 
 def parse_header(first: bytes) -> Header:
-    """Parse the header at the beginning of a file.
+    """
+    Return the header that a file begins with.
 
     Raises:
         NotADatabase: it does not begin as a database does.
@@ -60,9 +59,10 @@ def parse_header(first: bytes) -> Header:
 
 
 def read_header(path: Path) -> Header | None:
-    """Return a file's header. None if the file is empty or missing.
+    """
+    Return a file's header; None where there is none yet, since it is empty or missing.
 
-    This process must not have the file open in SQLite, since closing it would release its locks.
+    No process may have the file open by SQLite in this one: closing it would end its locks.
 
     Raises:
         NotADatabase: it is something else.
@@ -80,9 +80,10 @@ def read_header(path: Path) -> Header | None:
 
 
 def read_tables(path: Path) -> Tables:
-    """Return a database's tables without changing it or its folder.
+    """
+    Return a database's tables, leaving it and its folder as they are.
 
-    If its own pages have none, a copy with its write-ahead log is read.
+    Only where its own pages have none, a copy with its write-ahead log is asked.
 
     Raises:
         sqlite3.DatabaseError: it is damaged.

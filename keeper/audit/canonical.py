@@ -1,8 +1,9 @@
-"""Canonical JSON of frozen facts, identical for identical facts.
+"""
+Frozen facts as JSON and back, the same text for the same facts for ever.
 
-Integers are decimal strings, so that no reader rounds them. Bytes are 0x-prefixed hex, sets are
-sorted lists. A mapping with other keys than text is a list of pairs in the order of the keys' text.
-Floats have no canonical form.
+Integers are decimal strings, so that no reader rounds them; bytes are 0x-prefixed hex,
+sets sorted lists, a mapping whose keys are no text a list of pairs in the order of the keys'
+text. Floats have no form here.
 """
 
 import dataclasses
@@ -20,12 +21,12 @@ T = TypeVar("T")
 
 _KEY: Final = "sha256"
 _REFERENCE: Final = re.compile(r'\{"sha256":"([0-9a-f]{64})"\}')
-"""No string within a JSON text matches this, since its quotes are escaped."""
+"""Within a JSON text no string's content looks like this: its quotes are escaped."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """A value that is stored by its hash, once for all entries that contain it."""
+    """Something that is stored by its hash, once for all that hold the same."""
 
     value: object
 
@@ -35,15 +36,16 @@ Documents = dict[str, str]
 
 
 def canonical(value: object) -> str:
-    """Encode a value as sorted JSON without spaces. Raises TypeError for values without a form."""
+    """Return JSON with sorted keys and no spaces; TypeError for what has no canonical form."""
     return _text(plain(value))
 
 
 def plain(value: object, parts: Documents | None = None) -> object:
-    """Return a value as JSON's own types.
+    """
+    Return a value as JSON's own types.
 
-    A shared part becomes a reference (``{"sha256": hash}``) to its text, which is added to
-    ``parts``. Without ``parts`` its value is inserted instead.
+    A ``Part`` becomes a reference (``{"sha256": hash}``) to its text, which is added to
+    ``parts``; where there are none, its value stands in its place.
     """
     if isinstance(value, enum.Enum):
         return plain(value.value, parts)
@@ -79,7 +81,7 @@ def _several(value: object, parts: Documents | None) -> object:
 
 
 def sha256(text: str) -> str:
-    """Return a text's SHA-256 as lower-case hex. Surrogate escapes count as their bytes."""
+    """Return the hash of a text as lower-case hex; bytes that are no UTF-8 count as they are."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
@@ -89,7 +91,7 @@ def references(text: str) -> frozenset[str]:
 
 
 def resolved(document: object, texts: Mapping[str, str]) -> object:
-    """Replace every reference in a document by its text. Raises KeyError for a missing text."""
+    """Return a document with every reference replaced by what it refers to; KeyError if missing."""
     if isinstance(document, Mapping):
         if document.keys() == {_KEY}:
             return resolved(json.loads(texts[document[_KEY]]), texts)
@@ -100,10 +102,11 @@ def resolved(document: object, texts: Mapping[str, str]) -> object:
 
 
 def restored(kind: type[T], document: object) -> T:
-    """Decode a document into a value of the given type.
+    """
+    Return the value of this type that ``plain`` made the document of.
 
     Raises:
-        ValueError: the document does not have this type.
+        ValueError: the document is not one of this type.
     """
     try:
         return typing.cast(T, _restored(kind, document))
@@ -129,7 +132,7 @@ def _restored(kind: Any, document: Any) -> object:  # noqa: ANN401 (any annotati
 
 @functools.cache
 def _names(kind: type) -> tuple[str, ...] | None:
-    """Return a dataclass's field names, None for another type."""
+    """Return the fields of a dataclass, None for another type."""
     if not dataclasses.is_dataclass(kind):
         return None
     return tuple(field.name for field in dataclasses.fields(kind))
@@ -141,7 +144,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _base(kind: Any) -> Any:  # noqa: ANN401 (any annotation)
-    """Return the base type of a ``NewType``."""
+    """Return what a ``NewType`` is made of."""
     while hasattr(kind, "__supertype__"):
         kind = kind.__supertype__
     return kind
@@ -160,7 +163,7 @@ def _scalar(kind: Any, document: object) -> object:  # noqa: ANN401 (any annotat
 
 
 def _one_of(kinds: Sequence[Any], document: object) -> object:
-    """Decode an optional value as None or as its only other type."""
+    """Return an optional value: None, or that of the one other type."""
     others = [one for one in kinds if one is not type(None)]
     if document is None and len(others) < len(kinds):
         return None

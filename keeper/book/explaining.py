@@ -1,7 +1,8 @@
-"""Verification that logs explain the changes of the contracts' totals, indices and update times.
+"""
+Whether logs explain what the contracts' figures did: totals, indices, update times.
 
-A node may answer for a block with some or all logs missing. The figures read in every block change
-only with a log, so a change without one shows that logs are missing.
+A node may answer for a block without its logs, or with some of them. What every block reads of a
+market anyway changes with a log only. Where it changed and no log says so, logs are missing.
 """
 
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from keeper.domain.reads import Log, log_key
 from keeper.domain.units import BlockHash, MarketKey
 
 MOST_OPEN: Final = 1_024
-"""Maximum of individually stored stretches."""
+"""Unexplained stretches that are remembered one by one."""
 
 Change = tuple[int, int]
 """A figure before and after."""
@@ -26,11 +27,12 @@ Change = tuple[int, int]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Unexplained:
-    """Blocks from ``first`` to ``last`` with ``changes`` that no known log explains.
+    """
+    Blocks from ``first`` to ``last`` in which ``changes`` happened that no known log explains.
 
-    ``logs`` are the known logs of these blocks. Without changes, the logs could not be read, or the
-    stretch ``is_rest``, the sum of those beyond the stored number. A stretch that ``is_hint``
-    proves nothing. ``looks`` counts the searches for more logs.
+    ``logs`` are those that are known of these blocks. Without changes, the logs themselves could
+    not be read, or the stretch ``is_rest``: of what is more than is remembered one by one. One
+    that ``is_hint`` proves nothing. ``looks`` counts the searches for more logs.
     """
 
     market: MarketKey
@@ -44,7 +46,7 @@ class Unexplained:
     is_hint: bool = False
 
     def describe(self) -> str:
-        """Describe the stretch in one line."""
+        """Return what is unexplained in one line."""
         blocks = (
             f"block {self.last}"
             if self.first == self.last
@@ -58,11 +60,12 @@ class Unexplained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptCoverage:
-    """The block up to which no log is missing, with the unexplained stretches, as stored.
+    """
+    Up to which block nothing is missing, and what was unexplained when it was kept.
 
-    Later blocks are checked again, since their logs may be incomplete. Logs from ``learnt_from`` on
-    were found late and not read yet, None without any. Blocks up to ``looked_to`` were checked
-    again, None where unknown.
+    Later blocks may have been read without all of their logs: they are looked at again. Logs from
+    ``learnt_from`` on were found late, and were not read yet; None where all were. Blocks up to
+    ``looked_to`` were looked at once more; None where that is not known.
     """
 
     covered_to: int
@@ -72,7 +75,7 @@ class KeptCoverage:
 
     @property
     def signature(self) -> object:
-        """A value that identifies this state."""
+        """What tells this state from another one."""
         stretches = [
             (stretch.market, stretch.last_hash, len(stretch.logs), len(stretch.changes))
             for stretch in self.stretches
@@ -86,19 +89,19 @@ class _Stated(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Changes that no log explains, as proofs of missing logs and as mere hints."""
+    """The changes that no log explains: those that prove missing logs, and mere hints."""
 
     proofs: Mapping[Figure, Change]
     hints: Mapping[Figure, Change]
 
 
 class Explanations:
-    """The figures of recent blocks, and the stretches without an explanation."""
+    """The figures of recent blocks, and the stretches of blocks that are not explained yet."""
 
     def __init__(self) -> None:
         self.open: list[Unexplained] = []
         self.explained_at = -1
-        """The newest head with changes that logs explained completely."""
+        """The newest head at which something had changed, and logs explained all of it."""
         self._stated: dict[MarketKey, OrderedDict[BlockHash, _Stated]] = {}
         self._lawless: set[tuple[MarketKey, Figure]] = set()
 
@@ -111,7 +114,7 @@ class Explanations:
         *,
         takes_hints: bool = True,
     ) -> None:
-        """Compare a market's figures at a head with earlier ones and the logs between."""
+        """Hold a market's figures at a head against those before it and the logs between."""
         figures = market.figures()
         stated = self._stated.setdefault(key, OrderedDict())
         base = self._base(stated, head, trail)
@@ -152,7 +155,7 @@ class Explanations:
     def add_logs(
         self, logs: Sequence[Log], markets: Mapping[MarketKey, StatesFigures]
     ) -> Sequence[Unexplained]:
-        """Add logs that were found later. Return the stretches that they explain and close."""
+        """Add logs that were found later; return the stretches that they explain: closed."""
         closed = list[Unexplained]()
         still_open = list[Unexplained]()
         for stretch in self.open:
@@ -170,11 +173,11 @@ class Explanations:
         return closed
 
     def drop(self, stretch: Unexplained) -> None:
-        """Drop a stretch without an explanation."""
+        """Forget a stretch, whatever explains it."""
         self.open = [known for known in self.open if known is not stretch]
 
     def close_read(self, first: int, last: int) -> None:
-        """Close the stretches of unread logs within these blocks, which have been read now."""
+        """Close what was open for its unread logs, as those of these blocks are read now."""
         pending = {stretch.market for stretch in self.open if not stretch.is_rest}
         self.open = [
             stretch
@@ -185,9 +188,10 @@ class Explanations:
         ]
 
     def close_proven(self, blocks: Iterable[BlockHash]) -> Sequence[Unexplained]:
-        """Close the stretches of single blocks with logs that are proved complete.
+        """
+        Close the stretches of single blocks whose logs are proved to be all there are.
 
-        The contract changes their figures in its own way, so they are not checked any more.
+        Their figures change in a way of the contract's own, and are not judged any more.
         """
         proven = set(blocks)
         closed = [
@@ -201,7 +205,7 @@ class Explanations:
         return proofs
 
     def drop_orphans(self, trail: Trail) -> None:
-        """Drop the stretches that end in a block which is no longer canonical."""
+        """Forget the stretches that end in a block which is not canonical any more."""
         self.open = [
             stretch
             for stretch in self.open
@@ -209,17 +213,17 @@ class Explanations:
         ]
 
     def forget(self, key: MarketKey) -> None:
-        """Drop a market with accounts to be read again."""
+        """Forget a market whose accounts have to be read anew."""
         self._stated.pop(key, None)
         self.open = [stretch for stretch in self.open if stretch.market != key]
 
     @property
     def first_open(self) -> int | None:
-        """The first unexplained block, None without one."""
+        """The first block that is not explained; None where all are."""
         return min((stretch.first for stretch in self.open), default=None)
 
     def _open(self, stretch: Unexplained) -> None:
-        """Store a stretch. Beyond a number of them only their combined range is stored."""
+        """Remember a stretch; beyond a number of them, only from where to where they go."""
         kind = bool(stretch.changes)
         same = [one for one in self.open if one.market == stretch.market]
         for known in same:
@@ -239,7 +243,7 @@ class Explanations:
     def _base(
         self, stated: Mapping[BlockHash, _Stated], head: Head, trail: Trail
     ) -> _Stated | None:
-        """Return the newest earlier figures on a head's own chain, None without any."""
+        """Return the newest figures before a head on its own chain; None where there are none."""
         parent = stated.get(head.parent_hash)
         if parent is not None:
             return parent
@@ -252,7 +256,7 @@ class Explanations:
 def compare_figures(
     market: StatesFigures, before: Figures, after: Figures, logs: Sequence[Log]
 ) -> Verdict:
-    """Return the changes that differ from those that the logs imply."""
+    """Return what changed otherwise than the logs say."""
     changed = {
         figure: value
         for figure, value in before.items()

@@ -1,4 +1,4 @@
-"""The stored form of a book, as plain data."""
+"""What of a book is kept on disk between two processes, as plain data."""
 
 import json
 import zlib
@@ -18,23 +18,24 @@ Arrays = Mapping[str, Array]
 """Accounts as named arrays of fixed types."""
 
 ADDRESS_COLUMN: Final = "address"
-"""Suffix of the names of arrays with 20 bytes per row."""
+"""How the names of arrays end that hold twenty bytes a row."""
 FOUND: Final = "found/address"
-"""The array of the borrowers found in a history."""
+"""The array of those whom a history names, whatever else its market keeps of them."""
 _LENGTH_BYTES: Final = 4
 _LOG_FIELDS: Final = 8
 
 
 class Damaged(Exception):
-    """A stored record that differs from the one written."""
+    """What was read from the disk is not what was written to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """Accounts found from ``first`` to ``covered_to`` of an unfinished history.
+    """
+    What was found from ``first`` to ``covered_to`` of a history that is still being read.
 
-    Their addresses are in ``arrays`` under ``FOUND``, beside the market's own notes. The history
-    ends at ``target``, and the result is valid while that block is canonical.
+    The accounts' addresses are in ``arrays`` under ``FOUND``, beside what the market itself noted.
+    The history ends at ``target``; the findings hold while that block is canonical.
     """
 
     market: MarketKey
@@ -48,10 +49,11 @@ class Scanned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptStructure:
-    """A market's structure as read by the version ``program``, discovered at a block.
+    """
+    A market's structure as the ``program`` of that version reads it, discovered at a block.
 
-    It follows the market's logs, so it is valid at the market's stored block. ``facts`` encodes it
-    in the writing thread, since a deployment may have thousands of markets.
+    It follows the market's logs: it holds at the block at which the market was kept. Its text is
+    made by ``facts`` in the thread that writes it: a deployment may have thousands of markets.
     """
 
     facts: Callable[[], str]
@@ -61,7 +63,7 @@ class KeptStructure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptOrigin:
-    """The creation block of a market's contract."""
+    """The block in which a market's contract was created."""
 
     number: int
     hash: BlockHash
@@ -69,9 +71,10 @@ class KeptOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketChange:
-    """Change of one market up to ``number``, as a whole ``base`` or as ``deltas`` to the last one.
+    """
+    What changed in one market, up to ``number``: a whole ``base``, or ``deltas`` on the last one.
 
-    ``form`` identifies the arrays' format and scope. All logs are known from block ``since`` on.
+    ``form`` says what the arrays depend on; ``since`` from which block on all logs are known.
     """
 
     market: MarketKey
@@ -87,9 +90,10 @@ class MarketChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One transaction, with the state after one or several blocks.
+    """
+    What one transaction writes: the state after a block, or after several.
 
-    ``facts`` of the chain are constant, and keyed by their owner's name.
+    ``facts`` of the chain never change; each is by the name of whose they are.
     """
 
     gone: tuple[BlockHash, ...]
@@ -101,7 +105,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Everything that an earlier process stored."""
+    """Everything that an earlier process left."""
 
     blocks: tuple[Footprint, ...] = ()
     markets: Mapping[MarketKey, MarketChange] = field(default_factory=dict)
@@ -110,9 +114,10 @@ class Kept:
     coverage: KeptCoverage | None = None
 
     def common_blocks(self, markets: Collection[MarketKey]) -> Sequence[Footprint]:
-        """Return the blocks up to which all of these markets were followed.
+        """
+        Return the blocks up to which all of these markets were followed.
 
-        Later blocks may lack the logs of a market that was left out meanwhile.
+        The logs of later ones may lack those of a market that was left out meanwhile.
         """
         hashes = {market.hash for key, market in self.markets.items() if key in markets}
         newest = min((block.number for block in self.blocks if block.hash in hashes), default=None)
@@ -120,7 +125,7 @@ class Kept:
 
 
 def packed(arrays: Arrays) -> bytes:
-    """Encode arrays with a checksum, a description of each, and their contents."""
+    """Return arrays as bytes: a checksum, a description of each, and their contents."""
     plain = {name: np.ascontiguousarray(one) for name, one in arrays.items()}
     described = [[name, one.dtype.str, list(one.shape)] for name, one in plain.items()]
     header = json.dumps(described).encode()
@@ -133,10 +138,11 @@ def packed(arrays: Arrays) -> bytes:
 
 
 def unpacked(raw: bytes) -> Arrays:
-    """Decode arrays as read-only ones.
+    """
+    Return the arrays that ``packed`` wrote; they cannot be written to.
 
     Raises:
-        Damaged: the bytes are corrupt.
+        Damaged: these are other bytes.
     """
     body = opened(raw)
     try:
@@ -152,12 +158,12 @@ def unpacked(raw: bytes) -> Arrays:
 
 
 def sealed(body: bytes) -> bytes:
-    """Prefix bytes with their checksum."""
+    """Return bytes with their checksum before them."""
     return zlib.crc32(body).to_bytes(_LENGTH_BYTES) + body
 
 
 def opened(raw: bytes) -> bytes:
-    """Return the bytes behind their checksum. Raises Damaged if it differs."""
+    """Return what ``sealed`` was given; Damaged where the checksum is another one."""
     if not isinstance(raw, bytes) or len(raw) < _LENGTH_BYTES:
         raise Damaged("a record is missing")
     body = raw[_LENGTH_BYTES:]
@@ -167,17 +173,17 @@ def opened(raw: bytes) -> bytes:
 
 
 def addresses_in(arrays: Arrays) -> bytes:
-    """Return every address in the arrays, 20 bytes each, possibly repeated."""
+    """Return every address in the arrays, twenty bytes each, some perhaps more than once."""
     return b"".join(one.tobytes() for name, one in arrays.items() if name.endswith(ADDRESS_COLUMN))
 
 
 def packed_logs(logs: Sequence[Log]) -> bytes:
-    """Encode logs as bytes."""
+    """Return logs as bytes."""
     return sealed(json.dumps([log_row(log) for log in logs]).encode())
 
 
 def unpacked_logs(raw: bytes) -> tuple[Log, ...]:
-    """Decode logs. Raises Damaged for corrupt bytes."""
+    """Return the logs that ``packed_logs`` wrote; Damaged where these are other bytes."""
     try:
         return tuple(log_from_row(row) for row in json.loads(opened(raw)))
     except (ValueError, TypeError) as error:
@@ -199,7 +205,7 @@ def log_row(log: Log) -> list[object]:
 
 
 def log_from_row(row: object) -> Log:
-    """Parse a row as a log. Raises Damaged for another row."""
+    """Return the log of a row; Damaged where it is none."""
     if not isinstance(row, list) or len(row) != _LOG_FIELDS:
         raise Damaged("a log that cannot be read")
     address, topics, data, number, block_hash, transaction, index, removed = row

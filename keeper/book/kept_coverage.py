@@ -1,4 +1,4 @@
-"""Codec of the coverage in the book's file."""
+"""What of a book is covered, as bytes in its file."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from keeper.domain.units import BlockHash, MarketKey
 
 
 def packed_coverage(coverage: KeptCoverage) -> bytes:
-    """Encode the coverage as bytes."""
+    """Return the coverage as bytes."""
     document = {
         "covered_to": coverage.covered_to,
         "looked_to": coverage.looked_to,
@@ -22,7 +22,7 @@ def packed_coverage(coverage: KeptCoverage) -> bytes:
 
 
 def unpacked_coverage(raw: bytes) -> KeptCoverage:
-    """Decode the coverage. Raises Damaged for corrupt bytes."""
+    """Return what ``packed_coverage`` wrote; Damaged where these are other bytes."""
     try:
         document = json.loads(opened(raw))
         return KeptCoverage(

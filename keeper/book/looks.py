@@ -1,7 +1,8 @@
-"""Second checks of blocks for missing logs, beside the work on new blocks.
+"""
+Second looks: blocks whose logs may be missing are asked for again, beside the work on blocks.
 
-One query checks many blocks at regular intervals, and at once after an unexplained change. A block
-counts as covered once it was checked again some time later and is explained.
+One query for many blocks, every so many blocks; at once where a change is not explained by logs.
+A block counts as covered when it was looked at once more some time later and is explained.
 """
 
 import asyncio
@@ -25,28 +26,29 @@ from keeper.ports import LendingMarket
 log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 25
-"""Blocks between two regular checks by range."""
+"""Blocks between two looks by range in which nothing is suspicious."""
 YOUNG_BLOCKS: Final = 64
-"""Blocks before the first head that are checked again, since nodes had just received them."""
+"""Blocks before the first head that are looked at once more, too: nodes had just got them."""
 MOST_BLOCKS: Final = 2_000
-"""Maximum of blocks of one check by range."""
+"""Blocks of one look by range."""
 BLOCKS_BY_HASH: Final = 8
 RECEIPTS_OF: Final = 4
-"""Blocks with receipts read in one check, at two requests each."""
+"""Blocks whose receipts are read in one look: it costs two requests for each."""
 PAUSES: Final = (0.0, 0.1, 0.4)
-"""Seconds before each round of a search for missing logs."""
+"""Seconds before each round of a look for logs that have to be there."""
 HINT_LOOKS: Final = 3
-"""Maximum of searches caused by a hint."""
+"""Searches that a hint is worth."""
 LONGEST_PAUSE: Final = 64
-"""Maximum of blocks between two checks after fruitless ones."""
+"""The most blocks between two looks for a reason that led to nothing before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """One check of a range, and of blocks that must have more logs than ``known``.
+    """
+    What to look for: a range, and blocks that have to have more logs than ``known``.
 
-    ``tip`` and ``number`` are the head at its start. A search concerns ``spans``, and the blocks
-    from ``remembered`` on. For others the logs already read are unknown.
+    ``tip`` and ``number`` are of the head at which the look began. A search concerns ``spans``,
+    and the blocks from ``remembered`` on: of others it is not known which logs were read.
     """
 
     wanted: LogFilter
@@ -61,7 +63,7 @@ class _Look:
     is_hinted: bool = False
 
     def find_new(self, logs: Mapping[LogKey, Log]) -> list[Log]:
-        """Return the logs that were unknown when the check began, in the chain's order."""
+        """Return the logs that were not known when the look began, in the chain's order."""
         new = [log for key, log in logs.items() if key not in self.known and self._concerns(log)]
         return sorted(new, key=lambda log: (log.block_number, log.index))
 
@@ -74,27 +76,28 @@ class _Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Result of a check, with all logs seen."""
+    """The outcome of a look: logs that are not known yet, and what was seen at all."""
 
     look: _Look
     sight: Sight
 
     @property
     def logs(self) -> list[Log]:
-        """The logs that were unknown when the check began, in the chain's order."""
+        """The logs that were not known when the look began, in the chain's order."""
         return self.look.find_new(self.sight.logs)
 
 
 class Looks:
-    """Schedule of the checks, and the coverage that they establish.
+    """
+    When to look again, and what is covered.
 
-    Without a ``source`` no block is checked again, and none is covered.
+    Without a ``source`` nothing is looked at twice, and nothing is covered.
     """
 
     def __init__(self, source: SecondLook | None = None) -> None:
         self.explanations = Explanations()
         self.counts: Counter[str] = Counter()
-        """Checks by result (nothing, found, failed)."""
+        """Looks by their result: nothing, found, failed."""
         self._source = source
         self._confirmed_to: int | None = None
         self._learnt_from: int | None = None
@@ -112,14 +115,15 @@ class Looks:
 
     @property
     def is_possible(self) -> bool:
-        """Whether a source for second checks exists."""
+        """Whether logs can be looked for again."""
         return self._source is not None
 
     def restore(self, kept: KeptCoverage | None, trail: Trail, *, is_visit: bool = False) -> None:
-        """Restore an earlier process's coverage.
+        """
+        Go on from what an earlier process covered.
 
-        Without a stored coverage logs may be missing in any block of the window. A start checks
-        that process's last blocks at once, a command's visit when they are due.
+        One that knew nothing of coverage may have missed logs of any block that is remembered.
+        A start looks at what that process read last at once, a command's visit when it is due.
         """
         if trail.tip is None:
             return
@@ -134,7 +138,7 @@ class Looks:
         self.explanations.open = [] if kept is None else list(kept.stretches)
 
     def rewind(self, fork: int | None) -> None:
-        """Reduce the coverage to a fork, to nothing where the fork is unknown."""
+        """Cover the blocks after a fork anew; all of them where the fork is not known."""
         if fork is None:
             self._confirmed_to, self._looked_to = None, -1
         elif self._confirmed_to is not None:
@@ -142,10 +146,11 @@ class Looks:
             self._looked_to = min(self._looked_to, fork)
 
     def to_kept(self, *, is_settled: bool) -> KeptCoverage | None:
-        """Return the coverage to store, None before any.
+        """
+        Return what to keep of it; None before anything is covered.
 
-        ``is_settled`` is true once all noted logs are read. Until then a restart notes again the
-        logs that were found late.
+        ``is_settled`` is whether all noted logs are read. Until then a restart notes those again
+        that were found late.
         """
         if is_settled:
             self._learnt_from = None
@@ -160,7 +165,7 @@ class Looks:
 
     @property
     def covered_to(self) -> int | None:
-        """The block up to which no log is known to be missing, None before a check."""
+        """The block up to which nothing is missing, as far as can be known; None before a look."""
         if self._confirmed_to is None:
             return None
         first_open = self.explanations.first_open
@@ -168,21 +173,22 @@ class Looks:
 
     @property
     def is_confirming(self) -> bool:
-        """Whether another endpoint exists, so that a second check confirms the first."""
+        """Whether another endpoint can confirm what one has shown: a second look is worth it."""
         return self._source is not None and len(self._source.places()) > 1
 
     def hint(self) -> None:
-        """Check earlier, because of an anomaly that a missing log would explain."""
+        """Look sooner: something is not as it should be that a missing log would explain."""
         self._is_hinted = True
 
     def takes_hints(self, head: Head) -> bool:
-        """Whether a hint at a head causes a check, which it does not after fruitless ones."""
+        """Return whether a hint at a head is a reason to look: not where many led to nothing."""
         return self.is_possible and head.number >= self._next_hint
 
     def begin(self, head: Head, trail: Trail, wanted: LogFilter, *, by_range: bool = False) -> None:
-        """Start the check that is due after a head, if any, without waiting.
+        """
+        Begin the look that is due after the work on a head, if one is; returns at once.
 
-        ``by_range`` starts one by range in any case.
+        ``by_range`` begins one by range, due or not.
         """
         if self._source is None or self._task is not None:
             return
@@ -195,7 +201,7 @@ class Looks:
             self._task = self._source.begin(self._perform(look, self._source))
 
     def take(self) -> Found | None:
-        """Return the result of a finished check, None without one."""
+        """Return what a look that has ended found; None where none has."""
         task = self._task
         if task is None or not task.done():
             return None
@@ -203,7 +209,7 @@ class Looks:
         return None if task.cancelled() else task.result()
 
     def merge(self, trail: Trail, keeping: Keeping, loaded: Sequence[LendingMarket]) -> None:
-        """Note the logs found by a check in the markets, and apply its result."""
+        """Have markets note the logs that a look found, and draw its conclusions."""
         found = self.take()
         if found is None:
             return
@@ -216,12 +222,12 @@ class Looks:
         self.settle(found, fresh, figured, trail)
 
     async def finish(self) -> None:
-        """Wait for the running check."""
+        """Wait until the look that was begun has ended."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """Cancel the running check."""
+        """End the look that was begun."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -234,7 +240,7 @@ class Looks:
         markets: Mapping[MarketKey, StatesFigures],
         trail: Trail,
     ) -> None:
-        """Apply a check's result. ``fresh`` are its new logs on this chain."""
+        """Draw the conclusions of a look, of whose logs ``fresh`` ones are of this chain."""
         for block in {log.block_number for log in fresh}:
             self._learnt_from = min(self._learnt_from or block, block)
         look, sight = found.look, found.sight
@@ -261,7 +267,7 @@ class Looks:
             self._confirmed_to, self._looked_to = self._looked_to, look.last
 
     def concern(self) -> str:
-        """Return the reason why the node is not ready in one line, empty without one."""
+        """Return why the node is not ready, in one line; empty where every block is explained."""
         reported = [stretch for stretch in self._reported if stretch in self.explanations.open]
         if not reported:
             return ""
@@ -270,7 +276,7 @@ class Looks:
         return f"{first.market}: {first.describe()}{more}: its logs are asked for again"
 
     def take_news(self) -> Sequence[StretchNews]:
-        """Return the unexplained and the newly explained stretches since the last call."""
+        """Return the stretches that were found unexplained, or explained, since the last call."""
         self._tell_explained()
         news, self._news = self._news, []
         return news
@@ -288,7 +294,7 @@ class Looks:
     def _by_range(
         self, head: Head, trail: Trail, wanted: LogFilter, *, is_hinted: bool = False
     ) -> _Look:
-        """Build a check of all unconfirmed blocks in one query."""
+        """Return a look at all blocks that are not confirmed yet, in one query."""
         self._next_range = head.number + LOOK_EVERY
         first = (self._confirmed_to or 0) + 1
         last = min(head.number, first + MOST_BLOCKS - 1)
@@ -304,7 +310,7 @@ class Looks:
         )
 
     def _search(self, stretches: Sequence[Unexplained], trail: Trail, wanted: LogFilter) -> _Look:
-        """Build a search for the logs of the newest stretches that fit one range."""
+        """Return a look for the logs of the newest stretches, and of as many as fit one range."""
         first, last = self._search_range(stretches)
         blocks = dict[int, Block]()
         for stretch in stretches:
@@ -325,7 +331,7 @@ class Looks:
         )
 
     def _search_range(self, stretches: Sequence[Unexplained]) -> tuple[int, int]:
-        """Return the newest blocks of the stretches, and older ones after fruitless searches."""
+        """Return the newest blocks of the stretches, and after fruitless searches older ones."""
         first = min(stretch.first for stretch in stretches)
         last = max(stretch.last for stretch in stretches)
         ranges = (last - first) // MOST_BLOCKS + 1
@@ -350,7 +356,7 @@ class Looks:
         return Found(look=look, sight=sight)
 
     def _report(self, look: _Look, fresh: Sequence[Log]) -> None:
-        """Report the unexplained stretches, and repeat the search at growing intervals."""
+        """Report what a search left unexplained, and search again later and later."""
         for stretch in list(self.explanations.open):
             stretch.looks += 1
             if stretch.is_hint:
@@ -365,7 +371,7 @@ class Looks:
         self._next_search = look.number + min(pause, LOOK_EVERY)
 
     def _rest_from_hints(self, look: _Look) -> None:
-        """Ignore hints for a pause that doubles each time."""
+        """Take hints again after a pause that doubles each time."""
         self._hint_pause = min(2 * self._hint_pause, LONGEST_PAUSE)
         self._next_hint = look.number + self._hint_pause
 
@@ -375,7 +381,7 @@ class Looks:
         log.warning('block_unexplained market=%s reason="%s"', stretch.market, words)
 
     def _tell_explained(self) -> None:
-        """Report the stretches that are now explained."""
+        """Report the stretches that are explained by now."""
         over = [stretch for stretch in self._reported if stretch not in self.explanations.open]
         for stretch in over:
             self._reported.remove(stretch)

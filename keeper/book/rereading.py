@@ -1,8 +1,9 @@
-"""Repeated reading of histories with debt of unknown borrowers.
+"""
+Histories that are read once more, since somebody owes who is not in the book.
 
-It runs in the background, so that the known accounts are acted upon as before. A few requests
-follow a block, at another endpoint each time, in smaller windows once every endpoint has been used.
-Blocks before ``from_block`` are read too, since it may be too late.
+In the background, so that the known accounts are acted upon as before: a few requests after
+a block, at another endpoint each time, in smaller windows once every endpoint was asked. What lies
+before ``from_block`` is read, too: it may be set too late.
 """
 
 import asyncio
@@ -23,15 +24,15 @@ from keeper.ports import LendingMarket
 log = logging.getLogger(__name__)
 
 REQUESTS: Final = 32
-"""Maximum of requests after one block."""
+"""The most requests after one block."""
 ROWS: Final = 2_000
-"""Logs after which a portion ends."""
+"""So many logs after one block end a portion."""
 PAUSE: Final = 4
-"""Blocks between two portions, in which the totals are compared again."""
+"""Blocks between two portions of one reading: what it found is held against the totals."""
 LONGEST_PAUSE: Final = 512
-"""Maximum of blocks between two fruitless readings."""
+"""The most blocks between two readings that found nobody."""
 NEAR_BLOCKS: Final = 10_000
-"""Blocks before ``from_block`` that are read first, since it is rarely wrong by more."""
+"""Blocks before ``from_block`` that are read first: it is rarely wrong by more."""
 FIRST_WINDOW: Final = 10_000
 LEAST_WINDOW: Final = 128
 LONGEST_WINDOW: Final = 500_000
@@ -39,7 +40,7 @@ LONGEST_WINDOW: Final = 500_000
 
 @dataclass(slots=True)
 class _Reading:
-    """One market's readings. ``turn`` counts them, ``spans`` are the newest's remaining blocks."""
+    """One market's readings: ``turn`` counts them, ``spans`` is what is left of the newest."""
 
     turn: int = 0
     spans: Sequence[Span] = ()
@@ -57,7 +58,11 @@ class _Outcome:
 
 @dataclass(slots=True)
 class Rereading:
-    """The readings of all markets, one at a time. None without a ``source``."""
+    """
+    The readings of all markets, one at a time. Without a ``source`` there are none.
+
+    ``found`` counts the accounts and markets that were found so.
+    """
 
     source: SecondLook | None
     coverage: DebtCoverage
@@ -66,7 +71,7 @@ class Rereading:
     _task: asyncio.Task[_Outcome] | None = None
 
     def begin(self, head: Head, markets: Sequence[LendingMarket]) -> None:
-        """Start the portion that is due after a head, if any, without waiting."""
+        """Begin the portion that is due after the work on a head, if one is; returns at once."""
         for key in [key for key in self._readings if not self.coverage.is_reported(key)]:
             self._end(key)
         if self.source is None or self._task is not None:
@@ -79,7 +84,7 @@ class Rereading:
                 return
 
     def merge(self, head: Head) -> None:
-        """Note the accounts found by a finished portion."""
+        """Note who was found by a portion that has ended."""
         task = self._task
         if task is None or not task.done():
             return
@@ -88,12 +93,12 @@ class Rereading:
             self._settle(task.result(), head)
 
     async def finish(self) -> None:
-        """Wait for the running portion."""
+        """Wait until the portion that was begun has ended."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """Cancel the running portion."""
+        """End the portion that was begun."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -118,7 +123,7 @@ class Rereading:
     def _start_anew(
         self, market: LendingMarket, head: Head, reading: _Reading, source: SecondLook
     ) -> None:
-        """Choose the next endpoint, and shorter windows once each of them was used."""
+        """Choose the next endpoint, and shorter windows once each of them was asked."""
         places = source.places()
         if not places:
             reading.reader = None
@@ -144,7 +149,7 @@ class Rereading:
         reading = self._readings.get(market.key)
         if reading is None or not isinstance(market, RereadsHistory):
             return
-        # A known account may be wrong too, so after a fruitless reading all are read again.
+        # A known account may be wrong, too: after a fruitless reading each is read anew.
         found = sum(
             market.note_history(table, known_too=reading.fruitless > 0) for table in portion.tables
         )
@@ -162,13 +167,13 @@ class Rereading:
         reading.next_at = head.number + min(pause, LONGEST_PAUSE)
 
     def _end(self, key: MarketKey) -> None:
-        """Stop reading a market with covered debt."""
+        """Stop reading a market whose debt is covered."""
         del self._readings[key]
         log.info("history_covered market=%s", key)
 
 
 def _spans(from_block: int, head: int) -> Sequence[Span]:
-    """Return the ranges to read, just before ``from_block``, then after it, then long before."""
+    """Return what to read: just before the beginning, since then, and long before."""
     near = max(0, from_block - NEAR_BLOCKS)
     spans = ((near, from_block - 1), (from_block, head), (0, near - 1))
     return [span for span in spans if span[0] <= span[1]]

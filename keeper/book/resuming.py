@@ -1,4 +1,4 @@
-"""Start of a book from an earlier process's state, as far as it covers the same accounts."""
+"""The start of a book from what an earlier process kept, as far as it is of the same accounts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from keeper.ports import ChainReader
 
 @dataclass(frozen=True, slots=True)
 class Resuming:
-    """A start at ``head`` from a stored book with its blocks in the window."""
+    """A start from ``kept``, whose blocks are in the ``trail``, at ``head``."""
 
     kept: Kept
     trail: Trail
@@ -23,7 +23,7 @@ class Resuming:
     restores_structure: bool
 
     def spare_others(self, followed: Sequence[Followed], keeping: Keeping) -> None:
-        """Leave the file unchanged where a command's state would not be a later one."""
+        """Have a command leave the file alone where what it would write is no later state."""
         newest = max((block.number for block in self.kept.blocks), default=0)
         if self.head.number < newest:
             keeping.spare(f"it is at block {newest}, after block {self.head.number}")
@@ -32,7 +32,8 @@ class Resuming:
             keeping.spare(f"it holds a market that the settings do not name: {others[0]}")
 
     async def take_up(self, followed: Followed, keeping: Keeping) -> str:
-        """Restore one market. Return the reason why its accounts have to be read again, if any.
+        """
+        Take up one market; return why its accounts have to be read anew, if they have to.
 
         Raises:
             MarketUnreadable: its contracts do not answer.
@@ -53,7 +54,7 @@ class Resuming:
         return refusal
 
     def _read_to(self, change: MarketChange) -> int:
-        """Return the block up to which a stored market has read the accounts of its logs."""
+        """Return the block up to which a kept market has read what the logs touched."""
         tip, coverage = self.trail.tip, self.kept.coverage
         newest = change.number if tip is None else tip.number
         learnt_from = None if coverage is None else coverage.learnt_from
@@ -61,7 +62,7 @@ class Resuming:
 
 
 async def take_up_scans(followed: Followed, reader: ChainReader, keeping: Keeping) -> None:
-    """Continue a history that an earlier process was reading, if the chain is the same."""
+    """Go on with a history that an earlier process was reading, if the chain is the same."""
     scans, followed.scans = followed.scans, ()
     hashes = dict[int, BlockHash | None]()
     for scan in scans:

@@ -1,7 +1,7 @@
-"""Reads the logs of a long range at one endpoint, newest first, with bounded requests.
+"""
+The logs of a long range at one endpoint, the newest first, within a number of requests.
 
-Used for a range that was read before and proved to lack logs. It is split differently then, and
-there is no hurry.
+For a range that was read before and proved to lack logs: cut otherwise than then, and in no hurry.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portion:
-    """A part of a range's logs.
+    """
+    A part of a range's logs. ``rest`` is what was not asked for, in the order to go on with.
 
-    The remaining spans were not read yet, in order. ``is_refused`` means that the endpoint did not
-    answer in windows of any length.
+    ``is_refused`` is whether the endpoint did not answer, in windows of any length.
     """
 
     tables: Sequence[LogTable] = ()
@@ -43,9 +43,10 @@ class Portion:
 
 @dataclass(slots=True)
 class BackwardReader:
-    """Reads one endpoint in ``windows`` of blocks that adapt to it.
+    """
+    One endpoint's answers, from ``windows`` of blocks that adapt to it.
 
-    ``most_requests`` and ``most_rows`` limit one portion.
+    ``most_requests`` and ``most_rows`` bound one portion.
     """
 
     rpc: Rpc
@@ -56,7 +57,7 @@ class BackwardReader:
     _pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start with windows of the first length."""
+        """Begin with windows of the first length."""
         self._pace = Pace(self.windows)
 
     async def read(self, wanted: LogFilter, spans: Sequence[Span]) -> Portion:

@@ -1,7 +1,8 @@
-"""Several requests in one message, in batches as large as an endpoint accepts.
+"""
+Several requests in one message, in as large ones as an endpoint takes.
 
-Nodes and gateways refuse batches in many ways, or answer only some entries. Unanswered entries are
-sent again in smaller batches, down to single requests.
+Nodes and gateways refuse batches in many shapes, or answer a part of the entries only. Whatever
+is not an answer to all of a batch is asked again in smaller ones, down to single requests.
 """
 
 import asyncio
@@ -43,20 +44,20 @@ class Asking(Protocol):
     capabilities: Capabilities
 
     async def ask(self, at: int, method: str, *params: object) -> Json:
-        """Send one request to one endpoint once."""
+        """Ask one endpoint once."""
         ...
 
     async def ask_batch(self, at: int, requests: Sequence[Request]) -> list[Answer]:
-        """Send several requests to one endpoint in one message, once."""
+        """Ask one endpoint several things in one message, once."""
         ...
 
     async def ensure_identified(self, at: int) -> None:
-        """Identify an endpoint over its present connection."""
+        """Identify an endpoint over the connection that it has now."""
         ...
 
 
 class BatchRead:
-    """Several requests per endpoint, built by ``build``, over repeated attempts."""
+    """Several requests, put to each endpoint as ``build`` says, over repeated attempts."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class BatchRead:
         self._readings: dict[int, Reading] = {}
 
     async def ask(self, endpoint: int) -> list[Answer]:
-        """Return an endpoint's answers. Those of an earlier attempt are not requested again."""
+        """Return an endpoint's answers; those of an earlier attempt are not asked for again."""
         reading = self._readings.get(endpoint)
         if reading is None:
             reading = Reading(
@@ -81,18 +82,19 @@ class BatchRead:
         return await reading.complete()
 
     def forget_momentary(self, endpoint: int) -> None:
-        """Drop answers of an endpoint that may differ at the next attempt."""
+        """Let the next attempt ask again for what an endpoint may answer then."""
         reading = self._readings.get(endpoint)
         if reading is not None:
             reading.forget_momentary()
 
 
 class Reading:
-    """Answers of one endpoint to several requests, collected over repeated attempts.
+    """
+    The answers of one endpoint to several requests, gathered over repeated attempts.
 
-    Answers of different endpoints are never mixed, since by a block's number they may refer to
-    different blocks. With ``needs_results`` neither ``null`` nor a refusal that another endpoint
-    may not repeat counts as an answer.
+    Answers of different endpoints are never mixed: by a block's number they might be of
+    different blocks. With ``needs_results`` no request is answered by ``null``, nor by a
+    refusal that another endpoint may not repeat.
     """
 
     def __init__(
@@ -114,14 +116,15 @@ class Reading:
         self._busy = 0
 
     async def complete(self) -> list[Answer]:
-        """Request the missing answers and return all of them, in order.
+        """
+        Ask for what is missing and return all the answers, in order.
 
-        An endpoint that has the block for some requests is asked again for the others.
+        An endpoint that has the block for some of the requests is asked again for the others.
 
         Raises:
             BlockUnknown: the endpoint does not have the block.
             RpcUnavailable: the endpoint did not answer some of them, or was busy.
-            RpcMalformed: one of its answers is invalid.
+            RpcMalformed: what it answered to one of them is no answer.
             RpcRefused: with ``needs_results``, it refused one of them for reasons of its own.
         """
         missing, self._refusal = self._missing(), None
@@ -139,7 +142,7 @@ class Reading:
         return [self._answers[place] for place in range(len(self._requests))]
 
     def forget_momentary(self) -> None:
-        """Drop refusals that may be temporary."""
+        """Drop refusals that may pass from the answers."""
         self._answers = {
             place: answer
             for place, answer in self._answers.items()
@@ -151,7 +154,7 @@ class Reading:
         return [place for place in places if place not in self._answers]
 
     async def _ask(self, places: Sequence[int]) -> None:
-        """Send these requests in batches of the size that the endpoint is known to accept."""
+        """Ask for these requests, in parts that the endpoint is thought to take."""
         known = self._rpc.capabilities.limit(self._endpoint, Capability.BATCHES)
         size = self._most if known is None else min(known, self._most)
         parts = [places[start : start + size] for start in range(0, len(places), size)]
@@ -185,7 +188,7 @@ class Reading:
         await self._take(places, answers)
 
     async def _take(self, places: Sequence[int], answers: Sequence[Answer]) -> None:
-        """Store the answers, and send the refused requests again in smaller batches."""
+        """Keep what was answered; ask again, in smaller parts, for what was too many."""
         busy, refused = list[RpcBusy](), dict[int, ChainError]()
         for place, answer in zip(places, answers, strict=True):
             if isinstance(answer, RpcBusy):
@@ -205,7 +208,7 @@ class Reading:
             raise busy[0]
 
     async def _ask_smaller(self, places: Sequence[int], error: ChainError, size: int) -> None:
-        """Send batches of ``size``. The size is stored once a batch was answered."""
+        """Ask in parts of ``size``; the size is learnt once a part was answered."""
         await self._ask_part(places[:size])
         self._learn(error, size)
         await self._ask(places[size:])
@@ -224,7 +227,7 @@ class Reading:
             self._accept(place, error)
 
     def _accept(self, place: int, answer: Answer) -> None:
-        """Store an answer, unless this or another endpoint may have a better one."""
+        """Keep an answer, unless the endpoint, or another one, may have a better one."""
         if answer is None and self._needs_results:
             answer = BlockUnknown(f"the node answered {self._requests[place][0]} with null")
         if isinstance(answer, BlockUnknown):
@@ -240,7 +243,7 @@ class Reading:
         )
 
     def _learn_success(self, size: int) -> None:
-        """Clear the limit if a larger batch was answered."""
+        """Clear the lack where more were answered than it allowed."""
         lack = self._rpc.capabilities.lack(self._endpoint, Capability.BATCHES)
         if lack is not None and lack.limit is not None and size > lack.limit:
             self._rpc.capabilities.learn_success(self._endpoint, Capability.BATCHES)

@@ -1,6 +1,7 @@
-"""The gas field of a call, within the cap of each endpoint.
+"""
+The gas field of a call, within the cap of each endpoint.
 
-Most nodes lower the field to their cap silently. Others refuse the call, each with its own message.
+Most nodes lower the field to their cap in silence. Others refuse the call, each in its own words.
 """
 
 import re
@@ -43,7 +44,7 @@ _MILLION: Final = 1_000_000
 
 
 def is_gas_cap(error: RpcRefused) -> bool:
-    """Return whether a call was refused for its gas field and not for its execution."""
+    """Whether a call was refused for the gas that it names, not for what it did with it."""
     said = error.text.lower()
     if error.data or "gas" not in said or "revert" in said:
         return False
@@ -52,16 +53,17 @@ def is_gas_cap(error: RpcRefused) -> bool:
 
 
 def may_be_gas_cap(error: RpcRefused) -> bool:
-    """Return whether a refusal may be for the gas, since its text does not say otherwise."""
+    """Whether a refusal may be one for the gas, since nothing in it says otherwise."""
     classified = failed_in_evm(error) or is_too_much(error) or is_too_much_code(error)
     return is_gas_cap(error) or not (error.data or classified)
 
 
 def lower_gas(error: RpcRefused, gas: Gas, block_limit: Gas | None) -> Gas | None:
-    """Return the gas to try next. None to omit the field.
+    """
+    Return the gas to try next; None to leave the field out.
 
-    It is the greatest number below ``gas`` in the refusal, else the block's gas limit if lower,
-    else half.
+    It is the greatest number below ``gas`` that the refusal names, else the block's gas
+    limit where that is lower, else half.
     """
     if not is_gas_cap(error):
         return None
@@ -73,7 +75,7 @@ def lower_gas(error: RpcRefused, gas: Gas, block_limit: Gas | None) -> Gas | Non
 
 
 def _named_gas(text: str) -> list[Gas]:
-    """Return the numbers in a text, with ``M`` read as million."""
+    """Return the numbers of a text, with ``M`` taken for a million."""
     named = list[Gas]()
     for digits, million in _NUMBER.findall(text.lower()):
         if digits.startswith("0x"):
@@ -89,24 +91,23 @@ def _named_gas(text: str) -> list[Gas]:
 
 
 class CallGas:
-    """Sends calls with as much gas as an endpoint accepts, and learns that limit."""
+    """Asks calls with as much gas as an endpoint takes, and learns how much that is."""
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
 
     def request(self, endpoint: int, run: Run) -> Request:
-        """Build the request with the gas that the endpoint is known to accept."""
+        """Return the request with the gas that the endpoint is thought to take."""
         method, transaction, rest = run
         gas = self._allowed(endpoint, _gas_of(transaction))
         return method, (_with_gas(transaction, gas), *rest)
 
     async def ask(self, endpoint: int, run: Run) -> Json:
-        """Send once.
-
-        If the endpoint refuses the gas, retry with less, and finally without the field.
+        """
+        Ask once; with less gas where the endpoint refuses it, and in the end without the field.
 
         Raises:
-            RpcRefused: the first refusal, if no other gas is accepted either.
+            RpcRefused: the first refusal, where no other gas is taken either.
             RpcUnavailable: the endpoint did not answer.
         """
         wanted = _gas_of(run[1])
@@ -123,7 +124,7 @@ class CallGas:
     async def mend(
         self, endpoint: int, runs: Sequence[Run], answers: Sequence[Answer]
     ) -> list[Answer]:
-        """Return a batch's answers after retrying the requests that were refused for their gas."""
+        """Return the answers of a batch, with those asked again that were refused for the gas."""
         mended = list(answers)
         refused = [
             place
@@ -163,7 +164,7 @@ class CallGas:
                 return answer
 
     async def _is_refused(self, endpoint: int, run: Run) -> bool:
-        """Return whether the gas field is refused again, if the first refusal did not name it."""
+        """Whether the field is refused once more: the first refusal did not name the gas."""
         try:
             await self._ask_with(endpoint, run, _gas_of(run[1]))
         except RpcRefused:
@@ -186,12 +187,12 @@ class CallGas:
         return None if head is None else head.gas_limit
 
     def _learn(self, endpoint: int, error: RpcRefused, limit: Gas | None) -> None:
-        """Record the accepted gas. 0 means a call without the field."""
+        """Record the gas that is taken; 0 stands for a call without the field."""
         reason = error.text or str(error)
         self._rpc.capabilities.learn_lack(endpoint, Capability.CALL_GAS, reason, limit=limit or 0)
 
     def _learn_success(self, endpoint: int, wanted: Gas | None, gas: Gas | None) -> None:
-        """Clear the limit if more gas was accepted."""
+        """Clear the lack where more was taken than it allowed."""
         lack = self._rpc.capabilities.lack(endpoint, Capability.CALL_GAS)
         if lack is None or gas is None or gas != wanted or gas <= (lack.limit or 0):
             return

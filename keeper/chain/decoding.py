@@ -1,4 +1,4 @@
-"""Decodes JSON documents of a node within their bound, large ones off the event loop."""
+"""JSON documents of a node: within their bound, and off the event loop where they are large."""
 
 import asyncio
 import json
@@ -19,20 +19,22 @@ MAX_DIGITS: Final = 80
 
 
 class Decoder:
-    """Decodes the documents of one endpoint. A large one runs in a thread, one at a time.
+    """
+    Decodes the documents of one endpoint, a large one in a thread and one at a time.
 
-    The thread yields to the event loop between any two JSON objects.
+    The thread lets the event loop go on between any two JSON objects.
     """
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
     async def decode(self, raw: bytes, bound: Bound, followed: Structure | None = None) -> Json:
-        """Decode a document. ``followed`` is its structure, if it was already scanned.
+        """
+        Return the document; ``followed`` is its structure, where that was looked at already.
 
         Raises:
             RpcTooLarge: it is longer than its bound.
-            RpcMalformed: it is not JSON, has too many values, or is nested too deeply.
+            RpcMalformed: it is no JSON, has too many values, or is nested too deeply.
         """
         if len(raw) > bound.size:
             raise bound.too_large()
@@ -46,7 +48,7 @@ class Decoder:
 
 
 def decoded_json(raw: bytes | str, bound: Bound = ANY) -> Json:
-    """Decode a JSON document. RpcMalformed if it is invalid or exceeds its bound."""
+    """Return the JSON document; RpcMalformed where it is none, or beyond its bound."""
     return _checked(raw.encode() if isinstance(raw, str) else raw, bound, None)
 
 
@@ -87,7 +89,7 @@ def _fraction(digits: str) -> float:
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    """Return the object. ValueError for a duplicate key, which is ambiguous."""
+    """Return the object; which of two values of one key is meant nobody can say."""
     made = dict(pairs)
     if len(made) < len(pairs):
         raise ValueError("a key twice")

@@ -1,4 +1,4 @@
-"""Fetches the headers of a range, several in one message."""
+"""Headers of a range, several in one message."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,10 @@ from keeper.domain.head import Head
 
 
 async def read_heads(rpc: Rpc, numbers: Sequence[int]) -> list[Head]:
-    """Fetch checked headers of blocks. BlockUnknown if one is missing.
+    """
+    Return the headers of blocks, checked; BlockUnknown where one lacks.
 
-    Malformed headers are fetched again, from another endpoint if there is one.
+    Headers that are malformed are asked for again, from another endpoint if there is one.
     """
     requests = [(BY_NUMBER, (hex(number), ONLY_HASHES)) for number in numbers]
     batches: dict[int, BatchRead] = {}

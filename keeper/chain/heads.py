@@ -1,8 +1,9 @@
-"""Merges the new heads of all endpoints. The newest wins.
+"""
+New heads of all endpoints in one line, newest wins.
 
-A newest head stays current while an endpoint in use builds on it. Another endpoint's shorter chain,
-or a node that falls back to an earlier block, changes nothing. Only the newest head is delivered,
-so the consumer fills gaps.
+The newest head stands as long as an endpoint that is read from stands on it: another one's
+shorter chain, or a node that falls back to a block of before, changes nothing. Only the newest
+head is handed on; whoever follows fills gaps.
 """
 
 import asyncio
@@ -29,11 +30,12 @@ log = logging.getLogger(__name__)
 
 
 class Heads:
-    """``HeadSource`` over all endpoints of a reader.
+    """
+    ``HeadSource`` over every endpoint of a reader.
 
-    ``trouble`` is called with the error of each failed attempt. The source continues by itself and
-    never ends. While it is read it also monitors the endpoints. Failed ones are probed, and every
-    ``check_seconds`` each one's chain is checked again.
+    ``trouble`` is called with the error that each failed attempt met; the source goes on by
+    itself and never ends. While it is read it also looks after the endpoints: those that
+    failed are probed, and every ``check_seconds`` each one's chain is looked at again.
     """
 
     def __init__(
@@ -55,7 +57,8 @@ class Heads:
         self._known: OrderedDict[BlockHash, None] = OrderedDict()
 
     async def heads(self) -> AsyncGenerator[Head]:
-        """Yield each new head once. Only the newest if the reader is slower than the chain.
+        """
+        Yield each new head once; the newest only, when the reader is slower than the chain.
 
         Close the iterator (``contextlib.aclosing``) when leaving early.
         """
@@ -81,7 +84,7 @@ class Heads:
         return [asyncio.create_task(one, name=name) for name, one in work]
 
     async def _next_or_failure(self, following: list[asyncio.Task[Any]]) -> Head:
-        """Wait for the newest head. Raises the error of a task that ended unexpectedly."""
+        """Return the newest head; raises what ended the following, which nothing should."""
         waiting = asyncio.create_task(self._newest.get(), name="next-head")
         try:
             await asyncio.wait([waiting, *following], return_when=asyncio.FIRST_COMPLETED)
@@ -94,7 +97,7 @@ class Heads:
             waiting.cancel()
 
     def _heard(self, at: int, head: Head) -> None:
-        """Record an endpoint's head, and deliver the newest of all if it changed."""
+        """Take an endpoint's head, and hand on the newest of all if it is another one now."""
         self._pool.heard(at, head)
         newest = self._newest_of_all()
         if newest is not None and self._is_news(newest):
@@ -116,7 +119,7 @@ class Heads:
         return max(heads, key=lambda one: one.number, default=None)
 
     def _is_news(self, head: Head) -> bool:
-        """Return whether a head is ahead, or on another branch after the old one was left."""
+        """Whether a head goes on: one ahead, or another branch's where the old one was left."""
         current = self._pool.current
         if self._tending.is_before_finality(head):
             return False
@@ -126,7 +129,7 @@ class Heads:
             return False
         if head.number >= current.number:
             return True
-        fell_back = head.hash in self._known  # mutation: F08 fell-back
+        fell_back = head.hash in self._known
         too_far = current.number - head.number > self._pool.rules.lag_blocks
         return not (fell_back or too_far)
 
@@ -143,5 +146,5 @@ def _ignored(_: ChainError) -> None:
 
 
 def tell_trouble(error: ChainError) -> None:
-    """Log the error of a failed attempt to follow heads."""
+    """Log what an attempt to hear of heads met."""
     log.warning("heads_interrupted code=%s reason=%s", error.code, error)

@@ -1,7 +1,8 @@
-"""Identifies the chain of an endpoint by its id and by a contract's code.
+"""
+Which chain an endpoint serves: by its id, and by a contract's code.
 
-Two chains may have one id if one was forked from the other. An endpoint that no longer states its
-id, although it did before, is checked by the code alone.
+Two chains may have one id, where one was forked off the other. An endpoint that no longer says its
+id, although it has said it once, is held against the code alone.
 """
 
 from typing import Final, Protocol
@@ -25,20 +26,21 @@ MOST_DIGITS: Final = 20
 
 
 class Asking(Protocol):
-    """The part of the client that identification needs."""
+    """The part of the client that identifying needs."""
 
     capabilities: Capabilities
 
     async def ask(self, at: int, method: str, *params: object) -> Json:
-        """Send one request to one endpoint once."""
+        """Ask one endpoint once."""
         ...
 
 
 class Identity:
-    """The expected chain of the endpoints.
+    """
+    The chain that the endpoints are expected to serve.
 
-    Without a setting ``chain_id`` is that of the first endpoint. ``landmark`` is a contract with
-    code that distinguishes two chains of one id.
+    ``chain_id`` is that of the first endpoint where the settings name none. ``landmark`` is a
+    contract whose code tells two chains of one id apart.
     """
 
     def __init__(self, rpc: Asking, chain_id: int | None) -> None:
@@ -49,21 +51,22 @@ class Identity:
         self._served: dict[int, int] = {}
 
     async def find_fault(self, endpoint: int) -> str:
-        """Return the fault of an endpoint's chain. Empty if there is none.
+        """
+        Return what is wrong with the chain that an endpoint serves; empty if nothing is.
 
         Raises:
-            RpcRefused: it does not state its chain.
+            RpcRefused: it does not say which chain it serves.
         """
         served = await self.ask_chain_id(endpoint)
         if self.chain_id is None:
             self.chain_id = served
-        if served != self.chain_id:  # mutation: G15 other-chain
+        if served != self.chain_id:
             return f"serves chain {served}, not {self.chain_id}"
         self._served[endpoint] = served
         return await self._find_other_code(endpoint, self.landmark) if self.landmark else ""
 
     async def ask_chain_id(self, endpoint: int) -> int:
-        """Fetch the chain id, or the network id, which is the same on nearly all chains."""
+        """Ask for the chain's id, else for the network's, which is the same on nearly all."""
         capabilities, refused = self._rpc.capabilities, None
         if capabilities.has(endpoint, Capability.CHAIN_ID):
             try:
@@ -84,7 +87,7 @@ class Identity:
         return served
 
     async def _find_other_code(self, endpoint: int, landmark: Address) -> str:
-        """Compare the landmark's code with that of the first endpoint."""
+        """Compare the landmark's code with what the first endpoint said of it."""
         try:
             code = data(
                 await self._rpc.ask(endpoint, "eth_getCode", landmark, "latest"), "the code"
@@ -102,7 +105,7 @@ class Identity:
         return f"has other code at {checksum(landmark)}: it is another chain"
 
     async def _code_by_call(self, endpoint: int, landmark: Address) -> bytes | None:
-        """Fetch the code that the endpoint runs at the landmark. None if it does not answer."""
+        """Return the code that the endpoint runs at the landmark; None where it does not say."""
         transaction = {"data": "0x" + code_reader(landmark).hex()}
         try:
             answer = await self._rpc.ask(endpoint, "eth_call", transaction, "latest")
@@ -114,7 +117,7 @@ class Identity:
 
 
 def _network(value: Json) -> int:
-    """Parse a network id from decimal digits, or from 0x hex as some nodes return it."""
+    """Return a network's id from decimal digits, or from 0x hex as some nodes have it."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS:
         return int(value)
     return quantity(value, "the network's id")

@@ -1,9 +1,10 @@
-"""Follows one endpoint's new heads by subscription, or by polling.
+"""
+One endpoint's new heads: announced where it can, asked for where it cannot.
 
-A subscription that is silent for a while is checked by fetching the head. If the node has a newer
-one, the subscription is renewed. If the new one announces nothing either, or subscriptions are
-refused, the head is polled, and after a while subscriptions are tried again. A lost connection is
-restored with growing pauses.
+A subscription that says nothing for a while is not trusted: the head is asked for, and
+if the node has moved on without a word, the subscription is made anew. Where that one announces
+nothing either, or subscriptions are refused, the head is polled for, and after a while
+subscriptions are tried again. A lost connection is made again with growing pauses.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ LOOK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Intervals in seconds. ``poll`` None depends on whether the node is local."""
+    """How often and how long, in seconds; ``poll`` of None: by whether the node is near."""
 
     poll: float | None = None
     silence: float = 15.0
@@ -56,14 +57,15 @@ class Pace:
 
 
 def jittered(seconds: float) -> float:
-    """Return a pause with jitter, so that keepers do not reconnect simultaneously."""
+    """Return a pause that differs between keepers: they must not all return at once."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
 
 
 class Listener:
-    """Follows the endpoint at ``at``. ``heard`` gets each new head.
+    """
+    Follows the endpoint at ``at``; ``heard`` gets each head that is news there.
 
-    ``trouble`` is called with the error of each failed attempt. It continues by itself.
+    ``trouble`` is called with the error that each failed attempt met; it goes on by itself.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Listener:
         self._deaf = 0
 
     async def follow(self) -> NoReturn:
-        """Subscribe, poll and reconnect forever."""
+        """Listen, poll and connect again, for ever."""
         pause = self._pace.pause
         while True:
             before = self._newest
@@ -122,11 +124,11 @@ class Listener:
         self._rpc.capabilities.learn_lack(self._at, Capability.SUBSCRIPTIONS, reason)
 
     async def _listen(self, announced: Notifications) -> None:
-        """Report announced heads until the subscription ends or proves to be deaf."""
+        """Tell what the subscription says, until it ends or proves to be deaf."""
         has_announced, silence = False, self._silence(has_announced=False)
         while True:
             try:
-                async with asyncio.timeout(silence):  # mutation: F07 silent-subscription
+                async with asyncio.timeout(silence):
                     notification = await announced.get()
             except TimeoutError:
                 if not await self._backfill():
@@ -143,21 +145,21 @@ class Listener:
                 self._trouble(error)
 
     def _silence(self, *, has_announced: bool) -> float:
-        """Return the seconds of silence after which a subscription is checked."""
+        """Return for how many seconds a subscription may be silent before it is checked."""
         if not has_announced or self._gaps:
             longest = GAPS_OF_SILENCE * max(self._gaps, default=0.0)
             return min(self._pace.silence, max(LEAST_SILENCE, longest))
         return self._pace.silence
 
     def _note_deaf(self, *, has_announced: bool) -> None:
-        """Count a subscription that announced nothing. After a few the head is polled."""
+        """Count a subscription that announced nothing; after a few the head is polled for."""
         self._deaf = 0 if has_announced else self._deaf + 1
         if self._deaf >= DEAF_SUBSCRIPTIONS:
             self._deaf = 0
             self._learn_lack("subscriptions announce nothing")
 
     async def _hear(self, notification: Json) -> None:
-        """Report an announced head, or the node's newest if it differs."""
+        """Report an announced head, or what the node has in its place."""
         head = await self._head_of(notification)
         newest = self._newest
         if newest is not None and head.number <= newest.number and head.hash != newest.hash:
@@ -166,7 +168,7 @@ class Listener:
             self._tell(head)
 
     async def _poll(self) -> None:
-        """Fetch the head repeatedly until subscriptions are to be tried."""
+        """Ask for the head again and again, until subscriptions are to be tried."""
         near = self._rpc.transports[self._at].endpoint.is_loopback
         interval = self._pace.poll or (LOOPBACK_POLL if near else REMOTE_POLL)
         while not self._can_subscribe():
@@ -179,17 +181,17 @@ class Listener:
                 self._trouble(error)
 
     async def _patience(self) -> None:
-        """Wait as long as the node's rate limit asks for."""
+        """Leave a node alone for as long as it asked for."""
         pool = self._rpc.pool
         while (wait := pool.standings[self._at].rests_until - pool.clock()) > 0:  # noqa: ASYNC110 - it may be put off meanwhile
             await asyncio.sleep(min(wait, LOOK_SECONDS))
 
     async def _backfill(self) -> bool:
-        """Fetch the newest head and report it. Return whether it was new."""
+        """Ask for the newest head and tell it; whether it was news."""
         return self._tell(await read_head(self._rpc, None, only=self._at))
 
     async def _head_of(self, notification: Json) -> Head:
-        """Return the announced head. Fetches the block if the announcement lacks a field."""
+        """Return the announced head; read the block where the announcement lacks a field."""
         try:
             return head_of(notification)
         except RpcMalformed:

@@ -1,4 +1,4 @@
-"""Receipts and transactions with the fields that the keeper uses."""
+"""Receipts and transactions, as far as the keeper needs them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,11 +14,12 @@ _NOTHING = Wei(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A node's data of a mined transaction. Missing fields are None.
+    """
+    What a node states of a mined transaction; None where it does not say.
 
-    ``gas_price`` is the price paid per gas, tip included. ``data_fee`` is an OP-stack rollup's fee
-    apart from the gas (``l1Fee`` of its receipts). ``to`` is also None for a new contract,
-    ``contract`` for a call.
+    ``gas_price`` is what was paid per gas, tip included; ``data_fee`` what an OP-stack rollup
+    took beside the gas (``l1Fee`` of its receipts). ``to`` and ``contract`` are also None for a
+    new contract and for a call.
     """
 
     transaction_hash: TransactionHash
@@ -36,7 +37,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenTransaction:
-    """A transaction that the node knows. The block is None while it is pending."""
+    """A transaction that the node knows; the block is None while it waits."""
 
     hash: TransactionHash
     sender: Address
@@ -48,9 +49,10 @@ class SeenTransaction:
 def receipt_of(
     value: Json, transaction: TransactionHash, logs_of: Callable[[Json], list[Log]]
 ) -> Receipt | None:
-    """Parse the receipt of ``transaction``. None while its block is not sealed.
+    """
+    Return the receipt of ``transaction``; None while its block is not sealed.
 
-    Older nodes and other chains omit fields, so only the block is required.
+    Older nodes and other chains leave fields out, so only the block is insisted upon.
     """
     raw = document(value, "the receipt")
     named = raw.get("transactionHash")
@@ -76,7 +78,7 @@ def receipt_of(
 
 
 def merged_receipts(receipts: Sequence[Receipt]) -> Receipt | None:
-    """Merge several nodes' receipts of one transaction. None if two contradict each other."""
+    """Return what several nodes state of one transaction; None where two contradict each other."""
     stated: dict[str, Any] = {}
     for receipt in receipts:
         for field in fields(Receipt):
@@ -88,7 +90,7 @@ def merged_receipts(receipts: Sequence[Receipt]) -> Receipt | None:
 
 
 def _gas_used(raw: Mapping[str, Json]) -> Gas | None:
-    """Parse the gas used, for a block's first transaction also from the cumulative gas."""
+    """Return the gas that was used, of a block's first transaction also by the block's sum."""
     used = raw.get("gasUsed")
     if used is None and raw.get("transactionIndex") == "0x0":
         used = raw.get("cumulativeGasUsed")
@@ -96,7 +98,7 @@ def _gas_used(raw: Mapping[str, Json]) -> Gas | None:
 
 
 def _logs(value: Json, logs_of: Callable[[Json], list[Log]]) -> tuple[Log, ...] | None:
-    """Parse the logs. None if they are malformed, since they can be fetched elsewhere."""
+    """Return the logs; None where they cannot be read, as they can be asked for elsewhere."""
     try:
         return None if value is None else tuple(logs_of(value))
     except RpcMalformed:
@@ -104,7 +106,7 @@ def _logs(value: Json, logs_of: Callable[[Json], list[Log]]) -> tuple[Log, ...] 
 
 
 def transaction_of(value: Json, transaction: TransactionHash) -> SeenTransaction:
-    """Parse the node's data of ``transaction``."""
+    """Return what the node knows of ``transaction``."""
     raw = document(value, "the transaction")
     if hash32(raw.get("hash"), "the transaction's hash") != transaction:
         raise RpcMalformed("the node returned another transaction")

@@ -1,7 +1,8 @@
-"""Checks blocks with possibly missing logs again, at each endpoint, by range or by receipts.
+"""
+Another look at blocks whose logs may be missing: at each endpoint, by range, by receipts.
 
-A node may answer for a young block without its logs, or omit some, and without an error. Logs from
-any endpoint count, since a wrong log only causes an account to be read.
+A node may answer for a young block without its logs, or leave some out, and no error says so.
+What any endpoint shows counts: a log that is not the chain's makes an account be read, no more.
 """
 
 import asyncio
@@ -34,10 +35,11 @@ Block = tuple[int, BlockHash]
 
 @dataclass(slots=True)
 class Sight:
-    """Logs seen in a check.
+    """
+    What a look saw.
 
-    ``proven`` are blocks with receipts that are complete by the header's bloom filter. For a range,
-    ``is_answered`` means that an endpoint answered, ``is_whole`` that it returned all known logs.
+    ``proven`` are blocks whose receipts are complete by the header's bloom filter. Of a range,
+    ``is_answered`` is whether an endpoint answered, ``is_whole`` whether with all known logs.
     """
 
     logs: dict[LogKey, Log] = field(default_factory=dict)
@@ -46,7 +48,7 @@ class Sight:
     is_whole: bool = False
 
     def add(self, logs: Iterable[Log]) -> None:
-        """Add logs without duplicates."""
+        """Add logs, each once."""
         self.logs.update({log_key(one): one for one in logs})
 
 
@@ -70,7 +72,7 @@ class SecondLook:
         self._turn = 0
 
     def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
-        """Start a task that ends when the connection closes."""
+        """Begin work that the connection ends when it is closed."""
         return self._rpc.later(work)
 
     def places(self) -> list[int]:
@@ -80,15 +82,16 @@ class SecondLook:
     def backward_reader(
         self, place: int, windows: Windows, most_requests: int, most_rows: int
     ) -> BackwardReader:
-        """Build a reader of long ranges at one endpoint."""
+        """Return a reader of long ranges at one endpoint."""
         return BackwardReader(self._rpc, place, windows, most_requests, most_rows)
 
     async def look_by_range(
         self, wanted: LogFilter, first: int, last: int, known: AbstractSet[LogKey]
     ) -> Sight:
-        """Fetch the logs of many blocks from one endpoint, a different one each time.
+        """
+        Ask one endpoint for the logs of many blocks, another one each time.
 
-        The others are used if it does not answer, or omits known logs.
+        The others are asked where it does not answer, or leaves out logs that are known.
         """
         places = self.places()
         self._turn += 1
@@ -110,9 +113,10 @@ class SecondLook:
     async def look_everywhere(
         self, wanted: LogFilter, blocks: Sequence[Block], first: int, last: int
     ) -> Sight:
-        """Fetch blocks by hash, and a range, from every endpoint.
+        """
+        Ask every endpoint for blocks by their hashes, and for a range.
 
-        An endpoint that omits another's logs becomes less preferred.
+        An endpoint that leaves out what another shows is less preferred from then on.
         """
         places = self._rpc.pool.alive()
         by_hash = [self._blocks_at(place, wanted, blocks) for place in places]
@@ -129,7 +133,7 @@ class SecondLook:
         return seen
 
     async def look_at_receipts(self, wanted: LogFilter, blocks: Sequence[Block]) -> Sight:
-        """Read the receipts of blocks from the first endpoint that has all of them."""
+        """Read the receipts of blocks, at the first endpoint that has all of them."""
         seen = Sight()
         for block in blocks:
             for place in self._rpc.pool.alive():
@@ -153,7 +157,7 @@ class SecondLook:
     async def _in_windows(
         self, place: int, wanted: LogFilter, first: int, last: int
     ) -> list[Log] | None:
-        """Fetch a range in windows that the node accepts. None if it does not answer."""
+        """Ask for a range in such parts as the node accepts; None where it does not answer."""
         try:
             with self._rpc.only(place):
                 return await self._ranges.between(wanted, first, last)
@@ -174,13 +178,13 @@ class SecondLook:
         return _sight(logs, wanted)
 
     def _blame(self, place: int, missing: AbstractSet[LogKey]) -> None:
-        """Prefer other endpoints to one that omitted logs."""
+        """Prefer other endpoints to one that left out logs."""
         log.warning("logs_left_out endpoint=%d logs=%d", place, len(missing))
         if len(self._rpc.pool.alive()) > 1:
             self._rpc.pool.failed(place, RpcUnavailable("it leaves out logs"))
 
     async def _receipts_at(self, place: int, block: Block) -> tuple[list[Log], bool]:
-        """Fetch a block's logs from its receipts, and whether the header proves them complete."""
+        """Return all logs of a block by its receipts, and whether the header proves them whole."""
         number, block_hash = block
         header = document(await ask_header(self._rpc, place, block_hash), "the block")
         with self._rpc.only(place):
@@ -197,7 +201,7 @@ class SecondLook:
 
 
 def second_look_over(reader: object) -> SecondLook | None:
-    """Return a recheck over a reader's endpoints. None for a reader without any."""
+    """Return a second look over a reader's endpoints; None for a reader without any."""
     return SecondLook(reader.rpc) if isinstance(reader, HasRpc) else None
 
 
@@ -210,14 +214,15 @@ def _sight(logs: Sequence[Log] | None, wanted: LogFilter) -> Sight | None:
 
 
 def _is_counted_through(logs: Sequence[Log]) -> bool:
-    """Return whether the logs' indices in their block have no gap."""
+    """Return whether the logs' places in their block leave none out between."""
     return sorted(one.index for one in logs) == list(range(len(logs)))
 
 
 def _proves(bloom: Json, logs: Sequence[Log]) -> bool:
-    """Return whether a header's bloom filter proves that these are all logs of its block.
+    """
+    Return whether a header's bloom filter says that these are all logs of its block.
 
-    A bloom of only zeros or only ones proves nothing.
+    One that is all zeros or ones says nothing.
     """
     if not isinstance(bloom, str):
         return False

@@ -1,10 +1,12 @@
-"""Endpoint state machine, without clock or I/O.
+"""
+What is thought of an endpoint, and how that changes: transitions without clock or I/O.
 
-An endpoint is used while it is alive. Failures accumulate and are paid off by successes, so that a
-node which fails every second request is dropped. An endpoint on another chain is not used until it
-proves the right one, and then has to prove itself like a returning one. An excessive answer causes
-a quarantine of minutes. The last endpoint alive is never dropped for failures, lag or answers,
-since a bad node is better than none, and the operator is notified.
+An endpoint is used while it is alive. Failures add up and are paid off one success at a
+time, so that a node which fails every second question does not stay. One that serves another
+chain is left alone until it proves the right one, and then has to earn its place like any that
+came back. One whose answer cost more than any good one is quarantined for minutes. The last one
+alive is never dropped for failures, its lag or its answers: a bad node is better than none, and
+everybody is told.
 """
 
 import enum
@@ -14,7 +16,7 @@ from typing import Final
 
 
 class State(enum.StrEnum):
-    """State of an endpoint."""
+    """What an endpoint is good for now."""
 
     UNDIALLED = "undialled"  # not asked yet
     ALIVE = "alive"  # read from, and sent to
@@ -27,7 +29,7 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Limits for state changes, with times in seconds and lag in blocks."""
+    """When an endpoint changes its state; times in seconds, lag in blocks."""
 
     failures: int = 3
     """So many more failures than successes make it unreachable, and are to be paid off."""
@@ -55,7 +57,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """State of one endpoint. ``until`` is when a cooling one may be asked again."""
+    """What is thought of one endpoint. ``until`` is when a cooling one may be asked again."""
 
     state: State = State.UNDIALLED
     failures: int = 0
@@ -80,43 +82,40 @@ class Standing:
 
     @property
     def rests_until(self) -> float:
-        """The time of the next request, after cooling or quarantine."""
+        """When it may be asked again: at the end of its cooling, or of its quarantine."""
         quarantined = self.state is State.QUARANTINED
         return max(self.until, self.barred_until) if quarantined else self.until
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The endpoint answered a request, whatever the answer was."""
+    """It answered a question, whatever the answer was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The endpoint did not answer."""
+    """It did not answer."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Garbled:
-    """The endpoint sent an invalid answer."""
+    """What it sent was no answer."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Offended:
-    """The endpoint sent an excessive answer, or reading it was stopped."""
+    """Its answer cost more than any good one, or was stopped before it did."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """The endpoint limits the rate of requests.
-
-    ``seconds`` if stated, ``spread`` is random, 0 to 1.
-    """
+    """It asked for patience: for ``seconds`` if it said so; ``spread`` is random, 0 to 1."""
 
     seconds: float | None
     spread: float
@@ -124,23 +123,24 @@ class Limited:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """The endpoint's chain was checked. ``fault`` is empty if there is none."""
+    """Its chain was looked at; ``fault`` says what is wrong with it, empty where nothing is."""
 
     fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Lagged:
-    """The endpoint is ``blocks`` behind the others, 0 for the one ahead."""
+    """It is so many blocks behind the others; 0 for the one ahead."""
 
     blocks: int
 
 
 @dataclass(frozen=True, slots=True)
 class Lacked:
-    """The endpoint failed a request that was answered later or by another endpoint.
+    """
+    It did not answer what was answered all the same, later or by another endpoint.
 
-    It lacked the block, or refused for its own reasons.
+    A block that it did not have yet, or a refusal of its own.
     """
 
 
@@ -158,7 +158,7 @@ _MOST_HEAT: Final = 16 * _HEAT
 def moved(
     pool: Sequence[Standing], at: int, event: Event, now: float, rules: Rules
 ) -> tuple[Standing, ...]:
-    """Return the states of all endpoints after ``event`` of the one at ``at``."""
+    """Return what is thought of all of them after ``event`` happened to the one at ``at``."""
     after_it = list(pool)
     after_it[at] = after(replace(pool[at], clings=False), event, now, rules)
     was_alive, state = pool[at].state is State.ALIVE, after_it[at].state
@@ -172,7 +172,7 @@ def moved(
 
 
 def after(standing: Standing, event: Event, now: float, rules: Rules) -> Standing:
-    """Return an endpoint's state after an event, ignoring the others."""
+    """Return what is thought of an endpoint after an event, the others left aside."""
     match event:
         case Answered():
             return _answered(standing, now)
@@ -190,17 +190,18 @@ def after(standing: Standing, event: Event, now: float, rules: Rules) -> Standin
 
 
 def usable(standing: Standing, now: float) -> bool:
-    """Return whether the endpoint may be used for reads and sends."""
+    """Whether it may be read from and sent to."""
     if standing.state is State.COOLING:
         return now >= standing.until
     return standing.state is State.ALIVE
 
 
 def preferred(pool: Sequence[Standing], newest: Sequence[bool], now: float) -> list[int]:
-    """Return the usable endpoints, best first.
+    """
+    Return the usable endpoints, best first.
 
-    Endpoints with the newest block (``newest``) come first, then those that may have it, then those
-    known to serve blocks late. Ties are decided by the fewest failures, then by the settings.
+    Best is who has the newest block (``newest``) and serves it, then who may have it, then who
+    is known to serve blocks late. Among these the fewest failures decide, then the settings.
     """
     places = [at for at, one in enumerate(pool) if usable(one, now)]
     return sorted(
@@ -281,7 +282,7 @@ def _limited(
     heat = min(_MOST_HEAT, (0 if cooled_off else standing.heat) + _HEAT)
     doublings = (heat - 1) // _HEAT
     own = min(rules.longest_cooling, rules.first_cooling * 2**doublings)
-    asked = min(rules.longest_asked, max(own, seconds or 0.0))  # mutation: F05 stated-delay
+    asked = min(rules.longest_asked, max(own, seconds or 0.0))
     until = now + asked * (1 + rules.cooling_spread * spread)
     cooled = replace(standing, heat=heat, until=max(until, standing.until))
     if standing.state in (State.UNREACHABLE, State.QUARANTINED):  # probed again, but not before
@@ -334,9 +335,10 @@ def _lacked(standing: Standing, now: float, rules: Rules) -> Standing:
 
 
 def _settled(pool: Sequence[Standing], now: float, rules: Rules) -> tuple[Standing, ...]:
-    """Drop an endpoint that was kept as the last one, if it is not the last any more.
+    """
+    Drop the one that was held on to as the last, where it is not the last any more.
 
-    The same applies to quarantines, which hold while another endpoint can be asked.
+    The same for quarantines: they last while another one is there to be asked.
     """
     better = any(one.state is State.ALIVE and not one.clings for one in pool)
     there = better or any(

@@ -1,4 +1,4 @@
-"""Common part of websocket and ipc. Concurrent requests on one connection, and notifications."""
+"""What websocket and ipc share: many requests in flight on one connection, notifications."""
 
 import abc
 import asyncio
@@ -33,20 +33,21 @@ SMALL_MESSAGE: Final = 16 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting:
-    """A request that waits for its answer, and the bound of that."""
+    """Somebody who waits for an answer, and the bound of it."""
 
     answer: asyncio.Future[Json]
     bound: Bound
     is_batch: bool
 
     def fail(self, error: ChainError) -> None:
-        """Set an error in place of the answer."""
+        """Hand over an error in place of the answer."""
         if not self.answer.done():
             self.answer.set_exception(error)
 
 
 class StreamTransport(abc.ABC):
-    """One connection, opened on demand and again after a loss.
+    """
+    One connection, opened when needed and again after a loss.
 
     Subclasses open it, write to it, read messages from it and close it.
     """
@@ -70,7 +71,7 @@ class StreamTransport(abc.ABC):
 
     @property
     def generation(self) -> int:
-        """The number of the connection for the next message. One more if none is open."""
+        """Which connection the next message goes over: the open one, or one more."""
         return self._openings + (not self._is_open)
 
     @property
@@ -80,7 +81,7 @@ class StreamTransport(abc.ABC):
 
     @abc.abstractmethod
     async def _open(self) -> None:
-        """Connect. OSError, TimeoutError or RpcUnavailable if that fails."""
+        """Connect; OSError, TimeoutError or RpcUnavailable where that fails."""
 
     @abc.abstractmethod
     async def _write(self, body: bytes) -> None:
@@ -88,10 +89,11 @@ class StreamTransport(abc.ABC):
 
     @abc.abstractmethod
     async def _next(self) -> bytes | None:
-        """Return the next message. None if the other side closed.
+        """
+        Return the next message; None when the other side closed.
 
         Raises:
-            RpcTooLarge: it exceeds every expected size, and was not read.
+            RpcTooLarge: it is longer than anything that is waited for, and was not read.
         """
 
     @abc.abstractmethod
@@ -131,16 +133,13 @@ class StreamTransport(abc.ABC):
                 answer.exception()  # a failure nobody waits for any more is no news
 
     def _expect_late(self, ids: Collection[int], bound: Bound) -> None:
-        """Store the bound of an answer that may arrive after its timeout."""
+        """Remember the bound of an answer that nobody waits for any more: it may still come."""
         self._late.update(dict.fromkeys(ids, bound))
         while len(self._late) > LATE_ANSWERS:
             self._late.popitem(last=False)
 
     def notifications(self, subscription: str) -> Notifications:
-        """Return a subscription's notifications.
-
-        They end with an error when the connection does.
-        """
+        """Return what arrives for a subscription; ends with an error when the connection does."""
         heard = self._heard.setdefault(subscription, Notifications())
         heard.room = Notifications.DEPTH
         if not self._is_open:
@@ -148,7 +147,7 @@ class StreamTransport(abc.ABC):
         return heard
 
     async def close(self) -> None:
-        """Close the connection. Waiting requests get ``RpcUnavailable``."""
+        """Close the connection; whoever waits gets ``RpcUnavailable``."""
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.cancel()
@@ -156,11 +155,11 @@ class StreamTransport(abc.ABC):
         await self._lose("closed")
 
     def _most_bytes(self) -> int:
-        """Return the length of the longest expected message."""
+        """Return the length of the longest message that may come now."""
         return max(bound.size for bound in self._bounds())
 
     def _bounds(self) -> list[Bound]:
-        """Return the bounds of all expected messages."""
+        """Return the bounds of all that may come now."""
         waiting = (waiting.bound for waiting in self._waiting.values())
         return [NOTIFICATION, *waiting, *self._late.values()]
 
@@ -196,7 +195,7 @@ class StreamTransport(abc.ABC):
         await self._lose(reason)
 
     async def _take(self, message: bytes) -> None:
-        """Decode a message within the bound of its request, and dispatch it."""
+        """Decode a message within the bound of what it answers, and hand it over."""
         waiting, bound = self._expected(message)
         try:
             document = await self._decoder.decode(message, bound)
@@ -210,7 +209,7 @@ class StreamTransport(abc.ABC):
         self._dispatch(document, len(message))
 
     def _expected(self, message: bytes) -> tuple[Waiting | None, Bound]:
-        """Return the request that a message answers, if its ends show it, and its bound."""
+        """Return who waits for a message, where it says so at its ends, and its bound."""
         number = addressee(message) if len(message) > SMALL_MESSAGE else None
         if number is not None and number in self._waiting:
             waiting = self._waiting[number]
@@ -239,7 +238,7 @@ class StreamTransport(abc.ABC):
             raise RpcMalformed("the node answered a request that was never made")
 
     def _waiters(self, numbers: list[Json]) -> set[Waiting]:
-        """Return the waiting requests of a message with these ids."""
+        """Return who waits for a message with these ids."""
         for number in numbers:
             if isinstance(number, int) and number in self._waiting:
                 return {self._waiting[number]}
@@ -259,7 +258,7 @@ class StreamTransport(abc.ABC):
             self._heard.popitem(last=False)
 
     def _refuse_flood(self) -> None:
-        """Raise RpcMalformed if more notifications arrive than any chain has news."""
+        """Raise RpcMalformed where more comes unasked than any chain has news."""
         now = time.monotonic()
         if now - self._unasked_since > FLOOD_SECONDS:
             self._unasked, self._unasked_since = 0, now
@@ -268,7 +267,7 @@ class StreamTransport(abc.ABC):
             raise RpcMalformed("the node floods the connection with messages", excessive=True)
 
     async def _lose_unread(self, error: RpcTooLarge) -> None:
-        """Drop a connection with a message that exceeds all expected sizes."""
+        """Give up a connection on which something came that is longer than all that may come."""
         waiting = set(self._waiting.values())
         likely = {waiter for waiter in waiting if waiter.bound.excess is not Excess.FAULT}
         excusable = any(bound.excess is not Excess.FAULT for bound in self._bounds())
@@ -277,7 +276,7 @@ class StreamTransport(abc.ABC):
         await self._lose(str(error), None if excusable else NOTIFICATION.too_large())
 
     async def _lose(self, reason: str, error: ChainError | None = None) -> None:
-        """Fail all waiting requests, since the connection is lost."""
+        """Tell everybody who waits that the connection is gone."""
         self._is_lost = True
         lost = RpcUnavailable(f"{self.endpoint} lost the connection: {reason}")
         for waiting in set(self._waiting.values()):

@@ -1,7 +1,8 @@
-"""Index from 20-byte addresses to rows.
+"""
+Where an account is: twenty bytes of address to the number of a row.
 
-Open addressing over numpy arrays, with four bytes per slot and at most 60 % of the slots used. A
-dict of text addresses takes some 250 bytes for each.
+Open addressing over numpy arrays: four bytes for each slot, at most three slots of five used. A
+dict of the same addresses as text takes some 250 bytes for each.
 """
 
 from typing import Final
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from keeper.columns.words import ADDRESS_BYTES, Bytes, Rows
 
 UNKNOWN: Final = -1
-"""The row of a missing address."""
+"""The row of an address that is not there."""
 
 GROWTH: Final = 9 / 8
-"""Growth factor of the memory where accounts are added one by one."""
+"""How far more room is made than is needed, where accounts come one by one."""
 
 _KEY: Final = np.dtype([("head", "<u8"), ("middle", "<u8"), ("tail", "<u4")])
 _EMPTY: Final = 0xFFFF_FFFF
@@ -29,7 +30,7 @@ Keys = NDArray[np.void]
 
 
 class Index:
-    """Addresses in insertion order. Rows are never removed."""
+    """Addresses in the order in which they came; rows are never taken back."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -42,7 +43,7 @@ class Index:
         return self._addresses[rows]
 
     def reserve(self, capacity: int) -> None:
-        """Reserve memory for ``capacity`` addresses."""
+        """Make room for so many addresses."""
         if capacity > len(self._addresses):
             grown = np.empty((capacity, ADDRESS_BYTES), dtype=np.uint8)
             grown[: self.count] = self._addresses[: self.count]
@@ -55,7 +56,7 @@ class Index:
             self._place(np.arange(self.count))
 
     def rows_of(self, addresses: Bytes) -> Rows:
-        """Return each address's row, ``UNKNOWN`` where it is missing."""
+        """Return each address's row, ``UNKNOWN`` where there is none."""
         wanted, kept = _keys(addresses), _keys(self._addresses)
         found = np.full(len(wanted), UNKNOWN, dtype=np.int64)
         slot, open_ = self._slot(wanted), np.arange(len(wanted))
@@ -69,7 +70,7 @@ class Index:
         return found
 
     def row_of(self, address: bytes) -> int:
-        """Return one address's row, ``UNKNOWN`` where it is missing, without numpy's overhead."""
+        """Return one address's row, ``UNKNOWN`` where there is none: without numpy's overhead."""
         slots, last = self._slots, (1 << self._bits) - 1
         at = _mixed(address) >> (64 - self._bits)
         while (row := int(slots[at])) != _EMPTY:
@@ -79,7 +80,7 @@ class Index:
         return UNKNOWN
 
     def append(self, addresses: Bytes) -> Rows:
-        """Add new addresses, each once, and return their rows."""
+        """Add addresses that are not there yet, each once, and return their rows."""
         first, end = self.count, self.count + len(addresses)
         if end > len(self._addresses):
             self.reserve(max(end, int(len(self._addresses) * GROWTH)))
@@ -92,7 +93,7 @@ class Index:
         slot = self._slot(_keys(self._addresses[rows]))
         while len(rows):
             free = self._slots[slot] == _EMPTY
-            self._slots[slot[free]] = rows[free]  # of several for one slot, the last remains
+            self._slots[slot[free]] = rows[free]  # of several for one slot, the last stays
             waiting = self._slots[slot] != rows
             rows, slot = rows[waiting], (slot[waiting] + 1) & (len(self._slots) - 1)
 

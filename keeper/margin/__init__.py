@@ -1,1 +1,1 @@
-"""Pure rules of margin calls, grace periods and the spike guard."""
+"""Package: tiers, episodes, grace, the spike guard: pure rules of margin calls."""

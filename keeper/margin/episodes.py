@@ -1,4 +1,4 @@
-"""State transitions of margin calls from block to block, with the notices that they cause."""
+"""Margin calls from one block to the next: who is told of what, and what is remembered."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ BARE: Final = "nothing backs its debt any more"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A change of one account's state. ``after`` is None where the account is no longer stored."""
+    """An account's standing changed; ``after`` is None where nothing is remembered of it now."""
 
     subject: Subject
     before: Standing
@@ -36,10 +36,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advanced:
-    """The result of advancing the margin state by one block.
+    """
+    What a block made of it all.
 
-    ``questions`` maps accounts that improved to the first block to search for their liquidation.
-    The answer is added to the facts, and the block is advanced again.
+    ``questions`` are the accounts that got better of whom it must be known whether they were
+    liquidated, and since which block; the answer goes into the facts, which are advanced again.
     """
 
     state: MarginState
@@ -49,9 +50,10 @@ class Advanced:
 
 
 def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> Advanced:
-    """Advance the margin state by a block, and collect the notices that it causes.
+    """
+    Return what is known after a block, and what is to be told of it.
 
-    The same block again changes nothing and emits no notices.
+    The same block again changes nothing and tells nothing.
     """
     block = Block(settings, state, facts)
     if block.is_known:
@@ -77,10 +79,10 @@ def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) ->
 def ahead_of(
     settings: MarginSettings, state: MarginState, facts: BlockFacts, subjects: Collection[Subject]
 ) -> Advanced:
-    """Advance the state for a subset of accounts.
+    """
+    Return what is known once a block's news of some accounts is, before that of all the others.
 
-    Advancing by the same block later adds the other accounts. The result is the same as in one
-    step.
+    ``advanced`` by the same block then adds the rest, and comes to the same as in one step.
     """
     block = Block(settings, state, facts)
     found = _moved_on(block, _concerned(block, subjects))
@@ -96,7 +98,7 @@ def ahead_of(
 def _moved_on(
     block: Block, concerned: Iterable[tuple[Subject, Standing, AccountHealth | None]]
 ) -> Advanced:
-    """Advance the states of the given accounts by a block."""
+    """Return what a block makes of these accounts' standings."""
     state, facts = block.state, block.facts
     standings, numbers = dict(state.standings), dict(state.numbers)
     notices, changes = list[Notice](), list[Change]()
@@ -134,9 +136,10 @@ def _moved_on(
 def answered(
     settings: MarginSettings, state: MarginState, facts: BlockFacts, found: Advanced
 ) -> Advanced:
-    """Advance the accounts in question again, now that the facts contain their liquidations.
+    """
+    Return ``advanced`` again, of facts that say now who of those in question was liquidated.
 
-    Accounts that are not in question keep theirs.
+    ``found`` is what it was without the answer; only those in question are looked at anew.
     """
     asked = found.questions or {}
     accounts = among(asked, facts.accounts)
@@ -159,7 +162,7 @@ def answered(
 def _with(
     known: Mapping[Subject, Kept], some: Iterable[Subject], anew: Mapping[Subject, Kept]
 ) -> Mapping[Subject, Kept]:
-    """Return a copy of ``known`` in which the entries of some accounts are replaced."""
+    """Return what is known, but of some what was found anew."""
     found = dict(known)
     for one in some:
         found.pop(one, None)
@@ -167,12 +170,12 @@ def _with(
 
 
 def _place(notice: Notice) -> tuple[str, str]:
-    """Return a notice's sort key. Alarms come first, then accounts in order."""
+    """Return where a notice stands in a block: alarms first, then by account."""
     return (notice.market or "", notice.account) if notice.account is not None else ("", "")
 
 
 def acknowledged(state: MarginState, subject: Subject, mark: Mark) -> MarginState:
-    """Return the state with an account's margin calls acknowledged."""
+    """Return the state in which somebody has taken notice of an account's calls."""
     standing = replace(state.standings[subject], acknowledged=mark)
     return replace(state, standings={**state.standings, subject: standing})
 
@@ -183,10 +186,11 @@ def wanting(
     facts: BlockFacts,
     among: Collection[Subject] | None = None,
 ) -> list[Subject]:
-    """Select the accounts that need their exposure (legs) read at a block.
+    """
+    Return whose legs matter at a block: who may change tiers, or is past the line.
 
-    These are the liquidatable ones, and those that may change tiers where the guard, the volatility
-    measure or a suspect price needs their legs. For all others the health factor suffices.
+    For all others health alone says that nothing changes. Where no guard and no doubt about a
+    price asks for more, it says of everybody short of the line what does.
     """
     block = Block(settings, state, facts)
     everyone = settings.tiers.measure is Measure.VOLATILITY
@@ -202,7 +206,7 @@ def wanting(
 
 
 def _is_restless(block: Block, before: Standing, health: AccountHealth) -> bool:
-    """Whether an account's tier may change at its current health."""
+    """Whether an account is not where its health would keep it."""
     if before.breaches or before.out is not None:
         return True
     tiers, factor = block.settings.tiers, health.health_factor
@@ -216,7 +220,7 @@ def _is_restless(block: Block, before: Standing, health: AccountHealth) -> bool:
 def _concerned(
     block: Block, wanted: Collection[Subject] | None = None
 ) -> Iterator[tuple[Subject, Standing, AccountHealth | None]]:
-    """Yield the accounts in or near a tier, optionally from a selection, in a stable order."""
+    """Yield every account (or those wanted) that is in a tier or near one, in a stable order."""
     facts, standings = block.facts, block.state.standings
     everyone = facts.accounts.keys() | standings.keys()
     for subject in sorted(everyone if wanted is None else everyone.intersection(wanted)):
@@ -225,7 +229,7 @@ def _concerned(
 
 
 def _question(block: Block, before: Standing, after: Standing) -> int | None:
-    """Return the first block to search for a liquidation, None where no search is needed."""
+    """Return since when a liquidation is to be looked for; None where nobody needs to know."""
     left_the_line = before.tier is Tier.LIQUIDATABLE and after.tier is not Tier.LIQUIDATABLE
     got_out = before.tier is not Tier.HEALTHY and after.tier is Tier.HEALTHY
     if before.liquidated or not (left_the_line or got_out):
@@ -235,7 +239,7 @@ def _question(block: Block, before: Standing, after: Standing) -> int | None:
 
 
 def _was_there(block: Block, before: Standing, after: Standing) -> bool:
-    """Whether the account was in its tier at the keeper's first block, confirmed or not."""
+    """Whether an account's tier is what the keeper's first block showed, confirmed or not."""
     breach = before.breaches.get(after.tier)
     return block.state.is_new or (breach is not None and breach.since.number == block.state.first)
 
@@ -247,7 +251,7 @@ def _told(
     after: Standing,
     health: AccountHealth | None,
 ) -> tuple[list[Notice], Standing]:
-    """Return one account's notices, and its state with them noted."""
+    """Return the notices of one account, and its standing once they are told."""
     if not after.episode:
         return [], after
     if not after.liquidated and subject in block.facts.liquidated:
@@ -277,10 +281,10 @@ def _told(
 def _told_again(
     block: Block, subject: Subject, standing: Standing, health: AccountHealth | None
 ) -> tuple[list[Notice], Standing]:
-    """Return the escalation or reminder that is due without an acknowledgement.
+    """
+    Return what is due because nobody has taken notice: escalation, else a reminder.
 
-    An account without debt gets neither. It stays in its tier only until it is known whether it was
-    liquidated.
+    Who owes nothing is in its tier only until it is known whether that was a liquidation.
     """
     tier, telling = standing.tier, block.settings.telling
     since = standing.entered.get(tier)
@@ -316,13 +320,13 @@ def _told_again(
 
 
 def _waited(block: Block, since: Mark) -> int:
-    """Return the seconds spent in a tier, by the slower clock."""
+    """Return for how long a tier has lasted, by the slower clock."""
     chain, wall = block.facts.timestamp - since.timestamp, block.facts.wall - since.wall
     return max(0, min(chain, wall) if block.settings.both_clocks else chain)
 
 
 def _grace(block: Block, subject: Subject, standing: Standing, health: AccountHealth | None) -> str:
-    """Describe the grace that the policy grants in a tier. Empty where it grants none."""
+    """Return the grace that the policy grants in a tier; empty where it grants none."""
     granted = block.settings.grace.get(standing.tier, NO_WAIT)
     if granted == NO_WAIT:
         return ""
@@ -351,7 +355,7 @@ def _is_closing(block: Block, standing: Standing) -> bool:
 
 
 def _is_forgotten(block: Block, standing: Standing) -> bool:
-    """Whether an account's state need not be stored."""
+    """Whether nothing of an account needs to be remembered."""
     if standing.episode:
         return _is_closing(block, standing)
     return standing.tier is Tier.HEALTHY and not standing.breaches

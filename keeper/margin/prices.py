@@ -1,4 +1,4 @@
-"""Price histories, window medians and volatility of an account's health."""
+"""What prices were: steps, their median over a window, and how much an account's health moves."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ from keeper.margin.settings import MarginSettings, Measure, Volatility
 from keeper.margin.state import Prices, Step
 
 MOST_STEPS: Final = 4_096
-"""Maximum of stored changes per price. The oldest are dropped."""
+"""Changes of one price that are kept; the oldest give way."""
 
 Quotes = Mapping[Address, int]
 """Prices by token, in the unit of a market's readings."""
@@ -22,10 +22,11 @@ Quotes = Mapping[Address, int]
 def observed(
     before: Mapping[MarketKey, Prices], facts: BlockFacts, settings: MarginSettings
 ) -> Mapping[MarketKey, Prices]:
-    """Add a block's prices to the histories.
+    """
+    Return the prices with a block's.
 
-    Prices of orphaned blocks are dropped. Where a price fails or is not positive, the last one
-    stays in effect.
+    What orphaned blocks said is dropped. A price that fails, or is not positive, leaves the last
+    one standing.
     """
     if facts.fork is not None:
         before = {market: _until(prices, facts.fork) for market, prices in before.items()}
@@ -46,9 +47,11 @@ def raw_quotes(prices: Prices) -> Quotes:
 
 
 def median_quotes(prices: Prices, now: int, seconds: int) -> Quotes:
-    """Return each price's median over the window that ends now, weighted by duration.
+    """
+    Return each price's median over the window that ends now, weighed by how long it stood.
 
-    A token observed for less than half of the window is left out.
+    A token that has been seen for less than half of the window has none: nothing is known of
+    what its price was.
     """
     found = dict[Address, int]()
     for token, steps in prices.items():
@@ -58,9 +61,10 @@ def median_quotes(prices: Prices, now: int, seconds: int) -> Quotes:
 
 
 def health_at(exposure: Exposure, raw: Quotes, other: Quotes) -> Wad:
-    """Return the health factor with prices ``other`` instead of ``raw``, rounded down.
+    """
+    Return the health factor if each price were ``other``'s instead of ``raw``'s, rounded down.
 
-    A token without a price in ``other`` keeps its own.
+    A token that ``other`` has no price of keeps its own.
     """
     weighted = debt = 0
     for leg in exposure.legs:
@@ -73,14 +77,15 @@ def health_at(exposure: Exposure, raw: Quotes, other: Quotes) -> Wad:
 
 
 def deviation_bps(price: int, reference: int) -> int:
-    """Return the relative deviation from a positive reference price, rounded up."""
+    """Return by how much a price is off a positive reference, rounded up."""
     return -(-abs(price - reference) * BPS // reference)
 
 
 def equity_bps(exposure: Exposure) -> int:
-    """Return the account's equity as a share of its collateral, rounded down. 0 without equity.
+    """
+    Return the account's equity as a share of its collateral, rounded down; 0 without equity.
 
-    Its inverse is the leverage, the factor by which a price move changes the equity.
+    Its inverse is the leverage: a move of the price moves the equity by so many times as much.
     """
     collateral = sum(leg.collateral for leg in exposure.legs)
     debt = sum(leg.debt for leg in exposure.legs)
@@ -88,11 +93,13 @@ def equity_bps(exposure: Exposure) -> int:
 
 
 def volatility(exposure: Exposure, prices: Prices, now: int, wanted: Volatility) -> Wad:
-    """Return the standard deviation of the account's health over the horizon, as a share (wad).
+    """
+    Return the standard deviation of the account's health over the horizon, as a share (wad).
 
-    The health is computed at the window's prices, sampled at equal distances, so correlated moves
-    of collateral and debt cancel. Rounded down, never below the configured minimum. In a window
-    that was not observed whole only complete sample distances count.
+    What its health would have been at the window's prices, sampled at equal distances: what
+    moves together in its collateral and its debt cancels. Rounded down, never less than the
+    settings' least. Of a window that was not seen whole, the whole distances count: a move
+    within less is no measure of a day.
     """
     floor = wanted.least_bps * WAD // BPS
     used = {leg.token for leg in exposure.legs}
@@ -115,7 +122,7 @@ def volatility(exposure: Exposure, prices: Prices, now: int, wanted: Volatility)
 
 
 def distance(health: int, deviation: Wad) -> int:
-    """Return the distance to liquidation in standard deviations (wad), rounded down, 0 below 1."""
+    """Return how far liquidation is in standard deviations (wad), rounded down; 0 past it."""
     if health <= WAD:
         return 0
     return (health - WAD) * WAD // health * WAD // deviation
@@ -145,7 +152,7 @@ def _until(prices: Prices, fork: int) -> Prices:
 
 
 def _median(steps: Sequence[Step], start: int, now: int) -> int:
-    """Return the time-weighted median, the price at or below which half of the time was spent."""
+    """Return the price below or at which half of the time was spent."""
     weights = list[tuple[int, int]]()
     for at, one in enumerate(steps):
         end = steps[at + 1].timestamp if at + 1 < len(steps) else now
@@ -163,7 +170,7 @@ def _median(steps: Sequence[Step], start: int, now: int) -> int:
 
 
 def _at(steps: Sequence[Step], moment: int) -> int:
-    """Return the price in effect at a moment, the first known price before that."""
+    """Return the price that stood at a moment; the first one before it was seen."""
     for one in reversed(steps):
         if one.timestamp <= moment:
             return one.price

@@ -1,4 +1,4 @@
-"""Transitions of one account's margin-call state from block to block."""
+"""One account from one block to the next: its tier, its breaches, its episode's beginning."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,16 +14,17 @@ from keeper.margin.tiers import breached, tier_after, within
 from keeper.risk.tiers import Tier
 
 NOBODY = Standing()
-"""The state of an account that is not stored."""
+"""An account of which nothing is remembered."""
 
 
 def stood(
     block: Block, subject: Subject, before: Standing, health: AccountHealth | None
 ) -> Standing:
-    """Advance one account's state by a block.
+    """
+    Return an account's standing at a block.
 
-    An account without a known health, or with an untrusted price, keeps its state. An account
-    without debt or without collateral leaves every tier.
+    One whose health is unknown, or rests on a price that cannot be trusted, stays as it was;
+    one that owes nothing, or has nothing left to lose, is out of every tier.
     """
     before = rewound(block, before)
     if health is None:
@@ -48,9 +49,10 @@ def stood(
 
 
 def rewound(block: Block, standing: Standing) -> Standing:
-    """Return the account's state after a reorg.
+    """
+    Return a standing on a chain that took blocks back.
 
-    Whatever began in an orphaned block begins now, or later where it did, so no wait is shortened.
+    What began in one of those begins now, or stays where it is later: no wait gets shorter.
     """
     fork = block.fork
     if fork is None:
@@ -66,32 +68,32 @@ def rewound(block: Block, standing: Standing) -> Standing:
 
 
 def is_bare(exposure: Exposure | None) -> bool:
-    """Whether no collateral backs the debt."""
+    """Whether nothing backs the debt: there is nobody to warn and nothing to take."""
     return exposure is not None and not sum([leg.collateral for leg in exposure.legs])
 
 
 def is_below(floor: Floor, health: AccountHealth, exposure: Exposure | None) -> bool:
-    """Whether an account is below the policy's floor."""
+    """Whether an account is so bad that no waiting counts."""
     if health.health_factor < floor.health:
         return True
     return exposure is not None and bad_debt_distance(exposure) < floor.bad_debt_bps
 
 
 def bad_debt_distance(exposure: Exposure) -> int:
-    """Return the excess of the collateral over debt and bonus (bps, rounded down)."""
+    """Return by how much the collateral covers debt and bonus (bps, rounded down)."""
     debt = sum([leg.debt for leg in exposure.legs])
     return covered(exposure) * BPS // debt - BPS if debt else BPS
 
 
 def covered(exposure: Exposure) -> int:
-    """Return the debt that the collateral can repay with its bonuses, rounded down."""
+    """Return how much debt the collateral can repay with its bonuses, rounded down."""
     return sum([leg.collateral * WAD // max(leg.bonus, WAD) for leg in exposure.legs])
 
 
 def _breaches(
     block: Block, before: Standing, value: int, *, liquidatable: bool
 ) -> Mapping[Tier, Breach]:
-    """Return the unconfirmed breaches and that of the liquidatable tier, worst first."""
+    """Return the breaches still to be confirmed, or that acting waits for, the worst first."""
     if not block.settings.guard.confirm:
         return {}
     held, found = SEVERITY[before.tier], dict[Tier, Breach]()
@@ -129,9 +131,10 @@ def _moved(
     breaches: Mapping[Tier, Breach],
     seen: tuple[Wad | None, Wad | None] | None = None,
 ) -> Standing:
-    """Return the state in a tier, with the health and guarded health in ``seen``.
+    """
+    Return the standing in a tier, with the health and guarded health that were ``seen``.
 
-    Constructed instead of replaced for speed, since this dominates a block during a crash.
+    Built and not replaced: in a crash it is most of what a block costs.
     """
     health, guarded = (before.health, before.guarded) if seen is None else seen
     if tier is not before.tier:
@@ -159,7 +162,7 @@ def _moved(
 
 
 def _out(block: Block, before: Standing, tier: Tier) -> Breach | None:
-    """Return the blocks and time outside all tiers, None while the account is in one."""
+    """Return since when an account that is in ``tier`` now has been out of every tier."""
     if tier is not Tier.HEALTHY:
         return None
     if not before.episode:

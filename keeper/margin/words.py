@@ -1,21 +1,21 @@
-"""Text formats of figures and rules of margin calls."""
+"""Figures and rules of margin calls in words, for people."""
 
 from keeper.domain.wording import plural
 from keeper.margin.settings import Confirms, Guard
 
 
 def blocks(count: int) -> str:
-    """Format a number of blocks."""
+    """Return so many blocks."""
     return f"{count} {plural('block', count)}"
 
 
 def percent(bps: int) -> str:
-    """Format basis points as a percentage."""
+    """Return hundredths of a percent as percent."""
     return f"{bps // 100:,}.{bps % 100:02} %"
 
 
 def method(guard: Guard, one: Confirms) -> str:
-    """Describe the condition that a confirmation method waits for."""
+    """Return what a method of the guard waits for."""
     return {
         Confirms.BLOCKS: blocks(guard.blocks),
         Confirms.SECONDS: f"{guard.seconds} s",

@@ -1,1 +1,1 @@
-"""Routing, wording and delivery of notices."""
+"""Package: who is told, in which words, by which way."""

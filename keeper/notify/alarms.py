@@ -1,4 +1,4 @@
-"""Alarms about the keeper itself, such as open breakers and disagreeing endpoints."""
+"""What happens to the keeper itself, as alarms: a limit, disagreeing nodes, its end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from keeper.domain.head import Head
 from keeper.domain.notice import Notice, NoticeKind
 
 SIGNED_ALL_THE_SAME: Final = frozenset({"fees", "send"})
-"""Disagreements that do not stop signing, since one of the answers is chosen."""
+"""Disagreements that hold no signing: one of the answers is chosen."""
 
 Event = dict[str, object]
 Emit = Callable[[Event], None]
@@ -17,16 +17,17 @@ Emit = Callable[[Event], None]
 
 @dataclass(slots=True)
 class Alarms:
-    """Collector of alarms from the keeper's events.
+    """
+    Hears the keeper's events and keeps what somebody must be told of.
 
-    ``head`` is the block that dates an alarm.
+    ``head`` is the block that an alarm is dated by.
     """
 
     head: Callable[[], Head]
     _waiting: list[Notice] = field(default_factory=list)
 
     def tapped(self, emit: Emit) -> Emit:
-        """Return an ``emit`` that also collects alarms from its events."""
+        """Return ``emit``, whose events are then heard."""
 
         def told(event: Event) -> None:
             emit(event)
@@ -35,12 +36,12 @@ class Alarms:
         return told
 
     def taken(self) -> list[Notice]:
-        """Return the alarms collected since the last call."""
+        """Return the alarms since this was asked last."""
         waiting, self._waiting = self._waiting, []
         return waiting
 
     def stopped(self, error: KeeperError) -> Notice:
-        """Return the alarm for an error that ends the keeper."""
+        """Return the alarm of an error that ends the keeper."""
         return self._alarm(f"stopped {error.code}", f"the keeper stopped: {error}")
 
     def _heard(self, event: Event) -> None:

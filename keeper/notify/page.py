@@ -1,15 +1,15 @@
-"""HTML rendering of plain text lines, escaped, with paragraphs and lists."""
+"""Lines of plain text as HTML, escaped: paragraphs where empty lines part them, and lists."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
 
 POINT = "- "
-"""Prefix of a list's line."""
+"""What a line of a list begins with."""
 
 
 def page(lines: Sequence[str]) -> str:
-    """Render lines as HTML. Nothing in them is markup."""
+    """Return the lines as HTML; nothing in them is markup."""
     return "\n".join(_blocks(lines))
 
 

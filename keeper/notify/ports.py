@@ -1,4 +1,4 @@
-"""Ports of the dispatcher, for the stored outbox and the channels."""
+"""What the dispatcher needs: where messages are kept, and the ways by which they leave."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -8,60 +8,61 @@ from keeper.domain.telling import Backlog, Message, Outgoing, Waiting
 
 
 class Channel(Protocol):
-    """A notification channel."""
+    """One way to people."""
 
     async def tell(self, message: Message) -> None:
-        """Deliver a message, and return once the receiver has accepted it.
+        """
+        Hand a message over; returns when the other side has taken it.
 
         Raises:
-            NotTold: not accepted, or acceptance is unknown.
+            NotTold: it was not taken, or nobody knows.
         """
         ...
 
     async def close(self) -> None:
-        """Close connections."""
+        """Let go of connections."""
         ...
 
 
 class Outbox(Protocol):
-    """Persisted notices and messages. Every method is one transaction. Times are Unix seconds."""
+    """What is to be told, on disk; every method is one transaction. Times are Unix seconds."""
 
     async def enqueue(self, told: Sequence[Notice], now: int) -> int:
-        """Persist notices, except those with a known key. Return the number of new ones."""
+        """Keep notices; one whose key is known is known already. Returns the new ones."""
         ...
 
     async def route(self, choose: Callable[[Notice], Sequence[str]], now: int) -> int:
-        """Assign channels to every new notice. Return the number of notices."""
+        """Give every new notice its channels; returns how many notices there were."""
         ...
 
     async def next_message(self, channel: str) -> Outgoing | None:
-        """Return the channel's oldest undelivered message."""
+        """Return the channel's oldest message that waits."""
         ...
 
     async def waiting(self, channel: str) -> list[Waiting]:
-        """Return the channel's notices that are not yet in a message."""
+        """Return what the channel is to be told of and no message tells yet."""
         ...
 
     async def compose(self, channel: str, message: Message, told: Sequence[int], now: int) -> None:
-        """Persist a message that contains these deliveries."""
+        """Keep the message that tells these deliveries."""
         ...
 
     async def sent(self, message: int, now: int) -> None:
-        """Persist that the channel accepted a message."""
+        """Keep that the channel took it."""
         ...
 
     async def failed(self, message: int, why: str, again_at: int) -> None:
-        """Persist a failed attempt, with the time of the next one."""
+        """Keep that it did not get through."""
         ...
 
     async def given_up(self, message: int, why: str, now: int) -> None:
-        """Persist that a message is not retried."""
+        """Keep that it is not tried again."""
         ...
 
     async def sent_since(self, channel: str, since: int, until: int | None = None) -> int:
-        """Return the number of messages accepted after one time and not after another."""
+        """Return how many messages the channel took since a time, and not after another."""
         ...
 
     async def backlog(self) -> Backlog:
-        """Return the undelivered notices and messages."""
+        """Return how much is still to be told."""
         ...

@@ -1,4 +1,4 @@
-"""Rendering of notices as a message, with the event, the time left and the advice."""
+"""Notices as one message: what happened, how much time is left, what to do."""
 
 import hashlib
 from collections import Counter
@@ -15,25 +15,25 @@ from keeper.notify.advising import advice_lines, cure_text
 from keeper.notify.page import page
 
 LISTED: Final = 20
-"""Maximum of accounts named in a digest. The others are counted."""
+"""Accounts that a digest names; the others are counted."""
 
 ITEMS: Final = 100
-"""Maximum of notices for machines in a digest."""
+"""Notices that a digest has for machines."""
 
 KEY_DIGITS: Final = 32
 
 LATE_SECONDS: Final = 120
-"""Age of the oldest notice from which a message states its delay."""
+"""From which age on a message says how old its news was when it was made."""
 
 _TIERS: Final = ("liquidatable", "urgent", "call", "watch")
 _LOUD: Final = frozenset({"liquidatable", "urgent"})
 _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 
 _STATES: Final = frozenset({NoticeKind.CALLED, NoticeKind.REMINDER, NoticeKind.ESCALATED})
-"""Notices of an account's tier, superseded by later ones."""
+"""Notices that say where an account is: a later one says it better."""
 
 _ENDS: Final = {NoticeKind.LIQUIDATED: "liquidated", NoticeKind.CURED: "out of every tier"}
-"""Ends of episodes, for a title. The cause may be a price move instead of a cure."""
+"""How episodes ended, for a title: prices may have done it, and nobody's cure."""
 
 _LIQUIDATABLE: Final[dict[bool | None, str | None]] = {True: "true", False: "false", None: None}
 
@@ -49,9 +49,10 @@ _OPENINGS: Final = {
 
 
 def message_of(channel: str, told: Sequence[Notice], waited: int = 0) -> Message:
-    """Render one notice, or several as a digest, as a message for a channel.
+    """
+    Return the message that tells a channel of one notice, or of several as a digest.
 
-    ``waited`` is the age in seconds of the oldest notice in the outbox.
+    ``waited`` is for how many seconds the oldest of them lay in the outbox.
     """
     ordered = sorted(told, key=_badness)
     if len(ordered) == 1:
@@ -75,7 +76,7 @@ def message_of(channel: str, told: Sequence[Notice], waited: int = 0) -> Message
 
 
 def severity_of(notice: Notice) -> Severity:
-    """Return a notice's severity."""
+    """Return how loudly to tell a notice."""
     if notice.kind is NoticeKind.ALARM:
         return Severity.CRITICAL
     if notice.kind is NoticeKind.CURED:
@@ -86,7 +87,7 @@ def severity_of(notice: Notice) -> Severity:
 
 
 def item_of(notice: Notice) -> Item:
-    """Build a notice for machines, with integers as decimal digits and units in the names."""
+    """Return a notice for machines: integers as decimal digits, units in the names."""
     numbers = {
         "episode": notice.episode,
         "health_factor_wad": notice.health_factor,
@@ -117,7 +118,7 @@ def item_of(notice: Notice) -> Item:
 
 
 def _cure_item(cure: Cure) -> dict[str, str]:
-    """Build a cure for machines, with the exact amount and the token's address only."""
+    """Return a cure for machines: to the unit, the token by its address alone."""
     return {
         "kind": str(cure.kind),
         "token": cure.token,
@@ -127,13 +128,13 @@ def _cure_item(cure: Cure) -> dict[str, str]:
 
 
 def _key(channel: str, told: Sequence[Notice]) -> str:
-    """Return a key that is the same for the same notices to the same channel."""
+    """Return what is the same whenever the same is told to the same channel."""
     said = "\n".join([channel, *sorted(one.key for one in told)])
     return hashlib.sha256(said.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def _badness(notice: Notice) -> tuple[int, int, int, str]:
-    """Return a sort key that puts the worst notices first."""
+    """Return what sorts the worst news first."""
     tier = _TIERS.index(notice.tier) if notice.tier in _TIERS else len(_TIERS)
     factor = notice.health_factor
     return (
@@ -156,7 +157,7 @@ def _title(notice: Notice) -> str:
 
 
 def _lines(notice: Notice) -> list[str]:
-    """Format a notice as lines, with an empty line between paragraphs."""
+    """Return a notice in words, a line a paragraph; empty lines part them."""
     read = f"Read at block {notice.block_number}, {wording.moment(notice.timestamp)}."
     if notice.kind is NoticeKind.ALARM:
         where = [f"Market: {notice.market}"] if notice.market else []
@@ -181,7 +182,7 @@ def _lines(notice: Notice) -> list[str]:
 
 
 def _reckoned(notice: Notice, advice: Advice) -> str:
-    """Format the block of the advice, where it differs from the notice's."""
+    """Return the block of the advice, where it is another one than the notice's."""
     if advice.block_number in (None, notice.block_number) or advice.timestamp is None:
         return ""
     moment = wording.moment(advice.timestamp)
@@ -189,7 +190,7 @@ def _reckoned(notice: Notice, advice: Advice) -> str:
 
 
 def _steadied(notice: Notice) -> str:
-    """Format the health at the guard's prices, where it differs."""
+    """Return the health at the guard's prices, where that is another."""
     guarded = notice.guarded_health_factor
     if guarded is None or guarded == notice.health_factor:
         return ""
@@ -216,7 +217,7 @@ def _time_left(notice: Notice) -> str:
 
 
 def _granted(notice: Notice, until: Timestamp) -> str:
-    """Format the keeper's wait, and its worth below and above the threshold."""
+    """Return how long this keeper waits, and what that is worth: below the line, and above it."""
     left = wording.span(until - notice.timestamp)
     waits = (
         f"by its policy this keeper waits until {wording.moment(until)} ({left} after this was"
@@ -228,22 +229,23 @@ def _granted(notice: Notice, until: Timestamp) -> str:
 
 
 def _is_liquidatable(notice: Notice) -> bool:
-    """Whether the protocol allowed a liquidation. The tier may last longer."""
+    """Whether the protocol let the account be liquidated; a tier may outlast that."""
     if notice.liquidatable is not None:
         return notice.liquidatable
     return notice.health_factor is not None and notice.health_factor < WAD
 
 
 def _waits_until(notice: Notice) -> Timestamp | None:
-    """Return the end of this keeper's wait, None where it no longer waits."""
+    """Return when this keeper's waiting ends; None where it does not wait any more."""
     is_over = notice.deadline is None or notice.deadline <= notice.timestamp
     return None if is_over or notice.kind in CLOSING else notice.deadline
 
 
 def _newest(told: Sequence[Notice]) -> list[Notice]:
-    """Drop notices that a later one of the same episode supersedes.
+    """
+    Return the notices without those that a later one of the same episode has overtaken.
 
-    Closing notices, liquidations and alarms are always retained.
+    What ends an episode, a liquidation and an alarm are never left out.
     """
     last = dict[tuple[str | None, str | None, int | None], Notice]()
     for one in told:
@@ -259,7 +261,7 @@ def _newest(told: Sequence[Notice]) -> list[Notice]:
 
 
 def _place(notice: Notice) -> tuple[int, int]:
-    """Return a sort key within an episode, by block and then by severity."""
+    """Return where a notice stands in its episode: later ones, and of one block worse ones."""
     tier = _TIERS.index(notice.tier) if notice.tier in _TIERS else len(_TIERS)
     return (notice.block_number, -tier)
 
@@ -278,7 +280,7 @@ def _digest_title(told: Sequence[Notice]) -> str:
 
 
 def _digest_lines(told: Sequence[Notice], notices: int) -> list[str]:
-    """Format a digest's lines. ``notices`` also counts the superseded ones."""
+    """Return the lines of a digest; ``notices`` counts those that were overtaken, too."""
     lines = [f"{notices:,} notices in one message, the worst first.", ""]
     lines += [f"- {_digest_line(one)}" for one in told[:LISTED]]
     if len(told) > LISTED:
@@ -302,7 +304,7 @@ def _digest_line(notice: Notice) -> str:
 
 
 def _waits(notice: Notice) -> str:
-    """Format the end of this keeper's wait for a digest, empty without a wait."""
+    """Return until when this keeper waits, for a digest; nothing where it does not."""
     until = _waits_until(notice)
     return "" if until is None else f"; this keeper waits until {wording.moment(until)}"
 

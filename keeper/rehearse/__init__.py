@@ -1,1 +1,1 @@
-"""Backtests of policies on a recorded price path, with a virtual clock and the real decisions."""
+"""Package: policies on a recorded price path, with a virtual clock and the real decisions."""

@@ -1,4 +1,4 @@
-"""Simulated market over a price path's assets, with accounts that change by liquidations."""
+"""A made-up market over a price path's assets, whose accounts change as they are liquidated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,12 +35,12 @@ from keeper.synthetic.blocks import made_address
 DOLLAR: Final = "USDC"
 NATIVE: Final = "WETH"
 EMODES: Final = {1: (9_300, 10_100), 2: (9_500, 10_100)}
-"""Threshold and bonus in bps of the eModes for ether and dollars."""
+"""Ether and dollars: threshold and bonus in bps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """An asset's market parameters, and the depth of its pool in dollars."""
+    """What a market says of an asset, and how deep its pool is in dollars."""
 
     decimals: int
     threshold: int
@@ -58,14 +58,15 @@ TERMS: Final[Mapping[str, Terms]] = {
     "LINK": Terms(18, 7_500, 0, 5_000_000),
     "UNI": Terms(18, 7_000, 0, 3_000_000),
 }
-"""The supported assets, most used first. Others of a path are ignored."""
+"""The assets that a rehearsal knows, the most used first; of a path only these are taken."""
 
 
 @dataclass(frozen=True)
 class Narrowed(AaveSnapshot):
-    """Snapshot that offers only some liquidatable accounts for planning.
+    """
+    A snapshot of which only some of the accounts past the line are to be decided about.
 
-    ``known`` are the decoded accounts of the columns of ``whole``.
+    ``known`` are the accounts that the columns of ``whole`` hold, which need not be made again.
     """
 
     whole: AaveSnapshot
@@ -74,7 +75,7 @@ class Narrowed(AaveSnapshot):
 
     @cached_property
     def clock(self) -> Clock:
-        """The whole snapshot's clock."""
+        """The whole snapshot's."""
         return self.whole.clock
 
     def kept(self, account: Address) -> Account | None:
@@ -82,13 +83,13 @@ class Narrowed(AaveSnapshot):
         return self.known.get(account)
 
     def liquidatable(self) -> Sequence[AccountHealth]:
-        """Return the selected accounts."""
+        """Return who is asked about."""
         return self.asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seized:
-    """Effect of a liquidation on an account. Dollars in 1e-8."""
+    """What a liquidation did to an account; dollars in 1e-8."""
 
     before: Account
     bad_debt_usd_e8: int
@@ -116,7 +117,7 @@ class World:
         return replace(pool, reserves=reserves)
 
     def at(self, moment: Moment, parent: Head | None) -> AaveSnapshot:
-        """Return the market at a block, and advance the pools to its prices."""
+        """Return the market at a moment, and bring the pools to its prices."""
         prices = {token: moment.prices[symbol] for symbol, token in self.tokens.items()}
         self.venue.moved(prices, moment.timestamp)
         self.book.snapshot = AaveSnapshot(
@@ -128,9 +129,10 @@ class World:
         return self.book.snapshot
 
     def liquidated(self, plan: Plan, snapshot: AaveSnapshot) -> Seized:
-        """Apply a plan to an account by the pool's own rules, and write off bad debt.
+        """
+        Do to an account what the plan does, by the pool's own rules; write off what is bad.
 
-        The columns are updated by ``keep``.
+        The columns learn of it with ``keep``.
         """
         clock = snapshot.clock
         account = self.accounts[plan.account]
@@ -152,7 +154,7 @@ class World:
         return Seized(before=account, bad_debt_usd_e8=bad)
 
     def keep(self, addresses: Sequence[Address]) -> None:
-        """Write these accounts to the current columns. Each occurs once."""
+        """Write these accounts, each named once, to the columns as they are now."""
         columns = self.book.columns
         if addresses:
             accounts = [self.accounts[one] for one in addresses]
@@ -164,7 +166,7 @@ class World:
 
 
 def made(accounts: int, seed: int, first: Moment) -> World:
-    """Build a market of random borrowers at the first block's prices."""
+    """Return a market of so many borrowers, made at the first moment's prices."""
     symbols = [one for one in TERMS if one in first.prices]
     listed = tuple(_asset(one, first.prices) for one in symbols)
     book = aave_book(accounts, seed, universe=Universe(assets=listed, categories=EMODES))
@@ -190,7 +192,7 @@ def made(accounts: int, seed: int, first: Moment) -> World:
 
 
 def head_of(moment: Moment, parent: Head | None) -> Head:
-    """Return a virtual block's head. Its hash covers the prices."""
+    """Return a moment as a block; its hash says which prices it has."""
     said = f"{moment.number} {moment.timestamp} {sorted(moment.prices.items())}"
     return Head(
         number=moment.number,
@@ -210,7 +212,7 @@ def _asset(symbol: str, prices: Prices) -> Asset:
 
 
 def _begin(book: AaveBook, when: Timestamp) -> None:
-    """Start the market's interest at a time."""
+    """Let the market's interest begin at a time."""
     before = book.snapshot
     reserves = {at: replace(one, last_update=when) for at, one in before.pool.reserves.items()}
     book.snapshot = replace(before, pool=replace(before.pool, reserves=reserves))
@@ -226,7 +228,7 @@ def _less_debt(held: Holding, amount: int, index: int) -> Holding:
 
 
 def _flagged(account: Account, holdings: Mapping[int, Holding]) -> Account:
-    """Return the account with flags that match its balances."""
+    """Return the account with the flags that its balances leave it."""
     flags = account.flags
     for at, held in holdings.items():
         if not held.scaled_debt:

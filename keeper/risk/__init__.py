@@ -1,1 +1,1 @@
-"""Pure rules over health, for screens, stress tests and tiers."""
+"""Package: pure rules over health: screens and tiers."""

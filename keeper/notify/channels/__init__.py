@@ -1,1 +1,1 @@
-"""Notification channels, one module per kind with ``build(url, secret)``."""
+"""Ways to people by kind: a module each, with ``build(url, secret)``."""

@@ -1,6 +1,7 @@
-"""Channel for services that Apprise supports, such as e-mail, Telegram, Slack and PagerDuty.
+"""
+Any service that Apprise knows, by its URL: e-mail, Telegram, Slack, PagerDuty, ntfy and others.
 
-Its URLs and its error texts are secret. Only an HTTP status is taken from them.
+Its URLs are secret, and so are its own words about a failure: only a status is taken from them.
 """
 
 import asyncio
@@ -21,11 +22,11 @@ _TYPES: Final = {
 }
 _STATUS: Final = re.compile(r"error\s*[=:]\s*(\d{3})\b")
 SERVICE_SECONDS: Final = 12.0
-"""Timeout of a service, below the dispatcher's default one."""
+"""How long a service may take; less than the dispatcher's own patience by default."""
 
 
 class AppriseChannel:
-    """``Channel`` for one Apprise URL."""
+    """``Channel`` over one URL of Apprise."""
 
     def __init__(self, url: str) -> None:
         asset = apprise.AppriseAsset(
@@ -47,7 +48,7 @@ class AppriseChannel:
         self._as_html = apprise.NotifyFormat.HTML in listed
 
     async def tell(self, message: Message) -> None:
-        """Send once. Raises NotTold unless the service accepted the message."""
+        """Send once; NotTold unless the service took it."""
         heard = _Heard()
         logger = logging.getLogger("apprise")
         logger.addHandler(heard)
@@ -61,7 +62,7 @@ class AppriseChannel:
                 ),
                 notify_type=_TYPES[message.severity],
             )
-        except TypeError as error:  # a refused body or title
+        except TypeError as error:  # a body or title that it refuses to send
             raise NotTold("Apprise refused the message", final=True) from error
         finally:
             logger.removeHandler(heard)
@@ -69,12 +70,12 @@ class AppriseChannel:
             raise NotTold(heard.why)
 
     async def close(self) -> None:
-        """Do nothing, since no connection stays open."""
+        """Nothing is kept open."""
         await asyncio.sleep(0)
 
 
 class _Heard(logging.Handler):
-    """Log handler that extracts an HTTP status from Apprise's logs and drops the rest."""
+    """Takes a status out of what Apprise logs, and keeps the rest to itself."""
 
     why = "the service did not take it, or did not answer"
 
@@ -85,5 +86,5 @@ class _Heard(logging.Handler):
 
 
 def build(url: str, secret: str) -> AppriseChannel:  # noqa: ARG001 - every kind is built alike
-    """Return the channel of these settings. Raises ConfigError for a URL unknown to Apprise."""
+    """Return the channel of these settings; ConfigError where Apprise does not know the URL."""
     return AppriseChannel(url)

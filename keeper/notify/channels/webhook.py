@@ -1,8 +1,9 @@
-"""Webhook channel that sends the message as signed JSON.
+"""
+A webhook: the message as JSON, signed.
 
 ``X-Keeper-Signature`` is ``v1=`` and the hex HMAC-SHA256, with the shared secret, of
-``X-Keeper-Timestamp``, a full stop and the body. The receiver compares in constant time, refuses
-old timestamps, and detects repetitions by ``Idempotency-Key``.
+``X-Keeper-Timestamp``, a full stop and the body. The receiver compares in constant time,
+refuses old timestamps, and tells by ``Idempotency-Key`` what it has seen already.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from keeper.notify.channels.web import Web
 
 
 class Webhook:
-    """``Channel`` for a signed POST."""
+    """``Channel`` over a POST."""
 
     def __init__(self, url: str, secret: str, *, clock: Callable[[], float] = wall) -> None:
         self._web = Web(url)
@@ -24,7 +25,7 @@ class Webhook:
         self._clock = clock
 
     async def tell(self, message: Message) -> None:
-        """Send once. Raises NotTold unless the answer is 2xx."""
+        """Send once; NotTold unless the answer is 2xx."""
         body = json.dumps(document(message), sort_keys=True).encode()
         stamp = str(int(self._clock()))
         await self._web.post(
@@ -42,7 +43,7 @@ class Webhook:
 
 
 def document(message: Message) -> dict[str, object]:
-    """Build the JSON document of a webhook. Integers of the items are decimal strings."""
+    """Return what a webhook gets; integers of the items are decimal strings."""
     return {
         "key": message.key,
         "severity": str(message.severity),
@@ -56,7 +57,7 @@ def document(message: Message) -> dict[str, object]:
 
 
 def signature(secret: bytes, stamp: str, body: bytes) -> str:
-    """Compute the hex HMAC-SHA256 that a receiver checks."""
+    """Return the hex HMAC-SHA256 that a receiver checks."""
     return hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 

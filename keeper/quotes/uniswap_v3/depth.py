@@ -1,9 +1,11 @@
-"""Liquidity of a pool between its initialised ticks.
+"""
+A pool's initialised ticks, and what each stretch between two of them takes and pays.
 
-A pool searches initialised ticks in words of 256 bits, stops at the end of every word, and rounds
-there. The stops of a direction are the same wherever a swap starts, so the amounts between them are
-summed once per pool and block, on demand. A swap then is a search in the sums and two partial
-steps.
+A swap does not run from one initialised tick to the next: the pool looks for them in
+words of 256 bits, stops at every word's end, and rounds there. The stops of a
+direction are the same wherever a swap starts, so the amounts between them are
+summed once per pool and block, as far as they are asked for; a swap then is a
+search in the sums and two partial steps.
 
 Source: Uniswap/v3-core ``UniswapV3Pool.swap`` and ``libraries/TickBitmap.sol``.
 """
@@ -29,10 +31,11 @@ WORD_BITS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A pool's price, and its side of a tick that equals the price.
+    """
+    A pool's price, and on which side of a tick it stands that it is exactly at.
 
-    ``below`` means that the price fell through the tick and the pool counts as below it. Otherwise
-    the price alone determines the tick.
+    ``below`` says that the price came down through the tick and the pool counts
+    itself below it; elsewhere the price alone says which tick the pool is in.
     """
 
     price: int
@@ -45,10 +48,11 @@ class Position:
 
 
 class Depth:
-    """The liquidity of one pool over the ticks from ``lowest`` to ``highest``.
+    """
+    The liquidity of one pool over the ticks from ``lowest`` to ``highest``, frozen.
 
-    Ticks outside are unknown, so every swap ends there. The whole range is ``MIN_TICK`` to
-    ``MAX_TICK``.
+    Nothing is known beyond these two ticks, so every swap ends there; the whole
+    range is ``MIN_TICK`` to ``MAX_TICK``.
     """
 
     __slots__ = ("_active", "_ticks", "down", "fee", "highest", "lowest", "spacing", "up")
@@ -64,7 +68,7 @@ class Depth:
         lowest: int = MIN_TICK,
         highest: int = MAX_TICK,
     ) -> None:
-        """Build the depth from ticks with net liquidity and the active liquidity at ``tick``."""
+        """Take the ticks with their net liquidity, and the liquidity active at ``tick``."""
         known = sorted(ticks)
         self._ticks = [at for at, _ in known]
         self.spacing, self.fee = spacing, fee
@@ -79,7 +83,7 @@ class Depth:
 
     @property
     def empty(self) -> bool:
-        """Whether all known liquidity is zero."""
+        """Whether no liquidity is known anywhere."""
         return not any(self._active)
 
     @property
@@ -88,7 +92,7 @@ class Depth:
         return self._active[0]
 
     def net_liquidity(self) -> tuple[tuple[int, int], ...]:
-        """Return the known ticks with their net liquidity (added by a rising price)."""
+        """Return the known ticks with the liquidity that each adds for a rising price."""
         pairs = zip(self._ticks, self._active, self._active[1:], strict=False)
         return tuple((at, after - before) for at, before, after in pairs)
 
@@ -97,12 +101,12 @@ class Depth:
         return self._active[bisect_right(self._ticks, tick)]
 
     def initialised(self, tick: int) -> bool:
-        """Return whether the tick is initialised."""
+        """Return whether a swap that crosses the tick changes the liquidity's bookkeeping."""
         at = bisect_left(self._ticks, tick)
         return at < len(self._ticks) and self._ticks[at] == tick
 
     def stop_below(self, tick: int) -> int | None:
-        """Return the stop of a falling price at or below ``tick``. None beyond the known ticks."""
+        """Return the stop of a falling price that is at or below ``tick``; None past the known."""
         at = bisect_right(self._ticks, tick)
         stop = self._ticks[at - 1] if at else None
         if self._active[at]:
@@ -111,7 +115,7 @@ class Depth:
         return stop if stop is not None and stop >= self.lowest else None
 
     def stop_above(self, tick: int) -> int | None:
-        """Return the stop of a rising price above ``tick``. None beyond the known ticks."""
+        """Return the stop of a rising price that is above ``tick``; None past the known."""
         at = bisect_right(self._ticks, tick)
         stop = self._ticks[at] if at < len(self._ticks) else None
         if self._active[at]:
@@ -121,10 +125,11 @@ class Depth:
 
 
 class Ladder:
-    """Stops of one swap direction, with the sums of the steps between them.
+    """
+    The stops of one direction from some place on, and the sums of the steps between them.
 
-    Grows on demand at its far end, and restarts for a position before its first stop. ``keys`` are
-    prices, negated for a falling one, so that they rise in the direction of the swap.
+    Grows on demand at its far end, and starts anew when asked from before its first
+    stop. ``keys`` rise in the direction of the swap: prices, negated for a falling one.
     """
 
     _next: int
@@ -138,12 +143,12 @@ class Ladder:
     crossed: list[int]
 
     def __init__(self, depth: Depth, *, zero_for_one: bool) -> None:
-        """Start without stops."""
+        """Begin without stops."""
         self._depth, self.zero_for_one = depth, zero_for_one
         self._clear(0, (math.inf, True))
 
     def first_stop(self, position: Position) -> int | None:
-        """Return the index of the first stop ahead of a position. None beyond the known ticks."""
+        """Return the index of the first stop ahead of a position; None past what is known."""
         key = -position.price if self.zero_for_one else position.price
         passed = position.below == self.zero_for_one
         if (key, passed) < self._start:
@@ -155,7 +160,7 @@ class Ladder:
         return index
 
     def grow(self) -> bool:
-        """Append one stop. Return False if no further stop is known."""
+        """Add one stop; return False when there is none known."""
         here, stop = self._next, None if self._ended else self._stop(self._next)
         if stop is None:
             return False
@@ -179,7 +184,7 @@ class Ladder:
         return True
 
     def position_at(self, index: int) -> Position:
-        """Return the position after a swap that ends exactly at a stop, which it crosses."""
+        """Return where a swap stands that ended exactly at a stop: it has crossed it."""
         price = self.prices[index]
         return Position(price, below=self.zero_for_one and price != LOWEST_PRICE)
 
@@ -188,7 +193,7 @@ class Ladder:
         return self.crossed[index] - (self.crossed[index - 1] if index else 0)
 
     def _append(self, price: int, liquidity: int, taken: int, paid: int, crossed: int) -> None:
-        """Append a stop at ``price``, reached with ``liquidity``."""
+        """Add a stop at ``price`` that ``liquidity`` leads to."""
         self.sum_in.append((self.sum_in[-1] if self.sum_in else 0) + taken)
         self.sum_out.append((self.sum_out[-1] if self.sum_out else 0) + paid)
         self.keys.append(-price if self.zero_for_one else price)
@@ -197,7 +202,7 @@ class Ladder:
         self.crossed.append(crossed)
 
     def _clear(self, tick: int, start: tuple[float, bool]) -> None:
-        """Remove all stops. The next one is the one ahead of ``tick`` at the position ``start``."""
+        """Forget every stop; the next one is the one ahead of ``tick``, where ``start`` is."""
         self._next, self._start = tick, start
         self._ended = False
         self.keys, self.prices, self.liquidity = [], [], []
@@ -208,5 +213,5 @@ class Ladder:
         return (self._depth.stop_below if self.zero_for_one else self._depth.stop_above)(tick)
 
     def _price(self, stop: int) -> int:
-        """Return the price of a stop. Both ends of the range are one step inside."""
+        """Return the price of a stop; the range's two ends are one step inside."""
         return min(max(sqrt_ratio_at_tick(stop), LOWEST_PRICE), HIGHEST_PRICE)

@@ -1,4 +1,4 @@
-"""Encodes pools and pool lenders for the record, and decodes them."""
+"""Pools and those of them that lend, for the record, and the way back."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,7 +16,7 @@ VERSION: Final = "1"
 
 
 def curve_facts(curve: ExitCurve) -> object:
-    """Encode a pool at a block. Its ticks are a separate part, since they seldom change."""
+    """Return a pool at a block; its ticks are a part of their own, for they seldom change."""
     if not isinstance(curve, UniswapV3Curve):
         raise TypeError(f"no curve of Uniswap v3: {type(curve).__name__}")
     depth = curve.depth
@@ -40,10 +40,11 @@ def curve_facts(curve: ExitCurve) -> object:
 
 
 def curve_of(facts: Mapping[str, Any]) -> ExitCurve:
-    """Decode a pool from its facts.
+    """
+    Return the pool of these facts.
 
     Raises:
-        ValueError: the facts are not those of a pool, or have another version.
+        ValueError: they are not the facts of a pool, or of another version.
     """
     if facts.get("version") != VERSION:
         raise ValueError(f"facts of version {facts.get('version')}, not {VERSION}")
@@ -67,10 +68,10 @@ def curve_of(facts: Mapping[str, Any]) -> ExitCurve:
 
 
 def lender_facts(lender: FlashLender) -> object:
-    """Encode a pool as a lender."""
+    """Return a pool as a lender."""
     return lender
 
 
 def lender_of(facts: Mapping[str, Any]) -> FlashLender:
-    """Decode a lender from its facts. ValueError if they are not those of a lender."""
+    """Return the lender of these facts; ValueError where they are not one's."""
     return restored(PoolLender, facts)

@@ -25,7 +25,7 @@ KIND: Final = "uniswap_v3"
 
 
 class UniswapV3Venue:
-    """The pools of one factory. Sends one request per block once the pools are known."""
+    """The pools of one factory; one request per block once the pools are known."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class UniswapV3Venue:
         via: Sequence[Address] = (),
         from_block: int | None = None,
     ) -> None:
-        """Send no request yet. ``from_block`` is the first block of the factory's logs."""
+        """Ask nothing yet; ``from_block`` is where the factory's logs begin."""
         self._reader, self._factory, self._quoter = reader, factory, quoter
         self._via = tuple(via)
         self._directory = PoolDirectory(reader, factory, from_block)
@@ -50,7 +50,7 @@ class UniswapV3Venue:
         return KIND
 
     def executor_targets(self) -> ExecutorTargets:
-        """Return the factory that the executor checks pools against."""
+        """Return the factory: it vouches for the pools that the executor trades with."""
         return ExecutorTargets(factories=(self._factory,))
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
@@ -81,10 +81,11 @@ class UniswapV3Venue:
         )
 
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
-        """Fetch the sale's output amount from QuoterV2.
+        """
+        Return what QuoterV2 says the sale brings.
 
         Raises:
-            RpcRefused: the sale reverts (a pool without depth), or any error of the reader.
+            RpcRefused: the sale reverts (a pool without depth), or as the reader says.
         """
         if not route.hops:
             return amount_in
@@ -97,7 +98,7 @@ class UniswapV3Venue:
         )
 
     async def wrapped_native(self) -> Address:
-        """Fetch the wrapped native coin of the venue's quoter, once."""
+        """Return the wrapped native coin that the venue's quoter was made for, asked once."""
         if self._wrapped is None:
             basis = Basis(block_hash=(await self._reader.head()).hash)
             question = Call(target=self._quoter, data=calldata("WETH9()"))
@@ -105,12 +106,12 @@ class UniswapV3Venue:
         return self._wrapped
 
     async def learn_facts(self, basis: Basis) -> None:
-        """Fetch the fee tiers and the wrapped coin (``KeepsFacts``)."""
+        """Read the tiers and the wrapped coin (``keeper.abilities.KeepsFacts``)."""
         await self._directory.learn(basis)
         await self.wrapped_native()
 
     def chain_facts(self) -> str:
-        """Return the fee tiers and the wrapped coin (``KeepsFacts``)."""
+        """Return the tiers and the wrapped coin (``keeper.abilities.KeepsFacts``)."""
         tiers = self._directory.facts()
         if not tiers:  # half of them would be written over all of them
             return ""
@@ -118,7 +119,7 @@ class UniswapV3Venue:
         return canonical({**own, "tiers": tiers})
 
     def restore_facts(self, facts: str, head: Head) -> None:
-        """Restore stored facts. ValueError if they belong to another factory or are invalid."""
+        """Take up kept facts; ValueError if they are of another factory, or none."""
         document = json.loads(facts)
         try:
             if (document["factory"], document["quoter"]) != (self._factory, self._quoter):
@@ -129,10 +130,7 @@ class UniswapV3Venue:
             raise ValueError(f"these are no facts of a venue: {error}") from error
 
     def _curve(self, pool: Pool, state: PoolState) -> UniswapV3Curve:
-        """Build the pool's curve.
-
-        Its sums are reused between blocks while its ticks are unchanged.
-        """
+        """Return the pool's curve; its sums survive from block to block while its ticks do."""
         key = (state.ticks, state.words)
         known = self._depths.get(pool.address)
         if known is not None and known[0] == key and known[1].active(state.tick) == state.liquidity:
@@ -162,7 +160,7 @@ class UniswapV3Venue:
 def _lenders(
     pools: Iterable[Pool], states: Mapping[Address, PoolState]
 ) -> dict[Address, tuple[FlashLender, ...]]:
-    """Return the pools in range that lend each token, cheapest first."""
+    """Return the pools that lend each token, cheapest first; only those in range lend at all."""
     by_token = dict[Address, list[PoolLender]]()
     for pool in pools:
         state = states.get(pool.address)
