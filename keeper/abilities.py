@@ -1,7 +1,6 @@
-"""
-What a snapshot, a market or a book may be able to do beyond its port.
+"""Optional capabilities of snapshots, markets and books.
 
-Each of these is optional: whoever asks checks for it, and does without.
+Callers check for them and continue without.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,51 +25,49 @@ from keeper.risk.tiers import Thresholds, Tier
 
 @runtime_checkable
 class AuditsItself(Protocol):
-    """
-    A snapshot that can be held against the contracts' own answer at its block.
+    """A snapshot that can be compared with the contracts' own answers at its block.
 
-    The calls go into an aggregate after every other read, since they may change what is
-    stored (interest accrued for the length of the read); a snapshot of an earlier block of
-    the same market may name them.
+    The calls belong in an aggregate after all other reads, since they may change stored state
+    (interest accrued during the read). A snapshot of an earlier block of the same market may build
+    them.
     """
 
     def everyone(self) -> Sequence[Address]:
-        """Return every account that is followed, with or without debt."""
+        """Return every followed account, with or without debt."""
         ...
 
     def is_auditable(self, account: Address) -> bool:
-        """Whether there is something to compare: the account is valued here."""
+        """Return whether the snapshot values the account, so that it can be compared."""
         ...
 
     def audit_calls(self, account: Address) -> Sequence[Call]:
-        """Return what the contracts are asked about an account; the same number for all."""
+        """Return the audit calls of an account. Their number is the same for all accounts."""
         ...
 
     def audited(
         self, account: Address, results: Sequence[CallResult]
     ) -> Sequence[Difference] | None:
-        """Return what differs from the answers; None where nothing can be compared."""
+        """Return the differences from the answers. None if nothing can be compared."""
         ...
 
 
 @runtime_checkable
 class BoundsBonus(Protocol):
-    """A snapshot that knows what an account can earn at most, without a look at its pairs."""
+    """A snapshot that bounds an account's earnings without evaluating its pairs."""
 
     def bonus_at_most(
         self, health: AccountHealth, window: Window
     ) -> tuple[BaseCurrency, Gas] | None:
-        """
-        Return no less than any opportunity's bonus, and no more than any one's gas.
+        """Return an upper bound of every opportunity's bonus and a lower bound of its gas.
 
-        None where there is no such bound.
+        None if there is no such bound.
         """
         ...
 
 
 @runtime_checkable
 class Resyncs(Protocol):
-    """A market that reads an account again when it is told to."""
+    """A market that reads an account again on request."""
 
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the whole account with the next block's calls."""
@@ -79,23 +76,21 @@ class Resyncs(Protocol):
 
 @runtime_checkable
 class KeepsColumns(Protocol):
-    """
-    A market whose accounts can be kept on disk, as named arrays, and taken up again.
+    """A market that stores its accounts on disk as named arrays and restores them.
 
     The names of arrays that hold addresses, twenty bytes a row, end in ``address``.
     """
 
     def array_form(self) -> str:
-        """
-        Return what the arrays depend on (their layout, the contracts), after ``discover``.
+        """Return the dependencies of the arrays (layout, contracts), after ``discover``.
 
-        Its first line says whose accounts they are. Where that begins with a number, it is the
-        block from which on those who borrowed are known.
+        Its first line names the accounts' scope. A number at its beginning is the block from which
+        on borrowers are known.
         """
         ...
 
     def is_settled(self) -> bool:
-        """Whether everything that was noted has been read."""
+        """Return whether everything noted has been read."""
         ...
 
     def to_arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -103,25 +98,24 @@ class KeepsColumns(Protocol):
         ...
 
     def from_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take up what ``to_arrays`` returned under the same form, instead of ``load``."""
+        """Restore the result of ``to_arrays`` with the same form, instead of ``load``."""
         ...
 
     def changed(self) -> Mapping[str, NDArray[Any]]:
-        """Return the accounts that the last ``apply`` wrote; nothing when asked again."""
+        """Return the accounts that the last ``apply`` wrote. Empty on a second call."""
         ...
 
     def merge(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Put what ``changed`` returned on top of what there is."""
+        """Merge changed accounts into the present ones."""
         ...
 
 
 @runtime_checkable
 class HasOrigin(Protocol):
-    """A market that says with which contract's creation its history begins."""
+    """A market that knows the contract that begins its history."""
 
     async def origin(self, head: Head) -> Origin:
-        """
-        Return the contract and the log of its creation; may be asked before ``discover``.
+        """Return the contract and the log of its creation. May be called before ``discover``.
 
         Raises:
             ConfigError: there is no such market at the address.
@@ -131,161 +125,159 @@ class HasOrigin(Protocol):
 
 @runtime_checkable
 class KeepsStructure(Protocol):
-    """A market whose structure can be kept on disk and taken up instead of ``discover``."""
+    """A market that stores its structure on disk and restores it instead of ``discover``."""
 
     def freeze_structure(self) -> Callable[[], str]:
-        """Return what makes canonical JSON of the structure as it is now, in any thread."""
+        """Return a function that encodes the present structure as canonical JSON, in any thread."""
         ...
 
     def restore_structure(self, facts: str) -> None:
-        """
-        Take up what ``freeze_structure`` of the same program made.
+        """Restore a structure from ``freeze_structure`` of the same program.
 
         Raises:
-            ValueError: these are not such facts, or of another market.
+            ValueError: the facts are invalid, or belong to another market.
         """
         ...
 
 
 @runtime_checkable
 class KeepsFacts(Protocol):
-    """A venue whose facts of the chain can be kept on disk: those that never change."""
+    """A venue that stores its permanent facts of the chain on disk."""
 
     async def learn_facts(self, basis: Basis) -> None:
-        """Read the facts that are not known yet."""
+        """Fetch the facts that are not known yet."""
         ...
 
     def chain_facts(self) -> str:
-        """Return the facts as canonical JSON; empty while some are not known."""
+        """Return the facts as canonical JSON. Empty while some are unknown."""
         ...
 
     def restore_facts(self, facts: str, head: Head) -> None:
-        """
-        Take up kept facts of the chain of ``head``.
+        """Restore stored facts of the chain of ``head``.
 
         Raises:
-            ValueError: these are no such facts.
+            ValueError: the facts are invalid.
         """
         ...
 
 
 @runtime_checkable
 class KeepsItself(Protocol):
-    """A book that is kept on disk as it goes."""
+    """A book that persists itself while it runs."""
 
     def keep(self) -> None:
-        """Begin to write the state after the newest block; returns at once."""
+        """Start to write the state after the newest block. Returns at once."""
         ...
 
 
 @runtime_checkable
 class ReportsRebuilds(Protocol):
-    """A book that says when it had to read a market anew."""
+    """A book that reports when it had to read a market again."""
 
     def rebuild_news(self) -> Sequence[tuple[MarketKey, str]]:
-        """Return which markets, and why, since this was asked last."""
+        """Return the rebuilt markets since the last call, with reasons."""
         ...
 
 
 @runtime_checkable
 class ReportsParity(Protocol):
-    """A book that is held against the contracts as it goes."""
+    """A book that is compared with the contracts while it runs."""
 
     def parity_news(self) -> Sequence[ParityNews]:
-        """Return what was found since this was asked last."""
+        """Return the results since the last call."""
         ...
 
 
 @runtime_checkable
 class WeighsLegs(Protocol):
-    """A snapshot that says how much each token of an account counts, for what-if questions."""
+    """A snapshot that knows the weight of each token of an account, for what-if questions."""
 
     def exposure(self, account: Address) -> Exposure | None:
-        """Return the account's legs with their weights; None where it is not valued."""
+        """Return the account's legs with their weights. None if it is not valued."""
         ...
 
 
 @runtime_checkable
 class WeighsMany(Protocol):
-    """A snapshot that gives many accounts' legs at once for less than each of them singly."""
+    """A snapshot that computes the exposures of many accounts at once, at lower cost."""
 
     def exposures(self, accounts: Sequence[Address]) -> Iterator[tuple[Address, Exposure]]:
-        """Yield ``exposure`` of each of the accounts that is valued."""
+        """Yield the exposure of each account that is valued."""
         ...
 
 
 @runtime_checkable
 class Tabulates(Protocol):
-    """A snapshot that gives everybody's legs at once, for what-if questions about a market."""
+    """A snapshot that returns all accounts' legs at once, for what-if questions about a market."""
 
     def tabulated(self) -> Tabulated:
-        """Return the accounts with debt as columns: ``exposure`` of all of them."""
+        """Return the exposures of all accounts with debt as columns."""
         ...
 
 
 @runtime_checkable
 class ScreensBelow(Protocol):
-    """A snapshot that finds who is below a health factor without valuing everybody exactly."""
+    """A snapshot that finds accounts below a health factor without valuing all of them exactly."""
 
     def below(self, health_factor: Wad) -> Sequence[AccountHealth]:
-        """
-        Return every account with less than this health factor, or liquidatable, worst first.
+        """Return every account with less than this health factor, or liquidatable, worst first.
 
-        Exact, as ``accounts`` is; an account that cannot be valued is among them.
+        Exact, as ``list_account_health`` is. Accounts that cannot be valued are included.
         """
         ...
 
 
 @runtime_checkable
 class CountsTiers(Protocol):
-    """A snapshot that counts its accounts without valuing everybody exactly."""
+    """A snapshot that counts its accounts by tier without valuing all of them exactly."""
 
     def tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
-        """
-        Return how many accounts with debt are in each tier.
+        """Return the number of accounts with debt in each tier.
 
-        Who is liquidatable and who cannot be valued is exact; of the others floats may count.
+        The numbers of liquidatable and of unpriced accounts are exact. The others may be counted
+        with floats.
         """
         ...
 
 
 @runtime_checkable
 class Advises(Protocol):
-    """A snapshot that knows what would cure an account."""
+    """A snapshot that computes cures of an account."""
 
     def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
-        """
-        Return what brings the account to ``target`` at ``holds_until``; None if it owes nothing.
+        """Return the cures that reach ``target`` at ``holds_until``.
 
-        Exact: applied on the contracts in a block of that time the amount reaches the target, and
-        one unit less does not. A time before the snapshot's block counts as the block's. What
-        cannot be valued has an advice without cures, and the reason among the impossible.
+        None for an account without debt.
+
+        The amounts are exact. Executed in a block of that time, an amount reaches the target, and
+        one unit less does not. A time before the snapshot's block counts as the block's. An account
+        that cannot be valued gets an advice without cures, with the reason among the impossible.
         """
         ...
 
 
 @runtime_checkable
 class HasDoubts(Protocol):
-    """A snapshot of which some accounts must not be acted upon."""
+    """A snapshot with accounts that must not be acted upon."""
 
     @property
     def doubts(self) -> Mapping[Address, str]:
-        """The accounts in doubt, with why."""
+        """The accounts in doubt, with reasons."""
         ...
 
 
 @runtime_checkable
 class TakesCures(Advises, Protocol):
-    """A snapshot that can have its cures done by the vault."""
+    """A snapshot with cures that the vault can execute."""
 
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
-        """Return a cure in the vault's words."""
+        """Return a cure as a call of the vault."""
         ...
 
 
 @runtime_checkable
 class TakesClears(Protocol):
-    """A snapshot whose unhealthy accounts the vault can liquidate with its own money."""
+    """A snapshot with accounts that the vault can liquidate with its own money."""
 
     @property
     def market(self) -> MarketKey:
@@ -294,81 +286,80 @@ class TakesClears(Protocol):
 
     @property
     def prices(self) -> Mapping[Address, TokenPrice]:
-        """What its tokens are worth: any of them may be the collateral."""
+        """The prices of its tokens. Any of them may be the collateral."""
         ...
 
     @property
     def clear_place(self) -> bytes:
-        """The pool or market as the vault's owner opens it."""
+        """The pool or market in the vault's list."""
         ...
 
     @property
     def loss_unit(self) -> tuple[str, int]:
-        """What the vault counts a loss in here, for people, and its decimals."""
+        """The display name of the unit in which the vault counts a loss here, and its decimals."""
         ...
 
     def clear_step(self, account: Address) -> ClearStep | None:
-        """Return an account's clearing in the vault's words; None where no dollar is stated."""
+        """Return an account's clearing as a call of the vault. None without a dollar price."""
         ...
 
     def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
-        """Return what backs the account's debt, and what it owes."""
+        """Return the account's collateral and its debts."""
         ...
 
 
 @runtime_checkable
 class StatesReadings(Protocol):
-    """A snapshot that says what its prices rest on, so that they can be doubted."""
+    """A snapshot that states the sources of its prices, so that they can be checked."""
 
     def readings(self) -> Sequence[Reading]:
-        """Return each price with what its source states of it, all in one unit."""
+        """Return each price with its source's statements, all in one unit."""
         ...
 
 
 @runtime_checkable
 class NamesLiquidated(Protocol):
-    """A market whose logs say who was liquidated."""
+    """A market that finds liquidated accounts in its logs."""
 
     @property
     def liquidation_filter(self) -> LogFilter:
-        """The logs that say so."""
+        """The logs of liquidations."""
         ...
 
     def liquidated(self, logs: Sequence[Log]) -> frozenset[Subject]:
-        """Return whom these logs say was liquidated, in the markets' own keys."""
+        """Return the liquidated accounts in these logs, with the keys of their markets."""
         ...
 
 
 @runtime_checkable
 class RemembersLogs(Protocol):
-    """A book that has the logs of the newest blocks by itself."""
+    """A book that holds the logs of the newest blocks."""
 
     def remembered(
         self, market: MarketKey, wanted: LogFilter, first: int, tip: BlockHash
     ) -> Sequence[Log] | None:
-        """
-        Return a deployment's wanted logs from block ``first`` to ``tip``, both ends included.
+        """Return a deployment's matching logs from block ``first`` to ``tip``, both included.
 
-        None where it does not know all of them, or the newest block is another one.
+        None if some of them are unknown, or the newest block is a different one.
         """
         ...
 
 
 class Rider(Protocol):
-    """Whoever has reads of its own that go along with a block's, and cost no request."""
+    """A component with reads that are added to each block's calls and cost no extra request."""
 
     def calls(self, head: Head) -> Sequence[Call]:
-        """Return what is to be read at a block."""
+        """Return the reads for a block."""
         ...
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> None:
-        """Take the answers to ``calls(head)``, in their order; some of them may have failed."""
+        """Apply the results of ``build_calls``, in their order. Some of them may have failed."""
         ...
 
 
 @runtime_checkable
 class NamesFork(Protocol):
-    """A book that says whether its newest head took blocks back."""
+    """A book that reports whether its newest head replaced blocks."""
 
     fork: int | None
     """The newest block in common with what was followed before; None where it just came next."""

@@ -1,4 +1,4 @@
-"""The composition root: settings in, a running node or an answer out."""
+"""Composition root. Builds a running node, or an answer, from settings."""
 
 import contextlib
 import enum
@@ -50,6 +50,7 @@ from keeper.execution.pending import acting_nonces
 from keeper.execution.replacing import Rehearse
 from keeper.execution.reserving import Subset, no_subset
 from keeper.execution.results import plan_outcomes
+from keeper.execution.second_look import SecondLook, Simulate
 from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import LocalSigner, Mandate
 from keeper.execution.submitter import NodeSubmitter
@@ -82,7 +83,7 @@ Emit = Callable[[Event], None]
 
 
 class Mode(enum.StrEnum):
-    """How far the node goes."""
+    """Run mode of the node."""
 
     LIVE = "live"  # signs and sends
     DRY_RUN = "dry-run"  # everything up to the simulated transaction; no signer exists
@@ -91,7 +92,7 @@ class Mode(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What `keeper run` was asked for; ``blocks`` None is for ever."""
+    """Options of `keeper run`. ``blocks`` None means unlimited."""
 
     mode: Mode = Mode.LIVE
     blocks: int | None = None
@@ -106,13 +107,12 @@ async def run(
     key: bytes | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> None:
-    """
-    Follow the chain and act on it until ``options.blocks`` heads are done, or cancelled.
+    """Follow the chain and act on it until ``options.blocks`` heads are done, or cancelled.
 
-    ``key`` signs a live run; without one no signer object comes into being.
+    ``key`` signs a live run. Without it no signer object is created.
 
     Raises:
-        KeeperError: whatever stops a keeper; ``exit_code`` says what kind it is.
+        KeeperError: any error that stops a keeper. ``exit_code`` is its kind.
     """
     async with opened(settings) as session:
         await run_session(session, options, emit, key=key, progress=progress)
@@ -126,11 +126,12 @@ async def run_session(
     key: bytes | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> None:
-    """Do what ``run`` does over a connection that is there already."""
+    """Run as ``run`` does, over an existing connection."""
     arm(session.settings.chain.id)
     head = await session.reader.head()
     if options.mode is not Mode.OBSERVE:
         await session.refuse_without_code(head)
+    # mutation: G32 dry-run-signer
     signer = await _signer(session, key, head) if options.mode is Mode.LIVE else None
     async with contextlib.AsyncExitStack() as stack:
         own_clock = session.settings.chain.id in LOCAL_CHAINS
@@ -184,7 +185,7 @@ async def explained(
     restraint: Restraint = FREE,
     operators: OperatorReads | None = None,
 ) -> Decided:
-    """Decide about one account at one block, as the node would, without signing anything."""
+    """Plan one account at one block as the node would, without signing anything."""
     fees = await fee_oracle(session, head, saves_requests=True)
     simulators = await simulators_of(session, None, head=head, known=operators)
     planner = await _planner(session, simulators, fees)
@@ -193,7 +194,7 @@ async def explained(
 
 @dataclass(slots=True, kw_only=True)
 class _Parts:
-    """What differs between the modes."""
+    """The parts that differ between the modes."""
 
     submitter: Submitter
     decisions: DecisionJournal | Forgetful
@@ -236,6 +237,7 @@ async def _parts(
             journal,
             emit,
             rehearse=Repeats(simulators=runs),
+            simulate=Repeats(simulators=runs),
             split=batch_splitter(executors, GasModel()),
             subset=batch_subset(executors, GasModel()),
         )
@@ -259,7 +261,7 @@ async def _parts(
 
 
 def _recorder(session: Session, options: RunOptions) -> Recorder:
-    """Return who writes down what decisions are made of."""
+    """Build the recorder of decision inputs."""
     program = Program(
         chain_id=session.settings.chain.id,
         code=code_version(),
@@ -277,16 +279,18 @@ async def live_submitter(
     emit: Emit,
     *,
     rehearse: Rehearse | None = None,
+    simulate: Simulate | None = None,
     split: Callable[[Batch], Sequence[Batch]] = lambda _: (),
     subset: Subset = no_subset,
 ) -> NodeSubmitter:
-    """Return the submitter that signs and sends, its earlier nonces looked at first."""
+    """Build the submitter that signs and sends, after reconciling its earlier nonces."""
     policy, head = session.settings.policy, await session.reader.head()
+    chain = Quorum(session.reader)
     submitter = NodeSubmitter(
         signer=signer,
         node=SendsEverywhere(session.reader.rpc),
         tracker=Tracker(
-            chain=Quorum(session.reader),
+            chain=chain,
             journal=journal,
             sender=signer.address,
             outcomes=plan_outcomes,
@@ -294,6 +298,7 @@ async def live_submitter(
             confirmations=policy.confirmations,
             untimely=untimely_reason(session.settings),
             cooling=Cooling(blocks=policy.cooldown_blocks),
+            second_look=None if simulate is None else SecondLook(chain=chain, simulate=simulate),
         ),
         fees=fees,
         bump_after_blocks=policy.bump_after_blocks,
@@ -308,7 +313,7 @@ async def live_submitter(
 
 
 async def _journal(session: Session, options: RunOptions, signer: LocalSigner | None) -> Journal:
-    """Open the journal: the key's own, or the mode's beside it."""
+    """Open the journal of the key, or of the mode if nothing is signed."""
     settings, path = session.settings, session.settings.journal.path
     if signer is None:
         return Journal.open(file_of(path, options.mode), chain_id=settings.chain.id, sender=None)
@@ -365,7 +370,7 @@ async def _planner(
 
 
 async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigner:
-    """Return the hot key's signer, after checking that every executor lets it liquidate."""
+    """Build the hot key's signer after checking that every executor accepts it as operator."""
     if key is None:
         raise ConfigError("a live run needs a key", hint="run with --dry-run, or set a key")
     executors = {session.executor_of(one.key) for one in session.markets}

@@ -1,9 +1,7 @@
-"""
-The time of day by this machine: the only place where it is read.
+"""The time of day of this machine. All code reads it here.
 
-It may jump, to either side, at any moment: it is set by hand, by NTP, after a pause of the
-virtual machine. What must not follow such a jump is measured by ``time.monotonic`` or by the
-chain's own time.
+It may jump in either direction at any moment (set by hand, by NTP, after a pause of the virtual
+machine). Code that must not follow such a jump uses ``time.monotonic`` or the chain's own time.
 """
 
 import time

@@ -1,8 +1,7 @@
-"""
-What a market declares so that nobody can be missing from its book, and what a book reports of it.
+"""Optional interfaces by which a market proves that its book lacks no borrower.
 
-Each is optional, as those of ``keeper.abilities``. A protocol that declares its totals and figures
-is held against them in every block, without anything else of its own.
+Like those of ``optional_ports``. A protocol that declares its totals and figures is checked against
+them in every block.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,58 +14,56 @@ from keeper.domain.reads import Log, LogTable
 
 @runtime_checkable
 class StatesDebtTotals(Protocol):
-    """A market whose contracts keep the total of each debt, which every block reads anyway."""
+    """A market with contracts that store the total of each debt, which every block reads anyway."""
 
     def debt_totals(self) -> Sequence[DebtTotal] | None:
-        """
-        Return each total at the last ``apply``, beside the sum over the accounts of the book.
+        """Return each debt's total at the last ``apply``, and the sum over the book's accounts.
 
-        None while a noted account is unread: totals and sums would be of different blocks.
+        None while a noted account is unread, since totals and sums would be of different blocks.
         """
         ...
 
 
 @runtime_checkable
 class StatesFigures(Protocol):
-    """A market whose contracts keep figures that only change with a log."""
+    """A market with contract figures that only change with a log."""
 
     def figures(self) -> Figures:
-        """Return what the contracts stated at the last ``apply``: totals, indices, times."""
+        """Return the contracts' figures at the last ``apply`` (totals, indices, times)."""
         ...
 
     def expected_figures(
         self, before: Figures, logs: Sequence[Log]
     ) -> Mapping[Figure, ExpectedFigure]:
-        """
-        Return what follows from figures at a block and from all logs of the blocks since.
+        """Predict figures from those at an earlier block and all logs of the blocks since.
 
-        Each follows from itself alone. One that is left out may have become anything. Logs that
-        are not as the contracts write them raise ``RpcMalformed``.
+        Each figure depends on its own earlier value only. The value of a missing one is unknown.
+        Logs that do not match the contracts' format raise ``RpcMalformed``.
         """
         ...
 
 
 @runtime_checkable
 class ReportsCoverage(Protocol):
-    """A book that is held against the contracts' own totals."""
+    """A book that is compared with the contracts' own totals."""
 
     def coverage_news(self) -> Sequence[CoverageNews]:
         """Return the changes of coverage since the last call."""
         ...
 
     def stretch_news(self) -> Sequence[StretchNews]:
-        """Return the blocks that were found unexplained, or explained, since the last call."""
+        """Return the blocks that became unexplained, or explained, since the last call."""
         ...
 
 
 @runtime_checkable
 class RereadsHistory(Protocol):
-    """A market that takes in its history once more while it is followed."""
+    """A market that can scan its history again while it is followed."""
 
     def note_history(self, logs: LogTable, *, known_too: bool) -> int:
-        """
-        Have everybody whom these logs name and who is not known read with the next block.
+        """Note all unknown accounts in these logs for reading with the next block.
 
-        ``known_too`` has the known ones read anew. Returns how many accounts and markets are new.
+        ``known_too`` reads the known ones again, too. Returns the number of new accounts and
+        markets.
         """
         ...

@@ -1,8 +1,7 @@
-"""
-Exposure of a file to other users of the machine: who may read, change or replace it.
+"""Exposure of a file to other users of the machine.
 
-Looked at are the file's mode and owner, its links, and the folders that lead to it: whoever may
-write to a folder may put another file in its place.
+Checks the file's mode and owner, its links, and the folders that lead to it, since a user who may
+write to a folder may replace its files.
 """
 
 import errno
@@ -24,7 +23,7 @@ _MOST_LINKS: Final = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """One way in: what is wrong, in words that follow the file's name, and how to end it."""
+    """One weakness. ``problem`` continues the file's name, ``hint`` is the remedy."""
 
     problem: str
     hint: str
@@ -33,11 +32,11 @@ class Exposure:
 
 
 def find_exposures(path: Path) -> list[Exposure]:
-    """
-    Return how other users can get at a file; nothing where there is none, or no such notion.
+    """Return the ways in which other users can reach a file. Empty if it does not exist.
 
-    Root counts as nobody else, and to root the owner of a file in a folder of his own does not.
-    A pipe or a device has no folder that matters.
+    Also empty on systems without POSIX modes. Root is not counted as another user, and to root the
+    owner of a file in a folder of his own is not one either. For pipes and devices the folders do
+    not matter.
     """
     if os.name != "posix" or not path.exists():
         return []
@@ -50,7 +49,7 @@ def find_exposures(path: Path) -> list[Exposure]:
 
 
 def find_open_folder(path: Path) -> Exposure | None:
-    """Return how strangers can replace a file that may not be there yet; None where they cannot."""
+    """Return how other users can replace a file that may not exist yet. None if they cannot."""
     if os.name != "posix":
         return None
     trusted = trusted_users(path, path.resolve().parent.stat().st_uid)
@@ -62,11 +61,10 @@ def find_open_folder(path: Path) -> Exposure | None:
 
 
 def trusted_users(path: Path, owner: int) -> frozenset[int]:
-    """
-    Return who may own a file, its links and folders.
+    """Return the users who may own a file, its links and folders.
 
-    Root may visit the files of somebody in whose folder they are, and of whoever became root by
-    ``sudo``, who may do everything anyway.
+    Root may read the files of a user in that user's own folder, and those of the user who became
+    root by ``sudo``.
     """
     user = os.geteuid()
     if user != 0:
@@ -77,11 +75,10 @@ def trusted_users(path: Path, owner: int) -> frozenset[int]:
 
 
 def open_private(path: Path, flags: int = os.O_TRUNC) -> int:
-    """
-    Open a file for writing that only its owner may read, whatever was there before.
+    """Open a file for writing that only its owner may read, whatever was there before.
 
     Raises:
-        OSError: it cannot be made, is somebody else's, or a link of somebody else's.
+        OSError: it cannot be created, or the file or its link belongs to another user.
     """
     if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
         raise OSError(errno.ELOOP, "it is a link of another user's")
@@ -103,7 +100,7 @@ def _of_status(path: Path, status: os.stat_result, trusted: Collection[int]) -> 
             hint=f"chown {os.geteuid()} {path}, or run as user {status.st_uid}",
             is_foreign=True,
         )
-    if mode & _OTHERS:
+    if mode & _OTHERS:  # mutation: G33 readable-key
         may = "change" if mode & _OTHERS_WRITE else "read"
         yield Exposure(
             problem=f"other users may {may} it: its mode is {mode:04o}, allowed is 0600",
@@ -112,7 +109,7 @@ def _of_status(path: Path, status: os.stat_result, trusted: Collection[int]) -> 
 
 
 def _hops(path: Path) -> Iterator[Path]:
-    """Yield the path and what each of its links points to, in folders without links."""
+    """Yield the path and the target of each of its links, in folders without links."""
     here = path.absolute()
     for _ in range(_MOST_LINKS):
         here = here.parent.resolve() / here.name
@@ -135,7 +132,7 @@ def _of_hop(path: Path, trusted: Collection[int]) -> Iterator[Exposure]:
 
 
 def _of_folder(folder: Path, refused: int, trusted: Collection[int]) -> Iterator[Exposure]:
-    """Yield that others may replace a folder's files; in a sticky one only owners may."""
+    """Yield an exposure if others may replace a folder's files. A sticky folder is safe."""
     status = folder.stat()
     if status.st_uid not in trusted:
         yield Exposure(

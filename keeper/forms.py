@@ -1,10 +1,9 @@
-"""
-The forms in which adapters put on record what they read, and the ways back.
+"""Codecs of adapters for the record of decision inputs.
 
 A protocol has them in ``keeper/protocols/<protocol>/record.py``, a kind of venue in
-``keeper/quotes/<kind>/record.py``. Who has none works all the same: its decisions are
-recorded without what they were made of, and cannot be replayed. Facts have a canonical form
-(``keeper.audit.canonical``) and say of which version they are.
+``keeper/quotes/<kind>/record.py``. Adapters without codecs work too. Their decisions are recorded
+without inputs and cannot be replayed. Facts have a canonical form (``keeper.audit.canonical``) and
+state their version.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,51 +18,50 @@ from keeper.ports import MarketSnapshot
 
 
 class MarketForm(Protocol):
-    """A protocol's form."""
+    """Codec of a protocol."""
 
     def market_facts(self, snapshot: MarketSnapshot) -> object:
-        """Return everything that the contracts said of the market but its accounts."""
+        """Encode the contracts' data of the market without its accounts."""
         ...
 
     def account_facts(self, snapshot: MarketSnapshot, account: Address) -> object | None:
-        """Return everything that the contracts said of an account; None if it is not known."""
+        """Encode the contracts' data of an account. None if it is unknown."""
         ...
 
     def snapshot_of(
         self, head: Head, facts: Mapping[str, Any], accounts: Mapping[Address, object]
     ) -> MarketSnapshot:
-        """
-        Return the market of these facts with these accounts of it.
+        """Decode the market with these accounts.
 
         Raises:
-            ValueError: these are not the facts of such a market, or of another version.
+            ValueError: the facts are not those of such a market, or have another version.
         """
         ...
 
 
 class VenueForm(Protocol):
-    """A kind of venue's form."""
+    """Codec of a kind of venue."""
 
     def curve_facts(self, curve: ExitCurve) -> object:
-        """Return everything that was read of a pool."""
+        """Encode the data of a pool."""
         ...
 
     def lender_facts(self, lender: FlashLender) -> object:
-        """Return what is known of a pool as a lender."""
+        """Encode the data of a pool as a lender."""
         ...
 
     def curve_of(self, facts: Mapping[str, Any]) -> ExitCurve:
-        """Return the pool of these facts; ValueError where they are not one's."""
+        """Decode a pool. ValueError if the facts are not those of one."""
         ...
 
     def lender_of(self, facts: Mapping[str, Any]) -> FlashLender:
-        """Return the lender of these facts; ValueError where they are not one's."""
+        """Decode a lender. ValueError if the facts are not those of one."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
-    """The forms by the protocol's name and by the venue's kind; None where there is none."""
+    """Codecs by the protocol's name and by the venue's kind. None if there is none."""
 
     market: Callable[[str], MarketForm | None]
     venue: Callable[[str], VenueForm | None]

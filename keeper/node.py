@@ -1,4 +1,4 @@
-"""The running node: follows the chain, decides at every head, keeps the record."""
+"""The running node. Follows the chain, plans at every head, and records decisions."""
 
 import asyncio
 import logging
@@ -40,14 +40,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Node:
-    """
-    One keeper following one chain.
+    """One keeper that follows one chain.
 
-    Without ``decide`` it observes: health is read and told, nothing is planned.
-    ``drain_seconds`` bounds how long a bounded run waits for what it has sent; 0: not at all.
-    While something is in flight and no block comes, it is looked after every ``quiet_seconds``.
-    Looking after it takes ``follow_seconds`` of a block at most, and goes on beside the rest.
-    ``departures`` are those of ``decide``, where that lets transactions leave while it goes on.
+    Without ``decide`` it observes. Health is read and reported, nothing is planned.
+    ``drain_seconds`` bounds how long a bounded run waits for its transactions in flight (0 does not
+    wait). While transactions are in flight and no block arrives, they are followed every
+    ``quiet_seconds``. Following them takes at most ``follow_seconds`` of a block, and continues in
+    the background. ``departures`` are those of ``decide``, if it lets transactions leave while it
+    still plans.
     """
 
     heads: HeadSource
@@ -81,12 +81,11 @@ class Node:
         return None if self._read is None else self._read[0]
 
     async def run(self, blocks: int | None = None) -> None:
-        """
-        Act on every head until cancelled, or on ``blocks`` heads and see them through.
+        """Act on every head until cancelled, or on ``blocks`` heads until their transactions end.
 
         Raises:
-            BreakerOpen: after so many blocks a limit holds what is to be sent.
-            JournalError: after so many blocks, something of them could not be kept.
+            BreakerOpen: after ``blocks`` heads a limit holds transactions.
+            JournalError: after ``blocks`` heads, if some of their data could not be stored.
         """
         newest: Latest[Head] = Latest()
         try:
@@ -125,7 +124,7 @@ class Node:
             log.warning("still in flight after %s s; the journal has it", self.drain_seconds)
 
     async def _next(self, newest: Latest[Head]) -> Head:
-        """Return the next head; until it comes, keep alive what is in flight."""
+        """Wait for the next head, and follow transactions in flight meanwhile."""
         while self._read is not None and self.submitter.in_flight():
             try:
                 async with asyncio.timeout(self.quiet_seconds):
@@ -135,7 +134,7 @@ class Node:
         return await newest.get()
 
     async def _handled(self, head: Head) -> bool:
-        """Do one head's whole work; False when the block could not be read."""
+        """Do all work of one head. Return False if the block could not be read."""
         self.watch.passed(Stage.TAKEN, head)
         try:
             snapshots = await self.book.advance(head)
@@ -181,7 +180,7 @@ class Node:
         log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
 
     async def _recorded(self, result: Decided, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Keep what was decided; a journal that fails stops signing, not watching."""
+        """Store the decisions. A failing journal stops signing but not watching."""
         given = Given(snapshots=snapshots, inputs=result.inputs)
         try:
             await self.decisions.record(result.head, result.decisions, result.health, given)
@@ -190,7 +189,7 @@ class Node:
             log.warning("not_recorded block=%d reason=%s", result.head.number, error)
 
     async def _drained(self, head: Head) -> None:
-        """Read a head only to look after what is in flight."""
+        """Read a head only to follow transactions in flight."""
         try:
             snapshots = await self.book.advance(head)
             self._read = (head, snapshots)
@@ -199,7 +198,7 @@ class Node:
             log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
 
     async def _look_after(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Follow what was sent; an account that could not be read is not taken for cured."""
+        """Follow transactions in flight. An unreadable account counts as still unhealthy."""
         read = {one.market: one for one in snapshots}
 
         def still_unhealthy(market: MarketKey, account: Address) -> bool:
@@ -227,7 +226,7 @@ class Node:
     async def _decided(
         self, head: Head, snapshots: Sequence[MarketSnapshot], cures: Sequence[Batch]
     ) -> Decided:
-        """Decide about everybody but those who are cured: nobody is liquidated meanwhile."""
+        """Plan all liquidatable accounts except those with a cure in this block."""
         if self.decide is None:
             await self._would_clear(head, snapshots)
             return Decided(head=head)
@@ -252,7 +251,7 @@ class Node:
     async def _cleared(
         self, result: Decided, snapshots: Sequence[MarketSnapshot], restraint: Restraint
     ) -> None:
-        """Add what the vault clears; it may use up the account's subsidy, like a loss."""
+        """Add the vault's clearings. Each may use up the account's subsidy, like a loss."""
         if self.clears is None:
             return
         head = result.head
@@ -267,7 +266,7 @@ class Node:
             result.losses[subject] = restraint.subsidies[subject]
 
     async def _would_clear(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Tell whom the vault could clear, where nothing is planned or sent."""
+        """Report accounts that the vault could clear, in a mode that neither plans nor sends."""
         if self.clears is None or self.calls is None:
             return
         try:
@@ -277,12 +276,12 @@ class Node:
             self._not_kept("nothing_told", head, error)
 
     def _not_kept(self, what: str, head: Head, error: JournalError) -> None:
-        """Go on without acting: what is read is still told, and the end will say why."""
+        """Continue without acting. Health is still reported, and the run ends with the error."""
         self._unkept = error
         log.warning("%s block=%d code=%s reason=%s", what, head.number, error.code, error)
 
     async def _called(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Have people told; what cannot be known now is told with the next block."""
+        """Send margin-call notices. Defer them to the next block on read errors."""
         if self.calls is None:
             return
         try:
@@ -293,14 +292,14 @@ class Node:
             self._not_kept("calls_put_off", head, error)
 
     def _submitted(self, result: Decided) -> bool:
-        """Turn what could not leave into skips. Whether anything has left, or may have."""
+        """Turn unsent plans into skips. Return whether a transaction left, or may have."""
         departures = self._departures
         self._unkept = departures.unkept or self._unkept
         result.decisions = departures.decisions(result.decisions)
         return bool(departures.left) or departures.is_unclear
 
     def _tell_decisions(self, decisions: Sequence[Decision], head: Head) -> None:
-        """Emit what changed: every liquidation, and each skip whose reason is a new one."""
+        """Emit every liquidation, and each skip with a changed reason."""
         for one in decisions:
             key = (str(one.market), str(one.account))
             if isinstance(one, Liquidate):
@@ -335,6 +334,6 @@ class Node:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the group's first error: one is enough to stop, and one line to tell it."""
+    """Return the first error of a group, without nesting."""
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,4 +1,4 @@
-"""Files packed with the program: inside the package in a wheel, beside it in a checkout."""
+"""Files packed with the program, inside the package in a wheel and beside it in a checkout."""
 
 from pathlib import Path
 from typing import Final
@@ -9,6 +9,6 @@ _INSIDE: Final = _PACKAGE / "_packed"
 
 
 def packed_file(*parts: str) -> Path:
-    """Return a packed file's or folder's path, by its place in the checkout; it may be missing."""
+    """Return the path of a packed file or folder by its path in the checkout. It may be missing."""
     inside = _INSIDE.joinpath(*parts)
     return inside if inside.exists() else _PACKAGE.parent.joinpath(*parts)

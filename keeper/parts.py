@@ -1,4 +1,4 @@
-"""What the node is put together from, as it sees it: deciding, margin calls, cures, limits."""
+"""Interfaces of the node's stages (planning, margin calls, cures, limits)."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -15,7 +15,7 @@ from keeper.ports import MarketSnapshot
 
 
 class Decide(Protocol):
-    """The pipeline, with what it needs bound to it."""
+    """The planning pipeline with its dependencies bound."""
 
     def __call__(
         self,
@@ -26,19 +26,19 @@ class Decide(Protocol):
         *,
         restraint: Restraint,
     ) -> Awaitable[Decided]:
-        """Decide about every unhealthy account at one head."""
+        """Plan every liquidatable account at one head."""
         ...
 
 
 class Calls(Protocol):
-    """Margin calls: who waits at a block, and who is told of it."""
+    """Margin calls. Policy restrictions of a block, and its notices."""
 
     async def restraint(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Restraint:
-        """Return whom the policy lets wait, and who comes first."""
+        """Return the policy's waits and its order of accounts."""
         ...
 
     def basis(self, head: Head) -> Basis | None:
-        """Return what that was reckoned from; None where nobody was past the line."""
+        """Return the inputs of that policy result. None if no account was liquidatable."""
         ...
 
     async def acting(
@@ -48,19 +48,18 @@ class Calls(Protocol):
         subjects: Collection[Subject],
         losses: Mapping[Subject, int],
     ) -> News | None:
-        """
-        Return the news of those who are acted on, to be kept with the nonces that do it.
+        """Return the facts of accounts to act on, which are stored with their nonces.
 
-        ``losses`` is what liquidations may lose (1e-8 dollars): it is kept before.
+        ``losses`` are the most that liquidations may lose (1e-8 dollars). They are reserved first.
         """
         ...
 
     async def released(self, subjects: Sequence[Subject], head: Head) -> None:
-        """Take that back for those that were not sent at that block."""
+        """Undo that for accounts with nothing sent at that block."""
         ...
 
     async def told(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Keep what a block changed, then tell it."""
+        """Store the block's changes, then emit their notices."""
         ...
 
 
@@ -70,16 +69,19 @@ StandingOf = Callable[[Subject], tuple[str, int] | None]
 
 @runtime_checkable
 class HoldsBack(Protocol):
-    """A submitter whose limits may hold back what was decided."""
+    """A submitter with limits that may hold back batches."""
 
     @property
     def held(self) -> str:
-        """Why a limit holds batches, or held some of the last ones; empty where none does."""
+        """The reason why a limit holds batches, or held some of the last ones.
+
+        Empty if none does.
+        """
         ...
 
 
 class Cures(Protocol):
-    """Makes the transactions that cure accounts with the operator's money."""
+    """Plans the transactions that cure accounts with the operator's money."""
 
     async def batches(
         self,
@@ -88,16 +90,16 @@ class Cures(Protocol):
         in_flight: InFlight,
         standing_of: StandingOf,
     ) -> list[Batch]:
-        """Return the block's cures; ChainError where the chain cannot be read."""
+        """Return the block's cures. ChainError if the chain cannot be read."""
         ...
 
     def still_needs(self, health: AccountHealth) -> bool:
-        """Whether a cure that is on its way still is one."""
+        """Return whether a cure in flight is still needed."""
         ...
 
 
 class Clears(Protocol):
-    """Makes the transactions that clear accounts which no sale pays for."""
+    """Plans the transactions that clear accounts which no sale pays for."""
 
     async def batches(
         self,
@@ -106,5 +108,5 @@ class Clears(Protocol):
         decisions: Sequence[Decision] | None,
         restraint: Restraint,
     ) -> list[Batch]:
-        """Return the block's clearings; ``decisions`` None: nobody plans, all are told of."""
+        """Return the block's clearings. With ``decisions`` None all are only reported."""
         ...

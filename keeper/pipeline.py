@@ -1,4 +1,4 @@
-"""One head in, decisions out: the order of things, and nothing of how they are done."""
+"""Plans one head. Orders the steps and leaves their implementation to the parts."""
 
 import asyncio
 import logging
@@ -52,15 +52,14 @@ def soonest(head: Head) -> Timestamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planner:
-    """
-    What deciding needs from outside: where to sell, what gas costs, a dry run of the plan.
+    """Dependencies of planning (exit venues, fee source, simulators, policy).
 
-    ``expected_timestamp`` guesses the answer of ``next_timestamp``, so that other reads need not
-    wait for it; a wrong guess changes nothing. ``before_simulation`` begins what sending reads,
-    ``waiting`` is what was sent and not mined.
-    ``chooser`` says which accounts are planned together; ``leave`` sends a portion's transactions
-    and says whether others may follow. ``room`` says how many transactions may wait for a block
-    now; without it the policy does.
+    ``expected_timestamp`` predicts the result of ``next_timestamp``, so that other reads need not
+    wait for it. A wrong prediction changes nothing. ``before_simulation`` starts the reads for
+    sending, ``waiting`` supplies unmined sales. ``chooser`` selects the accounts that are planned
+    together. ``leave`` sends a portion's transactions and returns whether others may follow.
+    ``room`` is the number of transactions that may be in flight now. Without it the policy's limit
+    counts.
     """
 
     venues: Sequence[ExitVenue]
@@ -79,7 +78,7 @@ class Planner:
     room: Callable[[], int] | None = None
 
     def window(self, head: Head, next_timestamp: Timestamp) -> Window:
-        """Return when a plan may land, given the time of the next block."""
+        """Return the landing window, given the time of the next block."""
         return Window(
             earliest=soonest(head), deadline=Timestamp(next_timestamp + self.deadline_seconds)
         )
@@ -87,12 +86,11 @@ class Planner:
 
 @dataclass(slots=True, kw_only=True)
 class Decided:
-    """
-    Everything decided at one head; the batches hold the plans in the order of sending.
+    """All decisions at one head. The batches hold the plans in the order of sending.
 
-    ``inputs`` is what was told from outside, where somebody wrote it down.
-    ``losses`` is the most that plans may lose which cost more than they earn, in 1e-8 dollars.
-    ``news`` is what is kept with their nonces, ``pending`` what waited for a block.
+    ``inputs`` are the recorded external inputs, if recorded. ``losses`` is the most that
+    unprofitable plans may lose, in 1e-8 dollars. ``news`` is stored with their nonces, ``pending``
+    are the unmined sales.
     """
 
     head: Head
@@ -114,19 +112,19 @@ async def decided(
     only: Address | None = None,
     restraint: Restraint = FREE,
 ) -> Decided:
-    """
-    Decide about every unhealthy account (or ``only`` one) at one head.
+    """Plan every liquidatable account (or ``only`` one) at one head.
 
-    Whom the ``restraint`` lets wait is skipped for its reason; the others go in its order.
+    Accounts that the ``restraint`` holds back are skipped with its reason. The others are planned
+    in its order.
 
-    The plans are sized in sequence on frozen curves, then their transactions are
-    simulated on the pinned block, which decides: a plan that fails there is sized again
-    another way, one that does not pay its gas and the minimum is skipped, and the others
-    are sized again without it. What is sent differs from what was simulated in nothing but
-    the profits that the executor enforces: they cover the gas that was used.
+    The plans are sized in sequence on frozen curves, then their transactions are simulated on the
+    pinned block, which decides. A plan that fails there is sized again with another option. One
+    that does not pay its gas and the minimum is skipped, and the others are sized again without it.
+    Sent transactions differ from simulated ones only in the minimum profits that the executor
+    enforces, which cover the gas used.
 
-    Many accounts are planned in portions, the most promising first, where the planner has a way
-    to choose them; each portion's transactions leave before the next portion is sized.
+    Many accounts are planned in portions, the most promising first, if the planner has a chooser.
+    Each portion's transactions leave before the next portion is sized.
     """
     result = Decided(head=head)
     unhealthy = [(one, _past_the_line(one, only)) for one in snapshots]
@@ -145,14 +143,14 @@ async def decided(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chosen:
-    """A portion, and the candidates among its accounts."""
+    """A portion, with the candidates among its accounts."""
 
     portion: Portion
     candidates: list[Candidate]
 
 
 class _Deciding:
-    """One head's decisions in the making; whatever is found goes into ``result``."""
+    """Planner of one head. Collects the results in ``result``."""
 
     def __init__(
         self,
@@ -171,7 +169,7 @@ class _Deciding:
         self._window = planner.window(self._head, soonest(self._head))
 
     async def run(self) -> None:
-        """Plan portion after portion until nobody waits, or no more can leave."""
+        """Plan one portion after another until no account waits, or no more can leave."""
         planner, head = self._planner, self._head
         guess = self._window = planner.window(head, planner.expected_timestamp(head))
         waiting = await self._waiting(guess)
@@ -192,7 +190,7 @@ class _Deciding:
         self._result.decisions = self._told(waiting, window)
 
     def _look_at_pending(self, window: Window) -> None:
-        """Learn once what waits for a block, as soon as anything is to be sold."""
+        """Load the unmined sales once, as soon as collateral is to be sold."""
         if self._asked and not self._result.pending:
             self._result.pending = self._planner.waiting.sales(self._snapshots, window)
             self._planning.pending = self._result.pending
@@ -204,7 +202,7 @@ class _Deciding:
         chosen: _Chosen,
         priced: tuple[Costs, Exits],
     ) -> None:
-        """Plan portion after portion; what fails when some have left ends the planning."""
+        """Plan one portion after another. An error after a departure ends the planning."""
         number = 0
         while chosen.candidates or chosen.portion.rest:
             try:
@@ -225,14 +223,14 @@ class _Deciding:
             chosen = self._chosen(number, waiting, window)
 
     def _told(self, waiting: Unplanned, window: Window) -> list[Decision]:
-        """Return all decisions, each account once: plans and their skips before the others."""
+        """Return all decisions, one per account. Plans and their skips come before the others."""
         told = self._planning.told()
         known = {(one.market, one.account) for one in told}
         skips = [*waiting.skips, *waiting.skip_rest(window)]
         return [*told, *(one for one in skips if (one.market, one.account) not in known)]
 
     async def _waiting(self, window: Window) -> Unplanned:
-        """Return the unhealthy accounts of every market, as they are within the window."""
+        """Return the unhealthy accounts of every market, valued within the window."""
         waiting = Unplanned(known=self._known)
         for snapshot, accounts in self._unhealthy:
             if accounts:
@@ -241,7 +239,7 @@ class _Deciding:
         return waiting
 
     def _chosen(self, number: int, waiting: Unplanned, window: Window) -> _Chosen:
-        """Return a portion's candidates, and how many accounts wait behind it."""
+        """Choose a portion and return its candidates and the number of accounts behind it."""
         size = self._planning.next_size(len(waiting))
         portion = self._planner.chooser.choose(number, waiting, window, size)
         if portion is None:
@@ -250,7 +248,7 @@ class _Deciding:
         return _Chosen(portion=portion, candidates=candidates)
 
     async def _left(self, chosen: _Chosen, priced: tuple[Costs, Exits]) -> bool:
-        """Plan a portion and let its transactions leave; whether others may follow."""
+        """Plan a portion and send its transactions. Return whether others may follow."""
         minimums = self._planning.rehearsal.minimums
         for candidate in chosen.candidates:
             minimums[candidate.market] = minimum_of(candidate, self._planner.policy)
@@ -279,7 +277,7 @@ class _Deciding:
         )
 
     def _pairs(self, candidates: Sequence[Candidate]) -> frozenset[Pair]:
-        """Return what may be sold for what: nothing where no bonus would pay the least gas."""
+        """Return the pairs to sell. Empty if no bonus pays the least gas."""
         planner = self._planner
         return frozenset(
             (pair.receive_token, pair.spend_token)
@@ -290,7 +288,7 @@ class _Deciding:
     async def _repriced(
         self, candidates: Sequence[Candidate], priced: tuple[Costs, Exits]
     ) -> tuple[Costs, Exits]:
-        """Return costs and exits that have all the candidates' pairs, read anew if need be."""
+        """Return costs and exits with all the candidates' pairs, fetched again if necessary."""
         pairs = self._pairs(candidates)
         if pairs and pairs <= self._asked:
             return priced
@@ -304,7 +302,7 @@ class _Deciding:
         return priced[0], await self._exits(self._asked)
 
     async def _priced(self, pairs: frozenset[Pair]) -> tuple[Costs, Exits]:
-        """Return what gas costs and where pairs can be sold; asks where there are any."""
+        """Return the gas price and the exits of pairs. Fetches only if there are pairs."""
         fees, floor = self._planner.fees, self._known.floor
         if not pairs:
             unasked = replace(floor, gas_price=fees.unasked(self._head))
@@ -319,7 +317,7 @@ class _Deciding:
 
 
 def _losses(decisions: Sequence[Decision], restraint: Restraint) -> dict[Subject, int]:
-    """Return what was granted to the plans that need it: higher fees may use up all of it."""
+    """Return the subsidies granted to the plans that need one. Higher fees may use up all of it."""
     return {
         (one.market, one.account): restraint.subsidies[one.market, one.account]
         for one in decisions
@@ -328,7 +326,7 @@ def _losses(decisions: Sequence[Decision], restraint: Restraint) -> dict[Subject
 
 
 def _past_the_line(snapshot: MarketSnapshot, only: Address | None) -> list[AccountHealth]:
-    """Return the snapshot's unhealthy accounts, or that one of them."""
+    """Return the snapshot's liquidatable accounts, or ``only`` one of them."""
     if isinstance(snapshot, ScreensAccounts):
         found = snapshot.liquidatable()
     else:

@@ -1,4 +1,4 @@
-"""What the pipeline and the adapters need from each other and from the outside world."""
+"""Interfaces between the pipeline, the adapters and the outside world."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,77 +22,75 @@ class HeadSource(Protocol):
     """Canonical heads, newest last."""
 
     def heads(self) -> AsyncIterator[Head]:
-        """Yield each new head once; the newest only, when the reader is slower than the chain."""
+        """Yield each new head once. Only the newest if the reader is slower than the chain."""
         ...
 
 
 class ChainReader(Protocol):
-    """
-    Reads of the chain, each pinned to a block.
+    """Reads of the chain, each pinned to a block.
 
-    Every method raises ``RpcUnavailable`` (no answer within its bound, after
-    bounded retries), ``RpcRefused`` (the node said no), ``RpcMalformed`` (the answer
-    is not one) or ``SnapshotReorged`` (the node does not know the pinned block).
+    Every method raises ``RpcUnavailable`` (no answer within its bound, after bounded retries),
+    ``RpcRefused`` (the node answered with an error), ``RpcMalformed`` (the answer is invalid) or
+    ``SnapshotReorged`` (the node does not know the pinned block).
     """
 
     async def head(self, block: int | BlockHash | None = None) -> Head:
-        """Return a block's header: by number, by hash, or the newest."""
+        """Fetch a block's header by number, by hash, or the newest."""
         ...
 
     async def heads(self, first: int, last: int) -> list[Head]:
-        """Return the canonical headers of a range, both ends included, oldest first."""
+        """Fetch the canonical headers of a range, both ends included, oldest first."""
         ...
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
-        """Read all the calls at one block, in few requests; a failed call fails alone."""
+        """Read all the calls at one block, in few requests. A failed call fails alone."""
         ...
 
     async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
-        """Read one call; a revert raises ``RpcRefused`` with its data."""
+        """Read one call. A revert raises ``RpcRefused`` with its data."""
         ...
 
     async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
-        """Run code that is deployed nowhere and return what it returns (a read)."""
+        """Run undeployed code and return its result (a read)."""
         ...
 
     async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
-        """Return the logs of one block, by hash."""
+        """Fetch the logs of one block, by hash."""
         ...
 
     async def logs_between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
-        """Return the logs of a range, both ends included, in windows that the node accepts."""
+        """Fetch the logs of a range, both ends included, in windows that the node accepts."""
         ...
 
     async def scan_logs(
         self, wanted: LogFilter, first: int, last: int, took: Callable[[LogTable, int], None]
     ) -> None:
-        """
-        Go through the logs of a long range, both ends included, checked to be all of them.
+        """Scan the logs of a long range, both ends included, and verify that they are complete.
 
-        ``took`` gets one stretch after the other with the block that is covered; a failure
-        leaves what it got before. ``HistoryPruned``: the node has thrown logs away.
+        ``took`` gets one part after the other, with the last block covered. Parts before a failure
+        stay valid. Raises ``HistoryPruned`` if the node has pruned logs.
         """
         ...
 
     async def code(self, address: Address, basis: Basis) -> bytes:
-        """Return a contract's code; empty where there is none."""
+        """Fetch a contract's code. Empty if there is none."""
         ...
 
     async def balance(self, address: Address, basis: Basis) -> Wei:
-        """Return an account's native balance."""
+        """Fetch an account's native balance."""
         ...
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
-        """Return the account's nonce at ``latest`` or ``pending``."""
+        """Fetch the account's nonce at ``latest`` or ``pending``."""
         ...
 
     async def fee_history(self, blocks: int, percentile: int) -> tuple[list[Wei], list[Wei]]:
-        """Return base fees (the next block's last) and the percentile's rewards per block."""
+        """Fetch base fees (the next block's last) and the percentile's rewards per block."""
         ...
 
 
 class MarketSnapshot(Protocol):
-    """One market at one block: frozen, exact, and pure from here on."""
+    """One market at one block. Immutable, exact and pure."""
 
     @property
     def market(self) -> MarketKey:
@@ -106,7 +104,7 @@ class MarketSnapshot(Protocol):
 
     @property
     def prices(self) -> Mapping[Address, TokenPrice]:
-        """The market's own prices; a token whose source failed is missing."""
+        """The market's own prices. Tokens with a failing source are missing."""
         ...
 
     @property
@@ -116,20 +114,20 @@ class MarketSnapshot(Protocol):
 
     @property
     def liquidity(self) -> Mapping[LiquidityKey, TokenUnits]:
-        """What the protocol can pay out, by holder and token."""
+        """The amounts that the protocol can pay out, by holder and token."""
         ...
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What is wrong with parts of the market (a failing price source), one line each."""
+        """Problems with parts of the market (a failing price source), one line each."""
         ...
 
     def accounts(self) -> Sequence[AccountHealth]:
-        """Return every account with debt, exact, worst first (ties by address)."""
+        """Return the health of every account with debt, exact, worst first (ties by address)."""
         ...
 
     def account(self, account: Address) -> AccountHealth | None:
-        """Return one account's health; None if the market does not know it or it has no debt."""
+        """Return one account's health. None if it is unknown or has no debt."""
         ...
 
     def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
@@ -139,31 +137,30 @@ class MarketSnapshot(Protocol):
     def opportunities(
         self, account: Address, window: Window
     ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
-        """Return what can be done with an unhealthy account, and why not the rest."""
+        """Return the opportunities of a liquidatable account, and the refused pairs."""
         ...
 
     def flash_lenders(self, token: Address) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
-        """Return who in this market lends ``token`` for a transaction, and why not."""
+        """Return the flash lenders of ``token`` in this market, and the refused ones."""
         ...
 
 
 @runtime_checkable
 class ScreensAccounts(Protocol):
-    """A snapshot that finds who is past the line without valuing everybody exactly."""
+    """A snapshot that finds liquidatable accounts without valuing all of them exactly."""
 
     def liquidatable(self) -> Sequence[AccountHealth]:
-        """Return the liquidatable ones of ``accounts``, in the same order."""
+        """Return the liquidatable accounts, in the order of ``list_account_health``."""
         ...
 
 
 class LendingMarket(Protocol):
-    """
-    One market of a lending protocol: who owes, and what the contract says of them.
+    """One market of a lending protocol, with its accounts.
 
-    The order of calls: ``discover`` once, ``load`` once with every account that
-    ever borrowed, then per head ``note`` (any number of times), ``refresh`` (does
-    nothing in a quiet block), ``calls``, and ``apply`` with their results. What was
-    noted stays noted until an ``apply`` that read it succeeded.
+    Methods are called in this order. ``discover`` once, ``load`` once with every account that ever
+    borrowed, then per head ``note`` (any number of times), ``refresh`` (does nothing in a quiet
+    block), ``build_calls``, and ``apply`` with their results. Noted accounts stay noted until an
+    ``apply`` that read them succeeded.
     """
 
     @property
@@ -173,12 +170,11 @@ class LendingMarket(Protocol):
 
     @property
     def from_block(self) -> int:
-        """Where the market's first log may be."""
+        """The first block that can have logs of the market."""
         ...
 
     async def discover(self, head: Head) -> None:
-        """
-        Read what the market consists of, from nothing but its configured address.
+        """Read the market's structure, from its configured address alone.
 
         Raises:
             ConfigError: there is no such market at the address.
@@ -188,11 +184,11 @@ class LendingMarket(Protocol):
 
     @property
     def history_filter(self) -> LogFilter:
-        """The logs that name every account that ever owed anything."""
+        """The logs that name every account that ever had debt."""
         ...
 
     def borrowers(self, logs: LogTable) -> frozenset[Address]:
-        """Return the accounts that those logs name."""
+        """Return the accounts in those logs."""
         ...
 
     async def load(self, head: Head, accounts: Collection[Address]) -> None:
@@ -201,15 +197,15 @@ class LendingMarket(Protocol):
 
     @property
     def log_filter(self) -> LogFilter:
-        """The logs of a block that say who or what changed."""
+        """The logs of a block that report changes."""
         ...
 
     def note(self, logs: Sequence[Log]) -> None:
-        """Remember what these logs touched; orphaned logs are noted just the same."""
+        """Note the accounts and reserves in these logs. Orphaned logs are noted as well."""
         ...
 
     async def refresh(self, head: Head) -> None:
-        """Read again what the market consists of, if a noted log says that it changed."""
+        """Read the market's structure again if a noted log reports a change of it."""
         ...
 
     def calls(self, head: Head) -> Sequence[Call]:
@@ -217,13 +213,11 @@ class LendingMarket(Protocol):
         ...
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> Sequence[MarketSnapshot]:
-        """
-        Return the market at ``head`` from the answers to ``calls(head)``, in their order.
+        """Return the market at ``head`` from the results of its calls, in their order.
 
-        A deployment of several isolated markets returns a snapshot of each one with a
-        borrower (of every one before ``load``); their keys begin with the deployment's
-        (``units.deployment``). One whose oracle or token fails says so in its snapshot and
-        leaves the others alone.
+        A deployment of several isolated markets returns a snapshot of each one with a borrower (of
+        every one before ``load``). Their keys begin with the deployment's. A failing oracle or
+        token is reported in its own snapshot and does not affect the others.
 
         Raises:
             MarketUnreadable: the contracts do not answer as the protocol's do.
@@ -244,16 +238,15 @@ class ExitVenue(Protocol):
         ...
 
     async def wrapped_native(self) -> Address:
-        """
-        Return the wrapped native coin that the venue was made for.
+        """Fetch the wrapped native coin that the venue uses.
 
         Raises:
-            RpcRefused: the venue does not say.
+            RpcRefused: the venue does not state it.
         """
         ...
 
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
-        """Return what the venue's own quoter says the sale brings."""
+        """Fetch the sale's output amount from the venue's own quoter."""
         ...
 
 
@@ -270,7 +263,7 @@ class TargetsExecutor(Protocol):
     """A market (after ``discover``) or a venue that the executor must be allowed to use."""
 
     def executor_targets(self) -> ExecutorTargets:
-        """Return what goes on the executor's allow-lists."""
+        """Return the contracts for the executor's allow-lists."""
         ...
 
 
@@ -282,16 +275,16 @@ class Simulator(Protocol):
         ...
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """Run the batches one after the other on top of ``head`` and return what they did."""
+        """Simulate the batches one after another on top of ``head`` and return their results."""
         ...
 
 
 @runtime_checkable
 class DescribesItself(Protocol):
-    """A snapshot that has something to tell an operator, for doctor."""
+    """A snapshot with facts for the operator, shown by ``keeper doctor``."""
 
     def facts(self) -> Sequence[Fact]:
-        """Return what should be known: rules followed, price sources and their ages."""
+        """Return the facts to know, such as the rules followed, price sources and their ages."""
         ...
 
 
@@ -300,14 +293,13 @@ class MarketBook(Protocol):
 
     @property
     def quarantined(self) -> Mapping[MarketKey, str]:
-        """The markets that could not be read, and why."""
+        """The markets that could not be read, with reasons."""
         ...
 
     async def advance(self, head: Head) -> Sequence[MarketSnapshot]:
-        """
-        Return every readable market at ``head``.
+        """Return every readable market at ``head``.
 
-        A failure leaves the book such that the next advance covers what this one missed.
+        After a failure the next advance also covers the blocks that this one missed.
 
         Raises:
             SnapshotReorged: the block is no longer canonical.
@@ -317,26 +309,26 @@ class MarketBook(Protocol):
 
 
 class Valuer(Protocol):
-    """Knows what the native coin is worth in a market's own currency."""
+    """Prices the native coin in a market's own currency."""
 
     async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
-        """Return the market's prices with the native coin's, or None if nobody states it."""
+        """Return the market's prices including the native coin's, or None if none is known."""
         ...
 
 
 class FeeSource(Protocol):
-    """What gas will cost."""
+    """Expected price of gas."""
 
     def floor(self, head: Head) -> Wei:
-        """Return the least that a unit of gas can cost in the next block, without asking."""
+        """Return the lowest possible gas price of the next block, without a request."""
         ...
 
     def unasked(self, head: Head) -> Wei:
-        """Return the price that counts where nobody is worth asking for it: the floor."""
+        """Return the gas price used if no account is worth a request."""
         ...
 
     async def gas_price(self, head: Head) -> Wei:
-        """Return the expected price of one unit of gas in the next block, tip included."""
+        """Return the expected gas price in the next block, tip included."""
         ...
 
 
@@ -345,25 +337,24 @@ class ChargesForData(Protocol):
     """A fee source on a chain that takes a fee for publishing a transaction's data."""
 
     async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
-        """Return what publishing each batch will cost beside its own gas."""
+        """Return the cost of publishing each batch, apart from its own gas."""
         ...
 
 
 class Submitter(Protocol):
-    """Sends batches and follows them; a dry run has a ledger here instead."""
+    """Sends batches and follows them. A dry run uses a paper ledger instead."""
 
     def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
-        """Return the accounts that a live transaction of ours is about."""
+        """Return the accounts of the transactions in flight."""
         ...
 
     async def submit(
         self, batches: Sequence[Batch], head: Head, *, news: News | None = None
     ) -> Sequence[Batch]:
-        """
-        Take the batches over and return those taken: the others were not worth the fee now.
+        """Send the batches and return those sent. The others are not worth the present fee.
 
-        Returns when their bytes have left, not when they are mined. ``news`` is what the block
-        says of those acted on (``MarginCalls.acting``): it is kept if any nonce is bound, with it.
+        Returns when the transactions were broadcast, not when they are mined. ``news`` are the
+        block's facts of the accounts. They are stored together with the nonces, if any.
 
         Raises:
             JournalError: nothing was signed, since it could not be recorded.
@@ -374,20 +365,20 @@ class Submitter(Protocol):
     async def follow(
         self, head: Head, still_unhealthy: Callable[[MarketKey, Address], bool]
     ) -> None:
-        """Look after what is in flight: receipts, replacement, cancellation."""
+        """Follow transactions in flight (receipts, replacement, cancellation)."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What deciding about a block was given: the markets, and what was told from outside."""
+    """Inputs of a block's planning (the snapshots, and the recorded external inputs)."""
 
     snapshots: Sequence[MarketSnapshot]
     inputs: Inputs | None
 
 
 class DecisionLog(Protocol):
-    """What was decided and why, kept."""
+    """Store of decisions with their reasons."""
 
     async def record(
         self,
@@ -396,5 +387,5 @@ class DecisionLog(Protocol):
         health: Mapping[tuple[MarketKey, Address], AccountHealth],
         given: Given | None = None,
     ) -> None:
-        """Store what changed since the last block, made of what, and the block's digest."""
+        """Store the block's digest, the decisions that changed and their inputs."""
         ...

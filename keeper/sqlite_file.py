@@ -1,8 +1,7 @@
-"""
-What an SQLite file says of itself, read without SQLite opening it.
+"""Reads the header and tables of an SQLite file without opening it in SQLite.
 
-SQLite makes files beside a database in WAL mode even for reading. Another program's database is
-to be left as it is, so its header is read first, and its tables only from the file's own pages.
+SQLite makes files beside a database in WAL mode even for reading. Another program's database must
+stay unchanged, so its header is read first, and its tables only from the file's own pages.
 
 Source: the SQLite documentation, "Database File Format" (the database header).
 """
@@ -31,7 +30,10 @@ Tables = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The marks of a database; ``fixed`` are bytes that stay while it is the same one."""
+    """Identification fields of a database.
+
+    ``fixed`` are bytes that never change in one database.
+    """
 
     application: int
     user_version: int
@@ -43,8 +45,7 @@ class NotADatabase(ValueError):
 
 
 def parse_header(first: bytes) -> Header:
-    """
-    Return the header that a file begins with.
+    """Parse the header at the beginning of a file.
 
     Raises:
         NotADatabase: it does not begin as a database does.
@@ -59,10 +60,9 @@ def parse_header(first: bytes) -> Header:
 
 
 def read_header(path: Path) -> Header | None:
-    """
-    Return a file's header; None where there is none yet, since it is empty or missing.
+    """Return a file's header. None if the file is empty or missing.
 
-    No process may have the file open by SQLite in this one: closing it would end its locks.
+    This process must not have the file open in SQLite, since closing it would release its locks.
 
     Raises:
         NotADatabase: it is something else.
@@ -80,10 +80,9 @@ def read_header(path: Path) -> Header | None:
 
 
 def read_tables(path: Path) -> Tables:
-    """
-    Return a database's tables, leaving it and its folder as they are.
+    """Return a database's tables without changing it or its folder.
 
-    Only where its own pages have none, a copy with its write-ahead log is asked.
+    If its own pages have none, a copy with its write-ahead log is read.
 
     Raises:
         sqlite3.DatabaseError: it is damaged.

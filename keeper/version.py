@@ -1,4 +1,4 @@
-"""Which program this is: its version, and a hash of its source files."""
+"""Version of the program and hash of its source files."""
 
 import functools
 import hashlib
@@ -12,7 +12,7 @@ _LENGTH: Final = 16
 
 @functools.cache
 def code_version() -> str:
-    """Return the version and the beginning of the SHA-256 of every source file of the package."""
+    """Return the version, with a prefix of the SHA-256 of all source files of the package."""
     folder = Path(keeper.__file__).parent
     whole = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):

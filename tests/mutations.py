@@ -11,12 +11,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.removals import PROCESS_AND_FAULTS
 from tests.removals_of_contracts import CONTRACTS
-from tests.support.removal import Mutation
+from tests.support.removal import (
+    ALWAYS,
+    NEVER,
+    Become,
+    Copy,
+    Delete,
+    Keep,
+    Mutation,
+    files_of_tests,
+    marked_places,
+    mutated,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = (
@@ -25,227 +36,157 @@ COPIED = (
 )
 PATIENCE = 300
 """Seconds for a test: one that hangs without the code has failed."""
-SUBMITTER = "keeper/execution/submitter.py"
-TESTS = "tests/unit/execution/test_submitter.py"
-RECOVERY = "tests/flow/test_submit_recovery.py"
-REFUSED = "tests/flow/test_refused_sends.py"
-JOURNAL = "tests/unit/storage/test_journal.py"
-CALLS = "tests/flow/test_margin_calls.py"
-TRACKER = "keeper/execution/tracker.py"
-OBSERVATION = "keeper/execution/observation.py"
-FEES = "tests/unit/execution/test_fees.py"
-LIMITS = "tests/unit/execution/test_limits_guard.py"
-CLOCK = "tests/unit/test_clock.py"
-BOUNDS = "tests/flow/test_fault_bounds.py"
-STRUCTURE = "tests/unit/chain/test_structure.py"
-QUARANTINE = "tests/flow/test_fault_quarantine.py"
-RECORD = "        try:\n            await self.tracker.journal.record(bound, news)"
-SENT = "            await self._broadcast.send(self._unconsumed(count), head)\n"
-UNSENT = "        if count is not None:\n"
-
 
 MUTATIONS = (
     Mutation(
         guarantee="G1",
         what="an account that has a transaction under way gets another one",
-        file="keeper/execution/affording.py",
-        old="if not any((plan.market, plan.account) in busy for plan in one.plans)",
-        new="if one.plans and busy is not None",
-        tests=(f"{RECOVERY}::test_no_second_transaction_for_an_account_that_has_one",),
+        changes={"G1 busy-account": ALWAYS},
+        tests=("test_no_second_transaction_for_an_account_that_has_one",),
     ),
     Mutation(
         guarantee="G2",
         what="the bytes leave before they are recorded",
-        file="keeper/execution/dispatching.py",
-        old=f'        reached("K3")\n{RECORD}',
-        new=f"        await self.send(bound, head)\n{RECORD}",
+        changes={"G2 before-record": Copy("G2 sent-after-record")},
         tests=(
-            f"{TESTS}::test_every_record_precedes_every_send_lowest_nonce_first",
-            f"{TESTS}::test_a_journal_that_fails_keeps_the_bytes_inside",
+            "test_every_record_precedes_every_send_lowest_nonce_first",
+            "test_a_journal_that_fails_keeps_the_bytes_inside",
         ),
     ),
     Mutation(
         guarantee="G3",
         what="an answer that nobody knows counts as a refusal",
-        file="keeper/execution/sending.py",
-        old="    if not isinstance(error, RpcRefused):\n        return Answer.UNKNOWN",
-        new="    if not isinstance(error, RpcRefused):\n        return Answer.REFUSED",
-        tests=(
-            "tests/unit/execution/test_sending.py::test_no_answer_and_a_broken_answer_prove_nothing",
-        ),
+        changes={"G3 unanswered-send": Copy("G3 refusal-words")},
+        tests=("test_no_answer_and_a_broken_answer_prove_nothing",),
     ),
     Mutation(
         guarantee="G3",
         what="what was unclear once counts as refused from the first time",
-        file="keeper/execution/broadcast.py",
-        old="        self._perhaps_taken.add(attempt.hash)\n",
-        new="",
-        tests=(f"{REFUSED}::test_what_was_unclear_once_is_never_released",),
+        changes={"G3 perhaps-taken": Delete()},
+        tests=("test_what_was_unclear_once_is_never_released",),
     ),
     Mutation(
         guarantee="G3",
         what="an endpoint that does not say whether it has bytes counts as one that has not",
-        file="keeper/execution/dispatching.py",
-        old="        return None if None in found else False\n",
-        new="        return False\n",
-        tests=(f"{REFUSED}::test_without_proof_nothing_is_released",),
+        changes={"G3 unknown-presence": Keep("orelse")},
+        tests=("test_without_proof_nothing_is_released",),
     ),
     Mutation(
         guarantee="G4",
         what="a start does not take up what an earlier process left",
-        file=SUBMITTER,
-        old="            tracker = self.tracker\n            await self._recording.load()\n",
-        new="            tracker = self.tracker\n",
+        changes={"G4 load-journal": Delete()},
         tests=(
-            f"{TESTS}::test_a_restart_sends_what_was_recorded_before_anything_else",
-            f"{RECOVERY}::test_nothing_is_decided_before_every_used_nonce_is_explained",
+            "test_a_restart_sends_what_was_recorded_before_anything_else",
+            "test_nothing_is_decided_before_every_used_nonce_is_explained",
         ),
     ),
     Mutation(
         guarantee="G5",
         what="what was sent once is not sent again",
-        file=SUBMITTER,
-        old=UNSENT + SENT,
-        new="",
-        tests=(f"{TESTS}::test_the_same_bytes_are_sent_again_on_every_head_until_they_are_mined",),
+        changes={"G5 resend": Delete()},
+        tests=("test_the_same_bytes_are_sent_again_on_every_head_until_they_are_mined",),
     ),
     Mutation(
         guarantee="G6",
         what="the node's count is the next nonce",
-        file="keeper/execution/nonces.py",
-        old="    return max(own, latest_count)",
-        new="    return latest_count if own else own",
-        tests=(f"{TESTS}::test_a_node_cannot_lower_the_nonce",),
+        changes={"G6 next-nonce": Keep("args[1]")},
+        tests=("test_a_node_cannot_lower_the_nonce",),
     ),
     Mutation(
         guarantee="G7",
         what="nonces that the journal does not know are nobody's business",
-        file=TRACKER,
-        old="        if count > max(known, self.journal.first_nonce):\n",
-        new="        if count > max(known, self.journal.first_nonce) + 10**9:\n",
+        changes={"G7 foreign-count": NEVER},
         tests=(
-            f"{TESTS}::test_a_nonce_that_the_journal_never_bound_means_a_foreign_signer",
-            f"{RECOVERY}::test_a_foreign_transaction_that_only_waits_stops_the_start_too",
+            "test_a_nonce_that_the_journal_never_bound_means_a_foreign_signer",
+            "test_a_foreign_transaction_that_only_waits_stops_the_start_too",
         ),
     ),
     Mutation(
         guarantee="G8",
         what="a replacement may bid above its cap",
-        file="keeper/execution/fees.py",
-        old="    max_fee = min(max(wanted.max_fee, asked.max_fee), cap)\n",
-        new="    max_fee = max(wanted.max_fee, asked.max_fee)\n",
-        tests=(f"{FEES}::test_a_replacement_is_always_accepted_and_never_above_the_cap",),
+        changes={"G8 replacement-cap": Keep("args[0]")},
+        tests=("test_a_replacement_is_always_accepted_and_never_above_the_cap",),
     ),
     Mutation(
         guarantee="G8",
         what="a replacement rises by less than nodes accept",
-        file="keeper/execution/fees.py",
-        old="NODE_REPLACEMENT_BPS: Final = Bps(1_000)",
-        new="NODE_REPLACEMENT_BPS: Final = Bps(900)",
-        tests=(f"{FEES}::test_a_replacement_is_always_accepted_and_never_above_the_cap",),
+        changes={"G8 least-rise": Become("900", at="args[0]")},
+        tests=("test_a_replacement_is_always_accepted_and_never_above_the_cap",),
     ),
     Mutation(
         guarantee="G9",
         what="failures in a row trip nothing",
-        file="keeper/execution/limits.py",
-        old="    if reverts >= limits.max_consecutive_reverts:\n",
-        new="    if reverts >= limits.max_consecutive_reverts + 10**9:\n",
-        tests=(f"{LIMITS}::test_failures_in_a_row_hold_until_a_reset_over_any_restart",),
+        changes={"G9 reverts-in-a-row": NEVER},
+        tests=("test_failures_in_a_row_hold_until_a_reset_over_any_restart",),
     ),
     Mutation(
         guarantee="G10",
         what="what is past its deadline is sent on",
-        file="keeper/execution/replacing.py",
-        old="    return acting and batch is not None and head.timestamp >= batch.deadline",
-        new="    return acting and batch is not None and head.timestamp < 0",
+        changes={"G10 past-deadline": Become("False")},
         tests=(
-            f"{TESTS}::test_a_batch_past_its_deadline_is_cancelled_although_still_unhealthy",
-            f"{RECOVERY}::test_a_start_cancels_what_is_past_its_deadline_and_sends_the_rest_again",
+            "test_a_batch_past_its_deadline_is_cancelled_although_still_unhealthy",
+            "test_a_start_cancels_what_is_past_its_deadline_and_sends_the_rest_again",
         ),
     ),
     Mutation(
         guarantee="G11",
         what="what a reorganisation took back stays included",
-        file=OBSERVATION,
-        old="            if block is None or block.hash != inclusion.block_hash:\n",
-        new="            if block is None:\n",
-        tests=(f"{TESTS}::test_a_reorg_opens_the_nonce_again_and_its_bytes_are_sent_again",),
+        changes={"G11 taken-back": Keep("values[0]")},
+        tests=("test_a_reorg_opens_the_nonce_again_and_its_bytes_are_sent_again",),
     ),
     Mutation(
         guarantee="G11",
         what="a receipt of a block that is not the chain's is believed",
-        file=OBSERVATION,
-        old="            if block.hash == receipt.block_hash:\n",
-        new="            if block.hash:\n",
-        tests=(f"{TESTS}::test_a_receipt_of_a_block_that_is_not_canonical_is_not_believed",),
+        changes={"G11 canonical-receipt": ALWAYS},
+        tests=("test_a_receipt_of_a_block_that_is_not_canonical_is_not_believed",),
     ),
     Mutation(
         guarantee="G21",
         what="what a block said of those acted on is not kept with the act",
-        file="keeper/storage/submissions.py",
-        old="    if news:\n",
-        new="    if news and not news:\n",
-        tests=(
-            f"{JOURNAL}::test_what_a_block_said_of_those_acted_on_is_kept_with_the_nonces_or_not_at_all",
-        ),
+        changes={"G21 news-with-act": NEVER},
+        tests=("test_what_a_block_said_of_those_acted_on_is_kept_with_the_nonces_or_not_at_all",),
     ),
     Mutation(
         guarantee="G21",
         what="a start draws no conclusion from what was kept with the act",
-        file="keeper/stages/margincalls.py",
-        old="            await self._ahead(facts)\n\n    def standing_of",
-        new="            pass\n\n    def standing_of",
-        tests=(f"{CALLS}::test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none",),
+        changes={"G21 news-at-start": Delete()},
+        tests=("test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none",),
     ),
     Mutation(
         guarantee="G12",
         what="any number of nonces may wait",
-        file="keeper/execution/affording.py",
-        old="    return most - len([one for one in bound if one.nonce not in consumed])\n",
-        new="    return most\n",
-        tests=(f"{TESTS}::test_the_limit_of_nonces_in_flight_holds",),
+        changes={"G12 most-in-flight": Keep("left")},
+        tests=("test_the_limit_of_nonces_in_flight_holds",),
     ),
     Mutation(
         guarantee="G14",
         what="an old block is as good as a new one",
-        file=TRACKER,
-        old="        if why := self.untimely(head):\n",
-        new="        if why := str():\n",
-        tests=(
-            f"{RECOVERY}::test_on_an_old_block_nothing_is_signed_and_what_is_signed_is_not_bid_up",
-        ),
+        changes={"G14 untimely-block": NEVER},
+        tests=("test_on_an_old_block_nothing_is_signed_and_what_is_signed_is_not_bid_up",),
     ),
     Mutation(
         guarantee="G14",
         what="a clock that was set back is believed",
-        file="keeper/composition/timing.py",
-        old="            if unset - now > CLOCK_PATIENCE:\n",
-        new="            if unset - now > float('inf'):\n",
-        tests=(f"{CLOCK}::test_f25_a_clock_that_was_set_back_takes_no_old_block_for_a_new_one",),
+        changes={"G14 clock-set-back": NEVER},
+        tests=("test_f25_a_clock_that_was_set_back_takes_no_old_block_for_a_new_one",),
     ),
     Mutation(
         guarantee="G28",
         what="an answer is read however long it is",
-        file="keeper/chain/http.py",
-        old="            if size > bound.size:\n",
-        new="            if size > 2**62:\n",
-        tests=(f"{BOUNDS}::test_f12_a_bomb_of_anything_is_bounded_by_what_it_becomes",),
+        changes={"G28 answer-size": NEVER},
+        tests=("test_f12_a_bomb_of_anything_is_bounded_by_what_it_becomes",),
     ),
     Mutation(
         guarantee="G28",
         what="an answer is decoded however many values it has",
-        file="keeper/chain/structure.py",
-        old="        if self.values > self._bound.values_within(self._size):\n",
-        new="        if self.values > 2**62:\n",
-        tests=(f"{STRUCTURE}::test_a_bound_is_on_values_and_not_on_what_texts_look_like",),
+        changes={"G28 answer-values": NEVER},
+        tests=("test_a_bound_is_on_values_and_not_on_what_texts_look_like",),
     ),
     Mutation(
         guarantee="G28",
         what="an endpoint that sends bombs is asked again at once",
-        file="keeper/chain/pool.py",
-        old="self.happened(at, Offended(reason) if error.excessive else Garbled(reason))",
-        new="self.happened(at, Garbled(reason))",
-        tests=(f"{QUARANTINE}::test_f12_a_bad_endpoint_of_two_is_told_once_and_not_asked_again",),
+        changes={"G28 bomb": Become("False", at="args[1].test")},
+        tests=("test_f12_a_bad_endpoint_of_two_is_told_once_and_not_asked_again",),
     ),
     *PROCESS_AND_FAULTS,
     *CONTRACTS,
@@ -262,12 +203,13 @@ def main(arguments: Sequence[str]) -> int:
     survived = 0
     with tempfile.TemporaryDirectory(prefix="keeper-mutations-") as folder:
         tree = copied(Path(folder))
-        for one in MUTATIONS:
-            if wanted and one.guarantee not in wanted:
+        for mutation in MUTATIONS:
+            if wanted and mutation.guarantee not in wanted:
                 continue
-            result = tried(one, tree)
+            result = tried(mutation, tree)
             survived += result != "killed"
-            sys.stdout.write(f"{one.guarantee:>4} {result:<9} {one.what} ({one.file})\n")
+            places = ", ".join(mutation.changes)
+            sys.stdout.write(f"{mutation.guarantee:>4} {result:<9} {mutation.what} ({places})\n")
             sys.stdout.flush()
     return 1 if survived else 0
 
@@ -286,17 +228,35 @@ def copied(folder: Path) -> Path:
 
 def tried(mutation: Mutation, tree: Path) -> str:
     """Return ``killed`` where the tests pass as it is and every one fails without the code."""
-    path = tree / mutation.file
-    text = path.read_text()
-    if text.count(mutation.old) != 1:
-        return "misplaced"
-    if failed(mutation.tests, tree):
-        return "broken"
-    path.write_text(text.replace(mutation.old, mutation.new))
     try:
-        build(path, tree)
-        return "killed" if len(failed(mutation.tests, tree)) == len(mutation.tests) else "SURVIVED"
+        changed = mutated(mutation, marked_places(tree))
+        tests = located(mutation.tests, tree)
+    except LookupError:
+        return "misplaced"
+    if failed(tests, tree):
+        return "broken"
+    before = {path: path.read_text() for path in changed}
+    try:
+        write(changed, tree)
+        return "killed" if len(failed(tests, tree)) == len(tests) else "SURVIVED"
     finally:
+        write(before, tree)
+
+
+def located(tests: Sequence[str], tree: Path) -> list[str]:
+    """Return tests with the files that they are in; LookupError where it is not exactly one."""
+    files = files_of_tests(tree)
+    found = []
+    for test in tests:
+        if len(places := files.get(test, [])) != 1:
+            raise LookupError(f"{test} is in {len(places)} files")
+        found.append(f"{places[0]}::{test}")
+    return found
+
+
+def write(texts: Mapping[Path, str], tree: Path) -> None:
+    """Write files of a tree, and build anew what is built of them."""
+    for path, text in texts.items():
         path.write_text(text)
         build(path, tree)
 

@@ -56,7 +56,7 @@ abstract contract Access {
     }
 
     modifier onlyOperator() {
-        if (!isOperator[msg.sender]) revert NotOperator(msg.sender);
+        if (!isOperator[msg.sender]) revert NotOperator(msg.sender); // mutation: G35 operator
         _;
     }
 

@@ -77,7 +77,7 @@ abstract contract Flow is Access {
     /// Accept the callback that is waited for, once.
     function _consume(bytes calldata data) internal {
         if (Slots.read(IN_FLIGHT) != _ticket(msg.sender, msg.sig, keccak256(data))) {
-            revert UnexpectedCallback(msg.sender);
+            revert UnexpectedCallback(msg.sender); // mutation: G35 callback
         }
         Slots.write(IN_FLIGHT, 0);
     }

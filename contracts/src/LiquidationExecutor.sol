@@ -69,6 +69,7 @@ contract LiquidationExecutor is Parts, Proceeds {
         returns (StepResult[] memory results)
     {
         if (Slots.read(LOCK) != 0) revert Reentered();
+        // mutation: G10 deadline
         if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
         if (builderShareBps > maxBuilderShareBps) revert BadBuilderShare(builderShareBps);
         Slots.write(LOCK, bytes32(uint256(1)));
@@ -146,6 +147,7 @@ contract LiquidationExecutor is Parts, Proceeds {
         uint256 profit;
         uint256 before = gasleft();
         assembly ("memory-safe") {
+            // mutation: F31 step-gas
             ok := call(gasLimit, address(), 0, add(request, 32), mload(request), 0, 32)
             size := returndatasize()
             profit := mload(0)

@@ -64,6 +64,7 @@ abstract contract Proceeds is Flow {
             uint256 balance = SafeToken.balanceOf(token, receiver);
             profit = balance > before ? balance - before : 0;
         }
+        // mutation: G18 minimum-profit
         if (profit < job.step.minProfit) revert BelowMinProfit(profit, job.step.minProfit);
     }
 

@@ -1,1 +1,1 @@
-"""The record's rules: its canonical form, its chain of hashes, what deciding was given. Pure."""
+"""Pure rules of the record, for its canonical JSON, its hash chain and its inputs."""

@@ -1,8 +1,7 @@
-"""
-What a policy's restraint was reckoned from, and as much of it as gives the same again.
+"""Inputs of the policy's restraint, reducible to those that affect some accounts.
 
-An account's waiting rests on the settings, on what was remembered of it and of prices, and on what
-the block says; the subsidy's budget is one for all.
+An account's wait depends on the settings, on the state of its margin calls and of prices, and on
+the block. All accounts share the budget of the subsidy.
 """
 
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """The policy's settings, what was known before the block, and what the block says."""
+    """The policy's settings, the state before the block and the block's facts."""
 
     settings: MarginSettings
     state: MarginState
@@ -30,15 +29,14 @@ class Basis:
 
     @property
     def restraint(self) -> Restraint:
-        """Whom the policy lets wait, by the program's own rules."""
+        """The policy's restraint, computed by the program's own rules."""
         return restrained(self.settings, self.state, self.facts)
 
     def only(self, kept: frozenset[Subject]) -> "Basis":
-        """
-        Return as little of it as says the same about these accounts.
+        """Return the smallest inputs that give the same restraint for these accounts.
 
-        Those that a subsidy was granted to are kept too, for they share its budget. Where that is
-        not enough, all of it.
+        Accounts with a subsidy are retained too, since they share its budget. Where the reduced
+        inputs give another restraint, all inputs are returned.
         """
         whole = self.restraint
         subjects = kept | whole.subsidies.keys()
@@ -57,7 +55,7 @@ class Basis:
         return less if only_of(less.restraint, kept) == only_of(whole, kept) else self
 
     def document(self) -> Mapping[str, object]:
-        """Return it for the record; settings and each market's prices are parts."""
+        """Build the document for the record. Settings and each market's prices are parts."""
         state = {
             "number": self.state.number,
             "hash": self.state.hash,
@@ -82,7 +80,7 @@ class Basis:
 
 
 def only_of(restraint: Restraint, subjects: frozenset[Subject]) -> Restraint:
-    """Return what a restraint says of some accounts."""
+    """Restrict a restraint to some accounts."""
     return Restraint(
         waits=only(restraint.waits, subjects),
         ranks=only(restraint.ranks, subjects),
@@ -91,5 +89,5 @@ def only_of(restraint: Restraint, subjects: frozenset[Subject]) -> Restraint:
 
 
 def only(found: Mapping[Subject, T], subjects: frozenset[Subject]) -> dict[Subject, T]:
-    """Return what is there of some accounts, in their order."""
+    """Return the entries of some accounts, in their order."""
     return {one: found[one] for one in sorted(subjects & found.keys())}

@@ -1,9 +1,8 @@
-"""
-Frozen facts as JSON and back, the same text for the same facts for ever.
+"""Canonical JSON of frozen facts, identical for identical facts.
 
-Integers are decimal strings, so that no reader rounds them; bytes are 0x-prefixed hex,
-sets sorted lists, a mapping whose keys are no text a list of pairs in the order of the keys'
-text. Floats have no form here.
+Integers are decimal strings, so that no reader rounds them. Bytes are 0x-prefixed hex, sets are
+sorted lists. A mapping with other keys than text is a list of pairs in the order of the keys' text.
+Floats have no canonical form.
 """
 
 import dataclasses
@@ -21,12 +20,12 @@ T = TypeVar("T")
 
 _KEY: Final = "sha256"
 _REFERENCE: Final = re.compile(r'\{"sha256":"([0-9a-f]{64})"\}')
-"""Within a JSON text no string's content looks like this: its quotes are escaped."""
+"""No string within a JSON text matches this, since its quotes are escaped."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """Something that is stored by its hash, once for all that hold the same."""
+    """A value that is stored by its hash, once for all entries that contain it."""
 
     value: object
 
@@ -36,16 +35,15 @@ Documents = dict[str, str]
 
 
 def canonical(value: object) -> str:
-    """Return JSON with sorted keys and no spaces; TypeError for what has no canonical form."""
+    """Encode a value as sorted JSON without spaces. Raises TypeError for values without a form."""
     return _text(plain(value))
 
 
 def plain(value: object, parts: Documents | None = None) -> object:
-    """
-    Return a value as JSON's own types.
+    """Return a value as JSON's own types.
 
-    A ``Part`` becomes a reference (``{"sha256": hash}``) to its text, which is added to
-    ``parts``; where there are none, its value stands in its place.
+    A shared part becomes a reference (``{"sha256": hash}``) to its text, which is added to
+    ``parts``. Without ``parts`` its value is inserted instead.
     """
     if isinstance(value, enum.Enum):
         return plain(value.value, parts)
@@ -81,7 +79,7 @@ def _several(value: object, parts: Documents | None) -> object:
 
 
 def sha256(text: str) -> str:
-    """Return the hash of a text as lower-case hex; bytes that are no UTF-8 count as they are."""
+    """Return a text's SHA-256 as lower-case hex. Surrogate escapes count as their bytes."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
@@ -91,7 +89,7 @@ def references(text: str) -> frozenset[str]:
 
 
 def resolved(document: object, texts: Mapping[str, str]) -> object:
-    """Return a document with every reference replaced by what it refers to; KeyError if missing."""
+    """Replace every reference in a document by its text. Raises KeyError for a missing text."""
     if isinstance(document, Mapping):
         if document.keys() == {_KEY}:
             return resolved(json.loads(texts[document[_KEY]]), texts)
@@ -102,11 +100,10 @@ def resolved(document: object, texts: Mapping[str, str]) -> object:
 
 
 def restored(kind: type[T], document: object) -> T:
-    """
-    Return the value of this type that ``plain`` made the document of.
+    """Decode a document into a value of the given type.
 
     Raises:
-        ValueError: the document is not one of this type.
+        ValueError: the document does not have this type.
     """
     try:
         return typing.cast(T, _restored(kind, document))
@@ -132,7 +129,7 @@ def _restored(kind: Any, document: Any) -> object:  # noqa: ANN401 (any annotati
 
 @functools.cache
 def _names(kind: type) -> tuple[str, ...] | None:
-    """Return the fields of a dataclass, None for another type."""
+    """Return a dataclass's field names, None for another type."""
     if not dataclasses.is_dataclass(kind):
         return None
     return tuple(field.name for field in dataclasses.fields(kind))
@@ -144,7 +141,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _base(kind: Any) -> Any:  # noqa: ANN401 (any annotation)
-    """Return what a ``NewType`` is made of."""
+    """Return the base type of a ``NewType``."""
     while hasattr(kind, "__supertype__"):
         kind = kind.__supertype__
     return kind
@@ -163,7 +160,7 @@ def _scalar(kind: Any, document: object) -> object:  # noqa: ANN401 (any annotat
 
 
 def _one_of(kinds: Sequence[Any], document: object) -> object:
-    """Return an optional value: None, or that of the one other type."""
+    """Decode an optional value as None or as its only other type."""
     others = [one for one in kinds if one is not type(None)]
     if document is None and len(others) < len(kinds):
         return None

@@ -1,8 +1,7 @@
-"""
-The record as a chain: every entry's hash covers all of the entry and the hash before it.
+"""Hash chain of the record. Each entry's hash covers the entry and the previous hash.
 
-Who changes, removes, adds or swaps an entry has to make all later hashes anew; who does that, or
-cuts the end off, is found out by a hash that was noted elsewhere (an anchor).
+Changing, removing, adding or swapping an entry changes all later hashes. Rewriting those, or
+truncating the end, is detected by a hash noted elsewhere (an anchor).
 """
 
 import json
@@ -14,18 +13,17 @@ from keeper.audit.canonical import canonical, references, sha256
 from keeper.domain.units import Address, MarketKey, Timestamp
 
 GENESIS: Final = "0" * 64
-"""What stands before the first entry."""
+"""The hash before the first entry."""
 
 PRUNED: Final = "pruned"
-"""The kind of the entry that vouches for what was removed before the first one that is left."""
+"""The kind of the entry with the hash of the last removed one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEntry:
-    """
-    Something to put on record; ``body`` is canonical JSON.
+    """An entry to append. ``body`` is canonical JSON.
 
-    ``block_time`` is the block's own clock; ``market`` and ``account`` say whom it is about.
+    ``block_time`` is the block's own timestamp. ``market`` and ``account`` are its subject.
     """
 
     kind: str
@@ -38,7 +36,7 @@ class NewEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One entry as it stands in the record; ``hash`` is what the record says it is."""
+    """A stored entry. ``hash`` is the hash as stored."""
 
     id: int
     kind: str
@@ -52,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A place in the chain: an entry's number and its hash. Before the first one: ``START``."""
+    """A position in the chain as an entry's number and hash. ``START`` precedes the first entry."""
 
     id: int
     hash: str
@@ -65,21 +63,21 @@ START: Final = Link(id=0, hash=GENESIS)
 
 
 def entry_hash(previous: str, entry: Entry | NewEntry, number: int) -> str:
-    """Return the hash of an entry that stands as ``number`` after one with hash ``previous``."""
+    """Compute the hash of entry ``number`` after the hash ``previous``."""
     facts = [entry.kind, entry.block_number, entry.block_time, entry.market, entry.account]
-    return sha256(canonical([previous, number, *facts, entry.body]))
+    return sha256(canonical([previous, number, *facts, entry.body]))  # mutation: G25 entry-body
 
 
 def is_sound(previous: str, entry: Entry) -> bool:
-    """Whether an entry is what its hash says, after one with hash ``previous``."""
+    """Whether an entry matches its hash, after an entry with hash ``previous``."""
     try:
         return entry_hash(previous, entry, entry.id) == entry.hash
-    except TypeError:  # what stands there is of no type that was ever written
+    except TypeError:  # a type that is never written
         return False
 
 
 def chained(entries: Iterable[NewEntry], after: Link) -> list[Entry]:
-    """Return the entries numbered and hashed, the first one after ``after``."""
+    """Assign numbers and hashes to entries, the first one after ``after``."""
     made: list[Entry] = []
     for one in entries:
         number = after.id + 1
@@ -101,11 +99,10 @@ def chained(entries: Iterable[NewEntry], after: Link) -> list[Entry]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """
-    What was found: ``problem`` is empty where all is as it was written.
+    """Result of a verification. ``problem`` is empty for an intact record.
 
-    ``after`` is what the first entry follows on, ``head`` the last sound one. ``bad`` is the first
-    entry that is not sound, None where something else is wrong.
+    ``after`` is the link before the first entry, ``head`` the last sound entry. ``bad`` is the
+    first unsound entry, None for another problem.
     """
 
     entries: int
@@ -116,7 +113,7 @@ class Verification:
 
 
 class Walk:
-    """Goes along the chain, entry by entry, as long as it is sound."""
+    """Verifier of the chain, entry by entry, up to the first unsound one."""
 
     def __init__(self, after: Link) -> None:
         self.after = after
@@ -126,11 +123,7 @@ class Walk:
         self._hashes: dict[int, str] = {after.id: after.hash}
 
     def passed(self, entries: Iterable[Entry], wanted: int | None = None) -> Verification | None:
-        """
-        Walk on; return what is wrong at the first entry that is not sound, else None.
-
-        ``wanted`` is the entry whose hash an anchor will be held against.
-        """
+        """Verify further entries. Return the problem at the first unsound one, else None."""
         for one in entries:
             missing = self.head.id + 1
             if one.id != missing:
@@ -146,7 +139,7 @@ class Walk:
         return None
 
     def anchored(self, anchor: Link) -> Verification | None:
-        """Return what is wrong where the record does not hold an anchor, else None."""
+        """Return the problem where the record contradicts an anchor, else None."""
         if anchor.id < self.after.id:
             return self.result(f"entry {anchor.id} of the anchor was pruned: verify a newer one")
         if anchor.id > self.head.id:
@@ -161,7 +154,7 @@ class Walk:
         return None
 
     def result(self, problem: str = "", bad: int | None = None) -> Verification:
-        """Return what was found so far."""
+        """Return the result so far."""
         return Verification(
             entries=self.entries, after=self.after, head=self.head, problem=problem, bad=bad
         )
@@ -178,11 +171,10 @@ def changed(entry: Entry) -> str:
 def changed_text(
     texts: Iterable[tuple[str, str]], used: set[str], user_of: Callable[[str], int | None]
 ) -> tuple[str, int | None]:
-    """
-    Return what is wrong with the texts that entries refer to, and the first such entry.
+    """Return the problem of the stored texts, and the first entry concerned. Empty if none.
 
-    ``texts`` are hashes with their texts, ``used`` what the entries refer to; empty
-    where every text is there, unchanged and referred to.
+    ``texts`` are hashes with their texts, ``used`` the hashes that entries refer to. Every text
+    must be present, unchanged and referred to.
     """
     found: set[str] = set()
     inner: set[str] = set()
@@ -199,7 +191,7 @@ def changed_text(
 
 
 def pruned_entry(through: Link, *, removed: int, block_number: int, at: Timestamp) -> NewEntry:
-    """Return the entry that vouches for ``removed`` entries up to ``through``."""
+    """Build the entry that replaces ``removed`` entries up to ``through``."""
     body: Mapping[str, object] = {
         "through": through.id,
         "hash": through.hash,
@@ -209,11 +201,10 @@ def pruned_entry(through: Link, *, removed: int, block_number: int, at: Timestam
 
 
 def vouched(body: str) -> Link:
-    """
-    Return the last removed entry that a ``pruned`` entry vouches for.
+    """Parse the last removed entry's position from the body of a ``pruned`` entry.
 
     Raises:
-        ValueError: it is no such entry's body.
+        ValueError: the body has another form.
     """
     try:
         raw = json.loads(body)

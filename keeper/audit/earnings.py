@@ -1,8 +1,8 @@
-"""
-What mined transactions earned and cost, plan by plan, and sums of it. Pure.
+"""Earnings and costs of mined transactions by plan, with sums. Pure.
 
-A transaction's gas is shared among its plans by their estimates, to the wei: the shares add up to
-what was paid. What failed keeps its share: that is what a lost race costs.
+A transaction's cost is divided among its plans, to the wei. Each plan pays its own bid, and its
+part of the rest by gas. The shares add up to the amount paid. A failed plan keeps its share as the
+cost of a lost race.
 """
 
 import enum
@@ -22,11 +22,11 @@ _NO_UNITS: Final = TokenUnits(0)
 
 WHOLE: Final = "all"
 NOBODYS: Final = "-"
-"""In place of the market or token of what has none: a cancelled nonce, say."""
+"""The market or token of a row without one, such as a cancelled nonce."""
 
 
 class Deed(enum.StrEnum):
-    """What a plan, or a transaction without one, was for."""
+    """Purposes of a plan, or of a transaction without one."""
 
     LIQUIDATION = "liquidation"
     CLEARING = "clearing"
@@ -35,7 +35,7 @@ class Deed(enum.StrEnum):
 
 
 class Group(enum.StrEnum):
-    """What rows are by."""
+    """Groupings of rows."""
 
     DAY = "day"
     TOKEN = "token"  # noqa: S105 - what was earned
@@ -44,13 +44,12 @@ class Group(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deal:
-    """
-    One plan of a mined transaction, or of a dry run; or a transaction without a plan.
+    """Earnings of one plan of a mined transaction or dry run, or of a transaction without a plan.
 
-    ``profit`` is what the receiver got, in ``token``; ``gas_wei`` its share of what the
-    transaction cost. ``failure`` is empty where it worked. ``native_usd_e8`` is the native coin's
-    price when it was planned, 0 where unknown. ``bid_wei`` is what the block's builder was paid out
-    of the sale, ``tip_wei`` what of the gas was priority fee; None where only the chain knows.
+    ``profit`` is the amount received, in ``token``. ``gas_wei`` is its share of the transaction's
+    cost, including its bid. ``failure`` is empty for a success. ``native_usd_e8`` is the native
+    coin's price at planning time, 0 where unknown. ``bid_wei`` is the builder's payment out of the
+    sale, ``tip_wei`` the part of the gas that was priority fee. None where only the chain knows.
     """
 
     deed: Deed
@@ -70,7 +69,7 @@ class Deal:
     tip_wei: Wei | None = None
 
     def name(self, group: Group | None) -> str:
-        """Return the row that it belongs to."""
+        """Return the name of its row."""
         if group is Group.DAY:
             return datetime.fromtimestamp(self.timestamp, tz=UTC).strftime("%Y-%m-%d")
         if group is Group.TOKEN:
@@ -80,11 +79,10 @@ class Deal:
 
 @dataclass(slots=True, kw_only=True)
 class Sums:
-    """
-    The sums of some deals.
+    """Sums over some deals.
 
-    ``gross`` is before bids, so that ``net`` is gross less bids less gas. What is None rests on
-    something that is not known: bids and tips on the chain, dollars on a price.
+    ``gross`` is before bids. ``net`` is gross minus bids minus gas. None marks a sum with an
+    unknown part, such as bids and tips known only on chain, or a missing price.
     """
 
     done: Counter[Deed] = field(default_factory=Counter)
@@ -106,18 +104,18 @@ class Sums:
 
     @property
     def net_wei(self) -> int:
-        """What is left, in wei."""
+        """Gross minus bids minus gas, in wei."""
         return self.gross_wei - (self.bids_wei or 0) - self.gas_wei
 
     @property
     def net_usd_e8(self) -> int | None:
-        """What is left, in 1e-8 dollars at the prices of the time; None where one is unknown."""
+        """The net in 1e-8 dollars at the prices of the time, None where one is unknown."""
         if self.gross_usd_e8 is None or self.gas_usd_e8 is None:
             return None
         return self.gross_usd_e8 - (self.bids_usd_e8 or 0) - self.gas_usd_e8
 
     def add(self, deal: Deal) -> None:
-        """Take a deal in."""
+        """Add a deal."""
         price, bid = deal.native_usd_e8, deal.bid_wei
         self.gas_wei += deal.gas_wei
         self.gas_usd_e8 = _plus(self.gas_usd_e8, _usd_e8(deal.gas_wei, price))
@@ -142,7 +140,7 @@ class Sums:
 
 
 def grouped(deals: Iterable[Deal], group: Group | None) -> dict[str, Sums]:
-    """Return the sums of each row, by the rows' names."""
+    """Sum deals by row, keyed and sorted by the row's name."""
     found = dict[str, Sums]()
     for deal in deals:
         found.setdefault(deal.name(group), Sums()).add(deal)
@@ -152,7 +150,7 @@ def grouped(deals: Iterable[Deal], group: Group | None) -> dict[str, Sums]:
 def deals_of(
     submissions: Sequence[Submission], time_of: Callable[[Submission], Timestamp]
 ) -> list[Deal]:
-    """Return the deals of mined nonces; a price that a transaction lacks is the last known one."""
+    """Return the deals of mined nonces. A missing price is replaced by the last known one."""
     found, price = list[Deal](), 0
     for one in submissions:
         made = _deals(one, time_of(one), price)
@@ -180,7 +178,7 @@ def _deals(one: Submission, when: Timestamp, price: int) -> list[Deal]:
                 failure="" if mined.success or _is_cancel(one, mined.hash) else "reverted",
             )
         ]
-    gas = shared([plan.gas for plan in plans], mined.gas_cost)
+    gas = cost_shares(plans, mined.gas_cost)
     return [
         Deal(
             deed=deed_of(plan),
@@ -201,8 +199,20 @@ def _deals(one: Submission, when: Timestamp, price: int) -> list[Deal]:
     ]
 
 
+def cost_shares(plans: Sequence[Plan], paid: int) -> list[int]:
+    """Divide the cost ``paid`` by a transaction among its plans.
+
+    The tip is one price for all gas, made of the bids of all plans, so each plan pays its own bid.
+    The rest, including any rise of the base fee, is divided by gas.
+    """
+    bids = [plan.bid for plan in plans]
+    offered = min(sum(bids), paid)
+    gas = shared([plan.gas for plan in plans], paid - offered)
+    return [cost + bid for cost, bid in zip(gas, shared(bids, offered), strict=True)]
+
+
 def shared(weights: Sequence[int], total: int) -> list[int]:
-    """Return a total divided by weight, rounded down, the first ones getting what is over."""
+    """Divide a total by weight, rounded down. The remainder goes to the first ones."""
     whole = sum(weights)
     if not whole:
         weights, whole = [1] * len(weights), len(weights)
@@ -212,7 +222,7 @@ def shared(weights: Sequence[int], total: int) -> list[int]:
 
 
 def deed_of(plan: Plan) -> Deed:
-    """Return what a plan is for."""
+    """Return a plan's purpose."""
     if plan.is_cure:
         return Deed.CURE
     return Deed.CLEARING if plan.is_clearance else Deed.LIQUIDATION
@@ -224,7 +234,7 @@ def _is_cancel(one: Submission, mined: str) -> bool:
 
 
 def _usd_e8(wei: int, price: int) -> int | None:
-    """Return what an amount is worth in 1e-8 dollars, rounded down; None where unknown."""
+    """Convert an amount to 1e-8 dollars, rounded down, None without a price."""
     if not wei:
         return 0
     return wei * price // WAD if price else None

@@ -1,12 +1,10 @@
-"""
-How long accounts waited, by their size: from breach to first call and to action.
+"""Waiting times of accounts by size, from breach to first call and to action.
 
-Read from the record alone. A call is due when it is put on record, and delivered when a channel
-took it, which is an entry of its own: records of earlier versions have none. A breach begins when
-an account is first on record as past the line and ends when it left it or was liquidated; it is
-acted upon when a liquidation was decided, or, where a crash kept the decision off the record, when
-it is on the chain. After a crash entries may come out of order: the receipt first, then the breach,
-then the call.
+Computed from the record alone. A call is due when it is recorded, and delivered when a channel
+accepted it. Delivery is an entry of its own, which earlier versions did not write. A breach begins
+when an account is first recorded as liquidatable, and ends when it recovers or is liquidated. It is
+acted upon when a liquidation was decided, or when one is on chain and a crash lost the decision.
+After a crash entries may be out of order, with the receipt first, then the breach, then the call.
 """
 
 import enum
@@ -21,7 +19,7 @@ from keeper.domain.parity import Subject
 
 USD_E8: Final = 10**8
 BUCKETS: Final = (1_000, 10_000, 100_000, 1_000_000)
-"""Where the next larger size begins, in whole dollars of debt."""
+"""Lower bounds of the larger sizes, in whole dollars of debt."""
 LINE: Final = "liquidatable"
 CALLED: Final = "called"
 CLOSED: Final = "closed"
@@ -29,7 +27,7 @@ TAKEN: Final = "sent"
 
 
 class End(enum.StrEnum):
-    """How a breach ended; ``LIQUIDATED`` by whomever, which ``Breach.acted_at`` tells apart."""
+    """Ends of a breach. Its ``acted_at`` shows whether this keeper was the liquidator."""
 
     LIQUIDATED = "liquidated"
     RECOVERED = "recovered"
@@ -38,10 +36,9 @@ class End(enum.StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """
-    A call that came due, and when each channel took it; times are the chain's.
+    """A due margin call, with its delivery time by channel. Times are the chain's.
 
-    ``channels`` is how many were configured then; None in an earlier version's record.
+    ``channels`` counts the channels configured then, None in an earlier version's record.
     """
 
     due_at: int
@@ -51,11 +48,10 @@ class Call:
 
 @dataclass(slots=True, kw_only=True)
 class Breach:
-    """
-    One account past the line, for as long as that lasted; times are the chain's.
+    """The time that one account was liquidatable. Times are the chain's.
 
-    ``calls`` are those of the same episode, which may come before the breach.
-    ``refusals`` counts why it was left alone, by reason, each time it was put on record.
+    ``calls`` are those of the same episode and may precede the breach. ``refusals`` counts the
+    skips by reason, as recorded.
     """
 
     subject: Subject
@@ -70,12 +66,12 @@ class Breach:
 
     @property
     def delivered_at(self) -> int | None:
-        """When a channel first took a call of the episode; None where none is known to have."""
+        """The first delivery of a call of the episode, None where none is known."""
         return min((at for call in self.calls for at in call.taken.values()), default=None)
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The channels that took a call of the episode."""
+        """The channels that accepted a call of the episode."""
         return tuple(sorted({name for call in self.calls for name in call.taken}))
 
     @property
@@ -85,12 +81,12 @@ class Breach:
 
     @property
     def to_call(self) -> int | None:
-        """Seconds until the first call was due; negative where it was before the breach."""
+        """Seconds until the first call was due, negative where it preceded the breach."""
         return self.calls[0].due_at - self.since if self.calls else None
 
     @property
     def to_delivery(self) -> int | None:
-        """Seconds until the first call was delivered; negative where it was before the breach."""
+        """Seconds until the first call was delivered, negative where that preceded the breach."""
         return None if self.delivered_at is None else self.delivered_at - self.since
 
     @property
@@ -100,7 +96,7 @@ class Breach:
 
 
 class Watcher:
-    """Reads the record's entries and keeps each account's breaches."""
+    """Collector of each account's breaches from the record's entries."""
 
     def __init__(self) -> None:
         self.breaches: list[Breach] = []
@@ -112,7 +108,7 @@ class Watcher:
         self._ended: dict[Subject, int] = {}
 
     def read(self, entries: Iterable[Entry]) -> None:
-        """Take the entries in; those of other kinds do not matter."""
+        """Read further entries. Entries of other kinds are ignored."""
         for one in entries:
             body = json.loads(one.body)
             if one.kind == "delivery":
@@ -167,7 +163,7 @@ class Watcher:
             breach.debt_usd_e8 = int(body["debt_usd_e8"])
 
     def _found_liquidated(self, subject: Subject, entry: Entry) -> None:
-        """Note of a breach that its block ended that the chain has a liquidation of it."""
+        """Mark a breach that ended in this block as liquidated on chain."""
         closed, at = self._closed.get(subject, (None, 0))
         if closed is not None and at == entry.block_number:
             closed.end = End.LIQUIDATED
@@ -209,30 +205,29 @@ class Watcher:
         found = self._open.pop(subject, None)
         if found is None:
             return
-        found.calls = list(found.calls)  # what is called later is not about this breach
+        found.calls = list(found.calls)  # later calls concern other breaches
         found.end = End.LIQUIDATED if found.acted_at is not None else end
         self._closed[subject] = found, entry.block_number
 
 
 def _credit(breach: Breach, entry: Entry) -> None:
-    """Note that a breach was acted upon, unless it was before."""
+    """Mark a breach as acted upon, unless it already is."""
     if breach.acted_at is None:
         breach.acted_at, breach.acted_block = entry.block_time, entry.block_number
 
 
 def _is_done(body: Mapping[str, Any]) -> bool:
-    """Whether an outcome is a liquidation that worked."""
+    """Whether an outcome is a successful liquidation."""
     worked = bool(body.get("success")) and not body.get("failure")
     return worked and body.get("what") in {"liquidation", "clearing"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """
-    One size of account; times in seconds, None where there is none.
+    """Figures of one account size. Times in seconds, None without data.
 
-    ``due`` counts breaches with a call that came due, ``delivered`` those of which a channel took
-    one, ``without_channel`` those whose calls came due while there was none.
+    ``due`` counts breaches with a due call, ``delivered`` those with a delivered one,
+    ``without_channel`` those with calls due while no channel was configured.
     """
 
     size: str
@@ -251,21 +246,21 @@ class Row:
 
 
 def rows(breaches: Sequence[Breach]) -> list[Row]:
-    """Return a row for every size that occurs, the smallest first, the unknown last."""
+    """Build a row for every size that occurs, smallest first, unknown last."""
     sizes = [*range(len(BUCKETS) + 1), None]
     grouped = {size: [one for one in breaches if bucket(one.debt_usd_e8) == size] for size in sizes}
     return [_row(size, found) for size, found in grouped.items() if found]
 
 
 def bucket(debt_usd_e8: int | None) -> int | None:
-    """Return which size a debt has: how many of ``BUCKETS`` it reaches."""
+    """Return a debt's size as the number of ``BUCKETS`` that it reaches."""
     if debt_usd_e8 is None:
         return None
     return sum(debt_usd_e8 >= limit * USD_E8 for limit in BUCKETS)
 
 
 def name(size: int | None) -> str:
-    """Return a size in words."""
+    """Format a size."""
     if size is None:
         return "unknown"
     if size == 0:
@@ -276,7 +271,7 @@ def name(size: int | None) -> str:
 
 
 def share(values: Sequence[int], percent: int) -> int | None:
-    """Return the value that so many percent of all do not exceed (nearest rank); None of none."""
+    """Return the nearest-rank percentile of the values, None of an empty list."""
     if not values:
         return None
     place = -(-len(values) * percent // 100)

@@ -1,10 +1,9 @@
-"""
-What deciding about a block was given from outside, and how that is written down.
+"""External inputs of a block's decisions, and their stored form.
 
-Deciding is a function of these, of the markets at the block and of this program. They are stored
-once per block, for all accounts whose decision is on record from it, and hold no more than what
-can influence these: their markets and those that lend to them, the accounts that had a plan
-in any round, the pools of their tokens.
+Decisions are a function of these inputs, the markets at the block and the program. The inputs are
+stored once per block for all recorded decisions. They contain only data that can influence those,
+such as their markets, the markets that lend to them, accounts with a plan in any round, and the
+pools of their tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,25 +24,25 @@ from keeper.strategy.policy import Policy
 from keeper.strategy.portions import Portion
 
 VERSION: Final = "1"
-"""Of the form of what is stored; another one is another program's to read."""
+"""Version of the stored form. Other versions need another program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Native:
-    """The native coin's price in a market; see ``Valuation``, whose prices are the market's own."""
+    """The native coin's price in a market, the part of a ``Valuation`` that the market lacks."""
 
     native_price: BaseCurrency
     usd_per_base: tuple[int, int]
 
     @classmethod
     def of(cls, valuation: Valuation) -> "Native":
-        """Return what a valuation adds to the market's own prices."""
+        """Return the part of a valuation that the market's own prices lack."""
         return cls(native_price=valuation.native_price, usd_per_base=valuation.usd_per_base)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueAnswer:
-    """What a venue of this kind offered; None where it did not answer as one."""
+    """The exits of a venue of this kind, None where it answered otherwise."""
 
     kind: str
     exits: Exits | None
@@ -51,7 +50,7 @@ class VenueAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaterAnswers:
-    """What the venues offered when they were asked again, for the portion of this number."""
+    """The venues' exits when queried again for the portion with this number."""
 
     portion: int
     venues: dict[int, VenueAnswer]
@@ -59,7 +58,7 @@ class LaterAnswers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """Transactions that were run one after the other by one executor, and what they did."""
+    """Transactions simulated in order by one executor, with their results."""
 
     executor: int
     batches: tuple[Batch, ...]
@@ -68,16 +67,14 @@ class Simulation:
 
 @dataclass(slots=True, kw_only=True)
 class Inputs:
-    """
-    Everything that deciding about one block was told, as it was told.
+    """All external inputs of a block's decisions, as received.
 
-    ``basis`` is what the restraint was reckoned from, None where nobody waits by any policy.
-    ``executors`` numbers the executor of each deployment, ``venues`` has each one's answer by its
-    place in the settings; ``gas_floor`` and ``gas_price`` are None
-    where nobody asked; ``data_fees``, in the order of asking, where publishing costs nothing.
-    ``pending`` is what waited for a block. ``portions`` are the accounts that were planned
-    together, one portion after the other, ``later`` what the venues answered where a later
-    portion had them asked again.
+    ``basis`` are the inputs of the policy's restraint, None where the policy never waits.
+    ``executors`` numbers the executor of each deployment. ``venues`` has each venue's answer by its
+    position in the settings. ``gas_floor`` and ``gas_price`` are None where not requested.
+    ``data_fees`` are in the order of the requests, None where publishing is free. ``pending`` are
+    sales of transactions in flight. ``portions`` are the accounts planned together, in order.
+    ``later`` are the venues' answers for later portions that queried them again.
     """
 
     policy: Policy
@@ -100,7 +97,7 @@ class Inputs:
 
     @property
     def planned(self) -> frozenset[Subject]:
-        """Whoever had a plan in any round: the others' figures rest on what these leave."""
+        """The accounts with a plan in any round. Other accounts' figures depend on them."""
         return frozenset(
             (plan.market, plan.account)
             for simulation in self.simulations
@@ -111,7 +108,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What decided: the chain, the code, the settings' hash, how far the run went."""
+    """Identity of the deciding program, as chain, code version, settings hash and mode."""
 
     chain_id: int
     code: str
@@ -121,7 +118,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBatch:
-    """A simulated transaction: what it was by hash and limits, and what it did."""
+    """A simulated transaction as its calldata hash, gas limit and result."""
 
     calldata_sha256: str
     gas_limit: int
@@ -130,7 +127,7 @@ class StoredBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSimulation:
-    """See ``Simulation``; ``address`` is the executor's contract."""
+    """A stored ``Simulation``. ``address`` is the executor's contract."""
 
     executor: int
     address: Address
@@ -139,12 +136,11 @@ class StoredSimulation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInputs:
-    """
-    A block's inputs as they are stored, but for what adapters write: markets, accounts, pools.
+    """A block's inputs as stored, without the markets, accounts and pools that adapters write.
 
-    ``waits_besides`` are those of the restraint that no policy made: who failed just now, say.
-    ``doubts`` are accounts that differed from the contracts, with what is said of it.
-    ``portions`` is None where everybody was planned together.
+    ``waits_besides`` are the waits without a policy, such as those after a failure. ``doubts`` are
+    accounts that differed from the contracts, with the reason. ``portions`` is None where all
+    accounts were planned together.
     """
 
     version: str
@@ -170,12 +166,12 @@ class StoredInputs:
 
     @property
     def builder_share(self) -> Bps:
-        """The share of the profit that the executors are told to pay."""
+        """The share of the profit that the executors pay to the builder."""
         return self.policy.builder_share_bps
 
 
 def trimmed(exits: Exits, tokens: Sequence[Address]) -> Exits:
-    """Return the exits between these tokens only: routes, their pools, lenders of them."""
+    """Restrict exits to routes between these tokens, with their pools and lenders."""
     wanted = frozenset(tokens)
     routes = {pair: ways for pair, ways in exits.routes.items() if wanted.issuperset(pair)}
     pools = {pool for ways in routes.values() for way in ways for pool in way.pools}

@@ -1,4 +1,4 @@
-"""From the blocks that were followed to a new head: which headers and logs lie between."""
+"""Headers and logs between the followed blocks and a new head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,18 @@ from keeper.ports import ChainReader
 
 BY_HASH: Final = 2
 """
-Up to so many blocks are asked for their logs by hash, each exactly; more as a range.
+Maximum of blocks with logs queried by hash. More are queried as a range.
 
-A range costs four questions with its checks.
+A range costs four requests with its checks.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """
-    The way from ``fork`` to a head, oldest header first.
+    """The blocks from ``fork`` to a head, oldest header first.
 
-    ``fork`` is None where the way does not meet a followed block. ``gap_from`` is the first
-    block to ask for logs: the headers may start later when the gap is long.
+    ``fork`` is None where the blocks do not meet a followed one. ``gap_from`` is the first block
+    with unread logs. After a long gap the headers start later.
     """
 
     fork: Footprint | None
@@ -33,11 +32,10 @@ class Branch:
 
 
 async def branch_to(head: Head, trail: Trail, reader: ChainReader) -> Branch:
-    """
-    Return the way from the followed blocks to ``head``.
+    """Return the blocks from the followed ones to ``head``.
 
     Raises:
-        SnapshotReorged: the node changed its mind while it was asked.
+        SnapshotReorged: the node changed branches meanwhile.
     """
     known, tip = trail.find(head.hash), trail.tip
     if known is not None:
@@ -57,29 +55,28 @@ async def branch_to(head: Head, trail: Trail, reader: ChainReader) -> Branch:
 
 
 async def ancestry(head: Head, reader: ChainReader) -> list[Head]:
-    """Return the head and those before it, oldest first, as far as they are its ancestors."""
+    """Return the head and its known ancestors, oldest first."""
     first = max(0, head.number - DEPTH + 1)
     found = [head]
     try:
         before = await reader.heads(first, head.number - 1) if first < head.number else []
     except (BlockUnknown, SnapshotReorged):
-        return found  # a node that keeps no old headers
+        return found  # a node without old headers
     for parent in reversed(before):
         if parent.hash != found[0].parent_hash:
-            break  # the node changed its mind meanwhile
+            break  # the node changed branches meanwhile
         found.insert(0, parent)
     return found
 
 
 async def logs_of(branch: Branch, wanted: LogFilter, reader: ChainReader) -> list[Log]:
-    """
-    Return the wanted logs of the branch.
+    """Return the filtered logs of the branch.
 
     Raises:
         SnapshotReorged: the node answered from another branch.
     """
     headers = branch.headers
-    if not headers or branch.fork is None:  # without a fork everything is read anew
+    if not headers or branch.fork is None:  # without a fork everything is read again
         return []
     if headers[0].number == branch.gap_from and len(headers) <= BY_HASH:
         parts = [await reader.block_logs(wanted, header.hash) for header in headers]
@@ -92,7 +89,7 @@ async def logs_of(branch: Branch, wanted: LogFilter, reader: ChainReader) -> lis
 
 
 async def _after_long_gap(tip: Footprint, headers: Sequence[Head], reader: ChainReader) -> Branch:
-    """Return the branch over a gap whose headers are not all read; the tip must still stand."""
+    """Return the branch over a gap with missing headers, without a fork if the tip is orphaned."""
     standing = await reader.head(tip.number)
     if standing.hash != tip.hash:
         return Branch(fork=None, headers=tuple(headers), gap_from=headers[-1].number)
@@ -100,7 +97,7 @@ async def _after_long_gap(tip: Footprint, headers: Sequence[Head], reader: Chain
 
 
 async def _linked(first: int, head: Head, reader: ChainReader) -> list[Head]:
-    """Return the headers from ``first`` to the head's parent, each the parent of the next."""
+    """Return the headers from ``first`` to the head's parent, checked to be linked."""
     headers = await reader.heads(first, head.number - 1)
     for parent, child in zip(headers, [*headers[1:], head], strict=True):
         if child.parent_hash != parent.hash:

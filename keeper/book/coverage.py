@@ -1,8 +1,7 @@
-"""
-Coverage of debt: whether the accounts of the book owe all that the contracts say is owed.
+"""Coverage of debt, whether the accounts of the book owe the contracts' total debt.
 
-Debt that nobody in the book owes belongs to a borrower who was never seen: the history begins too
-late, or a node left logs out. The accounts that are known are acted upon as before.
+Uncovered debt belongs to a borrower missing from the book, because the history begins too late or a
+node omitted logs. The known accounts are acted upon as before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,9 @@ from keeper.domain.coverage import CoverageNews, DebtTotal, sum_uncovered_usd_e8
 from keeper.domain.units import USD_E8, MarketKey, TokenUnits
 
 LIMIT_USD_E8: Final = 1_000 * USD_E8
-"""Uncovered debt up to this worth is not reported, in 1e-8 dollars."""
+"""Uncovered debt that is not reported, in 1e-8 dollars."""
 CONFIRMING_HEADS: Final = 2
-"""Heads in a row that have to show uncovered debt before it is reported."""
+"""Consecutive heads with uncovered debt before it is reported."""
 HINT: Final = (
     "if from_block of this [[market]] is later than its first block, lower it (`keeper init`"
     " finds the block); otherwise add an endpoint, since eth_getLogs of this one leaves logs out"
@@ -28,7 +27,7 @@ _E8_PER_CENT: Final = USD_E8 // _CENTS
 
 @dataclass(slots=True)
 class _Standing:
-    """The newest totals of one deployment, and for how many heads in a row debt was uncovered."""
+    """The newest totals of a deployment, and its consecutive heads with uncovered debt."""
 
     totals: Sequence[DebtTotal] = ()
     heads: int = 0
@@ -36,10 +35,9 @@ class _Standing:
 
 
 class DebtCoverage:
-    """
-    The totals of every deployment, as the newest read stated them.
+    """The totals of every deployment as of the newest read.
 
-    ``limit_usd_e8`` is what may be uncovered without a report, in 1e-8 dollars.
+    ``limit_usd_e8`` is the uncovered debt that is tolerated, in 1e-8 dollars.
     """
 
     def __init__(self, limit_usd_e8: int = LIMIT_USD_E8) -> None:
@@ -61,7 +59,7 @@ class DebtCoverage:
             self._news.append(_news(market, totals, is_covered=True))
 
     def forget(self, market: MarketKey) -> None:
-        """Drop the totals of a deployment whose accounts have to be read anew."""
+        """Drop the totals of a deployment with accounts to be read again."""
         self._standings.pop(market, None)
 
     def totals(self) -> Mapping[MarketKey, Sequence[DebtTotal]]:
@@ -69,12 +67,12 @@ class DebtCoverage:
         return {market: standing.totals for market, standing in self._standings.items()}
 
     def is_uncovered(self, market: MarketKey) -> bool:
-        """Return whether the newest totals show more uncovered debt than the limit."""
+        """Whether the newest totals show more uncovered debt than the limit."""
         standing = self._standings.get(market)
         return standing is not None and standing.heads > 0
 
     def is_reported(self, market: MarketKey) -> bool:
-        """Return whether uncovered debt of a deployment is told, and keeps the node not ready."""
+        """Whether uncovered debt of a deployment is reported, so that the node is not ready."""
         standing = self._standings.get(market)
         return standing is not None and standing.is_reported
 
@@ -88,7 +86,7 @@ class DebtCoverage:
         return news
 
     def concern(self) -> str:
-        """Return why the node is not ready, in one line; empty if all debt is covered."""
+        """Return the reason why the node is not ready in one line, empty if all debt is covered."""
         return "; ".join(
             f"{market}: {describe_uncovered(standing.totals)}: {HINT}"
             for market, standing in self._standings.items()
@@ -96,7 +94,7 @@ class DebtCoverage:
         )
 
     def _is_above(self, totals: Sequence[DebtTotal]) -> bool:
-        """Return whether uncovered debt is above the limit, or of unknown worth."""
+        """Whether uncovered debt exceeds the limit, or has no known worth."""
         if not totals:
             return True
         worth = sum_uncovered_usd_e8(totals)
@@ -104,7 +102,7 @@ class DebtCoverage:
 
 
 def describe_uncovered(totals: Sequence[DebtTotal]) -> str:
-    """Return the uncovered debt in words, the dearest token first; empty if there is none."""
+    """Describe the uncovered debt, dearest token first. Empty without uncovered debt."""
     if not totals:
         return NO_TOTALS
     uncovered = sorted(
@@ -124,7 +122,7 @@ def describe_uncovered(totals: Sequence[DebtTotal]) -> str:
 
 
 def dollars_text(usd_e8: int) -> str:
-    """Return 1e-8 dollars as dollars and cents, rounded up."""
+    """Format 1e-8 dollars as dollars and cents, rounded up."""
     cents = -(-usd_e8 // _E8_PER_CENT)
     return f"{cents // _CENTS:,}.{cents % _CENTS:02}"
 

@@ -1,8 +1,7 @@
-"""
-Whether logs explain what the contracts' figures did: totals, indices, update times.
+"""Verification that logs explain the changes of the contracts' totals, indices and update times.
 
-A node may answer for a block without its logs, or with some of them. What every block reads of a
-market anyway changes with a log only. Where it changed and no log says so, logs are missing.
+A node may answer for a block with some or all logs missing. The figures read in every block change
+only with a log, so a change without one shows that logs are missing.
 """
 
 from collections import OrderedDict
@@ -19,7 +18,7 @@ from keeper.domain.reads import Log, log_key
 from keeper.domain.units import BlockHash, MarketKey
 
 MOST_OPEN: Final = 1_024
-"""Unexplained stretches that are remembered one by one."""
+"""Maximum of individually stored stretches."""
 
 Change = tuple[int, int]
 """A figure before and after."""
@@ -27,12 +26,11 @@ Change = tuple[int, int]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Unexplained:
-    """
-    Blocks from ``first`` to ``last`` in which ``changes`` happened that no known log explains.
+    """Blocks from ``first`` to ``last`` with ``changes`` that no known log explains.
 
-    ``logs`` are those that are known of these blocks. Without changes, the logs themselves could
-    not be read, or the stretch ``is_rest``: of what is more than is remembered one by one. One
-    that ``is_hint`` proves nothing. ``looks`` counts the searches for more logs.
+    ``logs`` are the known logs of these blocks. Without changes, the logs could not be read, or the
+    stretch ``is_rest``, the sum of those beyond the stored number. A stretch that ``is_hint``
+    proves nothing. ``looks`` counts the searches for more logs.
     """
 
     market: MarketKey
@@ -46,7 +44,7 @@ class Unexplained:
     is_hint: bool = False
 
     def describe(self) -> str:
-        """Return what is unexplained in one line."""
+        """Describe the stretch in one line."""
         blocks = (
             f"block {self.last}"
             if self.first == self.last
@@ -60,12 +58,11 @@ class Unexplained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptCoverage:
-    """
-    Up to which block nothing is missing, and what was unexplained when it was kept.
+    """The block up to which no log is missing, with the unexplained stretches, as stored.
 
-    Later blocks may have been read without all of their logs: they are looked at again. Logs from
-    ``learnt_from`` on were found late, and were not read yet; None where all were. Blocks up to
-    ``looked_to`` were looked at once more; None where that is not known.
+    Later blocks are checked again, since their logs may be incomplete. Logs from ``learnt_from`` on
+    were found late and not read yet, None without any. Blocks up to ``looked_to`` were checked
+    again, None where unknown.
     """
 
     covered_to: int
@@ -75,7 +72,7 @@ class KeptCoverage:
 
     @property
     def signature(self) -> object:
-        """What tells this state from another one."""
+        """A value that identifies this state."""
         stretches = [
             (stretch.market, stretch.last_hash, len(stretch.logs), len(stretch.changes))
             for stretch in self.stretches
@@ -89,19 +86,19 @@ class _Stated(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The changes that no log explains: those that prove missing logs, and mere hints."""
+    """Changes that no log explains, as proofs of missing logs and as mere hints."""
 
     proofs: Mapping[Figure, Change]
     hints: Mapping[Figure, Change]
 
 
 class Explanations:
-    """The figures of recent blocks, and the stretches of blocks that are not explained yet."""
+    """The figures of recent blocks, and the stretches without an explanation."""
 
     def __init__(self) -> None:
         self.open: list[Unexplained] = []
         self.explained_at = -1
-        """The newest head at which something had changed, and logs explained all of it."""
+        """The newest head with changes that logs explained completely."""
         self._stated: dict[MarketKey, OrderedDict[BlockHash, _Stated]] = {}
         self._lawless: set[tuple[MarketKey, Figure]] = set()
 
@@ -114,7 +111,7 @@ class Explanations:
         *,
         takes_hints: bool = True,
     ) -> None:
-        """Hold a market's figures at a head against those before it and the logs between."""
+        """Compare a market's figures at a head with earlier ones and the logs between."""
         figures = market.figures()
         stated = self._stated.setdefault(key, OrderedDict())
         base = self._base(stated, head, trail)
@@ -155,7 +152,7 @@ class Explanations:
     def add_logs(
         self, logs: Sequence[Log], markets: Mapping[MarketKey, StatesFigures]
     ) -> Sequence[Unexplained]:
-        """Add logs that were found later; return the stretches that they explain: closed."""
+        """Add logs that were found later. Return the stretches that they explain and close."""
         closed = list[Unexplained]()
         still_open = list[Unexplained]()
         for stretch in self.open:
@@ -173,11 +170,11 @@ class Explanations:
         return closed
 
     def drop(self, stretch: Unexplained) -> None:
-        """Forget a stretch, whatever explains it."""
+        """Drop a stretch without an explanation."""
         self.open = [known for known in self.open if known is not stretch]
 
     def close_read(self, first: int, last: int) -> None:
-        """Close what was open for its unread logs, as those of these blocks are read now."""
+        """Close the stretches of unread logs within these blocks, which have been read now."""
         pending = {stretch.market for stretch in self.open if not stretch.is_rest}
         self.open = [
             stretch
@@ -188,10 +185,9 @@ class Explanations:
         ]
 
     def close_proven(self, blocks: Iterable[BlockHash]) -> Sequence[Unexplained]:
-        """
-        Close the stretches of single blocks whose logs are proved to be all there are.
+        """Close the stretches of single blocks with logs that are proved complete.
 
-        Their figures change in a way of the contract's own, and are not judged any more.
+        The contract changes their figures in its own way, so they are not checked any more.
         """
         proven = set(blocks)
         closed = [
@@ -205,7 +201,7 @@ class Explanations:
         return proofs
 
     def drop_orphans(self, trail: Trail) -> None:
-        """Forget the stretches that end in a block which is not canonical any more."""
+        """Drop the stretches that end in a block which is no longer canonical."""
         self.open = [
             stretch
             for stretch in self.open
@@ -213,17 +209,17 @@ class Explanations:
         ]
 
     def forget(self, key: MarketKey) -> None:
-        """Forget a market whose accounts have to be read anew."""
+        """Drop a market with accounts to be read again."""
         self._stated.pop(key, None)
         self.open = [stretch for stretch in self.open if stretch.market != key]
 
     @property
     def first_open(self) -> int | None:
-        """The first block that is not explained; None where all are."""
+        """The first unexplained block, None without one."""
         return min((stretch.first for stretch in self.open), default=None)
 
     def _open(self, stretch: Unexplained) -> None:
-        """Remember a stretch; beyond a number of them, only from where to where they go."""
+        """Store a stretch. Beyond a number of them only their combined range is stored."""
         kind = bool(stretch.changes)
         same = [one for one in self.open if one.market == stretch.market]
         for known in same:
@@ -243,7 +239,7 @@ class Explanations:
     def _base(
         self, stated: Mapping[BlockHash, _Stated], head: Head, trail: Trail
     ) -> _Stated | None:
-        """Return the newest figures before a head on its own chain; None where there are none."""
+        """Return the newest earlier figures on a head's own chain, None without any."""
         parent = stated.get(head.parent_hash)
         if parent is not None:
             return parent
@@ -256,7 +252,7 @@ class Explanations:
 def compare_figures(
     market: StatesFigures, before: Figures, after: Figures, logs: Sequence[Log]
 ) -> Verdict:
-    """Return what changed otherwise than the logs say."""
+    """Return the changes that differ from those that the logs imply."""
     changed = {
         figure: value
         for figure, value in before.items()

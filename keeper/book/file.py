@@ -1,9 +1,7 @@
-"""
-The file that a book is kept in: SQLite, one transaction for each state.
+"""The book's SQLite file, with one transaction per state.
 
-A process that is killed leaves the state before or after a transaction (write-ahead log), and
-each record has a checksum. What cannot be used is set aside, never written over; what belongs to
-another program is left alone.
+A killed process leaves the state before or after a transaction (write-ahead log), and each record
+has a checksum. An unusable file is renamed, never overwritten. A foreign file is left unchanged.
 """
 
 import os
@@ -32,23 +30,21 @@ __all__ = ["BookFile", "NotUsable", "State", "is_blank", "objection", "state_of"
 SCHEMA: Final = 1
 
 State = tuple[object, ...]
-"""What tells one state of the file from another."""
+"""A value that identifies a state of the file."""
 
 
 class BookFile:
-    """
-    The open file; for one thread at a time, and one process: a lock file says which.
+    """The open file, used by one thread of one process, which holds its lock file.
 
-    ``said`` is what became of an earlier file that could not be used; empty where there is none.
-    A ``visit`` is short: it ends before a keeper that starts meanwhile loses patience.
+    ``said`` describes an earlier file that could not be used, empty without one. A ``visit`` is
+    short, so that a starting keeper can wait for it.
     """
 
     def __init__(self, path: Path, chain_id: int, *, visit: bool = False) -> None:
-        """
-        Open the file, or begin a new one.
+        """Open the file, or create it.
 
         Raises:
-            NotUsable: another process has it, it is another program's, or cannot be written.
+            NotUsable: another process has it, it is foreign, or it cannot be written.
         """
         self.path = path
         self.said = ""
@@ -67,7 +63,7 @@ class BookFile:
             raise
 
     def kept(self) -> Kept:
-        """Return everything that is in the file; a damaged file is set aside and says nothing."""
+        """Load the file's content. A damaged file is renamed, and the result is empty."""
         try:
             return read_kept(self._open)
         except (Damaged, sqlite3.DatabaseError) as error:
@@ -79,30 +75,30 @@ class BookFile:
         return Kept()
 
     def state(self) -> State:
-        """Return what tells this state of the file from any other."""
+        """Return a value that identifies the file's state."""
         return state_of(self._open)
 
     def set_aside(self, reason: str) -> str:
-        """Move the file out of the way, begin a new one, and return what became of it."""
+        """Rename the file, create a new one, and return a description."""
         self.said = reason
         self._connection = self._set_aside()
         return self.said
 
     def spare(self, reason: str) -> None:
-        """Do nothing: a keeper writes over what it cannot use."""
+        """Do nothing, since a keeper overwrites what it cannot use."""
 
     def write(self, change: Change) -> None:
-        """Write one state in one transaction; sqlite3.Error where nothing of it was written."""
+        """Write one state in one transaction. Raises sqlite3.Error if nothing was written."""
         with self._open as connection:
             write_change(connection, change)
 
     def write_scan(self, found: Scanned) -> None:
-        """Add what a scan found; sqlite3.Error where it was not written."""
+        """Write the result of a scan. Raises sqlite3.Error if it was not written."""
         with self._open as connection:
             write_scan(connection, found)
 
     def write_origin(self, market: MarketKey, origin: KeptOrigin) -> None:
-        """Write in which block a market's contract was created."""
+        """Write the creation block of a market's contract."""
         with self._open as connection:
             write_origin(connection, market, origin)
 
@@ -112,7 +108,7 @@ class BookFile:
             write_facts(connection, facts)
 
     def close(self) -> None:
-        """Close the file and let the next process have it."""
+        """Close the file and release its lock."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -128,7 +124,7 @@ class BookFile:
         return self._connection
 
     def _usable(self, strange: str) -> sqlite3.Connection | None:
-        """Return the file as it is, or None if it has to be set aside, with the reason."""
+        """Return the usable file, or None if it has to be renamed, with the reason."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return self._begun()
         if strange:
@@ -155,7 +151,7 @@ class BookFile:
         return connection
 
     def _set_aside(self) -> sqlite3.Connection:
-        """Move the file out of the way and begin a new one."""
+        """Rename the file and create a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -173,7 +169,7 @@ class BookFile:
         os.close(made)
         connection = _connected(self.path)
         try:
-            # Before there is a write-ahead log: a killed process leaves the header marked.
+            # Written before the write-ahead log, so that a killed process leaves the file marked.
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             _for_writing(connection)
             connection.executescript(
@@ -188,7 +184,7 @@ class BookFile:
 
 
 def is_blank(connection: sqlite3.Connection) -> bool:
-    """Whether nothing was written yet: a process was killed, or is at work, before its tables."""
+    """Whether the file has no tables yet, after or during another process's start."""
     pragmas = ("application_id", "user_version")
     mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas)
     return (
@@ -199,11 +195,10 @@ def is_blank(connection: sqlite3.Connection) -> bool:
 
 
 def objection(connection: sqlite3.Connection, name: str, chain_id: int) -> str:
-    """
-    Return why this program cannot use a file; empty where it can.
+    """Return the reason why this program cannot use a file, empty if it can.
 
     Raises:
-        NotUsable: it is another program's.
+        NotUsable: it is foreign.
     """
     ((application,),) = connection.execute("PRAGMA application_id")
     ((schema,),) = connection.execute("PRAGMA user_version")
@@ -216,7 +211,7 @@ def objection(connection: sqlite3.Connection, name: str, chain_id: int) -> str:
 
 
 def state_of(connection: sqlite3.Connection) -> State:
-    """Return what tells one state of the file from another."""
+    """Return a value that identifies the file's state."""
     markets = connection.execute("SELECT key, form, number, hash FROM market ORDER BY key")
     counts = connection.execute(
         "SELECT (SELECT max(id) FROM delta), (SELECT max(id) FROM scan),"

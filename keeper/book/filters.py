@@ -1,4 +1,4 @@
-"""One log query for several markets."""
+"""Combination of log filters of several markets."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from keeper.domain.reads import LogFilter
 
 
 def merged(filters: Iterable[LogFilter]) -> LogFilter:
-    """Return one filter that takes what any of these takes, by address and first topic."""
+    """Return one filter that accepts all that the filters accept, by address and first topic."""
     every = list(filters)
     anywhere = any(not each.addresses for each in every)
     anything = any(not each.topics or not each.topics[0] for each in every)

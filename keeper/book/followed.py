@@ -1,4 +1,4 @@
-"""One followed market: who is known of it, where it stands, and what is kept of it."""
+"""One followed market with its known accounts, its state and its stored form."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,18 +26,18 @@ from keeper.ports import LendingMarket
 from keeper.version import code_version
 
 LONGEST_REST: Final = 64
-"""The most blocks between two attempts to read a quarantined market."""
+"""Maximum of blocks between two attempts to read a quarantined market."""
 STRUCTURE_BLOCKS: Final = 7_200
-"""After so many blocks a command discovers a market anew: what failed once is not kept for ever."""
+"""Blocks after which a command discovers a market again, so that failures do not persist."""
 OTHER_ACCOUNTS: Final = "the settings ask for other accounts than those that were kept"
 LONG_GAP: Final = 50_000
-"""After so many blocks it is less work to read the accounts anew than to read the logs."""
+"""Blocks after which reading all accounts is cheaper than reading the logs."""
 
 _ADDRESS_BYTES: Final = 20
 
 
 def is_nodes_fault(error: ChainError) -> bool:
-    """Whether a market cannot be read because of what the node answers, not of its contracts."""
+    """Whether a market is unreadable because of the node's answer, not of its contracts."""
     cause = error.__cause__ if isinstance(error, MarketUnreadable) else error
     if isinstance(cause, RpcRefused):
         return not failed_in_evm(cause)
@@ -48,7 +48,7 @@ def is_nodes_fault(error: ChainError) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a market is: ``stage`` is discover, history, load, ready or quarantined."""
+    """A market's progress. ``stage`` is discover, history, load, ready or quarantined."""
 
     market: MarketKey
     stage: str
@@ -59,11 +59,10 @@ class Progress:
 
 @dataclass(slots=True)
 class Followed:
-    """
-    One market and where it stands.
+    """One market with its state.
 
-    ``loaded_at`` is the block since which all its logs are known, and so can be undone; None
-    while it is not loaded. ``borrowers``, and ``known`` in twenty bytes each, were found so far.
+    ``loaded_at`` is the block since which all its logs are known and can be undone, None before it
+    is loaded. ``borrowers``, and ``known`` with 20 bytes each, are the accounts found so far.
     """
 
     market: LendingMarket
@@ -80,7 +79,7 @@ class Followed:
     discovered_at: int = 0
 
     def is_due(self, head: Head) -> bool:
-        """Whether to read the market at this head."""
+        """Whether the market is read at this head."""
         return not self.fault or head.number >= self.rests_until
 
     def failed(self, head: Head, error: ChainError) -> None:
@@ -96,32 +95,32 @@ class Followed:
         self.fault, self.failures = "", 0
 
     def everybody(self) -> Collection[Address]:
-        """Return everyone who is known to have borrowed, in order."""
+        """Return every known borrower, in order."""
         step = _ADDRESS_BYTES
         known = {self.known[at : at + step] for at in range(0, len(self.known), step)}
         return sorted(self.borrowers | {checksum(each) for each in known})
 
     def loaded(self, since: int, accounts: int) -> None:
-        """Note that the market is loaded, and that all its logs are known since a block."""
+        """Note that the market is loaded, with all its logs known since a block."""
         self.loaded_at, self.accounts = since, accounts
-        if isinstance(self.market, KeepsColumns):  # it has the accounts itself
+        if isinstance(self.market, KeepsColumns):  # the market has the accounts itself
             self.borrowers, self.known = set(), b""
 
     def forget(self) -> None:
-        """Let the market be read anew; whom it knows is not forgotten."""
+        """Unload the market, so that it is read again. Its known accounts remain."""
         self.loaded_at = None
         if isinstance(self.market, KeepsColumns):
             self.known = addresses_in(self.market.to_arrays())
 
     def has_unread_logs(self) -> bool:
-        """Whether logs were noted in a market that can be kept, and nothing was read since."""
+        """Whether logs were noted in a storable market, and nothing was read since."""
         market = self.market
         if self.loaded_at is None or not isinstance(market, KeepsColumns):
             return False
         return not market.is_settled()
 
     def standing(self) -> Standing | None:
-        """Return what of the market can be kept now; None where something is unread."""
+        """Return the market's storable state, None where something is unread."""
         market = self.market
         if self.loaded_at is None or self.fault or not isinstance(market, KeepsColumns):
             return None
@@ -141,12 +140,12 @@ class Followed:
         )
 
     async def discover(self, head: Head) -> None:
-        """Read what the market consists of."""
+        """Discover the market's components."""
         await self.market.discover(head)
         self.discovered_at = head.number
 
     def restore_structure(self, kept: KeptStructure | None, head: Head) -> bool:
-        """Take up a kept structure, if this program wrote it and not long ago."""
+        """Restore a stored structure, if this program version wrote it recently."""
         market = self.market
         if kept is None or not isinstance(market, KeepsStructure):
             return False
@@ -160,7 +159,7 @@ class Followed:
         return True
 
     def checkpoint(self, found: Collection[Address], span: tuple[int, int], head: Head) -> Scanned:
-        """Return what some blocks of a history that is being read up to ``head`` have shown."""
+        """Build the scan result of some blocks of a history that is read up to ``head``."""
         raw = b"".join(bytes.fromhex(each[2:]) for each in found)
         addresses = np.frombuffer(raw, dtype=np.uint8).reshape(-1, _ADDRESS_BYTES)
         market, form = self.market, ""
@@ -178,7 +177,7 @@ class Followed:
         )
 
     def is_of_these_accounts(self, form: str) -> bool:
-        """Whether arrays of this form list the accounts that the settings ask for."""
+        """Whether arrays of this form have the accounts that the settings select."""
         market = self.market
         own = market.array_form() if isinstance(market, KeepsColumns) else ""
         kept_from, kept_accounts = _whose(form)
@@ -186,10 +185,9 @@ class Followed:
         return kept_accounts == own_accounts and kept_from <= own_from
 
     def take_up_scan(self, found: Scanned) -> None:
-        """
-        Go on from a checkpoint of an earlier process, unless it is of another list of accounts.
+        """Restore a stored scan, unless it is for other accounts.
 
-        One that could not be written left a gap: what comes after it does not count.
+        A scan that could not be written leaves a gap, and later ones do not count.
         """
         market = self.market
         covered = market.from_block - 1 if self.scanned_to is None else self.scanned_to
@@ -207,12 +205,11 @@ class Followed:
 def taken_up(
     each: Followed, kept: MarketChange, blocks: Sequence[Footprint], read_to: int, head: Head
 ) -> str:
-    """
-    Take up a market, after ``discover``, as an earlier process left it.
+    """Restore a market, after ``discover``, from an earlier process's state.
 
-    What ``blocks`` say of it after ``read_to`` is noted: it is read anew, whether they are
-    followed again or are gone. Returns why the accounts have to be read anew; whom it knows, and
-    where, is taken up all the same. Empty where they need not.
+    Logs of ``blocks`` after ``read_to`` are noted, so that they are read again, whether their
+    blocks are followed again or orphaned. Returns the reason why the accounts have to be read
+    again, empty if they need not. The known addresses are restored in any case.
     """
     market, arrays = each.market, (kept.base or {}, *kept.deltas)
     if not isinstance(market, KeepsColumns):
@@ -249,6 +246,6 @@ def _refusal(market: KeepsColumns, kept: MarketChange, head: Head, *, is_remembe
 
 
 def _whose(form: str) -> tuple[int, str]:
-    """Return from which block on, and whose, the accounts of a form are: its first line."""
+    """Return the first block and the scope of the accounts of a form, by its first line."""
     first, _, rest = form.partition("\n")[0].partition(" ")
     return (int(first), rest) if first.isdecimal() else (0, f"{first} {rest}")

@@ -1,9 +1,8 @@
-"""
-Follows the logs of every market, block by block, through gaps and reorganisations.
+"""Follower of all markets' logs, block by block, through gaps and reorgs.
 
-Per block: one log query for all the markets, one aggregate for all of their reads. Logs are
-noted before anything is read, and stay noted in the market until a read succeeds, so that a
-failed advance loses nothing: the next one covers it.
+Each block takes one log query for all markets, and one aggregate for all of their reads. Logs are
+noted before any read, and remain noted until a read succeeds, so that the next advance covers a
+failed one.
 """
 
 import logging
@@ -46,11 +45,11 @@ __all__ = ["Follower", "Progress", "merged"]
 log = logging.getLogger(__name__)
 
 ITS_OWN_FAULT: Final = (MarketUnreadable, HistoryPruned, RpcRefused, RpcMalformed)
-"""What quarantines one market; any other error concerns the node, and so all of them."""
+"""Errors that quarantine one market. Other errors concern the node and all markets."""
 
 
 class Follower:
-    """``MarketBook`` over a chain: all the markets, moved forward head by head."""
+    """``MarketBook`` over a chain, with all the markets, advanced head by head."""
 
     def __init__(self, reader: ChainReader, markets: Sequence[LendingMarket]) -> None:
         self._reader = reader
@@ -65,25 +64,25 @@ class Follower:
         source = second_look_over(reader)
         self.looks, self.rereading = Looks(source), Rereading(source, self.coverage)
         self.keeping = Keeping(None, 0)
-        """Where the book is kept between two processes; nowhere, until it is replaced."""
+        """Writer of the stored book, without a file until it is replaced."""
         self.reorged: Callable[[int], None] = _ignored
-        """Is told of each reorganisation how many followed blocks it took back."""
+        """Called for each reorg with the number of orphaned followed blocks."""
         self.fork: int | None = None
-        """The newest block that the last head has in common with what was followed before it;
-        None where it just came next."""
+        """The newest block that the last head shares with the blocks followed before it,
+        None where the head follows directly."""
         self.restores_structure = False
-        """Whether this is a command's visit: it takes up a kept structure, a keeper looks anew."""
+        """Whether a stored structure is restored, as by a command. A keeper discovers it again."""
         self.riders: list[Rider] = []
-        """Whose reads go along with a block's; their answers are the last."""
+        """Parts with reads in each block's aggregate, after the markets' own."""
 
     @property
     def quarantined(self) -> Mapping[MarketKey, str]:
-        """The markets that could not be read, and why."""
+        """The quarantined markets, with the reason."""
         return {each.market.key: each.fault for each in self._followed if each.fault}
 
     @property
     def unanswered(self) -> Mapping[MarketKey, str]:
-        """The markets among them that the node's answers keep from being read, and why."""
+        """The markets quarantined because of the node's answers, with the reason."""
         return {
             each.market.key: each.fault
             for each in self._followed
@@ -91,7 +90,7 @@ class Follower:
         }
 
     def parity_news(self) -> Sequence[ParityNews]:
-        """Return who began to differ from the contracts, or agrees again, since asked last."""
+        """Return the changes of the reconciliation since the last call."""
         return self.parity.news()
 
     def coverage_news(self) -> Sequence[CoverageNews]:
@@ -99,17 +98,16 @@ class Follower:
         return self.coverage.take_news()
 
     def stretch_news(self) -> Sequence[StretchNews]:
-        """Return the blocks that were found unexplained, or explained, since the last call."""
+        """Return the unexplained and the newly explained blocks since the last call."""
         return self.looks.take_news()
 
     def remembered(
         self, market: MarketKey, wanted: LogFilter, first: int, tip: BlockHash
     ) -> Sequence[Log] | None:
-        """
-        Return a deployment's wanted logs from block ``first`` to ``tip``, both ends included.
+        """Return a deployment's filtered logs from block ``first`` to ``tip``, both included.
 
-        None where they are not known: of blocks before this process, those before the market
-        was loaded, and those that were not followed one by one.
+        None where they are unknown, that is before this process, before the market was loaded, and
+        for blocks not followed individually.
         """
         each = next((one for one in self._followed if one.market.key == market), None)
         blocks = self._trail.since(first)
@@ -121,18 +119,17 @@ class Follower:
         return [log for block in blocks for log in block.logs if wanted.accepts(log)]
 
     def rebuild_news(self) -> Sequence[tuple[MarketKey, str]]:
-        """Return which markets had to be read anew, and why, since this was asked last."""
+        """Return the markets read again since the last call, with the reason."""
         told, self._rebuilds = self._rebuilds, []
         return told
 
     async def start(
         self, head: Head, progress: Callable[[Progress], None] = lambda _: None
     ) -> None:
-        """
-        Discover and load every market at ``head``; those that fail are quarantined.
+        """Discover and load every market at ``head``. Failing markets are quarantined.
 
-        What an earlier process kept is taken up instead, and what happened since is followed.
-        May be called again after a failure: what was loaded stays loaded.
+        A stored state is restored instead and followed to the head. May be repeated after a
+        failure, with loaded markets staying loaded.
 
         Raises:
             ConfigError: there is no such market at its configured address.
@@ -147,10 +144,9 @@ class Follower:
         self.keep()
 
     async def advance(self, head: Head) -> Sequence[MarketSnapshot]:
-        """
-        Return every readable market at ``head``, in the order of the settings.
+        """Return every readable market at ``head``, in the order of the settings.
 
-        A failure leaves the book such that the next advance covers what this one missed.
+        After a failure the next advance covers this block.
 
         Raises:
             SnapshotReorged: the block is no longer canonical.
@@ -172,15 +168,14 @@ class Follower:
         return snapshots
 
     def concern(self) -> str:
-        """Return what may be missing from the book, in one line; empty if nothing is."""
+        """Return the book's possible omissions in one line, empty without any."""
         return "; ".join(filter(None, (self.coverage.concern(), self.looks.concern())))
 
     def keep(self) -> None:
-        """
-        Begin to write the state after the newest block; returns at once.
+        """Start writing the state after the newest block, without waiting.
 
-        Before the first block is read nothing is written for a market that was taken up and has
-        logs to be read: its state on disk is of an earlier block, which must stay remembered.
+        Nothing is written before the first block is read while a restored market has unread logs,
+        since its stored state is of an earlier block, which must remain in the window.
         """
         self.parity.prepare()
         if self._is_unread and any(each.has_unread_logs() for each in self._followed):
@@ -199,7 +194,7 @@ class Follower:
         await self.keeping.close()
 
     async def _resume(self, head: Head) -> bool:
-        """Take up what an earlier process left of this chain; return whether there was anything."""
+        """Restore an earlier process's state of this chain. Return whether there was any."""
         kept = await self.keeping.open()
         self._trail.restored(kept.common_blocks({each.market.key for each in self._followed}))
         self.looks.restore(kept.coverage, self._trail, is_visit=self.restores_structure)
@@ -218,19 +213,19 @@ class Follower:
         return self._trail.tip is not None
 
     async def _look_back(self, head: Head) -> None:
-        """Look again at the blocks that an earlier process may have read without their logs."""
+        """Check the blocks again that an earlier process may have read without their logs."""
         for by_range in (False, True) if self.looks.is_confirming else (False,):
             self.looks.begin(head, self._trail, self._wanted_logs(), by_range=by_range)
             await self.looks.finish()
             self._merge_looks()
 
     def _rebuilt(self, each: Followed, reason: str) -> None:
-        """Say that a market has to be read anew."""
+        """Record that a market has to be read again."""
         self._rebuilds.append((each.market.key, reason))
         log.warning("book_rebuilt market=%s reason=%s", each.market.key, reason)
 
     async def _track(self, head: Head) -> None:
-        """Note what the blocks up to ``head`` touched, and what orphaned blocks had touched."""
+        """Note the logs of the blocks up to ``head``, and those of orphaned blocks."""
         self.fork = None
         if self._trail.tip is None:
             self._trail.rebased(None, await ancestry(head, self._reader), [])
@@ -238,7 +233,7 @@ class Follower:
         branch = await branch_to(head, self._trail, self._reader)
         loaded = self._loaded()
         logs, is_read = await self._fetch_logs(branch) if loaded else ([], True)
-        # From here to the end nothing waits: all of it happens, or none.
+        # No await from here to the end, so that the update is atomic.
         taken_back = self._trail.after(branch.fork)
         orphaned = [log for block in taken_back for log in block.logs]
         self._unload_orphans(branch)
@@ -256,7 +251,7 @@ class Follower:
             self.reorged(len(taken_back))
 
     async def _fetch_logs(self, branch: Branch) -> tuple[list[Log], bool]:
-        """Return the logs of a branch, and whether they could be read: a few may come later."""
+        """Fetch the logs of a branch. Return them, and whether they could be read."""
         try:
             return await logs_of(branch, self._wanted_logs(), self._reader), True
         except (RpcRefused, RpcMalformed, BlockUnknown) as error:
@@ -272,11 +267,11 @@ class Follower:
         return merged(each.market.log_filter for each in self._loaded())
 
     def _merge_looks(self) -> None:
-        """Note the logs that a second look found, and draw its conclusions."""
+        """Note the logs found by a second check, and apply its result."""
         self.looks.merge(self._trail, self.keeping, [each.market for each in self._loaded()])
 
     def _unload_orphans(self, branch: Branch) -> None:
-        """Let be loaded anew what is older than what is known: its logs before are not."""
+        """Unload the markets with a state from orphaned blocks, so that they are loaded again."""
         reason = "the chain was reorganised below what is remembered"
         if branch.fork is None and branch.headers[-1].number < self._trail.oldest:
             reason = f"block {branch.headers[-1].number} is before the oldest that is remembered"
@@ -285,7 +280,7 @@ class Follower:
         for each in self._followed:
             at = each.loaded_at
             if branch.fork is None:
-                each.scanned_to = None  # nobody knows how far back the chain is another one
+                each.scanned_to = None  # the depth of the reorg is unknown
             if at is not None and (branch.fork is None or at > branch.fork.number):
                 each.forget()
                 self.coverage.forget(each.market.key)
@@ -319,7 +314,7 @@ class Follower:
         self.keeping.loaded(market.key)
 
     def _begin_reads(self, head: Head) -> ReadAhead:
-        """Ask for what the block needs whatever its logs say, where that saves time."""
+        """Start the reads that do not depend on the block's logs, where that saves time."""
         markets = [each.market for each in self._loaded() if each.is_due(head)]
         is_early = self.pace.is_slow
         return ReadAhead(self._reader, head, markets, self.riders, self.parity, is_early=is_early)
@@ -332,7 +327,9 @@ class Follower:
             try:
                 before = each.market.log_filter
                 await each.market.refresh(head)
-                if each.market.log_filter != before:  # in a gap its new contracts went unheard
+                if (
+                    each.market.log_filter != before
+                ):  # logs of its new contracts in a gap are missing
                     await learn_logs(each, head, self._reader, self._trail, self.keeping)
                 asked.append((each, each.market.calls(head)))
             except ITS_OWN_FAULT as error:
@@ -352,7 +349,7 @@ class Follower:
         asked: Sequence[tuple[Followed, Sequence[Call]]],
         results: Sequence[CallResult],
     ) -> list[MarketSnapshot]:
-        """Hand each market its own results."""
+        """Apply each market's own results."""
         snapshots, at = list[MarketSnapshot](), 0
         for each, calls in asked:
             mine = results[at : at + len(calls)]
@@ -369,7 +366,7 @@ class Follower:
         return snapshots
 
     def _judge_totals(self, market: LendingMarket, head: Head) -> None:
-        """Hold the book and its logs against what the contracts state at this head."""
+        """Compare the book and its logs with the contracts' figures at this head."""
         if isinstance(market, StatesFigures):
             takes_hints = self.looks.takes_hints(head)
             self.looks.explanations.judge(
@@ -380,7 +377,7 @@ class Follower:
             self.coverage.record_totals(market.key, totals)
 
     def _resync(self, difference: Difference) -> None:
-        """Have an account that differs read anew with the next block."""
+        """Read a differing account again with the next block."""
         for each in self._followed:
             mine = each.market.key == deployment(difference.market)
             if mine and isinstance(each.market, Resyncs):

@@ -1,4 +1,4 @@
-"""The history of a market: who ever borrowed, read from its first block on."""
+"""History of a market's borrowers, read from its first block on."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ async def scan_history(
     keeping: Keeping,
     progress: Callable[[Progress], None],
 ) -> None:
-    """Collect who ever borrowed; goes on where an earlier attempt, or process, stopped."""
+    """Collect all past borrowers, continuing where an earlier attempt or process stopped."""
     market, first = followed.market, followed.market.from_block
     await take_up_scans(followed, reader, keeping)
     if followed.scanned_to is not None:
@@ -47,7 +47,7 @@ async def scan_history(
 async def learn_logs(
     followed: Followed, head: Head, reader: ChainReader, trail: Trail, keeping: Keeping
 ) -> None:
-    """Fetch a market's logs in the blocks that are remembered, so that they can be undone."""
+    """Fetch a market's logs in the blocks of the window, so that they can be undone."""
     first = trail.oldest + 1
     if first > head.number:
         return

@@ -1,9 +1,8 @@
-"""
-Keeps a book on disk while it is followed: each block's changes, after the block's work.
+"""Writer of the book's file, with each block's changes after the block's work.
 
-What changed is taken over as arrays when it is read; written is it in a thread of its own, one
-transaction after the other. A failing disk costs nothing but a slower restart: what could not be
-written stays to be written, until it is so much that everything is written anew.
+Changes are copied as arrays when they are read, and written in a thread, one transaction after the
+other. A failing disk only makes a restart slower. Unwritten changes wait until there are too many,
+and then the whole book is written.
 """
 
 import asyncio
@@ -27,16 +26,16 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST_DELTAS: Final = 1_000
-"""So many blocks with changes are kept as such; then the whole is written anew."""
+"""Maximum of stored deltas before the whole market is written."""
 MOST_WAITING: Final = 256
-"""So many blocks' changes may wait for a disk that takes nothing."""
+"""Maximum of pending deltas while the disk fails."""
 LONGEST_REST: Final = 64
-"""The most blocks between two attempts to write."""
+"""Maximum of blocks between two attempts to write."""
 
 
 @dataclass(slots=True)
 class Standing:
-    """A followed market as far as it is to be kept: ``since`` is from where its logs are known."""
+    """A followed market's storable state. Its logs are known from ``since`` on."""
 
     market: KeepsColumns
     key: MarketKey
@@ -47,7 +46,7 @@ class Standing:
 
 @dataclass(slots=True)
 class _Waiting:
-    """What of one market is not on the disk yet."""
+    """One market's unwritten changes."""
 
     whole: bool = True
     deltas: list[Arrays] = field(default_factory=list)
@@ -75,16 +74,16 @@ class _Waiting:
 
 
 class Store(Protocol):
-    """An open file of a book; ``said`` is what became of an earlier one, if it was set aside."""
+    """An open file of a book. ``said`` describes an earlier one that was renamed."""
 
     said: str
 
     def kept(self) -> Kept:
-        """Return everything that an earlier process left."""
+        """Load everything that an earlier process left."""
         ...
 
     def spare(self, reason: str) -> None:
-        """Leave what is in the file to whom it belongs, if this process only visits it."""
+        """Leave the file to its owner, if this process only visits it."""
         ...
 
     def write(self, change: Change) -> None:
@@ -92,21 +91,20 @@ class Store(Protocol):
         ...
 
     def write_scan(self, found: Scanned) -> None:
-        """Add what a scan found."""
+        """Write the result of a scan."""
         ...
 
     def close(self) -> None:
-        """Let the next process have the file."""
+        """Release the file for the next process."""
         ...
 
 
 class Keeping:
-    """
-    One book's file and what waits for it; does nothing where there is no file.
+    """Writer of one book's file, with its pending changes. Does nothing without a file.
 
-    ``failures`` counts what could not be written, ``failing`` says it of the last attempt;
-    ``kept_block`` is the newest block on the disk that this process wrote, ``found_block`` the
-    newest that an earlier one left; None where there is none.
+    ``failures`` counts failed writes, ``failing`` is true after a failed last one. ``kept_block``
+    is the newest block written by this process, ``found_block`` the newest one of an earlier
+    process. None without one.
     """
 
     def __init__(
@@ -120,7 +118,7 @@ class Keeping:
         self.kept_block: int | None = None
         self.found_block: int | None = None
         self.facts_of: Callable[[], Mapping[str, str]] = dict
-        """Returns the facts of the chain to be kept beside the book, by their names."""
+        """Returns the facts of the chain to store beside the book, by name."""
         self._facts_on_disk: dict[str, str] = {}
         self._path = path
         self._chain_id = chain_id
@@ -137,16 +135,16 @@ class Keeping:
 
     @property
     def enabled(self) -> bool:
-        """Whether there is a file."""
+        """Whether a file is open."""
         return self._file is not None
 
     @property
     def kept_facts(self) -> Mapping[str, str]:
-        """The facts of the chain that are on the disk, by their names."""
+        """The stored facts of the chain, by name."""
         return dict(self._facts_on_disk)
 
     async def open(self) -> Kept:
-        """Open the file and return what an earlier process left; nothing where it is unusable."""
+        """Open the file and load an earlier process's state, empty for an unusable file."""
         if self._path is None or self._file is not None:
             return Kept()
         try:
@@ -167,44 +165,43 @@ class Keeping:
         return kept
 
     def taken_up(self, market: MarketKey, deltas: int) -> None:
-        """Note that a market is in memory as it is on the disk."""
+        """Note that a market is in memory as stored."""
         self._waiting[market] = _Waiting(whole=False, on_disk=deltas)
 
     def loaded(self, market: MarketKey) -> None:
-        """Note that a market was read anew: all of it has to be written."""
+        """Note that a market was read again and has to be written as a whole."""
         self._waiting[market] = _Waiting()
 
     def changed(self, market: MarketKey, arrays: Arrays) -> None:
-        """Note what a block changed in a market."""
+        """Note a block's changes of a market."""
         if self._file is not None:
             self._waiting.setdefault(market, _Waiting()).changed(arrays)
 
     def spare(self, reason: str) -> None:
-        """Note that the file is another configuration's, or another chain's."""
+        """Note that the file belongs to another configuration or chain."""
         if self._file is not None:
             self._file.spare(reason)
 
     def rewrite(self, blocks: Iterable[BlockHash]) -> None:
-        """Have blocks written once more, of which further logs are known."""
+        """Schedule blocks with additional logs for another write."""
         self._on_disk -= set(blocks)
 
     def scanned(self, found: Scanned) -> None:
-        """Write how far a history is read, if nothing else is being written."""
+        """Write the progress of a history, unless a write is running."""
         if self._file is not None and self._is_free():
             self._begin(lambda file: file.write_scan(found), lambda: None, lambda: None)
 
     def is_free(self) -> bool:
-        """Whether something could be written now."""
+        """Whether a write can start now."""
         return self._file is not None and self._is_free()
 
     def keep(
         self, trail: Trail, standings: Sequence[Standing], coverage: KeptCoverage | None = None
     ) -> None:
-        """
-        Begin to write the state after the newest block; returns at once.
+        """Start writing the state after the newest block, without waiting.
 
-        ``standings`` are the markets in which nothing is noted that was not read. Does nothing
-        while the last state is being written: the next block's covers it.
+        ``standings`` are the markets without unread logs. Does nothing during a write, since the
+        next block covers this one.
         """
         if self._broken is not None:
             raise self._broken
@@ -234,13 +231,13 @@ class Keeping:
         self._begin(lambda file: file.write(change), done, failed)
 
     async def written(self) -> None:
-        """Return when nothing is being written any more."""
+        """Wait until no write is running."""
         while self._writing is not None and not self._writing.done():
             await asyncio.wait([self._writing])
-        await asyncio.sleep(0)  # what is to be done afterwards is done on the event loop
+        await asyncio.sleep(0)  # callbacks run on the event loop
 
     async def close(self) -> None:
-        """Finish what is being written and close the file."""
+        """Finish the running write and close the file."""
         await self.written()
         if self._file is not None:
             await self._run(self._file.close)
@@ -248,7 +245,7 @@ class Keeping:
         self._thread.shutdown(wait=True)
 
     def _change(self, trail: Trail, standings: Sequence[Standing]) -> Change:
-        """Return what is to be written, and let nothing of it wait any more."""
+        """Return the change to write, and mark it as no longer pending."""
         here = {one.hash: one for one in trail.blocks}
         tip = trail.blocks[-1]
         markets = list[MarketChange]()
@@ -290,7 +287,7 @@ class Keeping:
         done: Callable[[], None],
         failed: Callable[[], None],
     ) -> None:
-        """Write in the thread; then say on the event loop what became of it."""
+        """Write in the thread, then report the result on the event loop."""
         file = self._file
         if file is None:
             return
@@ -315,7 +312,7 @@ class Keeping:
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, sqlite3.Error | OSError):
-            self._broken = error  # a bug: raised where the node sees it
+            self._broken = error  # a bug, raised by the next call
             return
         self.failures += 1
         if not self.failing:

@@ -1,4 +1,4 @@
-"""What of a book is kept on disk between two processes, as plain data."""
+"""The stored form of a book, as plain data."""
 
 import json
 import zlib
@@ -18,24 +18,23 @@ Arrays = Mapping[str, Array]
 """Accounts as named arrays of fixed types."""
 
 ADDRESS_COLUMN: Final = "address"
-"""How the names of arrays end that hold twenty bytes a row."""
+"""Suffix of the names of arrays with 20 bytes per row."""
 FOUND: Final = "found/address"
-"""The array of those whom a history names, whatever else its market keeps of them."""
+"""The array of the borrowers found in a history."""
 _LENGTH_BYTES: Final = 4
 _LOG_FIELDS: Final = 8
 
 
 class Damaged(Exception):
-    """What was read from the disk is not what was written to it."""
+    """A stored record that differs from the one written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """
-    What was found from ``first`` to ``covered_to`` of a history that is still being read.
+    """Accounts found from ``first`` to ``covered_to`` of an unfinished history.
 
-    The accounts' addresses are in ``arrays`` under ``FOUND``, beside what the market itself noted.
-    The history ends at ``target``; the findings hold while that block is canonical.
+    Their addresses are in ``arrays`` under ``FOUND``, beside the market's own notes. The history
+    ends at ``target``, and the result is valid while that block is canonical.
     """
 
     market: MarketKey
@@ -49,11 +48,10 @@ class Scanned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptStructure:
-    """
-    A market's structure as the ``program`` of that version reads it, discovered at a block.
+    """A market's structure as read by the version ``program``, discovered at a block.
 
-    It follows the market's logs: it holds at the block at which the market was kept. Its text is
-    made by ``facts`` in the thread that writes it: a deployment may have thousands of markets.
+    It follows the market's logs, so it is valid at the market's stored block. ``facts`` encodes it
+    in the writing thread, since a deployment may have thousands of markets.
     """
 
     facts: Callable[[], str]
@@ -63,7 +61,7 @@ class KeptStructure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptOrigin:
-    """The block in which a market's contract was created."""
+    """The creation block of a market's contract."""
 
     number: int
     hash: BlockHash
@@ -71,10 +69,9 @@ class KeptOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketChange:
-    """
-    What changed in one market, up to ``number``: a whole ``base``, or ``deltas`` on the last one.
+    """Change of one market up to ``number``, as a whole ``base`` or as ``deltas`` to the last one.
 
-    ``form`` says what the arrays depend on; ``since`` from which block on all logs are known.
+    ``form`` identifies the arrays' format and scope. All logs are known from block ``since`` on.
     """
 
     market: MarketKey
@@ -90,10 +87,9 @@ class MarketChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """
-    What one transaction writes: the state after a block, or after several.
+    """One transaction, with the state after one or several blocks.
 
-    ``facts`` of the chain never change; each is by the name of whose they are.
+    ``facts`` of the chain are constant, and keyed by their owner's name.
     """
 
     gone: tuple[BlockHash, ...]
@@ -105,7 +101,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Everything that an earlier process left."""
+    """Everything that an earlier process stored."""
 
     blocks: tuple[Footprint, ...] = ()
     markets: Mapping[MarketKey, MarketChange] = field(default_factory=dict)
@@ -114,10 +110,9 @@ class Kept:
     coverage: KeptCoverage | None = None
 
     def common_blocks(self, markets: Collection[MarketKey]) -> Sequence[Footprint]:
-        """
-        Return the blocks up to which all of these markets were followed.
+        """Return the blocks up to which all of these markets were followed.
 
-        The logs of later ones may lack those of a market that was left out meanwhile.
+        Later blocks may lack the logs of a market that was left out meanwhile.
         """
         hashes = {market.hash for key, market in self.markets.items() if key in markets}
         newest = min((block.number for block in self.blocks if block.hash in hashes), default=None)
@@ -125,7 +120,7 @@ class Kept:
 
 
 def packed(arrays: Arrays) -> bytes:
-    """Return arrays as bytes: a checksum, a description of each, and their contents."""
+    """Encode arrays with a checksum, a description of each, and their contents."""
     plain = {name: np.ascontiguousarray(one) for name, one in arrays.items()}
     described = [[name, one.dtype.str, list(one.shape)] for name, one in plain.items()]
     header = json.dumps(described).encode()
@@ -138,11 +133,10 @@ def packed(arrays: Arrays) -> bytes:
 
 
 def unpacked(raw: bytes) -> Arrays:
-    """
-    Return the arrays that ``packed`` wrote; they cannot be written to.
+    """Decode arrays as read-only ones.
 
     Raises:
-        Damaged: these are other bytes.
+        Damaged: the bytes are corrupt.
     """
     body = opened(raw)
     try:
@@ -158,12 +152,12 @@ def unpacked(raw: bytes) -> Arrays:
 
 
 def sealed(body: bytes) -> bytes:
-    """Return bytes with their checksum before them."""
+    """Prefix bytes with their checksum."""
     return zlib.crc32(body).to_bytes(_LENGTH_BYTES) + body
 
 
 def opened(raw: bytes) -> bytes:
-    """Return what ``sealed`` was given; Damaged where the checksum is another one."""
+    """Return the bytes behind their checksum. Raises Damaged if it differs."""
     if not isinstance(raw, bytes) or len(raw) < _LENGTH_BYTES:
         raise Damaged("a record is missing")
     body = raw[_LENGTH_BYTES:]
@@ -173,17 +167,17 @@ def opened(raw: bytes) -> bytes:
 
 
 def addresses_in(arrays: Arrays) -> bytes:
-    """Return every address in the arrays, twenty bytes each, some perhaps more than once."""
+    """Return every address in the arrays, 20 bytes each, possibly repeated."""
     return b"".join(one.tobytes() for name, one in arrays.items() if name.endswith(ADDRESS_COLUMN))
 
 
 def packed_logs(logs: Sequence[Log]) -> bytes:
-    """Return logs as bytes."""
+    """Encode logs as bytes."""
     return sealed(json.dumps([log_row(log) for log in logs]).encode())
 
 
 def unpacked_logs(raw: bytes) -> tuple[Log, ...]:
-    """Return the logs that ``packed_logs`` wrote; Damaged where these are other bytes."""
+    """Decode logs. Raises Damaged for corrupt bytes."""
     try:
         return tuple(log_from_row(row) for row in json.loads(opened(raw)))
     except (ValueError, TypeError) as error:
@@ -205,7 +199,7 @@ def log_row(log: Log) -> list[object]:
 
 
 def log_from_row(row: object) -> Log:
-    """Return the log of a row; Damaged where it is none."""
+    """Parse a row as a log. Raises Damaged for another row."""
     if not isinstance(row, list) or len(row) != _LOG_FIELDS:
         raise Damaged("a log that cannot be read")
     address, topics, data, number, block_hash, transaction, index, removed = row

@@ -1,4 +1,4 @@
-"""What of a book is covered, as bytes in its file."""
+"""Codec of the coverage in the book's file."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from keeper.domain.units import BlockHash, MarketKey
 
 
 def packed_coverage(coverage: KeptCoverage) -> bytes:
-    """Return the coverage as bytes."""
+    """Encode the coverage as bytes."""
     document = {
         "covered_to": coverage.covered_to,
         "looked_to": coverage.looked_to,
@@ -22,7 +22,7 @@ def packed_coverage(coverage: KeptCoverage) -> bytes:
 
 
 def unpacked_coverage(raw: bytes) -> KeptCoverage:
-    """Return what ``packed_coverage`` wrote; Damaged where these are other bytes."""
+    """Decode the coverage. Raises Damaged for corrupt bytes."""
     try:
         document = json.loads(opened(raw))
         return KeptCoverage(

@@ -1,7 +1,6 @@
-"""
-The locks of a book's file: one keeper has it for life, a command for as long as it writes.
+"""Locks of a book's file, held by a keeper for its lifetime and by a command while it writes.
 
-Both are flocks, which the kernel releases when the process dies, on files beside the book.
+Both are flocks on files beside the book, which the kernel releases when the process dies.
 """
 
 import fcntl
@@ -14,12 +13,12 @@ from keeper.domain.errors import EnvironmentFault
 from keeper.exposure import trusted_users
 
 VISIT_SECONDS: Final = 30.0
-"""How long a keeper waits for a command that is writing, which takes milliseconds."""
+"""Maximum wait of a keeper for a writing command, which takes milliseconds."""
 _PAUSE_SECONDS: Final = 0.02
 
 
 class NotUsable(EnvironmentFault):
-    """The book's file cannot be used: the keeper goes on without it."""
+    """The book's file cannot be used. The keeper continues without it."""
 
     code = "book_file"
 
@@ -29,14 +28,13 @@ class InUse(NotUsable):
 
 
 def lock_for_life(path: Path) -> int:
-    """
-    Lock a book's file for its keeper and return the lock's descriptor.
+    """Lock a book's file for its keeper and return the lock's descriptor.
 
-    A command takes a lock of its own (``.visit``) before the keeper's. As long as nobody holds
-    that one, the process that has the book is a keeper.
+    A command first takes a lock of its own (``.visit``). While that one is free, the process with
+    the book is a keeper.
 
     Raises:
-        NotUsable: another keeper has the file, or its lock cannot be made.
+        NotUsable: another keeper has the file, or its lock cannot be created.
     """
     locked = _descriptor(path, ".lock")
     try:
@@ -59,12 +57,11 @@ def lock_for_life(path: Path) -> int:
 
 
 def visit_and_lock(path: Path) -> tuple[int, int]:
-    """
-    Lock a book's file for a command that is about to write and return both descriptors.
+    """Lock a book's file for a writing command and return both descriptors.
 
     Raises:
         InUse: a keeper, or another command, has the file.
-        NotUsable: its lock cannot be made.
+        NotUsable: its lock cannot be created.
     """
     visit = _descriptor(path, ".visit")
     try:
@@ -81,7 +78,7 @@ def visit_and_lock(path: Path) -> tuple[int, int]:
 
 
 def owned_as_the_folder(descriptor: int, path: Path) -> None:
-    """Give a file that root made to the owner of its folder, whose keeper has to open it."""
+    """Give a file created by root to its folder's owner, so that the keeper can open it."""
     if os.geteuid() == 0:
         folder = path.parent.stat()
         os.fchown(descriptor, folder.st_uid, folder.st_gid)
@@ -106,7 +103,7 @@ def _descriptor(path: Path, ending: str) -> int:
 
 
 def _try_to_lock(descriptor: int) -> bool:
-    """Return whether the file is locked now by this descriptor."""
+    """Whether the file is locked now by this descriptor."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,8 +1,7 @@
-"""
-Second looks: blocks whose logs may be missing are asked for again, beside the work on blocks.
+"""Second checks of blocks for missing logs, beside the work on new blocks.
 
-One query for many blocks, every so many blocks; at once where a change is not explained by logs.
-A block counts as covered when it was looked at once more some time later and is explained.
+One query checks many blocks at regular intervals, and at once after an unexplained change. A block
+counts as covered once it was checked again some time later and is explained.
 """
 
 import asyncio
@@ -26,29 +25,28 @@ from keeper.ports import LendingMarket
 log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 25
-"""Blocks between two looks by range in which nothing is suspicious."""
+"""Blocks between two regular checks by range."""
 YOUNG_BLOCKS: Final = 64
-"""Blocks before the first head that are looked at once more, too: nodes had just got them."""
+"""Blocks before the first head that are checked again, since nodes had just received them."""
 MOST_BLOCKS: Final = 2_000
-"""Blocks of one look by range."""
+"""Maximum of blocks of one check by range."""
 BLOCKS_BY_HASH: Final = 8
 RECEIPTS_OF: Final = 4
-"""Blocks whose receipts are read in one look: it costs two requests for each."""
+"""Blocks with receipts read in one check, at two requests each."""
 PAUSES: Final = (0.0, 0.1, 0.4)
-"""Seconds before each round of a look for logs that have to be there."""
+"""Seconds before each round of a search for missing logs."""
 HINT_LOOKS: Final = 3
-"""Searches that a hint is worth."""
+"""Maximum of searches caused by a hint."""
 LONGEST_PAUSE: Final = 64
-"""The most blocks between two looks for a reason that led to nothing before."""
+"""Maximum of blocks between two checks after fruitless ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """
-    What to look for: a range, and blocks that have to have more logs than ``known``.
+    """One check of a range, and of blocks that must have more logs than ``known``.
 
-    ``tip`` and ``number`` are of the head at which the look began. A search concerns ``spans``,
-    and the blocks from ``remembered`` on: of others it is not known which logs were read.
+    ``tip`` and ``number`` are the head at its start. A search concerns ``spans``, and the blocks
+    from ``remembered`` on. For others the logs already read are unknown.
     """
 
     wanted: LogFilter
@@ -63,7 +61,7 @@ class _Look:
     is_hinted: bool = False
 
     def find_new(self, logs: Mapping[LogKey, Log]) -> list[Log]:
-        """Return the logs that were not known when the look began, in the chain's order."""
+        """Return the logs that were unknown when the check began, in the chain's order."""
         new = [log for key, log in logs.items() if key not in self.known and self._concerns(log)]
         return sorted(new, key=lambda log: (log.block_number, log.index))
 
@@ -76,28 +74,27 @@ class _Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The outcome of a look: logs that are not known yet, and what was seen at all."""
+    """Result of a check, with all logs seen."""
 
     look: _Look
     sight: Sight
 
     @property
     def logs(self) -> list[Log]:
-        """The logs that were not known when the look began, in the chain's order."""
+        """The logs that were unknown when the check began, in the chain's order."""
         return self.look.find_new(self.sight.logs)
 
 
 class Looks:
-    """
-    When to look again, and what is covered.
+    """Schedule of the checks, and the coverage that they establish.
 
-    Without a ``source`` nothing is looked at twice, and nothing is covered.
+    Without a ``source`` no block is checked again, and none is covered.
     """
 
     def __init__(self, source: SecondLook | None = None) -> None:
         self.explanations = Explanations()
         self.counts: Counter[str] = Counter()
-        """Looks by their result: nothing, found, failed."""
+        """Checks by result (nothing, found, failed)."""
         self._source = source
         self._confirmed_to: int | None = None
         self._learnt_from: int | None = None
@@ -115,15 +112,14 @@ class Looks:
 
     @property
     def is_possible(self) -> bool:
-        """Whether logs can be looked for again."""
+        """Whether a source for second checks exists."""
         return self._source is not None
 
     def restore(self, kept: KeptCoverage | None, trail: Trail, *, is_visit: bool = False) -> None:
-        """
-        Go on from what an earlier process covered.
+        """Restore an earlier process's coverage.
 
-        One that knew nothing of coverage may have missed logs of any block that is remembered.
-        A start looks at what that process read last at once, a command's visit when it is due.
+        Without a stored coverage logs may be missing in any block of the window. A start checks
+        that process's last blocks at once, a command's visit when they are due.
         """
         if trail.tip is None:
             return
@@ -138,7 +134,7 @@ class Looks:
         self.explanations.open = [] if kept is None else list(kept.stretches)
 
     def rewind(self, fork: int | None) -> None:
-        """Cover the blocks after a fork anew; all of them where the fork is not known."""
+        """Reduce the coverage to a fork, to nothing where the fork is unknown."""
         if fork is None:
             self._confirmed_to, self._looked_to = None, -1
         elif self._confirmed_to is not None:
@@ -146,11 +142,10 @@ class Looks:
             self._looked_to = min(self._looked_to, fork)
 
     def to_kept(self, *, is_settled: bool) -> KeptCoverage | None:
-        """
-        Return what to keep of it; None before anything is covered.
+        """Return the coverage to store, None before any.
 
-        ``is_settled`` is whether all noted logs are read. Until then a restart notes those again
-        that were found late.
+        ``is_settled`` is true once all noted logs are read. Until then a restart notes again the
+        logs that were found late.
         """
         if is_settled:
             self._learnt_from = None
@@ -165,7 +160,7 @@ class Looks:
 
     @property
     def covered_to(self) -> int | None:
-        """The block up to which nothing is missing, as far as can be known; None before a look."""
+        """The block up to which no log is known to be missing, None before a check."""
         if self._confirmed_to is None:
             return None
         first_open = self.explanations.first_open
@@ -173,22 +168,21 @@ class Looks:
 
     @property
     def is_confirming(self) -> bool:
-        """Whether another endpoint can confirm what one has shown: a second look is worth it."""
+        """Whether another endpoint exists, so that a second check confirms the first."""
         return self._source is not None and len(self._source.places()) > 1
 
     def hint(self) -> None:
-        """Look sooner: something is not as it should be that a missing log would explain."""
+        """Check earlier, because of an anomaly that a missing log would explain."""
         self._is_hinted = True
 
     def takes_hints(self, head: Head) -> bool:
-        """Return whether a hint at a head is a reason to look: not where many led to nothing."""
+        """Whether a hint at a head causes a check, which it does not after fruitless ones."""
         return self.is_possible and head.number >= self._next_hint
 
     def begin(self, head: Head, trail: Trail, wanted: LogFilter, *, by_range: bool = False) -> None:
-        """
-        Begin the look that is due after the work on a head, if one is; returns at once.
+        """Start the check that is due after a head, if any, without waiting.
 
-        ``by_range`` begins one by range, due or not.
+        ``by_range`` starts one by range in any case.
         """
         if self._source is None or self._task is not None:
             return
@@ -201,7 +195,7 @@ class Looks:
             self._task = self._source.begin(self._perform(look, self._source))
 
     def take(self) -> Found | None:
-        """Return what a look that has ended found; None where none has."""
+        """Return the result of a finished check, None without one."""
         task = self._task
         if task is None or not task.done():
             return None
@@ -209,7 +203,7 @@ class Looks:
         return None if task.cancelled() else task.result()
 
     def merge(self, trail: Trail, keeping: Keeping, loaded: Sequence[LendingMarket]) -> None:
-        """Have markets note the logs that a look found, and draw its conclusions."""
+        """Note the logs found by a check in the markets, and apply its result."""
         found = self.take()
         if found is None:
             return
@@ -222,12 +216,12 @@ class Looks:
         self.settle(found, fresh, figured, trail)
 
     async def finish(self) -> None:
-        """Wait until the look that was begun has ended."""
+        """Wait for the running check."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """End the look that was begun."""
+        """Cancel the running check."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -240,7 +234,7 @@ class Looks:
         markets: Mapping[MarketKey, StatesFigures],
         trail: Trail,
     ) -> None:
-        """Draw the conclusions of a look, of whose logs ``fresh`` ones are of this chain."""
+        """Apply a check's result. ``fresh`` are its new logs on this chain."""
         for block in {log.block_number for log in fresh}:
             self._learnt_from = min(self._learnt_from or block, block)
         look, sight = found.look, found.sight
@@ -267,7 +261,7 @@ class Looks:
             self._confirmed_to, self._looked_to = self._looked_to, look.last
 
     def concern(self) -> str:
-        """Return why the node is not ready, in one line; empty where every block is explained."""
+        """Return the reason why the node is not ready in one line, empty without one."""
         reported = [stretch for stretch in self._reported if stretch in self.explanations.open]
         if not reported:
             return ""
@@ -276,7 +270,7 @@ class Looks:
         return f"{first.market}: {first.describe()}{more}: its logs are asked for again"
 
     def take_news(self) -> Sequence[StretchNews]:
-        """Return the stretches that were found unexplained, or explained, since the last call."""
+        """Return the unexplained and the newly explained stretches since the last call."""
         self._tell_explained()
         news, self._news = self._news, []
         return news
@@ -294,7 +288,7 @@ class Looks:
     def _by_range(
         self, head: Head, trail: Trail, wanted: LogFilter, *, is_hinted: bool = False
     ) -> _Look:
-        """Return a look at all blocks that are not confirmed yet, in one query."""
+        """Build a check of all unconfirmed blocks in one query."""
         self._next_range = head.number + LOOK_EVERY
         first = (self._confirmed_to or 0) + 1
         last = min(head.number, first + MOST_BLOCKS - 1)
@@ -310,7 +304,7 @@ class Looks:
         )
 
     def _search(self, stretches: Sequence[Unexplained], trail: Trail, wanted: LogFilter) -> _Look:
-        """Return a look for the logs of the newest stretches, and of as many as fit one range."""
+        """Build a search for the logs of the newest stretches that fit one range."""
         first, last = self._search_range(stretches)
         blocks = dict[int, Block]()
         for stretch in stretches:
@@ -331,7 +325,7 @@ class Looks:
         )
 
     def _search_range(self, stretches: Sequence[Unexplained]) -> tuple[int, int]:
-        """Return the newest blocks of the stretches, and after fruitless searches older ones."""
+        """Return the newest blocks of the stretches, and older ones after fruitless searches."""
         first = min(stretch.first for stretch in stretches)
         last = max(stretch.last for stretch in stretches)
         ranges = (last - first) // MOST_BLOCKS + 1
@@ -356,7 +350,7 @@ class Looks:
         return Found(look=look, sight=sight)
 
     def _report(self, look: _Look, fresh: Sequence[Log]) -> None:
-        """Report what a search left unexplained, and search again later and later."""
+        """Report the unexplained stretches, and repeat the search at growing intervals."""
         for stretch in list(self.explanations.open):
             stretch.looks += 1
             if stretch.is_hint:
@@ -371,7 +365,7 @@ class Looks:
         self._next_search = look.number + min(pause, LOOK_EVERY)
 
     def _rest_from_hints(self, look: _Look) -> None:
-        """Take hints again after a pause that doubles each time."""
+        """Ignore hints for a pause that doubles each time."""
         self._hint_pause = min(2 * self._hint_pause, LONGEST_PAUSE)
         self._next_hint = look.number + self._hint_pause
 
@@ -381,7 +375,7 @@ class Looks:
         log.warning('block_unexplained market=%s reason="%s"', stretch.market, words)
 
     def _tell_explained(self) -> None:
-        """Report the stretches that are explained by now."""
+        """Report the stretches that are now explained."""
         over = [stretch for stretch in self._reported if stretch not in self.explanations.open]
         for stretch in over:
             self._reported.remove(stretch)

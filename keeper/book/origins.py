@@ -1,4 +1,4 @@
-"""The blocks in which the markets' contracts were created, in the book's file: found once."""
+"""Creation blocks of the markets' contracts, stored in the book's file."""
 
 import contextlib
 import sqlite3
@@ -14,12 +14,12 @@ from keeper.domain.units import MarketKey
 
 
 def kept_origins(path: Path | None, chain_id: int) -> Mapping[MarketKey, KeptOrigin]:
-    """Return what the file says; nothing where there is no file that can be used."""
+    """Return the stored origins, empty without a usable file."""
     return _look(path, chain_id) or {}
 
 
 def _look(path: Path | None, chain_id: int) -> Mapping[MarketKey, KeptOrigin] | None:
-    """Return what the file says; None where it cannot be used."""
+    """Return the stored origins, None for an unusable file."""
     if path is None or not path.exists() or not path.stat().st_size:
         return {}
     try:
@@ -32,7 +32,7 @@ def _look(path: Path | None, chain_id: int) -> Mapping[MarketKey, KeptOrigin] | 
 
 
 def keep_origin(path: Path | None, chain_id: int, market: MarketKey, origin: KeptOrigin) -> None:
-    """Write a market's origin, unless a keeper runs or the file cannot be used."""
+    """Persist a market's origin, unless a keeper runs or the file is unusable."""
     if path is None or _look(path, chain_id) is None:
         return
     with contextlib.suppress(NotUsable, sqlite3.Error, OSError):

@@ -1,8 +1,7 @@
-"""
-The book held against the contracts' own answers: a rotating sample, block by block.
+"""Reconciliation of the book with the contracts by a rotating sample in each block.
 
-An account that differs is read again and not acted upon until it agrees. The sample rides in
-the aggregate of the block's other reads, so that it costs no request.
+A differing account is read again and not acted upon until it agrees. The sample is part of the
+block's aggregate, so it costs no request.
 """
 
 import dataclasses
@@ -24,24 +23,24 @@ from keeper.domain.units import Address, MarketKey
 from keeper.ports import ChainReader, MarketSnapshot
 
 SAMPLE: Final = 8
-"""Accounts held against the contracts in every block, all markets together."""
+"""Accounts compared with the contracts in every block, in all markets together."""
 LOOKED_AT: Final = 8 * SAMPLE
-"""Accounts considered for a block's sample at most: some cannot be valued."""
+"""Maximum of accounts considered for a block's sample, since some cannot be valued."""
 CALLS_AT_ONCE: Final = 64
-"""Questions per aggregate of a whole audit: a node's gas for one read is limited."""
+"""Calls per aggregate of a whole audit, since a node limits the gas of a read."""
 IN_FLIGHT: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What the contracts are asked about one account."""
+    """The contract calls that verify one account."""
 
     subject: Subject
     calls: tuple[Call, ...]
 
 
 class Parity:
-    """Whom to ask about next, and who differs."""
+    """Rotation of the sampled accounts, and the differing ones."""
 
     def __init__(self, sample: int = SAMPLE) -> None:
         self.checked = 0
@@ -56,27 +55,27 @@ class Parity:
 
     @property
     def doubted(self) -> Mapping[Subject, Difference]:
-        """Who differed when last asked, and in what: not to be acted upon."""
+        """The differing accounts with their difference, which are not acted upon."""
         return self._doubted
 
     def news(self) -> Sequence[ParityNews]:
-        """Return what was found since this was asked last."""
+        """Return the changes since the last call."""
         told, self._news = self._news, []
         return told
 
     def prepare(self) -> None:
-        """Choose the next block's sample now, while nothing waits for it."""
+        """Choose the next block's sample in advance, while nothing waits for it."""
         if self._prepared is None:
             self._prepared = self._chosen()
 
     def questions(self) -> Sequence[Question]:
-        """Return this block's sample: those in doubt first, half of it at most."""
+        """Return this block's sample. Up to half of it are differing accounts."""
         prepared, self._prepared = self._prepared, None
         return self._chosen() if prepared is None else prepared
 
     def _chosen(self) -> Sequence[Question]:
         again = [one for one in self._doubted if self._can_be_asked(one)][: self._sample // 2]
-        for subject in again:  # to the end, so that each has its turn
+        for subject in again:  # to the end, for the rotation
             self._doubted[subject] = self._doubted.pop(subject)
         chosen, looked = dict.fromkeys(again), 0
         while len(chosen) < self._sample and looked < LOOKED_AT:
@@ -97,7 +96,7 @@ class Parity:
         return snapshot is not None and snapshot.is_auditable(account)
 
     def _next_market(self) -> None:
-        """Let the next market's accounts wait for their turn."""
+        """Continue with the accounts of the next market."""
         markets = sorted(self._latest)
         later = [market for market in markets if market > self._turn] or markets
         if later:
@@ -110,7 +109,7 @@ class Parity:
         snapshots: Sequence[MarketSnapshot],
         results: Sequence[CallResult],
     ) -> Sequence[Difference]:
-        """Compare the answers; return one difference for each account that has to be resynced."""
+        """Compare the answers. Return a difference for each account to be read again."""
         self._latest = auditing(snapshots)
         found, at = list[Difference](), 0
         for question in questions:
@@ -139,7 +138,7 @@ class Parity:
             self._news.append(ParityNews(difference=before, agrees=True))
 
     def guarded(self, snapshots: Sequence[MarketSnapshot]) -> list[MarketSnapshot]:
-        """Return the snapshots such that nobody in doubt is acted upon."""
+        """Return the snapshots without opportunities of differing accounts."""
         if not self._doubted:
             return list(snapshots)
         by_market: dict[MarketKey, dict[Address, Difference]] = {}
@@ -156,7 +155,7 @@ class Parity:
 
 
 class Guarded:
-    """A snapshot in every respect, but for what may be done with the accounts in doubt."""
+    """A snapshot without opportunities for the accounts in doubt."""
 
     def __init__(self, snapshot: MarketSnapshot, doubts: Mapping[Address, str]) -> None:
         self.snapshot = snapshot
@@ -164,13 +163,13 @@ class Guarded:
 
     @classmethod
     def by_words(cls, snapshot: MarketSnapshot, doubts: Mapping[Address, str]) -> MarketSnapshot:
-        """Return the snapshot with these accounts in doubt, each with what is said of it."""
+        """Return the snapshot with these accounts in doubt, each with the reason."""
         return cast(MarketSnapshot, _as_able_as(type(snapshot))(snapshot, doubts))
 
     def opportunities(
         self, account: Address, window: Window
     ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
-        """Return the snapshot's; for an account in doubt nothing, with what differs."""
+        """Return the snapshot's opportunities, or a refusal for an account in doubt."""
         detail = self.doubts.get(account)
         if detail is None:
             return self.snapshot.opportunities(account, window)
@@ -179,10 +178,10 @@ class Guarded:
 
 @functools.cache
 def _as_able_as(kind: type) -> type[Guarded]:
-    """
-    Return ``Guarded`` with all that this kind of snapshot can do, handed on to it.
+    """Return a subclass with all attributes of this kind of snapshot delegated to it.
 
-    Named one by one: from Python 3.12 a protocol's check does not ask ``__getattr__``.
+    Attributes are named explicitly, since from Python 3.12 a protocol check does not use
+    ``__getattr__``.
     """
     names = {one for one in dir(kind) if not one.startswith("_")} - set(dir(Guarded))
     names |= (
@@ -206,20 +205,18 @@ def _words(difference: Difference) -> str:
 
 
 def auditing(snapshots: Sequence[MarketSnapshot]) -> dict[MarketKey, AuditsItself]:
-    """Return the snapshots that can be audited, by market."""
+    """Return the snapshots that support audits, by market."""
     return {one.market: one for one in snapshots if isinstance(one, AuditsItself)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookAudit:
-    """
-    A whole book against the contracts at one block.
+    """Comparison of a whole book with the contracts at one block.
 
-    ``accounts`` were compared, ``not_compared`` could not be: no price is known, or the
-    market has no audit. ``differences`` has a line for each figure. ``coverage`` is of the debt.
-    ``kept_block`` is where the kept book was that was audited; None where there was none.
-    ``missing`` are the borrowers that the history names and the book lacks; None where it was
-    not read.
+    ``accounts`` were compared. ``not_compared`` could not be, without a price or an audit of the
+    market. ``differences`` has an element for each figure. ``coverage`` is the coverage of debt.
+    ``kept_block`` is the block of the stored book, None without one. ``missing`` are the borrowers
+    of the history that the book lacks, None where it was not read.
     """
 
     head: Head
@@ -232,20 +229,19 @@ class BookAudit:
 
     @property
     def is_uncovered(self) -> bool:
-        """Whether more debt than the limit is owed by no account of the book."""
+        """Whether more debt than the limit belongs to no account of the book."""
         return any(map(self.coverage.is_uncovered, self.coverage.totals()))
 
     @property
     def differing(self) -> int:
-        """How many accounts differ."""
+        """The number of differing accounts."""
         return len({one.subject for one in self.differences})
 
 
 async def audited_book(
     reader: ChainReader, head: Head, snapshots: Sequence[MarketSnapshot]
 ) -> BookAudit:
-    """
-    Compare every account that is followed with the contracts' own answer at ``head``.
+    """Compare every followed account with the contracts' own answer at ``head``.
 
     Raises:
         RpcUnavailable: the endpoint did not answer in time.
@@ -285,6 +281,6 @@ async def audited_book(
 
 
 def _slices(questions: Sequence[Question]) -> list[Sequence[Question]]:
-    """Cut the questions so that no part asks more than ``CALLS_AT_ONCE``."""
+    """Split the questions into parts of at most ``CALLS_AT_ONCE`` calls."""
     size = max(1, CALLS_AT_ONCE // max((len(one.calls) for one in questions), default=1))
     return [questions[at : at + size] for at in range(0, len(questions), size)]

@@ -1,4 +1,4 @@
-"""Reads that a block needs whatever its logs say, asked for while these are on their way."""
+"""Early reads of a block that do not depend on its logs, started while these are fetched."""
 
 import asyncio
 from collections import deque
@@ -15,34 +15,33 @@ from keeper.domain.reads import Call, CallResult
 from keeper.ports import ChainReader, LendingMarket
 
 SLOW_SECONDS: Final = 0.02
-"""From here on a round trip is worth a request: one that the logs add to is made in two parts."""
+"""Latency from which an early read is worth an additional request."""
 BLOCKS: Final = 3
-"""So many blocks' logs must have been slow, one after the other: one may be by chance."""
+"""Consecutive slow blocks required, since a single one may be by chance."""
 
 
 @dataclass(slots=True)
 class Pace:
-    """How long the newest blocks' logs took."""
+    """Time to fetch the newest blocks' logs."""
 
     _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=BLOCKS))
 
     def note(self, seconds: float) -> None:
-        """Remember how long a block's logs took."""
+        """Record the time to fetch a block's logs."""
         self._seconds.append(seconds)
 
     @property
     def is_slow(self) -> bool:
-        """Whether the endpoint is far away, rather than late by chance."""
+        """Whether the endpoint is consistently slow."""
         return len(self._seconds) == BLOCKS and min(self._seconds) >= SLOW_SECONDS
 
 
 class ReadAhead:
-    """
-    One block's reads: begun before its logs are known, completed by what the logs add.
+    """One block's reads, started before its logs are known and completed afterwards.
 
-    ``questions`` are the block's sample of accounts to compare; the riders' reads go along. Where
-    a round trip costs next to nothing, all is read at once when the logs are known: a block in
-    which borrowers acted then costs one request less.
+    ``questions`` are the block's sample of accounts to compare. Riders' reads are included. With a
+    fast endpoint everything is read at once after the logs, which saves a request in a block with
+    actions of borrowers.
     """
 
     def __init__(
@@ -71,13 +70,12 @@ class ReadAhead:
             self._task = begin(reading)
 
     def cancel(self) -> None:
-        """Let the reads be, where the block is not read."""
+        """Cancel the reads of a block that is not read."""
         if self._task is not None:
             self._task.cancel()
 
     async def fetch(self, calls: Sequence[Call]) -> tuple[list[CallResult], list[CallResult]]:
-        """
-        Return the results of the markets' calls, and of what goes along and the questions.
+        """Return the results of the markets' calls, and those of riders and questions.
 
         Raises:
             ChainError: the block could not be read.
@@ -87,7 +85,7 @@ class ReadAhead:
             results = await self._reader.aggregate(asked, self._basis)
             return results[: len(calls)], results[len(calls) :]
         early, count = await self._task, len(self._calls)
-        # A question may ask the same once more, after it has accrued interest for the read.
+        # A question may repeat a call, after accruing interest for the read.
         known = dict(zip(self._calls, early[:count], strict=True))
         missing = [call for call in dict.fromkeys(calls) if call not in known]
         if missing:
@@ -96,7 +94,7 @@ class ReadAhead:
         return [known[call] for call in calls], early[count:]
 
     def hand_over(self, head: Head, results: Sequence[CallResult]) -> Sequence[CallResult]:
-        """Hand each rider its own of what goes along; return the answers to the questions."""
+        """Apply each rider's own results. Return the answers to the questions."""
         for rider, calls in self._along:
             rider.apply(head, results[: len(calls)])
             results = results[len(calls) :]
@@ -104,11 +102,11 @@ class ReadAhead:
 
 
 def _calls_of(markets: Iterable[LendingMarket], head: Head) -> list[Call]:
-    """Return what the markets would read if the block's logs said nothing."""
+    """Return the markets' calls for a block without logs."""
     found = list[Call]()
     for market in markets:
         try:
             found += market.calls(head)
-        except MarketUnreadable:  # it is told when its turn comes, after the logs
+        except MarketUnreadable:  # reported in its turn, after the logs
             continue
     return found

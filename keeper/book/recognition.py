@@ -1,4 +1,4 @@
-"""Recognition of a book's file before SQLite opens it: whose it is, and who else may change it."""
+"""Recognition of a book's file and of its access rights, before SQLite opens it."""
 
 import os
 import sqlite3
@@ -13,19 +13,18 @@ from keeper.sqlite_file import NotADatabase, read_header, read_tables
 APPLICATION: Final = 0x6B626F6B
 """SQLite's application id of a keeper's book: "kbok"."""
 _TABLES: Final = {"about": {"chain_id"}, "block": {"hash", "number", "logs"}}
-"""What a book has whose header is in its log only."""
+"""Tables of a book with its header still in the log."""
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
 
 
 def refuse_other_program(path: Path) -> None:
-    """
-    Refuse another program's database, leaving it and its folder as they are.
+    """Refuse another program's database, leaving it and its folder unchanged.
 
-    What is no database, or damaged, passes: it is set aside later.
+    A damaged file or one that is no database passes. It is renamed later.
 
     Raises:
-        NotUsable: it is another program's.
+        NotUsable: it is foreign.
     """
     try:
         header = read_header(path)
@@ -41,13 +40,12 @@ def refuse_other_program(path: Path) -> None:
 
 
 def refuse_strange(path: Path) -> str:
-    """
-    Return why a file may hold what somebody else wrote; empty where only this user could.
+    """Return the reason why others may have written to a file, empty if only this user could.
 
-    One that others may only read is made private.
+    A file that others can only read is made private.
 
     Raises:
-        NotUsable: it, its lock or its log belongs to somebody else, or is a link of his.
+        NotUsable: it, its lock or its log belongs to another user, or is that user's link.
     """
     for end in ("", "-wal", "-shm", "-journal"):
         _refuse_foreign(path.with_name(path.name + end), may_be_link=not end)

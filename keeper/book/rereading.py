@@ -1,9 +1,8 @@
-"""
-Histories that are read once more, since somebody owes who is not in the book.
+"""Repeated reading of histories with debt of unknown borrowers.
 
-In the background, so that the known accounts are acted upon as before: a few requests after
-a block, at another endpoint each time, in smaller windows once every endpoint was asked. What lies
-before ``from_block`` is read, too: it may be set too late.
+It runs in the background, so that the known accounts are acted upon as before. A few requests
+follow a block, at another endpoint each time, in smaller windows once every endpoint has been used.
+Blocks before ``from_block`` are read too, since it may be too late.
 """
 
 import asyncio
@@ -24,15 +23,15 @@ from keeper.ports import LendingMarket
 log = logging.getLogger(__name__)
 
 REQUESTS: Final = 32
-"""The most requests after one block."""
+"""Maximum of requests after one block."""
 ROWS: Final = 2_000
-"""So many logs after one block end a portion."""
+"""Logs after which a portion ends."""
 PAUSE: Final = 4
-"""Blocks between two portions of one reading: what it found is held against the totals."""
+"""Blocks between two portions, in which the totals are compared again."""
 LONGEST_PAUSE: Final = 512
-"""The most blocks between two readings that found nobody."""
+"""Maximum of blocks between two fruitless readings."""
 NEAR_BLOCKS: Final = 10_000
-"""Blocks before ``from_block`` that are read first: it is rarely wrong by more."""
+"""Blocks before ``from_block`` that are read first, since it is rarely wrong by more."""
 FIRST_WINDOW: Final = 10_000
 LEAST_WINDOW: Final = 128
 LONGEST_WINDOW: Final = 500_000
@@ -40,7 +39,7 @@ LONGEST_WINDOW: Final = 500_000
 
 @dataclass(slots=True)
 class _Reading:
-    """One market's readings: ``turn`` counts them, ``spans`` is what is left of the newest."""
+    """One market's readings. ``turn`` counts them, ``spans`` are the newest's remaining blocks."""
 
     turn: int = 0
     spans: Sequence[Span] = ()
@@ -58,11 +57,7 @@ class _Outcome:
 
 @dataclass(slots=True)
 class Rereading:
-    """
-    The readings of all markets, one at a time. Without a ``source`` there are none.
-
-    ``found`` counts the accounts and markets that were found so.
-    """
+    """The readings of all markets, one at a time. None without a ``source``."""
 
     source: SecondLook | None
     coverage: DebtCoverage
@@ -71,7 +66,7 @@ class Rereading:
     _task: asyncio.Task[_Outcome] | None = None
 
     def begin(self, head: Head, markets: Sequence[LendingMarket]) -> None:
-        """Begin the portion that is due after the work on a head, if one is; returns at once."""
+        """Start the portion that is due after a head, if any, without waiting."""
         for key in [key for key in self._readings if not self.coverage.is_reported(key)]:
             self._end(key)
         if self.source is None or self._task is not None:
@@ -84,7 +79,7 @@ class Rereading:
                 return
 
     def merge(self, head: Head) -> None:
-        """Note who was found by a portion that has ended."""
+        """Note the accounts found by a finished portion."""
         task = self._task
         if task is None or not task.done():
             return
@@ -93,12 +88,12 @@ class Rereading:
             self._settle(task.result(), head)
 
     async def finish(self) -> None:
-        """Wait until the portion that was begun has ended."""
+        """Wait for the running portion."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """End the portion that was begun."""
+        """Cancel the running portion."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -123,7 +118,7 @@ class Rereading:
     def _start_anew(
         self, market: LendingMarket, head: Head, reading: _Reading, source: SecondLook
     ) -> None:
-        """Choose the next endpoint, and shorter windows once each of them was asked."""
+        """Choose the next endpoint, and shorter windows once each of them was used."""
         places = source.places()
         if not places:
             reading.reader = None
@@ -149,7 +144,7 @@ class Rereading:
         reading = self._readings.get(market.key)
         if reading is None or not isinstance(market, RereadsHistory):
             return
-        # A known account may be wrong, too: after a fruitless reading each is read anew.
+        # A known account may be wrong too, so after a fruitless reading all are read again.
         found = sum(
             market.note_history(table, known_too=reading.fruitless > 0) for table in portion.tables
         )
@@ -167,13 +162,13 @@ class Rereading:
         reading.next_at = head.number + min(pause, LONGEST_PAUSE)
 
     def _end(self, key: MarketKey) -> None:
-        """Stop reading a market whose debt is covered."""
+        """Stop reading a market with covered debt."""
         del self._readings[key]
         log.info("history_covered market=%s", key)
 
 
 def _spans(from_block: int, head: int) -> Sequence[Span]:
-    """Return what to read: just before the beginning, since then, and long before."""
+    """Return the ranges to read, just before ``from_block``, then after it, then long before."""
     near = max(0, from_block - NEAR_BLOCKS)
     spans = ((near, from_block - 1), (from_block, head), (0, near - 1))
     return [span for span in spans if span[0] <= span[1]]

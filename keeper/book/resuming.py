@@ -1,4 +1,4 @@
-"""The start of a book from what an earlier process kept, as far as it is of the same accounts."""
+"""Start of a book from an earlier process's state, as far as it covers the same accounts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from keeper.ports import ChainReader
 
 @dataclass(frozen=True, slots=True)
 class Resuming:
-    """A start from ``kept``, whose blocks are in the ``trail``, at ``head``."""
+    """A start at ``head`` from a stored book with its blocks in the window."""
 
     kept: Kept
     trail: Trail
@@ -23,7 +23,7 @@ class Resuming:
     restores_structure: bool
 
     def spare_others(self, followed: Sequence[Followed], keeping: Keeping) -> None:
-        """Have a command leave the file alone where what it would write is no later state."""
+        """Leave the file unchanged where a command's state would not be a later one."""
         newest = max((block.number for block in self.kept.blocks), default=0)
         if self.head.number < newest:
             keeping.spare(f"it is at block {newest}, after block {self.head.number}")
@@ -32,8 +32,7 @@ class Resuming:
             keeping.spare(f"it holds a market that the settings do not name: {others[0]}")
 
     async def take_up(self, followed: Followed, keeping: Keeping) -> str:
-        """
-        Take up one market; return why its accounts have to be read anew, if they have to.
+        """Restore one market. Return the reason why its accounts have to be read again, if any.
 
         Raises:
             MarketUnreadable: its contracts do not answer.
@@ -54,7 +53,7 @@ class Resuming:
         return refusal
 
     def _read_to(self, change: MarketChange) -> int:
-        """Return the block up to which a kept market has read what the logs touched."""
+        """Return the block up to which a stored market has read the accounts of its logs."""
         tip, coverage = self.trail.tip, self.kept.coverage
         newest = change.number if tip is None else tip.number
         learnt_from = None if coverage is None else coverage.learnt_from
@@ -62,7 +61,7 @@ class Resuming:
 
 
 async def take_up_scans(followed: Followed, reader: ChainReader, keeping: Keeping) -> None:
-    """Go on with a history that an earlier process was reading, if the chain is the same."""
+    """Continue a history that an earlier process was reading, if the chain is the same."""
     scans, followed.scans = followed.scans, ()
     hashes = dict[int, BlockHash | None]()
     for scan in scans:

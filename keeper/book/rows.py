@@ -1,4 +1,4 @@
-"""The rows of a book's file: what is kept as tables, read at one state and written as one."""
+"""Rows of a book's file, read and written as one state."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ from keeper.book.trail import Footprint
 from keeper.domain.units import BlockHash, MarketKey
 
 PART_BYTES: Final = 64 * 1024 * 1024
-"""The most of a base that goes into one row."""
+"""Maximum of a base's bytes per row."""
 
 TABLES: Final = """
 CREATE TABLE about (chain_id INTEGER NOT NULL);
@@ -56,18 +56,17 @@ CREATE TABLE IF NOT EXISTS coverage (
 );
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, facts TEXT NOT NULL);
 """
-"""What earlier programs of the same form do without, and leave as it is."""
+"""Tables that earlier programs of the same schema ignore."""
 
 
 def read_kept(connection: sqlite3.Connection) -> Kept:
-    """
-    Read everything that is kept.
+    """Read the stored book.
 
-    All of it is of one state only within a transaction: another process may be writing.
+    Only a transaction gives a consistent state, since another process may be writing.
 
     Raises:
-        Damaged: a record is not what was written.
-        sqlite3.DatabaseError: the file is not what SQLite wrote.
+        Damaged: a record differs from the one written.
+        sqlite3.DatabaseError: SQLite cannot read the file.
     """
     blocks = [
         Footprint(number=number, hash=BlockHash(block_hash), logs=unpacked_logs(logs))
@@ -103,7 +102,7 @@ def read_kept(connection: sqlite3.Connection) -> Kept:
 
 
 def write_change(connection: sqlite3.Connection, change: Change) -> None:
-    """Write one state; the transaction is the caller's."""
+    """Write one state in the caller's transaction."""
     connection.executemany("DELETE FROM block WHERE hash = ?", [(h,) for h in change.gone])
     connection.executemany(
         "INSERT OR REPLACE INTO block VALUES (?, ?, ?)",
@@ -118,7 +117,7 @@ def write_change(connection: sqlite3.Connection, change: Change) -> None:
 
 
 def write_facts(connection: sqlite3.Connection, facts: Mapping[str, str]) -> None:
-    """Write facts of the chain by their names; the transaction is the caller's."""
+    """Write facts of the chain, by name, in the caller's transaction."""
     connection.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", list(facts.items()))
 
 
@@ -129,7 +128,7 @@ def _read_facts(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def write_scan(connection: sqlite3.Connection, scan: Scanned) -> None:
-    """Add what a scan found; the transaction is the caller's."""
+    """Write the result of a scan in the caller's transaction."""
     row = (
         scan.market,
         scan.form,
@@ -168,7 +167,7 @@ def _read_market(
 def _read_structure(
     connection: sqlite3.Connection, key: str, block_hash: str
 ) -> KeptStructure | None:
-    """Return the structure of the state that is kept; a later state may be without one."""
+    """Return the structure of the stored state. A later state may have none."""
     if not _has_table(connection, "structure_state"):
         return None
     row = connection.execute(
@@ -185,7 +184,7 @@ def _read_structure(
 
 
 def _read_coverage(connection: sqlite3.Connection) -> KeptCoverage | None:
-    """Return what is covered; None in the file of a program that did not know."""
+    """Return the stored coverage, None in the file of an earlier program."""
     if not _has_table(connection, "coverage"):
         return None
     row = connection.execute("SELECT document FROM coverage").fetchone()
@@ -193,7 +192,7 @@ def _read_coverage(connection: sqlite3.Connection) -> KeptCoverage | None:
 
 
 def read_origins(connection: sqlite3.Connection) -> dict[MarketKey, KeptOrigin]:
-    """Return the blocks in which the markets' contracts were created, as far as they are known."""
+    """Return the known creation blocks of the markets' contracts."""
     if not _has_table(connection, "origin"):
         return {}
     rows = connection.execute("SELECT market, number, hash FROM origin")
@@ -204,7 +203,7 @@ def read_origins(connection: sqlite3.Connection) -> dict[MarketKey, KeptOrigin]:
 
 
 def write_origin(connection: sqlite3.Connection, market: MarketKey, origin: KeptOrigin) -> None:
-    """Write in which block a market's contract was created; the transaction is the caller's."""
+    """Write the creation block of a market's contract in the caller's transaction."""
     row = (market, origin.number, origin.hash)
     connection.execute("INSERT OR REPLACE INTO origin VALUES (?, ?, ?)", row)
 
@@ -215,7 +214,7 @@ def _has_table(connection: sqlite3.Connection, name: str) -> bool:
 
 
 def _write_structure(connection: sqlite3.Connection, market: MarketChange) -> None:
-    """Move the structure on to the market's block; its long text is written where it changed."""
+    """Move the structure to the market's block. Its long text is written only after a change."""
     structure = market.structure
     if structure is None:
         return

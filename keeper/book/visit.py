@@ -1,4 +1,4 @@
-"""A command's visit to the kept book: it goes on from it, and keeps what it read."""
+"""A command's use of the stored book, which it continues and updates."""
 
 import asyncio
 import contextlib
@@ -12,25 +12,25 @@ from keeper.domain.head import Head
 from keeper.domain.units import MarketKey
 
 BOOK_STAGE = "book"
-"""The stage of a line that says from where the book comes."""
+"""The stage of a line about the book's source."""
 TROUBLE_STAGE = "book trouble"
-"""The stage of a line that says why it does not come from the file, or is not kept."""
+"""The stage of a line about an unused or unwritten file."""
 
 
 class Visit:
-    """One command's use of a book's file; nothing happens where no book is kept."""
+    """One command's use of a book's file. Does nothing without a stored book."""
 
     def __init__(
         self, path: Path | None, chain_id: int, progress: Callable[[Progress], None]
     ) -> None:
-        """Open nothing yet."""
+        """Prepare the visit without opening the file."""
         self._chain_id = chain_id
         self._progress = progress
         self._file = None if path is None else VisitedFile(path, chain_id)
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """The kept facts of the chain, by their names; none where the file is of another one."""
+        """The stored facts of the chain, by name, none where the file is of another chain."""
         file = self._file
         if file is None or (file.spared and not file.is_busy):
             return {}
@@ -38,12 +38,12 @@ class Visit:
 
     @property
     def begins_file(self) -> bool:
-        """Whether the file had nothing of any market and has what this command read."""
+        """Whether the file had no market and now holds this command's accounts."""
         file = self._file
         return file is not None and not file.spared and not file.kept().markets
 
     async def keep_facts(self, facts: Mapping[str, str]) -> None:
-        """Keep facts of the chain that are not kept yet, unless a keeper runs."""
+        """Persist new facts of the chain, unless a keeper runs."""
         file = self._file
         if file is None:
             return
@@ -53,7 +53,7 @@ class Visit:
             await asyncio.to_thread(file.write_facts, news)
 
     async def read(self) -> None:
-        """Read the file, before the block that it is followed to is asked for."""
+        """Read the file, before the block to follow to is requested."""
         if self._file is not None:
             await asyncio.to_thread(self._file.kept)
 
@@ -61,7 +61,7 @@ class Visit:
     async def lent_to(
         self, follower: Follower, head: Head, *, is_past: bool
     ) -> AsyncIterator[None]:
-        """Let a follower that has not started go on from the file; keep what it read at the end."""
+        """Lend the file to a follower that has not started, and persist its state at the end."""
         file = self._file
         if file is None:
             yield

@@ -1,9 +1,8 @@
-"""
-The kept book as a command has it: read beside a running keeper, written only where none runs.
+"""The stored book for a command, readable beside a running keeper, writable only without one.
 
-Readers of SQLite's write-ahead log see one state and stop no writer, so that nothing is locked
-for reading. Writing takes the keeper's lock for a moment and goes on from the state that was
-read: where somebody else has written since, nothing is written any more.
+Readers of SQLite's write-ahead log see one state and block no writer, so reading needs no lock.
+Writing takes the keeper's lock briefly, and requires the state that was read. After another
+process's write nothing is written.
 """
 
 import contextlib
@@ -23,21 +22,20 @@ from keeper.book.rows import read_kept
 
 OF_OTHERS: Final = "a keeper, or another command, writes to it"
 NOTHING: Final[State] = ((None, None, None),)
-"""The state of a file in which nothing is kept yet."""
+"""The state of an empty file."""
 _MAKES_FILES: Final = frozenset({"SQLITE_CANTOPEN", "SQLITE_READONLY"})
-"""How SQLite says that it may not make the files that it needs beside a database."""
+"""SQLite's errors when it may not create the files that it needs beside a database."""
 
 
 class VisitedFile:
-    """
-    A book's file for one command.
+    """A book's file for one command.
 
-    ``unused`` is why what is in it cannot be gone on from, ``spared`` why nothing is written to
-    it; each is empty where it is used. ``is_busy`` is whether it is spared for others only.
+    ``unused`` is the reason why its content is not continued, ``spared`` the reason why it is not
+    written. Each is empty otherwise. ``is_busy`` is true where only other writers are the reason.
     """
 
     def __init__(self, path: Path, chain_id: int) -> None:
-        """Open nothing yet."""
+        """Prepare the access without opening the file."""
         self.path = path
         self.said = ""
         self.unused = ""
@@ -48,11 +46,11 @@ class VisitedFile:
 
     @property
     def is_busy(self) -> bool:
-        """Whether others write to it, and for no other reason it is left to them."""
+        """Whether other writers are the only reason to leave the file unchanged."""
         return self.spared == OF_OTHERS
 
     def kept(self) -> Kept:
-        """Return everything that was in the file when it was read; nothing if it is not used."""
+        """Load the stored book as first read, empty for an unused file."""
         if self._kept is None:
             self._kept = self._look()
         return self._kept
@@ -74,7 +72,7 @@ class VisitedFile:
         return Kept()
 
     def _read(self, connection: sqlite3.Connection) -> Kept:
-        """Read all of it at one state, whoever writes meanwhile."""
+        """Read the book at one state, whatever others write meanwhile."""
         connection.execute("BEGIN")
         if is_blank(connection):
             return Kept()
@@ -91,7 +89,7 @@ class VisitedFile:
         self.spare(reason)
 
     def _set_aside(self, reason: str) -> None:
-        """Move a damaged file out of the way, unless a keeper has it."""
+        """Rename a damaged file, unless a keeper has it."""
         try:
             with self._visited() as file:
                 self.unused = file.said or file.set_aside(reason)
@@ -104,15 +102,15 @@ class VisitedFile:
         self.spared = self.spared or reason
 
     def write(self, change: Change) -> None:
-        """Write one state, if the file is as it was read."""
+        """Write one state, if the file is unchanged since it was read."""
         self._write(lambda file: file.write(change))
 
     def write_scan(self, found: Scanned) -> None:
-        """Add what a scan found, if the file is as it was read."""
+        """Write the result of a scan, if the file is unchanged since it was read."""
         self._write(lambda file: file.write_scan(found))
 
     def write_facts(self, facts: Mapping[str, str]) -> None:
-        """Write facts of the chain by their names, if the file is as it was read."""
+        """Write facts of the chain, by name, if the file is unchanged since it was read."""
         self._write(lambda file: file.write_facts(facts))
 
     def _write(self, work: Callable[[BookFile], None]) -> None:
@@ -134,7 +132,7 @@ class VisitedFile:
 
     @contextlib.contextmanager
     def _visited(self) -> Iterator[BookFile]:
-        """Yield the file, open and locked for a moment."""
+        """Yield the file, open and locked briefly."""
         if not may_write_beside(self.path):
             raise NotUsable("its folder belongs to another user")
         file = BookFile(self.path, self._chain_id, visit=True)
@@ -144,27 +142,25 @@ class VisitedFile:
             file.close()
 
     def close(self) -> None:
-        """Do nothing: it is open only while it is read or written."""
+        """Do nothing, since the file is open only while it is read or written."""
 
 
 def may_write_beside(path: Path) -> bool:
-    """
-    Whether files may be made in the folder.
+    """Whether files may be created in the folder.
 
-    A keeper that runs as the folder's owner could not open those of another user.
+    A keeper that runs as the folder's owner could not open another user's files.
     """
     return os.geteuid() in (0, path.parent.stat().st_uid)
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """
-    Yield a connection that reads a file and cannot write to it.
+    """Yield a read-only connection to a file.
 
-    Where SQLite needs to make files beside it and may not, a copy is read.
+    A copy is read where SQLite would need to create files beside it and may not.
 
     Raises:
-        NotUsable: it is another program's, beside which nothing is made.
+        NotUsable: it is foreign, and nothing is created beside it.
     """
     refuse_other_program(path)
     try:

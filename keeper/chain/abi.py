@@ -1,4 +1,4 @@
-"""Contract interfaces: addresses, selectors, topics, and codecs that fail in our own words."""
+"""Contract interfaces (addresses, selectors, topics) and ABI codecs with the keeper's errors."""
 
 import functools
 import json
@@ -29,11 +29,10 @@ _LETTER: Final = bytes.maketrans(b"0123456789abcdef", bytes(10) + bytes([_CASE])
 
 @functools.lru_cache(maxsize=65536)
 def checksum(address: str | bytes) -> Address:
-    """
-    Return the EIP-55 form of an address given as hex or as twenty bytes.
+    """Return the EIP-55 form of an address from hex or twenty bytes.
 
     Raises:
-        ValueError: not an address, or mixed case whose checksum is wrong.
+        ValueError: not an address, or mixed case with a wrong checksum.
     """
     given = "0x" + address.hex() if isinstance(address, bytes) else address
     if not _HEX_ADDRESS.fullmatch(given):
@@ -46,7 +45,7 @@ def checksum(address: str | bytes) -> Address:
 
 
 def _cased(digits: bytes) -> str:
-    """Return 40 hex digits with their letters raised where the digest's digit is 8 or more."""
+    """Apply the checksum's case to 40 hex digits."""
     digest = keccak(digits).hex()[:_ADDRESS_DIGITS].encode()
     raised = int.from_bytes(digest.translate(_RAISED)) & int.from_bytes(digits.translate(_LETTER))
     return (int.from_bytes(digits) - raised).to_bytes(_ADDRESS_DIGITS).decode()
@@ -66,8 +65,7 @@ def topic(signature: str) -> bytes:
 
 @functools.cache
 def load_abi(name: str) -> list[dict[str, Any]]:
-    """
-    Return the ABI kept as ``contracts/abi/<name>.json``; the file names its source.
+    """Load the ABI in ``contracts/abi/<name>.json``, a file that names its source.
 
     Raises:
         EnvironmentFault: there is no such file, or it holds no ABI.
@@ -80,7 +78,7 @@ def load_abi(name: str) -> list[dict[str, Any]]:
 
 
 def encoded(types: Sequence[str], values: Sequence[object]) -> bytes:
-    """Return the ABI encoding of ``values``; ValueError where one does not fit its type."""
+    """Return the ABI encoding of ``values``. ValueError if one does not fit its type."""
     try:
         return eth_abi.abi.encode(list(types), list(values))
     except (EncodingError, ParseError, TypeError, OverflowError) as error:
@@ -88,16 +86,15 @@ def encoded(types: Sequence[str], values: Sequence[object]) -> bytes:
 
 
 def calldata(signature: str, *values: object) -> bytes:
-    """Return the calldata of ``name(type,..)``; tuples are written as ``(type,..)``."""
+    """Encode the calldata of ``name(type,..)``. Tuples are written as ``(type,..)``."""
     return selector(signature) + encoded(_split(signature[signature.index("(") + 1 : -1]), values)
 
 
 def decoded(types: Sequence[str], raw: bytes, what: str = "the answer") -> tuple[Any, ...]:
-    """
-    Return the values that ``raw`` encodes.
+    """Decode ABI values from ``raw``.
 
     Raises:
-        RpcMalformed: too short, out of range, not text where text is due.
+        RpcMalformed: too short, out of range, not text where text is expected.
     """
     try:
         return eth_abi.abi.decode(list(types), raw)
@@ -107,7 +104,7 @@ def decoded(types: Sequence[str], raw: bytes, what: str = "the answer") -> tuple
 
 
 def word(raw: bytes, index: int) -> int:
-    """Return the unsigned 32-byte word at ``index``; RpcMalformed where there is none."""
+    """Return the unsigned 32-byte word at ``index``. RpcMalformed if there is none."""
     end = (index + 1) * WORD
     if index < 0 or end > len(raw):
         raise RpcMalformed(f"the answer has no word {index}")
@@ -115,13 +112,13 @@ def word(raw: bytes, index: int) -> int:
 
 
 def signed_word(raw: bytes, index: int) -> int:
-    """Return the two's complement word at ``index``; RpcMalformed where there is none."""
+    """Return the two's complement word at ``index``. RpcMalformed if there is none."""
     value = word(raw, index)
     return value - 2**256 if value >> 255 else value
 
 
 def address_at(raw: bytes, index: int) -> Address:
-    """Return the address in the word at ``index``; RpcMalformed where there is none."""
+    """Return the address in the word at ``index``. RpcMalformed if there is none."""
     value = word(raw, index)
     if value >> _ADDRESS_BITS:
         raise RpcMalformed(f"word {index} of the answer is not an address")

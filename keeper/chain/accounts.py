@@ -1,4 +1,4 @@
-"""Code and balance of an account, by their methods or by a few instructions of the EVM."""
+"""Reads code and balance of an account by their methods, or by a few EVM instructions."""
 
 from collections.abc import Callable
 
@@ -15,14 +15,14 @@ from keeper.domain.units import Address, Wei
 
 
 class AccountReads:
-    """Facts of accounts at a pinned block."""
+    """Account reads at a pinned block."""
 
     def __init__(self, reads: PinnedReads, deployless: Deployless) -> None:
         self._reads = reads
         self._deployless = deployless
 
     async def code(self, address: Address, basis: Basis) -> bytes:
-        """Return a contract's code; empty where there is none."""
+        """Fetch a contract's code. Empty if there is none."""
         for override in basis.overlay:
             if override.address == address:
                 return override.code
@@ -35,7 +35,7 @@ class AccountReads:
         )
 
     async def balance(self, address: Address, basis: Basis) -> Wei:
-        """Return an account's native balance."""
+        """Fetch an account's native balance."""
         answer = await self._read(
             Capability.BALANCE,
             address,
@@ -53,7 +53,7 @@ class AccountReads:
         checked: Callable[[Json], bytes],
         initcode: bytes,
     ) -> bytes:
-        """Ask by the method; by code where that is refused, or answers that there is nothing."""
+        """Read by the method, or by EVM code if the method is refused or returns nothing."""
         capabilities = self._reads.rpc.capabilities
 
         async def ask(endpoint: int, block: BlockParameter) -> bytes:
@@ -88,7 +88,10 @@ class AccountReads:
     async def _run(
         self, endpoint: int, block: BlockParameter, initcode: bytes, basis: Basis
     ) -> bytes | None:
-        """Return what code reads, less its leading zero byte; None where it is not run."""
+        """Return the data that EVM code reads, without its leading zero byte.
+
+        None if it is refused.
+        """
         try:
             returned = await self._deployless.ask(endpoint, block, initcode, basis)
         except (RpcRefused, BlockUnknown):

@@ -1,4 +1,4 @@
-"""Which request a message on a shared connection answers, told from its ends alone."""
+"""Finds the request that a message on a shared connection answers, from its two ends alone."""
 
 import re
 from typing import Final
@@ -15,17 +15,17 @@ _LAST: Final = re.compile(
 
 
 def addressee(message: bytes) -> int | None:
-    """Return the id at the beginning or the end of an answer; None where none is seen there."""
+    """Return the id at the beginning or the end of an answer. None if there is none."""
     found = _FIRST.match(message[:_ENDS]) or _LAST.search(message[-_ENDS:])
     return None if found is None else int(found[1])
 
 
 def ids_of(document: Json) -> list[Json]:
-    """Return the ids of an answer, or of each in a batch."""
+    """Return the id of an answer, or the ids of a batch."""
     answers = document if isinstance(document, list) else [document]
     return [answer.get("id") for answer in answers if isinstance(answer, dict)]
 
 
 def is_notification(document: Json) -> bool:
-    """Whether a document tells something unasked."""
+    """Return whether a document is a notification."""
     return isinstance(document, dict) and "method" in document and "id" not in document

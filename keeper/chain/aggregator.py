@@ -1,9 +1,8 @@
-"""
-Many contract reads at one block in few requests.
+"""Many contract reads at one block in few requests.
 
-Multicall3 does it where it is deployed. Elsewhere, and where another contract stands at its
-address, our own aggregator runs without being deployed; where a node refuses that too, the calls
-go one by one.
+Multicall3 aggregates them if it is deployed. Otherwise, or if another contract is at its address,
+the keeper's own aggregator runs undeployed. If a node refuses that too, the calls are sent one by
+one.
 """
 
 from collections.abc import Sequence
@@ -40,7 +39,7 @@ _EMPTY_FAILURE: Final = CallResult(success=False, data=b"")
 
 
 class Aggregator:
-    """Aggregates reads at one block, in the best way that each endpoint offers."""
+    """Aggregates reads at one block by the best method that each endpoint supports."""
 
     def __init__(
         self,
@@ -59,7 +58,7 @@ class Aggregator:
         self._known = Known()
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
-        """Read all the calls at one block, in few requests; a failed call fails alone."""
+        """Read all the calls at one block, in few requests. A failed call fails alone."""
         if not calls:
             return []
         parts = await each(
@@ -70,7 +69,7 @@ class Aggregator:
         return [result for part in parts for result in part]
 
     async def _aggregate_chunk(self, chunk: tuple[Call, ...], basis: Basis) -> list[CallResult]:
-        """Read one chunk; find the contract, if there is one, that returns more than is read."""
+        """Read one chunk, and isolate a contract that returns more than the size limit."""
         try:
             return await self._read_chunk(chunk, basis)
         except RpcTooLarge as error:
@@ -106,7 +105,7 @@ class Aggregator:
 
 
 class Place(NamedTuple):
-    """Where an aggregate is asked for: an endpoint, and the block in the form that it takes."""
+    """Target of an aggregate. An endpoint, and the block in the form that it accepts."""
 
     endpoint: int
     block: BlockParameter
@@ -114,7 +113,7 @@ class Place(NamedTuple):
 
 
 class Way(Protocol):
-    """A way to run an aggregate; what it returns is encoded as ``aggregate3``'s results."""
+    """A method to run an aggregate. Its result is encoded like ``aggregate3``'s."""
 
     capability: Capability
 
@@ -123,16 +122,16 @@ class Way(Protocol):
         ...
 
     async def is_working(self, place: Place) -> bool:
-        """Whether an aggregate whose results are known comes out so; it may raise ChainError."""
+        """Return whether an aggregate with known results succeeds. May raise ChainError."""
         ...
 
     def reason(self, error: ChainError) -> str:
-        """Return why it is lacking, in words."""
+        """Return a text on why the method is lacking."""
         ...
 
 
 class MulticallWay:
-    """By the contract that is deployed at an address, if that is Multicall3."""
+    """Aggregates by the contract at an address, if it is Multicall3."""
 
     capability = Capability.MULTICALL3
 
@@ -146,12 +145,12 @@ class MulticallWay:
         return await self._call(self._packer.packed(calls), place)
 
     async def is_working(self, place: Place) -> bool:
-        """Whether an aggregate of an aggregate of nothing comes back as that."""
+        """Return whether an aggregate of an empty aggregate gives the right result."""
         nested = probe(self._address)
         return proves_aggregator(await self._call("0x" + nested.data.hex(), place))
 
     def reason(self, error: ChainError) -> str:
-        """Return what the contract did, with the setting that names it."""
+        """Return the contract's failure, with its address."""
         return f"what is at {self._address} does not answer as Multicall3: {error}"
 
     async def _call(self, data: str, place: Place) -> bytes:
@@ -160,7 +159,7 @@ class MulticallWay:
 
 
 class DeploylessWay:
-    """By our own aggregator, which is deployed nowhere."""
+    """Aggregates by the keeper's own undeployed aggregator."""
 
     capability = Capability.DEPLOYLESS
 
@@ -173,19 +172,18 @@ class DeploylessWay:
         return await self._deployless.ask_large(place.endpoint, place.block, initcode, place.basis)
 
     async def is_working(self, place: Place) -> bool:
-        """Whether an aggregate of nothing comes back as that."""
+        """Return whether an empty aggregate gives the right result."""
         return await self.run((), place) == packed_calls(())
 
     def reason(self, error: ChainError) -> str:
-        """Return what the node said."""
+        """Return the node's error."""
         return str(error)
 
 
 class Known:
-    """
-    What was seen of endpoints: which ways worked, and how many calls at once.
+    """Observed properties of endpoints. Working methods, and their largest number of calls.
 
-    ``fail_alone`` has calls that fail when they are read alone, too.
+    ``fail_alone`` holds calls that also fail when they are read alone.
     """
 
     def __init__(self) -> None:
@@ -205,14 +203,13 @@ class ChunkRead:
     singles: dict[tuple[Call, ...], SingleCalls]
 
     async def read(self, calls: tuple[Call, ...]) -> list[CallResult]:
-        """
-        Return the results, by the first way that works at the endpoint.
+        """Return the results by the first method that works at the endpoint.
 
-        A way is learnt to be lacking once a later one has worked: where none does, the
-        fault is another.
+        A method is recorded as lacking once a later one has worked. If none works, the fault is
+        another one.
 
         Raises:
-            ChainError: the first failure, where no way works.
+            ChainError: the first failure, if no method works.
         """
         capabilities, endpoint = self.reads.rpc.capabilities, self.place.endpoint
         lacking: dict[Way, RpcRefused | RpcMalformed] = {}
@@ -257,7 +254,7 @@ class ChunkRead:
         return await self._read_starved(calls, results)
 
     async def _read_halves(self, way: Way, calls: tuple[Call, ...]) -> list[CallResult]:
-        """Cut in two what is too much for the node."""
+        """Read the calls in two halves if the node refuses the whole."""
         if len(calls) == 1:
             return await self._read_singly(calls)
         middle, key = len(calls) // 2, (self.place.endpoint, way.capability)
@@ -269,7 +266,7 @@ class ChunkRead:
         ]
 
     async def _is_working(self, way: Way, error: RpcRefused | RpcMalformed) -> bool:
-        """Whether a failed aggregate was the calls' fault, not the way's."""
+        """Return whether the calls and not the method made an aggregate fail."""
         key = (self.place.endpoint, way.capability)
         if isinstance(error, RpcRefused) and key in self.known.proven:
             return True
@@ -292,11 +289,10 @@ class ChunkRead:
     async def _read_starved(
         self, calls: tuple[Call, ...], results: list[CallResult]
     ) -> list[CallResult]:
-        """
-        Read again, alone, what failed without a word.
+        """Read calls again, alone, if they failed without revert data.
 
-        A call in an aggregate may fail only because one before it burnt the gas. Those that
-        fail alone too are remembered and not asked for twice.
+        A call in an aggregate may fail because an earlier one used up the gas. Calls that fail
+        alone too are stored and not retried.
         """
         fail_alone = self.known.fail_alone
         starved = [
@@ -315,7 +311,7 @@ class ChunkRead:
 
 
 class _Lacking(Exception):
-    """A way does not work at an endpoint."""
+    """A method does not work at an endpoint."""
 
     def __init__(self, error: RpcRefused | RpcMalformed) -> None:
         super().__init__()
@@ -323,5 +319,5 @@ class _Lacking(Exception):
 
 
 def _may_be_cut(error: RpcRefused) -> bool:
-    """Whether fewer calls may be answered."""
+    """Return whether fewer calls may succeed."""
     return failed_in_evm(error) or is_too_much(error) or is_too_much_code(error)

@@ -1,8 +1,7 @@
-"""
-Whether the endpoints tell the same chain: what each said of a height, held side by side.
+"""Detects endpoints on different chains by the hashes that they state for the same heights.
 
-Pure but for what it remembers. Equal hashes at one height mean equal chains up to it, so
-only the highest height that two endpoints both spoke of counts.
+Pure except for its state. Equal hashes at one height mean equal chains up to it, so only the
+highest height that two endpoints both stated counts.
 """
 
 from collections import Counter
@@ -20,14 +19,14 @@ HELD_SECONDS: Final = 30.0
 
 
 class Sightings:
-    """The blocks that one endpoint called canonical, by their number; the oldest give way."""
+    """The blocks that one endpoint called canonical, by number. The oldest are dropped."""
 
     def __init__(self) -> None:
         self._hashes: dict[int, BlockHash] = {}
         self.head: Head | None = None
 
     def saw(self, head: Head) -> None:
-        """Take a head; what was known above it, and what it does not build on, is gone."""
+        """Record a head. Drops known blocks above it, and those that it does not build on."""
         known = self._hashes
         for number in [one for one in known if one >= head.number]:
             del known[number]
@@ -42,16 +41,16 @@ class Sightings:
         self.head = head
 
     def at(self, number: int) -> BlockHash | None:
-        """Return the block it called canonical at a height; None if it never spoke of it."""
+        """Return the hash that the endpoint called canonical at a height. None if unknown."""
         return self._hashes.get(number)
 
     def forget(self) -> None:
-        """Forget everything, as of an endpoint that turned out to serve another chain."""
+        """Drop everything, for an endpoint that turned out to serve another chain."""
         self._hashes.clear()
         self.head = None
 
     def contradiction(self, other: "Sightings") -> int | None:
-        """Return the height at which two endpoints are on different chains; None if they agree."""
+        """Return the height at which two endpoints are on different chains. None if they agree."""
         for number in sorted(self._hashes, reverse=True):
             theirs = other.at(number)
             if theirs is not None:
@@ -61,7 +60,7 @@ class Sightings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """What two endpoints say differently: of a head, a nonce, a receipt, a finalized block."""
+    """A contradiction between two endpoints about a head, nonce, receipt or finalized block."""
 
     what: str
     detail: str
@@ -70,10 +69,9 @@ class Disagreement:
 
 @dataclass(slots=True, kw_only=True)
 class Disagreements:
-    """
-    Those that stand, by what they are about; ``told`` is called when one begins or ends.
+    """The open contradictions by topic. The callback gets one when it begins or ends.
 
-    ``counts`` is how many began, by kind.
+    ``counts`` is the number of contradictions that began, by kind.
     """
 
     clock: Callable[[], float]
@@ -82,7 +80,7 @@ class Disagreements:
     _standing: dict[tuple[str, str], tuple[str, float | None]] = field(default_factory=dict)
 
     def found(self, what: str, about: str, detail: str, *, lasting: bool = False) -> None:
-        """Note a contradiction; a ``lasting`` one stands until it is settled."""
+        """Record a contradiction. A ``lasting`` one stays open until it is settled."""
         key = (what, about)
         new = key not in self._standing
         self._standing[key] = (detail, None if lasting else self.clock() + HELD_SECONDS)
@@ -91,19 +89,19 @@ class Disagreements:
             self.told(Disagreement(what=what, detail=detail))
 
     def settled(self, what: str, about: str) -> None:
-        """Note that there is none about this, or none any more."""
+        """Record that there is no contradiction about this, or none any more."""
         found = self._standing.pop((what, about), None)
         if found is not None:
             self.told(Disagreement(what=what, detail=found[0], over=True))
 
     def lasting(self) -> Sequence[str]:
-        """Return what stands until it is settled: asking again would not help."""
+        """Return the contradictions that stay open until settled, which a retry cannot resolve."""
         return [
             _line(what, detail) for (what, _), (detail, ends) in self._standing.items() if not ends
         ]
 
     def reasons(self) -> Sequence[str]:
-        """Return what stands, one line each."""
+        """Return the open contradictions, one line each."""
         now = self.clock()
         for what, about in [
             key for key, (_, ends) in self._standing.items() if ends is not None and ends <= now

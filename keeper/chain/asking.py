@@ -1,4 +1,4 @@
-"""Calls to contracts and the decoding of their answers, hostile ones too; no I/O."""
+"""Builds calls to contracts and decodes their results, including hostile ones. No I/O."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,32 +12,32 @@ SYMBOL_SHOWN = 10
 
 
 def ask(target: Address, signature: str, *values: object) -> Call:
-    """Return the read of ``name(type,..)`` at a contract."""
+    """Build the call of ``name(type,..)`` at a contract."""
     return Call(target=target, data=calldata(signature, *values))
 
 
 class Answers:
-    """The answers to a list of calls, taken one by one in its order."""
+    """Cursor over the results of a list of calls."""
 
     def __init__(self, results: Sequence[CallResult]) -> None:
         self._results: Iterator[CallResult] = iter(results)
 
     def next(self) -> CallResult:
-        """Return the next answer; MarketUnreadable where there are too few."""
+        """Take the next result. MarketUnreadable if there are too few."""
         try:
             return next(self._results)
         except StopIteration:
             raise MarketUnreadable("fewer answers than questions") from None
 
     def data(self, what: str) -> bytes:
-        """Return the next answer's bytes; MarketUnreadable if it failed or says nothing."""
+        """Take the next result's bytes. MarketUnreadable if it failed or is empty."""
         answer = self.next()
         if not answer.success or not answer.data:
             raise MarketUnreadable(f"{what} does not answer")
         return answer.data
 
     def words(self, count: int, what: str) -> tuple[int, ...]:
-        """Return the next answer's first words; MarketUnreadable if it has fewer, or failed."""
+        """Take the next result's first words. MarketUnreadable if it has fewer, or failed."""
         answer = self.next()
         if not answer.success:
             raise MarketUnreadable(f"{what} does not answer")
@@ -47,7 +47,7 @@ class Answers:
             raise MarketUnreadable(f"{what} answers less than {count} numbers") from None
 
     def integer(self, what: str) -> int:
-        """Return the next answer's first word; MarketUnreadable if it failed."""
+        """Take the next result's first word. MarketUnreadable if it failed."""
         data = self.data(what)
         try:
             return word(data, 0)
@@ -55,7 +55,7 @@ class Answers:
             raise MarketUnreadable(f"{what} answers without a number") from None
 
     def maybe_integer(self, at: int = 0) -> int | None:
-        """Return a word of the next answer; None if it failed or is too short."""
+        """Take a word of the next result. None if it failed or is too short."""
         answer = self.next()
         try:
             return word(answer.data, at) if answer.success else None
@@ -63,7 +63,7 @@ class Answers:
             return None
 
     def address(self, what: str) -> Address:
-        """Return the next answer's address; MarketUnreadable if it is none."""
+        """Take the next result's address. MarketUnreadable if it is none."""
         data = self.data(what)
         try:
             return address_at(data, 0)
@@ -71,7 +71,7 @@ class Answers:
             raise MarketUnreadable(f"{what} answers without an address") from None
 
     def maybe_address(self) -> Address | None:
-        """Return the next answer's address; None if it failed, is none, or is zero."""
+        """Take the next result's address. None if it failed, is none, or is zero."""
         answer = self.next()
         try:
             found = address_at(answer.data, 0) if answer.success else None
@@ -81,10 +81,9 @@ class Answers:
 
 
 def symbol_of(answer: CallResult, token: Address) -> str:
-    """
-    Return a token's symbol from text, from 32 bytes, or from its address.
+    """Decode a token's symbol from text, from 32 bytes, or from its address.
 
-    Whoever makes a token chooses it, and messages, logs and tables show it: it is made harmless.
+    The token's creator chooses it, and messages, logs and tables show it, so it is sanitized.
     """
     text = ""
     if answer.success:

@@ -1,4 +1,4 @@
-"""Recent blocks, and how long a read waits for a block that no endpoint serves yet."""
+"""Recent blocks, and the time that a read waits for a block that no endpoint serves yet."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -29,7 +29,7 @@ REMEMBERED: Final = 1024
 
 
 class RecentBlocks:
-    """Headers that endpoints announced or served, by hash. The oldest give way."""
+    """Headers that endpoints announced or served, by hash. The oldest are dropped."""
 
     def __init__(self) -> None:
         self._heads: OrderedDict[BlockHash, Head] = OrderedDict()
@@ -37,7 +37,7 @@ class RecentBlocks:
         self._highest = -1
 
     def note(self, head: Head) -> None:
-        """Remember a header."""
+        """Store a header."""
         self._heads[head.hash] = head
         self._heads.move_to_end(head.hash)
         self._highest = max(self._highest, head.number)
@@ -45,7 +45,7 @@ class RecentBlocks:
             self._heads.popitem(last=False)
 
     def hand_on(self, head: Head) -> None:
-        """Remember the head that the pipeline works on from now on."""
+        """Store the head that the pipeline works on from now on."""
         self.note(head)
         self._current = head
 
@@ -55,18 +55,18 @@ class RecentBlocks:
         return self._highest if self._current is None else self._current.number
 
     def number_of(self, block: BlockId) -> int | None:
-        """Return a block's number; None where its header is not remembered."""
+        """Return a block's number. None if its header is not stored."""
         if not isinstance(block, str):
             return block
         head = self._heads.get(block)
         return None if head is None else head.number
 
     def head_of(self, block_hash: BlockHash) -> Head | None:
-        """Return a block's header; None where it is not remembered."""
+        """Return a block's header. None if it is not stored."""
         return self._heads.get(block_hash)
 
     def ancestor_of(self, head: Head, distance: int) -> Head | None:
-        """Return the remembered ancestor that is so many blocks back, or less; None for none."""
+        """Return the stored ancestor at this distance, or the farthest nearer one. None if none."""
         ancestor: Head | None = None
         for _ in range(distance):
             parent = self._heads.get((ancestor or head).parent_hash)
@@ -76,7 +76,7 @@ class RecentBlocks:
         return ancestor
 
     def times_before(self, head: Head, distance: int) -> set[int]:
-        """Return the timestamps of so many remembered ancestors."""
+        """Return the timestamps of the stored ancestors up to this distance."""
         times = set[int]()
         for _ in range(distance):
             parent = self._heads.get(head.parent_hash)
@@ -87,7 +87,7 @@ class RecentBlocks:
         return times
 
     def is_young(self, block: BlockId) -> bool:
-        """Return whether a block may be missing at an endpoint only because it is new."""
+        """Return whether an endpoint may lack a block only because it is new."""
         if block is None:
             return True
         number = self.number_of(block)
@@ -97,14 +97,14 @@ class RecentBlocks:
         return is_announced and number > self.newest - YOUNG_BLOCKS
 
     def newer_heads(self, block: BlockId) -> int:
-        """Return how many heads newer than the block were handed on."""
+        """Return the number of later heads that the pipeline worked on."""
         number = self.number_of(block)
         if self._current is None or number is None:
             return 0
         return max(0, self._current.number - number)
 
     def is_replaced(self, block: BlockId) -> bool:
-        """Return whether the current head stands on another block of that height."""
+        """Return whether the current head builds on another block of that height."""
         head = self._current
         number = self.number_of(block) if isinstance(block, str) else None
         if head is None or number is None or head.number < number:
@@ -118,11 +118,10 @@ class RecentBlocks:
 
 
 class Awaiting:
-    """
-    Patience with blocks that are not served yet, shared by all reads.
+    """Patience with blocks that are not served yet, shared by all reads.
 
-    A newer head ends the waiting for a block. Where block after block is given up so, the
-    endpoints are later than a block's time, and each block is given one newer head more.
+    A newer head ends the wait for a block. If that happens block after block, the endpoints are
+    slower than the block time, and each block is given one more newer head.
     """
 
     def __init__(self, blocks: RecentBlocks, seconds: float, clock: Callable[[], float]) -> None:
@@ -134,33 +133,33 @@ class Awaiting:
         self._calm = 0
 
     def begin(self, block: BlockId) -> "Wait":
-        """Begin to wait for a block that an endpoint did not have."""
+        """Start the wait for a block that an endpoint did not have."""
         return Wait(self, block)
 
     def is_overtaken(self, block: BlockId) -> bool:
-        """Return whether too many newer heads were handed on meanwhile."""
+        """Return whether too many newer heads arrived meanwhile."""
         return self.blocks.newer_heads(block) > self._tolerance
 
     def patience(self) -> float:
-        """Return for how many seconds a young block is waited for."""
+        """Return the seconds that a young block is waited for."""
         seconds = max(LEAST_SECONDS, self._seconds)
         return min(seconds * (1 + self._tolerance), max(seconds, MOST_SECONDS))
 
     def give_up(self, block: BlockId) -> None:
-        """Record that a block was not served before a newer one came, or in its time."""
+        """Record that a block was not served in time, or not before a newer one."""
         if block != self._given_up:
             self._given_up, self._calm = block, 0
             self._tolerance = min(MOST_TOLERANCE, self._tolerance + 1)
 
     def serve(self, block: BlockId) -> None:
-        """Record that a block was served after it had been waited for."""
+        """Record that a block was served after a wait."""
         self._calm = 0 if self.blocks.newer_heads(block) else self._calm + 1
         if self._calm >= CALM:
             self._tolerance, self._calm = max(0, self._tolerance - 1), 0
 
 
 class Wait:
-    """One read that waits for one block; ``rounds`` counts its pauses."""
+    """The wait of one read for one block. ``rounds`` counts its pauses."""
 
     def __init__(self, awaiting: Awaiting, block: BlockId) -> None:
         self._awaiting = awaiting
@@ -169,7 +168,7 @@ class Wait:
         self.rounds = 0
 
     def next_pause(self) -> float | None:
-        """Return how long to pause before the block is asked for again; None to give up."""
+        """Return the pause before the next attempt. None to give up."""
         self.rounds += 1
         if self.rounds <= len(FIRST_PAUSES):
             return FIRST_PAUSES[self.rounds - 1]

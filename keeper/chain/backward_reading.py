@@ -1,7 +1,7 @@
-"""
-The logs of a long range at one endpoint, the newest first, within a number of requests.
+"""Reads the logs of a long range at one endpoint, newest first, with bounded requests.
 
-For a range that was read before and proved to lack logs: cut otherwise than then, and in no hurry.
+Used for a range that was read before and proved to lack logs. It is split differently then, and
+there is no hurry.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portion:
-    """
-    A part of a range's logs. ``rest`` is what was not asked for, in the order to go on with.
+    """A part of a range's logs.
 
-    ``is_refused`` is whether the endpoint did not answer, in windows of any length.
+    The remaining spans were not read yet, in order. ``is_refused`` means that the endpoint did not
+    answer in windows of any length.
     """
 
     tables: Sequence[LogTable] = ()
@@ -43,10 +43,9 @@ class Portion:
 
 @dataclass(slots=True)
 class BackwardReader:
-    """
-    One endpoint's answers, from ``windows`` of blocks that adapt to it.
+    """Reads one endpoint in ``windows`` of blocks that adapt to it.
 
-    ``most_requests`` and ``most_rows`` bound one portion.
+    ``most_requests`` and ``most_rows`` limit one portion.
     """
 
     rpc: Rpc
@@ -57,7 +56,7 @@ class BackwardReader:
     _pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with windows of the first length."""
+        """Start with windows of the first length."""
         self._pace = Pace(self.windows)
 
     async def read(self, wanted: LogFilter, spans: Sequence[Span]) -> Portion:

@@ -1,8 +1,7 @@
-"""
-Several requests in one message, in as large ones as an endpoint takes.
+"""Several requests in one message, in batches as large as an endpoint accepts.
 
-Nodes and gateways refuse batches in many shapes, or answer a part of the entries only. Whatever
-is not an answer to all of a batch is asked again in smaller ones, down to single requests.
+Nodes and gateways refuse batches in many ways, or answer only some entries. Unanswered entries are
+sent again in smaller batches, down to single requests.
 """
 
 import asyncio
@@ -44,20 +43,20 @@ class Asking(Protocol):
     capabilities: Capabilities
 
     async def ask(self, at: int, method: str, *params: object) -> Json:
-        """Ask one endpoint once."""
+        """Send one request to one endpoint once."""
         ...
 
     async def ask_batch(self, at: int, requests: Sequence[Request]) -> list[Answer]:
-        """Ask one endpoint several things in one message, once."""
+        """Send several requests to one endpoint in one message, once."""
         ...
 
     async def ensure_identified(self, at: int) -> None:
-        """Identify an endpoint over the connection that it has now."""
+        """Identify an endpoint over its present connection."""
         ...
 
 
 class BatchRead:
-    """Several requests, put to each endpoint as ``build`` says, over repeated attempts."""
+    """Several requests per endpoint, built by ``build``, over repeated attempts."""
 
     def __init__(
         self,
@@ -72,7 +71,7 @@ class BatchRead:
         self._readings: dict[int, Reading] = {}
 
     async def ask(self, endpoint: int) -> list[Answer]:
-        """Return an endpoint's answers; those of an earlier attempt are not asked for again."""
+        """Return an endpoint's answers. Those of an earlier attempt are not requested again."""
         reading = self._readings.get(endpoint)
         if reading is None:
             reading = Reading(
@@ -82,19 +81,18 @@ class BatchRead:
         return await reading.complete()
 
     def forget_momentary(self, endpoint: int) -> None:
-        """Let the next attempt ask again for what an endpoint may answer then."""
+        """Drop answers of an endpoint that may differ at the next attempt."""
         reading = self._readings.get(endpoint)
         if reading is not None:
             reading.forget_momentary()
 
 
 class Reading:
-    """
-    The answers of one endpoint to several requests, gathered over repeated attempts.
+    """Answers of one endpoint to several requests, collected over repeated attempts.
 
-    Answers of different endpoints are never mixed: by a block's number they might be of
-    different blocks. With ``needs_results`` no request is answered by ``null``, nor by a
-    refusal that another endpoint may not repeat.
+    Answers of different endpoints are never mixed, since by a block's number they may refer to
+    different blocks. With ``needs_results`` neither ``null`` nor a refusal that another endpoint
+    may not repeat counts as an answer.
     """
 
     def __init__(
@@ -116,15 +114,14 @@ class Reading:
         self._busy = 0
 
     async def complete(self) -> list[Answer]:
-        """
-        Ask for what is missing and return all the answers, in order.
+        """Request the missing answers and return all of them, in order.
 
-        An endpoint that has the block for some of the requests is asked again for the others.
+        An endpoint that has the block for some requests is asked again for the others.
 
         Raises:
             BlockUnknown: the endpoint does not have the block.
             RpcUnavailable: the endpoint did not answer some of them, or was busy.
-            RpcMalformed: what it answered to one of them is no answer.
+            RpcMalformed: one of its answers is invalid.
             RpcRefused: with ``needs_results``, it refused one of them for reasons of its own.
         """
         missing, self._refusal = self._missing(), None
@@ -142,7 +139,7 @@ class Reading:
         return [self._answers[place] for place in range(len(self._requests))]
 
     def forget_momentary(self) -> None:
-        """Drop refusals that may pass from the answers."""
+        """Drop refusals that may be temporary."""
         self._answers = {
             place: answer
             for place, answer in self._answers.items()
@@ -154,7 +151,7 @@ class Reading:
         return [place for place in places if place not in self._answers]
 
     async def _ask(self, places: Sequence[int]) -> None:
-        """Ask for these requests, in parts that the endpoint is thought to take."""
+        """Send these requests in batches of the size that the endpoint is known to accept."""
         known = self._rpc.capabilities.limit(self._endpoint, Capability.BATCHES)
         size = self._most if known is None else min(known, self._most)
         parts = [places[start : start + size] for start in range(0, len(places), size)]
@@ -188,7 +185,7 @@ class Reading:
         await self._take(places, answers)
 
     async def _take(self, places: Sequence[int], answers: Sequence[Answer]) -> None:
-        """Keep what was answered; ask again, in smaller parts, for what was too many."""
+        """Store the answers, and send the refused requests again in smaller batches."""
         busy, refused = list[RpcBusy](), dict[int, ChainError]()
         for place, answer in zip(places, answers, strict=True):
             if isinstance(answer, RpcBusy):
@@ -208,7 +205,7 @@ class Reading:
             raise busy[0]
 
     async def _ask_smaller(self, places: Sequence[int], error: ChainError, size: int) -> None:
-        """Ask in parts of ``size``; the size is learnt once a part was answered."""
+        """Send batches of ``size``. The size is stored once a batch was answered."""
         await self._ask_part(places[:size])
         self._learn(error, size)
         await self._ask(places[size:])
@@ -227,7 +224,7 @@ class Reading:
             self._accept(place, error)
 
     def _accept(self, place: int, answer: Answer) -> None:
-        """Keep an answer, unless the endpoint, or another one, may have a better one."""
+        """Store an answer, unless this or another endpoint may have a better one."""
         if answer is None and self._needs_results:
             answer = BlockUnknown(f"the node answered {self._requests[place][0]} with null")
         if isinstance(answer, BlockUnknown):
@@ -243,7 +240,7 @@ class Reading:
         )
 
     def _learn_success(self, size: int) -> None:
-        """Clear the lack where more were answered than it allowed."""
+        """Clear the limit if a larger batch was answered."""
         lack = self._rpc.capabilities.lack(self._endpoint, Capability.BATCHES)
         if lack is not None and lack.limit is not None and size > lack.limit:
             self._rpc.capabilities.learn_success(self._endpoint, Capability.BATCHES)

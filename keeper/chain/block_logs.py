@@ -1,7 +1,6 @@
-"""
-Logs of one block: by its hash, or by its number between two comparisons of the hash.
+"""Logs of one block by hash, or by number between two comparisons of the hash.
 
-Some nodes refuse ``blockHash`` in ``eth_getLogs``, and some overlook it.
+Some nodes refuse ``blockHash`` in ``eth_getLogs``, and some ignore it.
 """
 
 from collections import Counter
@@ -32,20 +31,19 @@ class BlockLogs:
         self._refusals: Counter[int] = Counter()
 
     async def fetch(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
-        """
-        Return one block's logs.
+        """Fetch one block's logs.
 
         Raises:
-            RpcMalformed: the node mixes in logs of another block, or that nobody asked for.
+            RpcMalformed: the node returns logs of another block, or logs outside the filter.
             SnapshotReorged: another block is canonical in its place.
-            BlockUnknown: no endpoint had the block in its time.
+            BlockUnknown: no endpoint had the block in time.
         """
         return await self._rpc.read_with(
             lambda place: self._fetch_from(place, wanted, block_hash), block=block_hash
         )
 
     async def _fetch_from(self, place: int, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
-        """Fetch from one endpoint; by number where it refuses or overlooks the hash."""
+        """Fetch from one endpoint, by number if it refuses or ignores the hash."""
         capabilities = self._rpc.capabilities
         if not capabilities.has(place, Capability.LOGS_BY_HASH):
             return await self._fetch_by_number(place, wanted, block_hash)
@@ -62,7 +60,7 @@ class BlockLogs:
     async def _fetch_instead(
         self, place: int, wanted: LogFilter, block_hash: BlockHash, error: ChainError
     ) -> list[Log]:
-        """Fetch by number after a refusal; learn from it where that works."""
+        """Fetch by number after a refusal, and record the lack if that works."""
         try:
             logs = await self._fetch_by_number(place, wanted, block_hash)
         except (RpcRefused, RpcMalformed):
@@ -98,7 +96,7 @@ class BlockLogs:
 
 
 def filter_document(wanted: LogFilter) -> Mapping[str, object]:
-    """Return a filter's addresses and topics as ``eth_getLogs`` takes them."""
+    """Return a filter's addresses and topics in the form of ``eth_getLogs``."""
     criteria: dict[str, object] = {}
     if wanted.addresses:
         criteria["address"] = list(wanted.addresses)

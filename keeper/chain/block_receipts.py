@@ -1,4 +1,4 @@
-"""All receipts of one block: in one answer, or one by one where a node has no such method."""
+"""All receipts of one block, in one answer or one by one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -18,15 +18,14 @@ RECEIPT: Final = "eth_getTransactionReceipt"
 
 
 async def read_block_receipts(rpc: Rpc, number: int, parse: Callable[[Receipts], T]) -> T:
-    """
-    Return what ``parse`` makes of a block's receipts, in the order of its transactions.
+    """Return the result of ``parse`` for a block's receipts, in the order of its transactions.
 
-    What it calls malformed is read one by one, or elsewhere.
+    If it raises RpcMalformed, they are read one by one, or from another endpoint.
 
     Raises:
         BlockUnknown: no endpoint has the block.
         RpcMalformed: a receipt is missing, or is one of another block.
-        RpcRefused: the node gives receipts in neither way.
+        RpcRefused: the node returns receipts neither together nor singly.
     """
     return await rpc.read_with(lambda endpoint: _ask(rpc, endpoint, number, parse), block=number)
 
@@ -58,7 +57,7 @@ async def _ask(rpc: Rpc, endpoint: int, number: int, parse: Callable[[Receipts],
 async def _ask_singly(
     rpc: Rpc, endpoint: int, hashes: Sequence[str], refused: ChainError | None
 ) -> list[Json]:
-    """Ask for each receipt; where that is refused, too, the first refusal tells more."""
+    """Fetch each receipt. If that is refused too, raise the first refusal."""
     requests = [(RECEIPT, (transaction,)) for transaction in hashes]
     receipts = list[Json]()
     for answer in await Reading(rpc, endpoint, requests).complete():
@@ -71,7 +70,7 @@ async def _ask_singly(
 def _checked(
     answer: Sequence[Json], header: Mapping[str, Json], hashes: Sequence[str]
 ) -> list[Mapping[str, Json]]:
-    """Return the receipts where there is one of this block for each of its transactions."""
+    """Return the receipts if there is one of this block for each of its transactions."""
     receipts = [fields.document(receipt, "a receipt") for receipt in answer]
     block = header.get("hash")
     if len(receipts) != len(hashes):

@@ -1,8 +1,7 @@
-"""
-The bloom filter of a block's header: which addresses and topics its logs may have.
+"""Bloom filter of a block's header, which shows the addresses and topics its logs may have.
 
-A hint at most. On a full chain nearly all of its bits are set, and some nodes leave it empty.
-Source: the execution specs' ``bloom.py``: three bits of 2048 for each address and topic.
+Only a hint. On a busy chain nearly all of its bits are set, and some nodes leave it empty. Source:
+the execution specs' ``bloom.py``, three bits of 2048 for each address and topic.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ BLOOM_BYTES: Final = BLOOM_BITS // 8
 
 
 def may_hold(bloom: str, wanted: LogFilter) -> bool:
-    """Return whether a block with this filter may have a wanted log; wrongly True at times."""
+    """Return whether a block with this bloom may have a matching log. False positives occur."""
     try:
         bits = int(bloom, 16)
     except ValueError:
@@ -29,7 +28,7 @@ def may_hold(bloom: str, wanted: LogFilter) -> bool:
 
 
 def bloom_of(logs: Iterable[Log]) -> int:
-    """Return the filter of a block that has exactly these logs."""
+    """Return the bloom of a block that has exactly these logs."""
     entries = {entry for log in logs for entry in (bytes.fromhex(log.address[2:]), *log.topics)}
     bits = 0
     for entry in entries:

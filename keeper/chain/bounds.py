@@ -1,8 +1,7 @@
-"""
-Upper bounds of an answer by what was asked: bytes after decompression, and JSON values.
+"""Upper bounds of an answer by its request, in bytes after decompression and in JSON values.
 
-No good node's answer is beyond its bound, with two exceptions that ``Excess`` names: a question
-that can be asked in parts, and a contract that returns as much as its gas pays for.
+No valid answer exceeds its bound, with the two exceptions in ``Excess``. The request can be
+divided, or a contract returned as much as its gas pays for.
 """
 
 import enum
@@ -44,7 +43,7 @@ _LOG_BYTES_PER_GAS: Final = 1.5
 
 
 class Excess(enum.Enum):
-    """What an answer beyond its bound means."""
+    """Meaning of an answer that exceeds its bound."""
 
     FAULT = enum.auto()  # no good node answers that much
     DIVISIBLE = enum.auto()  # a smaller question may be answered
@@ -53,11 +52,10 @@ class Excess(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """
-    The most that is read of an answer: ``size`` in bytes.
+    """Limit of an answer, ``size`` in bytes.
 
-    ``values`` is how many JSON values it may have; more of them in proportion to its bytes,
-    unless the result ``is_single``: one text.
+    ``values`` is the number of JSON values it may have, plus more in proportion to its bytes,
+    unless the result ``is_single`` text.
     """
 
     size: int
@@ -66,11 +64,11 @@ class Bound:
     excess: Excess = Excess.FAULT
 
     def values_within(self, size: int) -> int:
-        """Return how many values the first ``size`` bytes may hold."""
+        """Return the number of values that the first ``size`` bytes may hold."""
         return self.values if self.is_single else self.values + size // BYTES_PER_VALUE
 
     def too_large(self) -> RpcTooLarge:
-        """Return the error of an answer that was not read to its end."""
+        """Return the error for an answer that exceeds the bound."""
         return RpcTooLarge(
             f"the node's answer is longer than {_spelled(self.size)}",
             excessive=self.excess is Excess.FAULT,
@@ -86,7 +84,7 @@ NOTIFICATION: Final = Bound(SMALL)
 
 @dataclass(frozen=True, slots=True)
 class Expected(Collection[int]):
-    """The ids of the answers that a message asks for, and the bound of them together."""
+    """The ids of the answers to a message, and their common bound."""
 
     ids: Sequence[int]
     bound: Bound
@@ -128,8 +126,7 @@ def answer_bound(requests: Sequence[tuple[str, Sequence[object]]]) -> Bound:
 
 
 def returned_bytes(gas: int) -> int:
-    """
-    Return how many bytes a call can return at most for its gas.
+    """Return the most bytes that a call can return for its gas.
 
     Source: the yellow paper's memory cost, 3 gas a word and a 512th of the words squared.
     """

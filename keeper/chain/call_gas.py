@@ -1,7 +1,6 @@
-"""
-The gas field of a call, within the cap of each endpoint.
+"""The gas field of a call, within the cap of each endpoint.
 
-Most nodes lower the field to their cap in silence. Others refuse the call, each in its own words.
+Most nodes lower the field to their cap silently. Others refuse the call, each with its own message.
 """
 
 import re
@@ -44,7 +43,7 @@ _MILLION: Final = 1_000_000
 
 
 def is_gas_cap(error: RpcRefused) -> bool:
-    """Whether a call was refused for the gas that it names, not for what it did with it."""
+    """Return whether a call was refused for its gas field and not for its execution."""
     said = error.text.lower()
     if error.data or "gas" not in said or "revert" in said:
         return False
@@ -53,17 +52,16 @@ def is_gas_cap(error: RpcRefused) -> bool:
 
 
 def may_be_gas_cap(error: RpcRefused) -> bool:
-    """Whether a refusal may be one for the gas, since nothing in it says otherwise."""
+    """Return whether a refusal may be for the gas, since its text does not say otherwise."""
     classified = failed_in_evm(error) or is_too_much(error) or is_too_much_code(error)
     return is_gas_cap(error) or not (error.data or classified)
 
 
 def lower_gas(error: RpcRefused, gas: Gas, block_limit: Gas | None) -> Gas | None:
-    """
-    Return the gas to try next; None to leave the field out.
+    """Return the gas to try next. None to omit the field.
 
-    It is the greatest number below ``gas`` that the refusal names, else the block's gas
-    limit where that is lower, else half.
+    It is the greatest number below ``gas`` in the refusal, else the block's gas limit if lower,
+    else half.
     """
     if not is_gas_cap(error):
         return None
@@ -75,7 +73,7 @@ def lower_gas(error: RpcRefused, gas: Gas, block_limit: Gas | None) -> Gas | Non
 
 
 def _named_gas(text: str) -> list[Gas]:
-    """Return the numbers of a text, with ``M`` taken for a million."""
+    """Return the numbers in a text, with ``M`` read as million."""
     named = list[Gas]()
     for digits, million in _NUMBER.findall(text.lower()):
         if digits.startswith("0x"):
@@ -91,23 +89,24 @@ def _named_gas(text: str) -> list[Gas]:
 
 
 class CallGas:
-    """Asks calls with as much gas as an endpoint takes, and learns how much that is."""
+    """Sends calls with as much gas as an endpoint accepts, and learns that limit."""
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
 
     def request(self, endpoint: int, run: Run) -> Request:
-        """Return the request with the gas that the endpoint is thought to take."""
+        """Build the request with the gas that the endpoint is known to accept."""
         method, transaction, rest = run
         gas = self._allowed(endpoint, _gas_of(transaction))
         return method, (_with_gas(transaction, gas), *rest)
 
     async def ask(self, endpoint: int, run: Run) -> Json:
-        """
-        Ask once; with less gas where the endpoint refuses it, and in the end without the field.
+        """Send once.
+
+        If the endpoint refuses the gas, retry with less, and finally without the field.
 
         Raises:
-            RpcRefused: the first refusal, where no other gas is taken either.
+            RpcRefused: the first refusal, if no other gas is accepted either.
             RpcUnavailable: the endpoint did not answer.
         """
         wanted = _gas_of(run[1])
@@ -124,7 +123,7 @@ class CallGas:
     async def mend(
         self, endpoint: int, runs: Sequence[Run], answers: Sequence[Answer]
     ) -> list[Answer]:
-        """Return the answers of a batch, with those asked again that were refused for the gas."""
+        """Return a batch's answers after retrying the requests that were refused for their gas."""
         mended = list(answers)
         refused = [
             place
@@ -164,7 +163,7 @@ class CallGas:
                 return answer
 
     async def _is_refused(self, endpoint: int, run: Run) -> bool:
-        """Whether the field is refused once more: the first refusal did not name the gas."""
+        """Return whether the gas field is refused again, if the first refusal did not name it."""
         try:
             await self._ask_with(endpoint, run, _gas_of(run[1]))
         except RpcRefused:
@@ -187,12 +186,12 @@ class CallGas:
         return None if head is None else head.gas_limit
 
     def _learn(self, endpoint: int, error: RpcRefused, limit: Gas | None) -> None:
-        """Record the gas that is taken; 0 stands for a call without the field."""
+        """Record the accepted gas. 0 means a call without the field."""
         reason = error.text or str(error)
         self._rpc.capabilities.learn_lack(endpoint, Capability.CALL_GAS, reason, limit=limit or 0)
 
     def _learn_success(self, endpoint: int, wanted: Gas | None, gas: Gas | None) -> None:
-        """Clear the lack where more was taken than it allowed."""
+        """Clear the limit if more gas was accepted."""
         lack = self._rpc.capabilities.lack(endpoint, Capability.CALL_GAS)
         if lack is None or gas is None or gas != wanted or gas <= (lack.limit or 0):
             return

@@ -1,4 +1,4 @@
-"""Optional methods and forms that an endpoint lacks, learnt from its own refusals."""
+"""Optional methods and request forms that an endpoint lacks, learnt from its refusals."""
 
 import enum
 import logging
@@ -14,7 +14,7 @@ LONGEST_RETRY_SECONDS: Final = 3_600.0
 
 
 class Capability(enum.StrEnum):
-    """A method, or a form of a request, that a node may lack, named as an operator reads it."""
+    """A method or request form that a node may lack. The value is its display name."""
 
     CHAIN_ID = "eth_chainId"
     SIMULATION = "eth_simulateV1"
@@ -69,7 +69,7 @@ INSTEAD: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lack:
-    """A capability that an endpoint refused, and when it is tried again (monotonic seconds)."""
+    """A capability that an endpoint refused, with its retry time (monotonic seconds)."""
 
     endpoint: int
     capability: Capability
@@ -81,16 +81,15 @@ class Lack:
 
     @property
     def instead(self) -> str:
-        """The second way that is taken, in words."""
+        """A text on the alternative that is used."""
         return INSTEAD[self.capability]
 
 
 class Capabilities:
-    """
-    What each endpoint lacks.
+    """Capabilities that each endpoint lacks.
 
-    A lack is logged once, kept until its retry is due, and then tried again: a success
-    clears it, another refusal doubles the pause up to an hour.
+    A lack is logged once, kept until its retry is due, and then tried again. A success clears it,
+    another refusal doubles the pause up to an hour.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -98,17 +97,17 @@ class Capabilities:
         self._lacks: dict[tuple[int, Capability], Lack] = {}
 
     def has(self, endpoint: int, capability: Capability) -> bool:
-        """Return whether to use a capability: nothing is known against it, or a retry is due."""
+        """Return whether to use a capability. True without a known lack, or if a retry is due."""
         lack = self._lacks.get((endpoint, capability))
         return lack is None or self._clock() >= lack.retry_at
 
     def limit(self, endpoint: int, capability: Capability) -> int | None:
-        """Return the learnt limit; None where none is known, or a retry is due."""
+        """Return the learnt limit. None if none is known, or a retry is due."""
         lack = self._lacks.get((endpoint, capability))
         return None if lack is None or self._clock() >= lack.retry_at else lack.limit
 
     def lack(self, endpoint: int, capability: Capability) -> Lack | None:
-        """Return what is known against a capability, also where its retry is due."""
+        """Return the lack of a capability, also if its retry is due."""
         return self._lacks.get((endpoint, capability))
 
     def learn_lack(
@@ -142,7 +141,7 @@ class Capabilities:
         )
 
     def learn_success(self, endpoint: int, capability: Capability) -> None:
-        """Clear a lack whose retry succeeded; a success below its limit proves nothing."""
+        """Clear a lack after a successful retry. A success below its limit proves nothing."""
         lack = self._lacks.get((endpoint, capability))
         if lack is None or self._clock() < lack.retry_at:
             return
@@ -150,7 +149,7 @@ class Capabilities:
         log.info('endpoint_regained endpoint=%d capability="%s"', endpoint, capability)
 
     def lacks(self, endpoint: int | None = None) -> Sequence[Lack]:
-        """Return what is lacking, at one endpoint or at all, in a stable order."""
+        """Return the lacks of one endpoint or of all, in a stable order."""
         return [
             lack
             for key, lack in sorted(self._lacks.items())

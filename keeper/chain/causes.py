@@ -1,4 +1,4 @@
-"""Why a node could not be asked, in words without its address."""
+"""Describes connection errors without the endpoint's URL."""
 
 import email.utils
 import re
@@ -18,7 +18,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 def cause(error: Exception) -> str:
-    """Return what kept a node from being asked: its name, certificate, door, or the time."""
+    """Return why the endpoint was unreachable, such as DNS, TLS, refusal or timeout."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name does not resolve"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
@@ -34,7 +34,7 @@ def cause(error: Exception) -> str:
 def unavailable(
     endpoint: Endpoint, status: int, headers: Mapping[str, str] | None
 ) -> RpcUnavailable:
-    """Return the error of a status that says: not now."""
+    """Build the error for an HTTP status of a temporary failure."""
     stated = headers or {}
     # A date is meant by the other side's clock, which it states, too.
     now = _moment(stated.get("Date", ""))
@@ -45,7 +45,7 @@ def unavailable(
 
 
 def retry_after(text: str, now: float) -> float | None:
-    """Return the seconds that a Retry-After header asks for: a number, or a date after ``now``."""
+    """Parse the seconds of a Retry-After header, a number or a date after ``now``."""
     text = text.strip()
     if _SECONDS.fullmatch(text):
         return float(text)
@@ -54,7 +54,7 @@ def retry_after(text: str, now: float) -> float | None:
 
 
 def _moment(text: str) -> float | None:
-    """Return the Unix seconds of an http date; None where it is none."""
+    """Parse an HTTP date to Unix seconds. None if invalid."""
     try:
         stated = email.utils.parsedate_to_datetime(text)
     except ValueError:

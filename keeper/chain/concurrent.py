@@ -1,4 +1,4 @@
-"""Awaitables at once: a bounded number, whose first error ends the others, or one begun early."""
+"""Concurrency helpers. A bounded gather that fails on the first error, and an early start."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -9,7 +9,7 @@ S = TypeVar("S")
 
 
 async def each(items: Sequence[S], work: Callable[[S], Awaitable[T]], *, in_flight: int) -> list[T]:
-    """Return ``work(item)`` for every item, in their order; raises the first error as it is."""
+    """Return ``work(item)`` for every item, in order. Raises the first error unchanged."""
     if len(items) == 1:
         return [await work(items[0])]
     room = asyncio.Semaphore(in_flight)
@@ -27,7 +27,7 @@ async def each(items: Sequence[S], work: Callable[[S], Awaitable[T]], *, in_flig
 
 
 def begin(read: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Return a read as a task that runs from now on; a failure that nobody reads is no news."""
+    """Start a read as a task at once. An error that is never read is ignored."""
     task = asyncio.ensure_future(read)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return task

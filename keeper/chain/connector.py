@@ -1,9 +1,8 @@
-"""
-Connections whose bytes may cost only so much to take apart.
+"""Connections with a limit on the processor time for parsing their bytes.
 
-A body of chunks with one byte each, or a hundred thousand interim responses, are neither large
-nor dense, and would keep the event loop from everything else. What costs is measured: the
-processor time that the library spends on a connection's bytes.
+A body in one-byte chunks, or a hundred thousand interim responses, are neither large nor dense, and
+would block the event loop. The processor time that the library spends on a connection's bytes is
+measured instead.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ COSTLY_SECONDS: Final = 0.5
 
 
 class Meter:
-    """What a connection's bytes have cost lately, in seconds of processor time."""
+    """Recent cost of a connection's bytes in seconds of processor time."""
 
     def __init__(self) -> None:
         self.is_exceeded = False
@@ -36,7 +35,7 @@ class Meter:
         self._began = 0.0
 
     def add(self, seconds: float, now: float) -> None:
-        """Note a cost; ``now`` is monotonic."""
+        """Add a cost. ``now`` is monotonic."""
         if now - self._began > WINDOW_SECONDS:
             self._began, self._spent = now, 0.0
         self._spent += seconds
@@ -44,7 +43,7 @@ class Meter:
 
 
 class MeteredHandler(ResponseHandler):
-    """Takes a connection's bytes apart, and hangs up where that costs too much."""
+    """Parses a connection's bytes, and closes it if that costs too much."""
 
     def __init__(self, connector: "MeteredConnector", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
@@ -52,13 +51,13 @@ class MeteredHandler(ResponseHandler):
         self._meter = Meter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Read in pieces that leave everybody else a turn."""
+        """Read in pieces that leave the event loop time for other work."""
         if hasattr(transport, "max_size"):
             transport.max_size = READ_BYTES
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes apart and note what that cost."""
+        """Parse bytes and record the cost."""
         began = time.thread_time()
         super().data_received(data)
         self._meter.add(time.thread_time() - began, time.monotonic())
@@ -75,11 +74,10 @@ class MeteredHandler(ResponseHandler):
 
 
 class MeteredConnector(aiohttp.TCPConnector):
-    """
-    Makes metered connections.
+    """Makes metered connections.
 
-    ``fault`` is why one of them was hung up. Where ``most_bytes`` says how long a message may be
-    now, ``unread`` counts what came since the last whole one.
+    ``fault`` is the error that closed one of them. If ``most_bytes`` states the limit of a message,
+    ``unread`` counts the bytes since the last complete one.
     """
 
     def __init__(
@@ -96,13 +94,13 @@ class MeteredConnector(aiohttp.TCPConnector):
         self._factory = partial(self._metered)
 
     def refuse_fault(self) -> None:
-        """Raise, once, what a connection was hung up for."""
+        """Raise, once, the error that closed a connection."""
         fault, self.fault = self.fault, None
         if fault is not None:
             raise fault
 
     def too_large(self) -> RpcTooLarge | None:
-        """Return the error of a message that is longer than any that may come now."""
+        """Return the error for a message that exceeds the limit."""
         if self._most_bytes is None or self.unread <= self._most_bytes() + QUEUED_BYTES:
             return None
         return ANY.too_large()

@@ -1,9 +1,8 @@
-"""
-The block in which a contract was created, as far as a node can tell.
+"""Finds the block in which a contract was created, as far as a node can state it.
 
-A node that keeps old state says in which block the contract appears. Some nodes answer for state
-that they have thrown away as if there had never been anything, so that a log of the creation has
-to be in that very block. A node without old state may still have the logs.
+A node with old state shows in which block the contract appears. Some nodes return empty results for
+pruned state, so the log of the creation must be in that very block. A node without old state may
+still have the logs.
 """
 
 from dataclasses import dataclass
@@ -28,8 +27,7 @@ REFUSALS: Final = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creation:
-    """
-    The block of a contract's creation; None where it cannot be told, for a ``reason``.
+    """Block of a contract's creation. None if it cannot be determined, with the ``reason``.
 
     ``source`` is ``state`` or ``logs``.
     """
@@ -40,7 +38,7 @@ class Creation:
 
 
 async def find_creation(reader: NodeReader, origin: Origin, head: Head) -> Creation:
-    """Return when a contract that exists at ``head`` was created."""
+    """Find the block in which a contract that exists at ``head`` was created."""
     absent, present = await _bisect_state(reader, origin.contract, head.number)
     search = LogSearch(reader, origin.created, MOST_QUERIES)
     if absent is not None and absent + 1 == present:
@@ -58,10 +56,9 @@ async def find_creation(reader: NodeReader, origin: Origin, head: Head) -> Creat
 
 
 async def _bisect_state(reader: NodeReader, contract: Address, head: int) -> tuple[int | None, int]:
-    """
-    Return the last block without the contract and the first with it, as far as there is state.
+    """Return the last block without the contract and the first with it, by available state.
 
-    None where the state before the second one is gone: the contract may be older.
+    The former is None if the state before the latter is pruned, so the contract may be older.
     """
     absent, present, is_known = -1, head, True
     while present - absent > 1:
@@ -75,7 +72,7 @@ async def _bisect_state(reader: NodeReader, contract: Address, head: int) -> tup
 
 
 async def _has_code(reader: NodeReader, contract: Address, block: int) -> bool | None:
-    """Whether there is code at a block; None where the node does not say."""
+    """Return whether there is code at a block. None if the node does not answer."""
     try:
         answer = await reader.rpc.read("eth_getCode", contract, hex(block))
         return bool(fields.data(answer, "the code"))
@@ -84,14 +81,13 @@ async def _has_code(reader: NodeReader, contract: Address, block: int) -> bool |
 
 
 class LogSearch:
-    """
-    A search for the first log, from the beginning on, in windows that the node accepts.
+    """Search for the first log from the start, in windows that the node accepts.
 
-    ``gave_up`` is whether a range was not searched to its end, ``reason`` why nothing was found.
+    ``gave_up`` means that a range was not searched completely, ``reason`` is why no log was found.
     """
 
     def __init__(self, reader: NodeReader, wanted: LogFilter, most: int = MOST_QUERIES) -> None:
-        """Ask nothing yet, and at most so many queries."""
+        """Send no request yet, and at most ``most`` queries."""
         self.reason = "has no log of its creation"
         self.gave_up = False
         self._reader = reader
@@ -99,7 +95,7 @@ class LogSearch:
         self._left = most
 
     async def first(self, first: int, last: int) -> int | None:
-        """Return the block of the first log of a range; None for none, or for too many queries."""
+        """Return the block of a range's first log. None if none, or after too many queries."""
         start, length, refused = first, last - first + 1, 0
         while start <= last:
             if not self._left:

@@ -1,4 +1,4 @@
-"""JSON documents of a node: within their bound, and off the event loop where they are large."""
+"""Decodes JSON documents of a node within their bound, large ones off the event loop."""
 
 import asyncio
 import json
@@ -19,22 +19,20 @@ MAX_DIGITS: Final = 80
 
 
 class Decoder:
-    """
-    Decodes the documents of one endpoint, a large one in a thread and one at a time.
+    """Decodes the documents of one endpoint. A large one runs in a thread, one at a time.
 
-    The thread lets the event loop go on between any two JSON objects.
+    The thread yields to the event loop between any two JSON objects.
     """
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
     async def decode(self, raw: bytes, bound: Bound, followed: Structure | None = None) -> Json:
-        """
-        Return the document; ``followed`` is its structure, where that was looked at already.
+        """Decode a document. ``followed`` is its structure, if it was already scanned.
 
         Raises:
             RpcTooLarge: it is longer than its bound.
-            RpcMalformed: it is no JSON, has too many values, or is nested too deeply.
+            RpcMalformed: it is not JSON, has too many values, or is nested too deeply.
         """
         if len(raw) > bound.size:
             raise bound.too_large()
@@ -48,7 +46,7 @@ class Decoder:
 
 
 def decoded_json(raw: bytes | str, bound: Bound = ANY) -> Json:
-    """Return the JSON document; RpcMalformed where it is none, or beyond its bound."""
+    """Decode a JSON document. RpcMalformed if it is invalid or exceeds its bound."""
     return _checked(raw.encode() if isinstance(raw, str) else raw, bound, None)
 
 
@@ -89,7 +87,7 @@ def _fraction(digits: str) -> float:
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    """Return the object; which of two values of one key is meant nobody can say."""
+    """Return the object. ValueError for a duplicate key, which is ambiguous."""
     made = dict(pairs)
     if len(made) < len(pairs):
         raise ValueError("a key twice")

@@ -1,8 +1,8 @@
-"""
-Code that is deployed nowhere, run by a read in one of two forms.
+"""Runs undeployed code by a read, in one of two forms.
 
-As a deployment it works on any node, but may bring 49,152 bytes and return 24,576. Placed as the
-code of an unused address by a state override it is not bounded so, but some nodes have none.
+As a deployment it works on any node, but is limited to 49,152 bytes of code and 24,576 bytes of
+result. As the code of an unused address by a state override it has no such limit, but some nodes do
+not support that.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class Deployless:
         self._capabilities = reads.rpc.capabilities
 
     async def run(self, initcode: bytes, basis: Basis) -> bytes:
-        """Return what the code returns: as a deployment, placed where that is too large for it."""
+        """Run code as a deployment, or by a state override if it is too large for one."""
 
         async def ask(endpoint: int, block: BlockParameter) -> bytes:
             return await self.ask(endpoint, block, initcode, basis)
@@ -49,7 +49,7 @@ class Deployless:
     async def ask_large(
         self, endpoint: int, block: BlockParameter, initcode: bytes, basis: Basis
     ) -> bytes:
-        """Run at one endpoint, placed where that works: for what may be too large to deploy."""
+        """Run at one endpoint by a state override if supported, for code that may be too large."""
         if not self._has_overrides(endpoint):
             return await self._deploy(endpoint, block, initcode, basis)
         try:

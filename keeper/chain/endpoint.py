@@ -1,4 +1,4 @@
-"""Where a node is, without ever showing it: addresses of endpoints carry keys."""
+"""Endpoint of a node. Its URL is never shown, since URLs contain keys."""
 
 import ipaddress
 import re
@@ -17,7 +17,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Endpoint:
-    """A node's address; ``address`` is a URL, or a path for ipc, and is secret."""
+    """An endpoint. ``address`` is a URL, or a path for ipc, and is secret."""
 
     scheme: str
     host: str
@@ -31,7 +31,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """What may be shown: scheme and host, ``ipc`` for a socket in the file system."""
+        """The displayable part, scheme and host, or ``ipc`` for a socket."""
         return "ipc" if self.scheme == "ipc" else f"{self.scheme}://{self.host}"
 
     @property
@@ -46,11 +46,10 @@ class Endpoint:
 
 
 def endpoint(address: str) -> Endpoint:
-    """
-    Return the endpoint at ``address``: http(s) and ws(s) URLs, ``ipc:`` or ``/`` paths.
+    """Parse an endpoint from an http(s) or ws(s) URL, or from an ``ipc:`` or ``/`` path.
 
     Raises:
-        ConfigError: it is none of those; the message does not repeat it.
+        ConfigError: it is none of those. The message does not repeat it.
     """
     if address.startswith(("/", "ipc:")):
         return Endpoint("ipc", "ipc", address.removeprefix("ipc:").removeprefix("//"))
@@ -69,7 +68,7 @@ def endpoint(address: str) -> Endpoint:
 
 
 def sanitised(text: object) -> str:
-    """Return foreign text without addresses and control characters, of bounded length."""
+    """Return foreign text without URLs and control characters, with bounded length."""
     if not isinstance(text, str):
         return type(text).__name__
     plain = _URL.sub("[address]", _CONTROL.sub(" ", text[: 4 * MAX_TEXT])).strip()

@@ -1,4 +1,4 @@
-"""The JSON-RPC 2.0 envelope: what is an answer to what was asked."""
+"""Validates JSON-RPC 2.0 envelopes."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -17,12 +17,11 @@ MAX_ERROR_TEXT: Final = 128 * 1024
 
 
 def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
-    """
-    Return the result, or the node's error as ours, of the answer to request ``number``.
+    """Return the result, or the node's error as a ChainError, of the answer to a request.
 
     Raises:
-        RpcMalformed: not an answer, or one to another request.
-        RpcBusy: not an answer, but a gateway's wish to be left alone.
+        RpcMalformed: not an answer, or one to another request than ``number``.
+        RpcBusy: not an answer, but a gateway's rate limit.
     """
     if not isinstance(answer, dict) or answer.get("jsonrpc") != "2.0":
         if asks_for_patience(answer):
@@ -32,6 +31,7 @@ def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
     if has_result == (error is not None):
         raise RpcMalformed(f"the answer to {method} needs a result or an error, not both")
     given = answer.get("id")
+    # mutation: F12 answer-id
     if isinstance(given, bool) or (given != number and not (given is None and error is not None)):
         raise RpcMalformed(f"the answer to {method} has another request's id")
     if error is not None:
@@ -45,12 +45,11 @@ def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
 def checked_batch(
     answer: Json, ids: Sequence[int], methods: Sequence[str]
 ) -> list[Json | ChainError]:
-    """
-    Return the answers in the order of the requests, whatever order the node chose.
+    """Return a batch's answers in the order of the requests.
 
     Raises:
-        RpcMalformed: an answer is missing, doubled or to another request.
-        RpcBusy: the node wants to be left alone.
+        RpcMalformed: an answer is missing, duplicated or to another request.
+        RpcBusy: the node limits the rate of requests.
     """
     whole = answer[0] if isinstance(answer, list) and len(answer) == 1 < len(ids) else answer
     if isinstance(whole, dict):  # the whole batch was refused; geth says it of the first request
@@ -74,7 +73,7 @@ def checked_batch(
 
 
 def _shortened(error: Json) -> Json:
-    """Return an error object whose texts are no longer than what anybody reads of them."""
+    """Return an error object with its texts cut to the maximum length."""
     if not isinstance(error, dict):
         return error
     return {key: _cut(value) for key, value in error.items()}

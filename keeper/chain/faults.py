@@ -1,8 +1,7 @@
-"""
-Methods that endpoints do not answer as they should, in the words of ``doctor`` and ``/readyz``.
+"""Methods that endpoints fail to answer, for ``doctor`` and ``/readyz``.
 
-A method is at fault from its first failure until an endpoint answers it. What the contracts
-refuse (a revert, a nonce that is used) is an answer. Methods with a second way are left out.
+A method is at fault from its first failure until an endpoint answers it. A refusal by a contract (a
+revert, a used nonce) is an answer. Methods with an alternative are left out.
 """
 
 import enum
@@ -68,7 +67,7 @@ FORGOTTEN_SECONDS: Final = 30.0
 
 
 class AnswerClass(enum.StrEnum):
-    """What came in place of an answer, as people read it."""
+    """Class of a failed answer. The value is its display text."""
 
     UNKNOWN_BLOCK = "that it does not know the block"
     NOT_CANONICAL = "that the block is not canonical"
@@ -127,14 +126,14 @@ _OF_THE_NODE: Final = frozenset(
 
 
 class Asked(NamedTuple):
-    """A method, and the form of it that is needed; the form is empty where none is needed."""
+    """A method and its required form. The form is empty if the request is optional."""
 
     method: str = ""
     form: str = ""
 
     @classmethod
     def of(cls, method: str, params: Sequence[object]) -> "Asked":
-        """Return what a request asks; forms that nodes refuse apart are faults apart."""
+        """Return the form of a request. Forms that nodes refuse separately are separate faults."""
         if method in OPTIONAL:
             return cls(method)
         place = _NAMED_AT.get(method)
@@ -160,10 +159,9 @@ def _keys(named: object) -> Collection[object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """
-    A method that an endpoint does not answer: first and last seen in monotonic seconds.
+    """A method that an endpoint does not answer, first and last seen in monotonic seconds.
 
-    ``form`` tells how it was asked, where nodes refuse one form and answer another.
+    ``form`` is the form of the request, if nodes refuse one form and answer another.
     """
 
     endpoint: int
@@ -177,17 +175,17 @@ class Fault:
 
     @property
     def reason(self) -> str:
-        """What the endpoint answered."""
+        """A text on the endpoint's answer."""
         return f"{self.method} answered {self.answered}"
 
     @property
     def cure(self) -> str:
-        """What to do about it."""
+        """A text on the remedy."""
         return CURES[self.answered]
 
 
 def classify_answer(error: ChainError) -> AnswerClass:
-    """Classify what an endpoint answered, or did not."""
+    """Classify an endpoint's failed answer."""
     if isinstance(error, RpcRefused):
         return _BY_KIND.get(refusal_kind(error), AnswerClass.REFUSED)
     classes: Sequence[tuple[type[ChainError], AnswerClass]] = (
@@ -206,7 +204,7 @@ def classify_answer(error: ChainError) -> AnswerClass:
 
 
 def is_answer(method: str, error: ChainError) -> bool:
-    """Whether an error is an answer about what was asked, and no fault of the endpoint."""
+    """Return whether an error is an answer to the request, and no fault of the endpoint."""
     if not isinstance(error, RpcRefused):
         return False
     if method == SEND:
@@ -215,8 +213,7 @@ def is_answer(method: str, error: ChainError) -> bool:
 
 
 class Faults:
-    """
-    The methods that each endpoint fails in, from all that is asked of it.
+    """The methods that each endpoint fails to answer, from all requests to it.
 
     A fault that lasts longer than two blocks, ``block_seconds`` each, is logged once.
     """
@@ -232,13 +229,13 @@ class Faults:
     def note_all(
         self, endpoint: int, requests: Sequence[Request], answers: Sequence[object]
     ) -> None:
-        """Note what came of each request of a message."""
+        """Record the outcome of each request of a message."""
         for (method, params), answer in zip(requests, answers, strict=True):
             asked = Asked.of(method, params)
             self.note(endpoint, asked, answer if isinstance(answer, ChainError) else None)
 
     def note(self, endpoint: int, asked: Asked, error: ChainError | None) -> None:
-        """Note an answer, or what came in its place."""
+        """Record an answer or an error."""
         self._noted = error
         if not asked.form:
             return
@@ -250,13 +247,13 @@ class Faults:
             self._clear(endpoint, asked)
 
     def note_content(self, endpoint: int, asked: Asked, error: ChainError) -> None:
-        """Note an answer that was one in form only, unless its form was noted already."""
+        """Record an answer with invalid content, unless the same error was recorded already."""
         if asked.form and error is not self._noted:
             self._noted = error
             self._record(endpoint, asked, error, is_of_content=True)
 
     def accept(self, endpoint: int, asked: Asked) -> None:
-        """Note that the content of an answer was good."""
+        """Record that the content of an answer was valid."""
         fault = self._faults.get((endpoint, asked.form))
         if fault is not None and fault.is_of_content:
             self._clear(endpoint, asked)
@@ -287,12 +284,12 @@ class Faults:
             )
 
     def at(self, endpoint: int) -> Sequence[Fault]:
-        """Return what one endpoint fails in, the newest last."""
+        """Return the faults of one endpoint, the newest last."""
         found = (fault for (place, _), fault in self._faults.items() if place == endpoint)
         return sorted(found, key=lambda fault: fault.last)
 
     def unanswered(self) -> Sequence[Fault]:
-        """Return what has lasted for two blocks, goes on, and no endpoint answers meanwhile."""
+        """Return current faults that last for two blocks, with no answer from any endpoint."""
         now = self._clock()
         fresh = now - max(FORGOTTEN_BLOCKS * self.block_seconds, FORGOTTEN_SECONDS)
         never = float("-inf")
@@ -306,7 +303,10 @@ class Faults:
         return sorted(found, key=lambda fault: fault.since)
 
     def _is_lasting(self, fault: Fault, now: float) -> bool:
-        """Whether it is old enough; one of content has to be met again, as it may be a reorg's."""
+        """Return whether a fault is old enough.
+
+        A content fault must recur, since a reorg can cause it.
+        """
         age = (fault.last if fault.is_of_content else now) - fault.since
         return age >= LASTING_BLOCKS * self.block_seconds
 
@@ -320,7 +320,7 @@ class Faults:
 
 
 def describe(faults: Sequence[Fault]) -> str:
-    """Return why the keeper does not act, in one line; empty where nothing fails."""
+    """Return why the keeper does not act, in one line. Empty without a fault."""
     lines = dict.fromkeys(
         f"endpoint {fault.endpoint}: {fault.reason}: {fault.cure}" for fault in faults
     )
@@ -328,7 +328,7 @@ def describe(faults: Sequence[Fault]) -> str:
 
 
 def name_method(error: RpcMalformed | BlockUnknown, method: str) -> None:
-    """Put the method into an error of an answer, and before its message if that lacks it."""
+    """Add the method to an error of an answer, and to its message if that lacks it."""
     if not method:
         return
     if isinstance(error, RpcMalformed):

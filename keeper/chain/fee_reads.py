@@ -1,4 +1,4 @@
-"""Fees as nodes state them: histories, suggested tips, and what a block's transactions paid."""
+"""Parses fees from nodes (histories, suggested tips, tips paid in a block)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -13,7 +13,7 @@ DEPOSIT: Final = "0x7e"
 
 
 def base_fees_of(answer: Json, blocks: int) -> list[Wei]:
-    """Return a fee history's base fees, the next block's last; RpcMalformed where it has none."""
+    """Parse a fee history's base fees, the next block's last. RpcMalformed if missing."""
     stated = fields.document(answer, "the fee history").get("baseFeePerGas")
     base = [Wei(fields.quantity(fee, "a base fee")) for fee in fields.sequence(stated, "base fees")]
     if not base or len(base) > blocks + 1:
@@ -22,7 +22,7 @@ def base_fees_of(answer: Json, blocks: int) -> list[Wei]:
 
 
 def rewards_of(answer: Json, blocks: int) -> list[Wei]:
-    """Return a fee history's rewards, one a block; RpcMalformed where it has none, or others."""
+    """Parse a fee history's rewards, one a block. RpcMalformed if missing or not one a block."""
     stated = fields.document(answer, "the fee history").get("reward")
     rewards = list[Wei]()
     for block in fields.sequence(stated, "the rewards"):
@@ -34,10 +34,9 @@ def rewards_of(answer: Json, blocks: int) -> list[Wei]:
 
 
 def paid_tips_of(block: Mapping[str, Json], base_fee: Wei) -> list[tuple[Wei, Gas]]:
-    """
-    Return what each of a whole block's transactions paid beside the base fee, and its gas limit.
+    """Return the tip and the gas limit of each transaction of a whole block.
 
-    What a transaction does not state leaves it out.
+    Transactions that lack a field are left out.
     """
     tips = list[tuple[Wei, Gas]]()
     for transaction in fields.sequence(block.get("transactions"), "the transactions"):
@@ -53,7 +52,7 @@ def paid_tips_of(block: Mapping[str, Json], base_fee: Wei) -> list[tuple[Wei, Ga
 
 
 def tip_of(transaction: Mapping[str, Json], base_fee: Wei) -> Wei:
-    """Return what a transaction tips per gas at a base fee; RpcMalformed where it states none."""
+    """Return a transaction's tip per gas at a base fee. RpcMalformed if it states none."""
     if transaction.get("maxFeePerGas") is None:
         return Wei(fields.quantity(transaction.get("gasPrice"), "the gas price") - base_fee)
     most = fields.quantity(transaction.get("maxFeePerGas"), "the ceiling")

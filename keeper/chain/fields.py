@@ -1,4 +1,4 @@
-"""Checked fields of a node's answers: every value has its type, length and range."""
+"""Parses fields of a node's answers with checks of type, length and range."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 def quantity(value: Json, what: str, *, most: int = UINT256_MAX) -> int:
-    """Return a quantity: 0x hex without leading zeros, at most ``most``."""
+    """Parse a quantity (0x hex without leading zeros) of at most ``most``."""
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
         raise RpcMalformed(f"{what} is not a quantity")
     number = int(value, 16)
@@ -43,21 +43,21 @@ def quantity(value: Json, what: str, *, most: int = UINT256_MAX) -> int:
 
 
 def hash32(value: Json, what: str) -> str:
-    """Return thirty-two bytes as lower-case hex."""
+    """Parse thirty-two bytes as lower-case hex."""
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         raise RpcMalformed(f"{what} is not a 32-byte hash")
     return value.lower()
 
 
 def address(value: Json, what: str) -> Address:
-    """Return an address, checksummed here and not by the node."""
+    """Parse an address and compute its checksum."""
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
         raise RpcMalformed(f"{what} is not an address")
     return checksum(value.lower())
 
 
 def data(value: Json, what: str) -> bytes:
-    """Return bytes from 0x hex of even length."""
+    """Parse bytes from 0x hex of even length."""
     if not isinstance(value, str) or not value.startswith("0x") or not value.isascii():
         raise RpcMalformed(f"{what} is not bytes")
     try:
@@ -70,21 +70,21 @@ def data(value: Json, what: str) -> bytes:
 
 
 def document(value: Json, what: str) -> Mapping[str, Json]:
-    """Return a JSON object."""
+    """Parse a JSON object."""
     if not isinstance(value, dict):
         raise RpcMalformed(f"{what} is not an object")
     return value
 
 
 def sequence(value: Json, what: str) -> list[Json]:
-    """Return a JSON array."""
+    """Parse a JSON array."""
     if not isinstance(value, list):
         raise RpcMalformed(f"{what} is not an array")
     return value
 
 
 def head_of(value: Json) -> Head:
-    """Return the head that a block, or a newHeads notification, describes."""
+    """Parse the head from a block or a newHeads notification."""
     block = document(value, "the block")
     return Head(
         number=quantity(block.get("number"), "the block's number", most=UINT64_MAX),
@@ -99,7 +99,7 @@ def head_of(value: Json) -> Head:
 
 
 def _timestamp(value: Json) -> Timestamp:
-    """Return a block's time; RpcMalformed where the chain counts in anything but seconds."""
+    """Parse a block's timestamp. RpcMalformed if the chain does not count in seconds."""
     seconds = quantity(value, "the block's timestamp", most=UINT64_MAX)
     if seconds > LAST_SECOND:
         raise RpcMalformed(
@@ -110,24 +110,24 @@ def _timestamp(value: Json) -> Timestamp:
 
 
 def _miner(value: Json) -> Address:
-    """Return a block's coinbase; the zero address where the node leaves it out."""
+    """Parse a block's coinbase. The zero address if the node omits it."""
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
         return Address("0x" + "0" * 40)
     return checksum(value)
 
 
 class LogReader:
-    """Decodes logs; remembers the few addresses and topics that recur."""
+    """Decodes logs. Caches the few addresses that recur."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, Address] = {}
 
     def logs_of(self, value: Json) -> list[Log]:
-        """Return the logs of an ``eth_getLogs`` answer; those of no block yet are left out."""
+        """Decode the logs of an ``eth_getLogs`` answer. Pending logs are left out."""
         return [self.log_of(item) for item in sequence(value, "the logs") if not is_pending(item)]
 
     def log_of(self, value: Json) -> Log:
-        """Return one log of a mined block."""
+        """Decode one log of a mined block."""
         log = document(value, "a log")
         topics = sequence(log.get("topics"), "a log's topics")
         if len(topics) > MAX_TOPICS:
@@ -158,7 +158,7 @@ class LogReader:
 
 
 def is_pending(log: Json) -> bool:
-    """Whether a log is of a transaction that waits: it has neither a block nor a place there."""
+    """Return whether a log is of a pending transaction, without block and index."""
     return isinstance(log, dict) and log.get("blockHash", log) is log.get("logIndex", log) is None
 
 

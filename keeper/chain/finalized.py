@@ -1,4 +1,4 @@
-"""The newest block that nodes call final, where they call any so."""
+"""The newest final block, if nodes support the tag."""
 
 from typing import Final
 
@@ -16,25 +16,25 @@ YOUNG_CHAIN_BLOCKS: Final = 512
 
 
 async def ask_finalized(rpc: Rpc, endpoint: int) -> Head:
-    """
-    Ask one endpoint once for its newest final block.
+    """Fetch the newest final block of one endpoint, once.
 
     Raises:
-        BlockUnknown: it knows none.
-        RpcMalformed: it calls the first block final, long after that.
-        RpcRefused: it knows no such tag.
+        BlockUnknown: it has none.
+        RpcMalformed: it calls the first block final, long after it.
+        RpcRefused: it does not support the tag.
     """
     answer = await rpc.ask(endpoint, BY_NUMBER, FINALIZED, ONLY_HASHES)
     if answer is None:
         raise BlockUnknown("the node knows no finalized block")
     head, newest = head_of(answer), rpc.pool.current
+    # mutation: F14 final-first-block
     if head.number == 0 and newest is not None and newest.number >= YOUNG_CHAIN_BLOCKS:
         raise RpcMalformed(f"the node calls block 0 final, and is at block {newest.number}")
     return head
 
 
 async def read_finalized(rpc: Rpc) -> Head | None:
-    """Return the newest final block of the first endpoint that tells one; None where none does."""
+    """Fetch the newest final block from the first endpoint that has one. None if none has."""
     return await read_optional(
         rpc, Capability.FINALIZED, lambda endpoint: ask_finalized(rpc, endpoint)
     )

@@ -1,4 +1,4 @@
-"""Headers of a range, several in one message."""
+"""Fetches the headers of a range, several in one message."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,9 @@ from keeper.domain.head import Head
 
 
 async def read_heads(rpc: Rpc, numbers: Sequence[int]) -> list[Head]:
-    """
-    Return the headers of blocks, checked; BlockUnknown where one lacks.
+    """Fetch checked headers of blocks. BlockUnknown if one is missing.
 
-    Headers that are malformed are asked for again, from another endpoint if there is one.
+    Malformed headers are fetched again, from another endpoint if there is one.
     """
     requests = [(BY_NUMBER, (hex(number), ONLY_HASHES)) for number in numbers]
     batches: dict[int, BatchRead] = {}

@@ -1,4 +1,4 @@
-"""Headers of blocks, by hash, by number, or the newest. A header that is missing is an error."""
+"""Fetches headers of blocks by hash, by number, or the newest. A missing header is an error."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
@@ -19,7 +19,7 @@ ONLY_HASHES: Final = False
 
 
 class Asks(Protocol):
-    """Asks one endpoint once."""
+    """Sends a request to one endpoint once."""
 
     async def ask(self, at: int, method: str, *params: object) -> Json:
         """Return the result of a method."""
@@ -27,22 +27,22 @@ class Asks(Protocol):
 
 
 class Reads(Asks, Protocol):
-    """Asks endpoints until one answers."""
+    """Sends requests to endpoints until one answers."""
 
     async def read_with(
         self, ask: Callable[[int], Awaitable[T]], *, block: BlockId = None, only: int | None = None
     ) -> T:
-        """Return what ``ask`` returns of an endpoint."""
+        """Return the result of ``ask`` for an endpoint."""
         ...
 
 
 async def read_header(rpc: Reads, block: BlockId, *, only: int | None = None) -> Json:
-    """Return a header, waited for while its block is young; BlockUnknown where there is none."""
+    """Fetch a header, with patience while its block is young. BlockUnknown if there is none."""
     return await rpc.read_with(lambda place: ask_header(rpc, place, block), block=block, only=only)
 
 
 async def read_head(rpc: Reads, block: BlockId, *, only: int | None = None) -> Head:
-    """Return a checked header; an endpoint that sends another one, or none, is no answer."""
+    """Fetch a checked header. A missing or a different one does not count as an answer."""
 
     async def ask(place: int) -> Head:
         head = head_of(await ask_header(rpc, place, block))
@@ -54,10 +54,9 @@ async def read_head(rpc: Reads, block: BlockId, *, only: int | None = None) -> H
 
 
 async def ask_header(rpc: Asks, place: int, block: BlockId) -> Json:
-    """
-    Ask one endpoint once for a header.
+    """Fetch a header from one endpoint, once.
 
-    Where the newest one is missing, it is asked for by the number that the node counts.
+    If the newest one is missing, it is requested by the node's block number.
 
     Raises:
         BlockUnknown: the node has no such block.
@@ -77,7 +76,7 @@ async def ask_header(rpc: Asks, place: int, block: BlockId) -> Json:
 
 
 async def canonical_hash(rpc: Asks, place: int, number: int) -> BlockHash | None:
-    """Return the hash of an endpoint's block of a height; None where it has none."""
+    """Fetch the hash of an endpoint's block at a height. None if it has none."""
     header = await _ask(rpc, place, BY_NUMBER, hex(number))
     if header is None:
         return None
@@ -85,7 +84,7 @@ async def canonical_hash(rpc: Asks, place: int, number: int) -> BlockHash | None
 
 
 async def _ask(rpc: Asks, place: int, method: str, named: str) -> Json:
-    """Return a header, or None in whatever words the node says that it has none."""
+    """Fetch a header, or None in all variants of a node's refusal."""
     try:
         return await rpc.ask(place, method, named, ONLY_HASHES)
     except RpcRefused as error:
@@ -95,7 +94,7 @@ async def _ask(rpc: Asks, place: int, method: str, named: str) -> Json:
 
 
 async def ask_height(rpc: Asks, place: int) -> int:
-    """Return the number of an endpoint's newest block: as it counts, else by its header."""
+    """Fetch the number of an endpoint's newest block, by its count or by its header."""
     try:
         return quantity(await rpc.ask(place, HEIGHT), "the block's number")
     except (RpcMalformed, RpcRefused, RpcBusy):

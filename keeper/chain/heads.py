@@ -1,9 +1,8 @@
-"""
-New heads of all endpoints in one line, newest wins.
+"""Merges the new heads of all endpoints. The newest wins.
 
-The newest head stands as long as an endpoint that is read from stands on it: another one's
-shorter chain, or a node that falls back to a block of before, changes nothing. Only the newest
-head is handed on; whoever follows fills gaps.
+A newest head stays current while an endpoint in use builds on it. Another endpoint's shorter chain,
+or a node that falls back to an earlier block, changes nothing. Only the newest head is delivered,
+so the consumer fills gaps.
 """
 
 import asyncio
@@ -30,12 +29,11 @@ log = logging.getLogger(__name__)
 
 
 class Heads:
-    """
-    ``HeadSource`` over every endpoint of a reader.
+    """``HeadSource`` over all endpoints of a reader.
 
-    ``trouble`` is called with the error that each failed attempt met; the source goes on by
-    itself and never ends. While it is read it also looks after the endpoints: those that
-    failed are probed, and every ``check_seconds`` each one's chain is looked at again.
+    ``trouble`` is called with the error of each failed attempt. The source continues by itself and
+    never ends. While it is read it also monitors the endpoints. Failed ones are probed, and every
+    ``check_seconds`` each one's chain is checked again.
     """
 
     def __init__(
@@ -57,8 +55,7 @@ class Heads:
         self._known: OrderedDict[BlockHash, None] = OrderedDict()
 
     async def heads(self) -> AsyncGenerator[Head]:
-        """
-        Yield each new head once; the newest only, when the reader is slower than the chain.
+        """Yield each new head once. Only the newest if the reader is slower than the chain.
 
         Close the iterator (``contextlib.aclosing``) when leaving early.
         """
@@ -84,7 +81,7 @@ class Heads:
         return [asyncio.create_task(one, name=name) for name, one in work]
 
     async def _next_or_failure(self, following: list[asyncio.Task[Any]]) -> Head:
-        """Return the newest head; raises what ended the following, which nothing should."""
+        """Wait for the newest head. Raises the error of a task that ended unexpectedly."""
         waiting = asyncio.create_task(self._newest.get(), name="next-head")
         try:
             await asyncio.wait([waiting, *following], return_when=asyncio.FIRST_COMPLETED)
@@ -97,7 +94,7 @@ class Heads:
             waiting.cancel()
 
     def _heard(self, at: int, head: Head) -> None:
-        """Take an endpoint's head, and hand on the newest of all if it is another one now."""
+        """Record an endpoint's head, and deliver the newest of all if it changed."""
         self._pool.heard(at, head)
         newest = self._newest_of_all()
         if newest is not None and self._is_news(newest):
@@ -119,7 +116,7 @@ class Heads:
         return max(heads, key=lambda one: one.number, default=None)
 
     def _is_news(self, head: Head) -> bool:
-        """Whether a head goes on: one ahead, or another branch's where the old one was left."""
+        """Return whether a head is ahead, or on another branch after the old one was left."""
         current = self._pool.current
         if self._tending.is_before_finality(head):
             return False
@@ -129,7 +126,7 @@ class Heads:
             return False
         if head.number >= current.number:
             return True
-        fell_back = head.hash in self._known
+        fell_back = head.hash in self._known  # mutation: F08 fell-back
         too_far = current.number - head.number > self._pool.rules.lag_blocks
         return not (fell_back or too_far)
 
@@ -146,5 +143,5 @@ def _ignored(_: ChainError) -> None:
 
 
 def tell_trouble(error: ChainError) -> None:
-    """Log what an attempt to hear of heads met."""
+    """Log the error of a failed attempt to follow heads."""
     log.warning("heads_interrupted code=%s reason=%s", error.code, error)

@@ -1,4 +1,4 @@
-"""JSON-RPC over http: one session, connections kept alive, bounded answers."""
+"""JSON-RPC over HTTP with one session, keep-alive connections and bounded answers."""
 
 import asyncio
 from collections.abc import Awaitable, Collection
@@ -29,7 +29,7 @@ _TOO_LARGE: Final = 413
 
 
 class HttpTransport:
-    """A node behind an http or https address."""
+    """A node behind an HTTP or HTTPS URL."""
 
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         self.endpoint = endpoint
@@ -40,7 +40,7 @@ class HttpTransport:
         self._decoder = Decoder()
 
     async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - aiohttp bounds the steps
-        """Send a request or batch; see ``Transport``."""
+        """Send a request or batch, as ``Transport`` describes."""
         bound = expected_bound(ids)
         followed = Structure(bound)
         try:
@@ -67,15 +67,15 @@ class HttpTransport:
 
     @property
     def generation(self) -> int:
-        """Always the same: a connection says nothing about who answers over http."""
+        """Constant, since an HTTP connection does not identify the node."""
         return 0
 
     def notifications(self, subscription: str) -> Notifications:  # noqa: ARG002 - the protocol's
-        """There are none over http."""
+        """Raise RpcRefused, since HTTP has no subscriptions."""
         raise RpcRefused("http has no subscriptions")
 
     async def close(self) -> None:
-        """Close the session; letting the event loop finish what aiohttp started."""
+        """Close the session, and let the event loop finish aiohttp's tasks."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -88,7 +88,7 @@ class HttpTransport:
             )
             self._session = aiohttp.ClientSession(
                 connector=self._connector,
-                trust_env=False,
+                trust_env=False,  # mutation: F41 proxy
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
             )
@@ -99,7 +99,7 @@ class HttpTransport:
             self._connector.refuse_fault()
 
     async def _other(self, response: aiohttp.ClientResponse, decoded: Awaitable[Json]) -> Json:
-        """Return the JSON-RPC answer that came under an error status, if it is one."""
+        """Return the JSON-RPC answer with an error status, if it is one."""
         status = response.status
         try:
             answer = await decoded
@@ -114,12 +114,12 @@ class HttpTransport:
 
 
 async def _read(response: aiohttp.ClientResponse, bound: Bound, followed: Structure) -> bytes:
-    """Read the body, decompressed bit by bit, no further than its bound."""
+    """Read the decompressed body in parts, up to its bound."""
     parts, size = list[bytes](), 0
     try:
         async for part in response.content.iter_any():
             size += len(part)
-            if size > bound.size:
+            if size > bound.size:  # mutation: G28 answer-size
                 raise bound.too_large()
             followed.feed(part)
             parts.append(part)

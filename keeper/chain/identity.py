@@ -1,8 +1,7 @@
-"""
-Which chain an endpoint serves: by its id, and by a contract's code.
+"""Identifies the chain of an endpoint by its id and by a contract's code.
 
-Two chains may have one id, where one was forked off the other. An endpoint that no longer says its
-id, although it has said it once, is held against the code alone.
+Two chains may have one id if one was forked from the other. An endpoint that no longer states its
+id, although it did before, is checked by the code alone.
 """
 
 from typing import Final, Protocol
@@ -26,21 +25,20 @@ MOST_DIGITS: Final = 20
 
 
 class Asking(Protocol):
-    """The part of the client that identifying needs."""
+    """The part of the client that identification needs."""
 
     capabilities: Capabilities
 
     async def ask(self, at: int, method: str, *params: object) -> Json:
-        """Ask one endpoint once."""
+        """Send one request to one endpoint once."""
         ...
 
 
 class Identity:
-    """
-    The chain that the endpoints are expected to serve.
+    """The expected chain of the endpoints.
 
-    ``chain_id`` is that of the first endpoint where the settings name none. ``landmark`` is a
-    contract whose code tells two chains of one id apart.
+    Without a setting ``chain_id`` is that of the first endpoint. ``landmark`` is a contract with
+    code that distinguishes two chains of one id.
     """
 
     def __init__(self, rpc: Asking, chain_id: int | None) -> None:
@@ -51,22 +49,21 @@ class Identity:
         self._served: dict[int, int] = {}
 
     async def find_fault(self, endpoint: int) -> str:
-        """
-        Return what is wrong with the chain that an endpoint serves; empty if nothing is.
+        """Return the fault of an endpoint's chain. Empty if there is none.
 
         Raises:
-            RpcRefused: it does not say which chain it serves.
+            RpcRefused: it does not state its chain.
         """
         served = await self.ask_chain_id(endpoint)
         if self.chain_id is None:
             self.chain_id = served
-        if served != self.chain_id:
+        if served != self.chain_id:  # mutation: G15 other-chain
             return f"serves chain {served}, not {self.chain_id}"
         self._served[endpoint] = served
         return await self._find_other_code(endpoint, self.landmark) if self.landmark else ""
 
     async def ask_chain_id(self, endpoint: int) -> int:
-        """Ask for the chain's id, else for the network's, which is the same on nearly all."""
+        """Fetch the chain id, or the network id, which is the same on nearly all chains."""
         capabilities, refused = self._rpc.capabilities, None
         if capabilities.has(endpoint, Capability.CHAIN_ID):
             try:
@@ -87,7 +84,7 @@ class Identity:
         return served
 
     async def _find_other_code(self, endpoint: int, landmark: Address) -> str:
-        """Compare the landmark's code with what the first endpoint said of it."""
+        """Compare the landmark's code with that of the first endpoint."""
         try:
             code = data(
                 await self._rpc.ask(endpoint, "eth_getCode", landmark, "latest"), "the code"
@@ -105,7 +102,7 @@ class Identity:
         return f"has other code at {checksum(landmark)}: it is another chain"
 
     async def _code_by_call(self, endpoint: int, landmark: Address) -> bytes | None:
-        """Return the code that the endpoint runs at the landmark; None where it does not say."""
+        """Fetch the code that the endpoint runs at the landmark. None if it does not answer."""
         transaction = {"data": "0x" + code_reader(landmark).hex()}
         try:
             answer = await self._rpc.ask(endpoint, "eth_call", transaction, "latest")
@@ -117,7 +114,7 @@ class Identity:
 
 
 def _network(value: Json) -> int:
-    """Return a network's id from decimal digits, or from 0x hex as some nodes have it."""
+    """Parse a network id from decimal digits, or from 0x hex as some nodes return it."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS:
         return int(value)
     return quantity(value, "the network's id")

@@ -1,4 +1,4 @@
-"""JSON-RPC over a unix socket: documents one after the other, usually one a line."""
+"""JSON-RPC over a unix socket. Documents follow one another, usually one per line."""
 
 import asyncio
 import contextlib
@@ -50,11 +50,10 @@ class IpcTransport(StreamTransport):
 
 
 class Documents:
-    """
-    Cuts a stream of bytes into JSON documents, none longer than ``most_bytes`` allows.
+    """Splits a byte stream into JSON documents within the limit ``most_bytes``.
 
-    Nodes end a document with a line feed; those that do not are understood too: a document
-    is over when the bracket that began it is closed.
+    Nodes end a document with a line feed. Without one, a document ends when its first bracket is
+    closed.
     """
 
     def __init__(self, most_bytes: Callable[[], int] = lambda: MAX_ANSWER_BYTES) -> None:
@@ -63,12 +62,11 @@ class Documents:
         self._begin()
 
     def feed(self, part: bytes) -> None:
-        """
-        Take bytes as they come.
+        """Add received bytes.
 
         Raises:
-            RpcTooLarge: a document is longer than any that may come.
-            RpcMalformed: it has more values than any, or is nested too deeply.
+            RpcTooLarge: a document exceeds the limit.
+            RpcMalformed: it has too many values, or is nested too deeply.
         """
         *complete, rest = part.split(b"\n")
         for end in complete:
@@ -85,7 +83,7 @@ class Documents:
                 self._finish()
 
     def taken(self) -> bytes | None:
-        """Return the oldest complete document; None where there is none yet."""
+        """Return the oldest complete document. None if there is none yet."""
         return self._ready.popleft() if self._ready else None
 
     def _begin(self) -> None:

@@ -1,4 +1,4 @@
-"""The accounts of columns by their addresses as text, made when somebody looks at them."""
+"""Accounts of columns by checksummed address, converted on access."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar, overload
@@ -16,7 +16,7 @@ Kept = TypeVar("Kept")
 
 
 class Listed(Sequence[Address]):
-    """Accounts of a view, everyone by default; each checksum costs a hash when asked for."""
+    """Addresses of a view's accounts, by default all. A checksum is computed on access."""
 
     def __init__(self, view: View, rows: Rows | None = None) -> None:
         self._view = view
@@ -45,7 +45,7 @@ class Listed(Sequence[Address]):
 
 
 class Accounts(Mapping[Address, Kept], Generic[Kept]):
-    """Everyone in a view with what is kept of them, as ``decoded`` makes it of a block."""
+    """All accounts of a view with their data, decoded from a block of columns on access."""
 
     def __init__(self, view: View, decoded: Callable[[Block, Codes], list[Kept]]) -> None:
         self._view, self._decoded = view, decoded
@@ -58,7 +58,7 @@ class Accounts(Mapping[Address, Kept], Generic[Kept]):
         return self._decoded(self._view.one(row), self._view.columns.codes)[0]
 
     def some(self, addresses: Sequence[Address]) -> Iterator[tuple[Address, Kept]]:
-        """Yield those of the accounts that are known, with what is kept: quicker than singly."""
+        """Yield the known ones of these accounts with their data. Faster than single access."""
         named = b"".join(map(unlisted, addresses))
         wanted = np.frombuffer(named, dtype=np.uint8).reshape(-1, ADDRESS_BYTES)
         rows = self._view.rows_of(wanted)

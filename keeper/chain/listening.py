@@ -1,10 +1,9 @@
-"""
-One endpoint's new heads: announced where it can, asked for where it cannot.
+"""Follows one endpoint's new heads by subscription, or by polling.
 
-A subscription that says nothing for a while is not trusted: the head is asked for, and
-if the node has moved on without a word, the subscription is made anew. Where that one announces
-nothing either, or subscriptions are refused, the head is polled for, and after a while
-subscriptions are tried again. A lost connection is made again with growing pauses.
+A subscription that is silent for a while is checked by fetching the head. If the node has a newer
+one, the subscription is renewed. If the new one announces nothing either, or subscriptions are
+refused, the head is polled, and after a while subscriptions are tried again. A lost connection is
+restored with growing pauses.
 """
 
 import asyncio
@@ -47,7 +46,7 @@ LOOK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How often and how long, in seconds; ``poll`` of None: by whether the node is near."""
+    """Intervals in seconds. ``poll`` None depends on whether the node is local."""
 
     poll: float | None = None
     silence: float = 15.0
@@ -57,15 +56,14 @@ class Pace:
 
 
 def jittered(seconds: float) -> float:
-    """Return a pause that differs between keepers: they must not all return at once."""
+    """Return a pause with jitter, so that keepers do not reconnect simultaneously."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
 
 
 class Listener:
-    """
-    Follows the endpoint at ``at``; ``heard`` gets each head that is news there.
+    """Follows the endpoint at ``at``. ``heard`` gets each new head.
 
-    ``trouble`` is called with the error that each failed attempt met; it goes on by itself.
+    ``trouble`` is called with the error of each failed attempt. It continues by itself.
     """
 
     def __init__(
@@ -87,7 +85,7 @@ class Listener:
         self._deaf = 0
 
     async def follow(self) -> NoReturn:
-        """Listen, poll and connect again, for ever."""
+        """Subscribe, poll and reconnect forever."""
         pause = self._pace.pause
         while True:
             before = self._newest
@@ -124,11 +122,11 @@ class Listener:
         self._rpc.capabilities.learn_lack(self._at, Capability.SUBSCRIPTIONS, reason)
 
     async def _listen(self, announced: Notifications) -> None:
-        """Tell what the subscription says, until it ends or proves to be deaf."""
+        """Report announced heads until the subscription ends or proves to be deaf."""
         has_announced, silence = False, self._silence(has_announced=False)
         while True:
             try:
-                async with asyncio.timeout(silence):
+                async with asyncio.timeout(silence):  # mutation: F07 silent-subscription
                     notification = await announced.get()
             except TimeoutError:
                 if not await self._backfill():
@@ -145,21 +143,21 @@ class Listener:
                 self._trouble(error)
 
     def _silence(self, *, has_announced: bool) -> float:
-        """Return for how many seconds a subscription may be silent before it is checked."""
+        """Return the seconds of silence after which a subscription is checked."""
         if not has_announced or self._gaps:
             longest = GAPS_OF_SILENCE * max(self._gaps, default=0.0)
             return min(self._pace.silence, max(LEAST_SILENCE, longest))
         return self._pace.silence
 
     def _note_deaf(self, *, has_announced: bool) -> None:
-        """Count a subscription that announced nothing; after a few the head is polled for."""
+        """Count a subscription that announced nothing. After a few the head is polled."""
         self._deaf = 0 if has_announced else self._deaf + 1
         if self._deaf >= DEAF_SUBSCRIPTIONS:
             self._deaf = 0
             self._learn_lack("subscriptions announce nothing")
 
     async def _hear(self, notification: Json) -> None:
-        """Report an announced head, or what the node has in its place."""
+        """Report an announced head, or the node's newest if it differs."""
         head = await self._head_of(notification)
         newest = self._newest
         if newest is not None and head.number <= newest.number and head.hash != newest.hash:
@@ -168,7 +166,7 @@ class Listener:
             self._tell(head)
 
     async def _poll(self) -> None:
-        """Ask for the head again and again, until subscriptions are to be tried."""
+        """Fetch the head repeatedly until subscriptions are to be tried."""
         near = self._rpc.transports[self._at].endpoint.is_loopback
         interval = self._pace.poll or (LOOPBACK_POLL if near else REMOTE_POLL)
         while not self._can_subscribe():
@@ -181,17 +179,17 @@ class Listener:
                 self._trouble(error)
 
     async def _patience(self) -> None:
-        """Leave a node alone for as long as it asked for."""
+        """Wait as long as the node's rate limit asks for."""
         pool = self._rpc.pool
         while (wait := pool.standings[self._at].rests_until - pool.clock()) > 0:  # noqa: ASYNC110 - it may be put off meanwhile
             await asyncio.sleep(min(wait, LOOK_SECONDS))
 
     async def _backfill(self) -> bool:
-        """Ask for the newest head and tell it; whether it was news."""
+        """Fetch the newest head and report it. Return whether it was new."""
         return self._tell(await read_head(self._rpc, None, only=self._at))
 
     async def _head_of(self, notification: Json) -> Head:
-        """Return the announced head; read the block where the announcement lacks a field."""
+        """Return the announced head. Fetches the block if the announcement lacks a field."""
         try:
             return head_of(notification)
         except RpcMalformed:

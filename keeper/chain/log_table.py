@@ -1,8 +1,7 @@
-"""
-Logs from JSON to columns of bytes, in bulk: every field is checked, no object made per log.
+"""Decodes logs from JSON to byte columns in bulk, without an object per log.
 
-The strings of a field are joined and looked at as one array; a wrong one anywhere refuses the
-whole answer, as it does where logs are read one by one.
+Every field is checked. The strings of a field are joined and checked as one array. An invalid one
+refuses the whole answer, as it does when logs are decoded one by one.
 """
 
 import binascii
@@ -30,11 +29,10 @@ _PREFIX: Final = np.frombuffer(b"0x", dtype=np.uint8)
 
 
 def log_table(answer: Json) -> LogTable:
-    """
-    Return the logs of an ``eth_getLogs`` answer as columns.
+    """Decode the logs of an ``eth_getLogs`` answer to columns.
 
     Raises:
-        RpcMalformed: the answer, or any field of any log, is not what it should be.
+        RpcMalformed: the answer, or any field of any log, is invalid.
     """
     logs = sequence(answer, "the logs")
     if not logs:
@@ -63,7 +61,7 @@ def log_table(answer: Json) -> LogTable:
 
 
 def refuse_unwanted(table: LogTable, wanted: LogFilter) -> None:
-    """Raise RpcMalformed where a log is there that the filter does not take."""
+    """Raise RpcMalformed if a log does not match the filter."""
     accepted = _among(table.addresses, ADDRESS_BYTES, [_raw(each) for each in wanted.addresses])
     for at, alternatives in enumerate(wanted.topics):
         accepted &= _among(table.topics[at], TOPIC_BYTES, alternatives)
@@ -74,7 +72,7 @@ def refuse_unwanted(table: LogTable, wanted: LogFilter) -> None:
 
 
 def rows_with(table: LogTable, topic: bytes, topics: int) -> NDArray[np.intp]:
-    """Return the rows whose first topic is ``topic`` and that have at least so many topics."""
+    """Return the rows with this first topic and at least this number of topics."""
     enough = np.frombuffer(table.topic_counts, dtype=np.uint8) >= topics
     return np.flatnonzero(_among(table.topics[0], TOPIC_BYTES, [topic]) & enough)
 
@@ -85,7 +83,7 @@ def words_at(table: LogTable, position: int, rows: NDArray[np.intp]) -> NDArray[
 
 
 def addresses_of(words: NDArray[np.uint8]) -> frozenset[Address]:
-    """Return the addresses that these words hold in their last twenty bytes, each once."""
+    """Return the unique addresses in the last twenty bytes of these words."""
     return frozenset(checksum(each) for each in set(_cells(words[:, -ADDRESS_BYTES:])))
 
 
@@ -109,7 +107,7 @@ def _grid(column: bytes, width: int) -> NDArray[np.uint8]:
 
 
 def _among(column: bytes, width: int, wanted: Collection[bytes]) -> NDArray[np.bool_]:
-    """Return which rows hold one of these values; all of them where none is asked for."""
+    """Return the rows that hold one of these values, or all rows if there is no value."""
     grid = _grid(column, width)
     if not wanted:
         return np.ones(len(grid), dtype=np.bool_)
@@ -138,7 +136,7 @@ def _topics(
 
 
 def _column(values: Sequence[Json], width: int, what: str) -> bytes:
-    """Return values of ``width`` bytes each, given as 0x hex."""
+    """Decode values of ``width`` bytes each from 0x hex."""
     digits = 2 + 2 * width
     try:
         if set(map(len, cast("Sequence[str]", values))) != {digits}:
@@ -153,7 +151,7 @@ def _column(values: Sequence[Json], width: int, what: str) -> bytes:
 
 
 def _joined(values: Sequence[Json]) -> tuple[bytes, list[int]]:
-    """Return byte strings of any length, given as 0x hex, joined, and where each ends."""
+    """Join byte strings of any length from 0x hex, and return the end of each."""
     try:
         lengths = np.fromiter(map(len, cast("Sequence[str]", values)), np.int64, len(values))
         text = "".join(cast("Sequence[str]", values)).encode("ascii")
@@ -176,7 +174,7 @@ def _joined(values: Sequence[Json]) -> tuple[bytes, list[int]]:
 
 
 def _quantities(values: Sequence[Json], what: str) -> list[int]:
-    """Return quantities below 2**64."""
+    """Parse quantities below 2**64."""
     try:
         text = ",".join(cast("Sequence[str]", values)) + ","
     except TypeError:

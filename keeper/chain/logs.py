@@ -1,11 +1,10 @@
-"""
-Logs of long ranges: in windows as long as the node answers, and checked to be all of them.
+"""Fetches logs of long ranges in windows that the node accepts, and verifies completeness.
 
-A node may refuse a window for its length, for the number of its logs, or by not answering: it is
-asked in smaller parts. Or it may answer and leave logs out without a word. Therefore an
-answer as long as a usual limit is asked for again in halves; of every other one the blocks from
-its last log on (and up to its first) are asked for once more, which finds what was cut off;
-and of some windows a block is held against its own bloom filter.
+A node may refuse a window for its length, for the number of its logs, or by not answering. It is
+asked in smaller parts then. Or it may answer and omit logs silently. Therefore an answer as long as
+a usual limit is requested again in halves. In every other answer the blocks from its last log on
+(and up to its first) are requested again, which detects truncation. In some windows one block is
+compared with its own bloom filter.
 """
 
 import asyncio
@@ -52,7 +51,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The logs of some blocks, as the node gave them and as columns."""
+    """The logs of a span of blocks, as the node returned them and as columns."""
 
     span: Span
     raw: Json
@@ -61,17 +60,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which logs are asked for; ``check`` raises RpcMalformed where a field of one is needed."""
+    """The logs to fetch. ``check`` raises RpcMalformed if a field is invalid."""
 
     wanted: LogFilter
     check: Callable[[Json], object] = bool
 
 
 class LogSource:
-    """
-    Asks for logs and checks that they are what was asked for, and all of it.
+    """Fetches logs and verifies that they match the filter and are complete.
 
-    ``cut`` is the fewest logs of an answer that proved to be cut off; None while none did.
+    ``cut`` is the fewest logs of an answer that proved to be truncated, None if none did.
     """
 
     def __init__(self, rpc: Rpc, windows: Windows | None = None) -> None:
@@ -85,15 +83,15 @@ class LogSource:
         self._asked_windows = 0
 
     def logs_of(self, value: Json) -> list[Log]:
-        """Return the logs of a receipt or an answer."""
+        """Decode the logs of a receipt or an answer."""
         return self._reader.logs_of(value)
 
     async def in_block(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
-        """Return one block's logs; RpcMalformed where the node mixes in another block's."""
+        """Fetch one block's logs. RpcMalformed if the node returns another block's."""
         return await self._blocks.fetch(wanted, block_hash)
 
     async def between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
-        """Return the logs of a range, both ends included, in the chain's order."""
+        """Fetch the logs of a range, both ends included, in the chain's order."""
         found = list[Log]()
 
         def keep(part: Part) -> None:
@@ -106,15 +104,14 @@ class LogSource:
     async def scan(
         self, wanted: LogFilter, first: int, last: int, took: Callable[[LogTable, int], None]
     ) -> None:
-        """
-        Go through the logs of a long range, both ends included.
+        """Scan the logs of a long range, both ends included.
 
-        ``took`` is called with the logs of one stretch after the other and with the block that
-        everything is covered up to; what failed after that can be gone on with from there.
+        ``took`` is called with the logs of one part after another and with the last block covered.
+        A failed scan can continue after that block.
 
         Raises:
-            HistoryPruned: the node has thrown away logs of the range.
-            RpcUnavailable: the node answered nothing for ``Windows.outage`` seconds.
+            HistoryPruned: the node has pruned logs of the range.
+            RpcUnavailable: the node gave no answer for ``Windows.outage`` seconds.
         """
         await self._refuse_pruned(first)
         outage = self._windows.outage
@@ -123,7 +120,7 @@ class LogSource:
         )
 
     async def _refuse_pruned(self, block: int) -> None:
-        """Raise HistoryPruned where the node does not even have the header of a block."""
+        """Raise HistoryPruned if the node does not even have the header of a block."""
         if await self._header(block) is None:
             raise pruned(f"it does not have block {block}")
 
@@ -136,7 +133,7 @@ class LogSource:
     async def _cover(
         self, query: Query, span: Span, took: Callable[[Part], None], *, outage: float
     ) -> None:
-        """Ask for windows of the span, several at once, and hand on the parts in order."""
+        """Fetch windows of the span, several at once, and deliver the parts in order."""
         cursor, last = span
         done: dict[int, Sequence[Part]] = {}
         reported = cursor
@@ -157,7 +154,7 @@ class LogSource:
         await each(workers, work, in_flight=len(workers))
 
     async def _persistently(self, query: Query, window: Span, outage: float) -> Sequence[Part]:
-        """Return a window's parts, waiting for a node that answers nothing for a while."""
+        """Fetch a window's parts, with retries while the node does not answer."""
         pause, waited = FIRST_PAUSE, 0.0
         while True:
             try:
@@ -170,7 +167,7 @@ class LogSource:
                 waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
 
     async def _window(self, query: Query, span: Span) -> list[Part]:
-        """Return the parts of a window, one if the node gives it whole."""
+        """Fetch the parts of a window, a single one if the node returns it whole."""
         wanted, length, named = query.wanted, span[1] - span[0] + 1, None
         try:
             part = await self._asked(query, span)
@@ -209,10 +206,9 @@ class LogSource:
         return await self._rpc.read_with(ask, block=last)
 
     async def _refuse_unserved(self, place: int, last: int) -> None:
-        """
-        Raise BlockUnknown where an endpoint does not have the last block of a range yet.
+        """Raise BlockUnknown if an endpoint does not have the last block of a range yet.
 
-        Nodes answer such a range without a word of what is missing.
+        Nodes answer such a range without stating that blocks are missing.
         """
         if last <= self._served.get(place, -1) or not self._rpc.pool.blocks.is_young(last):
             return
@@ -231,7 +227,7 @@ class LogSource:
         return rows in USUAL_CAPS or (self.cut is not None and rows >= self.cut)
 
     async def _whole_block(self, wanted: LogFilter, part: Part) -> Part:
-        """Return one block's logs; from its receipts where the answer may have been cut."""
+        """Return one block's logs, from its receipts if the answer may be truncated."""
         if not self._has_suspicious_size(part):
             return part
         block, rows = part.span[0], part.table.rows
@@ -246,7 +242,7 @@ class LogSource:
             ) from None
 
     async def _is_whole(self, wanted: LogFilter, part: Part) -> bool:
-        """Whether nothing seems to be left out of a window's answer."""
+        """Return whether a window's answer seems complete."""
         rows, blocks = part.table.rows, part.table.blocks
         if self._has_suspicious_size(part):
             return False
@@ -258,10 +254,11 @@ class LogSource:
                     self.cut = min(self.cut or rows, rows)
                     return False
         self._asked_windows += 1
+        # mutation: F13 log-sample
         return bool(self._asked_windows % SAMPLE_EVERY) or await self._bloom_agrees(wanted, part)
 
     async def _bloom_agrees(self, wanted: LogFilter, part: Part) -> bool:
-        """Whether a block of the window, chosen by chance, has the logs that it should have."""
+        """Return whether a random block of the window has the logs of its bloom filter."""
         block = random.randint(*part.span)  # noqa: S311 - no secret
         header = await self._header(block)
         if header is None:
@@ -283,7 +280,7 @@ class LogSource:
         )
 
     async def _from_receipts(self, wanted: LogFilter, block: int, why: RpcRefused) -> Part:
-        """Return the logs of one block that has too many for one answer."""
+        """Fetch the logs of one block that has too many for one answer."""
         try:
             return await read_block_receipts(
                 self._rpc, block, lambda receipts: self._accepted(wanted, block, receipts)
@@ -294,7 +291,7 @@ class LogSource:
     def _accepted(
         self, wanted: LogFilter, block: int, receipts: Sequence[Mapping[str, Json]]
     ) -> Part:
-        """Return those logs of a block's receipts that are wanted."""
+        """Return the matching logs of a block's receipts."""
         logs = [log for receipt in receipts for log in _logs_in(receipt)]
         accepted = [
             raw
@@ -304,7 +301,7 @@ class LogSource:
         return self._part(wanted, (block, block), accepted)
 
     async def _is_alive(self) -> bool:
-        """Whether the node answers anything at all: then it was the question that was too long."""
+        """Return whether the node answers at all, so that the request was too long."""
         try:
             await self._rpc.request(HEIGHT)
         except RpcUnavailable:
@@ -315,7 +312,7 @@ class LogSource:
 
 
 def pruned(detail: str) -> HistoryPruned:
-    """Return the error for a node that lacks the history, with the way out."""
+    """Return the error for a node that lacks the history, with a remedy."""
     return HistoryPruned(
         f"the node no longer has the market's old logs: {detail}",
         hint="put an endpoint that keeps all logs first for one start (the book file keeps what"
@@ -328,5 +325,5 @@ def _logs_in(receipt: Mapping[str, Json]) -> list[Json]:
 
 
 def _may_be_too_much(error: RpcRefused) -> bool:
-    """Whether a smaller range may be answered: anything but an unknown method or a closed door."""
+    """Return whether a smaller range may succeed, except for unknown or forbidden methods."""
     return error.number not in (-32601, -401, -403, -404)

@@ -1,8 +1,7 @@
-"""
-Multicall3's ``aggregate3``, packed and cut by hand: many reads in one.
+"""Handwritten codec of Multicall3's ``aggregate3``, many reads in one.
 
-Source: mds1/multicall ``Multicall3.aggregate3((address,bool,bytes)[])``, where a failed call
-fails alone (``allowFailure``). Encoding with eth-abi would cost more than the call itself.
+Source: mds1/multicall ``Multicall3.aggregate3((address,bool,bytes)[])``, where a failed call fails
+alone (``allowFailure``). Encoding with eth-abi takes longer than the call itself.
 """
 
 import functools
@@ -33,7 +32,7 @@ READ_GAS: Final = Gas(45_000_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one aggregate may hold; more is cut into several."""
+    """Limits of one aggregate. More calls are split into several."""
 
     calls: int = 500
     calldata: int = 128 * 1024
@@ -43,7 +42,7 @@ class Limits:
 
 
 class Packer:
-    """Packs calls, and keeps what it packed: a quiet block asks the same again."""
+    """Packs calls and caches the results, since a quiet block repeats them."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Call, ...], str] = OrderedDict()
@@ -62,12 +61,12 @@ class Packer:
 
 
 def packed(calls: Sequence[Call]) -> bytes:
-    """Return the calldata of ``aggregate3(calls)``, each allowed to fail."""
+    """Encode the calldata of ``aggregate3(calls)``, each allowed to fail."""
     return AGGREGATE3 + packed_calls(calls)
 
 
 def packed_calls(calls: Sequence[Call]) -> bytes:
-    """Return the argument of ``aggregate3``, encoded."""
+    """Encode the argument of ``aggregate3``."""
     offset = WORD * len(calls)
     offsets, bodies = list[bytes](), list[bytes]()
     for call in calls:
@@ -91,8 +90,7 @@ def packed_calls(calls: Sequence[Call]) -> bytes:
 
 @functools.cache
 def aggregator_code() -> bytes:
-    """
-    Return the creation code of our own aggregator; its argument is ``aggregate3``'s.
+    """Return the creation code of the keeper's own aggregator. Its argument is ``aggregate3``'s.
 
     Source: ``contracts/src/lens/ReadAggregator.sol``.
     """
@@ -104,13 +102,13 @@ def aggregator_code() -> bytes:
 
 
 def probe(aggregator: Address) -> Call:
-    """Return the call of an aggregate that holds an aggregate of nothing, of itself."""
+    """Build the call of an aggregate that holds an empty aggregate of itself."""
     inner = Call(target=aggregator, data=AGGREGATE3 + _EMPTY)
     return Call(target=aggregator, data=packed([inner]))
 
 
 def proves_aggregator(raw: bytes) -> bool:
-    """Whether what ``probe`` returned can only come from ``aggregate3``."""
+    """Return whether the probe's result can only come from ``aggregate3``."""
     try:
         return unpacked(raw, 1) == [CallResult(success=True, data=_EMPTY)]
     except RpcMalformed:
@@ -118,11 +116,10 @@ def proves_aggregator(raw: bytes) -> bool:
 
 
 def unpacked(raw: bytes, count: int) -> list[CallResult]:
-    """
-    Return the ``count`` results that ``aggregate3`` returned.
+    """Decode the ``count`` results of ``aggregate3``.
 
     Raises:
-        RpcMalformed: another number, or something points outside of the answer.
+        RpcMalformed: another number of results, or an offset outside of the answer.
     """
     base = word(raw, 0) + WORD
     if word(raw, 0) != WORD or word(raw, 1) != count:
@@ -131,7 +128,7 @@ def unpacked(raw: bytes, count: int) -> list[CallResult]:
 
 
 def chunks(calls: Sequence[Call], limits: Limits) -> Iterator[tuple[Call, ...]]:
-    """Cut the calls so that no part exceeds the limits; one call alone always fits."""
+    """Split the calls into chunks within the limits. A single call always fits."""
     chunk, size = list[Call](), 0
     for call in calls:
         added = 5 * WORD + len(call.data) + SELECTOR

@@ -1,4 +1,4 @@
-"""Reads that the keeper can do without, asked of whichever endpoint offers them."""
+"""Optional reads from any endpoint that supports them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,14 +19,13 @@ OPTIONAL_SECONDS: Final = 2.0
 async def read_optional(
     rpc: Rpc, capability: Capability, ask: Callable[[int], Awaitable[T]]
 ) -> T | None:
-    """
-    Return what the first endpoint with a capability answers; None where none has it.
+    """Return the answer of the first endpoint with a capability. None if none has it.
 
-    Any failure but an outage is a lack: a node may refuse a method in the words of a rate
-    limit, with null, or never answer it.
+    Any failure except an outage is a lack, since a node may refuse a method with a rate limit, with
+    null, or never answer it.
 
     Raises:
-        RpcUnavailable: an endpoint that has the capability, as far as is known, is not reached.
+        RpcUnavailable: an endpoint without a known lack of the capability is unreachable.
     """
 
     async def attempt(best: int) -> T | None:
@@ -54,15 +53,15 @@ async def read_optional(
 
 
 class CountsNonces(Protocol):
-    """The read of an account's nonces; it may raise ``ChainError``."""
+    """Reads an account's nonces. May raise ``ChainError``."""
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
-        """Return the account's nonce at ``latest`` or ``pending``."""
+        """Fetch the account's nonce at ``latest`` or ``pending``."""
         ...
 
 
 async def fetch_pending_nonce(chain: CountsNonces, address: Address) -> int | None:
-    """Return an account's nonce with what waits in the pool; None where no node tells it."""
+    """Fetch an account's nonce including pending transactions. None if no node states it."""
     try:
         return await chain.transaction_count(address, PENDING)
     except RpcRefused:

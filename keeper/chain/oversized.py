@@ -1,9 +1,8 @@
-"""
-Answers that were not read to their end: the endpoint's fault, the question's, or a contract's.
+"""Answers beyond their size limit, caused by the endpoint, the request or a contract.
 
-A question that was too long is asked in smaller parts by its caller. A contract may return as
-much as its gas pays for, at every endpoint alike; so where one endpoint has too much to say to
-a call, another one is asked, and its answer tells.
+The caller divides a request that was too large. A contract may return as much as its gas pays for,
+at every endpoint alike. If one endpoint exceeds the limit for a call, another endpoint's answer
+decides.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,40 +16,39 @@ T = TypeVar("T")
 
 
 class Asking(Protocol):
-    """The part of the client that comparing needs."""
+    """The part of the client that the comparison needs."""
 
     pool: Pool
 
     async def ensure_identified(self, at: int) -> None:
-        """Identify an endpoint over the connection that it has now."""
+        """Identify an endpoint over its present connection."""
         ...
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether asking once more may help; what is rightly too long stays too long."""
+    """Return whether a retry may help. A legitimately large answer stays too large."""
     if isinstance(error, RpcTooLarge):
         return error.excessive
     return isinstance(error, RpcMalformed | RpcUnavailable)
 
 
 def is_too_costly(error: BaseException) -> bool:
-    """Whether another endpoint is to be asked, and not less of the same one."""
+    """Return whether to ask another endpoint instead of sending a smaller request."""
     return isinstance(error, RpcMalformed) and (error.excessive or is_too_large_by_contract(error))
 
 
 def is_too_large_by_contract(error: RpcMalformed) -> bool:
-    """Whether a contract may have returned what was too large."""
+    """Return whether a contract may have returned the excess."""
     return isinstance(error, RpcTooLarge) and error.by_contract
 
 
 async def compare_elsewhere(
     rpc: Asking, ask: Callable[[int], Awaitable[T]], endpoint: int, error: RpcMalformed
 ) -> T:
-    """
-    Return what another endpoint answers to a call that ``endpoint`` had too much to say to.
+    """Return another endpoint's answer to a call with an excessive answer at ``endpoint``.
 
     Raises:
-        RpcTooLarge: there is no other, or none that answers with less.
+        RpcTooLarge: there is no other, or none with a smaller answer.
         RpcRefused: another one refuses the call, for instance because it reverts.
     """
     for other in rpc.pool.alive():
@@ -68,12 +66,12 @@ async def compare_elsewhere(
 
 
 def blame(rpc: Asking, endpoint: int, error: RpcMalformed) -> None:
-    """Take note that it was the endpoint that had too much to say, and no contract."""
+    """Record that the endpoint and no contract caused the excess."""
     rpc.pool.garbled(endpoint, RpcMalformed(str(error), excessive=True))
 
 
 def _refuses(answer: object) -> bool:
-    """Whether one of several calls failed: one node spells a revert's reason out, others do not."""
+    """Return whether a call of several failed. Only some nodes return a revert's reason."""
     return isinstance(answer, list) and any(
         isinstance(entry, RpcRefused) or (isinstance(entry, CallResult) and not entry.success)
         for entry in answer

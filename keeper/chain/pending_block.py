@@ -1,4 +1,4 @@
-"""Transactions that wait for a block, where a node tells of them in its pending block."""
+"""Pending transactions, if a node shows them in its pending block."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from keeper.domain.units import Wei
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingTransaction:
-    """A waiting transaction: its sender in lower case, its calldata, what it tips per gas."""
+    """A pending transaction with its sender in lower case, its calldata and its tip per gas."""
 
     sender: str
     data: bytes
@@ -21,13 +21,12 @@ class PendingTransaction:
 
 
 async def fetch_pending(rpc: Rpc) -> list[PendingTransaction] | None:
-    """
-    Return what the next block may hold as a node sees it; None where none tells.
+    """Fetch the transactions of a node's pending block. None if no node has one.
 
-    What a transaction does not state, or not as it should, leaves it out.
+    Transactions with a missing or malformed field are left out.
 
     Raises:
-        ChainError: an endpoint that has such a block is not reached.
+        ChainError: an endpoint that has such a block is unreachable.
     """
 
     async def ask(place: int) -> list[PendingTransaction]:

@@ -1,4 +1,4 @@
-"""Contract calls at a pinned block, put to each endpoint in the form that it takes."""
+"""Contract calls at a pinned block, sent to each endpoint in the form that it accepts."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
@@ -21,7 +21,7 @@ Ask = Callable[[int, BlockParameter], Awaitable[T]]
 
 
 class PinnedReads:
-    """Calls at a pinned block, each given so much gas."""
+    """Calls at a pinned block, each with a fixed gas."""
 
     def __init__(self, rpc: Rpc, pinning: Pinning, gas: Gas) -> None:
         self.rpc = rpc
@@ -30,7 +30,7 @@ class PinnedReads:
         self._call_gas = CallGas(rpc)
 
     async def read_at(self, basis: Basis, ask: Ask[T]) -> T:
-        """Return what ``ask`` returns of an endpoint that answers at the block."""
+        """Return the result of ``ask`` for an endpoint that answers at the block."""
         return await self._pinning.at(
             basis.block_hash,
             lambda block: self.rpc.read_with(lambda endpoint: ask(endpoint, block)),
@@ -45,7 +45,7 @@ class PinnedReads:
         sender: Address | None = None,
         fees: Mapping[str, object] | None = None,
     ) -> bytes:
-        """Return what a contract returns; a revert raises ``RpcRefused`` with its data."""
+        """Return the result of a contract. A revert raises ``RpcRefused`` with its data."""
         transaction: dict[str, object] = {"to": target, "data": data, **(fees or {})}
         if sender is not None:
             transaction["from"] = sender
@@ -58,7 +58,7 @@ class PinnedReads:
     async def ask_call(
         self, endpoint: int, block: BlockParameter, transaction: Mapping[str, object], basis: Basis
     ) -> bytes:
-        """Run a transaction at one endpoint, with as much gas as that takes."""
+        """Run a transaction at one endpoint, with as much gas as it accepts."""
         run: Run = (
             "eth_call",
             {**transaction, "gas": hex(self.gas)},
@@ -67,7 +67,7 @@ class PinnedReads:
         return fields.data(await self._call_gas.ask(endpoint, run), "the returned data")
 
     def single_calls(self, calls: Sequence[Call], basis: Basis) -> "SingleCalls":
-        """Return the calls as requests of their own, many in one message."""
+        """Return the calls as separate requests, many in one message."""
         transactions = [
             {"to": call.target, "data": "0x" + call.data.hex(), "gas": hex(self.gas)}
             for call in calls
@@ -76,7 +76,7 @@ class PinnedReads:
 
 
 class SingleCalls:
-    """Calls that are read one by one; what was answered is kept over repeated attempts."""
+    """Calls that are read one by one. Answers are kept over repeated attempts."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class SingleCalls:
         self._reads: dict[str, list[BatchRead]] = {}
 
     async def ask(self, endpoint: int, block: BlockParameter) -> list[CallResult]:
-        """Ask one endpoint for all of them; a call that fails, fails alone."""
+        """Request all calls at one endpoint. A failed call fails alone."""
         results = list[CallResult]()
         runs: list[Run] = [
             ("eth_call", transaction, (block, *self._rest)) for transaction in self._transactions
@@ -115,12 +115,12 @@ class SingleCalls:
 
 
 def overrides(basis: Basis) -> tuple[Mapping[str, object], ...]:
-    """Return the state overrides parameter, where there is an overlay."""
+    """Return the state overrides parameter, if there is an overlay."""
     return (state_overrides(basis.overlay),) if basis.overlay else ()
 
 
 def state_overrides(overlay: Sequence[CodeOverride]) -> Mapping[str, object]:
-    """Return an overlay as ``eth_call`` and ``eth_simulateV1`` take it."""
+    """Encode an overlay for ``eth_call`` and ``eth_simulateV1``."""
     return {placed.address: _override(placed) for placed in overlay}
 
 

@@ -1,4 +1,4 @@
-"""Reads that all see one block, on nodes that pin by hash and on those that cannot."""
+"""Pins reads to one block, on nodes that support pins by hash and on those that do not."""
 
 import enum
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ _SIGNS: Final = ("invalid argument", "cannot unmarshal", "unknown field", "unsup
 
 
 class PinMode(enum.IntEnum):
-    """How this node is told the block, best first."""
+    """Form of the block parameter, best first."""
 
     CANONICAL = 0
     HASH = 1
@@ -27,7 +27,7 @@ class PinMode(enum.IntEnum):
 
 
 class Pinning:
-    """Learns once, of each endpoint, how it is told a block, and pins reads to a block's hash."""
+    """Learns the block form that each endpoint accepts, and pins reads to a block's hash."""
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
@@ -36,19 +36,18 @@ class Pinning:
 
     @property
     def mode(self) -> PinMode:
-        """How the endpoint that is asked now is told the block."""
+        """The block form for the endpoint in use."""
         return self._modes.get(self._rpc.pool.active, PinMode.CANONICAL)
 
     async def at(self, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]) -> T:
-        """
-        Return what ``ask`` returns when told the block.
+        """Return the result of ``ask`` at the block.
 
-        All that ``ask`` reads comes from one endpoint. Where that has not the block yet, or does
-        not answer, ``ask`` is called again, for another endpoint if there is one.
+        All reads of ``ask`` use one endpoint. If that does not have the block yet, or does not
+        answer, ``ask`` is called again, for another endpoint if there is one.
 
         Raises:
             SnapshotReorged: another block is canonical in its place.
-            BlockUnknown: no endpoint had the block in its time.
+            BlockUnknown: no endpoint had the block in time.
         """
         return await self._rpc.read_with(
             lambda place: self._ask_pinned(place, block_hash, ask), block=block_hash
@@ -57,10 +56,9 @@ class Pinning:
     async def at_endpoint(
         self, place: int, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]
     ) -> T:
-        """
-        Return what one endpoint answers when told the block in the form that it is known to take.
+        """Return one endpoint's answer with the block form that it is known to accept.
 
-        Nothing is learnt of the form: an optional method may be refused for reasons of its own.
+        The form is not learnt here, since an optional method may be refused for other reasons.
         """
         mode = self._modes.get(place, PinMode.CANONICAL)
         with self._rpc.only(place):
@@ -76,7 +74,7 @@ class Pinning:
     async def _ask_pinned(
         self, place: int, block_hash: BlockHash, ask: Callable[[BlockParameter], Awaitable[T]]
     ) -> T:
-        """Ask one endpoint, told the block in the best way that it takes."""
+        """Ask one endpoint with the best block form that it accepts."""
         with self._rpc.only(place):
             while True:
                 mode = self._modes.get(place, PinMode.CANONICAL)
@@ -111,12 +109,11 @@ class Pinning:
 
 
 async def find_canonical(rpc: Rpc, place: int, block_hash: BlockHash) -> int:
-    """
-    Return the number of a block that an endpoint has on its chain.
+    """Return the number of a block that is canonical at an endpoint.
 
     Raises:
         SnapshotReorged: it has another block in its place.
-        BlockUnknown: it does not have that block, and no other one.
+        BlockUnknown: it has no block at that height.
     """
     number = rpc.pool.blocks.number_of(block_hash)
     if number is None:
@@ -136,7 +133,7 @@ def _parameter(block_hash: BlockHash, mode: PinMode) -> BlockParameter:
 
 
 def _concerns_the_block(error: RpcRefused) -> bool:
-    """Whether the form of the block is refused; what has another known meaning is not."""
+    """Return whether the form of the block is refused, and not something else."""
     if refusal_kind(error) is not RefusalKind.OTHER:
         return False
     said = error.text.lower()

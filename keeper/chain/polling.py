@@ -1,4 +1,4 @@
-"""How long until an endpoint is asked for its head again: soon where a block is due. Pure."""
+"""Computes the pause until the next poll of the head, short when a block is due. Pure."""
 
 from collections.abc import Collection
 from statistics import median
@@ -14,13 +14,12 @@ KNOWN_GAPS: Final = 4
 
 
 def poll_pause(interval: float, gaps: Collection[float], since: float) -> float:
-    """
-    Return the seconds until the next question, ``interval`` at most.
+    """Return the seconds until the next poll, at most ``interval``.
 
-    ``gaps`` are the seconds between the newest heads, ``since`` those since the newest came. A
-    block is due from half an interval before the usual gap has passed until two intervals after
-    it, and again a gap later where it was missed. A chain whose blocks are hardly further apart
-    than that is asked a few times per block.
+    ``gaps`` are the seconds between the newest heads, ``since`` those since the newest one. A block
+    is due from half an interval before the usual gap has passed until two intervals after it, and
+    again a gap later if it was missed. If blocks are hardly further apart than that, the node is
+    polled a few times per block.
     """
     if len(gaps) < KNOWN_GAPS:
         return interval

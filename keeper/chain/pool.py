@@ -1,7 +1,6 @@
-"""
-The endpoints together: what is thought of each, whom to ask, and what they disagree about.
+"""Pool of endpoints with their health, the choice of one, and their disagreements.
 
-It asks nobody; whoever asks tells it what came of it.
+It sends no requests. Callers report their outcomes.
 """
 
 import logging
@@ -43,7 +42,7 @@ FINALIZED: Final = "finalized"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateChange:
-    """An endpoint came into another state; ``clings``: it would have been dropped."""
+    """A changed endpoint state. With ``clings`` it stays in use as the last one."""
 
     endpoint: int
     state: State
@@ -55,12 +54,11 @@ News = StateChange | Disagreement
 
 
 class Pool:
-    """
-    Endpoints by their place in the settings, from 0.
+    """Endpoints by their position in the settings, from 0.
 
-    ``current`` is the newest head that was handed on: who has not announced it, or a later
-    one, is asked for nothing that is pinned to it while somebody else has. ``told`` gets
-    what an operator would want to know.
+    ``current`` is the newest head of the pipeline. An endpoint that has not announced it or a later
+    one gets no pinned reads while another endpoint has. State changes and disagreements are
+    reported to a callback.
     """
 
     def __init__(
@@ -89,7 +87,7 @@ class Pool:
         return len(self.names)
 
     def happened(self, at: int, event: Event) -> None:
-        """Take note of what came of asking, or hearing of, an endpoint."""
+        """Apply an event of an endpoint."""
         before = self.standings
         one = before[at]
         owes = one.failures or one.clings or one.heat or one.garbled
@@ -102,11 +100,11 @@ class Pool:
                 self._changed(place, old, new)
 
     def answered(self, at: int) -> None:
-        """Take note of an answer."""
+        """Record an answer."""
         self.happened(at, Answered())
 
     def failed(self, at: int, error: RpcUnavailable) -> None:
-        """Take note of a silence, or of a wish to be left alone."""
+        """Record a missing answer, or a rate limit."""
         if isinstance(error, RpcBusy):
             spread = random.random()  # noqa: S311 - no secret
             self.happened(at, Limited(error.seconds, spread))
@@ -114,12 +112,13 @@ class Pool:
             self.happened(at, Failed(str(error)))
 
     def garbled(self, at: int, error: RpcMalformed) -> None:
-        """Take note of an answer that is none, or that costs more than any good one."""
+        """Record an invalid answer, or an excessive one."""
         reason = str(error)
+        # mutation: G28 bomb
         self.happened(at, Offended(reason) if error.excessive else Garbled(reason))
 
     def pass_over(self, place: int, reason: str) -> None:
-        """Prefer the others for a while to an endpoint that did not answer what was answered."""
+        """Prefer other endpoints for a while, after one failed a request that another answered."""
         before = self.standings[place]
         self.happened(place, Lacked())
         after = self.standings[place]
@@ -131,13 +130,13 @@ class Pool:
             )
 
     def identified(self, at: int, fault: str) -> None:
-        """Its chain was looked at; ``fault`` is empty where it is ours."""
+        """Record the check of an endpoint's chain. ``fault`` is empty if it is the right one."""
         if fault:
             self.sightings[at].forget()
         self.happened(at, Identified(fault))
 
     def heard(self, at: int, head: Head) -> None:
-        """Take note of an endpoint's newest block."""
+        """Record an endpoint's newest block."""
         self.blocks.note(head)
         self.sightings[at].saw(head)
         self._head_at[at] = self.clock()
@@ -147,17 +146,16 @@ class Pool:
         self._compare_heads()
 
     def alive(self) -> list[int]:
-        """Return the usable ones, best first."""
+        """Return the usable endpoints, best first."""
         now = self.clock()
         return preferred(self.standings, [self._has_current(at) for at in range(len(self))], now)
 
     def best(self, avoid: int | None = None) -> int:
-        """
-        Return whom to ask; not ``avoid``, who just failed, if there is anybody else.
+        """Return the endpoint to use, not ``avoid``, which just failed, if there is another.
 
         Raises:
-            RpcBusy: all that could be asked want to be left alone.
-            RpcUnavailable: there is none on the right chain.
+            RpcBusy: all usable endpoints limit the rate of requests.
+            RpcUnavailable: none is on the right chain.
         """
         if avoid is None and self._active is not None and self._still_best(self._active):
             return self._active
@@ -169,19 +167,19 @@ class Pool:
 
     @property
     def active(self) -> int:
-        """Whom reads go to now, as far as is known."""
+        """The endpoint in use."""
         if self._active is not None:
             return self._active
         return next(iter(self.alive()), 0)
 
     def hand_on(self, head: Head) -> None:
-        """Take note of the head that goes to the pipeline: reads are about it from now on."""
+        """Record the pipeline's head, which reads refer to from now on."""
         self.current = head
         self.blocks.hand_on(head)
         self._active = None
 
     def patience(self) -> float:
-        """Return after how many seconds somebody may be asked; 0 where somebody may be now."""
+        """Return the seconds until an endpoint may be asked. 0 if one may be asked now."""
         now = self.clock()
         if any(usable(one, now) or one.state is State.UNDIALLED for one in self.standings):
             return 0.0
@@ -191,12 +189,12 @@ class Pool:
         return max(0.0, min(waits, default=0.0))
 
     def head_age(self, at: int) -> float | None:
-        """Return how many seconds ago an endpoint's newest block was heard of."""
+        """Return the seconds since an endpoint's newest block arrived."""
         heard = self._head_at[at]
         return None if heard is None else self.clock() - heard
 
     def concern(self) -> str:
-        """Return why nothing may be signed now, as far as the endpoints go; empty if it may."""
+        """Return why the endpoints forbid signing now. Empty if they do not."""
         reasons = list(self.disagreements.reasons())
         if not self.alive():
             reasons += [f"endpoint {at}: {one.reason}" for at, one in enumerate(self.standings)]
@@ -209,14 +207,14 @@ class Pool:
         return len(self) == 1 or (not one.failures and self._has_current(at))
 
     def _has_current(self, at: int) -> bool:
-        """Whether an endpoint spoke of the block that reads are about, or of a later one."""
+        """Return whether an endpoint announced the current block or a later one."""
         if self.current is None or len(self) == 1:
             return True
         head = self.sightings[at].head
         return head is not None and head.number >= self.current.number
 
     def _last_resort(self, avoid: int | None) -> list[int]:
-        """Return who may be tried although nobody is known to be good."""
+        """Return the endpoints to try if none is known to be good."""
         now = self.clock()
         reachable = [
             at
@@ -233,7 +231,7 @@ class Pool:
         )
 
     def _measure_lags(self) -> None:
-        """Compare heights; a single one far ahead of all others does not make them late."""
+        """Compare heights. A single endpoint far ahead of all others does not make them late."""
         heights = {
             at: head.number
             for at, one in enumerate(self.sightings)
@@ -249,7 +247,7 @@ class Pool:
                 self.happened(at, Lagged(lag))
 
     def _compare_heads(self) -> None:
-        """Compare the chains of those that are read from, pair by pair."""
+        """Compare the chains of the endpoints in use, pair by pair."""
         live = {at for at, one in enumerate(self.standings) if one.state is State.ALIVE}
         for first in range(len(self)):
             for second in range(first + 1, len(self)):
@@ -293,7 +291,7 @@ class Pool:
 
 
 def _counts(standing: Standing) -> bool:
-    """Whether an endpoint's height says how late the others are."""
+    """Return whether an endpoint's height counts for the lag of the others."""
     clings = standing.clings and standing.failures > 0
     return not clings and standing.state in (State.ALIVE, State.BEHIND, State.COOLING)
 

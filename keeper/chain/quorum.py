@@ -1,9 +1,7 @@
-"""
-What is signed upon, from every good endpoint at once: nonce, canonical block, receipt.
+"""Compares signing inputs (nonce, canonical block, receipt) of all good endpoints.
 
-One that has not heard yet says nothing and is waited for a moment; one that says something
-else is a contradiction, and nothing is signed. With a single good endpoint there is nothing to
-compare, and nothing is asked twice.
+An endpoint without the data yet is waited for briefly. Different data is a contradiction, and
+nothing is signed. With a single good endpoint there is no comparison and no second request.
 """
 
 import asyncio
@@ -36,11 +34,10 @@ RECEIPT: Final = "receipt"
 
 
 class Quorum:
-    """
-    The chain as execution needs it, over a reader's endpoints.
+    """The chain reads of execution over a reader's endpoints.
 
-    Every method raises ``EndpointsDisagree`` where two endpoints contradict each other, and
-    what the reader raises where none answers.
+    Every method raises ``EndpointsDisagree`` if two endpoints contradict each other, and the
+    reader's errors if none answers.
     """
 
     def __init__(self, reader: NodeReader) -> None:
@@ -51,14 +48,13 @@ class Quorum:
         """Since when an endpoint has had none of the blocks that it was asked for by number."""
 
     async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
-        """Read one call; a revert raises ``RpcRefused`` with its data."""
+        """Read one call. A revert raises ``RpcRefused`` with its data."""
         return await self._reader.call(call, basis, sender=sender)
 
     async def head(self, block: int | BlockHash | None = None) -> Head:
-        """
-        Return a block's header.
+        """Fetch a block's header.
 
-        By its number it is the canonical one: so many say so as have to, if there are as many.
+        A number means the canonical block, confirmed by the required number of endpoints.
         """
         if not isinstance(block, int):
             return await self._reader.head(block)
@@ -66,10 +62,9 @@ class Quorum:
         return await self.canonical_head(block)
 
     async def canonical_head(self, block: int) -> Head:
-        """
-        Return a block's header by its number, also while the chain contradicts what was final.
+        """Fetch a block's header by number, also while the chain contradicts finality.
 
-        To look at is not to sign upon; endpoints that differ on this block still contradict.
+        It must not be used for signing. Endpoints that differ on this block still contradict.
         """
         places = self._pool.alive()
         if len(places) < QUORUM:
@@ -87,30 +82,28 @@ class Quorum:
         return next(iter(found.values()))
 
     async def finalized(self) -> Head | None:
-        """
-        Return the newest final block; None where the node knows none: go by depth, then.
+        """Fetch the newest final block. None if the node has none, and depth counts then.
 
-        Where what was final is another block now, whoever asks sees it by that block's hash.
+        If the final block was replaced, its hash shows it.
         """
         return await self._reader.finalized()
 
     @property
     def noted_finalized(self) -> Head | None:
-        """The newest block that an endpoint called final, as it was noted beside the blocks."""
+        """The newest block that an endpoint called final, noted during monitoring."""
         return self._pool.finalized
 
     def accept_finality(self) -> None:
-        """Take the chain as it is, whatever was final: a person has explained it."""
+        """Accept the present chain after a contradicted final block, by an operator's order."""
         self._pool.finalized = None
         for about in ("head", *(str(place) for place in range(len(self._pool)))):
             self._pool.disagreements.settled(FINALIZED, about)
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
-        """
-        Return how many nonces of the account the chain consumed.
+        """Fetch the number of nonces that the chain consumed.
 
-        Where counts differ the lowest common block decides: a late endpoint is no liar, and
-        one that differs there is.
+        If counts differ, they are compared at the highest common block, since a late endpoint is
+        not a contradiction.
         """
         places = self._pool.alive()
         if len(places) < QUORUM or block != "latest":
@@ -118,7 +111,7 @@ class Quorum:
         counts = await self._counts(places, address, block)
         if len(set(counts.values())) > 1:
             counts = await self._counts(list(counts), address, hex(await self._common(counts)))
-        if len(set(counts.values())) > 1:
+        if len(set(counts.values())) > 1:  # mutation: G16 nonces-differ
             said = ", ".join(f"{at} says {count}" for at, count in sorted(counts.items()))
             self._pool.disagreements.found(NONCE, address, said)
             raise EndpointsDisagree(f"endpoints disagree on {NONCE}: {said}")
@@ -126,7 +119,7 @@ class Quorum:
         return next(iter(counts.values()))
 
     async def receipt(self, transaction: TransactionHash) -> Receipt | None:
-        """Return a mined transaction's receipt; None while an endpoint in time has none yet."""
+        """Fetch a mined transaction's receipt. None while an up-to-date endpoint has none."""
         places = self._pool.alive()
         if len(places) < QUORUM:
             return await self._reader.receipt(transaction)
@@ -151,11 +144,11 @@ class Quorum:
         return merged if len(receipts) == len(found) else None
 
     async def transaction(self, transaction: TransactionHash) -> SeenTransaction | None:
-        """Return a transaction that an endpoint knows, mined or waiting; None if none does."""
+        """Fetch a transaction that an endpoint knows, mined or pending. None if none does."""
         return await self._reader.transaction(transaction)
 
     async def is_known(self, transaction: TransactionHash) -> bool | None:
-        """Return whether any endpoint has a transaction; None where a good one does not say."""
+        """Return whether any endpoint has a transaction. None if a good one does not answer."""
         places = self._pool.alive()
 
         async def ask(place: int) -> bool:
@@ -168,7 +161,7 @@ class Quorum:
         return None if len(found) < len(places) or not places else False
 
     async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
-        """Return the logs of one block, by hash."""
+        """Fetch the logs of one block, by hash."""
         return await self._reader.block_logs(wanted, block_hash)
 
     async def _receipts(
@@ -183,7 +176,7 @@ class Quorum:
     async def _late_receipts(
         self, places: Sequence[int], transaction: TransactionHash
     ) -> Mapping[int, Receipt]:
-        """Ask endpoints again that have the block; a receipt may be indexed after its block."""
+        """Retry at endpoints that have the block, since a receipt may be indexed after it."""
         receipts: dict[int, Receipt] = {}
         give_up = self._pool.clock() + PATIENCE_SECONDS
         while len(receipts) < len(places) and self._pool.clock() < give_up:
@@ -194,7 +187,7 @@ class Quorum:
         return receipts
 
     def _refuse_contradictions(self) -> None:
-        """Raise EndpointsDisagree where the endpoints are known to be on different chains."""
+        """Raise EndpointsDisagree if the endpoints are known to be on different chains."""
         reasons = self._pool.disagreements.lasting()
         if reasons:
             raise EndpointsDisagree("; ".join(reasons))
@@ -202,10 +195,9 @@ class Quorum:
     async def _agreed_heads(
         self, places: Sequence[int], number: int
     ) -> tuple[Mapping[int, Head], int]:
-        """
-        Ask for a block until as many have it as have to; also return how many answered.
+        """Fetch a block until enough endpoints have it. Also return the number of answers.
 
-        One that never has it, or lacks an old block, has not answered.
+        An endpoint that never has it, or lacks an old block, does not count as an answer.
         """
         found: dict[int, Head] = {}
 
@@ -229,11 +221,11 @@ class Quorum:
     async def _count_witnesses(
         self, found: Mapping[int, Head], lacking: Sequence[int], number: int
     ) -> int:
-        """
-        Return how many of those that lack a block have a say about it.
+        """Return how many of the endpoints without a block count as witnesses.
 
-        Who is late, or counts fewer blocks, may be right that there is no such block. Who counts
-        that far, and still lacks the block after two blocks' time, keeps none by its number.
+        An endpoint that is late, or has a lower height, may be right that there is no such block.
+        One with that height, but still without the block after two blocks' time, does not serve
+        blocks by number.
         """
         now, patience = self._pool.clock(), LASTING_BLOCKS * self._rpc.faults.block_seconds
         for place in found:
@@ -248,7 +240,7 @@ class Quorum:
         return len(lacking) - len(useless)
 
     async def _counts_past(self, place: int, number: int) -> bool:
-        """Return whether an endpoint says that it has blocks up to a number."""
+        """Return whether an endpoint's height reaches a number."""
         try:
             return await ask_height(self._rpc, place) >= number
         except ChainError:
@@ -265,7 +257,7 @@ class Quorum:
         return await self._each(places, lambda place: self._rpc.await_block(place, ask, number))
 
     async def _common(self, places: Mapping[int, int]) -> int:
-        """Return the highest block that every one of the endpoints has."""
+        """Return the highest block that all of the endpoints have."""
 
         async def ask(at: int) -> int:
             return await ask_height(self._rpc, at)
@@ -273,7 +265,7 @@ class Quorum:
         return min((await self._each(list(places), ask)).values())
 
     async def _has_block(self, at: int, number: int) -> bool:
-        """Return whether an endpoint serves a block; its ``eth_blockNumber`` may be ahead."""
+        """Return whether an endpoint serves a block. Its ``eth_blockNumber`` may be ahead."""
         try:
             await ask_header(self._rpc, at, number)
         except ChainError:
@@ -283,8 +275,7 @@ class Quorum:
     async def _each(
         self, places: Sequence[int], ask: Callable[[int], Awaitable[T]]
     ) -> Mapping[int, T]:
-        """
-        Ask several endpoints at once; those that fail or take too long are left out.
+        """Ask several endpoints at once. Failed and late ones are left out.
 
         Raises:
             ChainError: none answered.
@@ -318,7 +309,7 @@ def _places(found: Mapping[int, object]) -> str:
 
 
 def _patience(answered: int) -> float | None:
-    """Return how long to wait for a further answer when so many are there; None for ever."""
+    """Return the wait for a further answer by the number of answers. None means no limit."""
     if answered == 0:
         return None
     return PATIENCE_SECONDS if answered < QUORUM else GRACE_SECONDS

@@ -1,4 +1,4 @@
-"""The chain as the keeper's rooms see it: checked reads, each pinned to one block."""
+"""Chain reader. Checked reads, each pinned to one block."""
 
 import contextlib
 from collections import Counter
@@ -68,17 +68,17 @@ class NodeReader:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What the endpoints lack, and what is done instead, once each."""
+        """The endpoints' lacks with the alternatives, without duplicates."""
         lacks = self.rpc.capabilities.lacks()
         return list(dict.fromkeys(f"{lack.capability}: {lack.instead}" for lack in lacks))
 
     @property
     def requests(self) -> Counter[str]:
-        """How often each method was asked."""
+        """Number of requests by method."""
         return self.rpc.requests
 
     async def head(self, block: int | BlockHash | None = None) -> Head:
-        """Return a block's header; BlockUnknown where no node has such a block."""
+        """Fetch a block's header. BlockUnknown if no node has such a block."""
         if self._pinned is not None and block == self._pinned.hash:
             return self._pinned
         head = await read_head(self.rpc, block)
@@ -86,21 +86,21 @@ class NodeReader:
         return head
 
     def pin(self, head: Head) -> None:
-        """Answer for this header by its hash: a command reads everything at one block."""
+        """Pin this header, since a command reads everything at one block."""
         self._pinned = head
 
     async def heads(self, first: int, last: int) -> list[Head]:
-        """Return the headers of a range, both ends included; BlockUnknown where one lacks."""
+        """Fetch the headers of a range, both ends included. BlockUnknown if one is missing."""
         numbers = range(first, last + 1)
         parts = [numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH)]
         return [head for part in parts for head in await read_heads(self.rpc, part)]
 
     async def finalized(self) -> Head | None:
-        """Return the newest finalized block; None where no endpoint tells one."""
+        """Fetch the newest finalized block. None if no endpoint has one."""
         return await read_finalized(self.rpc)
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
-        """Read all the calls at one block, in few requests; a failed call fails alone."""
+        """Read all the calls at one block, in few requests. A failed call fails alone."""
         return await self._aggregator.aggregate(calls, basis)
 
     async def call(
@@ -111,42 +111,41 @@ class NodeReader:
         sender: Address | None = None,
         fees: Mapping[str, object] | None = None,
     ) -> bytes:
-        """Read one call, at these fee fields; a revert raises ``RpcRefused`` with its data."""
+        """Read one call with these fee fields. A revert raises ``RpcRefused`` with its data."""
         data = "0x" + call.data.hex()
         return await self._reads.call(call.target, data, basis, sender=sender, fees=fees)
 
     async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
-        """Run code that is deployed nowhere and return what it returns (a read)."""
+        """Run undeployed code and return its result (a read)."""
         return await self._deployless.run(initcode, basis)
 
     async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
-        """Return the logs of one block, by hash."""
+        """Fetch the logs of one block, by hash."""
         return await self._logs.in_block(wanted, block_hash)
 
     async def logs_between(self, wanted: LogFilter, first: int, last: int) -> list[Log]:
-        """Return the logs of a range, both ends included, in windows that the node accepts."""
+        """Fetch the logs of a range, both ends included, in windows that the node accepts."""
         return await self._logs.between(wanted, first, last)
 
     async def scan_logs(
         self, wanted: LogFilter, first: int, last: int, took: Callable[[LogTable, int], None]
     ) -> None:
-        """Go through the logs of a long range; ``took`` gets them with the block covered to."""
+        """Scan the logs of a long range. ``took`` gets them with the last block covered."""
         await self._logs.scan(wanted, first, last, took)
 
     async def code(self, address: Address, basis: Basis) -> bytes:
-        """Return a contract's code; empty where there is none."""
+        """Fetch a contract's code. Empty if there is none."""
         return await self._accounts.code(address, basis)
 
     async def balance(self, address: Address, basis: Basis) -> Wei:
-        """Return an account's native balance."""
+        """Fetch an account's native balance."""
         return await self._accounts.balance(address, basis)
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
-        """
-        Return the account's nonce at ``latest``, ``pending`` or another tag.
+        """Fetch the account's nonce at ``latest``, ``pending`` or another tag.
 
         Raises:
-            RpcRefused: also where no endpoint counts what is pending.
+            RpcRefused: also if no endpoint counts pending transactions.
         """
         if block == PENDING:
             return await self._pending_count(address)
@@ -167,7 +166,7 @@ class NodeReader:
         return count
 
     async def fee_history(self, blocks: int, percentile: int) -> tuple[list[Wei], list[Wei]]:
-        """Return base fees (the next block's last) and the percentile's rewards per block."""
+        """Fetch base fees (the next block's last) and the percentile's rewards per block."""
         answer = fields.document(
             await self.rpc.read("eth_feeHistory", hex(blocks), "latest", [percentile]),
             "the fee history",
@@ -186,15 +185,15 @@ class NodeReader:
         return base, rewards
 
     async def chain_id(self) -> int:
-        """Return the chain's id."""
+        """Fetch the chain's id."""
         return await self.rpc.read_with(self.rpc.identity.ask_chain_id)
 
     async def client_version(self) -> str:
-        """Return what the node calls itself."""
+        """Fetch the node's client version."""
         return sanitised(await self.rpc.read("web3_clientVersion"))
 
     async def receipt(self, transaction: TransactionHash) -> Receipt | None:
-        """Return a mined transaction's receipt; None where the node has none."""
+        """Fetch a mined transaction's receipt. None if the node has none."""
         return await self.rpc.read_parsed(
             lambda answer: self.receipt_from(answer, transaction),
             "eth_getTransactionReceipt",
@@ -202,11 +201,11 @@ class NodeReader:
         )
 
     def receipt_from(self, answer: Json, transaction: TransactionHash) -> Receipt | None:
-        """Return the receipt that an answer holds; None where it is none."""
+        """Parse the receipt of an answer. None if there is none."""
         return None if answer is None else receipt_of(answer, transaction, self._logs.logs_of)
 
     async def transaction(self, transaction: TransactionHash) -> SeenTransaction | None:
-        """Return a transaction that the node knows, mined or waiting; None if it does not."""
+        """Fetch a transaction that the node knows, mined or pending. None if it does not."""
         return await self.rpc.read_parsed(
             lambda answer: None if answer is None else transaction_of(answer, transaction),
             "eth_getTransactionByHash",
@@ -214,16 +213,15 @@ class NodeReader:
         )
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
-        """Return the gas that the transaction needs; a revert raises ``RpcRefused``."""
+        """Estimate the transaction's gas. A revert raises ``RpcRefused``."""
         return await self._simulations.estimate(transaction, basis)
 
     async def simulate_v1(
         self, payload: Mapping[str, object], basis: Basis
     ) -> list[Mapping[str, Json]]:
-        """
-        Run blocks of calls on top of the pinned block and return the node's blocks.
+        """Simulate blocks of calls on top of the pinned block and return the node's blocks.
 
-        ``payload`` is the method's first parameter; the overlay is the caller's to put there.
+        ``payload`` is the method's first parameter. The caller puts the overlay there.
         """
         return await self._simulations.simulate(payload, basis)
 
@@ -233,7 +231,7 @@ class NodeReader:
 
 
 def transport(place: Endpoint, timeouts: Timeouts) -> Transport:
-    """Return the way to an endpoint; nothing is opened yet."""
+    """Build the transport to an endpoint. It connects later."""
     if place.scheme == "ipc":
         return IpcTransport(place, timeouts)
     if place.scheme in ("ws", "wss"):
@@ -252,10 +250,9 @@ async def connect(
     rules: Rules | None = None,
     block_seconds: float = BLOCK_SECONDS,
 ) -> AsyncIterator[NodeReader]:
-    """
-    Connect to the endpoints that serve the chain; the best is read from, see ``Pool``.
+    """Connect to the endpoints that serve the chain. Reads use the best.
 
-    ``block_seconds`` is how long a block that was announced is waited for.
+    ``block_seconds`` is the patience with an announced block.
 
     Raises:
         ConfigError: no endpoint, or they serve another chain than ``chain_id``.

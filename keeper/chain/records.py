@@ -1,4 +1,4 @@
-"""Receipts and transactions, as far as the keeper needs them."""
+"""Receipts and transactions with the fields that the keeper uses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,12 +14,11 @@ _NOTHING = Wei(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """
-    What a node states of a mined transaction; None where it does not say.
+    """A node's data of a mined transaction. Missing fields are None.
 
-    ``gas_price`` is what was paid per gas, tip included; ``data_fee`` what an OP-stack rollup
-    took beside the gas (``l1Fee`` of its receipts). ``to`` and ``contract`` are also None for a
-    new contract and for a call.
+    ``gas_price`` is the price paid per gas, tip included. ``data_fee`` is an OP-stack rollup's fee
+    apart from the gas (``l1Fee`` of its receipts). ``to`` is also None for a new contract,
+    ``contract`` for a call.
     """
 
     transaction_hash: TransactionHash
@@ -37,7 +36,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenTransaction:
-    """A transaction that the node knows; the block is None while it waits."""
+    """A transaction that the node knows. The block is None while it is pending."""
 
     hash: TransactionHash
     sender: Address
@@ -49,10 +48,9 @@ class SeenTransaction:
 def receipt_of(
     value: Json, transaction: TransactionHash, logs_of: Callable[[Json], list[Log]]
 ) -> Receipt | None:
-    """
-    Return the receipt of ``transaction``; None while its block is not sealed.
+    """Parse the receipt of ``transaction``. None while its block is not sealed.
 
-    Older nodes and other chains leave fields out, so only the block is insisted upon.
+    Older nodes and other chains omit fields, so only the block is required.
     """
     raw = document(value, "the receipt")
     named = raw.get("transactionHash")
@@ -78,7 +76,7 @@ def receipt_of(
 
 
 def merged_receipts(receipts: Sequence[Receipt]) -> Receipt | None:
-    """Return what several nodes state of one transaction; None where two contradict each other."""
+    """Merge several nodes' receipts of one transaction. None if two contradict each other."""
     stated: dict[str, Any] = {}
     for receipt in receipts:
         for field in fields(Receipt):
@@ -90,7 +88,7 @@ def merged_receipts(receipts: Sequence[Receipt]) -> Receipt | None:
 
 
 def _gas_used(raw: Mapping[str, Json]) -> Gas | None:
-    """Return the gas that was used, of a block's first transaction also by the block's sum."""
+    """Parse the gas used, for a block's first transaction also from the cumulative gas."""
     used = raw.get("gasUsed")
     if used is None and raw.get("transactionIndex") == "0x0":
         used = raw.get("cumulativeGasUsed")
@@ -98,7 +96,7 @@ def _gas_used(raw: Mapping[str, Json]) -> Gas | None:
 
 
 def _logs(value: Json, logs_of: Callable[[Json], list[Log]]) -> tuple[Log, ...] | None:
-    """Return the logs; None where they cannot be read, as they can be asked for elsewhere."""
+    """Parse the logs. None if they are malformed, since they can be fetched elsewhere."""
     try:
         return None if value is None else tuple(logs_of(value))
     except RpcMalformed:
@@ -106,7 +104,7 @@ def _logs(value: Json, logs_of: Callable[[Json], list[Log]]) -> tuple[Log, ...] 
 
 
 def transaction_of(value: Json, transaction: TransactionHash) -> SeenTransaction:
-    """Return what the node knows of ``transaction``."""
+    """Parse the node's data of ``transaction``."""
     raw = document(value, "the transaction")
     if hash32(raw.get("hash"), "the transaction's hash") != transaction:
         raise RpcMalformed("the node returned another transaction")

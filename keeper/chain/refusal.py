@@ -1,4 +1,4 @@
-"""What a node's error object means: translated once, here, to our own errors."""
+"""Translates a node's error object to the keeper's errors."""
 
 import re
 from typing import Final, TypeGuard
@@ -78,7 +78,7 @@ _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})+")
 
 
 def refusal(method: str, error: Json) -> ChainError:
-    """Return the error that a node's error object stands for."""
+    """Translate a node's error object to an error."""
     if not isinstance(error, dict):
         return RpcMalformed(f"the error of {method} is not an object")
     number, text = error.get("code"), error.get("message")
@@ -102,14 +102,14 @@ def refusal(method: str, error: Json) -> ChainError:
 
 
 def null_answer(method: str) -> BlockUnknown | None:
-    """Return what ``null`` stands for as an answer; None where it is a legitimate one."""
+    """Translate ``null`` as an answer to an error. None if ``null`` is legitimate."""
     if method not in NEVER_NULL:
         return None
     return BlockUnknown(f"the node answered {method} with null")
 
 
 def is_unknown_transaction(method: str, error: ChainError) -> bool:
-    """Whether a node refuses to tell of a transaction because it does not know it."""
+    """Return whether a node refuses a transaction because it does not know it."""
     if method not in OF_TRANSACTIONS or not isinstance(error, RpcRefused):
         return False
     kind, said = refusal_kind(error), error.text.lower()
@@ -125,7 +125,7 @@ def is_unknown_block(error: RpcRefused) -> bool:
 
 
 def _unknown(method: str, kind: RefusalKind) -> BlockUnknown | None:
-    """Return the error of a node that lacks the block, or its state; None for any other."""
+    """Return the error for a missing block or its state. None for any other kind."""
     if kind is RefusalKind.BLOCK_UNKNOWN:
         return BlockUnknown(f"the node does not know the block of {method}")
     if kind is RefusalKind.NOT_CANONICAL:
@@ -136,7 +136,7 @@ def _unknown(method: str, kind: RefusalKind) -> BlockUnknown | None:
 
 
 def asks_for_patience(answer: Json) -> bool:
-    """Whether what is no JSON-RPC answer is a gateway's way to say: too many requests."""
+    """Return whether an answer that is no JSON-RPC is a gateway's rate limit."""
     if not isinstance(answer, dict):
         return False
     inner = answer.get("error")
@@ -149,7 +149,7 @@ def asks_for_patience(answer: Json) -> bool:
 
 
 def _patience(data: Json) -> float | None:
-    """Return for how many seconds the node asks (Infura: ``data.rate.backoff_seconds``)."""
+    """Return the node's back-off seconds (as in Infura's ``data.rate.backoff_seconds``)."""
     if not isinstance(data, dict):
         return None
     rate = data.get("rate")
@@ -160,7 +160,7 @@ def _patience(data: Json) -> float | None:
 
 
 def _revert_data(given: Json, text: str) -> bytes:
-    """Return the revert data, wherever this kind of node puts it."""
+    """Extract the revert data from any of the nodes' formats."""
     if isinstance(given, dict):
         given = given.get("data", given.get("result"))
     found = _HEX.search(given) if isinstance(given, str) else None
@@ -172,17 +172,17 @@ def _revert_data(given: Json, text: str) -> bytes:
 
 
 def refusal_kind(error: RpcRefused) -> RefusalKind:
-    """Return the class of a refusal."""
+    """Return the kind of a refusal."""
     return classify_refusal(error.number, error.text)
 
 
 def failed_in_evm(error: RpcRefused) -> bool:
-    """Whether the call itself failed: reverted, ran out of gas, hit an invalid opcode."""
+    """Return whether the call itself failed (revert, out of gas, invalid opcode)."""
     return refusal_kind(error) is RefusalKind.REVERTED
 
 
 def is_too_much(error: RpcRefused) -> bool:
-    """Whether less may be answered: too long, too slow or too expensive for this node."""
+    """Return whether a smaller request may succeed, after one too long, slow or expensive."""
     kind, said = refusal_kind(error), error.text.lower()
     if kind is RefusalKind.OTHER:
         return any(sign in said for sign in _PERHAPS_TOO_MUCH)
@@ -196,13 +196,13 @@ def may_be_answered_elsewhere(error: RpcRefused) -> bool:
 
 
 def is_momentary(error: RpcRefused) -> bool:
-    """Return whether the same endpoint may answer what it refused when it is asked again."""
+    """Return whether the same endpoint may answer a retry."""
     is_passing = refusal_kind(error) in _MAY_PASS and error.number not in INVALID_REQUEST
     return is_passing and may_be_answered_elsewhere(error)
 
 
 def concerns_batch(answer: object) -> TypeGuard[RpcRefused]:
-    """Whether an entry of a batch was refused because of the others: alone it may be answered."""
+    """Return whether an entry was refused because of the rest of its batch."""
     if not isinstance(answer, RpcRefused):
         return False
     said = answer.text.lower()
@@ -211,11 +211,11 @@ def concerns_batch(answer: object) -> TypeGuard[RpcRefused]:
 
 
 def is_pruned(error: RpcRefused) -> bool:
-    """Whether the node no longer has so old blocks, whatever the size of the question."""
+    """Return whether the node has pruned such old blocks, whatever the size of the request."""
     return refusal_kind(error) is RefusalKind.PRUNED
 
 
 def is_too_much_code(error: RpcRefused) -> bool:
-    """Whether a deployment was refused for the code it brings or returns, not for what it does."""
+    """Return whether a deployment was refused for its code size and not its execution."""
     said = error.text.lower()
     return any(sign in said for sign in TOO_MUCH_CODE)

@@ -1,9 +1,8 @@
-"""
-Classes of node refusals, told by code and wording.
+"""Classifies node refusals by code and message.
 
-The wordings with their sources are ``tests/data/wordings.toml``: geth, reth, Nethermind,
-Erigon, Besu, op-geth, Nitro and the hosted providers. One code may mean several things
-(-32005 is a rate limit at Infura, a batch limit at Besu), so the words come before the code.
+The messages with their sources are ``tests/data/wordings.toml``. They cover geth, reth, Nethermind,
+Erigon, Besu, op-geth, Nitro and the hosted providers. One code may have several meanings (-32005 is
+a rate limit at Infura, a batch limit at Besu), so the message is checked before the code.
 """
 
 import enum
@@ -13,7 +12,7 @@ from typing import Final
 
 
 class RefusalKind(enum.StrEnum):
-    """What a refusal says about the request, and so what to do instead."""
+    """Kind of a refusal, which decides the reaction."""
 
     BLOCK_UNKNOWN = "block_unknown"  # not there yet: ask again, or another endpoint
     NOT_CANONICAL = "not_canonical"  # known, but on another branch
@@ -275,5 +274,5 @@ def _kind_by_words(said: str) -> RefusalKind | None:
 
 
 def is_bare_limit(number: int, text: str) -> bool:
-    """Whether a limit is all that the node names, so that the method tells of what."""
+    """Return whether the node only states a limit, so that the method decides its meaning."""
     return number == LIMIT_EXCEEDED and _kind_by_words(text.lower()) is None

@@ -1,9 +1,8 @@
-"""
-Repeats reads: over failures to answer, refusals that may pass, and blocks that are missing yet.
+"""Retries reads after missing answers, temporary refusals, and blocks that are not served yet.
 
-A block that one endpoint lacks is asked for at the others at once, then at all of them after
-growing pauses. It is a reorganisation only where another block stands in its place. What one
-endpoint refuses for reasons of its own is asked of the others, then once or twice again.
+A block that one endpoint lacks is requested from the others at once, then from all of them after
+growing pauses. It counts as a reorganisation only if another block took its place. A refusal
+specific to one endpoint is retried at the others, then once or twice again.
 """
 
 import asyncio
@@ -42,7 +41,7 @@ REFUSAL_ROUNDS: Final = 2
 
 
 class AskChecked(Protocol):
-    """Puts a question to an endpoint whose chain is known to be the right one."""
+    """Sends a request to an endpoint after its chain was identified."""
 
     async def __call__(self, ask: Ask[T], place: int) -> T:
         """Return the answer."""
@@ -55,7 +54,7 @@ CanonicalHash = Callable[[int, int], Awaitable[BlockHash | None]]
 
 @dataclass(slots=True)
 class Failures:
-    """What the endpoints said so far instead of answering one read."""
+    """The endpoints' failed answers to one read so far."""
 
     lacking: set[int] = field(default_factory=set)
     """Endpoints that did not have the block."""
@@ -67,7 +66,7 @@ class Failures:
     refusal: RpcRefused | None = None
 
     def add(self, place: int, error: ChainError) -> None:
-        """Record an endpoint's error; raises it where no other endpoint would do better."""
+        """Record an endpoint's error. Raises it if no other endpoint can do better."""
         if isinstance(error, BlockUnknown | SnapshotReorged):
             self.lacking.add(place)
             if not isinstance(self.lack, SnapshotReorged):
@@ -82,7 +81,7 @@ class Failures:
 
 
 class Repeating:
-    """Puts questions to the endpoints of a pool until one is answered, within bounds."""
+    """Sends requests to the endpoints of a pool until one is answered, within bounds."""
 
     def __init__(
         self,
@@ -99,15 +98,14 @@ class Repeating:
         self._timeouts = timeouts
 
     async def answer(self, ask: Ask[T], block: BlockId, only: int | None = None) -> T:
-        """
-        Return the answer of the best endpoint, or of the ``only`` one, that has the block.
+        """Return the answer of the best endpoint that has the block, or of the ``only`` one.
 
         Raises:
             RpcUnavailable: no endpoint answered in time.
-            RpcRefused: the question was refused, and everywhere where that may differ.
+            RpcRefused: the request was refused, also by every endpoint that might differ.
             SnapshotReorged: another block is canonical in its place.
-            BlockUnknown: no endpoint had the block in its time.
-            HistoryPruned: the block is old, and no endpoint has its state any more.
+            BlockUnknown: no endpoint had the block in time.
+            HistoryPruned: the block is old, and every endpoint has pruned its state.
         """
         failures = Failures()
         try:
@@ -122,7 +120,7 @@ class Repeating:
             return await self._ask_in_rounds(ask, block, only, failures)
 
     async def await_block(self, ask: Ask[T], block: BlockId, only: int) -> T:
-        """Ask one endpoint, again only where it does not have the block yet."""
+        """Ask one endpoint, with retries only while it does not have the block yet."""
         failures = Failures()
         try:
             return await self._ask_checked(ask, only)
@@ -133,7 +131,7 @@ class Repeating:
     async def _ask_in_rounds(
         self, ask: Ask[T], block: BlockId, only: int | None, failures: Failures
     ) -> T:
-        """Go on after an endpoint that lacked the block, or refused what another may answer."""
+        """Retry after an endpoint lacked the block, or refused what another may answer."""
         wait = self._awaiting.begin(block)
         asked = failures.lacking | failures.refusing
         while True:
@@ -149,14 +147,14 @@ class Repeating:
             asked = set()
 
     def _round(self, only: int | None, asked: set[int]) -> Iterator[int]:
-        """Yield the endpoints of a round, best first, less those that are not to be asked."""
+        """Yield the endpoints of a round, best first, without those to skip."""
         places = self._pool.alive() if only is None else [only]
         standings = self._pool.standings
         sound = [place for place in places if not standings[place].failures]
         yield from (place for place in sound or places if place not in asked)
 
     async def _pause(self, wait: Wait, block: BlockId, failures: Failures) -> None:
-        """Pause before the next round; raises what there is to say where there is none."""
+        """Pause before the next round. Raises the final error if there is none."""
         lack = failures.lack
         if lack is None:
             await self._pause_after_refusal(wait, failures)
@@ -181,7 +179,7 @@ class Repeating:
         await asyncio.sleep(FIRST_PAUSES[wait.rounds - 1])
 
     async def _refuse_replaced(self, block: BlockId, lacking: set[int]) -> None:
-        """Raise SnapshotReorged where an endpoint has another block in the place of this one."""
+        """Raise SnapshotReorged if an endpoint has another block at this height."""
         number = self._awaiting.blocks.number_of(block)
         if not isinstance(block, str) or number is None:
             return
@@ -194,7 +192,7 @@ class Repeating:
                 raise SnapshotReorged(f"block {number} is another one at endpoint {place}")
 
     def _verdict(self, block: BlockId, lack: ChainError) -> ChainError:
-        """Return the error of a block that nobody served within its time."""
+        """Return the error for a block that no endpoint served in time."""
         is_old = block is not None and not self._awaiting.blocks.is_young(block)
         if isinstance(lack, StateUnknown) and is_old:
             return HistoryPruned(
@@ -204,7 +202,7 @@ class Repeating:
         return lack
 
     def _learn(self, failures: Failures, block: BlockId, answering: int) -> None:
-        """Tell the pool who did not answer what was answered all the same."""
+        """Report the endpoints that failed where another one answered."""
         if failures.lack is not None:
             self._awaiting.serve(block)
         if self._awaiting.blocks.is_young(block):
@@ -214,7 +212,7 @@ class Repeating:
             self._pool.pass_over(place, "it refused what another endpoint answered")
 
     async def _reach(self, ask: Ask[T], only: int | None) -> T:
-        """Ask the best endpoint, or the ``only`` one, again over failures to answer."""
+        """Ask the best endpoint, or the ``only`` one, with retries for missing answers."""
         started = time.monotonic()
         place: int | None = only
         try:
@@ -233,7 +231,7 @@ class Repeating:
         elapsed: float,
         places: tuple[int | None, int | None],
     ) -> T:
-        """Go on after a first attempt that failed and took ``elapsed`` seconds."""
+        """Retry after a first attempt that failed and took ``elapsed`` seconds."""
         failures = iter([failure])
         last, only = places
         retrying = tenacity.AsyncRetrying(
@@ -252,13 +250,13 @@ class Repeating:
         raise RpcUnavailable("no endpoint answered")  # tenacity raised before this line
 
     def _pause_of(self, state: tenacity.RetryCallState) -> float:
-        """Return a growing pause, never shorter than what the nodes asked for."""
+        """Return a growing pause, never shorter than the nodes ask for."""
         growing = tenacity.wait_random_exponential(WAIT_SECONDS, MAX_WAIT_SECONDS)
         return max(growing(state), self._pool.patience())
 
 
 def _noting(ask: Ask[T], failures: Failures) -> Ask[T]:
-    """Return the question with a note of what the endpoints say instead of an answer."""
+    """Wrap a request so that its errors are recorded in ``failures``."""
 
     async def noted(place: int) -> T:
         try:

@@ -1,10 +1,8 @@
-"""
-JSON-RPC 2.0 over one endpoint or several: every answer is checked before anybody sees it.
+"""JSON-RPC 2.0 over one or several endpoints, with all answers validated.
 
-``request``, ``ask`` and ``batch`` go out once. ``read`` and ``read_batch`` repeat what did not
-reach the node, a few times and for a few seconds, on the next endpoint if there is one, and what
-concerns a block that is not served yet (``repeating.py``). Nothing that changes the chain may go
-through them.
+``request``, ``ask`` and the batch methods send once. ``read`` and ``read_batch`` retry requests
+that did not reach the node, within limits and on the next endpoint if there is one, and reads of a
+block that is not served yet. Requests that change the chain must not use them.
 """
 
 import asyncio
@@ -54,11 +52,10 @@ _ASKED: Final[ContextVar[Asked]] = ContextVar("_ASKED", default=NOTHING)
 
 
 class Exchange(NamedTuple):
-    """
-    One message to a node and its answer, measured.
+    """One message to a node and its answer, with timing.
 
-    ``endpoint`` is the place of the one that was asked, counted from 0 in the order of the
-    settings; ``errors`` has the code of each request that failed.
+    ``endpoint`` is the endpoint's position from 0 in the order of the settings. ``errors`` has the
+    code of each failed request.
     """
 
     endpoint: int
@@ -68,12 +65,11 @@ class Exchange(NamedTuple):
 
 
 class Rpc:
-    """
-    The endpoints of one chain; ``pool`` knows which are good, and reads go to the best.
+    """The endpoints of one chain. ``pool`` holds their health, and reads use the best.
 
-    ``capabilities`` holds what each was found to lack, ``faults`` what each fails in.
-    ``requests`` counts what was asked, by method; ``round_trips`` how many messages went out.
-    ``measured`` is told of each exchange when it is over. ``identity`` knows the chain.
+    ``capabilities`` holds what each lacks, ``faults`` the methods that each fails. ``requests``
+    counts by method, ``round_trips`` counts messages. ``measured`` is called with each finished
+    exchange. ``identity`` identifies the chain.
     """
 
     def __init__(
@@ -108,11 +104,11 @@ class Rpc:
         self._late: set[asyncio.Task[object]] = set()
 
     async def request(self, method: str, *params: object) -> Json:
-        """Ask the best endpoint once and return the result."""
+        """Send a request to the best endpoint once and return the result."""
         return await self.ask(self.pool.best(), method, *params)
 
     async def ask(self, at: int, method: str, *params: object) -> Json:
-        """Ask one endpoint once and return the result."""
+        """Send a request to one endpoint once and return the result."""
         _ASKED.set(Asked.of(method, params))
         (answer,) = await self._exchange(at, [(method, params)], batch=False)
         if isinstance(answer, ChainError):
@@ -120,26 +116,25 @@ class Rpc:
         return answer
 
     async def batch(self, requests: Sequence[Request]) -> list[Json | ChainError]:
-        """Ask several things in one message; each has its own result or error, in their order."""
+        """Send several requests in one message. Returns each one's result or error, in order."""
         return await self.ask_batch(self.pool.best(), requests) if requests else []
 
     async def ask_batch(self, at: int, requests: Sequence[Request]) -> list[Json | ChainError]:
-        """Ask one endpoint several things in one message, once."""
+        """Send several requests to one endpoint in one message, once."""
         _ASKED.set(Asked.of(*requests[0]))
         return await self._exchange(at, requests, batch=True)
 
     async def read(self, method: str, *params: object, block: BlockId = None) -> Json:
-        """
-        Ask, and ask again if the node could not be reached, or what it said was no answer.
+        """Send a request, with retries if the node was unreachable or its answer invalid.
 
-        ``block`` is the block that the answer depends on. While it is young, it is waited for.
+        ``block`` is the block that the answer depends on. A young block is waited for.
         """
         return await self.read_with(lambda place: self.ask(place, method, *params), block=block)
 
     async def read_parsed(
         self, parse: Callable[[Json], T], method: str, *params: object, block: BlockId = None
     ) -> T:
-        """Read as ``read`` does, and take what ``parse`` calls malformed for no answer."""
+        """Read as ``read`` does. An answer that ``parse`` calls malformed counts as none."""
 
         async def ask(place: int) -> T:
             return parse(await self.ask(place, method, *params))
@@ -149,10 +144,9 @@ class Rpc:
     async def read_batch(
         self, requests: Sequence[Request], *, block: BlockId = None, needs_results: bool = False
     ) -> list[Json | ChainError]:
-        """
-        Ask several things, in as few messages as an endpoint takes; again where it was busy.
+        """Send several requests in few messages, with retries if the endpoint was busy.
 
-        Only the requests whose block is not served yet are repeated for that, and with
+        Only requests with a block that is not served yet are retried for that, and with
         ``needs_results`` those that were answered with ``null``.
         """
         if not requests:
@@ -163,11 +157,10 @@ class Rpc:
     async def read_with(
         self, ask: Callable[[int], Awaitable[T]], *, block: BlockId = None, only: int | None = None
     ) -> T:
-        """
-        Return what ``ask`` returns of an endpoint, repeated at another while none answers.
+        """Return the result of ``ask`` for an endpoint, with retries at others.
 
-        ``ask`` is told the endpoint's place, so that it can choose by ``capabilities`` how to
-        put its question, and learn from the refusal. With ``only`` no other one is asked.
+        ``ask`` gets the endpoint's position, so that it can choose the request's form by
+        ``capabilities`` and learn from a refusal. ``only`` restricts reads to one endpoint.
         """
         pinned = _ONLY.get()
         if pinned is not None:
@@ -177,7 +170,7 @@ class Rpc:
     async def read_at(
         self, place: int, method: str, *params: object, block: BlockId = None
     ) -> Json:
-        """Ask one endpoint, and again over the same if it could not be reached."""
+        """Send a request to one endpoint, with retries at the same if it was unreachable."""
         return await self.read_with(
             lambda _: self.ask(place, method, *params), block=block, only=place
         )
@@ -185,16 +178,15 @@ class Rpc:
     async def await_block(
         self, place: int, ask: Callable[[int], Awaitable[T]], block: BlockId
     ) -> T:
-        """Ask one endpoint, and again only while it does not have the block yet."""
+        """Ask one endpoint, with retries only while it does not have the block yet."""
         return await self._repeating.await_block(ask, block, place)
 
     async def subscribe(self, *params: object, at: int | None = None) -> Notifications:
-        """
-        Subscribe at one endpoint, the best by default.
+        """Subscribe at one endpoint, the best by default.
 
         Raises:
-            RpcRefused: this way or this node has no subscriptions.
-            RpcUnavailable: the node did not answer; also what ends the notifications.
+            RpcRefused: the transport or the node has no subscriptions.
+            RpcUnavailable: the node did not answer. It also ends the notifications.
         """
         place = self.pool.best() if at is None else at
         transport = self.transports[place]
@@ -206,10 +198,9 @@ class Rpc:
         return transport.notifications(subscription)
 
     async def connect(self) -> int:
-        """
-        Look at every endpoint, until one serves the expected chain, and return the chain's id.
+        """Identify the endpoints until one serves the expected chain, and return the chain's id.
 
-        The others may take a moment longer; they are looked at on the way, then.
+        Slower ones are identified later.
 
         Raises:
             ConfigError: the endpoints that answer serve another chain.
@@ -235,8 +226,7 @@ class Rpc:
         return self.identity.chain_id
 
     async def identify(self, at: int) -> None:
-        """
-        Look at which chain an endpoint serves, and tell the pool.
+        """Identify the chain of an endpoint, and report it to the pool.
 
         Raises:
             RpcUnavailable: it does not answer, or serves another chain.
@@ -253,7 +243,7 @@ class Rpc:
         self._identified[at] = self.transports[at].generation
 
     async def ensure_identified(self, at: int) -> None:
-        """Identify an endpoint, unless that was done over the connection that it has now."""
+        """Identify an endpoint, unless that was done over its present connection."""
         if self._is_identified(at):
             return
         async with self._identifying[at]:
@@ -265,7 +255,7 @@ class Rpc:
 
     @contextlib.contextmanager
     def only(self, at: int) -> Iterator[None]:
-        """Read from one endpoint alone, and once, while the context lasts."""
+        """Restrict reads to one endpoint, without retries, within the context."""
         token = _ONLY.set(at)
         try:
             yield
@@ -273,7 +263,7 @@ class Rpc:
             _ONLY.reset(token)
 
     def later(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
-        """Begin what may end after its caller; ``close`` sees to it."""
+        """Start a task that may outlive its caller. ``close`` ends it."""
         task = asyncio.ensure_future(work)
         self._late.add(task)
         task.add_done_callback(self._late.discard)
@@ -291,7 +281,7 @@ class Rpc:
             await transport.close()
 
     async def _dial(self, at: int) -> None:
-        """Identify at the start; what goes wrong the pool has been told."""
+        """Identify at the start. Errors are recorded by the pool."""
         with contextlib.suppress(ChainError):
             await self.identify(at)
 
@@ -308,7 +298,7 @@ class Rpc:
             )
 
     async def ask_checked(self, ask: Callable[[int], Awaitable[T]], place: int) -> T:
-        """Ask an endpoint, once it has proved to serve the right chain."""
+        """Ask an endpoint after identifying its chain."""
         await self.ensure_identified(place)
         _ASKED.set(NOTHING)
         try:
@@ -366,7 +356,7 @@ class Rpc:
         return answers
 
     def _note(self, at: int, errors: Sequence[ChainError]) -> None:
-        """Tell the pool what came of asking an endpoint; a broken answer is none."""
+        """Report an outcome to the pool. An invalid answer counts as none."""
         for error in errors:
             if isinstance(error, RpcUnavailable):
                 return self.pool.failed(at, error)

@@ -1,8 +1,7 @@
-"""
-Another look at blocks whose logs may be missing: at each endpoint, by range, by receipts.
+"""Checks blocks with possibly missing logs again, at each endpoint, by range or by receipts.
 
-A node may answer for a young block without its logs, or leave some out, and no error says so.
-What any endpoint shows counts: a log that is not the chain's makes an account be read, no more.
+A node may answer for a young block without its logs, or omit some, and without an error. Logs from
+any endpoint count, since a wrong log only causes an account to be read.
 """
 
 import asyncio
@@ -35,11 +34,10 @@ Block = tuple[int, BlockHash]
 
 @dataclass(slots=True)
 class Sight:
-    """
-    What a look saw.
+    """Logs seen in a check.
 
-    ``proven`` are blocks whose receipts are complete by the header's bloom filter. Of a range,
-    ``is_answered`` is whether an endpoint answered, ``is_whole`` whether with all known logs.
+    ``proven`` are blocks with receipts that are complete by the header's bloom filter. For a range,
+    ``is_answered`` means that an endpoint answered, ``is_whole`` that it returned all known logs.
     """
 
     logs: dict[LogKey, Log] = field(default_factory=dict)
@@ -48,7 +46,7 @@ class Sight:
     is_whole: bool = False
 
     def add(self, logs: Iterable[Log]) -> None:
-        """Add logs, each once."""
+        """Add logs without duplicates."""
         self.logs.update({log_key(one): one for one in logs})
 
 
@@ -72,7 +70,7 @@ class SecondLook:
         self._turn = 0
 
     def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
-        """Begin work that the connection ends when it is closed."""
+        """Start a task that ends when the connection closes."""
         return self._rpc.later(work)
 
     def places(self) -> list[int]:
@@ -82,16 +80,15 @@ class SecondLook:
     def backward_reader(
         self, place: int, windows: Windows, most_requests: int, most_rows: int
     ) -> BackwardReader:
-        """Return a reader of long ranges at one endpoint."""
+        """Build a reader of long ranges at one endpoint."""
         return BackwardReader(self._rpc, place, windows, most_requests, most_rows)
 
     async def look_by_range(
         self, wanted: LogFilter, first: int, last: int, known: AbstractSet[LogKey]
     ) -> Sight:
-        """
-        Ask one endpoint for the logs of many blocks, another one each time.
+        """Fetch the logs of many blocks from one endpoint, a different one each time.
 
-        The others are asked where it does not answer, or leaves out logs that are known.
+        The others are used if it does not answer, or omits known logs.
         """
         places = self.places()
         self._turn += 1
@@ -113,10 +110,9 @@ class SecondLook:
     async def look_everywhere(
         self, wanted: LogFilter, blocks: Sequence[Block], first: int, last: int
     ) -> Sight:
-        """
-        Ask every endpoint for blocks by their hashes, and for a range.
+        """Fetch blocks by hash, and a range, from every endpoint.
 
-        An endpoint that leaves out what another shows is less preferred from then on.
+        An endpoint that omits another's logs becomes less preferred.
         """
         places = self._rpc.pool.alive()
         by_hash = [self._blocks_at(place, wanted, blocks) for place in places]
@@ -133,7 +129,7 @@ class SecondLook:
         return seen
 
     async def look_at_receipts(self, wanted: LogFilter, blocks: Sequence[Block]) -> Sight:
-        """Read the receipts of blocks, at the first endpoint that has all of them."""
+        """Read the receipts of blocks from the first endpoint that has all of them."""
         seen = Sight()
         for block in blocks:
             for place in self._rpc.pool.alive():
@@ -157,7 +153,7 @@ class SecondLook:
     async def _in_windows(
         self, place: int, wanted: LogFilter, first: int, last: int
     ) -> list[Log] | None:
-        """Ask for a range in such parts as the node accepts; None where it does not answer."""
+        """Fetch a range in windows that the node accepts. None if it does not answer."""
         try:
             with self._rpc.only(place):
                 return await self._ranges.between(wanted, first, last)
@@ -178,13 +174,13 @@ class SecondLook:
         return _sight(logs, wanted)
 
     def _blame(self, place: int, missing: AbstractSet[LogKey]) -> None:
-        """Prefer other endpoints to one that left out logs."""
+        """Prefer other endpoints to one that omitted logs."""
         log.warning("logs_left_out endpoint=%d logs=%d", place, len(missing))
         if len(self._rpc.pool.alive()) > 1:
             self._rpc.pool.failed(place, RpcUnavailable("it leaves out logs"))
 
     async def _receipts_at(self, place: int, block: Block) -> tuple[list[Log], bool]:
-        """Return all logs of a block by its receipts, and whether the header proves them whole."""
+        """Fetch a block's logs from its receipts, and whether the header proves them complete."""
         number, block_hash = block
         header = document(await ask_header(self._rpc, place, block_hash), "the block")
         with self._rpc.only(place):
@@ -201,7 +197,7 @@ class SecondLook:
 
 
 def second_look_over(reader: object) -> SecondLook | None:
-    """Return a second look over a reader's endpoints; None for a reader without any."""
+    """Return a recheck over a reader's endpoints. None for a reader without any."""
     return SecondLook(reader.rpc) if isinstance(reader, HasRpc) else None
 
 
@@ -214,15 +210,14 @@ def _sight(logs: Sequence[Log] | None, wanted: LogFilter) -> Sight | None:
 
 
 def _is_counted_through(logs: Sequence[Log]) -> bool:
-    """Return whether the logs' places in their block leave none out between."""
+    """Return whether the logs' indices in their block have no gap."""
     return sorted(one.index for one in logs) == list(range(len(logs)))
 
 
 def _proves(bloom: Json, logs: Sequence[Log]) -> bool:
-    """
-    Return whether a header's bloom filter says that these are all logs of its block.
+    """Return whether a header's bloom filter proves that these are all logs of its block.
 
-    One that is all zeros or ones says nothing.
+    A bloom of only zeros or only ones proves nothing.
     """
     if not isinstance(bloom, str):
         return False

@@ -1,4 +1,4 @@
-"""The only way a transaction leaves: once, on one connection, never repeated here."""
+"""Sends a signed transaction through one endpoint, once, without retries."""
 
 from eth_hash.auto import keccak
 
@@ -9,20 +9,20 @@ from keeper.domain.units import TransactionHash
 
 
 class Sender:
-    """Hands signed bytes to the node."""
+    """Sends signed transactions to the node."""
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
 
     async def send_raw(self, raw: bytes) -> TransactionHash:
-        """
-        Send once and return the transaction's hash.
+        """Send once and return the transaction's hash.
 
         Raises:
-            RpcRefused: the node said no ("nonce too low" and "already known" included).
-            RpcUnavailable: no answer; the bytes may be in a mempool all the same.
-            RpcMalformed: an answer that is none, or another transaction's hash; as above.
+            RpcRefused: the node refused it (including "nonce too low" and "already known").
+            RpcUnavailable: no answer. The transaction may be in a mempool nevertheless.
+            RpcMalformed: an invalid answer, or another transaction's hash.
         """
+        # mutation: F03 send-once
         answer = await self._rpc.request("eth_sendRawTransaction", "0x" + raw.hex())
         sent = TransactionHash(hash32(answer, "the transaction's hash"))
         if sent != "0x" + keccak(raw).hex():

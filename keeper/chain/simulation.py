@@ -1,4 +1,4 @@
-"""Runs of transactions on top of a pinned block: ``eth_simulateV1`` and ``eth_estimateGas``."""
+"""Simulates transactions on a pinned block with ``eth_simulateV1`` or ``eth_estimateGas``."""
 
 import asyncio
 import logging
@@ -49,10 +49,9 @@ _QUESTION: Final = ("gas required", "allowance", "insufficient funds", "intrinsi
 
 
 class Simulations:
-    """
-    Simulation at whichever endpoint offers it.
+    """Simulation at any endpoint that supports it.
 
-    An endpoint that refuses the method, or answers something else, is passed over for a while.
+    An endpoint that refuses the method, or answers differently, is skipped for a while.
     """
 
     def __init__(self, rpc: Rpc, pinning: Pinning) -> None:
@@ -64,8 +63,7 @@ class Simulations:
     async def simulate(
         self, payload: Mapping[str, object], basis: Basis
     ) -> list[Mapping[str, Json]]:
-        """
-        Return the simulated blocks of the first endpoint that has the method.
+        """Simulate at the first endpoint that has the method.
 
         Raises:
             ChainError: none has it, or none answered in time.
@@ -88,11 +86,10 @@ class Simulations:
         raise failure
 
     async def estimate(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
-        """
-        Return the gas that a transaction needs, at the newest block where a block is refused.
+        """Estimate a transaction's gas, at the newest block if a pinned one is refused.
 
         Raises:
-            RpcRefused: it reverts, or the endpoint estimates nothing.
+            RpcRefused: it reverts, or the endpoint cannot estimate.
         """
         capabilities = self._rpc.capabilities
 
@@ -153,7 +150,7 @@ class Simulations:
         return blocks
 
     async def _estimated(self, place: int, transaction: Mapping[str, object], basis: Basis) -> Gas:
-        """Estimate at the block, else at the newest one."""
+        """Estimate at the block, or at the newest one if that is refused."""
         capabilities, refused = self._rpc.capabilities, ""
         if basis.overlay or capabilities.has(place, Capability.ESTIMATE_AT_BLOCK):
             try:
@@ -180,7 +177,7 @@ class Simulations:
 
 
 def _tells_of_method(error: RpcRefused | RpcMalformed) -> bool:
-    """Whether a failure says that the method is lacking, not that the question was wrong."""
+    """Return whether a failure means that the method is missing, and not a wrong request."""
     if isinstance(error, RpcRefused):
         said = error.text.lower()
         about_question = error.number in OWN_ERRORS or any(sign in said for sign in _QUESTION)
@@ -193,7 +190,7 @@ def _gas(answer: Json) -> Gas:
 
 
 def _simulated_blocks(answer: Json, payload: Mapping[str, object]) -> list[Mapping[str, Json]]:
-    """Return the node's blocks, each with an answer to each of its calls."""
+    """Return the node's blocks after checking that each call has an answer."""
     asked = payload.get("blockStateCalls")
     blocks = [
         fields.document(block, "a simulated block")
@@ -212,7 +209,7 @@ def _simulated_blocks(answer: Json, payload: Mapping[str, object]) -> list[Mappi
 
 
 def _refuse_incomplete(call: Mapping[str, Json]) -> None:
-    """Raise RpcMalformed where a call's answer lacks what is decided by."""
+    """Raise RpcMalformed if a call's answer lacks a required field."""
     worked = fields.quantity(call.get("status"), "the simulated status", most=1)
     fields.quantity(call.get("gasUsed"), "the simulated gas", most=fields.UINT64_MAX)
     if worked:

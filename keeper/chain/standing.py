@@ -1,12 +1,10 @@
-"""
-What is thought of an endpoint, and how that changes: transitions without clock or I/O.
+"""Endpoint state machine, without clock or I/O.
 
-An endpoint is used while it is alive. Failures add up and are paid off one success at a
-time, so that a node which fails every second question does not stay. One that serves another
-chain is left alone until it proves the right one, and then has to earn its place like any that
-came back. One whose answer cost more than any good one is quarantined for minutes. The last one
-alive is never dropped for failures, its lag or its answers: a bad node is better than none, and
-everybody is told.
+An endpoint is used while it is alive. Failures accumulate and are paid off by successes, so that a
+node which fails every second request is dropped. An endpoint on another chain is not used until it
+proves the right one, and then has to prove itself like a returning one. An excessive answer causes
+a quarantine of minutes. The last endpoint alive is never dropped for failures, lag or answers,
+since a bad node is better than none, and the operator is notified.
 """
 
 import enum
@@ -16,7 +14,7 @@ from typing import Final
 
 
 class State(enum.StrEnum):
-    """What an endpoint is good for now."""
+    """State of an endpoint."""
 
     UNDIALLED = "undialled"  # not asked yet
     ALIVE = "alive"  # read from, and sent to
@@ -29,7 +27,7 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """When an endpoint changes its state; times in seconds, lag in blocks."""
+    """Limits for state changes, with times in seconds and lag in blocks."""
 
     failures: int = 3
     """So many more failures than successes make it unreachable, and are to be paid off."""
@@ -57,7 +55,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What is thought of one endpoint. ``until`` is when a cooling one may be asked again."""
+    """State of one endpoint. ``until`` is when a cooling one may be asked again."""
 
     state: State = State.UNDIALLED
     failures: int = 0
@@ -82,40 +80,43 @@ class Standing:
 
     @property
     def rests_until(self) -> float:
-        """When it may be asked again: at the end of its cooling, or of its quarantine."""
+        """The time of the next request, after cooling or quarantine."""
         quarantined = self.state is State.QUARANTINED
         return max(self.until, self.barred_until) if quarantined else self.until
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """It answered a question, whatever the answer was."""
+    """The endpoint answered a request, whatever the answer was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It did not answer."""
+    """The endpoint did not answer."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Garbled:
-    """What it sent was no answer."""
+    """The endpoint sent an invalid answer."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Offended:
-    """Its answer cost more than any good one, or was stopped before it did."""
+    """The endpoint sent an excessive answer, or reading it was stopped."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """It asked for patience: for ``seconds`` if it said so; ``spread`` is random, 0 to 1."""
+    """The endpoint limits the rate of requests.
+
+    ``seconds`` if stated, ``spread`` is random, 0 to 1.
+    """
 
     seconds: float | None
     spread: float
@@ -123,24 +124,23 @@ class Limited:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """Its chain was looked at; ``fault`` says what is wrong with it, empty where nothing is."""
+    """The endpoint's chain was checked. ``fault`` is empty if there is none."""
 
     fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Lagged:
-    """It is so many blocks behind the others; 0 for the one ahead."""
+    """The endpoint is ``blocks`` behind the others, 0 for the one ahead."""
 
     blocks: int
 
 
 @dataclass(frozen=True, slots=True)
 class Lacked:
-    """
-    It did not answer what was answered all the same, later or by another endpoint.
+    """The endpoint failed a request that was answered later or by another endpoint.
 
-    A block that it did not have yet, or a refusal of its own.
+    It lacked the block, or refused for its own reasons.
     """
 
 
@@ -158,7 +158,7 @@ _MOST_HEAT: Final = 16 * _HEAT
 def moved(
     pool: Sequence[Standing], at: int, event: Event, now: float, rules: Rules
 ) -> tuple[Standing, ...]:
-    """Return what is thought of all of them after ``event`` happened to the one at ``at``."""
+    """Return the states of all endpoints after ``event`` of the one at ``at``."""
     after_it = list(pool)
     after_it[at] = after(replace(pool[at], clings=False), event, now, rules)
     was_alive, state = pool[at].state is State.ALIVE, after_it[at].state
@@ -172,7 +172,7 @@ def moved(
 
 
 def after(standing: Standing, event: Event, now: float, rules: Rules) -> Standing:
-    """Return what is thought of an endpoint after an event, the others left aside."""
+    """Return an endpoint's state after an event, ignoring the others."""
     match event:
         case Answered():
             return _answered(standing, now)
@@ -190,18 +190,17 @@ def after(standing: Standing, event: Event, now: float, rules: Rules) -> Standin
 
 
 def usable(standing: Standing, now: float) -> bool:
-    """Whether it may be read from and sent to."""
+    """Return whether the endpoint may be used for reads and sends."""
     if standing.state is State.COOLING:
         return now >= standing.until
     return standing.state is State.ALIVE
 
 
 def preferred(pool: Sequence[Standing], newest: Sequence[bool], now: float) -> list[int]:
-    """
-    Return the usable endpoints, best first.
+    """Return the usable endpoints, best first.
 
-    Best is who has the newest block (``newest``) and serves it, then who may have it, then who
-    is known to serve blocks late. Among these the fewest failures decide, then the settings.
+    Endpoints with the newest block (``newest``) come first, then those that may have it, then those
+    known to serve blocks late. Ties are decided by the fewest failures, then by the settings.
     """
     places = [at for at, one in enumerate(pool) if usable(one, now)]
     return sorted(
@@ -282,7 +281,7 @@ def _limited(
     heat = min(_MOST_HEAT, (0 if cooled_off else standing.heat) + _HEAT)
     doublings = (heat - 1) // _HEAT
     own = min(rules.longest_cooling, rules.first_cooling * 2**doublings)
-    asked = min(rules.longest_asked, max(own, seconds or 0.0))
+    asked = min(rules.longest_asked, max(own, seconds or 0.0))  # mutation: F05 stated-delay
     until = now + asked * (1 + rules.cooling_spread * spread)
     cooled = replace(standing, heat=heat, until=max(until, standing.until))
     if standing.state in (State.UNREACHABLE, State.QUARANTINED):  # probed again, but not before
@@ -335,10 +334,9 @@ def _lacked(standing: Standing, now: float, rules: Rules) -> Standing:
 
 
 def _settled(pool: Sequence[Standing], now: float, rules: Rules) -> tuple[Standing, ...]:
-    """
-    Drop the one that was held on to as the last, where it is not the last any more.
+    """Drop an endpoint that was kept as the last one, if it is not the last any more.
 
-    The same for quarantines: they last while another one is there to be asked.
+    The same applies to quarantines, which hold while another endpoint can be asked.
     """
     better = any(one.state is State.ALIVE and not one.clings for one in pool)
     there = better or any(

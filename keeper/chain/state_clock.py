@@ -1,8 +1,7 @@
-"""
-State of an older block, noticed by the block's time that is read along with it.
+"""Detects reads from an older block's state by the block time that is read with them.
 
-Behind one address a server may answer for a block that it does not have yet from the newest
-state that it has, without a word. ``block.timestamp`` in that state is the older block's.
+A load-balanced server may answer for a block that it does not have yet from its newest state,
+without an error. ``block.timestamp`` in that state is the older block's.
 """
 
 from typing import Final
@@ -25,7 +24,7 @@ DOUBT_SECONDS: Final = 10.0
 
 
 class StateClock:
-    """Compares the time that endpoints state in a block's state with its header's."""
+    """Compares the time in a block's state with that of its header."""
 
     def __init__(self, reads: PinnedReads, multicall: Address) -> None:
         self.call = Call(target=multicall, data=TIMESTAMP)
@@ -37,11 +36,10 @@ class StateClock:
     async def refuse_stale(
         self, result: CallResult, endpoint: int, block: BlockParameter, basis: Basis
     ) -> None:
-        """
-        Check that what was read along with ``result`` is the state of the block.
+        """Check that the read with ``result`` used the state of the block.
 
         Raises:
-            BlockUnknown: it is the state of an older block.
+            BlockUnknown: it used the state of an older block.
         """
         head = self._blocks.head_of(basis.block_hash)
         time = _timestamp(result)
@@ -51,11 +49,10 @@ class StateClock:
             raise BlockUnknown(f"the node answered from an older state than block {head.number}'s")
 
     async def _is_right(self, endpoint: int, block: BlockParameter, head: Head) -> bool:
-        """
-        Return whether an endpoint states a block's own time for a block that it surely has.
+        """Return whether an endpoint states the right time for a block that it surely has.
 
-        Where it states the time of a still older block, that is put down to lateness at first,
-        and the same block is asked for again.
+        If it states the time of a still older block, it first counts as late, and the same block is
+        requested again.
         """
         if endpoint in self._proven:
             return True
@@ -82,7 +79,7 @@ class StateClock:
         return False
 
     async def _ask(self, endpoint: int, block: BlockParameter, ancestor: Head) -> CallResult:
-        """Ask for the time in an ancestor's state, named as the block was."""
+        """Fetch the time in an ancestor's state, with the block form of the read."""
         named: BlockParameter = hex(ancestor.number)
         if isinstance(block, dict):
             named = {**block, "blockHash": ancestor.hash}
@@ -93,7 +90,7 @@ class StateClock:
 
 
 def _timestamp(result: CallResult) -> int | None:
-    """Return the stated time; None where the contract does not state it."""
+    """Return the stated time. None if the contract does not state it."""
     if not result.success or len(result.data) != WORD:
         return None
     return int.from_bytes(result.data)

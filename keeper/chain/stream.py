@@ -1,4 +1,4 @@
-"""What websocket and ipc share: many requests in flight on one connection, notifications."""
+"""Common part of websocket and ipc. Concurrent requests on one connection, and notifications."""
 
 import abc
 import asyncio
@@ -33,21 +33,20 @@ SMALL_MESSAGE: Final = 16 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting:
-    """Somebody who waits for an answer, and the bound of it."""
+    """A request that waits for its answer, and the bound of that."""
 
     answer: asyncio.Future[Json]
     bound: Bound
     is_batch: bool
 
     def fail(self, error: ChainError) -> None:
-        """Hand over an error in place of the answer."""
+        """Set an error in place of the answer."""
         if not self.answer.done():
             self.answer.set_exception(error)
 
 
 class StreamTransport(abc.ABC):
-    """
-    One connection, opened when needed and again after a loss.
+    """One connection, opened on demand and again after a loss.
 
     Subclasses open it, write to it, read messages from it and close it.
     """
@@ -71,7 +70,7 @@ class StreamTransport(abc.ABC):
 
     @property
     def generation(self) -> int:
-        """Which connection the next message goes over: the open one, or one more."""
+        """The number of the connection for the next message. One more if none is open."""
         return self._openings + (not self._is_open)
 
     @property
@@ -81,7 +80,7 @@ class StreamTransport(abc.ABC):
 
     @abc.abstractmethod
     async def _open(self) -> None:
-        """Connect; OSError, TimeoutError or RpcUnavailable where that fails."""
+        """Connect. OSError, TimeoutError or RpcUnavailable if that fails."""
 
     @abc.abstractmethod
     async def _write(self, body: bytes) -> None:
@@ -89,11 +88,10 @@ class StreamTransport(abc.ABC):
 
     @abc.abstractmethod
     async def _next(self) -> bytes | None:
-        """
-        Return the next message; None when the other side closed.
+        """Return the next message. None if the other side closed.
 
         Raises:
-            RpcTooLarge: it is longer than anything that is waited for, and was not read.
+            RpcTooLarge: it exceeds every expected size, and was not read.
         """
 
     @abc.abstractmethod
@@ -133,13 +131,16 @@ class StreamTransport(abc.ABC):
                 answer.exception()  # a failure nobody waits for any more is no news
 
     def _expect_late(self, ids: Collection[int], bound: Bound) -> None:
-        """Remember the bound of an answer that nobody waits for any more: it may still come."""
+        """Store the bound of an answer that may arrive after its timeout."""
         self._late.update(dict.fromkeys(ids, bound))
         while len(self._late) > LATE_ANSWERS:
             self._late.popitem(last=False)
 
     def notifications(self, subscription: str) -> Notifications:
-        """Return what arrives for a subscription; ends with an error when the connection does."""
+        """Return a subscription's notifications.
+
+        They end with an error when the connection does.
+        """
         heard = self._heard.setdefault(subscription, Notifications())
         heard.room = Notifications.DEPTH
         if not self._is_open:
@@ -147,7 +148,7 @@ class StreamTransport(abc.ABC):
         return heard
 
     async def close(self) -> None:
-        """Close the connection; whoever waits gets ``RpcUnavailable``."""
+        """Close the connection. Waiting requests get ``RpcUnavailable``."""
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.cancel()
@@ -155,11 +156,11 @@ class StreamTransport(abc.ABC):
         await self._lose("closed")
 
     def _most_bytes(self) -> int:
-        """Return the length of the longest message that may come now."""
+        """Return the length of the longest expected message."""
         return max(bound.size for bound in self._bounds())
 
     def _bounds(self) -> list[Bound]:
-        """Return the bounds of all that may come now."""
+        """Return the bounds of all expected messages."""
         waiting = (waiting.bound for waiting in self._waiting.values())
         return [NOTIFICATION, *waiting, *self._late.values()]
 
@@ -195,7 +196,7 @@ class StreamTransport(abc.ABC):
         await self._lose(reason)
 
     async def _take(self, message: bytes) -> None:
-        """Decode a message within the bound of what it answers, and hand it over."""
+        """Decode a message within the bound of its request, and dispatch it."""
         waiting, bound = self._expected(message)
         try:
             document = await self._decoder.decode(message, bound)
@@ -209,7 +210,7 @@ class StreamTransport(abc.ABC):
         self._dispatch(document, len(message))
 
     def _expected(self, message: bytes) -> tuple[Waiting | None, Bound]:
-        """Return who waits for a message, where it says so at its ends, and its bound."""
+        """Return the request that a message answers, if its ends show it, and its bound."""
         number = addressee(message) if len(message) > SMALL_MESSAGE else None
         if number is not None and number in self._waiting:
             waiting = self._waiting[number]
@@ -238,7 +239,7 @@ class StreamTransport(abc.ABC):
             raise RpcMalformed("the node answered a request that was never made")
 
     def _waiters(self, numbers: list[Json]) -> set[Waiting]:
-        """Return who waits for a message with these ids."""
+        """Return the waiting requests of a message with these ids."""
         for number in numbers:
             if isinstance(number, int) and number in self._waiting:
                 return {self._waiting[number]}
@@ -258,7 +259,7 @@ class StreamTransport(abc.ABC):
             self._heard.popitem(last=False)
 
     def _refuse_flood(self) -> None:
-        """Raise RpcMalformed where more comes unasked than any chain has news."""
+        """Raise RpcMalformed if more notifications arrive than any chain has news."""
         now = time.monotonic()
         if now - self._unasked_since > FLOOD_SECONDS:
             self._unasked, self._unasked_since = 0, now
@@ -267,7 +268,7 @@ class StreamTransport(abc.ABC):
             raise RpcMalformed("the node floods the connection with messages", excessive=True)
 
     async def _lose_unread(self, error: RpcTooLarge) -> None:
-        """Give up a connection on which something came that is longer than all that may come."""
+        """Drop a connection with a message that exceeds all expected sizes."""
         waiting = set(self._waiting.values())
         likely = {waiter for waiter in waiting if waiter.bound.excess is not Excess.FAULT}
         excusable = any(bound.excess is not Excess.FAULT for bound in self._bounds())
@@ -276,7 +277,7 @@ class StreamTransport(abc.ABC):
         await self._lose(str(error), None if excusable else NOTIFICATION.too_large())
 
     async def _lose(self, reason: str, error: ChainError | None = None) -> None:
-        """Tell everybody who waits that the connection is gone."""
+        """Fail all waiting requests, since the connection is lost."""
         self._is_lost = True
         lost = RpcUnavailable(f"{self.endpoint} lost the connection: {reason}")
         for waiting in set(self._waiting.values()):

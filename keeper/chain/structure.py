@@ -1,10 +1,8 @@
-"""
-The structure of a JSON document, followed while it arrives: how many values, how deep.
+"""Counts values and depth of a JSON document while it arrives.
 
-Decoded, a value costs sixty bytes and more, and ``[],`` has three: what a document will cost
-has to be known before it is decoded. Commas and opening brackets are counted as if all of them
-were structure. Only where there are more than any answer may have, they are counted again
-without those in texts.
+A decoded value takes sixty bytes and more, while ``[],`` has three, so the cost of a document must
+be known before it is decoded. Commas and opening brackets are counted as if all of them were
+structure. Only if there are too many, they are counted again without those in strings.
 """
 
 from typing import Final
@@ -34,12 +32,11 @@ _OPENING: Final = 0x02
 
 
 class Structure:
-    """
-    Counts the values of a document against a bound, part by part.
+    """Counts the values of a document against a bound, part by part.
 
-    What is no array and no object (a page of a gateway) is not counted: it is refused by the
-    decoder at its first character. ``is_exact`` leaves out what stands in texts from the
-    beginning, and then ``is_complete`` says when the bracket that began it is closed.
+    Other documents (a gateway's page) are not counted, since the decoder refuses them at the first
+    character. ``is_exact`` ignores strings from the beginning, and then ``is_complete`` becomes
+    True when the first bracket is closed.
     """
 
     def __init__(self, bound: Bound, *, is_exact: bool = False) -> None:
@@ -57,15 +54,14 @@ class Structure:
 
     @property
     def is_complete(self) -> bool:
-        """Whether an array or an object has begun and ended, as far as it was followed exactly."""
+        """Whether an array or an object has begun and ended, if counted exactly."""
         return self._is_exact and self.values > 0 and self._depth == 0 and not self._in_text
 
     def feed(self, part: bytes) -> None:
-        """
-        Take the next bytes.
+        """Add the next bytes.
 
         Raises:
-            RpcMalformed: no good answer has so many values or arrays, or is nested so deeply.
+            RpcMalformed: there are too many values or arrays, or they are nested too deeply.
         """
         for start in range(0, len(part), _STEP):
             step = part[start : start + _STEP]
@@ -95,7 +91,7 @@ class Structure:
                 self._follow(earlier)
 
     def _follow(self, step: bytes) -> None:
-        """Count what is outside of texts, and refuse what is too much."""
+        """Count the structure outside of strings, and refuse an excess."""
         structure = np.frombuffer(self._unescaped(step).translate(None, _STRUCTURE), dtype=np.uint8)
         quotes = structure == _QUOTE
         inside = (np.cumsum(quotes, dtype=np.uint32) + self._in_text) & 1
@@ -104,7 +100,7 @@ class Structure:
         outside = structure[(inside == 0) & ~quotes]
         self._descend(outside[outside != _COMMA])
         self.values += int(np.count_nonzero(outside == _COMMA))
-        if self.values > self._bound.values_within(self._size):
+        if self.values > self._bound.values_within(self._size):  # mutation: G28 answer-values
             raise RpcMalformed(
                 "the node's answer holds more values than an answer to this question",
                 excessive=True,
@@ -126,7 +122,7 @@ class Structure:
             raise RpcMalformed("the node's answer is nearly nothing but arrays", excessive=True)
 
     def _unescaped(self, step: bytes) -> bytes:
-        """Return the bytes without escaped characters that look like the end of a text."""
+        """Return the bytes without escaped characters that look like the end of a string."""
         if self._escape:
             step = b"\\" + step
         backslashes = len(step) - len(step.rstrip(b"\\"))

@@ -1,9 +1,8 @@
-"""
-Looking after endpoints while the node runs: probes, the chain's identity, finality.
+"""Monitors endpoints while the node runs, by probes, chain identity and finality.
 
-Who failed is probed until its failures are paid off. Everybody's chain id, a known contract's
-code and the finalized block are looked at again every few minutes and after each reconnect: a
-balancer may put another node behind the same name.
+A failed endpoint is probed until its failures are paid off. Chain id, a known contract's code and
+the finalized block are checked every few minutes and after each reconnect, since a load balancer
+may switch to another node.
 """
 
 import asyncio
@@ -34,7 +33,7 @@ _PROBED: Final = (State.UNDIALLED, State.UNREACHABLE, State.WRONG_CHAIN, State.Q
 
 
 class Tending:
-    """Looks after the endpoints of an ``Rpc``; the pool is told what was found."""
+    """Monitors the endpoints of an ``Rpc`` and reports to its pool."""
 
     def __init__(self, rpc: Rpc, *, check_seconds: float = CHECK_SECONDS) -> None:
         self._rpc = rpc
@@ -43,13 +42,13 @@ class Tending:
         self._checked_at: dict[int, float] = {}
 
     async def first(self) -> None:
-        """Look at everybody who is used, once, before anything depends on it."""
+        """Check all endpoints in use once, before they are needed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SECONDS):
                 await asyncio.gather(*(self._looked_at(at) for at in self._pool.alive()))
 
     async def follow(self, at: int) -> NoReturn:
-        """Probe and check one endpoint, for ever."""
+        """Probe and check one endpoint forever."""
         while True:
             await asyncio.sleep(jittered(min(PROBE_SECONDS, self._check_seconds)))
             now = self._pool.clock()
@@ -62,7 +61,7 @@ class Tending:
                 await self._looked_at(at)
 
     def is_before_finality(self, head: Head) -> bool:
-        """Whether a head is older than a block that was final: then no chain is to be trusted."""
+        """Return whether a head is older than a final block, so that no chain can be trusted."""
         final = self._pool.finalized
         before = final is not None and (
             head.number < final.number or (head.number == final.number and head.hash != final.hash)
@@ -82,7 +81,7 @@ class Tending:
         return len(self._pool) > 1 and (one.state is State.COOLING or one.failures > 0)
 
     async def _looked_at(self, at: int) -> None:
-        """Look at an endpoint's chain and at what it calls final."""
+        """Check an endpoint's chain and its finalized block."""
         self._checked_at[at] = self._pool.clock()
         with contextlib.suppress(ChainError):
             await self._rpc.identify(at)
@@ -106,7 +105,7 @@ class Tending:
             self._pool.finalized = final if before is None else max(before, final, key=_height)
 
     async def _still_has(self, at: int, before: Head, final: Head) -> bool:
-        """Whether an endpoint has the block that was final; it is told of where it does not."""
+        """Return whether an endpoint has the final block. Reports a disagreement if not."""
         try:
             same = final.number == before.number
             known = final if same else await self._block(at, before.number)

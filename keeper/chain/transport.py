@@ -1,4 +1,4 @@
-"""What a way to a node must offer, and what all of them share."""
+"""Interface of transports to a node, and their common parts."""
 
 import asyncio
 from collections import deque
@@ -16,7 +16,7 @@ __all__ = ["MAX_ANSWER_BYTES", "Notifications", "Timeouts", "Transport", "decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long to wait, in seconds."""
+    """Timeouts in seconds."""
 
     connect: float = 5.0
     request: float = 10.0
@@ -25,10 +25,9 @@ class Timeouts:
 
 
 class Notifications:
-    """
-    What one subscription said and nobody has read yet; the oldest give way.
+    """Unread notifications of one subscription. The oldest are dropped.
 
-    ``room`` bounds them together; long ones take more of it.
+    ``room`` limits all of them. Long ones use more of it.
     """
 
     DEPTH: Final = 1024
@@ -41,7 +40,7 @@ class Notifications:
         self._arrived = asyncio.Event()
 
     def put(self, item: Json | Exception, size: int = 0) -> None:
-        """Add a notification of so many bytes, or the error that ended the subscription."""
+        """Add a notification of ``size`` bytes, or the error that ended the subscription."""
         units = 1 + size // self.UNIT_BYTES
         while self._waiting and self._taken + units > self.room:
             self._taken -= self._waiting.popleft()[1]
@@ -50,7 +49,7 @@ class Notifications:
         self._arrived.set()
 
     async def get(self) -> Json:
-        """Wait for the next notification; raises what ended the subscription."""
+        """Wait for the next notification. Raises the error that ended the subscription."""
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
@@ -62,39 +61,37 @@ class Notifications:
 
 
 class Transport(Protocol):
-    """
-    One way to one node. Connects when first used and again after a loss.
+    """A transport to one node. Connects on first use and again after a loss.
 
-    Every method raises ``RpcUnavailable`` where the node cannot be reached or does not
-    answer in time, and ``RpcMalformed`` for what is not JSON or beyond its bound. Messages never
-    name the endpoint's address.
+    Every method raises ``RpcUnavailable`` if the node is unreachable or does not answer in time,
+    and ``RpcMalformed`` for an answer that is not JSON or exceeds its bound. Errors never contain
+    the endpoint's URL.
     """
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the node is."""
+        """The endpoint."""
         ...
 
     @property
     def streams(self) -> bool:
-        """Whether the node can speak unasked, so that subscriptions work."""
+        """Whether the transport supports subscriptions."""
         ...
 
     @property
     def generation(self) -> int:
-        """Which connection the next message goes over, counted; the same while it lasts."""
+        """The number of the connection for the next message. Constant while it lasts."""
         ...
 
     async def exchange(self, body: bytes, ids: Collection[int], timeout: float) -> Json:  # noqa: ASYNC109 - each transport bounds its own steps
-        """
-        Send one request or batch with these ids and return the node's answer, decoded.
+        """Send one request or batch with these ids and return the node's answer, decoded.
 
-        ``Expected`` ids say how much of an answer is read.
+        ``Expected`` ids carry the bound of the answer.
         """
         ...
 
     def notifications(self, subscription: str) -> Notifications:
-        """Return what arrives for a subscription of this connection."""
+        """Return the notifications of a subscription of this connection."""
         ...
 
     async def close(self) -> None:

@@ -21,11 +21,10 @@ _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
 class WebSocketTransport(StreamTransport):
-    """
-    A node behind a ws or wss address.
+    """A node behind a ws or wss URL.
 
-    Some nodes hold small answers back until the one before is acknowledged, which the
-    kernel delays by 40 ms: quick acknowledgement is asked for again after each message.
+    Some nodes delay small answers until the previous one is acknowledged, which the kernel delays
+    by 40 ms. Therefore quick acknowledgement is enabled again after each message.
     """
 
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:

@@ -1,4 +1,4 @@
-"""How long a range of blocks a node answers: learnt from what it refuses and what it answers."""
+"""Length of block ranges, adapted to a node's refusals and answers."""
 
 import re
 from dataclasses import dataclass
@@ -13,10 +13,9 @@ _NUMBER: Final = re.compile(r"(?<![0-9a-fx])(\d[\d,]*)\s*(k\b)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
-    """
-    How a range is cut, in blocks; ``in_flight`` windows are asked for at once.
+    """Window sizes in blocks. ``in_flight`` windows are requested at once.
 
-    ``outage`` is for how many seconds a long scan waits for a node that answers nothing.
+    ``outage`` is the number of seconds that a long scan waits for a silent node.
     """
 
     first: int = 10_000
@@ -26,10 +25,9 @@ class Windows:
 
 
 class Pace:
-    """
-    The length of the next window, in blocks.
+    """The length of the next window, in blocks.
 
-    Doubles after answers, halves after refusals; the more refusals, the longer it stays.
+    Doubles after answers, halves after refusals. It stays longer after more refusals.
     """
 
     def __init__(self, windows: Windows) -> None:
@@ -39,7 +37,7 @@ class Pace:
         self._calm = 0
 
     def answered(self, length: int) -> None:
-        """Note that a window of this length was answered in full."""
+        """Record that a window of this length was answered in full."""
         if length < self.length:
             return
         self._calm += 1
@@ -47,7 +45,7 @@ class Pace:
             self.length, self._calm = min(self._most, 2 * self.length), 0
 
     def refused(self, length: int, named: int | None = None) -> int:
-        """Note that a window was too long; return the length that its parts should have."""
+        """Record that a window was too long, and return the length for its parts."""
         smaller = max(1, named or length // 2)
         self.length, self._calm = min(self.length, smaller), 0
         self._patience = min(MOST_PATIENCE, 2 * self._patience)
@@ -55,11 +53,10 @@ class Pace:
 
 
 def named_limit(text: str, length: int) -> int | None:
-    """
-    Return the length that a refusal of ``length`` blocks names, if it names one.
+    """Parse the length in a refusal of ``length`` blocks, if it states one.
 
-    Providers write "Try with this block range [0x1, 0xff]", "up to a 2K block range",
-    "limited to 0 - 50 blocks" and the like.
+    Providers write "Try with this block range [0x1, 0xff]", "up to a 2K block range", "limited to 0
+    - 50 blocks" and the like.
     """
     said = text.lower()
     suggested = _SUGGESTED.search(said)

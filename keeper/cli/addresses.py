@@ -1,4 +1,4 @@
-"""Account arguments: a whole address, or the beginning of one."""
+"""Parses account arguments, a whole address or its beginning."""
 
 from typing import Final
 
@@ -9,11 +9,10 @@ ADDRESS_DIGITS: Final = 40
 
 
 def refuse_no_address(wanted: str) -> str:
-    """
-    Return what may be an address, or the beginning of one, in lower case.
+    """Return an address or the beginning of one in lower case.
 
     Raises:
-        ConfigError: it cannot be one, or is a whole one whose checksum is wrong.
+        ConfigError: it cannot be one, or is a whole one with a wrong checksum.
     """
     lowered = wanted.lower()
     digits = lowered[2:]

@@ -1,4 +1,4 @@
-"""How old an answer from a keeper's file is: its newest block, and whether a keeper runs on it."""
+"""Age of an answer from a keeper's file, by its newest block, and whether a keeper runs on it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,9 @@ SKEW_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsOf:
-    """
-    The newest block in a keeper's file, and whether a keeper runs on the file at this moment.
+    """The newest block in a keeper's file, and whether a keeper runs on the file now.
 
-    ``pulse`` is None where no block is in the file; ``now`` is Unix seconds.
+    ``pulse`` is None if no block is in the file. ``now`` is Unix seconds.
     """
 
     pulse: Pulse | None
@@ -28,10 +27,9 @@ class AsOf:
 
     @property
     def age_seconds(self) -> int | None:
-        """
-        For how long the newest block has been the newest, by the machine's clock if known.
+        """The time since the newest block was read, by the machine's clock if known.
 
-        None where there is none, and where it is ahead of this machine's clock: that is no age.
+        None if there is none, or if it is ahead of this machine's clock.
         """
         if self.pulse is None:
             return None
@@ -41,7 +39,7 @@ class AsOf:
 
     @property
     def document(self) -> dict[str, object]:
-        """The same for scripts."""
+        """The JSON document."""
         return {
             "block_number": None if self.pulse is None else self.pulse.number,
             "timestamp": None if self.pulse is None else self.pulse.timestamp,
@@ -51,7 +49,7 @@ class AsOf:
 
     @property
     def line(self) -> str:
-        """The same in words."""
+        """The text for people."""
         keeper = "a keeper is running" if self.running else "no keeper is running"
         if self.pulse is None:
             return f"as of no block: none is in the file yet; {keeper}"
@@ -71,8 +69,7 @@ class AsOf:
 
 
 def learn_as_of(path: Path) -> AsOf:
-    """
-    Return how old what a journal says is.
+    """Read the age of a journal's data.
 
     Raises:
         JournalError: there is no journal.
@@ -81,5 +78,5 @@ def learn_as_of(path: Path) -> AsOf:
 
 
 def as_of(path: Path, found: Pulse | None) -> AsOf:
-    """Return the same of what was read of the file already."""
+    """Build the age from a newest block that was read already."""
     return AsOf(pulse=found, running=is_listening(path), now=int(wall()))

@@ -1,4 +1,4 @@
-"""``keeper audit``: the book held against the contracts, the record against its hashes."""
+"""``keeper audit``. Compares the book with the contracts, and the record with its hashes."""
 
 import asyncio
 import dataclasses
@@ -70,7 +70,7 @@ def book(
 async def _audited(
     settings: Settings, block: BlockName, *, quiet: bool, rescan: bool | None = None
 ) -> tuple[BookAudit, dict[str, str]]:
-    """Return the audit, and the markets that could not be read with the reasons."""
+    """Return the audit, and the unreadable markets with reasons."""
     async with opened(settings) as session:
         with telling(quiet=quiet) as tell:
             head, snapshots = await session.at(block, tell)
@@ -85,13 +85,13 @@ async def _audited(
 
 
 def _has_debt_of_nobody(audit: BookAudit) -> bool:
-    """Whether any total is not owed to the unit, or a deployment states none at all."""
+    """Return whether some debt belongs to no known account, or a deployment states no totals."""
     totals = audit.coverage.totals().values()
     return any(not market or any(one.uncovered for one in market) for market in totals)
 
 
 def document(audit: BookAudit, unread: dict[str, str]) -> dict[str, object]:
-    """Return the audit for scripts."""
+    """Return the audit as a JSON document."""
     return {
         "block": {"number": audit.head.number, "hash": audit.head.hash},
         "accounts": audit.accounts,

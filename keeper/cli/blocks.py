@@ -1,4 +1,4 @@
-"""Which block a command is asked about: a number, a hash, or a tag."""
+"""Parses block arguments, a number, a hash or a tag."""
 
 import re
 from typing import Annotated, Final
@@ -28,11 +28,10 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,18}")
 
 
 def parse_block(text: str | None) -> BlockName:
-    """
-    Return the block that an option names; None for the newest.
+    """Parse a block option. None for the newest.
 
     Raises:
-        ConfigError: it names none.
+        ConfigError: it is not a block.
     """
     name = (text or _LATEST).strip().lower().replace("_", "").replace(",", "")
     if name in (_LATEST, _EARLIEST):
@@ -52,11 +51,10 @@ def parse_block(text: str | None) -> BlockName:
 
 
 def parse_number(text: str | None) -> int | None:
-    """
-    Return a block by its number, for what no node is asked; None for the newest.
+    """Parse a block number for an answer without a node. None for the newest.
 
     Raises:
-        ConfigError: it is named otherwise.
+        ConfigError: it is a hash or a tag.
     """
     block = parse_block(text)
     if block is None or isinstance(block, int):

@@ -1,4 +1,4 @@
-"""``keeper breaker``: what holds new transactions, and the commands that change it."""
+"""``keeper breaker``. Lists the breakers that hold new transactions, and changes them."""
 
 import asyncio
 from pathlib import Path
@@ -25,7 +25,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As in `keeper
 
 @app.command("list")
 def list_(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
-    """List all breakers: open or closed, since which block, and why."""
+    """List all breakers with state, block and reason."""
     path = _settings(config_file).journal.path
     found, when = _states(path), learn_as_of(path)
     if as_json:
@@ -42,7 +42,7 @@ def list_(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> N
 def reset(
     name: NameArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
 ) -> None:
-    """Close an open breaker; its count starts again."""
+    """Close an open breaker and restart its count."""
     _command(_settings(config_file), "reset", named(name), as_json=as_json)
 
 
@@ -63,7 +63,7 @@ def _settings(config_file: Path | None) -> Settings:
 
 
 def _command(settings: Settings, action: str, breaker: Breaker, *, as_json: bool) -> None:
-    """Have the running node do it; where none runs, do it here, under the journal's lock."""
+    """Run an action in the running node, or without one under the journal's lock."""
     path, by_whom = settings.journal.path, "by the running keeper"
     if is_listening(path):
         _asked(path, action, breaker)

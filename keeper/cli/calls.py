@@ -1,4 +1,4 @@
-"""``keeper calls``: who is called, since when, how much time is left, what would cure it."""
+"""``keeper calls``. Lists open margin calls with tier, age, time left and cures."""
 
 import asyncio
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ def ack(
     observe: ObserveOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Acknowledge an account's calls: no reminders until it gets worse."""
+    """Acknowledge an account's calls. No reminders until it gets worse."""
     refuse_no_address(account)
     settings = config.load(config_file).settings
     path = _journal(settings, dry_run=dry_run, observe=observe)
@@ -107,7 +107,7 @@ def ack(
 
 
 def _journal(settings: Settings, *, dry_run: bool, observe: bool) -> Path:
-    """Return the wanted mode's journal; without a wish, the first that is there."""
+    """Return the journal of the given mode, or the first that exists."""
     if dry_run and observe:
         raise ConfigError("--dry-run and --observe exclude each other", hint="choose one")
     path = settings.journal.path
@@ -118,7 +118,7 @@ def _journal(settings: Settings, *, dry_run: bool, observe: bool) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """The open calls, worst first, with what became of each, and the block that they are of."""
+    """The open calls, worst first, with their deliveries and the block of the state."""
 
     state: MarginState
     calls: list[OpenCall]
@@ -143,7 +143,7 @@ def _board(connection: Connection) -> Board:
 
 
 def _only(account: str, found: list[OpenCall]) -> str:
-    """Return the one account that begins like this."""
+    """Return the single account that begins like this."""
     matching = {one.account for one in found if one.account.lower().startswith(account.lower())}
     if len(matching) == 1:
         return matching.pop()
@@ -177,10 +177,9 @@ async def _acknowledged(journal: Journal, account: str) -> None:
 
 
 def grace_left(call: OpenCall, state: MarginState, settings: Settings) -> Span | None:
-    """
-    Return what is left of the policy's grace by the newest block; None where none is granted.
+    """Return the remaining grace at the newest block. None if the policy grants none.
 
-    Below the floor's health nothing is waited for.
+    Below the floor's health there is no grace.
     """
     margin, entered = settings.margin(), call.standing.entered
     if call.standing.health is not None and call.standing.health < margin.floor.health:
@@ -243,7 +242,7 @@ def _advice(advice: Advice) -> dict[str, object]:
 
 
 def _move(price: LiquidationPrice) -> dict[str, object] | None:
-    """Return how far a price has to move for liquidation to begin or end; None where unknown."""
+    """Return a price's distance to the start or end of liquidation. None if unknown."""
     move = price.move
     if move is None:
         return None
@@ -268,12 +267,12 @@ def _row(call: OpenCall, board: Board, settings: Settings) -> list[Cell]:
 
 
 def _health(health: Wad, block: int) -> str:
-    """Return a health with its block: it is kept when the standing changes, not in every block."""
+    """Return a health factor with its block, since it is not stored in every block."""
     return f"{health_text(health)} at block {block}"
 
 
 def _since(since: Mark, state: MarginState) -> str:
-    """Return how long ago a tier was entered, by the chain's clock, and where."""
+    """Return the time since a tier was entered, by the chain's clock, and its block."""
     return f"{span(max(0, state.timestamp - since.timestamp))}, block {since.number}"
 
 

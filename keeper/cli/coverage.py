@@ -1,4 +1,4 @@
-"""Coverage of debt in words and figures, for scan, doctor and the audit of the book."""
+"""Coverage of debt as text and JSON for scan, doctor and the audit of the book."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from keeper.domain.wording import plural
 
 
 def coverage_document(coverage: DebtCoverage) -> dict[str, object]:
-    """Return the coverage for scripts; amounts as decimal strings, null without a price."""
+    """Return the coverage as JSON. Amounts are decimal strings, null without a price."""
     totals = [total for market in coverage.totals().values() for total in market]
     worth = sum_uncovered_usd_e8(totals)
     return {
@@ -21,7 +21,7 @@ def coverage_document(coverage: DebtCoverage) -> dict[str, object]:
 
 
 def coverage_lines(coverage: DebtCoverage) -> list[str]:
-    """Return a line for each deployment, with the hint where debt is uncovered."""
+    """Return a line for each deployment, with the hint if debt is uncovered."""
     return [
         f"{market}: {_summary(totals)}" + (f": {HINT}" if coverage.is_uncovered(market) else "")
         for market, totals in coverage.totals().items()
@@ -29,7 +29,7 @@ def coverage_lines(coverage: DebtCoverage) -> list[str]:
 
 
 def uncovered_lines(coverage: DebtCoverage) -> list[str]:
-    """Return a line for each deployment in which debt is uncovered, with the hint."""
+    """Return a line for each deployment with uncovered debt, with the hint."""
     return [
         f"warning: {market}: {_summary(totals)}: {HINT}"
         for market, totals in coverage.totals().items()
@@ -38,7 +38,7 @@ def uncovered_lines(coverage: DebtCoverage) -> list[str]:
 
 
 def coverage_findings(coverage: DebtCoverage, markets: Sequence[MarketKey]) -> list[Finding]:
-    """Return what doctor says of each deployment's coverage."""
+    """Return doctor's finding on each deployment's coverage."""
     return [_finding(coverage, market, coverage.totals()) for market in markets]
 
 

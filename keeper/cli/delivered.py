@@ -1,4 +1,4 @@
-"""A call in words: due, or delivered to so many channels at a time; never assumed."""
+"""Delivery state of a margin call as text and JSON. A call is due, or was delivered."""
 
 from typing import Final
 
@@ -20,12 +20,12 @@ _NOTICES: Final = {
 
 
 def notice_text(kind: str) -> str:
-    """Return what a notice of a kind is, for a sentence that says that it is due."""
+    """Return the name of a notice's kind for a sentence that says it is due."""
     return {str(one): text for one, text in _NOTICES.items()}.get(kind, kind)
 
 
 def call_text(call: Call | None) -> str:
-    """Return what became of a call; None is one that is not in the outbox."""
+    """Return a call's delivery as text. None is a call that is not in the outbox."""
     if call is None:
         return "due; no delivery is known"
     if not call.deliveries:
@@ -42,7 +42,7 @@ def call_text(call: Call | None) -> str:
 
 
 def call_document(call: Call | None) -> dict[str, object]:
-    """Return the same for scripts; times are Unix seconds of the keeper's machine."""
+    """Return a call's delivery as JSON. Times are Unix seconds of the keeper's machine."""
     if call is None:
         return {"state": "due", "due_at": None, "delivered_to": 0, "channels": []}
     return {

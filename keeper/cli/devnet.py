@@ -1,4 +1,4 @@
-"""``keeper devnet``: a local chain of real contracts."""
+"""``keeper devnet``. A local chain with real contracts."""
 
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -48,7 +48,7 @@ def up(
     folder: DirOption = local.DEFAULT_FOLDER,
     json_: JsonOption = False,  # noqa: ARG001 (the answer is JSON either way)
 ) -> None:
-    """Start a chain with a lending market; print what a keeper needs, write a keeper.toml."""
+    """Start a chain with a lending market. Prints what a keeper needs, writes a keeper.toml."""
     answer = local.up(
         local.UpOptions(
             folder=folder,
@@ -135,7 +135,7 @@ def status(*, folder: DirOption = local.DEFAULT_FOLDER, json_: JsonOption = Fals
 
 @app.command()
 def down(*, folder: DirOption = local.DEFAULT_FOLDER, json_: JsonOption = False) -> None:
-    """Stop the chain; its settings and logs stay in the folder."""
+    """Stop the chain. Its settings and logs stay in the folder."""
     ended = local.down(folder)
     if json_:
         print_json({"ended": ended}, "devnet-down")

@@ -1,4 +1,4 @@
-"""Debt by health factor: the buckets, and the bars that a terminal shows."""
+"""Histogram of debt by health factor, with bars for a terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _HUNDREDTH: Final = WAD // 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """Accounts from one health factor up to another (None: without end), with their debt."""
+    """A range of health factors with its accounts and their debt. ``high`` None is open."""
 
     low: int
     high: int | None
@@ -29,7 +29,7 @@ class Bucket:
 
     @property
     def name(self) -> str:
-        """The range, for people."""
+        """The display name of the range."""
         if self.high is None:
             return f"{_two(self.low)} and more"
         return f"{_two(self.low)} - {_two(self.high)}"
@@ -54,7 +54,7 @@ def distribution(rows: Iterable[tuple[int, int]]) -> Sequence[Bucket]:
 
 
 def bar_rows(buckets: Sequence[Bucket]) -> list[tuple[str, str, str, str]]:
-    """Return health, accounts, debt and bar of each bucket; what is not nothing shows a sliver."""
+    """Return health, accounts, debt and bar of each bucket. Small debts get a thin bar."""
     most = max((one.debt_usd_e8 for one in buckets), default=0)
     return [
         (
@@ -68,7 +68,7 @@ def bar_rows(buckets: Sequence[Bucket]) -> list[tuple[str, str, str, str]]:
 
 
 def by_name(buckets: Sequence[Bucket]) -> Mapping[str, float]:
-    """Return the debt of each bucket in dollars, for a picture."""
+    """Return the debt of each bucket in dollars, by name, for a plot."""
     return {one.name: one.debt_usd_e8 / _USD for one in buckets}
 
 

@@ -1,4 +1,4 @@
-"""``keeper doctor``: everything that can be wrong before the first block."""
+"""``keeper doctor``. Checks everything that can be wrong before the first block."""
 
 import asyncio
 from typing import Annotated
@@ -21,6 +21,6 @@ def command(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Check settings, nodes, contracts and keys; exit code 3 if a check fails."""
+    """Check settings, nodes, contracts and keys. Exit code 3 if a check fails."""
     examined = loaded("keeper.cli.doctor_checks:examined")
     report(asyncio.run(examined(config, overrides(override), heads)), as_json=as_json)

@@ -1,4 +1,4 @@
-"""What ``keeper doctor`` says of the block from which a market's history is read."""
+"""Doctor's findings on the first block of a market's history."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ MOST_QUERIES: Final = 50
 
 
 async def beginning_findings(place: Here, market: LendingMarket, name: str) -> list[Finding]:
-    """Hold the (discovered) market's first block against the creation of its contract."""
+    """Compare a discovered market's first block with the creation of its contract."""
     if market.from_block > place.head.number:
         return [fail(name, f"from_block {market.from_block} is in the future", "lower it")]
     if not isinstance(market, HasOrigin):
@@ -33,7 +33,7 @@ async def beginning_findings(place: Here, market: LendingMarket, name: str) -> l
 
 
 async def _later(place: Here, market: LendingMarket, name: str, created: int) -> Finding:
-    """Say whether somebody borrowed between the contract's creation and the configured block."""
+    """Return whether accounts borrowed between the contract's creation and the configured block."""
     search = LogSearch(place.reader, market.history_filter, MOST_QUERIES)
     block = await search.first(created, market.from_block - 1)
     late = f"from_block {market.from_block} is after the contract's creation in block {created}"
@@ -48,7 +48,7 @@ async def _later(place: Here, market: LendingMarket, name: str, created: int) ->
 
 
 async def _without_creation(place: Here, market: LendingMarket, name: str, reason: str) -> Finding:
-    """Say whether somebody borrowed before the configured block, as far as logs can tell."""
+    """Return whether accounts borrowed before the configured block, as far as logs show it."""
     search = LogSearch(place.reader, market.history_filter, MOST_QUERIES)
     block = await search.first(0, market.from_block - 1) if market.from_block else None
     if block is not None:

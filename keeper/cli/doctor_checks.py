@@ -1,4 +1,4 @@
-"""What ``keeper doctor`` looks at, in the order of what depends on what."""
+"""Doctor's checks, in the order of their dependencies."""
 
 import importlib.metadata
 import os
@@ -40,10 +40,9 @@ _BESIDE: Final = ("-wal", "-shm", ".lock", ".sock", ".old", ".visit")
 async def examined(
     config: Path | None, overrides: Mapping[str, str], heads: int = HEADS
 ) -> list[Finding]:
-    """
-    Return every finding; what cannot be looked at because of an earlier failure is left out.
+    """Run all checks. Checks that depend on a failed one are left out.
 
-    Each endpoint is probed over so many heads.
+    Each endpoint is probed over this number of heads.
     """
     found = [_python(), *_packages()]
     try:
@@ -63,7 +62,7 @@ async def examined(
 
 
 def _sender(settings: Settings) -> Address | None:
-    """Return the hot key's address; a key that is none has its own line."""
+    """Return the hot key's address. An invalid key has its own finding."""
     try:
         return hot_address(settings)
     except KeeperError:
@@ -75,7 +74,7 @@ def _python() -> Finding:
 
 
 def _packages() -> list[Finding]:
-    """Compare what is installed with what the project pins."""
+    """Compare the installed packages with the pinned versions."""
     wanted, found = _pinned(), list[Finding]()
     for name, version in sorted(wanted.items()):
         try:
@@ -98,7 +97,7 @@ def _pinned() -> dict[str, str]:
 
 
 def _files(loaded: Loaded) -> list[Finding]:
-    """Look at who else may get at the files of the settings, and at what the keeper wrote."""
+    """Check which other users can access the settings' files and the keeper's files."""
     parts = [warning.partition("; ") for warning in loaded.warnings]
     found = [warn("files", problem, hint) for problem, _, hint in parts]
     found += [
@@ -113,7 +112,7 @@ def _files(loaded: Loaded) -> list[Finding]:
 
 
 def _private_files(settings: Settings) -> list[Path]:
-    """Return the files beside the settings' own that nobody else should get at."""
+    """Return the files that no other user should access, besides the settings' own."""
     wallet, journal, book = settings.wallet, settings.journal.path, settings.book_path
     written = [path for path in (journal, book) if path is not None]
     beside = [path.with_name(path.name + end) for path in written for end in _BESIDE]
@@ -138,7 +137,7 @@ def _journal(settings: Settings) -> Finding:
 
 
 def _telling(settings: Settings) -> list[Finding]:
-    """Look at channels and subscriptions, without a message to anybody."""
+    """Check channels and subscriptions without sending a message."""
     problems, notify = about_telling(settings), settings.notify
     if problems:
         return [fail("notifications", str(one), one.hint) for one in problems]
@@ -149,7 +148,7 @@ def _telling(settings: Settings) -> list[Finding]:
 
 
 async def _on_chain(place: Here) -> list[Finding]:
-    """Look at markets, venues, executors and the key, all at one block."""
+    """Check markets, venues, executors and the key, all at one block."""
     found: list[Finding] = []
     if place.head.gas_limit < MAX_TRANSACTION_GAS:
         found.append(warn("blocks", f"gas limit {place.head.gas_limit}", "batches will be smaller"))
@@ -191,7 +190,7 @@ async def _market(place: Here, market: LendingMarket) -> list[Finding]:
 
 
 async def _coverage(place: Here) -> list[Finding]:
-    """Hold the debts of all known accounts against the totals that the contracts state."""
+    """Compare the debts of all known accounts with the contracts' totals."""
     try:
         with telling() as tell:  # without a kept book it is a whole history
             _, snapshots = await place.session.at(None, tell)
@@ -203,13 +202,13 @@ async def _coverage(place: Here) -> list[Finding]:
 
 
 def _strangers(place: Here, snapshots: Sequence[MarketSnapshot]) -> list[Finding]:
-    """Return what the settings name and no market has: mistyped names look like that."""
+    """Return settings that match nothing in any market, such as mistyped names."""
     found = find_strangers(place.settings, snapshots)
     return [(fail if one.is_void else warn)(one.what, one.detail, one.fix) for one in found]
 
 
 async def _addresses(place: Here) -> list[Finding]:
-    """Return the settings' addresses where there is no contract: `keeper run` refuses them."""
+    """Return the settings' addresses without a contract, which `keeper run` refuses."""
     try:
         await place.session.refuse_without_code(place.head)
     except SettingsInvalid as error:

@@ -1,4 +1,4 @@
-"""What ``keeper doctor`` looks at of the endpoints: each alone, and then side by side."""
+"""Doctor's checks of the endpoints, each alone and in comparison."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ Test = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one endpoint said; ``head`` and ``code`` are None where it did not answer."""
+    """Report on one endpoint. ``head`` and ``code`` are None if it did not answer."""
 
     what: str
     place: Endpoint
@@ -50,10 +50,9 @@ class Seen:
 
 
 async def endpoints(chain: Chain, probe: EndpointCheck | None = None) -> list[Finding]:
-    """
-    Return what is to be said of every endpoint, and of all of them together.
+    """Check every endpoint, and all of them together.
 
-    ``probe`` works on each of them, too, before what was learnt of it is reported.
+    ``probe`` also runs on each of them, before its lacks are reported.
     """
     named = zip(_names(chain), chain.endpoint_addresses, strict=True)
     seen = await asyncio.gather(
@@ -66,7 +65,7 @@ async def endpoints(chain: Chain, probe: EndpointCheck | None = None) -> list[Fi
 
 
 def _names(chain: Chain) -> list[str]:
-    """Return what the endpoints are called in findings: label, and place if there are several."""
+    """Return the endpoints' display names, with position if there are several."""
     labels = [endpoint_label(address) for address in chain.endpoint_addresses]
     if len(labels) == 1:
         return [f"endpoint {labels[0]}"]
@@ -74,7 +73,7 @@ def _names(chain: Chain) -> list[str]:
 
 
 async def _looked_at(what: str, address: str, chain: Chain, probe: EndpointCheck | None) -> Seen:
-    """Say what one endpoint can do; one that does not answer is one line."""
+    """Check one endpoint. Without an answer there is a single finding."""
     place, block_seconds = endpoint(address), chain.block_time_ms / 1000
     try:
         async with connect(
@@ -101,7 +100,7 @@ async def _client(reader: NodeReader) -> str:
 
 
 async def _hashes(reader: NodeReader, head: Head) -> Mapping[int, str]:
-    """Return the newest blocks' hashes, to hold against those of other endpoints."""
+    """Fetch the newest blocks' hashes for comparison with other endpoints."""
     numbers = range(max(0, head.number - 8), head.number)
     heads = await asyncio.gather(*(reader.head(number) for number in numbers))
     return {one.number: one.hash for one in (*heads, head)}
@@ -116,7 +115,7 @@ def _age(what: str, head: Head, chain: Chain) -> Finding:
 
 
 def _distance(what: str, place: Endpoint) -> list[Finding]:
-    """Say whether the node is on this machine; over the net it should be encrypted."""
+    """Return whether the node is on this machine, or its connection encrypted."""
     if place.is_loopback:
         return [ok(what, "on this machine")]
     if place.scheme in ("http", "ws"):
@@ -126,7 +125,7 @@ def _distance(what: str, place: Endpoint) -> list[Finding]:
 
 
 async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) -> list[Finding]:
-    """Try what the keeper asks for; what an endpoint turns out to lack is reported later."""
+    """Try the keeper's requests. Lacks that show are reported later."""
     basis = Basis(block_hash=head.hash)
     nothing = LogFilter(addresses=(chain.multicall,))
     read, height = Call(target=LENS, data=b""), ("eth_blockNumber", ())
@@ -163,7 +162,7 @@ async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) ->
 
 
 async def _needed(what: str, reader: NodeReader, name: str, test: Test) -> Finding | None:
-    """Report a read that has to work; None where it took a second way, which is a lack."""
+    """Check a required read. None if it used an alternative, which is a lack."""
     try:
         await test()
     except KeeperError as error:
@@ -173,7 +172,7 @@ async def _needed(what: str, reader: NodeReader, name: str, test: Test) -> Findi
 
 
 async def _optional(what: str, name: str, test: Test, instead: str) -> Finding:
-    """Report a read that the keeper does without."""
+    """Check an optional read."""
     try:
         await test()
     except KeeperError as error:
@@ -182,7 +181,7 @@ async def _optional(what: str, name: str, test: Test, instead: str) -> Finding:
 
 
 def _lacks(what: str, reader: NodeReader, found: Sequence[Finding]) -> list[Finding]:
-    """Report what an endpoint lacks and has no line of its own yet."""
+    """Report an endpoint's lacks that have no finding yet."""
     named = {finding.detail.partition(" does not work")[0] for finding in found if finding.fix}
     lines = {_CAPABILITIES.get(name, name) for name in named}
     return [
@@ -203,7 +202,7 @@ async def _finalized(reader: NodeReader) -> None:
 
 
 def _beside(one: Seen, seen: Sequence[Seen], chain: Chain) -> list[Finding]:
-    """Hold one endpoint against the others: its height, its blocks, a contract's code."""
+    """Compare one endpoint with the others by height, blocks and a contract's code."""
     others = [each for each in seen if each is not one and each.head is not None]
     if one.head is None or not others:
         return []
@@ -231,7 +230,7 @@ def _beside(one: Seen, seen: Sequence[Seen], chain: Chain) -> list[Finding]:
 
 
 def _together(seen: Sequence[Seen]) -> list[Finding]:
-    """Say whether one failure, or one provider's mistake, could take or fool all of them."""
+    """Return whether one failure, or one provider's mistake, affects all endpoints."""
     what = "endpoints"
     if len(seen) == 1:
         text = "one only: nothing shows when it errs, and nothing takes over"

@@ -1,4 +1,4 @@
-"""What ``keeper doctor`` says of an endpoint after a few blocks' work on it."""
+"""Doctor's findings on an endpoint after processing a few blocks with it."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ LONGEST_SECONDS: Final = 40.0
 async def probed(
     settings: Settings, sender: Address | None, heads: int, what: str, reader: NodeReader
 ) -> list[Finding]:
-    """Return whether the keeper acts on an endpoint, after some heads' work on it."""
+    """Return whether the keeper would act on an endpoint, after processing some heads with it."""
     chain = settings.chain
     patience = min(LONGEST_SECONDS, 2 * chain.block_time_ms / 1000 + 5)
     probe = EndpointProbe(session_over(settings, reader), sender or NOBODY)
@@ -27,7 +27,7 @@ async def probed(
 
 
 def findings_of(name: str, probe: Probe) -> list[Finding]:
-    """Return the findings of a probe: whether the keeper acts, and what fails now and then."""
+    """Return the findings of a probe, including intermittent failures."""
     stopping = probe.stopping
     if stopping is not None:
         reason = f"does not act on this node, because {stopping.reason}"
@@ -43,7 +43,7 @@ def findings_of(name: str, probe: Probe) -> list[Finding]:
 
 
 def _seen(probe: Probe) -> str:
-    """Say how many blocks were seen, and of how many in which time where some did not come."""
+    """Return the number of blocks seen, and the time if some did not arrive."""
     if probe.seen >= probe.asked:
         return f"{probe.seen} blocks"
     return f"{probe.seen} of {probe.asked} blocks in {probe.seconds:.0f} s"

@@ -1,7 +1,6 @@
-"""
-JSON on stdout: one document of a command, or one line per event of a run.
+"""JSON on stdout, one document per command, or one line per event of a run.
 
-Light on purpose: the root command reports errors by it before anything heavy is imported.
+It imports little on purpose, since the root command reports errors with it before heavy imports.
 """
 
 import codecs
@@ -26,7 +25,7 @@ _PLACES: Final = 8
 
 @dataclass(slots=True)
 class _Printed:
-    """How many documents this run of the command line has printed."""
+    """Number of documents printed in this run of the command line."""
 
     count: int = 0
 
@@ -35,15 +34,14 @@ _PRINTED: Final = _Printed()
 
 
 def schema_name(name: str) -> str:
-    """Return what a document says it is; ``keeper/schemas`` has a file for each."""
+    """Return a document's schema name. ``keeper/schemas`` has a file for each."""
     return f"keeper/{name}/v{VERSION}"
 
 
 def print_document(document: Any, name: str = "") -> None:  # noqa: ANN401 (JSON)
-    """
-    Print a document on one line; nothing in it may be a float.
+    """Print a document on one line. It must not contain floats.
 
-    With a ``name`` it gains ``schema``, ``warnings`` and ``errors`` beside its own keys.
+    A ``name`` adds ``schema``, ``warnings`` and ``errors`` beside its own keys.
     """
     whole = completed(document, name) if name else document
     plain = not is_unicode(sys.stdout)
@@ -53,7 +51,7 @@ def print_document(document: Any, name: str = "") -> None:  # noqa: ANN401 (JSON
 
 
 def completed(document: Document, name: str) -> dict[str, object]:
-    """Return a document with what every document has, dollars beside 1e-8 dollars among it."""
+    """Return a document with the common keys, and dollars next to 1e-8 dollars."""
     return {
         **with_dollars(document),
         "schema": schema_name(name),
@@ -63,7 +61,7 @@ def completed(document: Document, name: str) -> dict[str, object]:
 
 
 def with_dollars(document: Document) -> dict[str, Any]:
-    """Return a document in which ``x_usd``, in dollars, stands beside each ``x_usd_e8``."""
+    """Add ``x_usd`` in dollars next to each ``x_usd_e8`` of a document."""
     found = dict[str, Any]()
     for name, value in document.items():
         found[name] = value if name == RAW else _inside(value)
@@ -73,7 +71,7 @@ def with_dollars(document: Document) -> dict[str, Any]:
 
 
 def dollars(usd_e8: object) -> str | None:
-    """Return 1e-8 dollars (an integer, or its digits) as an exact decimal; None where unknown."""
+    """Format 1e-8 dollars (an integer, or its digits) as an exact decimal. None if unknown."""
     text = str(usd_e8)
     if not text.removeprefix("-").isdecimal():
         return None
@@ -91,18 +89,18 @@ def _inside(value: object) -> object:
 
 
 def begin() -> None:
-    """Forget what was printed: a new run of the command line."""
+    """Reset the count of printed documents for a new run of the command line."""
     _PRINTED.count = 0
 
 
 def has_printed() -> bool:
-    """Whether a document of this run is on stdout already."""
+    """Return whether a document of this run is on stdout already."""
     return _PRINTED.count > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An error that ended a command; ``others`` are further ones of the same kind."""
+    """An error that ended a command, with further ones of the same kind."""
 
     code: str
     message: str
@@ -112,7 +110,7 @@ class Failure:
 
     @property
     def fields(self) -> dict[str, object]:
-        """The error for scripts."""
+        """The error as a JSON document."""
         return {
             "code": self.code,
             "message": self.message,
@@ -131,7 +129,7 @@ def print_failure(failure: Failure, *, as_event: bool) -> None:
 
 
 def is_unicode(stream: TextIO) -> bool:
-    """Whether a stream takes any character."""
+    """Return whether a stream accepts any character."""
     try:
         return codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name.startswith("utf")
     except LookupError:

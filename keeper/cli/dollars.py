@@ -1,4 +1,4 @@
-"""What a market's own currency is worth in US dollars, for questions across markets."""
+"""Rates of markets' base currencies in US dollars, for answers across markets."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ Rate = tuple[int, int]
 async def dollar_rates(
     session: Session, snapshots: Sequence[MarketSnapshot]
 ) -> Mapping[MarketKey, Rate]:
-    """Return each market's rate; one that nobody can value in dollars is missing."""
+    """Return each market's rate. Markets without a known dollar value are missing."""
     rates: dict[MarketKey, Rate] = {}
     others = [one for one in snapshots if one.base_unit != USD_UNIT]
     rates.update({one.market: (1, 1) for one in snapshots if one.base_unit == USD_UNIT})
@@ -28,5 +28,5 @@ async def dollar_rates(
 
 
 def usd_e8(amount: int, rate: Rate | None) -> int:
-    """Return an amount of base currency in 1e-8 dollars, rounded down; 0 without a rate."""
+    """Return an amount of base currency in 1e-8 dollars, rounded down. 0 without a rate."""
     return 0 if rate is None else amount * rate[0] // rate[1]

@@ -1,4 +1,4 @@
-"""``keeper executor``: the on-chain executor, deployed, checked, swept."""
+"""``keeper executor``. Deploys, checks and sweeps the on-chain executor."""
 
 import asyncio
 from typing import Annotated
@@ -113,7 +113,7 @@ def sweep(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Send tokens left in the executor away; needs the owner's key."""
+    """Send tokens left in the executor away. Needs the owner's key."""
     settings = load(config, overrides(override)).settings
     sent = asyncio.run(
         loaded(f"{_WORK}:swept")(
@@ -143,7 +143,7 @@ def _configured(settings: Settings, name: str | None) -> Address:
 
 
 def _address(text: str | None, option: str) -> Address | None:
-    """Return an option's address, checked as strictly as the settings' are."""
+    """Parse an option's address, as strictly as the settings' ones."""
     if text is None:
         return None
     try:

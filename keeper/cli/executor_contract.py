@@ -1,4 +1,4 @@
-"""The executor on the chain: made, read and verified."""
+"""Deployment data, state and checks of the executor contract."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NOBODY = Address("0x" + "0" * 40)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """Who may do what with an executor."""
+    """Roles of an executor."""
 
     owner: Address
     receiver: Address
@@ -31,7 +31,7 @@ def _name(*, storage_build: bool) -> str:
 async def creation_code(
     here: Here, roles: Roles, *, storage_build: bool, min_sale_bps: int
 ) -> bytes:
-    """Return the deployment's data, with the allow-lists that the settings need."""
+    """Build the deployment's data, with the allow-lists that the settings need."""
     for market in here.session.markets:
         await market.discover(here.head)
     targets = here.executor_targets()
@@ -49,7 +49,7 @@ async def creation_code(
 
 
 async def code_finding(here: Here, executor: Address) -> Finding:
-    """Return whether the executor's code is a release's, and what an older one lacks."""
+    """Check whether the executor's code is a release, and what an older one lacks."""
     code = await here.reader.code(executor, here.basis)
     if not code:
         return fail("executor code", f"{executor} has no code", "keeper executor deploy")
@@ -68,7 +68,7 @@ async def code_finding(here: Here, executor: Address) -> Finding:
 
 
 async def limit_findings(here: Here, executor: Address) -> list[Finding]:
-    """Return what the owner lets operators do; nothing for a version without such limits."""
+    """Check the owner's limits for operators. Empty for a version without limits."""
     share, floor = await _read(here, executor, ["maxBuilderShareBps()", "minSaleBps()"])
     if not (share.success and share.data and floor.success and floor.data):
         return []
@@ -91,7 +91,7 @@ async def limit_findings(here: Here, executor: Address) -> list[Finding]:
 
 
 async def role_findings(here: Here, executor: Address, wallet: Address | None) -> list[Finding]:
-    """Say who owns the executor, who is paid, and whether the wallet may liquidate with it."""
+    """Check owner, receiver, and whether the wallet may liquidate."""
     names = ["owner()", "pendingOwner()", "receiver()", "paused()"]
     owner, pending, receiver, paused = await _read(here, executor, names)
     found = [_owner_finding(address_at(owner.data, 0), wallet)]
@@ -133,7 +133,7 @@ def _receiver_finding(receiver: Address, executor: Address, wallet: Address | No
 
 
 async def allow_list_findings(here: Here, executor: Address) -> list[Finding]:
-    """Say which of the settings' pools and factories the executor may not use."""
+    """Check whether the executor may use the settings' pools and factories."""
     targets, found = here.executor_targets(), []
     for function, setter, addresses in (
         ("isLendingPool(address)", "setLendingPool", targets.lenders),
@@ -154,7 +154,7 @@ async def allow_list_findings(here: Here, executor: Address) -> list[Finding]:
 
 
 async def left_over(here: Here, executor: Address) -> dict[Address, int]:
-    """Return what lies in the executor by token; the zero address stands for the native coin."""
+    """Return the executor's balances by token. The zero address is the native coin."""
     tokens = await market_tokens(here)
     calls = [Call(target=token, data=calldata("balanceOf(address)", executor)) for token in tokens]
     amounts = await here.reader.aggregate(calls, here.basis)
@@ -164,7 +164,7 @@ async def left_over(here: Here, executor: Address) -> dict[Address, int]:
 
 
 async def allowances(here: Here, executor: Address) -> list[tuple[Address, Address]]:
-    """Return the pairs of token and lending pool where an allowance was left."""
+    """Return the pairs of token and lending pool with a remaining allowance."""
     tokens, lenders = await market_tokens(here), here.executor_targets().lenders
     pairs = [(token, lender) for token in tokens for lender in lenders]
     calls = [
@@ -176,7 +176,7 @@ async def allowances(here: Here, executor: Address) -> list[tuple[Address, Addre
 
 
 async def market_tokens(here: Here) -> list[Address]:
-    """Return every token that the (discovered) markets price."""
+    """Return every token with a price in the (discovered) markets."""
     tokens = dict[Address, None]()
     for market in here.session.markets:
         for snapshot in await here.snapshots(market):
@@ -185,7 +185,7 @@ async def market_tokens(here: Here) -> list[Address]:
 
 
 async def owner_of(here: Here, executor: Address) -> Address:
-    """Return the executor's owner; EnvironmentFault if it has none."""
+    """Fetch the executor's owner. EnvironmentFault if it has none."""
     (result,) = await _read(here, executor, ["owner()"])
     if not result.success:
         raise EnvironmentFault(f"{executor} is not an executor", hint="check [[executor]] address")
@@ -193,7 +193,7 @@ async def owner_of(here: Here, executor: Address) -> Address:
 
 
 async def receiver_of(here: Here, executor: Address) -> Address:
-    """Return where the executor's profits go."""
+    """Fetch the receiver of the executor's profits."""
     (result,) = await _read(here, executor, ["receiver()"])
     return address_at(result.data, 0)
 

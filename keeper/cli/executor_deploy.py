@@ -1,4 +1,4 @@
-"""Deployment of the executor: what is asked before, what is written after."""
+"""Deployment of the executor, with its checks before and its settings after."""
 
 import asyncio
 import os
@@ -35,11 +35,10 @@ EARLIER_NONCES: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """
-    What `keeper executor deploy` was asked for.
+    """Options of `keeper executor deploy`.
 
-    ``assume_yes`` answers the question about the cost. ``another`` deploys although there is
-    one. ``write_to`` is the settings file that the new executor is written to, if any.
+    ``assume_yes`` answers the question about the cost. ``another`` deploys although there is an
+    executor. ``write_to`` is the settings file that the new executor is written to, if any.
     """
 
     owner: Address | None
@@ -54,13 +53,12 @@ class Deployment:
 
 
 async def deploy_executor(settings: Settings, wanted: Deployment) -> Address:
-    """
-    Deploy an executor for the settings' markets and venues, verify it, return its address.
+    """Deploy an executor for the settings' markets and venues, verify it, return its address.
 
     Raises:
         ConfigError: no owner is named on a real chain, there is an executor already, or the
             cost was not agreed to.
-        EnvironmentFault: the deployment failed, or what was deployed is not the release.
+        EnvironmentFault: the deployment failed, or the deployed code is not the release.
     """
     key = wallet_key(settings.wallet)
     local = settings.chain.id in LOCAL_CHAINS
@@ -102,7 +100,7 @@ async def deploy_executor(settings: Settings, wanted: Deployment) -> Address:
 
 
 async def _refuse_second(place: Here, deployer: Address) -> None:
-    """Refuse to deploy where the settings, or the deployer's last nonces, have an executor."""
+    """Refuse to deploy if the settings, or the deployer's last nonces, have an executor."""
     for executor in place.settings.executor:
         if await place.reader.code(executor.address, place.basis):
             raise ConfigError(
@@ -127,17 +125,16 @@ async def _refuse_second(place: Here, deployer: Address) -> None:
 
 
 def created_address(deployer: Address, nonce: int) -> Address:
-    """
-    Return the address of the contract that an account's transaction creates.
+    """Compute the address of the contract that an account's transaction creates.
 
-    Source: the yellow paper, section 7: the hash of the RLP of sender and nonce.
+    It is the hash of the RLP of sender and nonce. Source: the yellow paper, section 7.
     """
     encoded = rlp.encode([bytes.fromhex(deployer[2:]), nonce])
     return checksum("0x" + keccak(encoded)[-20:].hex())
 
 
 async def _estimate_cost(place: Here, deployer: Address, code: bytes) -> tuple[Gas, Wei]:
-    """Return the gas that the deployment needs and its price per unit now."""
+    """Return the deployment's gas and the present gas price."""
     call = {"from": deployer, "data": "0x" + code.hex()}
     gas = await place.reader.estimate_gas(call, place.basis)
     source, chain_id = NodeFees(rpc=place.reader.rpc), place.settings.chain.id
@@ -158,7 +155,7 @@ def _show_terms(deployer: Address, roles: Roles, cost: tuple[Gas, Wei], chain_id
 
 
 async def _ask() -> None:
-    """Ask whether the cost is agreed to."""
+    """Ask for consent to the cost."""
     if not sys.stdin.isatty():
         raise ConfigError(
             "nobody is there to agree to the cost", hint="--yes agrees to it beforehand"
@@ -171,7 +168,7 @@ async def _ask() -> None:
 
 
 def _hand_over(address: Address, file: Path | None) -> None:
-    """Print the settings' lines of a new executor, and write them where that was asked for."""
+    """Print the settings' lines of a new executor, and write them if requested."""
     lines = f'[[executor]]\naddress = "{address}"\n'
     if file is None:
         print_note("put this into the settings (or deploy with --write):")

@@ -1,4 +1,4 @@
-"""What ``keeper executor`` does, once its options are known."""
+"""Implementation of ``keeper executor``."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from keeper.execution.signer import checked_key
 
 
 async def checked(settings: Settings, executor: Address) -> list[Finding]:
-    """Return everything there is to say about a deployed executor."""
+    """Return all findings about a deployed executor."""
     wallet = _wallet_address(settings)
     async with here(settings) as place:
         for market in place.session.markets:
@@ -24,7 +24,7 @@ async def checked(settings: Settings, executor: Address) -> list[Finding]:
 
 
 async def findings(place: Here, executor: Address, wallet: Address | None) -> list[Finding]:
-    """Return the findings about an executor; the markets are discovered."""
+    """Return the findings about an executor. The markets must be discovered."""
     code = await contract.code_finding(place, executor)
     if code.level is Level.FAIL:
         return [code]
@@ -55,7 +55,7 @@ async def findings(place: Here, executor: Address, wallet: Address | None) -> li
 async def swept(
     settings: Settings, executor: Address, to: Address | None, tokens: Sequence[Address]
 ) -> list[dict[str, str]]:
-    """Send what lies in the executor to ``to`` (its receiver); return what was sent."""
+    """Send the executor's balances to ``to`` (or its receiver). Return what was sent."""
     key = wallet_key(settings.wallet)
     async with here(settings) as place:
         sweeper = checked_key(key, settings.chain.id)

@@ -82,7 +82,7 @@ def command(
 def _asked(
     settings: Settings, wanted: str, block: BlockName, path: Path, *, quiet: bool
 ) -> list[Story]:
-    """Return the stories by the node; where it keeps no state that old, say what helps."""
+    """Build the stories from the node. If it lacks the state, the error has a remedy."""
     try:
         return asyncio.run(_told(settings, wanted, block, path, quiet=quiet))
     except ChainError as error:
@@ -131,7 +131,7 @@ async def _told(
 
 
 async def _quoted(session: Session, decision: Decision, head: Head) -> TokenUnits | None:
-    """Return what the venue's own quoter says the sale of everything received would bring."""
+    """Fetch the proceeds of the whole sale from the venue's own quoter."""
     if not isinstance(decision, Liquidate) or not decision.plan.route.hops:
         return None
     plan = decision.plan
@@ -144,14 +144,13 @@ async def _quoted(session: Session, decision: Decision, head: Head) -> TokenUnit
 
 
 def _resolved(wanted: str, snapshots: Sequence[MarketSnapshot], path: Path) -> Address:
-    """
-    Return the account that ``wanted`` names or begins.
+    """Find the account by its address or the beginning of one.
 
-    Who was liquidated owes nothing any more: where no debtor's address begins so, the record's
-    accounts are looked at.
+    A liquidated account has no debt any more. If no debtor's address begins so, the record's
+    accounts are searched.
 
     Raises:
-        ConfigError: it is no address, or begins several or none of the accounts.
+        ConfigError: it is no address, or matches several or none of the accounts.
     """
     lowered = refuse_no_address(wanted)
     known = {one.account for snapshot in snapshots for one in snapshot.accounts()}

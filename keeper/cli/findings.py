@@ -1,4 +1,4 @@
-"""What a check found: ok, warn or fail, one line each, with the fix."""
+"""Findings of checks. Each is ok, warn or fail, in one line, with a fix."""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ FAILED_EXIT: Final = 3
 
 
 class Level(enum.StrEnum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
@@ -29,10 +29,9 @@ _STYLES: Final = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """
-    One thing that was looked at: ``what``, the ``detail`` seen, and the ``fix`` if it is bad.
+    """A finding with its subject, the ``detail`` seen, and the ``fix`` if it is bad.
 
-    ``figures`` are the detail's, exact, for scripts.
+    ``figures`` are the detail's exact figures, for scripts.
     """
 
     level: Level
@@ -43,24 +42,24 @@ class Finding:
 
 
 def ok(what: str, detail: str, figures: Mapping[str, str] | None = None) -> Finding:
-    """Return a finding that needs nothing."""
+    """Build a finding without a problem."""
     return Finding(level=Level.OK, what=what, detail=detail, figures=figures or {})
 
 
 def warn(
     what: str, detail: str, fix: str = "", figures: Mapping[str, str] | None = None
 ) -> Finding:
-    """Return a finding that an operator should know."""
+    """Build a finding that the operator should know."""
     return Finding(level=Level.WARN, what=what, detail=detail, fix=fix, figures=figures or {})
 
 
 def fail(what: str, detail: str, fix: str = "") -> Finding:
-    """Return a finding that stops the keeper from doing its work."""
+    """Build a finding that stops the keeper."""
     return Finding(level=Level.FAIL, what=what, detail=detail, fix=fix)
 
 
 def failed(what: str, error: KeeperError) -> Finding:
-    """Return an error as a finding."""
+    """Build a finding from an error."""
     return fail(what, str(error) or error.code, error.hint)
 
 

@@ -1,4 +1,4 @@
-"""How seldom Python searches for garbage that counting references does not free."""
+"""Raises the threshold of Python's cyclic garbage collection."""
 
 import gc
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def searched_seldom(after: int) -> Iterator[None]:
-    """
-    Search when so many more objects were made than dropped; Python's own 700 is for small heaps.
+    """Collect after this number of net allocations, within the context.
 
-    A block makes and drops an object or more for each account; hardly any are in a cycle.
+    Python's default of 700 is for small heaps. A block allocates an object or more for each
+    account, and hardly any are in a cycle.
     """
     before = gc.get_threshold()
     gc.set_threshold(after, *before[1:])

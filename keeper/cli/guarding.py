@@ -1,4 +1,4 @@
-"""Protection of a process that holds a key: nothing of its memory reaches a disk or a stranger."""
+"""Protects the memory of a process that holds a key from dumps and other processes."""
 
 import contextlib
 import ctypes
@@ -10,12 +10,11 @@ PR_SET_DUMPABLE: Final = 4
 
 
 def protect_memory() -> None:
-    """
-    Forbid core dumps, and reading the process's memory by others of the same user.
+    """Disable core dumps, and access to the memory by other processes of the same user.
 
-    Where the system does not let it, as in some containers, the process goes on.
+    Where the system refuses, as in some containers, the process continues.
     """
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # mutation: G31 core-files
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The chain, the markets and the key, as the settings describe them, for one command."""
+"""Context of a command with the chain, the markets and the key of the settings."""
 
 import contextlib
 import getpass
@@ -33,7 +33,7 @@ class Here:
 
     @property
     def reader(self) -> NodeReader:
-        """The chain."""
+        """The chain reader."""
         return self.session.reader
 
     @property
@@ -42,16 +42,15 @@ class Here:
         return Basis(block_hash=self.head.hash)
 
     async def snapshots(self, market: LendingMarket) -> Sequence[MarketSnapshot]:
-        """Return a discovered market without any account: prices, liquidity, warnings."""
+        """Return a discovered market's snapshots without accounts (prices, liquidity, warnings)."""
         results = await self.reader.aggregate(market.calls(self.head), self.basis)
         return market.apply(self.head, results)
 
     async def wrapped_native(self) -> Address:
-        """
-        Return the wrapped native coin: the settings', else what the venues wrap.
+        """Return the wrapped native coin of the settings, or else of the venues.
 
         Raises:
-            ConfigError: neither says.
+            ConfigError: neither states it.
         """
         if self.settings.chain.wrapped_native is not None:
             return self.settings.chain.wrapped_native
@@ -61,11 +60,10 @@ class Here:
         raise ConfigError("no venue says what the wrapped coin is", hint="set chain.wrapped_native")
 
     def executor_targets(self) -> ExecutorTargets:
-        """
-        Return what the executor must be allowed to use for the (discovered) markets and venues.
+        """Return the executor's required allow-lists for the (discovered) markets and venues.
 
         Raises:
-            ConfigError: an adapter cannot say.
+            ConfigError: an adapter cannot state its targets.
         """
         lenders, factories = dict[Address, None](), dict[Address, None]()
         for adapter in (*self.session.markets, *self.session.venues):
@@ -85,8 +83,7 @@ async def here(settings: Settings) -> AsyncIterator[Here]:
 
 
 def wallet_key(wallet: Wallet) -> bytes:
-    """
-    Return the configured private key, asking for a keystore's password where none is set.
+    """Return the configured private key. Asks for a keystore's password if none is set.
 
     Raises:
         ConfigError: no key is configured, or it cannot be read.
@@ -104,11 +101,10 @@ def wallet_key(wallet: Wallet) -> bytes:
 
 
 def password(file: Path | None, *, confirm: bool = False) -> str:
-    """
-    Return a password: the file's first line, else what is typed (not shown) at the terminal.
+    """Read a password from the file's first line, or from the terminal without echo.
 
     Raises:
-        ConfigError: the file is unreadable, others may read it, or nobody is there to type.
+        ConfigError: the file is unreadable, other users may read it, or stdin is not a terminal.
     """
     if file is not None:
         return _from_file(file)
@@ -138,5 +134,5 @@ def _from_file(file: Path) -> str:
 
 
 def thresholds(settings: Settings) -> Thresholds:
-    """Return where the tiers begin, as health factors."""
+    """Return the health factors at which the tiers begin."""
     return settings.policy.tiers.thresholds

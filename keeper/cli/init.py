@@ -1,4 +1,4 @@
-"""``keeper init``: a commented settings file and an empty ``.env``."""
+"""``keeper init``. Writes a commented settings file and an empty ``.env``."""
 
 import asyncio
 import os
@@ -64,7 +64,7 @@ def command(
 
 
 def _addresses(option: str, given: Sequence[str] | None) -> list[Address]:
-    """Return an option's addresses; ConfigError where one is none."""
+    """Parse an option's addresses. ConfigError if one is invalid."""
     found = list[Address]()
     for text in given or ():
         try:
@@ -77,7 +77,7 @@ def _addresses(option: str, given: Sequence[str] | None) -> list[Address]:
 async def _asked(
     endpoint: str, providers: Sequence[Address], deployments: Sequence[Address]
 ) -> tuple[int, list[FoundMarket]]:
-    """Return the chain's id and the markets, each with its first block where it can be found."""
+    """Return the chain's id and the markets, with the first blocks that can be found."""
     async with connect([endpoint]) as reader:
         chain_id = await reader.chain_id()
         if not providers and not deployments:
@@ -87,7 +87,7 @@ async def _asked(
 
 
 def _with_markets(text: str, markets: Sequence[FoundMarket]) -> str:
-    """Return the settings with these markets in place of the example's."""
+    """Replace the example's markets in the settings by these."""
     if not markets:
         return text
     for market in markets:
@@ -97,7 +97,7 @@ def _with_markets(text: str, markets: Sequence[FoundMarket]) -> str:
 
 
 def _template(name: str) -> str:
-    """Return one of the example files of the checkout."""
+    """Read one of the packed example files."""
     try:
         return packed_file(name).read_text(encoding="utf-8")
     except OSError:
@@ -107,7 +107,7 @@ def _template(name: str) -> str:
 
 
 def _filled(text: str, endpoint: str, chain_id: int) -> str:
-    """Return the template with this chain; the endpoint may hold a key, the file is 0600."""
+    """Fill the chain and the endpoint, which may hold a key, into the template."""
     lines = []
     for line in text.splitlines():
         if line.startswith("id = "):
@@ -121,7 +121,7 @@ def _filled(text: str, endpoint: str, chain_id: int) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whatever was there before."""
+    """Write a file that only its owner may read."""
     scratch = path.with_name(f".{path.name}.new")
     with os.fdopen(open_private(scratch), "w", encoding="utf-8") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""The ``[[market]]`` sections that ``keeper init`` writes, with what the chain says of each."""
+"""The ``[[market]]`` sections that ``keeper init`` writes, with the chain's data of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _MORPHO_CHOICE = """\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundMarket:
-    """A market that is at an address of the chain, with the creation of its contract."""
+    """A market at an address, with the creation of its contract."""
 
     protocol: str
     address: Address
@@ -33,7 +33,7 @@ class FoundMarket:
 
     @property
     def line(self) -> str:
-        """What was found, for people."""
+        """The result as text."""
         where = f"{self.protocol} {self.address}"
         if self.creation.block is None:
             return f"{where}: its first block was not found: {self.creation.reason}"
@@ -43,8 +43,7 @@ class FoundMarket:
 async def find_markets(
     reader: NodeReader, providers: Sequence[Address], deployments: Sequence[Address]
 ) -> list[FoundMarket]:
-    """
-    Return the markets at these addresses.
+    """Find the markets at these addresses.
 
     Raises:
         ConfigError: there is no such market at one of them.
@@ -64,7 +63,7 @@ async def find_markets(
 
 
 def market_sections(markets: Sequence[FoundMarket]) -> str:
-    """Return the markets as sections of the settings."""
+    """Format the markets as sections of the settings."""
     return "\n".join(_section(market) for market in markets)
 
 

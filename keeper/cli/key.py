@@ -1,4 +1,4 @@
-"""``keeper key``: the hot key, made, imported, checked."""
+"""``keeper key``. Creates, imports and checks the hot key."""
 
 import asyncio
 from pathlib import Path
@@ -57,7 +57,7 @@ def import_(
 def check(
     config: ConfigOption = None, *, as_json: JsonOption = False, override: SetOption = None
 ) -> None:
-    """Check the configured key: address, no code, nonce, balance, not a development key."""
+    """Check the configured key (address, no code, nonce, balance, not a development key)."""
     settings = load(config, overrides(override)).settings
     report(asyncio.run(loaded(f"{_WORK}:checked")(settings)), as_json=as_json)
 

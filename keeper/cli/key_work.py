@@ -1,4 +1,4 @@
-"""What ``keeper key`` does, once its options are known."""
+"""Implementation of ``keeper key``."""
 
 import getpass
 import re
@@ -22,20 +22,20 @@ _KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 
 def made(file: Path, password_file: Path | None) -> Address:
-    """Make a key, keep it in ``file``, return its address."""
+    """Create a key, store it in ``file``, return its address."""
     _refuse_existing(file)
     return keystore.create(file, password(password_file, confirm=True))
 
 
 def imported(file: Path, password_file: Path | None, key_file: Path | None) -> Address:
-    """Keep a given key in ``file``, return its address."""
+    """Store a given key in ``file``, return its address."""
     _refuse_existing(file)
     key = _given_key(key_file)
     return keystore.store(file, key, password(password_file, confirm=True))
 
 
 def _refuse_existing(file: Path) -> None:
-    """Say so before anybody types a password."""
+    """Refuse an existing file before a password is typed."""
     if file.exists():
         raise ConfigError(f"{file} exists already", hint="choose another file")
 
@@ -57,7 +57,7 @@ def _given_key(key_file: Path | None) -> bytes:
 
 
 async def checked(settings: Settings) -> list[Finding]:
-    """Return everything there is to say about the configured key."""
+    """Return all findings about the configured key."""
     key = wallet_key(settings.wallet)
     checked_key(key)
     async with here(settings) as place:
@@ -65,7 +65,7 @@ async def checked(settings: Settings) -> list[Finding]:
 
 
 async def findings(place: Here, key: bytes) -> list[Finding]:
-    """Return what the chain says of the hot key's account."""
+    """Return the chain's findings on the hot key's account."""
     address = checked_key(key)
     found = [ok("key", str(address)), _stored(place.settings), _known(place.settings, key)]
     code = await place.reader.code(address, place.basis)
@@ -89,7 +89,7 @@ async def findings(place: Here, key: bytes) -> list[Finding]:
 
 
 def _nonce(latest: int, pending: int | None) -> Finding:
-    """Report the nonce, with what waits behind it."""
+    """Report the nonce and pending transactions."""
     if pending is None:
         text = f"{latest}; no endpoint tells what waits: use of the key by others shows when mined"
         return warn("key nonce", text, "use an endpoint that answers the nonce at `pending`")

@@ -1,4 +1,4 @@
-"""Commands by name, their modules loaded when one is invoked and not before."""
+"""Registry of commands. A command's module is imported when it is invoked."""
 
 import importlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from keeper.domain.errors import EnvironmentFault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandSpec:
-    """Where a command lives: ``module:attribute``, and its line in the list of commands."""
+    """Location of a command as ``module:attribute``, and its line in the list of commands."""
 
     target: str
     help: str
@@ -77,8 +77,7 @@ COMMANDS: Final[Mapping[str, CommandSpec]] = {
 
 
 def loaded(target: str) -> Any:  # noqa: ANN401 (any attribute of any module)
-    """
-    Return ``module:attribute``, importing the module now.
+    """Import a module and return its attribute, from ``module:attribute``.
 
     Raises:
         EnvironmentFault: this installation has no such module.
@@ -93,7 +92,7 @@ def loaded(target: str) -> Any:  # noqa: ANN401 (any attribute of any module)
 
 
 class LazyGroup(TyperGroup):
-    """A group that lists its commands from ``COMMANDS`` and imports the invoked one only."""
+    """A group that lists its commands from ``COMMANDS`` and imports only the invoked one."""
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 (handed on unchanged)
         super().__init__(**attributes)
@@ -101,7 +100,7 @@ class LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name, help=spec.help, rich_markup_mode=None))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 (typer's own types are private)
-        """Return the named command, imported; the base class words an unknown name's error."""
+        """Return the named command, imported. The base class reports an unknown name."""
         name, placeholder, rest = super().resolve_command(ctx, args)
         if name is None or placeholder is None:
             return name, placeholder, rest
@@ -109,7 +108,7 @@ class LazyGroup(TyperGroup):
 
 
 def command_named(name: str) -> TyperCommand | TyperGroup:
-    """Return the real command: a function, or a ``typer.Typer`` with subcommands."""
+    """Return the real command, a function or a ``typer.Typer`` with subcommands."""
     spec = COMMANDS[name]
     target = loaded(spec.target)
     if not isinstance(target, typer.Typer):
@@ -130,11 +129,11 @@ def command_named(name: str) -> TyperCommand | TyperGroup:
 
 
 def _group() -> None:
-    """Keep a group of one command a group."""
+    """Keep a group with a single command as a group."""
 
 
 def _accept_debug(command: TyperCommand | TyperGroup) -> None:
-    """Give every command of the tree ``--debug``; ``keeper.__main__`` reads it."""
+    """Add ``--debug`` to every command of the tree. ``keeper.__main__`` reads it."""
     if isinstance(command, TyperGroup):
         for child in command.commands.values():
             if isinstance(child, TyperCommand | TyperGroup):
@@ -144,7 +143,7 @@ def _accept_debug(command: TyperCommand | TyperGroup) -> None:
 
 
 def _debug_command() -> TyperCommand:
-    """Return a command whose only parameter is ``--debug``."""
+    """Build a command with ``--debug`` as its only parameter."""
     carrier = typer.Typer(add_completion=False)
     carrier.command()(_debug_carrier)
     command = typer.main.get_command(carrier)
@@ -160,5 +159,5 @@ def _debug_carrier(
         typer.Option("--debug", help="Show the traceback of an error.", expose_value=False),
     ] = False,
 ) -> None:
-    """Carry the declaration of the option; never called."""
+    """Carry the declaration of the option. Never called."""
     del debug

@@ -1,4 +1,4 @@
-"""``keeper notify``: whether the channels work, what was told, what was given up."""
+"""``keeper notify``. Tests channels, and lists sent and given-up messages."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ def try_(
     channel: ChannelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a test message through every channel; exit code 3 if one fails."""
+    """Send a test message through every channel. Exit code 3 if one fails."""
     settings = config.load(config_file).settings
     results = asyncio.run(_tested(settings, channel))
     if as_json:
@@ -64,7 +64,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show the newest N.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """List messages, newest first: sent, waiting or given up, and why."""
+    """List messages, newest first, with state and error."""
     path = _file(config_file, mode)
     found, newest = read_record(path, lambda one: (outbox.listed(one, limit), pulse(one)))
     when = as_of(path, newest)
@@ -135,7 +135,7 @@ def _told(found: Subscriptions) -> list[str]:
 
 
 async def _tested(settings: Settings, only: str | None) -> dict[str, str]:
-    """Return what was wrong with each channel; empty where it works."""
+    """Return each channel's error. Empty if it works."""
     wanted = [one for one in settings.notify.channel if only in (None, one.name)]
     if not wanted:
         known = ", ".join(one.name for one in settings.notify.channel)

@@ -1,4 +1,4 @@
-"""Results on stdout: JSON documents, and tables that pipes and strange names do not spoil."""
+"""Results on stdout as JSON documents and tables, safe for pipes and untrusted names."""
 
 import shutil
 import sys
@@ -19,16 +19,15 @@ Cell = str | Text
 
 
 def print_json(document: object, schema: str = "") -> None:
-    """
-    Print one JSON document on one line; nothing in it may be a float.
+    """Print one JSON document on one line. It must not contain floats.
 
-    ``schema`` names its file in ``keeper/schemas``, and has it complete.
+    ``schema`` names its file in ``keeper/schemas``, and adds the common keys.
     """
     print_document(document, schema)
 
 
 def print_line(text: str) -> None:
-    """Print one line of a result, as it is."""
+    """Print one line of a result unchanged."""
     sys.stdout.write(text + "\n")
 
 
@@ -39,11 +38,10 @@ def print_note(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """
-    Print a table; plain text in a cell is never markup, whatever a token is called.
+    """Print a table. Plain text in a cell is never markup, whatever a token is called.
 
-    On a terminal that is too narrow for the rows, each row becomes a block of lines
-    (``column: value``), so that no address is cut or broken.
+    On a terminal that is too narrow for the rows, each row becomes a block of lines (``column:
+    value``), so that no address is cut or broken.
     """
     cells = [[_cell(cell) for cell in row] for row in rows]
     widths = [
@@ -63,7 +61,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
 
 
 def available_width() -> int:
-    """Return the terminal's columns; no limit when the output is not a terminal."""
+    """Return the terminal's columns. No limit if the output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
 
 

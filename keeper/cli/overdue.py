@@ -1,4 +1,4 @@
-"""Who has been past the line for long without anybody touching it, and why."""
+"""Accounts that have been liquidatable for long without action, with reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +21,10 @@ UNKNOWN = "the journal has nothing of it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """
-    An account past the line that was left alone for ``seconds``, with the newest reason.
+    """A liquidatable account without action for ``seconds``, with the newest reason.
 
-    ``seconds`` is None where the journal knows nothing of the account: nobody looked at it.
-    ``reason_block`` is the block of that reason, which may be an old one.
+    ``seconds`` is None if the journal has no data of the account. ``reason_block`` is the block of
+    that reason, which may be old.
     """
 
     row: Row
@@ -36,7 +35,7 @@ class Overdue:
 
     @property
     def fields(self) -> dict[str, object]:
-        """What JSON says of it."""
+        """The JSON fields."""
         return {
             "overdue_seconds": self.seconds,
             "reason": self.reason,
@@ -46,19 +45,18 @@ class Overdue:
 
     @property
     def cells(self) -> tuple[str, str]:
-        """What a table says of it."""
+        """The table's cells."""
         when = "" if self.reason_block is None else f" (at block {self.reason_block})"
         left = "?" if self.seconds is None else f"{self.seconds} s"
         return left, f"{in_words(self.reason)}{when}"
 
 
 async def overdue(session: Session, head: Head, rows: Sequence[Row], seconds: int) -> list[Overdue]:
-    """
-    Return the liquidatable rows that were left alone for longer than so many seconds.
+    """Return the liquidatable rows without action for longer than ``seconds``.
 
-    The time runs from the block at which the journal first refused the account, unless it was
-    decided otherwise since; where it was written down anew unchanged (it was healthy in
-    between, or the keeper was started again), from then.
+    The time counts from the block at which the journal first skipped the account, unless there was
+    another decision since. If it was recorded again unchanged (it was healthy in between, or the
+    keeper was restarted), it counts from then.
     """
     unhealthy = [row for row in rows if row.health.liquidatable]
     past = _past(session.settings, {row.health.account for row in unhealthy})
@@ -86,7 +84,7 @@ async def overdue(session: Session, head: Head, rows: Sequence[Row], seconds: in
 
 
 def _refusals(past: Sequence[StoredDecision]) -> list[StoredDecision]:
-    """Return the latest unbroken refusals, oldest first."""
+    """Return the latest consecutive skips, oldest first."""
     found: list[StoredDecision] = []
     for one in past:
         if one.action != "skip":
@@ -101,7 +99,7 @@ def _refusals(past: Sequence[StoredDecision]) -> list[StoredDecision]:
 
 
 def _past(settings: Settings, accounts: set[Address]) -> dict[Address, list[StoredDecision]]:
-    """Return what was recorded of these accounts; nothing where there is no journal."""
+    """Read the recorded decisions about these accounts. Empty without a journal."""
     path = _journal(settings.journal.path)
     if path is None:
         return {one: [] for one in accounts}

@@ -1,9 +1,7 @@
-"""
-Transactions that a person orders: deployment and rescue, not liquidations.
+"""Operator-ordered transactions, for deployment and rescue.
 
-Where the account is the one that a journal is kept for, they are recorded there like any
-other, so that the next `keeper run` knows their nonces. An account without a journal (a
-cold owner's) sends once and waits.
+If a journal is kept for the account, they are recorded there, so that the next `keeper run` knows
+their nonces. An account without a journal (a cold owner's) sends once and waits.
 """
 
 import asyncio
@@ -41,15 +39,15 @@ GAS_HEADROOM_BPS: Final = 12_000
 
 
 class Way(Protocol):
-    """How an order reaches the chain."""
+    """The route of a transaction to the chain."""
 
     async def mined(self, to: Address | None, data: bytes, gas: Gas) -> Receipt:
-        """Send once and return the receipt; ``OutcomeUnknown`` if it does not come."""
+        """Send once and return the receipt. ``OutcomeUnknown`` if it does not arrive."""
         ...
 
 
 class OwnerAccount:
-    """One account whose owner is at the keyboard."""
+    """One account that an operator controls directly."""
 
     def __init__(self, address: Address, here: Here, way: Way) -> None:
         self.address = address
@@ -57,12 +55,11 @@ class OwnerAccount:
         self._way = way
 
     async def send(self, data: bytes, to: Address | None = None) -> Receipt:
-        """
-        Send one transaction and return its receipt; ``to`` None creates a contract.
+        """Send one transaction and return its receipt. ``to`` None creates a contract.
 
         Raises:
             EnvironmentFault: it would fail, or it failed on the chain.
-            OutcomeUnknown: it was not mined in time; the message has its hash.
+            OutcomeUnknown: it was not mined in time. The message has its hash.
         """
         call: dict[str, object] = {"from": self.address, "data": "0x" + data.hex()}
         if to is not None:
@@ -81,11 +78,10 @@ class OwnerAccount:
 async def owner_account(
     key: bytes, here: Here, *, operates: bool = False, init_journal: bool = False
 ) -> AsyncIterator[OwnerAccount]:
-    """
-    Give out the key's account, with its journal where it has one.
+    """Open the key's account, with its journal if it has one.
 
-    A key that ``operates`` (that a node will sign with) and never sent anything gets its
-    journal here; one that did, with ``init_journal`` only.
+    A key that ``operates`` (that a node will sign with) and never sent a transaction gets its
+    journal here. A used one gets it with ``init_journal`` only.
 
     Raises:
         JournalError: a running node has the journal, or it is not sound.
@@ -107,7 +103,7 @@ async def owner_account(
 async def _journal(
     signer: LocalSigner, here: Here, *, operates: bool, init: bool
 ) -> Journal | None:
-    """Return the key's journal, made where that is due; None where there is no need of one."""
+    """Open the key's journal, created if necessary. None if it needs none."""
     path, reader = here.settings.journal.path, here.reader
     mined = await reader.transaction_count(signer.address)
     if sender_of(path) != signer.address:
@@ -121,14 +117,14 @@ async def _journal(
 
 
 class _Recorded:
-    """Through the journal, as a running node would."""
+    """Route through the journal, as a running node sends."""
 
     def __init__(self, submitter: NodeSubmitter, here: Here) -> None:
         self._submitter = submitter
         self._here = here
 
     async def mined(self, to: Address | None, data: bytes, gas: Gas) -> Receipt:
-        """Record, send, and follow until a block has it."""
+        """Record, send, and follow until it is in a block."""
         head = await self._here.reader.head()
         ordered = await self._submitter.order(to, data, gas, head)
         try:
@@ -154,7 +150,7 @@ class _Recorded:
 
 
 class _Directly:
-    """Once, with the node's word for the nonce: for an account that no node signs with."""
+    """Direct route with the node's nonce, for an account that no node signs with."""
 
     def __init__(self, signer: LocalSigner, fees: FeeOracle, here: Here) -> None:
         self._signer = signer

@@ -1,4 +1,4 @@
-"""What is on record about an account, in plain words, in the order in which it happened."""
+"""Renders the recorded history of an account as text, in chronological order."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ Body = Mapping[str, Any]
 
 
 def document(entry: Entry) -> dict[str, object]:
-    """Return an entry for scripts; its body as it stands."""
+    """Return an entry as JSON, with its body unchanged."""
     return {
         "entry": entry.id,
         "kind": entry.kind,
@@ -29,10 +29,9 @@ def document(entry: Entry) -> dict[str, object]:
 def lines(
     entries: Sequence[Entry], tokens: Mapping[Address, TokenPrice] | None = None
 ) -> Iterator[str]:
-    """
-    Yield one line per entry: when, what, why, and the number by which it can be replayed.
+    """Yield one line per entry, with time, event, reason and entry number.
 
-    ``tokens`` are those of the market: an amount of another one is told in its units.
+    ``tokens`` are those of the market. Amounts of other tokens are shown in token units.
     """
     for one in entries:
         body = _named(json.loads(one.body), tokens or {})
@@ -71,14 +70,14 @@ def _episode(body: Body) -> str:
 
 
 def _side(body: Body) -> str:
-    """Return the tier that was entered, or which was left for which."""
+    """Return the tier that was entered, or the change of tiers."""
     if body["change"] == "entered":
         return f"{body['tier']} (from {body['before']})"
     return f"{body['before']} for {body['tier']}"
 
 
 def _call(body: Body) -> str:
-    """Return a call as due: whether somebody got it is another entry, or is not known."""
+    """Format a call as due. Its delivery is another entry, or is unknown."""
     tier = f" (tier {body['tier']})" if body.get("tier") else ""
     deadline = body.get("deadline")
     until = ""
@@ -140,7 +139,7 @@ def _with(body: Body) -> str:
 
 
 def _named(body: Body, tokens: Mapping[Address, TokenPrice]) -> Body:
-    """Return an entry's body with what is known of the token that it spends."""
+    """Add the known data of the token spent to an entry's body."""
     known = tokens.get(Address(str(body.get("token"))))
     return body if known is None else {**body, "known": known}
 

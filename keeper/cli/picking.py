@@ -1,4 +1,4 @@
-"""Which accounts a scan shows, and in what order."""
+"""Filter and order of the accounts in a scan."""
 
 import enum
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ _USD_E8: Final = 10**8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """An account with the market it is in; ``rate`` turns its base currency into dollars."""
+    """An account with its market. ``rate`` converts its base currency to dollars."""
 
     snapshot: MarketSnapshot
     health: AccountHealth
@@ -28,12 +28,12 @@ class Row:
 
     @property
     def debt_usd_e8(self) -> int:
-        """Its debt in 1e-8 dollars; 0 where nobody values it so."""
+        """Its debt in 1e-8 dollars. 0 without a dollar value."""
         return usd_e8(self.health.debt_base, self.rate)
 
     @property
     def collateral_usd_e8(self) -> int:
-        """Its collateral in 1e-8 dollars; 0 where nobody values it so."""
+        """Its collateral in 1e-8 dollars. 0 without a dollar value."""
         return usd_e8(self.health.collateral_base, self.rate)
 
 
@@ -47,7 +47,7 @@ class Sort(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picking:
-    """What was asked for; what is None or empty does not matter."""
+    """Filter options. None and empty options match everything."""
 
     everybody: bool = False
     health_below: Decimal | None = None
@@ -58,14 +58,13 @@ class Picking:
     limit: int | None = None
 
     def picked(self, rows: Sequence[Row]) -> list[Row]:
-        """Return the rows that pass, in order, as many as are wanted."""
+        """Return the matching rows in order, up to the limit."""
         found = [row for row in rows if self._passes(row)]
         found.sort(key=_ORDERS[self.sort])
         return found[: self.limit]
 
     def refuse_unknown(self, snapshots: Sequence[MarketSnapshot]) -> None:
-        """
-        Check that a market and a token of these names are there.
+        """Check that a market and a token of these names exist.
 
         Raises:
             ConfigError: there is none.
@@ -76,7 +75,7 @@ class Picking:
         self._refuse_unknown_asset(snapshots)
 
     def _refuse_unknown_asset(self, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Refuse a token that no market has, not even one without a price at the moment."""
+        """Refuse a token that no market has, with or without a price."""
         wanted = self.asset.lower()
         symbols = {token: one.symbol for each in snapshots for token, one in each.prices.items()}
         names = {name.lower() for pair in symbols.items() for name in pair}

@@ -1,4 +1,4 @@
-"""Terminals and pipes that take no Unicode: symbols have a plain form instead of an error."""
+"""Plain replacements of symbols for terminals and pipes without Unicode."""
 
 import codecs
 import sys
@@ -29,7 +29,7 @@ _PLAIN: Final[Mapping[str, str]] = {
 
 
 def use_plain_text() -> None:
-    """Have stdout and stderr write what their encoding lacks in plain letters."""
+    """Replace characters on stdout and stderr that their encoding lacks."""
     codecs.register_error(HANDLER, _replaced)
     for stream in (sys.stdout, sys.stderr):
         if not is_unicode(stream) and hasattr(stream, "reconfigure"):
@@ -37,7 +37,7 @@ def use_plain_text() -> None:
 
 
 def plain(text: str) -> str:
-    """Return text in ASCII: known symbols as such, letters without their accents, else "?"."""
+    """Convert text to ASCII. Known symbols are replaced, accents removed, others become "?"."""
     return "".join(one if one.isascii() else _one(one) for one in text)
 
 

@@ -1,4 +1,4 @@
-"""Pictures: drawn with matplotlib, which is there only if somebody installed it."""
+"""Plots with matplotlib, which is an optional dependency."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,10 @@ FORMATS: Final = frozenset({".png", ".svg"})
 
 
 def checked_plot(path: Path) -> Path:
-    """
-    Return the file to draw into, before any work is done for it.
+    """Check a plot's file before any work is done for it.
 
     Raises:
-        ConfigError: it is neither PNG nor SVG by its name, or has no folder.
+        ConfigError: its name is neither PNG nor SVG, or its folder does not exist.
         EnvironmentFault: matplotlib is not installed.
     """
     if path.suffix.lower() not in FORMATS:
@@ -30,7 +29,7 @@ def checked_plot(path: Path) -> Path:
 
 
 def bars(path: Path, title: str, axes: tuple[str, str], values: Mapping[str, float]) -> None:
-    """Draw one bar per name; the two ``axes`` are labelled across and up."""
+    """Draw one bar per name. The two ``axes`` are the labels across and up."""
     figure = _figures()(figsize=(9, 5), layout="constrained")
     plot = figure.add_subplot()
     plot.bar(list(values), list(values.values()), color="#3b6ea5")
@@ -60,7 +59,7 @@ def points(
     axes: tuple[str, str],
     series: Mapping[str, Sequence[tuple[float, float]]],
 ) -> None:
-    """Draw each series as points; across goes by orders of magnitude."""
+    """Draw each series as points on a logarithmic horizontal axis."""
     figure = _figures()(figsize=(9, 5), layout="constrained")
     plot = figure.add_subplot()
     for name, pairs in series.items():
@@ -75,7 +74,7 @@ Line = tuple[Sequence[datetime], Sequence[float]]
 
 
 def stacked(path: Path, title: str, panels: Mapping[str, Mapping[str, Line]]) -> None:
-    """Draw panels over the same time, one above the other; each is named by what goes up."""
+    """Draw panels over the same time. Each panel's name labels its vertical axis."""
     figure = _figures()(figsize=(9, 3 * len(panels)), layout="constrained")
     plots = figure.subplots(len(panels), 1, sharex=True)
     for plot, (name, series) in zip(plots, panels.items(), strict=True):
@@ -107,7 +106,7 @@ def _saved(figure: Any, path: Path) -> None:  # noqa: ANN401 (matplotlib may be 
 
 
 def _figures() -> Any:  # noqa: ANN401 (matplotlib may be absent)
-    """Return matplotlib's ``Figure``, which needs no display."""
+    """Load matplotlib's ``Figure``, which needs no display."""
     try:
         return importlib.import_module("matplotlib.figure").Figure
     except ModuleNotFoundError:

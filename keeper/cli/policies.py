@@ -1,4 +1,4 @@
-"""A policy by what a person calls it: a name, a name with changes, or a settings file."""
+"""Parses a policy argument, a name, a name with changes, or a settings file."""
 
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,12 @@ ANY_CHAIN = 1
 
 
 def policy_of(text: str) -> MarginSettings:
-    """
-    Return what margin calls and restraint go by under a policy.
+    """Parse a policy to the settings of margin calls and restraint.
 
     ``guardian+guard.blocks=5+grace.liquidatable_seconds=600`` changes settings of ``[policy]``.
 
     Raises:
-        ConfigError: there is no such policy, setting or file, or it wants a second source.
+        ConfigError: there is no such policy, setting or file, or it needs a second source.
     """
     if text.endswith(".toml"):
         return _without_sources(load(Path(text)).settings.margin(both_clocks=False), text)
@@ -39,7 +38,7 @@ def policy_of(text: str) -> MarginSettings:
 
 
 def _without_sources(wanted: MarginSettings, text: str) -> MarginSettings:
-    """Return the settings, unless they rest on what a price path does not have."""
+    """Return the settings, unless they need second sources, which a price path lacks."""
     if Confirms.SECOND_SOURCE in wanted.guard.confirm:
         raise ConfigError(
             f"{text} confirms by a second source, and a price path has none",

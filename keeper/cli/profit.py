@@ -1,4 +1,4 @@
-"""``keeper report profit``: what was earned and what it cost, by the journal and by the chain."""
+"""``keeper report profit``. Reports earnings and costs, by the journal and by the chain."""
 
 import asyncio
 import re
@@ -56,7 +56,7 @@ OfflineOption = Annotated[bool, typer.Option("--offline", help="Use only the jou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was earned: by the journal, and by the chain where it was asked."""
+    """Earnings by the journal, checked against the chain if it was read."""
 
     whose: RecordOf
     since: Timestamp
@@ -72,12 +72,12 @@ class Report:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the chain was asked and says the same."""
+        """Whether the chain was read and agrees."""
         return bool(self.held.transactions) and not self.held.differences
 
     @property
     def total(self) -> Sums:
-        """The sums of everything."""
+        """The sums over all rows."""
         return next(iter(grouped(self.held.deals, None).values()), Sums())
 
 
@@ -91,7 +91,7 @@ def command(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Report gross, gas, bids, lost races and net profit; exit code 3 if the chain differs."""
+    """Report gross, gas, bids, lost races and net profit. Exit code 3 if the chain differs."""
     settings = load(config, overrides(override)).settings
     path = record_path(settings, whose)
     report = build_report(settings, path, since, group, offline=offline)
@@ -109,7 +109,7 @@ def command(
 def build_report(
     settings: Settings, path: Path, since: str | None, group: Group | None, *, offline: bool
 ) -> Report:
-    """Read a journal's earnings, and hold them against the chain unless ``offline``."""
+    """Read a journal's earnings, and compare them with the chain unless ``offline``."""
     journal = settings.journal.path
     whose = next(one for one in RecordOf if path_of(journal, one) == path)
     read = booked if whose is RecordOf.LIVE else on_paper
@@ -138,8 +138,7 @@ def _held(settings: Settings, found: Booked, *, offline: bool) -> Held:
 
 
 def _since(text: str | None, now: int) -> Timestamp:
-    """
-    Return the time that an option names; 0 without one.
+    """Parse the time of an option. 0 without one.
 
     Raises:
         ConfigError: it is no time.
@@ -160,7 +159,7 @@ def _since(text: str | None, now: int) -> Timestamp:
 
 
 def _refuse_future(start: Timestamp, now: int) -> None:
-    """Raise ConfigError where a time is yet to come: nothing was earned since, whatever it was."""
+    """Raise ConfigError for a future time, since nothing was earned after it."""
     if start > now:
         raise ConfigError(
             f"--since {wording.moment(start)} is in the future",
@@ -169,7 +168,7 @@ def _refuse_future(start: Timestamp, now: int) -> None:
 
 
 def warnings_of(report: Report) -> list[str]:
-    """Return what a reader of the figures has to know."""
+    """Return the caveats of the figures."""
     found, total = list[str](), report.total
     if report.whose is RecordOf.OBSERVE:
         found.append("an observing keeper sends nothing and keeps no paper")
@@ -202,7 +201,7 @@ def _counted_again(report: Report) -> list[str]:
 
 
 def document(report: Report) -> dict[str, object]:
-    """Return the report for scripts: wei and token units to the last one, dollars exact."""
+    """Return the report as JSON, with exact wei, token units and dollars."""
     held = report.held
     return {
         "record": str(report.whose),
@@ -305,7 +304,7 @@ def _others(sums: Sums) -> list[str]:
 
 
 def _received(report: Report) -> list[str]:
-    """Return what the receiver got, a line for each token."""
+    """Return the receiver's income, one line per token."""
     tokens = report.held.tokens
     word = "would have got" if report.whose is RecordOf.DRY_RUN else "got"
     if report.whose is RecordOf.LIVE and not report.is_confirmed:
@@ -326,7 +325,7 @@ def _name(report: Report, name: str) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    """Return a part in percent of a whole, rounded to a hundredth; "-" of nothing."""
+    """Format a part as percent of a whole, rounded to a hundredth. "-" of zero."""
     if whole <= 0:
         return "-"
     hundredths = (2 * part * BPS + whole) // (2 * whole)
@@ -338,7 +337,7 @@ def _dollars(usd_e8: int | None) -> str:
 
 
 def _usd(usd_e8: int | None) -> str | None:
-    """Return dollars as an exact decimal; None where a price is unknown."""
+    """Return dollars as an exact decimal. None if a price is unknown."""
     return None if usd_e8 is None else dollars(usd_e8)
 
 

@@ -1,4 +1,4 @@
-"""What was earned, held against the chain's own receipts."""
+"""Compares earnings with the chain's receipts."""
 
 import contextlib
 from collections import Counter
@@ -29,7 +29,7 @@ _MOST_DECIMALS: Final = 77
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A token's name for people and its decimals, as its contract says them."""
+    """A token's symbol and decimals, as its contract states them."""
 
     symbol: str
     decimals: int
@@ -37,10 +37,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """
-    The journal's deals with what only the chain knows, and what the chain says otherwise.
+    """The journal's earnings with the chain's data, and their differences.
 
-    ``why_not`` is set where the chain could not be asked: then all of it is the journal's.
+    ``why_not`` is set if the chain could not be read. All data is the journal's then.
     """
 
     deals: Sequence[Deal]
@@ -52,8 +51,7 @@ class Held:
 
 
 async def hold_against_chain(settings: Settings, found: Booked) -> Held:
-    """
-    Return the deals as the chain's receipts have them.
+    """Check the deals against the chain's receipts.
 
     Raises:
         ConfigError: an endpoint serves another chain.
@@ -97,7 +95,7 @@ async def hold_against_chain(settings: Settings, found: Booked) -> Held:
 
 
 def _received_otherwise(deals: Sequence[Deal], received: Mapping[Address, int]) -> list[str]:
-    """Return where the tokens' own logs say another amount than the executor's."""
+    """Return amounts in the tokens' logs that differ from the executor's."""
     booked = Counter[Address]()
     for deal in deals:
         if deal.token is not None and not deal.failure and deal.profit:
@@ -121,7 +119,7 @@ async def _seen(session: Session, one: Submission) -> Seen | None:
 
 
 async def _wrapped(session: Session, head: Head, executor: Address) -> Address | None:
-    """Return the coin that an executor wraps; None where it does not say."""
+    """Fetch the coin that an executor wraps. None if it does not state it."""
     with contextlib.suppress(ChainError):
         call = Call(target=executor, data=selector("wrappedNative()"))
         return address_at(await session.reader.call(call, Basis(block_hash=head.hash)), 0)
@@ -131,7 +129,7 @@ async def _wrapped(session: Session, head: Head, executor: Address) -> Address |
 async def _tokens(
     session: Session, head: Head, tokens: Sequence[Address]
 ) -> Mapping[Address, Token]:
-    """Return the tokens' names and decimals; those that do not say both are missing."""
+    """Fetch the tokens' symbols and decimals. Tokens that lack one of them are missing."""
     signatures = ("symbol()", "decimals()")
     calls = [Call(target=token, data=selector(one)) for token in tokens for one in signatures]
     answers = await session.reader.aggregate(calls, Basis(block_hash=head.hash)) if calls else []
@@ -144,7 +142,7 @@ async def _tokens(
 
 
 def _symbol(answer: CallResult) -> str:
-    """Return a token's symbol, as text or as 32 bytes of it; empty where it has none."""
+    """Decode a token's symbol, from text or 32 bytes. Empty if it has none."""
     data = answer.data
     if not answer.success or len(data) < _WORD:
         return ""

@@ -1,4 +1,4 @@
-"""What a start or a scan is at, on stderr: a bar on a terminal, a few plain lines elsewhere."""
+"""Progress of a start or a scan on stderr, as a bar on a terminal and as plain lines elsewhere."""
 
 import contextlib
 import sys
@@ -24,10 +24,9 @@ Tell = Callable[[Progress], None]
 
 @contextlib.contextmanager
 def telling(*, quiet: bool = False) -> Iterator[Tell]:
-    """
-    Yield what tells progress; the bar is gone when the context ends.
+    """Yield a progress callback. The bar disappears when the context ends.
 
-    ``quiet``: only a market that cannot be read is told, and a kept book that is not used.
+    With ``quiet`` only unreadable markets and an unused book file are reported.
     """
     if quiet:
         yield _only_trouble
@@ -47,7 +46,7 @@ def _only_trouble(progress: Progress) -> None:
 
 
 class Lines:
-    """Tells each stage once, and the history every few seconds with the time that is left."""
+    """Prints each stage once, and the history every few seconds with the remaining time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._left = TimeLeft(clock)
@@ -56,7 +55,7 @@ class Lines:
         self._told_at = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Print a line, unless one of the same stage was printed just now."""
+        """Print a line, unless one of the same stage was printed recently."""
         left, stage = self._left.told(progress), (progress.market, progress.stage)
         finished = 0 < progress.total <= progress.done
         recent = self._clock() - self._told_at < LINE_EVERY
@@ -68,7 +67,7 @@ class Lines:
 
 
 class OnTerminal:
-    """Draws the history of each market as a bar while it is read; the rest are lines."""
+    """Draws the history of each market as a bar while it is read. Other stages are lines."""
 
     def __init__(self, bars: Bars, clock: Callable[[], float] = time.monotonic) -> None:
         self._bars = bars
@@ -99,19 +98,19 @@ class OnTerminal:
         self._bars.update(task, completed=min(done, total), total=total, left=left)
 
     def clear(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         self._bars.stop()
 
 
 class TimeLeft:
-    """Estimates, from how fast a market's history went since it was begun, when it is done."""
+    """Estimates the remaining time of a market's history from its speed so far."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._begun: dict[str, tuple[float, int]] = {}
 
     def told(self, progress: Progress) -> str:
-        """Return the time that is left in words; nothing where it cannot be told yet."""
+        """Return the remaining time as text. Empty if it cannot be estimated yet."""
         if progress.stage != "history" or not progress.total:
             self._begun.pop(progress.market, None)
             return ""
@@ -124,7 +123,7 @@ class TimeLeft:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in words, in the coarsest unit that tells something."""
+    """Format seconds in the coarsest meaningful unit."""
     if seconds < _MINUTE:
         return f"{max(1, round(seconds))} s"
     if seconds < _HOUR:

@@ -1,4 +1,4 @@
-"""Why an account was left alone, in words a person can act on."""
+"""Skip reasons as text that a person can act on."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -38,7 +38,7 @@ REASON_WORDS: Final[Mapping[SkipReason, str]] = {
 
 
 def in_words(reason: str) -> str:
-    """Return a reason in words; one that this version does not know, as it is."""
+    """Return a reason as text. An unknown one is returned unchanged."""
     try:
         return REASON_WORDS[SkipReason(reason)]
     except ValueError:

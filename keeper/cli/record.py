@@ -1,4 +1,4 @@
-"""``keeper audit verify|head|export|prune``: the record of what was decided and told."""
+"""``keeper audit verify|head|export|prune``, the record of decisions and notices."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -43,7 +43,7 @@ def verify(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Check that nothing on record was changed, removed or swapped; exit 3 if it was."""
+    """Check that no recorded entry was changed, removed or swapped. Exit code 3 if one was."""
     path = record_path(_settings(config, override), whose)
     checked_part(path, first, last)
     scope = Scope(first=first, last=last, anchor=checked_anchor(anchor))
@@ -63,7 +63,7 @@ def head(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Print the newest entry's number and hash: an anchor, to be kept in another place."""
+    """Print the newest entry's number and hash, as an anchor to keep in another place."""
     path = record_path(_settings(config, override), whose)
     link = read_record(path, record.newest)
     if as_json:
@@ -84,7 +84,7 @@ def export(
     whose: RecordOption = None,
     override: SetOption = None,
 ) -> None:
-    """Write the record out: every entry, and the texts that these refer to."""
+    """Export the record with every entry and the texts that they refer to."""
     target = checked_target(out, form)
     path = record_path(_settings(config, override), whose)
     checked_part(path, first, last)
@@ -104,7 +104,7 @@ def prune(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Remove what is older than record.keep_days before the newest entry; the rest verifies."""
+    """Remove entries older than record.keep_days before the newest. The rest still verifies."""
     settings = _settings(config, override)
     days = settings.record.keep_days if keep_days is None else keep_days
     if days is None:
@@ -136,7 +136,7 @@ def _pruned(path: Path, days: int) -> tuple[int, Link]:
 
 
 def document(found: Verification, path: Path) -> dict[str, object]:
-    """Return what was found for scripts."""
+    """Return the verification as JSON."""
     return {
         "record": path.name,
         "sound": not found.problem,

@@ -1,4 +1,4 @@
-"""The record in a form that other programs read: JSON Lines, or Parquet."""
+"""Exports the record as JSON Lines or Parquet."""
 
 import contextlib
 import enum
@@ -27,15 +27,14 @@ Row = dict[str, Any]
 
 
 class ExportFormat(enum.StrEnum):
-    """The forms of an export."""
+    """Formats of an export."""
 
     JSONL = "jsonl"
     PARQUET = "parquet"
 
 
 def checked_target(out: Path | None, form: ExportFormat) -> Path | None:
-    """
-    Return the file to write, before any work is done for it; None is stdout.
+    """Check the file to write, before any work is done for it. None is stdout.
 
     Raises:
         ConfigError: Parquet needs a file, or the file's folder does not exist.
@@ -53,10 +52,9 @@ def checked_target(out: Path | None, form: ExportFormat) -> Path | None:
 def exported(
     path: Path, target: Path | None, form: ExportFormat, numbers: tuple[int, int | None]
 ) -> tuple[int, int]:
-    """
-    Write the entries of these numbers, each after the texts that were not written yet.
+    """Write the entries of these numbers, each after its unwritten texts.
 
-    Returns how many entries and how many texts were written.
+    Returns the numbers of entries and texts written.
     """
     written = Counter[bool]()
 
@@ -112,7 +110,7 @@ def _row(**known: object) -> Row:
 
 
 def _write_lines(rows: Iterator[Row], target: Path | None) -> None:
-    """Write one JSON document a line; the body is the canonical JSON itself, as a document."""
+    """Write one JSON document per line. The body is the canonical JSON as a document."""
     with contextlib.ExitStack() as stack:
         out = sys.stdout if target is None else stack.enter_context(_opened(target))
         for row in rows:
@@ -121,7 +119,7 @@ def _write_lines(rows: Iterator[Row], target: Path | None) -> None:
 
 
 def _opened(target: Path) -> TextIO:
-    """Open the export as private as the journal is that it repeats."""
+    """Open the export as private as the journal that it copies."""
     return os.fdopen(open_private(target), "w", encoding="utf-8")
 
 

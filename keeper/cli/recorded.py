@@ -1,4 +1,4 @@
-"""An account's story from the record alone."""
+"""Explains an account from the record alone."""
 
 import asyncio
 import json
@@ -28,23 +28,23 @@ T = TypeVar("T")
 
 
 def past_of(path: Path, account: Address, block: int) -> list[Entry]:
-    """Return what is on record about an account up to a block; nothing where there is no record."""
+    """Read the recorded history of an account up to a block. Empty without a record."""
     found = _read_if_there(path, partial(account_history, account=account)) or []
     return [one for one in found if one.block_number <= block]
 
 
 def on_record(path: Path, beginning: str) -> set[Address]:
-    """Return the accounts on record whose addresses begin so (lower case); none without one."""
+    """Return the recorded accounts with this beginning (lower case). Empty without a record."""
     return set(_read_if_there(path, lambda one: accounts_beginning(one, beginning)) or ())
 
 
 def remembered(path: Path) -> MarginState | None:
-    """Return what a keeper's margin calls remember; None where there is no file of it."""
+    """Read the stored state of a keeper's margin calls. None without a file."""
     return _read_if_there(path, episodes.state_of)
 
 
 def _read_if_there(path: Path, work: Callable[[Connection], T]) -> T | None:
-    """Return what is read of a record; None where there is none, or none that can be read."""
+    """Read from a record. None if there is none, or it is unreadable."""
     try:
         return read_record(path, work) if path.exists() else None
     except JournalError:
@@ -54,15 +54,13 @@ def _read_if_there(path: Path, work: Callable[[Connection], T]) -> T | None:
 def recorded_stories(
     path: Path, wanted: str, block: int | None, thresholds: Thresholds
 ) -> list[Story | Undecided]:
-    """
-    Return an account's story in every market as far as it is on record.
+    """Return an account's story in every market, as far as it is recorded.
 
-    Its health and the verdict are made again from the newest decision up to ``block``; where
-    nothing was decided, as about one who was warned in time, there is what else is on record,
-    after the others.
+    Its health and the verdict are recomputed from the newest decision up to ``block``. Markets
+    without a decision come last, with their other entries.
 
     Raises:
-        ConfigError: no account on record begins so, or several do, or nothing is that old.
+        ConfigError: no recorded account or several begin so, or no entry is that old.
         JournalError: there is no record.
     """
     account = _resolved(path, refuse_no_address(wanted))
@@ -89,7 +87,7 @@ def recorded_stories(
 
 
 def markets_of(entry: Entry) -> list[MarketKey]:
-    """Return the markets that an entry is about; a digest's delivery names them in its keys."""
+    """Return the markets of an entry. A digest's delivery has them in its keys."""
     if entry.market is not None or entry.kind != DELIVERY:
         return [] if entry.market is None else [entry.market]
     keys = [one["key"] for one in json.loads(entry.body)["notices"]]

@@ -1,4 +1,4 @@
-"""Which file's record a command looks at, and how it is read."""
+"""Finds and reads the record file of a command."""
 
 import enum
 import re
@@ -19,7 +19,7 @@ _ANCHOR: Final = re.compile(r"(?:[0-9]{1,18}:)?[0-9a-f]{64}")
 
 
 class RecordOf(enum.StrEnum):
-    """Whose record: that of the live run, of a dry run, or of a run that only observes."""
+    """The run of a record, which is live, a dry run, or observing."""
 
     LIVE = "live"
     DRY_RUN = "dry-run"
@@ -45,7 +45,7 @@ def path_of(journal: Path, whose: RecordOf) -> Path:
 
 
 def record_path(settings: Settings, whose: RecordOf | None = None) -> Path:
-    """Return the file of that run; without one, the first that is there, else the live run's."""
+    """Return the file of that run. Without one the first that exists, else the live run's."""
     journal = settings.journal.path
     if whose is not None:
         return path_of(journal, whose)
@@ -54,13 +54,12 @@ def record_path(settings: Settings, whose: RecordOf | None = None) -> Path:
 
 
 def read_record(path: Path, work: Callable[[Connection], T]) -> T:
-    """
-    Return what ``work`` reads from the file; it cannot write.
+    """Return what ``work`` reads from the file. It cannot write.
 
-    All of it is read as it stood at one moment, whatever a running node appends meanwhile.
+    All reads see one snapshot of the file, whatever a running node appends meanwhile.
 
     Raises:
-        JournalError: there is no such file, or it is no journal.
+        JournalError: there is no such file, or it is not a journal.
     """
     engine = database.reader(path)
 
@@ -75,8 +74,7 @@ def read_record(path: Path, work: Callable[[Connection], T]) -> T:
 
 
 def checked_anchor(text: str) -> str:
-    """
-    Return an anchor as ``number:hash`` or a hash.
+    """Check an anchor, as ``number:hash`` or a hash.
 
     Raises:
         ConfigError: it is neither.
@@ -90,8 +88,7 @@ def checked_anchor(text: str) -> str:
 
 
 def checked_part(path: Path, first: int | None, last: int | None) -> None:
-    """
-    Refuse a part of the record that has nothing in it.
+    """Refuse an empty part of the record.
 
     Raises:
         ConfigError: it ends before it begins, or begins after the record's end.

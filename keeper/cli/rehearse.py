@@ -1,4 +1,4 @@
-"""``keeper rehearse``: policies on a recorded price path, side by side."""
+"""``keeper rehearse``. Backtests policies on a recorded price path."""
 
 import concurrent.futures
 import multiprocessing
@@ -110,7 +110,7 @@ def command(
 
 
 def _rehearsed(names: Sequence[str], path: PricePath, settled: Settled) -> list[Rehearsed]:
-    """Return what each policy does; they run beside each other where there are processors."""
+    """Run each policy, in parallel if there are several processors."""
     policies = {name: policy_of(name) for name in dict.fromkeys(names)}
     workers = min(len(policies), os.cpu_count() or 1)
     for name in policies:
@@ -129,7 +129,7 @@ def _rehearsed(names: Sequence[str], path: PricePath, settled: Settled) -> list[
 
 
 def _one(name: str, policy: MarginSettings, path: PricePath, settled: Settled) -> Rehearsed:
-    """Return what a policy does; searching for garbage would be a quarter of the time."""
+    """Run one policy. Garbage collection would take a quarter of the time."""
     with searched_seldom(SEARCH_AFTER):
         return rehearsed(name, policy, path, settled)
 
@@ -170,7 +170,7 @@ def _span(seconds: int | None) -> str:
 
 
 def _draw(file: Path, name: str, path: PricePath, found: Sequence[Rehearsed]) -> None:
-    """Draw prices, health and actions over time, one above the other."""
+    """Draw prices, health and actions over time in stacked panels."""
     first = path.prices[0]
     days = [datetime.fromtimestamp(one, tz=UTC) for one in path.times]
     prices = {
@@ -201,7 +201,7 @@ def _draw(file: Path, name: str, path: PricePath, found: Sequence[Rehearsed]) ->
 def _added_up(
     actions: Sequence[tuple[int, int]], span: tuple[int, int]
 ) -> tuple[list[datetime], list[float]]:
-    """Return the steps of a running total from the path's first moment to its last."""
+    """Return the steps of a running total over the path's time span."""
     times, totals, total = [datetime.fromtimestamp(span[0], tz=UTC)], [0.0], 0
     for when, count in actions:
         times += [datetime.fromtimestamp(when, tz=UTC)] * 2

@@ -1,4 +1,4 @@
-"""``keeper replay``: recorded decisions made again from the record alone."""
+"""``keeper replay``. Recomputes recorded decisions from the record alone."""
 
 import asyncio
 import functools
@@ -66,7 +66,7 @@ def command(
 
 
 def _stored(path: Path, number: int | None) -> Iterator[tuple[list[Entry], Documents]]:
-    """Yield the wanted decisions by what they were made of, with the texts of that."""
+    """Yield the selected decisions grouped by their inputs, with the inputs' texts."""
 
     def wanted(connection: Connection) -> list[Entry]:
         if number is None:
@@ -85,7 +85,7 @@ def _stored(path: Path, number: int | None) -> Iterator[tuple[list[Entry], Docum
 
 
 def document(one: Replayed) -> dict[str, object]:
-    """Return a replay for scripts."""
+    """Return a replay as JSON."""
     return {
         "entry": one.entry,
         "same": one.same,
@@ -100,7 +100,7 @@ def document(one: Replayed) -> dict[str, object]:
 
 
 def _apart(recorded: str, now: str) -> tuple[str, str]:
-    """Return two figures from where they differ on, short enough to be compared by eye."""
+    """Return two figures from their first difference on, short enough to compare."""
     alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(recorded, now, strict=False))
     same = sum(1 for _ in alike)
     start = max(0, same - AROUND) if max(len(recorded), len(now)) > SHOWN else 0

@@ -1,4 +1,4 @@
-"""``keeper report``: what the record says of how accounts were treated."""
+"""``keeper report``. Reports fairness and profit from the record."""
 
 import json
 from collections import Counter
@@ -65,7 +65,7 @@ def fairness(
 
 
 def _warnings(breaches: Sequence[Breach], channels: int) -> list[str]:
-    """Return what stands between a call that was due and somebody who read it."""
+    """Return the reasons why due calls may not have been read."""
     found = list[str]()
     due = sum(bool(one.calls) for one in breaches)
     alone = sum(one.had_no_channel for one in breaches)
@@ -89,7 +89,7 @@ def _warnings(breaches: Sequence[Breach], channels: int) -> list[str]:
 
 
 def _read(connection: Connection) -> tuple[list[Breach], dict[str, int]]:
-    """Return the breaches on record, and in how many blocks which rule ordered accounts."""
+    """Read the recorded breaches, and the number of blocks per ordering rule."""
     watcher = Watcher()
     watcher.read(entries_of_kinds(connection, *_KINDS))
     rules: Counter[str] = Counter()
@@ -103,11 +103,11 @@ def _read(connection: Connection) -> tuple[list[Breach], dict[str, int]]:
 def document(
     found: Sequence[Row], breaches: Sequence[Breach], rules: Mapping[str, int]
 ) -> dict[str, object]:
-    """
-    Return the report for scripts; seconds are numbers.
+    """Return the report as JSON. Seconds are numbers.
 
-    ``called`` counts accounts of whom a channel took a call, ``due`` those with one that was due;
-    ``seconds_to_call`` is until it was due, ``seconds_to_delivery`` until a channel took it.
+    ``called`` counts accounts with a delivered call, ``due`` those with a due one.
+    ``seconds_to_call`` is the time until it was due, ``seconds_to_delivery`` until a channel
+    accepted it.
     """
     return {
         "sizes": [

@@ -1,4 +1,4 @@
-"""The command ``keeper`` itself: its options, its errors, its exit codes."""
+"""The root command ``keeper`` with its options, errors and exit codes."""
 
 import contextlib
 import os
@@ -52,17 +52,16 @@ def root(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Watch lending markets and liquidate accounts whose health factor is below 1."""
+    """Show the help if no command is given."""
     del version, debug
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
 
 def run(arguments: Sequence[str]) -> int:
-    """
-    Run one command line and return its exit code; errors become lines on stderr.
+    """Run one command line and return its exit code. Errors become lines on stderr.
 
-    With ``--json`` an error is a document on stdout, too, unless one is there already.
+    With ``--json`` an error is also a document on stdout, unless one was printed already.
     """
     open_closed_streams()
     protect_memory()  # any command may hold the key: settings are read with it
@@ -101,12 +100,12 @@ def _command() -> TyperGroup:
 
 
 def _end_of_options(arguments: Sequence[str]) -> int:
-    """Return where ``--`` ends the options, or the number of arguments."""
+    """Return the index of ``--``, which ends the options, or the number of arguments."""
     return arguments.index("--") if "--" in arguments else len(arguments)
 
 
 def _is_run(options: Sequence[str]) -> bool:
-    """Whether the command prints events, a line each."""
+    """Return whether the command prints events, one per line."""
     return next((one for one in options if not one.startswith("-")), "") == "run"
 
 
@@ -142,7 +141,7 @@ def _failure(error: KeeperError, message: str, hint: str) -> Failure:
 
 
 def _usage_text(error: typer.TyperException) -> str:
-    """Return what was wrong with the command line, and where its help is."""
+    """Return the usage error of the command line, with a reference to its help."""
     context = getattr(error, "ctx", None)
     where = f" (see {context.command_path} --help)" if context is not None else ""
     text = error.format_message()
@@ -154,7 +153,7 @@ def _usage_text(error: typer.TyperException) -> str:
 
 
 def _print_error(text: str) -> None:
-    """Write a line to stderr; a closed stderr is nobody's fault."""
+    """Write a line to stderr. A closed stderr is ignored."""
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
@@ -163,7 +162,7 @@ def _print_error(text: str) -> None:
 
 
 def _close_stdout_quietly() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not complain."""
+    """Redirect stdout to the null device, so that the interpreter's last flush succeeds."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)

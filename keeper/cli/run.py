@@ -76,7 +76,7 @@ def command(
 
 @contextlib.contextmanager
 def _written(settings: Settings) -> Iterator[Sink]:
-    """Have logs and events written by threads while it lasts, and yield where events go."""
+    """Write logs and events by threads within the context, and yield the events' sink."""
     logs, events = Sink(unbuffered(sys.stderr)), Sink(unbuffered(sys.stdout))
     configure(level=settings.log.level, form=settings.log.format, stream=logs)
     try:
@@ -89,8 +89,7 @@ def _written(settings: Settings) -> Iterator[Sink]:
 
 
 async def _until_stopped(work: Coroutine[object, object, None], seconds: int) -> None:
-    """
-    Run until it ends by itself or a signal asks for an end; what was sent is in the journal.
+    """Run until the work ends or a signal stops it. Sent transactions are in the journal.
 
     The first SIGTERM or SIGINT ends it within ``seconds``, the second at once.
     """
@@ -102,7 +101,7 @@ async def _until_stopped(work: Coroutine[object, object, None], seconds: int) ->
             loop.remove_signal_handler(number)
         last = threading.Timer(seconds, os._exit, [OVERDUE_EXIT])
         last.daemon = True
-        last.start()
+        last.start()  # mutation: G26 last-timer
         task.cancel()
 
     for number in STOPPING:

@@ -1,4 +1,4 @@
-"""``keeper scan``: every account near or past the line, at one block."""
+"""``keeper scan``. Lists accounts that are liquidatable or close to it, at one block."""
 
 import asyncio
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ def command(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """What is shown of ``accounts`` at one block; ``late`` belongs to the rows, if asked for."""
+    """Result of a scan at one block. ``late`` are the rows' delays, if requested."""
 
     head: Head
     snapshots: Sequence[MarketSnapshot]
@@ -162,7 +162,7 @@ async def _scanned(
 
 
 def _number(text: str | None, option: str) -> Decimal | None:
-    """Return an option's number; ConfigError where it is none or negative."""
+    """Parse an option's number. ConfigError if it is invalid or negative."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""``keeper config``: the settings in effect, and whether they are right."""
+"""``keeper config``. Shows and checks the settings in effect."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated
@@ -84,7 +84,7 @@ def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
 
 
 def _problems(config: ConfigOption) -> list[Problem]:
-    """Return everything that is wrong with the settings; what stops the reading is raised."""
+    """Return all problems of the settings. Raises errors that prevent reading them."""
     try:
         settings = load(config).settings
     except SettingsInvalid as error:
@@ -100,7 +100,7 @@ def _problems(config: ConfigOption) -> list[Problem]:
 
 
 def about_telling(settings: Settings) -> list[Problem]:
-    """Return what is wrong with channels and subscriptions."""
+    """Return the problems of channels and subscriptions."""
     notify = settings.notify
     found: list[Problem] = []
     for at, one in enumerate(notify.channel):
@@ -121,7 +121,7 @@ def about_telling(settings: Settings) -> list[Problem]:
 
 
 def _about_markets(settings: Settings, subscriptions: Subscriptions) -> list[Problem]:
-    """Return the subscriptions to markets that there cannot be: nobody would ever be told."""
+    """Return subscriptions to impossible markets, which never match a notice."""
     protocols = sorted({one.protocol for one in settings.market})
     return [
         Problem(
@@ -166,12 +166,12 @@ def _printable(name: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _listed(name: str) -> str:
-    """Return the name with every item of a list as its first: they are all alike."""
+    """Return the name with every list index as 0, since all items are alike."""
     return ".".join("0" if part.isdigit() else part for part in name.split("."))
 
 
 def _origin(name: str, loaded: Loaded) -> str:
-    """Return where a value was written; a list's item may be written with its list."""
+    """Return where a value was set. A list's item may be set with its list."""
     while name:
         if name in loaded.origins:
             return loaded.origins[name]

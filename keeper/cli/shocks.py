@@ -1,4 +1,4 @@
-"""``--shock WETH=-20%`` and ``--curve -50:0:5``, as they are written."""
+"""Parses ``--shock WETH=-20%`` and ``--curve -50:0:5``."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,10 @@ MOST_POINTS: Final = 1_000
 
 
 def read_shocks(texts: Sequence[str]) -> dict[str, Percent]:
-    """
-    Return the moves by the name or address as written.
+    """Parse the moves by the name or address as written.
 
     Raises:
-        ConfigError: it is not NAME=PERCENT%, falls by more than everything, or is said twice.
+        ConfigError: it is not NAME=PERCENT%, falls by more than 100 %, or is given twice.
     """
     found: dict[str, Percent] = {}
     for text in texts:
@@ -40,8 +39,7 @@ def read_shocks(texts: Sequence[str]) -> dict[str, Percent]:
 
 
 def read_curve(text: str) -> list[Percent]:
-    """
-    Return the percentages of ``FROM:TO:STEP``, both ends included where the step meets them.
+    """Parse the percentages of ``FROM:TO:STEP``, including ends that the step reaches.
 
     Raises:
         ConfigError: it is not three numbers, the step does not lead there, or is too small.
@@ -61,11 +59,10 @@ def read_curve(text: str) -> list[Percent]:
 
 
 def resolved(names: Sequence[str], symbols: Mapping[Address, str]) -> dict[str, Address]:
-    """
-    Return the token that each name or address means among those that are used.
+    """Find the used token of each name or address.
 
     Raises:
-        ConfigError: none, or several, with the nearest name; or two that mean the same.
+        ConfigError: a name matches none or several tokens, or two names match the same.
     """
     found: dict[str, Address] = {}
     for name in names:

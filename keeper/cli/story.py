@@ -1,4 +1,4 @@
-"""An account's story at one block, as data and in plain words."""
+"""An account's explanation at one block, as data and as text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,10 @@ from keeper.storage.decisions import DECISION, StoredDecision, decisions_among
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """
-    A decision, and the venue's word on it.
+    """A decision with the venue's quote.
 
-    ``quoted`` is what the venue's own quoter says that selling everything received would
-    bring, in the spend token; None where nothing is sold.
+    ``quoted`` is the quoter's proceeds of selling the whole amount received, in the spend token.
+    None without a sale.
     """
 
     decision: Decision
@@ -33,12 +32,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """
-    What is known about an account in one market at one block.
+    """Explanation of an account in one market at one block.
 
-    ``verdicts`` is what the node would decide there and then, ``past`` what is on record of
-    the account up to the block: tiers, calls, decisions, outcomes. ``policy`` says what the
-    policy's waiting rests on in these verdicts, or that it is left out; empty where there is none.
+    ``verdicts`` are the node's decisions at this block, ``past`` the account's recorded tiers,
+    calls, decisions and outcomes up to the block. ``policy`` states the basis of the policy's waits
+    in these verdicts, or that the policy is left out. It is empty without a policy.
     """
 
     head: Head
@@ -53,7 +51,7 @@ class Story:
 
     @property
     def concerns(self) -> bool:
-        """Whether the account has, or had, anything to do with the market."""
+        """Whether the account has, or had, a position in the market."""
         return self.health is not None or bool(self.verdicts) or bool(self.past)
 
     @property
@@ -63,13 +61,13 @@ class Story:
 
     @property
     def but(self) -> str:
-        """What the verdict leaves out, in words; empty where it leaves out nothing."""
+        """The part that the verdict leaves out, as text. Empty if it is complete."""
         return ", but for the policy's waiting" if self.is_policy_left_out else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undecided:
-    """What is on record of an account in a market where no decision about it can be made again."""
+    """Recorded history of an account in a market without a reproducible decision."""
 
     market: MarketKey
     account: Address
@@ -77,14 +75,14 @@ class Undecided:
 
     @property
     def why(self) -> str:
-        """Why no decision can be told anew."""
+        """The reason why no decision can be reproduced."""
         if any(one.kind == DECISION for one in self.past):
             return "what its decision was made of is not on record"
         return "nothing was decided about it"
 
 
 def document(story: Story | Undecided) -> dict[str, object]:
-    """Return the story as JSON-ready data; amounts are decimal strings."""
+    """Return the explanation as JSON. Amounts are decimal strings."""
     if isinstance(story, Undecided):
         return {
             "market": story.market,
@@ -113,7 +111,7 @@ def document(story: Story | Undecided) -> dict[str, object]:
 
 
 def told(stories: Sequence[Story | Undecided]) -> Iterator[str]:
-    """Yield an account's stories in plain words; markets that it has nothing to do with in one."""
+    """Yield an account's explanations as text. Markets without a position share one line."""
     strange = [one for one in stories if isinstance(one, Story) and not one.concerns]
     for one in stories:
         if one not in strange:
@@ -187,12 +185,6 @@ def _verdict(verdict: Verdict, story: Story) -> Iterator[str]:
             spend = story.snapshot.prices[decision.plan.spend_token]
             quoted = decimal(verdict.quoted, spend.decimals)
             yield f"    the venue's own quoter: all of it sells for {quoted} {spend.symbol}"
-        for number, plan in enumerate(decision.further, 2):
-            yield (
-                f"    round {number}, in the same transaction, with health"
-                f" {health_text(plan.health_factor)} by then:"
-            )
-            yield from _plan(plan, story)
         return
     netted = (
         "" if decision.net_profit is None else f"; it would net {ether(decision.net_profit)} ETH"

@@ -1,4 +1,4 @@
-"""Names in the settings that match nothing on the chain: what a mistyped one looks like."""
+"""Settings that match nothing on the chain, such as mistyped names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from keeper.ports import MarketSnapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stranger:
-    """A setting that names what is nowhere; ``is_void`` where it then does nothing at all."""
+    """A setting that matches nothing. ``is_void`` means that it has no effect at all."""
 
     what: str
     detail: str
@@ -23,7 +23,7 @@ class Stranger:
 
 
 def find_strangers(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> list[Stranger]:
-    """Return what the settings name and no market has: accounts without debt, markets, tokens."""
+    """Find accounts without debt, markets and tokens in the settings that no market has."""
     found = [*_subscribed(settings, snapshots), *_cured(settings, snapshots)]
     return [*found, *_tokens(settings, snapshots), *_feeds(settings, snapshots)]
 
@@ -41,7 +41,7 @@ def _subscribed(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iter
 
 
 def _cured(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
-    """Yield the accounts to be cured that cannot be: of no market, or without debt in theirs."""
+    """Yield accounts on the cure list without a market, or without debt in theirs."""
     for at, one in enumerate(settings.cure.account):
         setting = f"cure.account[{at}]"
         of_it = [each for each in snapshots if one.market in (None, str(each.market))]
@@ -71,7 +71,7 @@ def _no_market(setting: str, market: str, snapshots: Sequence[MarketSnapshot]) -
 
 
 def _tokens(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
-    """Yield limits and second sources of tokens that no market has a price of."""
+    """Yield limits and second sources of tokens without a price in any market."""
     known = {token for snapshot in snapshots for token in snapshot.prices}
     named = [(f"cure.limit[{at}]", one.token) for at, one in enumerate(settings.cure.limit)]
     named += [(f"oracle.second[{at}]", one.token) for at, one in enumerate(settings.oracle.second)]
@@ -85,7 +85,7 @@ def _tokens(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator
 
 
 def _feeds(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
-    """Yield the feeds with a heartbeat of their own that no price rests on."""
+    """Yield configured feeds that no price uses."""
     stating = [one for one in snapshots if isinstance(one, StatesReadings)]
     known = {reading.feed for snapshot in stating for reading in snapshot.readings()}
     for at, one in enumerate(settings.oracle.feed):
@@ -98,7 +98,7 @@ def _feeds(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[
 
 
 def _subscriptions(settings: Settings) -> Subscriptions:
-    """Return the subscriptions; none without a file, or of a wrong one, which is said elsewhere."""
+    """Load the subscriptions. Empty without a file, or with a faulty one reported elsewhere."""
     notify = settings.notify
     if notify.subscriptions is None:
         return Subscriptions()

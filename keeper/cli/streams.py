@@ -1,4 +1,4 @@
-"""The process's own streams: closed ones lead nowhere, and a full disk behind one is told."""
+"""The process's standard streams. Replaces closed ones, and explains a full disk."""
 
 import errno
 import os
@@ -13,11 +13,10 @@ UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBI
 
 
 def open_closed_streams() -> None:
-    """
-    Let streams that were closed by whoever started the process lead to nothing.
+    """Redirect closed standard streams to the null device.
 
-    A closed one leaves its number to the next file that is opened: a journal, and every line of
-    output would be written over it.
+    The number of a closed stream is reused by the next opened file, such as a journal, and every
+    line of output would be written over it.
     """
     for number in range(STREAMS):
         try:
@@ -31,7 +30,7 @@ def open_closed_streams() -> None:
 
 
 def explain_unwritable(error: Exception) -> Exception:
-    """Return what is wrong with the machine where output cannot be kept, else the error itself."""
+    """Return an EnvironmentFault if output cannot be stored, else the error itself."""
     if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
         return error
     return EnvironmentFault(

@@ -1,4 +1,4 @@
-"""``keeper stress``: what a fall of prices would do to every configured market."""
+"""``keeper stress``. Estimates the effect of price moves on every configured market."""
 
 import asyncio
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def command(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Estimate the effect of price moves: liquidations, bad debt, liquidity."""
+    """Estimate the effect of price moves (liquidations, bad debt, liquidity)."""
     shocks = read_shocks(shock or ())
     if not shocks:
         raise ConfigError("no price change is given", hint="for example --shock WETH=-20%")
@@ -72,7 +72,7 @@ def command(
 
 
 def document(answer: Answer) -> dict[str, object]:
-    """Return the answer for scripts; dollars and health factors are estimates, as decimals."""
+    """Return the result as JSON. Dollars and health factors are estimates, as decimals."""
     table, stress = answer.table, answer.stress
     return {
         "block": {"number": answer.head.number, "hash": answer.head.hash},
@@ -112,7 +112,7 @@ def document(answer: Answer) -> dict[str, object]:
 
 
 def _crossed(answer: Answer) -> Sequence[int]:
-    """Return the places of those who would cross, worst first, ties by address."""
+    """Return the indices of accounts that would become liquidatable, worst first."""
     places = [int(at) for at in np.flatnonzero(answer.stress.crossed)]
     health, accounts = answer.stress.health, answer.table.accounts
     return sorted(places, key=lambda at: (float(health[at]), accounts[at]))

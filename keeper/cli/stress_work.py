@@ -1,4 +1,4 @@
-"""What ``keeper stress`` reads and reckons, once its options are known."""
+"""Implementation of ``keeper stress``."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -32,11 +32,10 @@ _RATIO_SCALE: Final = 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """
-    What has to be sold of one token for another, and what the pools take, in token units.
+    """A required sale of one token for another, and the pools' depth, in token units.
 
-    ``depth`` is the most that sells, at the block's prices and pools, without the loss
-    eating the bonus. Pairs that share pools share their depth; each is told as if alone.
+    ``depth`` is the most that sells, at the block's prices and pools, without the loss exceeding
+    the bonus. Pairs that share pools share their depth, and each is stated as if alone.
     """
 
     sold: TokenPrice
@@ -47,13 +46,13 @@ class Exit:
 
     @property
     def is_covered(self) -> bool:
-        """Whether all of it can be sold so."""
+        """Whether all of it can be sold this way."""
         return self.depth >= self.to_sell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A stressed book; ``unvalued`` accounts have no price and are left out."""
+    """A stressed book. ``unvalued`` accounts have no price and are left out."""
 
     head: Head
     table: Table
@@ -74,11 +73,10 @@ async def asked(
     *,
     quiet: bool,
 ) -> Answer:
-    """
-    Return what the shocks would do at a block.
+    """Compute the effect of the shocks at a block.
 
     Raises:
-        ConfigError: a shocked token is none that anybody uses.
+        ConfigError: no account uses a shocked token.
         ChainError: the block, or every market, cannot be read.
     """
     async with opened(settings) as session:
@@ -112,7 +110,7 @@ async def asked(
 def tabled(
     snapshots: Sequence[MarketSnapshot], dollars_per_base: Mapping[MarketKey, float]
 ) -> tuple[Table, int]:
-    """Return every valued account with debt as a table, and how many could not be valued."""
+    """Return every valued account with debt as a table, and the number of unvalued ones."""
     builder, unvalued = TableBuilder(), 0
     for snapshot in snapshots:
         dollars = dollars_per_base.get(snapshot.market, 0.0)
@@ -141,7 +139,7 @@ def _parts(moves: Mapping[Address, Percent]) -> dict[Address, float]:
 def _prices(
     snapshots: Sequence[MarketSnapshot], dollars: Mapping[MarketKey, float]
 ) -> dict[Address, TokenPrice]:
-    """Return each token's price in 1e-8 dollars, by the first market that states it."""
+    """Return each token's price in 1e-8 dollars, from the first market that states it."""
     found: dict[Address, TokenPrice] = {}
     for snapshot in snapshots:
         rate = dollars.get(snapshot.market)
@@ -164,7 +162,7 @@ def _exits(
     prices: Mapping[Address, TokenPrice],
     market: Exits,
 ) -> list[Exit]:
-    """Return the sales that the stressed accounts need, the largest first."""
+    """Return the sales that the stressed accounts need, largest first."""
     found = list[Exit]()
     for (row, column), pair in _pairs(table, stress).items():
         sold, bought = (prices.get(one) for one in pair)
@@ -186,7 +184,7 @@ def _exits(
 
 
 def _pairs(table: Table, stress: Stress) -> dict[tuple[int, int], Pair]:
-    """Return which asset is sold for which, by their places; the same one needs no sale."""
+    """Return the assets sold and bought, by their indices. The same asset needs no sale."""
     rows, columns = np.nonzero(stress.pairs)
     return {
         (int(row), int(column)): (table.assets[row].token, table.assets[column].token)
@@ -196,13 +194,13 @@ def _pairs(table: Table, stress: Stress) -> dict[tuple[int, int], Pair]:
 
 
 def _least(stress: Stress, asset: int) -> tuple[int, int]:
-    """Return the part of a sale's worth that pays back the debt: the rest is the bonus."""
+    """Return the part of a sale's proceeds that repays the debt. The rest is the bonus."""
     sold, bonus = float(stress.sold[asset]), float(stress.bonus[asset])
     return int((sold - bonus) / sold * _RATIO_SCALE), _RATIO_SCALE
 
 
 async def _read_exits(session: Session, pairs: Collection[Pair], basis: Basis) -> Exits:
-    """Return all venues' routes and curves; a venue that does not answer has none."""
+    """Fetch all venues' routes and curves. A venue that does not answer has none."""
     routes: dict[Pair, tuple[Route, ...]] = {}
     curves: dict[Address, ExitCurve] = {}
     for venue in session.venues if pairs else ():

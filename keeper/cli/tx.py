@@ -1,4 +1,4 @@
-"""``keeper tx``: the journal's nonces and attempts; changes go through the running node."""
+"""``keeper tx``. Lists the journal's nonces and attempts. Changes go through the running node."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +55,7 @@ def show(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a nonce: intents, attempts, answers, receipts and profit."""
+    """Show a nonce with intents, attempts, answers, receipts and profit."""
     journal = _journal(config_file)
     found = [one for one in _read(journal, None) if _is(one, which.lower())]
     if not found:

@@ -1,4 +1,4 @@
-"""A nonce of the journal in words: whom it was about, what it earned, what became of it."""
+"""Renders a nonce of the journal as text, with accounts, profit and state."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -11,7 +11,7 @@ GWEI_DIGITS: Final = 9
 
 
 def state_text(one: Submission) -> str:
-    """Return how far the chain is with a nonce, and how it ended."""
+    """Return the state of a nonce on chain, and its result."""
     mined = one.inclusion
     if mined is None:
         return "waiting"
@@ -27,22 +27,22 @@ def state_text(one: Submission) -> str:
 
 
 def accounts_text(one: Submission) -> str:
-    """Return whom a nonce is about."""
+    """Return the accounts of a nonce."""
     return ", ".join(account for _, account in one.accounts) or "nobody"
 
 
 def expected_text(one: Submission) -> str:
-    """Return what its plans were expected to net."""
+    """Return the expected net profit of its plans."""
     return "-" if one.batch is None else ether(one.batch.net_profit)
 
 
 def realised_text(one: Submission) -> str:
-    """Return what they netted after gas; "-" while no block has it."""
+    """Return their net profit after gas. "-" before inclusion."""
     return "-" if one.inclusion is None else ether(one.inclusion.net_profit)
 
 
 def lines(one: Submission, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
-    """Yield everything about a nonce: plans, attempts with their answers, receipts, profit."""
+    """Yield all details of a nonce (plans, attempts with answers, receipts, profit)."""
     yield f"nonce {one.nonce}: {state_text(one)}"
     yield f"  expected {expected_text(one)} ETH net, realised {realised_text(one)} ETH net"
     if one.batch is not None:

@@ -1,4 +1,4 @@
-"""``keeper vault``: the contract that cures are paid from, deployed and checked."""
+"""``keeper vault``. Deploys and checks the contract that pays for cures."""
 
 import asyncio
 from typing import Annotated
@@ -39,7 +39,7 @@ def deploy(
     as_json: JsonOption = False,
     override: SetOption = None,
 ) -> None:
-    """Deploy a vault; its owner then funds it, lists accounts and sets limits."""
+    """Deploy a vault. Its owner then funds it, lists accounts and sets limits."""
     settings = load(config, overrides(override)).settings
     final = address_option(owner, "--owner")
     if final is None:

@@ -1,4 +1,4 @@
-"""What the vault's owner lets it lose in clearing, what is left of that, and what counts."""
+"""Checks of the vault's loss limits for clearing, and of the collateral that counts."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from keeper.ports import MarketSnapshot
 async def loss_findings(
     place: Here, vault: Address, snapshots: Sequence[MarketSnapshot], *, wanted: bool
 ) -> list[Finding]:
-    """Say in which markets the owner opened clearing; a warning where it is ``wanted`` in none."""
+    """Check the markets opened for clearing. Warns if it is wanted and none is open."""
     able = [one for one in snapshots if isinstance(one, TakesClears)]
     found = [each for one in able for each in await _market(place, vault, one)]
     if found or not able or not wanted:
@@ -28,7 +28,7 @@ async def loss_findings(
 
 
 async def _market(place: Here, vault: Address, snapshot: TakesClears) -> list[Finding]:
-    """Return the findings about one market; none where nothing is open."""
+    """Check one market. Empty if it is not open."""
     tokens = sorted(snapshot.prices.values(), key=lambda one: one.symbol)
     calls = language.loss_calls(vault, snapshot.clear_place, [one.token for one in tokens])
     limits, left, *shares = await place.reader.aggregate(calls, place.basis)
@@ -72,7 +72,7 @@ def _counted(where: str, token: TokenPrice, bps: int) -> Finding:
 
 
 def _words(result: CallResult, number: int) -> list[int]:
-    """Return an answer's words; zeros where the vault gave none."""
+    """Return an answer's words. Zeros if the vault gave none."""
     if not result.success or len(result.data) < number * WORD:
         return [0] * number
     return [word(result.data, at) for at in range(number)]

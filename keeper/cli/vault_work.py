@@ -1,4 +1,4 @@
-"""What ``keeper vault`` does, once its options are known."""
+"""Implementation of ``keeper vault``."""
 
 import json
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ async def deployed(
 
 
 async def checked(settings: Settings) -> list[Finding]:
-    """Return everything there is to say about the configured vault."""
+    """Return all findings about the configured vault."""
     if settings.cure.vault is None:
         raise ConfigError("no vault is configured", hint="keeper vault deploy, then cure.vault")
     async with here(settings) as place:
@@ -73,7 +73,7 @@ async def checked(settings: Settings) -> list[Finding]:
 
 
 async def findings(place: Here, settings: Settings, wallet: Address | None) -> list[Finding]:
-    """Return the findings about the vault; the markets are discovered."""
+    """Return the findings about the vault. The markets must be discovered."""
     vault = settings.cure.vault
     if vault is None:
         return []
@@ -92,7 +92,7 @@ async def findings(place: Here, settings: Settings, wallet: Address | None) -> l
 
 
 async def code_finding(place: Here, vault: Address) -> Finding:
-    """Say whether the vault's code is ours, byte for byte."""
+    """Check whether the vault's code is this version's, byte for byte."""
     code = await place.reader.code(vault, place.basis)
     if not code:
         return fail("vault code", f"{vault} has no code", "keeper vault deploy")
@@ -134,7 +134,7 @@ async def _roles(place: Here, vault: Address, wallet: Address | None) -> list[Fi
 async def _limit(
     place: Here, vault: Address, limit: CureLimit, price: TokenPrice | None
 ) -> list[Finding]:
-    """Say whether the vault's limits of a token are the settings', and how much lies there."""
+    """Check the vault's limits of a token against the settings, and its balance."""
     if price is None:
         return [fail("vault limit", f"{limit.token} is no token of a configured market")]
     unit, token = 10**price.decimals, limit.token
@@ -164,7 +164,7 @@ async def _limit(
 async def _account(
     place: Here, settings: Settings, listed: CureAccount, snapshots: Sequence[MarketSnapshot]
 ) -> list[Finding]:
-    """Say where the vault lists an account, and what it may spend on it of which token."""
+    """Check where the vault lists an account, and its spending limits by token."""
     found = list[Finding]()
     wanted = [one for one in snapshots if listed.market in (None, one.market)]
     for snapshot in wanted:

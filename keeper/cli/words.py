@@ -1,4 +1,4 @@
-"""Amounts, tiers and events in words, for people; scripts read the JSON."""
+"""Renders amounts, tiers and events as text for people. Scripts read the JSON."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -26,13 +26,13 @@ TIER_LOOKS: Final[Mapping[Tier, tuple[str, str]]] = {
 
 
 def tier_text(tier: Tier) -> Text:
-    """Return a tier as symbol, word and colour."""
+    """Format a tier with symbol, word and colour."""
     symbol, style = TIER_LOOKS[tier]
     return Text(f"{symbol} {tier}", style=style)
 
 
 def decimal(amount: int, decimals: int, shown: int | None = None) -> str:
-    """Return ``amount / 10**decimals`` exactly, or cut (not rounded) after ``shown`` digits."""
+    """Format ``amount / 10**decimals`` exactly, or cut (not rounded) after ``shown`` digits."""
     sign, digits = ("-" if amount < 0 else ""), str(abs(amount)).rjust(decimals + 1, "0")
     whole, fraction = (digits[:-decimals], digits[-decimals:]) if decimals else (digits, "")
     fraction = fraction.rstrip("0") if shown is None else fraction[:shown]
@@ -40,19 +40,19 @@ def decimal(amount: int, decimals: int, shown: int | None = None) -> str:
 
 
 def health_text(health_factor: int) -> str:
-    """Return a health factor with four digits, cut downwards so that 0.99999 never reads 1."""
+    """Format a health factor with four digits, rounded down so that 0.99999 never reads 1."""
     if health_factor == HEALTH_FACTOR_NO_DEBT:
         return "no debt"
     return wording.health(health_factor)
 
 
 def ether(amount: object) -> str:
-    """Return wei as ether with six digits."""
+    """Format wei as ether with six digits."""
     return "?" if amount is None else decimal(int(str(amount)), len(str(WAD)) - 1, 6)
 
 
 def event_line(event: Event) -> str:
-    """Return a running node's event as one line; empty for what nobody needs to read."""
+    """Format a running node's event as one line. Empty for events of no interest."""
     worded = _WORDED.get(str(event["event"]), _other)(event)
     block = event.get("block_number")
     return f"block {block}  {worded}" if worded and block is not None else worded

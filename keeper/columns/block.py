@@ -1,4 +1,4 @@
-"""Some accounts as arrays: what is written to the columns, read from them, stored and restored."""
+"""Accounts as arrays, the form in which columns write, read, store and restore them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,31 +12,30 @@ from keeper.columns.words import Flags, Floats, Rows, Words, approximate
 from keeper.domain.errors import MarketUnreadable
 
 _SAFETY: Final = 2.0**-50
-"""More than the float of a balance can be off by, relatively."""
+"""Upper bound of the relative error of a balance's float."""
 
 MOST_CODES: Final = 2**16
 
 
 class Side(IntEnum):
-    """How a leg counts; the float of its balance is rounded so that it counts for less."""
+    """Effect of a leg on health. Its float balance is rounded towards a lower health."""
 
-    NEUTRAL = 0  # kept, and counts for nothing
+    NEUTRAL = 0  # stored, without effect
     BACKS = 1
     OWED = -1
-    DOUBTFUL = -2  # owed, whatever its balance says
+    DOUBTFUL = -2  # debt, whatever its balance is
 
 
 Key = tuple[int, int, int]
-"""Category, asset and role, as the adapter numbers them."""
+"""Category, asset and role, as numbered by the adapter."""
 
 
 @dataclass(slots=True)
 class Codes:
-    """
-    What the legs' codes mean: a small number for each category, asset and role that occurs.
+    """Codes of the legs, a small number for each occurring category, asset and role.
 
-    A leg carries its account's category in its code, so that a table with a number for each code
-    is all that a block's prices, indices and eMode weights are. Code 0 is no leg at all.
+    A leg's code includes its account's category, so that a block's prices, indices and eMode
+    weights are one table by code. Code 0 means no leg.
     """
 
     keys: list[Key] = field(default_factory=lambda: [(0, 0, 0)])
@@ -45,8 +44,7 @@ class Codes:
     _columns: NDArray[np.int8] | None = None
 
     def code(self, key: Key, side: Side) -> int:
-        """
-        Return the code of this key, a new one if need be.
+        """Return the code of a key, assigning a new one if needed.
 
         Raises:
             MarketUnreadable: there are too many kinds of legs.
@@ -71,11 +69,10 @@ class Codes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """
-    Accounts with their legs; the legs of one account stand together, in the accounts' order.
+    """Accounts with their legs, contiguous per account, in the accounts' order.
 
-    ``words`` has a row for each leg: the low and the high word of its balance, then whatever
-    words the adapter keeps with each position (an index of its own, say).
+    ``words`` has a row for each leg, with the low and the high word of its balance, then the
+    adapter's own words (such as a stored index).
     """
 
     category: NDArray[np.uint16]
@@ -88,16 +85,16 @@ class Block:
 
     @property
     def owner(self) -> Rows:
-        """The account of each leg, as its place in this block."""
+        """The position in this block of each leg's account."""
         return np.repeat(np.arange(len(self.count)), self.count)
 
     @property
     def start(self) -> Rows:
-        """Where each account's legs begin."""
+        """The position of each account's first leg."""
         return np.cumsum(self.count, dtype=np.int64) - self.count
 
     def taken(self, places: Rows) -> "Block":
-        """Return the accounts at these places, in this order."""
+        """Return the accounts at these positions, in this order."""
         legs = runs(self.start[places], self.count[places])
         return Block(
             category=self.category[places],
@@ -108,14 +105,14 @@ class Block:
 
 
 def runs(start: Rows, count: NDArray[np.uint16]) -> Rows:
-    """Return the numbers ``start`` to ``start + count - 1`` of each run, one run after another."""
+    """Return the numbers ``start`` to ``start + count - 1`` of each run, concatenated."""
     total = int(count.sum(dtype=np.int64))
     before = np.cumsum(count, dtype=np.int64) - count
     return np.asarray(np.arange(total) + np.repeat(start - before, count), dtype=np.int64)
 
 
 def joined_blocks(blocks: Sequence[Block]) -> Block:
-    """Return the accounts of all these blocks, one after the other."""
+    """Concatenate the accounts of several blocks."""
     return Block(
         category=np.concatenate([one.category for one in blocks]),
         count=np.concatenate([one.count for one in blocks]),
@@ -125,11 +122,10 @@ def joined_blocks(blocks: Sequence[Block]) -> Block:
 
 
 def cautious(block: Block, codes: Codes) -> Floats:
-    """
-    Return each leg's balance as a float on the side of caution.
+    """Return each leg's balance as a float, rounded towards a lower health.
 
-    What backs is a unit less (nothing, if it is one), what is owed a unit more: that covers the
-    rounding of a balance wherever an index is at least one. Nothing stays nothing.
+    Collateral is reduced by a unit (not below zero), and debt raised by one. That covers the
+    rounding of a balance wherever an index is at least one. Zero stays zero.
     """
     side = codes.side_of()[block.code]
     near = approximate(block.words)
@@ -139,7 +135,7 @@ def cautious(block: Block, codes: Codes) -> Floats:
 
 
 def owing(block: Block, codes: Codes) -> Flags:
-    """Return which accounts owe anything."""
+    """Flag the accounts with debt."""
     side = codes.side_of()[block.code]
     has = (block.words[:, 0] != 0) | (block.words[:, 1] != 0)
     owed = ((side == Side.OWED) & has) | (side == Side.DOUBTFUL)

@@ -1,8 +1,7 @@
-"""
-Where an account is: twenty bytes of address to the number of a row.
+"""Index from 20-byte addresses to rows.
 
-Open addressing over numpy arrays: four bytes for each slot, at most three slots of five used. A
-dict of the same addresses as text takes some 250 bytes for each.
+Open addressing over numpy arrays, with four bytes per slot and at most 60 % of the slots used. A
+dict of text addresses takes some 250 bytes for each.
 """
 
 from typing import Final
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 from keeper.columns.words import ADDRESS_BYTES, Bytes, Rows
 
 UNKNOWN: Final = -1
-"""The row of an address that is not there."""
+"""The row of a missing address."""
 
 GROWTH: Final = 9 / 8
-"""How far more room is made than is needed, where accounts come one by one."""
+"""Growth factor of the memory where accounts are added one by one."""
 
 _KEY: Final = np.dtype([("head", "<u8"), ("middle", "<u8"), ("tail", "<u4")])
 _EMPTY: Final = 0xFFFF_FFFF
@@ -30,7 +29,7 @@ Keys = NDArray[np.void]
 
 
 class Index:
-    """Addresses in the order in which they came; rows are never taken back."""
+    """Addresses in insertion order. Rows are never removed."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -43,7 +42,7 @@ class Index:
         return self._addresses[rows]
 
     def reserve(self, capacity: int) -> None:
-        """Make room for so many addresses."""
+        """Reserve memory for ``capacity`` addresses."""
         if capacity > len(self._addresses):
             grown = np.empty((capacity, ADDRESS_BYTES), dtype=np.uint8)
             grown[: self.count] = self._addresses[: self.count]
@@ -56,7 +55,7 @@ class Index:
             self._place(np.arange(self.count))
 
     def rows_of(self, addresses: Bytes) -> Rows:
-        """Return each address's row, ``UNKNOWN`` where there is none."""
+        """Return each address's row, ``UNKNOWN`` where it is missing."""
         wanted, kept = _keys(addresses), _keys(self._addresses)
         found = np.full(len(wanted), UNKNOWN, dtype=np.int64)
         slot, open_ = self._slot(wanted), np.arange(len(wanted))
@@ -70,7 +69,7 @@ class Index:
         return found
 
     def row_of(self, address: bytes) -> int:
-        """Return one address's row, ``UNKNOWN`` where there is none: without numpy's overhead."""
+        """Return one address's row, ``UNKNOWN`` where it is missing, without numpy's overhead."""
         slots, last = self._slots, (1 << self._bits) - 1
         at = _mixed(address) >> (64 - self._bits)
         while (row := int(slots[at])) != _EMPTY:
@@ -80,7 +79,7 @@ class Index:
         return UNKNOWN
 
     def append(self, addresses: Bytes) -> Rows:
-        """Add addresses that are not there yet, each once, and return their rows."""
+        """Add new addresses, each once, and return their rows."""
         first, end = self.count, self.count + len(addresses)
         if end > len(self._addresses):
             self.reserve(max(end, int(len(self._addresses) * GROWTH)))
@@ -93,7 +92,7 @@ class Index:
         slot = self._slot(_keys(self._addresses[rows]))
         while len(rows):
             free = self._slots[slot] == _EMPTY
-            self._slots[slot[free]] = rows[free]  # of several for one slot, the last stays
+            self._slots[slot[free]] = rows[free]  # of several for one slot, the last remains
             waiting = self._slots[slot] != rows
             rows, slot = rows[waiting], (slot[waiting] + 1) & (len(self._slots) - 1)
 

@@ -1,10 +1,8 @@
-"""
-One pass over all accounts: floats nominate, integers decide.
+"""Screen of all accounts in one float pass, to select those for exact valuation.
 
-The pass gives for each account a health factor that its exact one is certainly not below. How far
-that is above a line is the account's slack: the move of prices and interest that it takes before
-the exact rules have to be asked. Whoever's slack is used up is asked about exactly, and so
-is whoever cannot be told at all (NaN).
+The pass yields a lower bound of each account's exact health factor. Its distance to a threshold is
+the account's slack, the move of prices and interest before the exact rules are needed. Accounts
+without slack, and those without a bound (NaN), are valued exactly.
 """
 
 import math
@@ -18,27 +16,26 @@ from keeper.columns.view import View
 from keeper.columns.words import Flags, Floats, Rows
 
 AT_ONCE: Final = 32_768
-"""Rows worked on at a time, so that what lies between stays in the processor's cache."""
+"""Rows per part, so that intermediate values stay in the processor's cache."""
 
 MARGIN: Final = 1e-9
 """Far above the relative error of the few float operations."""
 
 FARTHEST: Final = 1e4
-"""Lines above this health factor are not screened."""
+"""Thresholds above this health factor are not screened."""
 
 LAST_DIGITS: Final = 2e-18
-"""What the health factor's own rounding to a wad can take off, with room."""
+"""Upper bound of the health factor's own rounding to a wad."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factors:
-    """
-    What a block's prices, indices and weights make of a balance, by the code of its leg.
+    """A block's factors from balance to value, by leg code.
 
-    ``by_code`` is positive for what backs (weighted), negative for what is owed, and NaN for
-    what the exact rules alone can tell. ``rounded_off`` is more than all of an account's
-    roundings in its weighted collateral and in its debt, each, take or add. Of an account with
-    more than ``most_backed`` the exact rules alone can tell.
+    ``by_code`` is positive for collateral (weighted), negative for debt, and NaN for legs that only
+    the exact rules can value. ``rounded_off`` exceeds all roundings of an account, separately in
+    its weighted collateral and in its debt. An account with more than ``most_backed`` needs the
+    exact rules.
     """
 
     by_code: Floats
@@ -47,11 +44,10 @@ class Factors:
 
 
 def least_health(view: View, factors: Factors) -> Floats:
-    """
-    Return, for each account, what its exact health factor is at least (1.0 is the line).
+    """Return a lower bound of each account's exact health factor (1.0 is the threshold).
 
-    Infinite without debt; NaN where the factors say that they cannot tell. Sure up to ``FARTHEST``:
-    beside far more than it owes, the sums of an account lose the last digits of its debt.
+    Infinite without debt, NaN where the exact rules are needed. Valid up to ``FARTHEST``, since
+    sums with far more collateral than debt lose the last digits of the debt.
     """
     count = len(view)
     further = _spilled(view, factors) if view.columns.spill.used else None
@@ -73,14 +69,14 @@ def least_health(view: View, factors: Factors) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """Of each account's legs: what backs less what is owed, and both together."""
+    """Sums of each account's legs, as collateral minus debt and as collateral plus debt."""
 
     signed: Floats
     total: Floats
 
 
 class _Scratch:
-    """Memory for one part of the pass, used again for the next."""
+    """Memory of one part of the pass, reused for the next."""
 
     def __init__(self, rows: int) -> None:
         self._code = np.empty(rows, dtype=np.intp)
@@ -106,13 +102,12 @@ class _Scratch:
 
 
 def _health(signed: Floats, total: Floats, factors: Factors, out: Floats) -> None:
-    """
-    Put the quotient into ``out``, on the side of caution.
+    """Write the lower bound of the health factor into ``out``.
 
-    A debt that the sums lose beside what backs it still counts as what roundings can make of it.
+    A debt lost in the sums beside its collateral still counts with the possible roundings.
     """
-    np.add(total, signed, out=out)  # what backs, twice
-    total -= signed  # what is owed, twice
+    np.add(total, signed, out=out)  # twice the collateral
+    total -= signed  # twice the debt
     too_much = out > 2.0 * factors.most_backed if factors.most_backed < math.inf else None
     out -= 2.0 * factors.rounded_off
     total += 2.0 * factors.rounded_off
@@ -124,7 +119,7 @@ def _health(signed: Floats, total: Floats, factors: Factors, out: Floats) -> Non
 
 
 def _spilled(view: View, factors: Factors) -> _Sums:
-    """Return the sums of the legs in the heap, by row."""
+    """Return the sums of the legs in the overflow, by row."""
     spill, count = view.columns.spill, len(view)
     used = slice(0, spill.used)
     ours = (spill.row[used] >= 0) & (spill.row[used] < count)
@@ -134,7 +129,7 @@ def _spilled(view: View, factors: Factors) -> _Sums:
 
 
 def _of_rows(view: View, rows: Rows, factors: Factors) -> Floats:
-    """Return what ``least_health`` does for these rows alone, as the view shows them."""
+    """Return the lower bounds of these rows alone, as of the view."""
     block = view.block(rows)
     value = factors.by_code[block.code] * cautious(block, view.columns.codes)
     owner, least = block.owner, np.empty(len(rows))
@@ -144,16 +139,15 @@ def _of_rows(view: View, rows: Rows, factors: Factors) -> Floats:
 
 
 def below(least: Floats, line: float) -> Rows:
-    """Return the rows whose slack above ``line`` is used up, or that cannot be told."""
+    """Return the rows with a bound below ``line`` or without a bound."""
     return np.flatnonzero(~(least >= line))
 
 
 def slack(least: Floats, line: float = 1.0) -> Floats:
-    """
-    Return the part of its collateral's value that each account can lose without a doubt.
+    """Return the share of its collateral's value that each account can certainly lose.
 
-    Debts standing still, its exact health factor is not below ``line`` until then; 0 where that is
-    used up. A rise of what is owed by the factor ``1 / (1 - slack)`` comes to the same.
+    At constant debt its exact health factor stays at or above ``line`` until then. 0 without slack.
+    A rise of the debt by the factor ``1 / (1 - slack)`` is equivalent.
     """
     with np.errstate(invalid="ignore"):
         found = 1.0 - line / np.maximum(least, line)
@@ -161,7 +155,7 @@ def slack(least: Floats, line: float = 1.0) -> Floats:
 
 
 def doubted(view: View, rows: Rows, marked: Flags) -> Flags:
-    """Return which of these rows have a leg whose code is marked."""
+    """Flag the rows with a leg of a marked code."""
     found = np.zeros(len(rows), dtype=np.bool_)
     at = 0
     for part, block in view.blocks(rows):

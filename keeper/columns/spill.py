@@ -1,4 +1,4 @@
-"""The legs that do not fit into the planes: each account's together, in a heap with holes."""
+"""Overflow storage for legs beyond the fixed planes, compacted when fragmented."""
 
 from typing import Final
 
@@ -10,16 +10,15 @@ from keeper.columns.words import Floats, Rows, Words
 
 _GROWTH: Final = 5 / 4
 _TOLERATED: Final = 4_096
-"""So many legs may be holes before the heap is put together again."""
+"""Maximum of holes before the legs are compacted."""
 
 Codes = NDArray[np.uint16]
 
 
 class Spill:
-    """
-    Legs by account; ``row`` names the account of each, -1 in a hole.
+    """Legs by account. ``row`` is the account of each, -1 in a hole.
 
-    Where an account's legs begin is found in ``_rows``, ascending: few accounts have any.
+    The first leg of each account is indexed by ``_rows``, ascending, since few accounts have any.
     """
 
     def __init__(self, width: int) -> None:
@@ -34,12 +33,12 @@ class Spill:
         self._count: Rows = np.zeros(0, dtype=np.int64)
 
     def legs(self, rows: Rows, count: NDArray[np.uint16]) -> tuple[Codes, Words]:
-        """Return the legs of these accounts, each of which has so many."""
+        """Return the legs of these accounts, with the given number for each."""
         at = runs(self._first[np.searchsorted(self._rows, rows)], count)
         return self.code[at], self._words[at]
 
     def drop(self, rows: Rows) -> None:
-        """Forget the legs of these accounts, all of which have some."""
+        """Remove the legs of these accounts, all of which have some."""
         if not len(rows):
             return
         at = np.searchsorted(self._rows, rows)
@@ -55,7 +54,7 @@ class Spill:
     def add(
         self, rows: Rows, count: NDArray[np.uint16], code: Codes, amount: Floats, words: Words
     ) -> None:
-        """Append the legs of accounts that have none here."""
+        """Append the legs of accounts without any here."""
         end = self.used + len(code)
         self._grow(end)
         legs = slice(self.used, end)

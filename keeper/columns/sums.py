@@ -1,7 +1,6 @@
-"""
-Exact sums of balances by code, kept up to date by each write.
+"""Exact sums of balances by code, updated by each write.
 
-A book of any size is held against a contract's total without a pass over its accounts.
+A book of any size is compared with a contract's total without a pass over its accounts.
 """
 
 from typing import Final
@@ -14,7 +13,7 @@ from keeper.columns.words import BALANCE_WORDS, WORD_BITS, Rows, Words, joined
 FEW_LEGS: Final = 64
 """Up to this number of legs a loop over integers is faster than numpy."""
 EXACT_LEGS: Final = 2**20
-"""Legs that are summed at once. The float sum of their 32-bit halves stays below 2^53: exact."""
+"""Legs summed at once. The float sum of their 32-bit halves is exact below 2^53."""
 
 _HALF_BITS: Final = WORD_BITS // 2
 _HALF: Final = np.uint64(2**_HALF_BITS - 1)
@@ -27,7 +26,7 @@ class BalanceSums:
         self._by_code: list[int] = []
 
     def balance_sum(self, code: int) -> int:
-        """Return the sum of all balances of a code; 0 for a code without any."""
+        """Return the sum of all balances of a code, 0 for an unused code."""
         return self._by_code[code] if code < len(self._by_code) else 0
 
     def add(self, block: Block) -> None:
@@ -35,7 +34,7 @@ class BalanceSums:
         self._change(block, 1)
 
     def subtract(self, block: Block) -> None:
-        """Take away the balances of all legs of these accounts."""
+        """Subtract the balances of all legs of these accounts."""
         self._change(block, -1)
 
     def _change(self, block: Block, sign: int) -> None:

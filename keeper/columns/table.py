@@ -1,10 +1,8 @@
-"""
-The accounts of one market: exact balances in columns, with what a block's pass reads beside them.
+"""Accounts of one market as columns of exact balances, with the floats for a block's pass.
 
-The first legs of each account lie in planes, one value for each row; what an account has beyond
-them lies together in a heap. Rows are only added. One writer; readers hold a ``View``, which
-stays as it was: before a row is overwritten, its old contents are kept for the views that
-show them, and for nobody longer than they live.
+The first legs of each account are in planes, with one value per row. Further legs are in the
+overflow. Rows are only added. There is one writer, and readers hold an immutable view. Before a row
+is overwritten, its old contents are stored for the views that include them, as long as those exist.
 """
 
 import weakref
@@ -27,12 +25,11 @@ _LEAST_GROWTH: Final = 64
 Array = NDArray[Any]
 
 STORED: Final = ("address", "category", "count", "code", "words", "keys")
-"""What ``part`` names its arrays."""
+"""Names of the exported arrays."""
 
 
 class Columns:
-    """
-    See the module. ``planes`` legs of each row lie flat, with ``own`` words of the adapter's.
+    """Columns with ``planes`` legs per row and ``own`` words per leg for the adapter.
 
     ``sums`` holds the exact sum of the balances of each code.
     """
@@ -55,12 +52,12 @@ class Columns:
         return self.index.count
 
     def reserve(self, capacity: int) -> None:
-        """Make room for so many accounts at once."""
+        """Reserve memory for ``capacity`` accounts."""
         self.index.reserve(capacity)
         self._grow(capacity)
 
     def put(self, addresses: Bytes, block: Block) -> Rows:
-        """Write these accounts, each named once, and return their rows; unknown ones are added."""
+        """Write accounts, each once, and return their rows. Unknown ones are added."""
         rows = self.index.rows_of(addresses)
         known = rows != UNKNOWN
         self._keep(rows[known])
@@ -72,7 +69,7 @@ class Columns:
         return rows
 
     def block(self, rows: Rows) -> Block:
-        """Return these rows as they are now."""
+        """Return the present contents of these rows."""
         count = self.count[rows]
         code = np.zeros(int(count.sum(dtype=np.int64)), dtype=np.uint16)
         words = np.zeros((len(code), self.width), dtype=np.uint64)
@@ -89,7 +86,7 @@ class Columns:
         return Block(category=self.category[rows], count=count, code=code, words=words)
 
     def one(self, row: int) -> Block:
-        """Return one row as it is now, without what it takes to look at many."""
+        """Return the present contents of one row, without the overhead of many."""
         alone, count = slice(row, row + 1), int(self.count[row])
         if count > self.planes:
             return self.block(np.array([row]))
@@ -101,7 +98,7 @@ class Columns:
         )
 
     def version(self) -> Version:
-        """Return what the rows' contents as they are now will be kept under."""
+        """Return the version under which the present contents will be stored."""
         latest = self._latest() if self._latest is not None else None
         if latest is None or latest.saved:
             made = Version()
@@ -112,11 +109,11 @@ class Columns:
         return latest
 
     def to_arrays(self) -> dict[str, Array]:
-        """Return all of it as plain arrays, from which ``from_arrays`` makes the same again."""
+        """Return all rows as plain arrays, the input of ``from_arrays``."""
         return self.part(np.arange(len(self)))
 
     def part(self, rows: Rows) -> dict[str, Array]:
-        """Return these rows as plain arrays, with what the codes mean."""
+        """Return these rows as plain arrays, with the keys of the codes."""
         block = self.block(rows)
         keys = [(*key, side) for key, side in zip(self.codes.keys, self.codes.sides, strict=True)]
         return {
@@ -129,16 +126,15 @@ class Columns:
         }
 
     def changes(self) -> dict[str, Array]:
-        """Return the rows that were put since this was asked last, as ``part`` does."""
+        """Return the rows written since the last call, as plain arrays."""
         rows = np.flatnonzero(self._changed)
         self._changed[:] = False
         return self.part(rows)
 
     def merge(self, arrays: Mapping[str, Array]) -> Rows:
-        """
-        Write the rows of ``part`` (of these or of other columns) and return where they are.
+        """Write exported rows (of these or of other columns) and return their positions.
 
-        What is merged is no change of these columns' own.
+        Merged rows do not count as changes.
 
         Raises:
             MarketUnreadable: the arrays do not fit together, or into these columns.
@@ -175,7 +171,7 @@ class Columns:
         )
 
     def _keep(self, rows: Rows) -> None:
-        """Keep what these rows hold for the views that show it."""
+        """Store the contents of these rows for the views that include them."""
         latest = self._latest() if self._latest is not None else None
         if latest is not None and len(rows):
             ordered = np.sort(rows)
@@ -220,7 +216,7 @@ class Columns:
 
 
 def from_arrays(arrays: Mapping[str, Array], planes: int, own: int = 0) -> Columns:
-    """Return the columns that ``to_arrays`` described."""
+    """Build columns from the arrays of ``to_arrays``."""
     made = Columns(planes, own)
     made.reserve(len(arrays["count"]))
     made.merge(arrays)

@@ -1,4 +1,4 @@
-"""The columns as they were when a block's snapshot was made."""
+"""Immutable view of the columns at a block's snapshot."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, overload
@@ -12,14 +12,13 @@ from keeper.columns.version import places
 from keeper.columns.words import ADDRESS_BYTES, Bytes, Flags, Rows
 
 AT_ONCE: Final = 4_096
-"""Accounts taken out of the columns at a time, where all of them are wanted."""
+"""Accounts read at a time when all are read."""
 
 
 class View(Sequence[bytes]):
-    """
-    Accounts of one market at one block; as a sequence, their addresses.
+    """Accounts of one market at one block. As a sequence, their addresses.
 
-    Reading costs what it does in the columns themselves, and a look at what was overwritten since.
+    Reading costs as much as in the columns, plus a search of the overwritten rows.
     """
 
     def __init__(self, columns: Columns) -> None:
@@ -50,12 +49,12 @@ class View(Sequence[bytes]):
                 yield together[at : at + ADDRESS_BYTES]
 
     def row_of(self, address: bytes) -> int:
-        """Return an account's row; ``UNKNOWN`` where it is not (or was not yet) there."""
+        """Return an account's row, ``UNKNOWN`` where the view does not include it."""
         row = self.columns.index.row_of(address)
         return row if row < self._count else UNKNOWN
 
     def rows_of(self, addresses: Bytes) -> Rows:
-        """Return each account's row; ``UNKNOWN`` where it is not (or was not yet) there."""
+        """Return each account's row, ``UNKNOWN`` where the view does not include it."""
         rows = self.columns.index.rows_of(addresses)
         return np.where(rows < self._count, rows, UNKNOWN)
 
@@ -64,12 +63,12 @@ class View(Sequence[bytes]):
         return self.columns.index.addresses(rows)
 
     def overwritten(self) -> Rows:
-        """Return the rows of this view that hold something else by now, ascending."""
+        """Return the rows of this view with changed contents, ascending."""
         rows = self._version.overwritten()
         return rows[rows < self._count]
 
     def block(self, rows: Rows) -> Block:
-        """Return these rows as they were."""
+        """Return these rows as of the view."""
         blocks, place = [self.columns.block(rows)], np.arange(len(rows))
         open_, end = np.ones(len(rows), dtype=np.bool_), len(rows)
         for saved, block in self._version.all_saved():
@@ -82,7 +81,7 @@ class View(Sequence[bytes]):
         return blocks[0] if len(blocks) == 1 else joined_blocks(blocks).taken(place)
 
     def one(self, row: int) -> Block:
-        """Return one row as it was."""
+        """Return one row as of the view."""
         for saved, block in self._version.all_saved():
             at = int(np.searchsorted(saved, row))
             if at < len(saved) and saved[at] == row:
@@ -90,13 +89,13 @@ class View(Sequence[bytes]):
         return self.columns.one(row)
 
     def blocks(self, rows: Rows) -> Iterator[tuple[Rows, Block]]:
-        """Return these rows as they were, a bounded number of them at a time."""
+        """Yield these rows as of the view, in bounded parts."""
         for start in range(0, len(rows), AT_ONCE):
             part = rows[start : start + AT_ONCE]
             yield part, self.block(part)
 
     def owes(self) -> Flags:
-        """Return which accounts owe anything."""
+        """Flag the accounts with debt."""
         found = self.columns.owes[: self._count]
         changed = self.overwritten()
         if len(changed):

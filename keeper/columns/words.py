@@ -1,4 +1,4 @@
-"""Integers and addresses as machine words: the only places where one becomes the other."""
+"""Conversion of integers and addresses to machine words and back."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -16,9 +16,9 @@ Flags = NDArray[np.bool_]
 
 ADDRESS_BYTES: Final = 20
 BALANCE_WORDS: Final = 2
-"""A balance is 128 bits: the low word, then the high one."""
+"""Words of a 128-bit balance, the low one first."""
 MOST: Final = 2**128 - 1
-"""The largest balance that is kept; both protocols' own storage has no larger one."""
+"""The largest stored balance, as in both protocols' own storage."""
 
 WORD_BITS: Final = 64
 WORD: Final = 2**WORD_BITS - 1

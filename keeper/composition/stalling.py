@@ -67,6 +67,7 @@ class Stalling:
         try:
             while not task.done():
                 await asyncio.wait([task], timeout=seconds / LOOK_SHARE)
+                # mutation: G29 stalled
                 if not task.done() and self.clock() - self.got_on_at > seconds:
                     raise EnvironmentFault(
                         f"no new block was worked on to the end for {seconds:.0f} s",

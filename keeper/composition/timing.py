@@ -47,7 +47,7 @@ class Timeliness:
         if not reason and self._agreed is not None:
             agreed, since = self._agreed
             unset = agreed + moment - since
-            if unset - now > CLOCK_PATIENCE:
+            if unset - now > CLOCK_PATIENCE:  # mutation: G14 clock-set-back
                 reason = too_old(head, self._limit, unset)
         if not reason:
             self._agreed = now, moment

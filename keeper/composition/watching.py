@@ -253,4 +253,4 @@ async def _measure_lag(metrics: Metrics) -> None:
     while True:
         due = time.monotonic() + LAG_SECONDS
         await asyncio.sleep(LAG_SECONDS)
-        metrics.lag.observe(max(0.0, time.monotonic() - due))
+        metrics.lag.observe(max(0.0, time.monotonic() - due))  # mutation: F40 loop-lag

@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment and of the settings file."""
+"""Settings, the only reader of the environment and of the settings file."""
 
 from keeper.config.loading import Loaded, load, overrides, settings_path
 from keeper.config.models import (

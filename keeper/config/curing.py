@@ -1,4 +1,4 @@
-"""Settings of whom the keeper cures, and with how much money."""
+"""Settings of cures and their spending limits."""
 
 from decimal import Decimal
 from typing import Annotated, Literal, Self
@@ -21,11 +21,10 @@ Tokens = Annotated[Exact, Field(gt=0, le=MOST_TOKENS)]
 
 
 class CureAccount(Section):
-    """
-    One account to be cured when it reaches ``tier``, to the health factor ``target``.
+    """One account to cure when it reaches ``tier``, up to the health factor ``target``.
 
-    A target that leaves it in a tier does not end the margin call: it is not cured again
-    before it has left every tier.
+    With a target inside a tier the margin call does not end. The account is not cured again before
+    it has left every tier.
     """
 
     account: AddressText
@@ -35,7 +34,7 @@ class CureAccount(Section):
 
     @property
     def listed(self) -> Listed:
-        """The account for the pure rooms."""
+        """The account as data for pure code."""
         return Listed(
             account=self.account,
             market=None if self.market is None else MarketKey(self.market),
@@ -45,7 +44,7 @@ class CureAccount(Section):
 
 
 class CureLimit(Section):
-    """What may be spent of a token, in whole tokens; the vault's owner sets the same on chain."""
+    """Spending limits of a token, in whole tokens. The vault's owner sets the same on chain."""
 
     token: AddressText
     per_transaction: Tokens
@@ -60,10 +59,9 @@ class CureLimit(Section):
 
 
 class Cure(Section):
-    """
-    Accounts that are cured, from which vault, and at what cost of gas at most.
+    """Accounts to cure, with the vault and the maximum gas cost.
 
-    With ``clear`` the vault takes over accounts that no sale pays for, within the subsidy.
+    With ``clear`` the vault takes over accounts without a profitable sale, within the subsidy.
     """
 
     vault: AddressText | None = None
@@ -91,9 +89,9 @@ class Cure(Section):
 
     @property
     def max_gas(self) -> Wei:
-        """The most that the gas of one cure may cost."""
+        """The maximum gas cost of one cure."""
         return Wei(int(self.max_gas_eth * WAD))
 
     def limit_of(self, token: Address) -> CureLimit | None:
-        """Return a token's limits; None where only the vault's own hold."""
+        """Return a token's limits, None where only the vault's own apply."""
         return next((one for one in self.limit if one.token == token), None)

@@ -1,4 +1,4 @@
-"""Refusal of settings files that hold a key and lie open to other users of the machine."""
+"""Refusal of settings files that contain a key and are accessible to other users of the machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +12,12 @@ from keeper.exposure import find_exposures
 def refuse_exposed(
     path: Path, text: str, tree: Mapping[str, Any], origins: Mapping[str, str]
 ) -> list[str]:
-    """
-    Return what to warn of: a file without a key that others may read, change or replace.
+    """Return warnings for a file without a key that others can read, change or replace.
 
-    ``tree`` are its settings, ``origins`` where each is written, by dotted name.
+    ``tree`` are its settings, ``origins`` the position of each by dotted name.
 
     Raises:
-        ConfigError: the same of a file that holds a key, in its settings or in a comment.
+        ConfigError: the file contains a key, in its settings or in a comment.
     """
     exposures = find_exposures(path)
     if not exposures:
@@ -34,11 +33,10 @@ def refuse_exposed(
 
 
 def refuse_foreign(path: Path) -> None:
-    """
-    Refuse a file that is looked for without being named, where somebody else made it.
+    """Refuse an implicitly searched file that another user created.
 
     Raises:
-        ConfigError: it, or the link to it, is neither this user's nor root's.
+        ConfigError: the file, or the link to it, belongs neither to this user nor to root.
     """
     for found in find_exposures(path):
         if found.is_foreign:
@@ -46,7 +44,7 @@ def refuse_foreign(path: Path) -> None:
 
 
 def _origin(name: str, origins: Mapping[str, str]) -> str:
-    """Return where a value, or else the nearest setting around it, is written."""
+    """Return the position of a value, or of the nearest setting around it."""
     while name and name not in origins:
         name = name.rpartition(".")[0]
     return origins.get(name, name)

@@ -1,4 +1,4 @@
-"""One hash for the effective settings: the same settings, wherever they come from."""
+"""Hash of the effective settings, independent of their sources."""
 
 import hashlib
 import json
@@ -10,14 +10,14 @@ _WHENCE: Final = frozenset({"origins", "where"})
 
 
 def settings_hash(settings: Settings) -> str:
-    """Return the SHA-256 of the settings in effect, secrets counted as set or not set."""
+    """Return the SHA-256 of the effective settings. A secret counts as set or not set."""
     document = _without_whence(settings.model_dump(mode="json"))
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _without_whence(value: object) -> object:
-    """Return a document without where its values come from."""
+    """Return a document without the origins of its values."""
     if isinstance(value, dict):
         return {k: _without_whence(one) for k, one in value.items() if k not in _WHENCE}
     return [_without_whence(one) for one in value] if isinstance(value, list) else value

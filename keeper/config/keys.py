@@ -1,9 +1,8 @@
-"""
-Keys in settings: which values are secret, wherever they stand, comments included.
+"""Detection of secrets in settings, including comments.
 
-A provider's key is a part of its endpoint's path, query, user or host. What is not plainly a
-word of an address counts as a key: that costs an operator one ``chmod``, the other way round
-somebody else uses the key.
+A provider's key is part of its endpoint's path, query, user or host. Any part that is not plainly a
+word of an address counts as a key. A false positive costs an operator one ``chmod``, a false
+negative lets others use the key.
 """
 
 import re
@@ -16,7 +15,7 @@ _WEB: Final = frozenset({"http", "https", "ws", "wss"})
 _PLAIN: Final = frozenset({"file", "ipc", "unix"})
 """Schemes that name a file."""
 _WORD: Final = re.compile(r"[a-z]{1,10}(?:[-_.][a-z0-9]{1,10}){0,2}|v?\d{1,6}(?:\.\d{1,3})*|[A-Z]")
-"""A word of an address: ``mainnet``, ``arbitrum-one``, ``v2``, the C of a C-chain."""
+"""A word of an address, such as ``mainnet``, ``arbitrum-one``, ``v2`` or the C of a C-chain."""
 _TELLING: Final = re.compile(r"(?i)key|secret|token|passw|pwd|auth|jwt|credential|canary|signature")
 _VERSION: Final = re.compile(r"v\d+(?:\.\d+)*")
 _RANDOM: Final = re.compile(r"(?i)(?=[a-z-]*\d)(?=[\d-]*[a-z])[a-z0-9-]{20,}|[0-9a-f]{16,}")
@@ -29,12 +28,12 @@ _SECRET_NAMES: Final = re.compile(
     r"(?i)(?:^|_)(?:secret|password|passphrase|private_key|api_?key)$"
 )
 _EXAMPLES: Final = re.compile(r"(?i)(?:^|\.)(?:example(?:\.(?:com|org|net))?|invalid)$")
-"""Names that nobody has (RFC 2606): what stands there in a comment is an example."""
+"""Reserved host names (RFC 2606), which mark an example in a comment."""
 _CHANNEL: Final = re.compile(r"notify\.channel\.\d+\.(?:url|secret)")
 
 
 def has_key(url: str) -> bool:
-    """Whether an address probably holds a key; a path to a file does not."""
+    """Whether an address probably contains a key. A file path does not."""
     scheme, separator, _ = url.partition("://")
     if not separator or scheme.lower() in _PLAIN:
         return False
@@ -60,7 +59,7 @@ def find_keys(tree: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401 (a tr
 
 
 def find_keys_in_text(text: str) -> Iterator[int]:
-    """Yield the numbers of lines with such an address, in a comment, too; no example's."""
+    """Yield the numbers of lines with a key in an address, also in comments, except examples."""
     for number, line in enumerate(text.splitlines(), start=1):
         found = (match.group().rstrip(".,;:)") for match in _URL.finditer(line))
         if any(has_key(url) and not _is_example(url) for url in found):
@@ -73,7 +72,7 @@ def _is_secret(path: str, value: str) -> bool:
 
 
 def _is_keyed(parts: SplitResult) -> bool:
-    """Whether path, query or fragment hold what is no word of an address."""
+    """Whether path, query or fragment contain other text than words of an address."""
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
     if not all(map(_is_word, segments)) or _has_key_after_version(segments):
         return True
@@ -84,7 +83,7 @@ def _is_keyed(parts: SplitResult) -> bool:
 
 
 def _has_key_after_version(segments: list[str]) -> bool:
-    """Whether the path ends as providers' do: ``/v2/key``."""
+    """Whether the path ends like a provider's, as in ``/v2/key``."""
     *before, last = segments or [""]
     versioned = bool(before and _VERSION.fullmatch(before[-1]))
     return versioned and last not in _AFTER_VERSION and not _VERSION.fullmatch(last)

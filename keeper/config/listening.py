@@ -1,4 +1,4 @@
-"""Where the keeper itself listens: an address of this machine and a port."""
+"""Validation of the listening address and port."""
 
 import ipaddress
 import re
@@ -15,13 +15,13 @@ _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.
 
 
 def listen_address(text: str) -> tuple[str, int]:
-    """Return host and port of a valid ``observe.listen``; an IPv6 host without its brackets."""
+    """Return host and port of a valid ``observe.listen``, an IPv6 host without brackets."""
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host: a loopback address, or ``localhost``."""
+    """Whether a host is a loopback address or ``localhost``."""
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
@@ -51,7 +51,7 @@ def _host(value: str) -> str:
 
 
 ListenText = Annotated[str, BeforeValidator(_listen)]
-"""``address:port``; the address in numbers, or ``localhost``. Empty: nowhere."""
+"""``address:port`` with a numeric address or ``localhost``. Empty to listen nowhere."""
 
 HostText = Annotated[Text, BeforeValidator(lambda value: _host(str(value)))]
-"""A host as a client names it: in lower case, without port and brackets."""
+"""A client's host name, in lower case, without port and brackets."""

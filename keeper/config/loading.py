@@ -1,4 +1,4 @@
-"""Settings from their layers: flag > environment > ``.env`` > file > default."""
+"""Loading of settings from flags, environment, ``.env``, file and defaults, in this order."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -28,11 +28,10 @@ _LISTS_OF_TEXT: Final = {("chain", "endpoints")}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """
-    Valid settings, the file they came from, and where each value was written.
+    """Valid settings with their file and the origin of each value.
 
-    ``origins`` is by dotted path (``market.0.from_block``); a setting that is not
-    in it has its default. ``warnings`` are about files that others may get at.
+    ``origins`` is keyed by dotted path (``market.0.from_block``). Settings that are not in it have
+    their defaults. ``warnings`` concern files that other users can access.
     """
 
     settings: Settings
@@ -42,17 +41,16 @@ class Loaded:
 
 
 def settings_path(given: Path | None, environ: Mapping[str, str] | None = None) -> Path:
-    """Return the settings file: the one given, else ``$KEEPER_CONFIG``, else ``keeper.toml``."""
+    """Return the settings file, from the argument, ``$KEEPER_CONFIG`` or ``keeper.toml``."""
     named = (os.environ if environ is None else environ).get("KEEPER_CONFIG")
     return given or (Path(named) if named else DEFAULT_FILE)
 
 
 def overrides(pairs: Sequence[str] | None) -> dict[str, str]:
-    """
-    Return ``KEY=VALUE`` flags as a mapping.
+    """Return ``KEY=VALUE`` flags as a mapping.
 
     Raises:
-        ConfigError: one is not of that form.
+        ConfigError: a flag has another form.
     """
     result = {}
     for pair in pairs or ():
@@ -68,16 +66,15 @@ def load(
     overrides: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Loaded:
-    """
-    Return the settings in effect.
+    """Return the effective settings.
 
-    ``environ`` is the process's environment unless given; ``.env`` is looked for
-    beside the settings file. Relative paths in the settings start there, too.
+    ``environ`` defaults to the process's environment. ``.env`` is read from the settings file's
+    folder, where relative paths in the settings start, too.
 
     Raises:
-        ConfigError: a file is missing, unreadable, or open to others although it holds a key;
-            a variable is not a setting.
-        SettingsInvalid: values are wrong; all problems at once.
+        ConfigError: a file is missing, unreadable, or contains a key and is accessible to others.
+            Or a variable is not a setting.
+        SettingsInvalid: values are wrong, with all problems at once.
     """
     environ = os.environ if environ is None else environ
     file = settings_path(path, environ)
@@ -105,7 +102,7 @@ def load(
 
 
 def _refuse_secrets(tree: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-    """Refuse what must not stand in a file that is shared and committed."""
+    """Refuse secrets in a file that may be shared and committed."""
     for name in sorted(NOT_IN_FILE):
         section, _, key = name.partition(".")
         table = tree.get(section)
@@ -117,7 +114,7 @@ def _refuse_secrets(tree: Mapping[str, Any], origins: Mapping[str, str]) -> None
 
 
 def _put(tree: dict[str, Any], value: Value) -> None:
-    """Put a value at its path, making the sections and the last item of a list on the way."""
+    """Put a value at its path, creating sections and a list's next item."""
     *parents, last = value.path
     raw = value.raw
     if value.path in _LISTS_OF_TEXT and isinstance(raw, str):
@@ -130,7 +127,7 @@ def _put(tree: dict[str, Any], value: Value) -> None:
 
 
 def _child(here: Any, part: str | int, origin: str, fresh: Any) -> Any:  # noqa: ANN401 (a tree of anything)
-    """Return what is at ``part``, or ``fresh`` put there."""
+    """Return the value at ``part``, inserting ``fresh`` if it is missing."""
     if isinstance(part, int) and isinstance(here, list):
         if part > len(here):
             raise ConfigError(f"{origin} leaves out items of the list", hint=f"next: {len(here)}")
@@ -143,7 +140,7 @@ def _child(here: Any, part: str | int, origin: str, fresh: Any) -> Any:  # noqa:
 
 
 def _note(origins: dict[str, str], value: Value) -> None:
-    """Remember where a value came from; what it replaced is forgotten."""
+    """Record a value's origin, and drop those of the values that it replaced."""
     name = ".".join(map(str, value.path))
     for below in [one for one in origins if one.startswith(f"{name}.")]:
         del origins[below]
@@ -151,7 +148,7 @@ def _note(origins: dict[str, str], value: Value) -> None:
 
 
 def _completed(tree: dict[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
-    """Return the tree with empty sections filled in and each plug's origins handed to it."""
+    """Return the tree with empty sections filled in, and each plug's origins added."""
     full = {section: {} for section in _SINGLE} | tree
     for section in ("market", "venue"):
         items = full.get(section)

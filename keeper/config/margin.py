@@ -1,4 +1,4 @@
-"""Settings of margin calls and of restraint; what is not set is the policy's own."""
+"""Settings of margin calls and of the policy. Unset values default to the policy's."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -35,7 +35,7 @@ from keeper.risk.tiers import Thresholds, Tier
 MOST_BLOCKS: Final = 1_000_000
 MOST_SECONDS: Final = 365 * DAY
 LEAVE_BPS: Final = 100
-"""How far above its own line a tier is left, where the settings do not say."""
+"""Default distance between a tier's entry threshold and its exit threshold."""
 LINE_LEAVE: Final = Decimal("1.005")
 
 T = TypeVar("T")
@@ -52,11 +52,10 @@ _WORST_FIRST: Final = (Tier.URGENT, Tier.CALL, Tier.WATCH)
 
 
 class TierLines(Section):
-    """
-    Where an account is watched, called, urgent; liquidatable is the protocol's own verdict.
+    """Thresholds of the tiers watch, call and urgent. Liquidatable is the protocol's own verdict.
 
-    A tier is entered below its line and left at ``*_leave``, a hundredth above if not set. With
-    ``measure = "volatility"`` the lines of the calls are ``*_deviations``: the distance to
+    A tier is entered below its threshold and left at ``*_leave``, 1 % above by default. With
+    ``measure = "volatility"`` margin calls use the thresholds ``*_deviations``, the distance to
     liquidation in standard deviations of the account's own health over ``horizon_hours``.
     """
 
@@ -95,7 +94,7 @@ class TierLines(Section):
 
     @property
     def thresholds(self) -> Thresholds:
-        """Where the tiers begin, as health factors."""
+        """The entry thresholds of the tiers, as health factors."""
         return Thresholds(watch=_wad(self.watch), call=_wad(self.call), urgent=_wad(self.urgent))
 
     @property
@@ -131,7 +130,7 @@ class TierLines(Section):
 
 
 def _refuse_overlap(bands: Iterable[tuple[Tier, Decimal, Decimal]], suffix: str) -> None:
-    """Refuse a tier that is left below its own line, or above where the next one begins."""
+    """Refuse a tier that is left below its own threshold or above the next one's."""
     ordered = list(bands)
     for at, (tier, enter, leave) in enumerate(ordered):
         name = f"{tier}{suffix}_leave"
@@ -146,7 +145,7 @@ def _refuse_overlap(bands: Iterable[tuple[Tier, Decimal, Decimal]], suffix: str)
 
 
 class SpikeGuard(Section):
-    """By what a breach is confirmed, and whether tiers and acting wait for it."""
+    """Confirmation methods of a breach, and whether tiers and liquidations wait for them."""
 
     confirm: tuple[Literal["blocks", "seconds", "window", "second_source"], ...] | None = None
     combine: Literal["any", "all"] | None = None
@@ -159,7 +158,7 @@ class SpikeGuard(Section):
 
 
 class Graces(Section):
-    """How long an account in a tier is left alone; both blocks and seconds must have passed."""
+    """Grace periods by tier. They end when both blocks and seconds have passed."""
 
     watch_blocks: Blocks | None = None
     watch_seconds: Seconds | None = None
@@ -172,14 +171,14 @@ class Graces(Section):
 
 
 class Floors(Section):
-    """Below either no waiting counts: a health factor, a distance to bad debt."""
+    """Thresholds of health factor and distance to bad debt, below which nothing is waited for."""
 
     health: Exact | None = Field(default=None, ge=0, lt=1)
     bad_debt_bps: Share | None = None
 
 
 class Subsidies(Section):
-    """What clearing small positions may cost."""
+    """Limits of the subsidy for small positions."""
 
     per_day_usd: Dollars | None = None
     per_account_usd: Dollars | None = None
@@ -187,17 +186,16 @@ class Subsidies(Section):
 
 
 class Feed(Section):
-    """What is known of one price feed: how often it answers at least."""
+    """One price feed with its heartbeat."""
 
     address: AddressText
     heartbeat_seconds: Whole = Field(ge=1, le=MOST_SECONDS)
 
 
 class Second(Section):
-    """
-    Another source of a token's price: a feed in the market's currency, or a Uniswap v3 pool.
+    """Another price source of a token, a feed in the market's currency or a Uniswap v3 pool.
 
-    A pool gives its time-weighted price over ``window_seconds``, by the market's own price of
+    A pool gives its time-weighted price over ``window_seconds``, converted by the market's price of
     the pool's other token.
     """
 
@@ -214,11 +212,10 @@ class Second(Section):
 
 
 class Oracle(Section):
-    """
-    When a price is suspicious, and what follows: skip, alert or execute.
+    """Limits of the price checks, and the response to each (skip, alert or execute).
 
-    ``heartbeat_seconds`` is a day if not set; on a chain with a clock of its own, where nobody
-    keeps feeds alive, it is unknown.
+    ``heartbeat_seconds`` defaults to a day. It is unknown on a chain with a clock of its own, where
+    feeds are not updated.
     """
 
     heartbeat_seconds: Whole | None = Field(default=None, ge=1, le=MOST_SECONDS)
@@ -240,7 +237,7 @@ class Oracle(Section):
 
     @property
     def rules(self) -> OracleRules:
-        """The checks of a block's prices."""
+        """The price checks of a block."""
         names = {Check.JUMP: "jumped"}
         return OracleRules(
             responses={
@@ -256,11 +253,10 @@ class Oracle(Section):
 
 
 class Calls(Section):
-    """
-    When somebody is told again, in seconds since the tier was entered; 0 is never.
+    """Delays of reminders and escalations since the tier was entered, in seconds, 0 for never.
 
-    A call says what brings the account to ``target`` (what ends its episode, if not set) and
-    holds for ``holds_hours`` of interest.
+    A call advises how to bring the account to ``target`` (by default the end of its episode), valid
+    for ``holds_hours`` of interest.
     """
 
     watch_remind_seconds: Seconds = 0
@@ -276,7 +272,7 @@ class Calls(Section):
 
     @property
     def telling(self) -> Telling:
-        """When somebody is told again."""
+        """The delays of reminders and escalations."""
         tiers = (*_WORST_FIRST, Tier.LIQUIDATABLE)
         return Telling(
             remind_seconds={one: getattr(self, f"{one}_remind_seconds") for one in tiers},
@@ -285,7 +281,7 @@ class Calls(Section):
 
 
 class Restraints(Section):
-    """The part of ``[policy]`` that says who is left alone, and for how long."""
+    """The part of ``[policy]`` that holds accounts back."""
 
     name: Literal["competitive", "guardian"] = "competitive"
     order: Literal["profit", "bad_debt"] | None = None
@@ -296,7 +292,7 @@ class Restraints(Section):
     subsidy: Subsidies = Subsidies()
 
     def margin(self, chain_id: int, oracle: Oracle, calls: Calls) -> MarginSettings:
-        """Return what margin calls and restraint go by: the policy's own, and what was set."""
+        """Combine the policy's own margin settings with the configured ones."""
         base = GUARDIAN if self.name == GUARDIAN.name else COMPETITIVE
         return replace(
             base,

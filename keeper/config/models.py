@@ -1,4 +1,4 @@
-"""The settings: one frozen model per section, with defaults, units and bounds."""
+"""Settings models, frozen, one per section, with defaults, units and bounds."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ from keeper.domain.units import BPS, MAX_TRANSACTION_GAS, Address
 from keeper.margin.settings import DAY, MarginSettings
 
 MULTICALL3: Final = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
-"""Where Multicall3 stands on nearly every chain."""
+"""Address of Multicall3 on nearly every chain."""
 
 MAX_BLOCK: Final = 2**63 - 1
 YEAR_SECONDS: Final = 31_536_000
@@ -41,7 +41,7 @@ MIN_BUMP_BPS: Final = 1_000
 SECRETS: Final = frozenset(
     {"wallet.private_key", "wallet.password", "notify.channel.0.url", "notify.channel.0.secret"}
 )
-"""Settings that are never shown at all; an item of a list is under ``0``."""
+"""Settings that are never printed. A list's items are under ``0``."""
 
 NOT_IN_FILE: Final = frozenset({"wallet.private_key", "wallet.password"})
 """Settings that come from the environment or from ``.env`` only."""
@@ -52,7 +52,7 @@ def _lower(value: object) -> object:
 
 
 class Chain(Section):
-    """The chain and how to reach it."""
+    """The chain and its endpoints."""
 
     id: Whole = Field(ge=1, le=2**53 - 1)
     endpoints: tuple[EndpointText, ...] = Field(min_length=1, repr=False)
@@ -76,15 +76,14 @@ class Chain(Section):
 
     @property
     def endpoint_addresses(self) -> tuple[str, ...]:
-        """The endpoints' addresses, in order; secret."""
+        """The endpoints' addresses, in order, secret."""
         return tuple(one.get_secret_value() for one in self.endpoints)
 
 
 class Market(Plugged):
-    """
-    One lending market; ``options`` are its protocol adapter's.
+    """One lending market. ``options`` belong to its protocol adapter.
 
-    Without ``from_block``, or with 0, the block of its contract's creation is found at the start.
+    Without ``from_block``, or with 0, its contract's creation block is searched at the start.
     """
 
     own: ClassVar[frozenset[str]] = frozenset({"protocol", "from_block", "name", "executor"})
@@ -97,7 +96,7 @@ class Market(Plugged):
     @field_validator("from_block")
     @classmethod
     def _not_mistyped(cls, block: int | None, info: ValidationInfo) -> int | None:
-        """Refuse a market that says its first block under a key that is almost right."""
+        """Refuse a market with a misspelled ``from_block``."""
         meant = nearest("from_block", info.data.get("options", ())) if block is None else ""
         if meant:
             refuse("is missing", hint=f"is {meant} mistyped?")
@@ -105,7 +104,7 @@ class Market(Plugged):
 
 
 class Venue(Plugged):
-    """One exchange; ``options`` are its adapter's."""
+    """One exchange. ``options`` belong to its adapter."""
 
     own: ClassVar[frozenset[str]] = frozenset({"kind"})
 
@@ -113,10 +112,9 @@ class Venue(Plugged):
 
 
 class Executor(Section):
-    """
-    One deployed executor contract.
+    """One deployed executor contract.
 
-    ``allow_hot_roles`` accepts, on a real chain, that the hot key owns it or is paid by it.
+    ``allow_hot_roles`` accepts, on a real chain, that the hot key owns it or receives its profit.
     """
 
     name: Text = "main"
@@ -125,7 +123,7 @@ class Executor(Section):
 
 
 class Wallet(Section):
-    """Where the hot key is. One of keystore and private key, or none: then nothing is signed."""
+    """The hot key, as keystore or private key. Without either nothing is signed."""
 
     keystore: FilePath | None = None
     password_file: FilePath | None = None
@@ -144,11 +142,11 @@ class Wallet(Section):
 
 
 BpsField = Annotated[Whole, Field(ge=0, le=BPS)]
-"""A share in basis points; 10,000 is all of it."""
+"""A share in basis points, 10,000 for all of it."""
 
 
 class Policy(Restraints):
-    """What pays, who is left alone, what may be spent, and how transactions are followed."""
+    """Profitability, restraint, spending and transaction handling."""
 
     min_profit_usd: Exact = Field(default=Decimal(5), ge=0, le=10**9)
     tolerance_bps: BpsField = 1_000
@@ -167,7 +165,6 @@ class Policy(Restraints):
         default=MAX_TRANSACTION_GAS, ge=500_000, le=MAX_TRANSACTION_GAS
     )
     max_plans_per_transaction: Whole = Field(default=12, ge=1, le=64)
-    max_rounds_per_account: Whole = Field(default=4, ge=1, le=16)
 
     @model_validator(mode="after")
     def _leaves_a_profit(self) -> Self:
@@ -177,11 +174,11 @@ class Policy(Restraints):
 
 
 MostEther = Annotated[Exact, Field(gt=0, le=10**9)]
-"""A bound in ether, exact; there is none that cannot be set high enough."""
+"""An exact limit in ether, which can be set high enough to be ineffective."""
 
 
 class Limits(Section):
-    """What the keeper may spend on gas, how often it may fail, what its wallet should hold."""
+    """Limits of gas spending, failures and the wallet's balance."""
 
     max_gas_per_transaction_eth: MostEther = Decimal(5)
     max_gas_per_hour_eth: MostEther = Decimal(20)
@@ -201,29 +198,28 @@ class Limits(Section):
 
 
 class Journal(Section):
-    """The record of what was decided, signed and sent."""
+    """The database of decisions and signed transactions."""
 
     path: FilePath = Field(default=Path("keeper.sqlite"))
 
 
 class Record(Section):
-    """How long the record of decisions is kept; for ever without ``keep_days``."""
+    """Retention of the record of decisions, unlimited without ``keep_days``."""
 
     keep_days: Annotated[Whole, Field(ge=1, le=36_500)] | None = None
 
 
 class Book(Section):
-    """Where the accounts are kept between two runs; beside the journal if ``path`` is not set."""
+    """Storage of the accounts between runs, beside the journal unless ``path`` is set."""
 
     keep: Flag = True
     path: FilePath | None = None
 
 
 class Run(Section):
-    """
-    The running node.
+    """The running node.
 
-    A signal ends it within ``stop_seconds``. Before its first signature the key is watched for
+    A signal ends it within ``stop_seconds``. Before its first signature it watches the key for
     ``quiet_blocks``, but not on a local chain.
     """
 
@@ -234,20 +230,18 @@ class Run(Section):
 
 
 class Log(Section):
-    """What is logged, on stderr."""
+    """Log output on stderr."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
     format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = "text"
 
 
 class Observe(Section):
-    """
-    Health and metrics over HTTP, for reading only.
+    """Read-only health and metrics over HTTP.
 
-    ``hosts`` are further names by which clients may ask: a request that names another host is
-    refused, lest a web page reach the keeper through a name that it controls. A head that is
-    late by ``late_after_blocks`` times ``chain.block_time_ms`` makes the node not ready. So does
-    more debt than ``uncovered_debt_usd`` that the contracts state and no account of the book owes.
+    ``hosts`` are further accepted host names. Other names are refused, against DNS rebinding. The
+    node is not ready when a head is late by ``late_after_blocks`` times ``chain.block_time_ms``, or
+    when more debt than ``uncovered_debt_usd`` belongs to no account of the book.
     """
 
     listen: ListenText = "127.0.0.1:9464"
@@ -267,7 +261,7 @@ class Observe(Section):
 
 
 class Settings(Section):
-    """Everything an operator can set."""
+    """All settings of an operator."""
 
     chain: Chain
     market: tuple[Market, ...] = Field(min_length=1)
@@ -289,7 +283,7 @@ class Settings(Section):
 
     @property
     def book_path(self) -> Path | None:
-        """Where the book is kept; None where it is not."""
+        """The book's file, None where it is not persisted."""
         journal = self.journal.path
         beside = journal.with_name(f"{journal.stem}.book{journal.suffix}")
         return (self.book.path or beside) if self.book.keep else None
@@ -343,10 +337,9 @@ class Settings(Section):
         return self
 
     def margin(self, *, both_clocks: bool = True) -> MarginSettings:
-        """
-        Return what margin calls and restraint go by.
+        """Build the margin-call settings.
 
-        ``both_clocks``: whether this machine's clock means something to the chain's.
+        ``both_clocks`` is false where this machine's clock is unrelated to the chain's.
         """
         wanted = self.policy.margin(self.chain.id, self.oracle, self.calls)
         rules = wanted.oracle
@@ -355,13 +348,13 @@ class Settings(Section):
         return replace(wanted, both_clocks=both_clocks, oracle=rules)
 
     def executor_of(self, market: Market) -> Executor | None:
-        """Return the executor that a market uses: the one it names, else the first."""
+        """Return a market's executor, by name or else the first one."""
         named = [one for one in self.executor if market.executor in (None, one.name)]
         return named[0] if named else None
 
 
 def leaves(model: type[Section], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of every setting; a list's items are under ``name.0``."""
+    """Yield the dotted names of all settings. A list's items are under ``name.0``."""
     for name, field in model.model_fields.items():
         if name in Plugged.model_fields:
             continue
@@ -376,7 +369,7 @@ def leaves(model: type[Section], prefix: str = "") -> Iterator[str]:
 
 
 def _section_of(annotation: object) -> type[Section] | None:
-    """Return the section that a field holds, alone or in a tuple."""
+    """Return the section type of a field, plain or in a tuple."""
     candidates = [annotation, *getattr(annotation, "__args__", ())]
     for candidate in candidates:
         if isinstance(candidate, type) and issubclass(candidate, Section):

@@ -1,4 +1,4 @@
-"""Settings of what is told to people, where, and how often."""
+"""Settings of notifications, with their channels and rates."""
 
 from typing import Annotated, Literal, Self
 
@@ -13,11 +13,10 @@ HOUR_SECONDS = 3_600
 
 
 class Channel(Section):
-    """
-    One way to people or to their machines.
+    """One notification channel.
 
-    ``url`` is secret: tokens and passwords are part of such addresses. ``secret`` signs what a
-    webhook gets.
+    ``url`` is secret, since it contains tokens and passwords. ``secret`` signs a webhook's
+    messages.
     """
 
     name: Text
@@ -44,12 +43,10 @@ Seconds = Annotated[Whole, Field(ge=1, le=HOUR_SECONDS)]
 
 
 class Notify(Section):
-    """
-    Who is told, how soon and how often at most.
+    """Channels, with the grouping and the rate of their messages.
 
-    What comes within ``group_seconds`` of each other is told together; more than
-    ``digest_above`` at once become one message, and so does everything beyond
-    ``max_per_minute`` messages of a channel.
+    Notices within ``group_seconds`` are grouped. More than ``digest_above`` at once become one
+    message, as do those beyond ``max_per_minute`` messages of a channel.
     """
 
     channel: tuple[Channel, ...] = ()

@@ -1,4 +1,4 @@
-"""What is wrong with the settings, one line each: what, where, what is allowed."""
+"""Settings errors in one line each, with the setting, its origin and the allowed values."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake: the setting, where it was written, what is wrong, what would be right."""
+    """One wrong setting, with its origin, the reason and a hint."""
 
     setting: str
     origin: str
@@ -42,7 +42,7 @@ class Problem:
 
 
 class SettingsInvalid(ConfigError):
-    """The settings have at least one problem; the message is the first, ``problems`` are all."""
+    """Invalid settings. The message is the first problem, ``problems`` lists all."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         first, more = problems[0], len(problems) - 1
@@ -52,18 +52,18 @@ class SettingsInvalid(ConfigError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word most like ``word``; empty when none is."""
+    """Return the known word closest to ``word``, or an empty string."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), "")
 
 
 def unknown_key_hint(key: str, known: Sequence[str]) -> str:
-    """Return the advice for an unknown key: the nearest one, else all of them."""
+    """Return a hint for an unknown key, with the nearest key or else all of them."""
     match = nearest(key, known)
     return f"did you mean {match}?" if match else f"allowed: {', '.join(sorted(known))}"
 
 
 def dotted(path: Sequence[int | str]) -> str:
-    """Return a setting's name for people: ``market[0].from_block``."""
+    """Format a setting's name, as in ``market[0].from_block``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -78,10 +78,9 @@ def validated(
     origins: Mapping[str, str] | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> Model:
-    """
-    Return ``model`` made from ``raw``; ``where`` names the section in messages.
+    """Validate ``raw`` as ``model``. ``where`` names the section in messages.
 
-    ``origins`` says where each value was written, by dotted path inside ``raw``.
+    ``origins`` is the position of each value, by dotted path inside ``raw``.
 
     Raises:
         SettingsInvalid: one line per problem, without secrets.
@@ -94,7 +93,7 @@ def validated(
 
 
 def _told(error: ValidationError) -> list[Any]:
-    """Return the errors that are the operator's: a list whose one item is wrong is not empty."""
+    """Return the operator's errors, without ``too_short`` for a list with an invalid item."""
     errors: list[Any] = list(error.errors())
     places = [one["loc"] for one in errors]
     return [
@@ -117,7 +116,7 @@ def _problem(
 
 
 def _origin(path: Sequence[int | str], origins: Mapping[str, str]) -> str:
-    """Return where the value, or else the nearest section around it, was written."""
+    """Return the position of a value, or of the nearest section around it."""
     for end in range(len(path), -1, -1):
         found = origins.get(".".join(str(part) for part in path[:end]))
         if found:
@@ -128,7 +127,7 @@ def _origin(path: Sequence[int | str], origins: Mapping[str, str]) -> str:
 def _sentence(
     model: type[BaseModel], error: Mapping[str, Any], path: Sequence[int | str]
 ) -> tuple[str, str]:
-    """Return what is wrong and what is allowed."""
+    """Return the reason and the hint of an error."""
     kind, context = str(error["type"]), error.get("ctx", {})
     if kind == "missing" and (meant := _mistyped(str(path[-1]), error.get("input"))):
         return "is missing", f"is {meant} mistyped?"
@@ -146,7 +145,7 @@ def _sentence(
 
 
 def _mistyped(key: str, section: object) -> str:
-    """Return the key of ``section`` that was probably meant to be ``key``; empty when none."""
+    """Return the key of ``section`` that probably means ``key``, or an empty string."""
     if not isinstance(section, Mapping):
         return ""
     options = section.get("options")
@@ -154,7 +153,7 @@ def _mistyped(key: str, section: object) -> str:
 
 
 def _keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    """Return the keys that the model has at ``path``."""
+    """Return the keys of the model at ``path``."""
     current: type[BaseModel] = model
     for part in path:
         if isinstance(part, int):
@@ -168,7 +167,7 @@ def _keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
 
 
 def _inner(annotation: object) -> type[BaseModel] | None:
-    """Return the model that a field holds, alone or in a tuple."""
+    """Return the model type of a field, plain or in a tuple."""
     for candidate in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate

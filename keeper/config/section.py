@@ -1,4 +1,4 @@
-"""What every section of the settings is."""
+"""Base models of settings sections."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -7,15 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
-    """One section: frozen, strict about its keys, silent about its values."""
+    """A frozen section that refuses unknown keys and hides its values in errors."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+        frozen=True,
+        extra="forbid",  # mutation: G33 unknown-key
+        hide_input_in_errors=True,
+        validate_default=True,
     )
 
 
 class Plugged(Section):
-    """A section whose other keys belong to an adapter, which validates them itself."""
+    """A section with further keys that an adapter validates."""
 
     options: Mapping[str, Any] = Field(default_factory=dict)
     origins: Mapping[str, str] = Field(default_factory=dict, repr=False)
@@ -26,7 +29,7 @@ class Plugged(Section):
     @model_validator(mode="before")
     @classmethod
     def _set_aside(cls, raw: object) -> object:
-        """Put the adapter's keys into ``options``."""
+        """Move the adapter's keys into ``options``."""
         if not isinstance(raw, Mapping):
             return raw
         kept = cls.own | {"origins", "where"}

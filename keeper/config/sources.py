@@ -1,4 +1,4 @@
-"""The places settings come from: the TOML file, ``.env``, the environment, flags."""
+"""Sources of settings, as TOML file, ``.env``, environment and flags."""
 
 import io
 import json
@@ -30,7 +30,7 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """One setting as it was written somewhere, not validated yet."""
+    """One setting as written in a source, not validated yet."""
 
     path: Path_
     raw: Any
@@ -59,11 +59,10 @@ def read_text(path: Path, *, what: str, hint: str) -> str:
 
 
 def toml_tree(text: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """
-    Return the file's tables, and ``file:line`` by dotted path.
+    """Parse a file into its tables, and ``file:line`` by dotted path.
 
     Raises:
-        ConfigError: not TOML; says the line.
+        ConfigError: not TOML, with the line.
     """
     try:
         tree = tomllib.loads(text, parse_float=file_float)
@@ -77,7 +76,7 @@ def toml_tree(text: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _line_numbers(text: str) -> Iterator[tuple[str, int]]:
-    """Yield dotted paths and the lines they start at (the file is known to be valid)."""
+    """Yield dotted paths and their first lines. The file must be valid."""
     table: list[str] = []
     counts: dict[str, int] = {}
     inside = ""
@@ -111,12 +110,11 @@ def _opened(line: str) -> str:
 
 
 def env_file_values(path: Path) -> tuple[list[Value], list[str]]:
-    """
-    Return the settings in a ``.env`` file and what to warn of; none when there is no such file.
+    """Return the settings of a ``.env`` file with warnings, none without the file.
 
     Raises:
-        ConfigError: a line is not NAME=VALUE, a name occurs twice or is none of ours, others may
-            read a secret in it, or somebody else put it there.
+        ConfigError: a line is not NAME=VALUE, a name is repeated or not a setting, others may
+            read a secret in it, or another user created it.
     """
     if not path.exists():
         return [], []
@@ -142,13 +140,12 @@ def env_file_values(path: Path) -> tuple[list[Value], list[str]]:
 
 
 def _line_of(first: int, text: str) -> int:
-    """Return the line of a binding, whose text may start with empty lines."""
+    """Return a binding's line, skipping the empty lines at its start."""
     return first + len(text) - len(text.lstrip("\n"))
 
 
 def environment_values(environ: Mapping[str, str]) -> list[Value]:
-    """
-    Return the settings among the variables of the environment, by name.
+    """Return the settings among the environment's variables, by name.
 
     Raises:
         ConfigError: a ``KEEPER_`` variable is not a setting.
@@ -189,7 +186,7 @@ def variable_name(setting: str) -> str:
 
 
 def _value(name: str, text: str, origin: str) -> Value:
-    """Return a variable as a value, or say that its name is none."""
+    """Return a variable as a value, or refuse an unknown name."""
     path: Path_ = tuple(
         int(part) if part.isdigit() else part
         for part in name.removeprefix(PREFIX).lower().split("__")
@@ -205,7 +202,7 @@ def _value(name: str, text: str, origin: str) -> Value:
 
 
 def _is_known(path: Path_) -> bool:
-    """Whether a path names a setting, an item of a list, or an option of an adapter."""
+    """Whether a path names a setting, a list's item, or an adapter's option."""
     shape = ["0" if isinstance(part, int) else part for part in path]
     known = list(leaves(Settings))
     name = ".".join(shape)
@@ -217,7 +214,7 @@ def _is_known(path: Path_) -> bool:
 
 
 def _parsed(text: str, name: str) -> Any:  # noqa: ANN401 (JSON)
-    """Return lists and objects from JSON, everything else as text without a type."""
+    """Parse lists and objects from JSON. Everything else is untyped text."""
     if not text.lstrip().startswith(("[", "{")):
         return EnvText(text)
     try:

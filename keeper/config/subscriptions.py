@@ -1,4 +1,4 @@
-"""The file that says who is told of what; read again when it changes."""
+"""File of subscriptions, reloaded when it changes."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -16,7 +16,7 @@ from keeper.domain.errors import ConfigError
 from keeper.domain.notice import NoticeKind
 
 TIERS: Final = ("watch", "call", "urgent", "liquidatable")
-"""The tiers that people can be told of, mildest first."""
+"""The tiers that can be notified, mildest first."""
 
 CALLED: Final[tuple[Literal["watch", "call", "urgent", "liquidatable"], ...]] = (
     "call",
@@ -26,12 +26,11 @@ CALLED: Final[tuple[Literal["watch", "call", "urgent", "liquidatable"], ...]] = 
 
 
 class Subscription(Section):
-    """
-    What some channels are told of; what is left out is not asked for.
+    """Notices that some channels receive, by filters.
 
-    ``markets`` are keys as ``keeper scan`` prints them, or beginnings of them (``aave_v3``).
-    An account whose debt in dollars is not known is above every ``debt_above_usd``. The keeper's
-    own alarms go to whoever asks for no particular accounts, unless ``kinds`` leaves them out.
+    ``markets`` are keys as printed by ``keeper scan``, or their prefixes (``aave_v3``). An account
+    without a known dollar debt passes every ``debt_above_usd``. The keeper's own alarms go to
+    subscriptions without ``accounts``, unless ``kinds`` excludes them.
     """
 
     channels: tuple[Text, ...] = Field(min_length=1)
@@ -49,25 +48,24 @@ class Subscription(Section):
 
 
 class Subscriptions(Section):
-    """Every subscription of a file."""
+    """All subscriptions of a file."""
 
     subscription: tuple[Subscription, ...] = ()
 
 
 def everything_to(channels: Sequence[str]) -> Subscriptions:
-    """Return what holds without a file: every channel is told of every call."""
+    """Return the default subscriptions, which send every notice to every channel."""
     if not channels:
         return Subscriptions()
     return Subscriptions(subscription=(Subscription(channels=tuple(channels)),))
 
 
 def load_subscriptions(path: Path, channels: Sequence[str]) -> Subscriptions:
-    """
-    Return the subscriptions of a file.
+    """Return the subscriptions of a file.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, or others may read a key in it.
-        SettingsInvalid: something in it is wrong, or names a channel that there is not.
+        ConfigError: unreadable, not TOML, or others may read a key in it.
+        SettingsInvalid: a value is wrong, or a channel does not exist.
     """
     text = read_text(
         path, what="the subscriptions file", hint="write it, or remove notify.subscriptions"

@@ -1,8 +1,7 @@
-"""
-The kinds of values in the settings, each with one clear sentence for what it refuses.
+"""Value types of settings, each with one clear error for a refused value.
 
-A number from the file has a type; from the environment everything is text, which is
-marked as ``EnvText`` so that digits may become a number there and only there.
+A number in the file has a type. Values from the environment are text, marked as ``EnvText``, and
+only such text is parsed as a number.
 """
 
 import re
@@ -19,10 +18,10 @@ from keeper.domain.units import Address
 
 ENDPOINT_SCHEMES: Final = ("ws", "wss", "http", "https")
 CURVE_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-"""A private key is at least 1 and less than this (secp256k1)."""
+"""Exclusive upper bound of a private key (secp256k1)."""
 
 SHOWN_LENGTH: Final = 60
-"""How much of a wrong value a message repeats."""
+"""Maximum of characters of a wrong value in a message."""
 
 _DIGITS: Final = re.compile(r"0|[1-9][0-9]*")
 _DECIMAL: Final = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
@@ -32,29 +31,29 @@ _LINK_LOCAL: Final = "169.254."
 
 
 class EnvText(str):
-    """Text from the environment, from ``.env`` or from a flag: not typed yet."""
+    """Text from the environment, from ``.env`` or from a flag, still untyped."""
 
     __slots__ = ()
 
 
 class OddNumber(str):
-    """A number in the file that is not written out in digits: ``1e3``, ``nan``, ``inf``."""
+    """A number in the file that is not written in digits, such as ``1e3``, ``nan`` or ``inf``."""
 
     __slots__ = ()
 
 
 def file_float(text: str) -> Decimal | OddNumber:
-    """Return a TOML float exactly, or as ``OddNumber``; for ``tomllib``'s ``parse_float``."""
+    """Parse a TOML float exactly or as ``OddNumber``, for ``tomllib``'s ``parse_float``."""
     return Decimal(text) if _DECIMAL.fullmatch(text.lstrip("-")) else OddNumber(text)
 
 
 def refuse(reason: str, *, hint: str = "") -> NoReturn:
-    """Refuse the value under validation, with what is wrong and what is allowed."""
+    """Refuse the value under validation, with the reason and a hint."""
     raise PydanticCustomError("keeper", "{reason}", {"reason": reason, "hint": hint})
 
 
 def shown(value: object) -> str:
-    """Return a value for a message: short, and never an endpoint's address."""
+    """Return a value for a message, shortened, and never an endpoint's address."""
     text = repr(str(value) if isinstance(value, str | Decimal) else value)
     if "://" in text:
         return "the value"
@@ -164,28 +163,28 @@ def _not_empty(value: SecretStr) -> SecretStr:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-"""A whole number, digits only; bounds come from ``Field``."""
+"""A whole number, digits only. Bounds come from ``Field``."""
 
 Exact = Annotated[Decimal, BeforeValidator(_exact)]
-"""An exact decimal number: text, or written out in the file; never a float."""
+"""An exact decimal number, as text or written in the file, never a float."""
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """true or false, nothing else."""
 
 Text = Annotated[str, BeforeValidator(_text)]
-"""Text without blanks around it; not empty."""
+"""Nonempty text without blanks around it."""
 
 AddressText = Annotated[Address, BeforeValidator(_address)]
-"""An address that is not zero; becomes EIP-55 checksummed."""
+"""A nonzero address, converted to its EIP-55 checksum form."""
 
 EndpointText = Annotated[SecretStr, BeforeValidator(_endpoint)]
-"""A node's address; secret, since it holds a key more often than not."""
+"""A node's address, secret since it usually contains a key."""
 
 FilePath = Annotated[Path, BeforeValidator(_path)]
-"""A path; a relative one starts at the settings file's folder."""
+"""A path, relative to the settings file's folder."""
 
 SecretText = Annotated[SecretStr, AfterValidator(_not_empty)]
-"""A password: never shown, not empty."""
+"""A nonempty password, never printed."""
 
 PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
-"""A private key: never shown, in the curve's range."""
+"""A private key in the curve's range, never printed."""

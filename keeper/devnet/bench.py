@@ -62,7 +62,17 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("--against", metavar="REV", help="compare with an earlier revision")
     many = commands.add_parser("burst", help="thirty accounts past the line in one block, or more")
     many.add_argument("--accounts", type=_positive, nargs="+", metavar="N", help="that many")
-    many.add_argument("--shape", choices=SHAPES, default=SHAPES[0], help="of the N accounts")
+    many.add_argument(
+        "--shape", choices=SHAPES, nargs="+", default=list(SHAPES), help="of the N accounts"
+    )
+    many.add_argument(
+        "--block-mgas",
+        type=_positive,
+        nargs="+",
+        default=list(bench_crowd.BLOCK_MGAS),
+        metavar="N",
+        help="millions of gas in a block",
+    )
     many.add_argument("--gas-gwei", type=_positive, default=0, metavar="N", help="their base fee")
     for command, samples in ((one, SAMPLES), (many, BURST_SAMPLES)):
         command.add_argument("--samples", type=_sample_count, default=samples, metavar="N")
@@ -134,12 +144,17 @@ def _against(wanted: argparse.Namespace) -> str:
 def _burst(wanted: argparse.Namespace) -> str:
     if wanted.accounts:
         crowd = bench_crowd.CrowdWanted(
-            shape=wanted.shape,
             gas_gwei=wanted.gas_gwei,
             transport=wanted.transport,
             protocol=wanted.protocol,
         )
-        return bench_crowd.report(wanted.accounts, crowd, as_json=wanted.json)
+        return bench_crowd.report(
+            wanted.accounts,
+            crowd,
+            shapes=wanted.shape,
+            block_mgas=wanted.block_mgas,
+            as_json=wanted.json,
+        )
     found = asyncio.run(burst(wanted.samples, Kind(wanted.transport, wanted.protocol)))
     if wanted.json:
         return json.dumps({**_where(wanted), **_burst_json(found)})

@@ -4,12 +4,13 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from keeper.chain.fields import quantity
 from keeper.devnet.bench_keeper import Measured, place
 from keeper.devnet.bench_market import SHAPES, Crowd
+from keeper.devnet.bench_rankings import Rankings
 from keeper.devnet.bench_wire import Passed, Wire
 from keeper.devnet.market import AAVE_V3
 from keeper.domain.errors import EnvironmentFault
@@ -21,6 +22,9 @@ _WARM_UP: Final = 2
 _MOST_BLOCKS: Final = 24
 _EMPTY_BLOCKS: Final = 3
 _MICROSECOND: Final = 1_000
+_MILLION: Final = 1_000_000
+BLOCK_MGAS: Final = (60, 36, 30)
+"""Millions of gas in a block: the local chain's, and what mainnet's blocks had before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +32,15 @@ class CrowdWanted:
     """
     What to measure.
 
-    ``gas_gwei`` is the base fee of the crowd's block, 0 leaves the chain's own.
+    ``gas_gwei`` is the base fee of the crowd's block, 0 leaves the chain's own. ``block_mgas`` is
+    how much gas a block takes, in millions.
     """
 
     shape: str = SHAPES[0]
     gas_gwei: int = 0
     transport: str = "ws"
     protocol: str = AAVE_V3
+    block_mgas: int = BLOCK_MGAS[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +51,10 @@ class Crowded:
     ``alone`` is the time from a block to the first bytes with one account in it, ``first`` with
     all of them, ``last`` to the last bytes of that block, ``handled`` until all was decided and
     recorded. ``planned`` are the accounts that left in this block. ``landed`` are the
-    liquidations of each block that followed, ``used`` its gas in basis points of the limit.
+    liquidations of each block that followed (where blocks are not the largest: of the first one),
+    ``used`` its gas in basis points of the limit.
+    ``best_bps`` is what the first transaction is worth, in basis points of the best one of as many
+    plans by a full ranking of all accounts that were planned; None where not all of them were.
     """
 
     accounts: int
@@ -59,6 +68,8 @@ class Crowded:
     landed: tuple[int, ...]
     used: tuple[int, ...]
     skipped: dict[str, int]
+    block_mgas: int
+    best_bps: int | None
 
 
 async def crowded(accounts: int, wanted: CrowdWanted) -> Crowded:
@@ -75,16 +86,20 @@ async def crowded(accounts: int, wanted: CrowdWanted) -> Crowded:
         size=accounts,
         shape=wanted.shape,
     )
-    with place(stairs, wanted.transport) as there:
+    with place(stairs, wanted.transport) as there, Rankings().watched() as rankings:
+        there.devnet.node.rpc("evm_setBlockGasLimit", [hex(wanted.block_mgas * _MILLION)])
         measured = Measured(there, Wire())
         async with measured.running():
             alone = [await _alone(measured, stairs.price(step)) for step in range(ALONE)]
             if wanted.gas_gwei:
                 fee = hex(wanted.gas_gwei * GWEI)
                 there.devnet.node.rpc("anvil_setNextBlockBaseFeePerGas", [fee])
+            rankings.clear()
             passed, number = await _reaction(measured, stairs.price(ALONE))
+            best = rankings.best_bps(accounts)
             decisions = measured.events("decision", block_number=number)
-            landed, used = await _landing(measured)
+            is_whole = wanted.block_mgas == BLOCK_MGAS[0]
+            landed, used = await _landing(measured, _MOST_BLOCKS if is_whole else 1)
     sends = passed.sends()
     skipped = Counter(str(one["reason"]) for one in decisions if one["action"] == "skip")
     return Crowded(
@@ -99,12 +114,27 @@ async def crowded(accounts: int, wanted: CrowdWanted) -> Crowded:
         landed=landed,
         used=used,
         skipped=dict(skipped),
+        block_mgas=wanted.block_mgas,
+        best_bps=best,
     )
 
 
-def report(sizes: Sequence[int], wanted: CrowdWanted, *, as_json: bool) -> str:
-    """Measure each size on a chain of its own and return the answer."""
-    found = [asyncio.run(crowded(size, wanted)) for size in sizes]
+def report(
+    sizes: Sequence[int],
+    wanted: CrowdWanted,
+    *,
+    shapes: Sequence[str],
+    block_mgas: Sequence[int],
+    as_json: bool,
+) -> str:
+    """Measure each shape, size and block on a chain of its own and return the answer."""
+    cases = [
+        (size, replace(wanted, shape=shape, block_mgas=gas))
+        for shape in shapes
+        for size in sizes
+        for gas in block_mgas
+    ]
+    found = [asyncio.run(crowded(*case)) for case in cases]
     if as_json:
         return json.dumps([asdict(one) for one in found])
     return "\n".join(line for one in found for line in _lines(one))
@@ -114,11 +144,14 @@ def _lines(found: Crowded) -> list[str]:
     blocks = zip(found.landed, found.used, strict=True)
     landing = ", ".join(f"{count} ({share / 100:.1f} %)" for count, share in blocks)
     times = f"{found.first / found.alone:.2f} times that"
+    best = "-" if found.best_bps is None else f"{found.best_bps / 100:.1f} %"
     left = f"{sum(found.skipped.values()):>9}   {found.skipped or ''}"
+    title = f"{found.accounts} accounts below the line in one block, {found.shape}"
     return [
-        f"{found.accounts} accounts below the line in one block, {found.shape}",
+        f"{title}, blocks of {found.block_mgas} M gas",
         f"  one account, block -> sent          {_ms(found.alone)}",
         f"  block -> first sent                 {_ms(found.first)}   {times}",
+        f"  the first's share of the best worth    {best}",
         f"  block -> last sent                  {_ms(found.last)}",
         f"  block -> decided and recorded       {_ms(found.handled)}",
         f"  transactions, accounts in them      {found.transactions:>9}   of {found.planned}",
@@ -147,10 +180,10 @@ async def _reaction(measured: Measured, price: int) -> tuple[Passed, int]:
     return Passed(passed.start, tuple(passed.noted)), number
 
 
-async def _landing(measured: Measured) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Mine until nothing waits any more; return liquidations and gas of each block."""
+async def _landing(measured: Measured, most: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Mine until nothing waits, or ``most`` blocks; return the liquidations and gas of each."""
     used = dict[int, int]()
-    for _ in range(_MOST_BLOCKS):
+    for _ in range(most):
         number = await measured.mined()
         used[number] = _share_used(measured, number)
         if [*used.values()][-_EMPTY_BLOCKS:] == [0] * _EMPTY_BLOCKS:

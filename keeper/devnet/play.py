@@ -47,21 +47,29 @@ def played(
         ConfigError: none of the path's assets is listed on the devnet.
     """
     starts = devnet.prices()
-    followed = [one for one in path.symbols if one in BY_SYMBOL and one != RATIO_ASSET]
-    if not followed:
+    if not _followed(path):
         raise ConfigError(
             "none of the path's assets is on the devnet", hint=f"it lists {', '.join(BY_SYMBOL)}"
         )
     times = range(path.times[0], path.times[-1] + 1, step_seconds)
     for number, when in enumerate(times):
-        now, first = path.at(when), path.at(path.times[0])
-        wanted = {one: starts[one] * now[one] // first[one] for one in followed}
-        if STAKED in path.symbols and RATIO_BASE in wanted:
-            staked = starts[RATIO_ASSET] * now[STAKED] // first[STAKED]
-            most = starts[RATIO_ASSET] * wanted[RATIO_BASE] // starts[RATIO_BASE]
-            wanted[RATIO_ASSET] = min(staked, most)
         if number:
             devnet.node.pass_time(step_seconds)
-        devnet.set_prices(wanted)
+        devnet.set_prices(moved_prices(starts, path, when))
         yield Step(number=number, of=len(times), recorded_at=when, prices=devnet.prices())
         sleep(pause)
+
+
+def moved_prices(starts: Mapping[str, int], path: PricePath, when: int) -> dict[str, int]:
+    """Return the feeds' prices at a time of the path, by its proportions from the ``starts``."""
+    now, first = path.at(when), path.at(path.times[0])
+    moved = {one: starts[one] * now[one] // first[one] for one in _followed(path)}
+    if STAKED in path.symbols and RATIO_BASE in moved:
+        staked = starts[RATIO_ASSET] * now[STAKED] // first[STAKED]
+        most = starts[RATIO_ASSET] * moved[RATIO_BASE] // starts[RATIO_BASE]
+        moved[RATIO_ASSET] = min(staked, most)
+    return moved
+
+
+def _followed(path: PricePath) -> list[str]:
+    return [one for one in path.symbols if one in BY_SYMBOL and one != RATIO_ASSET]

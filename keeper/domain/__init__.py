@@ -1,1 +1,1 @@
-"""Frozen facts and the words for them: pure, standard library only."""
+"""Immutable data types and vocabulary of the keeper. Pure, standard library only."""

@@ -1,4 +1,4 @@
-"""What one borrower owns and owes in one market, valued at one block."""
+"""Collateral, debt and health of one account in one market at one block."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ HEALTH_FACTOR_NO_DEBT: Final = Wad(UINT256_MAX)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """One token that backs the debt or is owed, interest included at the block's timestamp."""
+    """One token of an account's collateral or debt, with interest up to the block's timestamp."""
 
     token: Address
     symbol: str
@@ -22,13 +22,12 @@ class Balance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountHealth:
-    """
-    One account's health at the snapshot's block, exact to the wei.
+    """Health of one account at the snapshot's block, exact to the wei.
 
-    ``liquidatable`` is the protocol's own verdict (in some protocols equality
-    counts); it is not derived from the health factor elsewhere. ``unpriced`` is
-    the reason why the account could not be valued (a failing price source, say);
-    the other figures are then zero and it is not liquidatable.
+    ``liquidatable`` is the protocol's own verdict (in some protocols equality counts). It is not
+    derived from the health factor elsewhere. ``unpriced`` is the reason why the account could not
+    be valued (a failing price source, say). The other figures are then zero and it is not
+    liquidatable.
     """
 
     market: MarketKey

@@ -1,4 +1,4 @@
-"""What would cure an account: how much to add or to repay, and where liquidation would start."""
+"""Advice for an account. Amounts that restore its health, and its liquidation prices."""
 
 import enum
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from keeper.domain.units import BPS, Address, BaseCurrency, Timestamp, TokenUnit
 
 
 class CureKind(enum.StrEnum):
-    """The two ways to a better health factor."""
+    """Kinds of cure."""
 
     ADD_COLLATERAL = "add_collateral"
     REPAY_DEBT = "repay_debt"
@@ -16,11 +16,12 @@ class CureKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cure:
-    """
-    The least of one token that brings the account to the target health at ``Advice.holds_until``.
+    """The smallest amount of one token that restores the account's target health factor.
 
-    One unit less does not, and every unit more does. ``value`` is what it is worth now, rounded
-    up; 0 where that is not known. ``clears`` says that it is the whole debt. ``is_new`` collateral
+    The target holds at ``Advice.holds_until``.
+
+    One unit less does not, and every unit more does. ``value`` is what it is worth now, rounded up.
+    0 where that is not known. ``clears`` says that it is the whole debt. ``is_new`` collateral
     backs nothing yet: adding it makes it count. A debt at a ``stable_rate`` is one of its own.
     """
 
@@ -37,15 +38,14 @@ class Cure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiquidationPrice:
-    """
-    The highest price of a collateral, or the lowest of a debt, at which liquidation starts.
+    """The highest price of a collateral, or the lowest of a debt, at which liquidation starts.
 
-    All other prices and the balances of the snapshot's block stand still; in the market's base
-    currency per whole token. A token is missing where no price of it alone would do.
+    Other prices and balances stay as in the snapshot's block. In the market's base currency per
+    whole token. Tokens are left out if no price of theirs alone causes a liquidation.
 
-    ``is_floor``: at the price and below it the account is liquidatable, as with a collateral; else
-    at the price and above it. ``ratio`` (numerator, denominator) is the price over ``now``, exact
-    even where both are rounded. Both are None in what an earlier version stored.
+    With ``is_floor`` the account is liquidatable at or below the price (collateral), otherwise at
+    or above it. ``ratio`` (numerator, denominator) is the price over ``now``, exact even where both
+    are rounded. Both are None in data that an earlier version stored.
     """
 
     token: Address
@@ -57,7 +57,7 @@ class LiquidationPrice:
 
     @property
     def move(self) -> "Move | None":
-        """How far the price has to move; None where it is not known which way."""
+        """The distance to the liquidation price. None if its direction is unknown."""
         if self.is_floor is None:
             return None
         at, now = self.ratio if self.ratio is not None else (self.price, self.now)
@@ -69,10 +69,9 @@ class LiquidationPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """
-    The least whole number of ``bps`` by which a price has to rise (``up``) or to fall.
+    """Smallest whole number of ``bps`` by which a price has to rise (``up``) or fall.
 
-    After it liquidation has begun, or (not ``begins``) ended.
+    Afterwards the account is liquidatable, or with ``begins`` False no longer liquidatable.
     """
 
     bps: int
@@ -80,31 +79,34 @@ class Move:
     begins: bool
 
     def applied(self, price: int, *, short: bool = False) -> int:
-        """Return a price after the move, rounded outwards; ``short``: a bps before, inwards."""
+        """Return a price after the move, rounded outwards.
+
+        With ``short`` one bps before it, rounded inwards.
+        """
         bps = self.bps - short
         moved = price * (BPS + bps if self.up else BPS - bps)
         return -(-moved // BPS) if self.up != short else moved // BPS
 
 
 def cheapest_first(cures: Iterable[Cure]) -> tuple[Cure, ...]:
-    """Return cures by what they are worth, in an order that never depends on anything else."""
+    """Sort cures by value, with a stable order among equal values."""
     return tuple(sorted(cures, key=lambda one: (one.value, one.kind, one.token, one.stable_rate)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """
-    Every possible cure of an account, the cheapest first, at a stated time.
+    """Every possible cure of an account, cheapest first, for a stated time.
 
-    A cure is reckoned as done in a block of the time ``holds_until``, after the interest until
-    then, at the prices of the snapshot and with nobody else acting in between: so applied it is
-    exact. Applied earlier it reaches the target at that time too: collateral does not shrink,
-    a debt that is repaid stops growing, and what the cure does to rates is not in it.
+    Amounts assume execution in a block at ``holds_until``, with the interest until then, at the
+    snapshot's prices, and no other action in between. Under these conditions they are exact.
+    Executed earlier, a cure also reaches the target at that time, because collateral does not
+    shrink and repaid debt stops growing. The cure's own effect on interest rates is not included.
 
-    ``untreated`` is the health factor then if nothing is done: at the target or above it
-    nothing is advised. ``impossible`` says, one line each, why other ways are shut (a cap, a
-    freeze, a pause), or why nothing can be told at all. ``block_number`` and ``timestamp`` are
-    those of the block whose prices it rests on; None in what an earlier version stored.
+    ``untreated`` is the health factor at that time without a cure. At or above the target there is
+    no advice. ``impossible`` holds one line per cure that is not possible (a cap, a freeze, a
+    pause), or the reason why no advice can be computed. ``block_number`` and ``timestamp`` are
+    those of the block that supplied the prices. They are None in data that an earlier version
+    stored.
     """
 
     target: Wad

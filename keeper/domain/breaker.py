@@ -1,4 +1,4 @@
-"""What limits are counted from, and the switches that they throw; both outlive a process."""
+"""Circuit breakers and the transaction costs that their limits count. Both survive a restart."""
 
 import enum
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ PROBE: Final = "probe"
 
 
 class Breaker(enum.StrEnum):
-    """A switch that holds new transactions while it is open; stable, since people name them."""
+    """A switch that holds new transactions while it is open. Its name is stable."""
 
     REVERTS = "reverts"  # too many defects in a row; closes for one probing transaction at a time
     RACES_PER_HOUR = "races_per_hour"  # lost races cost too much; closes when the hour has passed
@@ -23,12 +23,11 @@ class Breaker(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """
-    What one mined transaction of ours cost, at its block's time.
+    """Cost of one mined transaction of the keeper, at its block's time.
 
-    ``reverted`` is True for a defect, False for a success, and None where it says nothing about
-    our plans: a lost race, a market that moved, a cancelled transaction, or one that a person
-    ordered. ``lost_race`` is one that reverted for no defect.
+    ``reverted`` is True for a defect, False for a success, and None if it says nothing about the
+    plans (a lost race, a moved market, a cancelled transaction, or one ordered by an operator).
+    ``lost_race`` marks a revert without a defect.
     """
 
     nonce: int
@@ -41,7 +40,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenBreaker:
-    """A breaker that is open: since when, why, and what the transaction it held might have cost."""
+    """An open breaker with its time, its reason and the possible cost of the held transaction."""
 
     name: Breaker
     detail: str
@@ -52,12 +51,11 @@ class OpenBreaker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerState:
-    """
-    One breaker as it is kept.
+    """Stored state of one breaker.
 
-    ``settled_through`` is the newest nonce that an operator's reset, or a probe, forgave; -1 is
-    none. ``probes`` counts how often in a row it was closed for a probe, the newest times last;
-    an operator's reset ends the row.
+    ``settled_through`` is the newest nonce that an operator's reset or a probe excluded from
+    counting, -1 if none. ``probes`` counts consecutive closings for a probe. An operator's reset
+    sets it to 0.
     """
 
     name: Breaker

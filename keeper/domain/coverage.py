@@ -1,4 +1,4 @@
-"""Coverage of debt: the totals that contracts state, beside the sums over the accounts known."""
+"""Coverage of debt. Compares the contracts' totals with the sums over the known accounts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,11 @@ Ratio = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebtTotal:
-    """
-    The total that a contract states of one debt, beside the sum over the accounts of the book.
+    """A contract's total of one debt, and the sum over the accounts of the book.
 
-    ``stated`` and ``known`` count in the contract's own unit: scaled units, or shares, of which
-    ``token_units`` is the worth of one. ``usd_e8`` is the worth of one token unit in 1e-8 dollars,
-    None without a price. ``exception`` names the debt that neither of both counts.
+    ``stated`` and ``known`` count in the contract's own unit: scaled units, or shares, and
+    ``token_units`` converts one of them. ``usd_e8`` converts one token unit to 1e-8 dollars, None
+    without a price. ``exception`` names debt that neither figure counts.
     """
 
     market: MarketKey
@@ -56,7 +55,7 @@ class DebtTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoverageNews:
-    """A deployment's uncovered debt rose above the limit, or ``is_covered`` again."""
+    """A deployment's uncovered debt rose above the limit, or fell below it (``is_covered``)."""
 
     market: MarketKey
     is_covered: bool
@@ -66,7 +65,7 @@ class CoverageNews:
 
 
 def sum_uncovered_usd_e8(totals: Sequence[DebtTotal]) -> int | None:
-    """Return the worth of all uncovered debt; None where some of it has no price."""
+    """Return the worth of all uncovered debt. None where some of it has no price."""
     values = [total.uncovered_usd_e8 for total in totals]
     priced = [value for value in values if value is not None]
     return sum(priced) if len(priced) == len(values) else None

@@ -1,4 +1,4 @@
-"""Curing accounts that the operator lists, with money of his: words and figures."""
+"""Types and limits for cures and clearings with the operator's money."""
 
 import enum
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ CURE_TOLERANCE_BPS: Final = Bps(100)
 
 
 def cure_tolerance(tolerance_bps: int) -> Bps:
-    """Return how far below its target a cure may end where profits have this tolerance."""
+    """Return how far below its target a cure may end, from the tolerance of profits."""
     return Bps(min(tolerance_bps, CURE_TOLERANCE_BPS))
 
 
 class CureReason(enum.StrEnum):
-    """Why a listed account in need is not cured."""
+    """Reasons why a listed account that needs a cure gets none."""
 
     NO_CURE = "no_cure"  # the protocol allows none
     NOT_LISTED = "not_listed"  # the vault's owner has not listed it for so much health
@@ -38,7 +38,7 @@ class CureReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CureRefusal:
-    """A no, with its reason, and words for people."""
+    """A refused cure, with its reason and an explanation for people."""
 
     reason: CureReason
     detail: str
@@ -46,7 +46,7 @@ class CureRefusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CureStep:
-    """A cure in the vault's words; ``place`` is the pool or market as the vault lists it."""
+    """A cure as a call of the vault. ``place`` is the pool or market in the vault's list."""
 
     place: bytes
     kind: int
@@ -55,11 +55,10 @@ class CureStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearStep:
-    """
-    A clearing in the vault's words; ``place`` is the pool or market as the vault opens it.
+    """A clearing as a call of the vault. ``place`` is the pool or market in the vault's list.
 
-    ``usd_per_base`` makes 1e-8 dollars of what the vault counts a loss in there: numerator and
-    denominator.
+    ``usd_per_base`` (numerator, denominator) converts the unit in which the vault counts losses to
+    1e-8 dollars.
     """
 
     place: bytes
@@ -68,17 +67,17 @@ class ClearStep:
     usd_per_base: tuple[int, int] = (1, 1)
 
     def usd_ceil(self, loss: int) -> int:
-        """Return what a loss is in 1e-8 dollars, rounded up."""
+        """Return a loss in 1e-8 dollars, rounded up."""
         return mul_div_ceil(loss, *self.usd_per_base)
 
     def base_floor(self, usd_e8: int) -> int:
-        """Return as much of the place's base currency as dollars (1e-8) pay for, rounded down."""
+        """Return the base currency that dollars (1e-8) pay for, rounded down."""
         numerator, denominator = self.usd_per_base
         return mul_div_floor(usd_e8, denominator, numerator)
 
 
 class ClearReason(enum.StrEnum):
-    """Why an account that was granted a subsidy is not cleared."""
+    """Reasons why an account with a granted subsidy is not cleared."""
 
     NO_MONEY = "no_money"  # the vault's balance or a limit does not reach
     LOSS_TOO_HIGH = "loss_too_high"  # with its gas it is more than the subsidy
@@ -87,7 +86,11 @@ class ClearReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearOrder:
-    """What the vault is asked for: of which debt how much at most, and what it takes for it."""
+    """A clearing that the vault is asked for.
+
+    ``amount`` is the most of the debt ``token`` that it repays, ``collateral`` the token that it
+    receives.
+    """
 
     market: MarketKey
     account: Address
@@ -99,7 +102,7 @@ class ClearOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearRefusal:
-    """A no, with its reason, and words for people."""
+    """A refused clearing, with its reason and an explanation for people."""
 
     order: ClearOrder
     reason: ClearReason
@@ -108,7 +111,7 @@ class ClearRefusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funds:
-    """What of a token may go to an account now: the vault's balance and every limit."""
+    """Limits on one token's payments to an account, including the vault's balance."""
 
     balance: TokenUnits
     per_transaction: TokenUnits
@@ -117,7 +120,7 @@ class Funds:
 
     @property
     def most(self) -> TokenUnits:
-        """The least of them."""
+        """The smallest of these limits."""
         return TokenUnits(
             min(self.balance, self.per_transaction, self.left_today, self.left_for_account)
         )
@@ -125,10 +128,11 @@ class Funds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """
-    An account that the operator lists: at which tier it is cured, and to what health factor.
+    """An account on the operator's cure list.
 
-    ``market`` None stands for every market.
+    Cured from ``tier`` on, up to health factor ``target``.
+
+    ``market`` None means every market.
     """
 
     account: Address
@@ -139,7 +143,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CureOrder:
-    """What is to be done for one account, in one episode of it."""
+    """A cure to execute for one account in one episode."""
 
     market: MarketKey
     account: Address
@@ -159,10 +163,9 @@ NO_FUNDS: Final = Funds(
 
 
 def affordable(advice: Advice, funds: Mapping[Address, Funds]) -> Cure | CureRefusal:
-    """
-    Return the cheapest cure that there is money for, or why none.
+    """Return the cheapest cure that the funds cover, or the reason for none.
 
-    A cure is never done in part: what does not reach the target is no cure.
+    A cure is never executed in part, since a part does not reach the target.
     """
     if not advice.cures:
         why = "; ".join(advice.impossible) or "it is at its target"

@@ -1,8 +1,7 @@
-"""
-Exit depth as frozen, exact curves: what a pool pays, and what is left afterwards.
+"""Exit depth as immutable, exact curves.
 
-A curve is one pool's state at one block. Trading along it returns a new curve,
-so that a sequence of plans is priced each against what the earlier ones leave.
+A curve is the state of one pool at one block. Trading along it returns a new curve, so that each
+plan of a sequence is priced on the depth that the earlier ones leave.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from keeper.domain.units import Address, Pips, TokenUnits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade:
-    """One exact swap: what went in, what came out, the pool afterwards, ticks crossed."""
+    """One exact swap. Amounts, the pool's curve afterwards, and the ticks crossed."""
 
     amount_in: TokenUnits
     amount_out: TokenUnits
@@ -23,7 +22,7 @@ class Trade:
 
 
 class ExitCurve(Protocol):
-    """One pool, frozen at a block; equal to the deployed pool's own answer, to the wei."""
+    """One pool, frozen at a block. Equal to the deployed pool's own answer, to the wei."""
 
     @property
     def pool(self) -> Address:
@@ -37,15 +36,15 @@ class ExitCurve(Protocol):
 
     @property
     def fee(self) -> Pips:
-        """The pool's fee on what goes in."""
+        """The pool's fee on the input amount."""
         ...
 
     def sold(self, token_in: Address, amount_in: TokenUnits) -> Trade | None:
-        """Return the trade that sells exactly ``amount_in``; None if the depth does not reach."""
+        """Return the trade that sells exactly ``amount_in``. None if the depth is insufficient."""
         ...
 
     def bought(self, token_out: Address, amount_out: TokenUnits) -> Trade | None:
-        """Return the trade that buys exactly ``amount_out``; None if the depth does not reach."""
+        """Return the trade that buys exactly ``amount_out``. None if the depth is insufficient."""
         ...
 
 
@@ -65,11 +64,10 @@ class Hop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """
-    The way from the token received to the token owed; empty when they are the same.
+    """Pools from the token received to the token owed. Empty if both are the same.
 
-    ``venue`` is the name of the venue's kind, as in the settings, and ``factory``
-    the contract that vouches for its pools: the executor has it on its allow-list.
+    ``venue`` is the name of the venue's kind, as in the settings, and ``factory`` the contract that
+    created its pools and is on the executor's allow-list.
     """
 
     venue: str
@@ -84,10 +82,9 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTrade:
-    """
-    A swap along a whole route, and the curves of its pools afterwards.
+    """A swap along a whole route, with the curves of its pools afterwards.
 
-    ``paid_out`` is what each hop's pool paid, in the route's order.
+    ``paid_out`` is the output amount of each hop's pool, in the route's order.
     """
 
     amount_in: TokenUnits
@@ -98,7 +95,7 @@ class RouteTrade:
 
 
 def sold_along(route: Route, amount_in: TokenUnits, curves: CurveBook) -> RouteTrade | None:
-    """Return the exact sale of ``amount_in`` through the route; None if a pool lacks depth."""
+    """Return the exact sale of ``amount_in`` through the route. None if a pool lacks depth."""
     amount, after, crossed = amount_in, dict[Address, ExitCurve](), 0
     paid_out: list[TokenUnits] = []
     for hop in route.hops:
@@ -119,7 +116,7 @@ def sold_along(route: Route, amount_in: TokenUnits, curves: CurveBook) -> RouteT
 
 
 def bought_along(route: Route, amount_out: TokenUnits, curves: CurveBook) -> RouteTrade | None:
-    """Return the exact purchase of ``amount_out`` at the route's end; None if depth lacks."""
+    """Return the exact purchase of ``amount_out`` through the route. None if a pool lacks depth."""
     amount, after, crossed = amount_out, dict[Address, ExitCurve](), 0
     paid_out: list[TokenUnits] = []
     for hop in reversed(route.hops):

@@ -1,4 +1,4 @@
-"""The answer to "what shall we do with this account?": always a value, with its reason."""
+"""Decisions about accounts. A skip is a value with its reason."""
 
 import enum
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from keeper.domain.units import Address, MarketKey, Timestamp, Wei
 
 
 class SkipReason(enum.StrEnum):
-    """Why an unhealthy account was left alone; stable, since people count them."""
+    """Reasons to skip a liquidatable account. The values are stable."""
 
     DUST = "dust"
     BELOW_MIN_PROFIT = "below_min_profit"
@@ -42,15 +42,9 @@ class SkipReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liquidate:
-    """
-    Worth sending: the plan says what, how and for how much.
-
-    ``further`` are the account's next rounds, in their order: each one is planned on what the
-    one before leaves of the account, and all are steps of one transaction.
-    """
+    """Decision to send a liquidation, with its plan."""
 
     plan: Plan
-    further: tuple[Plan, ...] = ()
 
     @property
     def market(self) -> MarketKey:
@@ -62,20 +56,14 @@ class Liquidate:
         """The borrower."""
         return self.plan.account
 
-    @property
-    def rounds(self) -> tuple[Plan, ...]:
-        """All of the account's plans, the first one included."""
-        return (self.plan, *self.further)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """
-    Not worth sending, for this reason.
+    """Decision not to liquidate, with its reason.
 
-    ``detail`` holds the numbers in words, ``net_profit`` the best that was found
-    (negative where it would lose money; None where nothing could be priced). ``until`` is the
-    chain's time before which a policy's waiting does not end, None where none is known.
+    ``detail`` holds the numbers in words, ``net_profit`` the best option's (negative for a loss,
+    None if nothing could be priced). ``until`` is the earliest block timestamp at which a policy's
+    wait can end, None if unknown.
     """
 
     market: MarketKey

@@ -1,39 +1,38 @@
-"""
-Everything the keeper raises.
+"""Errors that the keeper raises.
 
 KeeperError
 ├── ConfigError            wrong or missing setting, bad usage            exit 2
 ├── EnvironmentFault       the machine, a contract or a file is not fit   exit 3
 │   └── ChainError         an adapter could not read the chain
 │       ├── RpcUnavailable     retry the read
-│       │   └── RpcBusy            it asked for patience: not before that
-│       ├── RpcRefused         the node answered with an error: do not repeat as it is
+│       │   └── RpcBusy            rate limited. Retry after its delay
+│       ├── RpcRefused         the node answered with an error. Do not retry unchanged
 │       ├── RpcMalformed       the node's answer is not what was asked for
-│       │   └── RpcTooLarge        longer than what is read: ask for less
-│       ├── HistoryPruned      this node has thrown away what is asked for
-│       ├── EndpointsDisagree  two nodes contradict each other: sign nothing
-│       ├── BlockUnknown       the block is not served yet: ask again while it is young
+│       │   └── RpcTooLarge        exceeds the size limit. Request less
+│       ├── HistoryPruned      this node has pruned the requested data
+│       ├── EndpointsDisagree  two nodes contradict each other. Sign nothing
+│       ├── BlockUnknown       the block is not served yet. Retry while it is young
 │       │   ├── StateUnknown       its header is known, its state is not
-│       │   └── NotCanonical       the node calls another block canonical: check that
+│       │   └── NotCanonical       the node calls another block canonical. Verify it
 │       ├── SnapshotReorged    drop this block's work, wait for the next head
-│       └── MarketUnreadable   one market's own contracts misbehave: quarantine it
+│       └── MarketUnreadable   one market's own contracts misbehave. Quarantine it
 ├── JournalError           no journal, no signing                         exit 4
-├── ForeignKeyUse          somebody else signs with this key              exit 5
+├── ForeignKeyUse          another program signs with this key           exit 5
 ├── BreakerOpen            a limit stopped the keeper                     exit 6
-├── NotTold                a channel did not take a message               exit 3
+├── DeliveryFailed         a channel did not accept a message             exit 3
 └── SubmissionError        a transaction did not reach a final receipt
-    ├── NotBroadcast       nothing left this process; safe to plan again
-    └── OutcomeUnknown     signed bytes may be in a mempool; keep the nonce
+    ├── NotBroadcast       nothing left this process. Safe to plan again
+    └── OutcomeUnknown     signed bytes may be in a mempool. Keep the nonce
 
-Every error is one line that says what and where; ``hint`` says how to fix it.
-No message holds a secret or an endpoint's address.
+Every error is one line. ``hint`` says how to fix it. No message holds a
+secret or an endpoint's URL.
 """
 
 from typing import ClassVar
 
 
 class KeeperError(Exception):
-    """Base class for every error the keeper expects; ``code`` is stable for scripts."""
+    """Base class of all expected errors. ``code`` is stable for scripts."""
 
     code: ClassVar[str] = "keeper_error"
     exit_code: ClassVar[int] = 1
@@ -64,13 +63,13 @@ class ChainError(EnvironmentFault):
 
 
 class RpcUnavailable(ChainError):
-    """The endpoint did not answer in time; a read may be repeated."""
+    """The endpoint did not answer in time. A read may be retried."""
 
     code = "rpc_unavailable"
 
 
 class RpcBusy(RpcUnavailable):
-    """The node asked for patience: for ``seconds``, if it said for how long."""
+    """The endpoint limits the rate of requests. Retry after ``seconds``, if it said so."""
 
     code = "rpc_busy"
 
@@ -105,12 +104,11 @@ class RpcRefused(ChainError):
 
 
 class RpcMalformed(ChainError):
-    """
-    The node's answer has the wrong id, type, length or range.
+    """The node's answer has the wrong id, type, length or range.
 
-    ``excessive``: it costs more than any good answer to this question, so its endpoint is left
-    alone for some minutes. ``method`` is what was asked, where it is the node's answer as a whole
-    that is malformed and not what a contract returned in it.
+    An ``excessive`` answer is larger than any valid one, so the endpoint is not used for some
+    minutes. ``method`` is the JSON-RPC method if the node's response itself is malformed, and empty
+    if only the data of a contract in it is.
     """
 
     code = "rpc_malformed"
@@ -122,17 +120,16 @@ class RpcMalformed(ChainError):
 
 
 class HistoryPruned(ChainError):
-    """The node no longer has logs as old as the market: another node has to be asked once."""
+    """The node no longer has logs as old as the market. Another node must supply them once."""
 
     code = "history_pruned"
 
 
 class RpcTooLarge(RpcMalformed):
-    """
-    The node's answer is longer than what is read of it; less may be answered.
+    """The node's answer exceeds the size limit. A smaller request may succeed.
 
-    ``by_contract``: a contract may have returned as much, so the answer of another endpoint
-    decides whether this one is ``excessive``.
+    With ``by_contract`` a contract may have returned as much, so another endpoint's answer decides
+    whether this one is ``excessive``.
     """
 
     code = "rpc_too_large"
@@ -150,7 +147,10 @@ class RpcTooLarge(RpcMalformed):
 
 
 class EndpointsDisagree(ChainError):
-    """Two endpoints say different things of a nonce, a receipt or a block: nothing is signed."""
+    """Two endpoints contradict each other about a nonce, a receipt or a block.
+
+    Nothing is signed.
+    """
 
     code = "endpoints_disagree"
 
@@ -166,7 +166,7 @@ class StateUnknown(BlockUnknown):
 
 
 class NotCanonical(BlockUnknown):
-    """An endpoint says that a block is not canonical. Not proved until its header is compared."""
+    """An endpoint says that a block is not canonical. Unproven until its header is compared."""
 
 
 class SnapshotReorged(ChainError):
@@ -176,20 +176,20 @@ class SnapshotReorged(ChainError):
 
 
 class MarketUnreadable(ChainError):
-    """One market's contracts did not answer as the protocol's do; the others go on."""
+    """One market's contracts do not answer like the protocol's. Other markets continue."""
 
     code = "market_unreadable"
 
 
 class JournalError(KeeperError):
-    """The journal cannot be opened, locked or written: nothing is signed."""
+    """The journal cannot be opened, locked or written. Nothing is signed."""
 
     code = "journal"
     exit_code = 4
 
 
 class ForeignKeyUse(KeeperError):
-    """A transaction of our key is not in our journal."""
+    """A transaction of the keeper's key is not in its journal."""
 
     code = "foreign_key_use"
     exit_code = 5
@@ -203,11 +203,10 @@ class BreakerOpen(KeeperError):
 
 
 class NotTold(KeeperError):
-    """
-    A channel did not take a message; it may have arrived all the same.
+    """A channel did not accept a message. It may have arrived nevertheless.
 
-    ``retry_after`` is how many seconds the other side asked to wait, None if it did not;
-    ``final``: it will not take this message at another time either.
+    ``retry_after`` is the wait that the channel asked for in seconds, or None. ``final`` means that
+    a retry of this message would fail too.
     """
 
     code = "not_told"
@@ -240,6 +239,6 @@ class NotBroadcast(SubmissionError):
 
 
 class OutcomeUnknown(SubmissionError):
-    """A signed transaction may still be mined; its nonce is taken."""
+    """A signed transaction may still be mined. Its nonce stays in use."""
 
     code = "outcome_unknown"

@@ -1,4 +1,4 @@
-"""Everything known about selling, at one block: routes, curves, pools that lend."""
+"""Liquidity for selling collateral at one block. Routes, pool curves and lending pools."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,10 @@ Pair = tuple[Address, Address]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exits:
-    """
-    The routes of the pairs that were asked for, over curves of one block.
+    """Routes of the requested pairs, over curves of one block.
 
-    ``lenders`` are pools that lend a token for a fee and are locked meanwhile:
-    a route through a lender's own pool does not work. ``factories`` holds who vouches
-    for each of these pools, by its address.
+    ``lenders`` are pools that lend a token for a fee and are locked meanwhile, so a route must not
+    pass through the lender's own pool. ``factories`` maps each pool to the factory that created it.
     """
 
     routes: Mapping[Pair, tuple[Route, ...]]

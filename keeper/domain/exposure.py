@@ -1,4 +1,4 @@
-"""What an account's health is made of, token by token, for asking what if prices moved."""
+"""Exposure of an account by token, for what-if questions about prices."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,10 @@ from keeper.domain.units import Address, Wad
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExposureLeg:
-    """
-    One token of an account: what of it backs the debt, and what of it is owed.
+    """One token of an account, with its collateral and its debt.
 
-    ``collateral`` and ``debt`` are values in a unit of the exposure's own; ``weight`` is what a
-    unit of collateral counts in the health factor, ``bonus`` what is seized for a unit repaid,
-    principal included.
+    ``collateral`` and ``debt`` are values in the exposure's own unit. ``weight`` is the liquidation
+    threshold, ``bonus`` the value seized per value repaid, principal included.
     """
 
     token: Address
@@ -25,7 +23,10 @@ class ExposureLeg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """An account's legs; value times ``per_base`` (numerator, denominator) is base currency."""
+    """The legs of an account.
+
+    Value times ``per_base`` (numerator, denominator) is base currency.
+    """
 
     legs: tuple[ExposureLeg, ...]
     per_base: tuple[int, int] = (1, 1)

@@ -1,11 +1,11 @@
-"""What an adapter tells an operator about what it reads, for doctor."""
+"""Facts that an adapter reports to the operator through ``keeper doctor``."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One line; ``concern`` says what follows where it is not as it should be, else empty."""
+    """One line of text. ``concern`` is the consequence if something is wrong, else empty."""
 
     text: str
     concern: str = ""

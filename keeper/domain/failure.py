@@ -1,9 +1,8 @@
-"""
-Kinds of failure of a plan that reverted on chain, told by its reason in words.
+"""Classifies failures of reverted plans by their reason text.
 
-A race is lost where the account was healthy, paid or gone by then: somebody was faster, and
-nothing is wrong with the plan. A moved market brought less than the executor enforces. Only what
-is left is a defect of ours, or of a market that lies to simulations.
+A race is lost if the account was healthy, repaid or gone by then. Another liquidator was faster,
+and the plan had no fault. In a moved market the sale brought less than the executor enforces. Every
+other failure is a defect of the keeper, or of a market that behaves differently in simulations.
 """
 
 import enum
@@ -13,7 +12,7 @@ from typing import Final
 
 
 class FailureKind(enum.StrEnum):
-    """What a failed plan says about the next one; stable, since events and reports name it."""
+    """Consequence of a failed plan for the next one. The values are stable."""
 
     RACE = "race"  # the account was healthy, paid, or gone at that block
     MOVED = "moved"  # the sale brought less than the minimum that protects the profit
@@ -27,6 +26,11 @@ MOVED_MEANWHILE: Final = "others traded in its pools in the same block"
 TOUCHED: Final = " (others acted on the account in the same block)"
 UNTOUCHED: Final = " (nobody else acted on the account in that block)"
 """What is added to a failure's reason by the logs of its block."""
+LIED: Final = (
+    " (nobody else acted in that block, and the same call works in a simulation on the state it"
+    " left)"
+)
+"""What is added where a market or a token tells a simulation from the chain."""
 
 _SIGNS: Final = (
     (
@@ -55,18 +59,19 @@ _FRAME: Final = re.compile(r"^(the whole transaction reverted: )?(nothing worked
 
 
 def classify_failure(reason: str) -> FailureKind:
-    """
-    Return the kind of a failure by its reason, as ``failure_reason`` words it.
+    """Return the kind of a failure by its reason, as ``failure_reason`` words it.
 
-    A transaction of several plans lists their reasons: it is a defect if one of them is.
+    A transaction of several plans lists their reasons. It is a defect if one of them is.
     """
+    if reason.endswith(LIED):
+        return FailureKind.DEFECT
     plain = reason.removesuffix(TOUCHED).removesuffix(UNTOUCHED)
     kinds = [_classify(part.strip()) for part in _FRAME.sub("", plain).split(";")]
     return max(kinds, key=_WORST.index)
 
 
 def has_defect(reasons: Iterable[str]) -> bool:
-    """Return whether one of several failures, an empty reason being none, is a defect."""
+    """Return whether one of several failures is a defect. An empty reason is no failure."""
     return any(classify_failure(reason) is FailureKind.DEFECT for reason in reasons if reason)
 
 
@@ -89,6 +94,6 @@ def _classify(reason: str) -> FailureKind:
 
 
 def _is_beginning(cut: str) -> bool:
-    """Return whether a reason that was cut off is the beginning of a race's."""
+    """Return whether a truncated reason is the beginning of a race's."""
     races = _SIGNS[0][1]
     return not cut or any(sign.startswith(cut) for sign in races)

@@ -1,4 +1,4 @@
-"""Figures that a market's contracts keep, and what its logs say of them."""
+"""Figures that a market's contracts store, and the values that follow from its logs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from keeper.domain.units import MarketKey
 
 
 class Figure(NamedTuple):
-    """The name of one figure: what it counts, and of which token or market, as its address."""
+    """Name of one figure. The counted quantity, and the address of its token or market."""
 
     what: str
     subject: str
@@ -20,11 +20,10 @@ Figures = Mapping[Figure, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedFigure:
-    """
-    The value that follows from an earlier value and from all logs since.
+    """Value that follows from an earlier value and all logs since.
 
-    ``slack`` is by how much roundings may be off. A figure that others can move without a log
-    ``is_hint``: its change is a reason to look once more, and proves nothing.
+    ``slack`` is the tolerance for rounding. ``is_hint`` marks a figure that can change without a
+    log. Its change is a reason to check again and proves nothing.
     """
 
     value: int
@@ -38,7 +37,10 @@ class ExpectedFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StretchNews:
-    """Blocks from ``first`` on whose changes no log explains, or ``is_explained`` by now."""
+    """Blocks from ``first`` on with changes that no log explains.
+
+    ``is_explained`` means that logs explain them by now.
+    """
 
     market: MarketKey
     first: int

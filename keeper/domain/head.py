@@ -1,4 +1,4 @@
-"""A block at the tip of the chain, and what a decision was read at."""
+"""Block headers, and the block and state overrides that reads are pinned to."""
 
 import enum
 from dataclasses import dataclass
@@ -11,10 +11,9 @@ _NOBODY: Final = Address("0x" + "0" * 40)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """
-    One block's header, as far as the keeper needs it.
+    """The fields of a block header that the keeper uses.
 
-    ``miner`` is its coinbase; the zero address where the node does not say.
+    ``miner`` is its coinbase, or the zero address if the node does not state it.
     """
 
     number: int
@@ -28,7 +27,7 @@ class Head:
 
 
 class BlockTag(enum.StrEnum):
-    """A block that the node names."""
+    """A block tag of JSON-RPC."""
 
     FINALIZED = "finalized"
 
@@ -39,11 +38,10 @@ BlockName = int | BlockHash | BlockTag | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeOverride:
-    """
-    State that a read assumes and the chain does not have (yet): a contract's code, above all.
+    """State override of one account for a read, mostly a contract's code.
 
-    ``storage`` are words by their places, both of 32 bytes; other places stay as they are. An empty
-    ``code`` and a ``balance`` of None leave the account's own.
+    ``storage`` maps slots to words, 32 bytes each. Other slots keep their values. An empty ``code``
+    and a ``balance`` of None leave the account's own.
     """
 
     address: Address
@@ -54,12 +52,10 @@ class CodeOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """
-    What every read of one decision is pinned to: a block hash and an overlay.
+    """Block hash and state overlay that all reads of one decision are pinned to.
 
-    The overlay is empty for a mined block. A pending oracle update is an overlay
-    on the block before it, so that acting early is another trigger of the same
-    pipeline and not another pipeline.
+    The overlay is empty for a mined block. A pending oracle update is an overlay on the block
+    before it, so that acting early uses the same pipeline.
     """
 
     block_hash: BlockHash

@@ -1,4 +1,4 @@
-"""What contracts call themselves: untrusted text, made harmless wherever it is shown."""
+"""Sanitizes untrusted names from contracts before they are displayed."""
 
 import re
 import unicodedata
@@ -10,13 +10,14 @@ _LINK: Final = re.compile(r"\.(?=[^\W\d_]{2})")
 
 
 def harmless(untrusted: str) -> str:
-    """
-    Return a name without anything that text, markup, a chat or a terminal could act upon.
+    """Remove everything from a name that markup, a chat or a terminal could interpret.
 
-    Letters and digits stay, in any script; direction marks, control characters, line breaks,
-    the marks of HTML, Markdown and mentions, and points that make links become "?".
+    Letters and digits of any script stay. Direction marks, control characters, line breaks, the
+    marks of HTML, Markdown and mentions, and points that make links become "?".
     """
     kept = "".join(
-        one if one in _PLAIN or unicodedata.category(one)[0] in "LN" else "?" for one in untrusted
+        # mutation: F28 plain-name
+        one if one in _PLAIN or unicodedata.category(one)[0] in "LN" else "?"
+        for one in untrusted
     )
     return _LINK.sub("?", kept).strip()

@@ -1,4 +1,4 @@
-"""What is told to people: one notice, said once per channel, whatever happens in between."""
+"""Notices to people. Each is delivered once per channel, even after restarts and reorgs."""
 
 import enum
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from keeper.domain.units import Address, BlockHash, MarketKey, Timestamp, Wad
 
 
 class NoticeKind(enum.StrEnum):
-    """Why somebody is told; stable, since people filter by it."""
+    """Reasons for a notice. The values are stable, since subscriptions filter by them."""
 
     CALLED = "called"  # the account entered a tier
     REMINDER = "reminder"  # it is still there
@@ -25,14 +25,14 @@ CLOSING: Final = frozenset({NoticeKind.CURED, NoticeKind.LIQUIDATED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """
-    One message to be told, before it is known to whom.
+    """One notice, independent of its recipients.
 
-    ``key`` is stable: the same news after a restart or a reorganisation has the same key, and
-    is told once per channel. ``deadline`` is when waiting ends, None where nothing waits.
-    ``debt_usd_e8`` and ``collateral_usd_e8`` are 1e-8 dollars, None where no dollar price is known.
-    ``liquidatable`` is the protocol's verdict at the block; None where nothing is owed, and in what
-    an earlier version stored. ``detail`` is for people: one line, without addresses of endpoints.
+    ``key`` is stable. The same event after a restart or a reorganisation has the same key, and is
+    delivered once per channel. ``deadline`` is the end of a policy's wait, None without one.
+    ``debt_usd_e8`` and ``collateral_usd_e8`` are 1e-8 dollars, None without a dollar price.
+    ``liquidatable`` is the protocol's verdict at the block. It is None for an account without debt,
+    and in data that an earlier version stored. ``detail`` is one line of text without endpoint
+    URLs.
     """
 
     key: str

@@ -1,17 +1,16 @@
-"""
-What a lending protocol lets a liquidator do, without naming the protocol.
+"""Liquidations that a lending protocol allows, independent of the protocol.
 
-An adapter turns one unhealthy account into opportunities: per pair of tokens, what
-is spent and what comes back as a pure function of the amount, and the step that the
-executor performs. Sizing and ranking know nothing else about the protocol.
+An adapter turns one liquidatable account into opportunities. For each pair of tokens it gives the
+amounts spent and received as a pure function of the argument, and the step for the executor. Sizing
+and ranking know nothing else about the protocol.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 from keeper.domain.decision import SkipReason
-from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits, Wad
+from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits
 
 _NOTHING: Final = TokenUnits(0)
 
@@ -26,7 +25,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why the protocol would refuse, or the adapter will not try, an amount or a pair."""
+    """Reason why the protocol refuses, or the adapter does not try, an amount or a pair."""
 
     reason: SkipReason
     detail: str
@@ -34,7 +33,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiquidityKey:
-    """Who holds a token that the protocol pays out of: the holder can run dry."""
+    """A token and the contract that pays it out and can run dry."""
 
     holder: Address
     token: Address
@@ -42,15 +41,13 @@ class LiquidityKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """
-    What one liquidation spends and receives when it lands inside the window.
+    """Amounts that one liquidation spends and receives inside the landing window.
 
-    ``amount`` is the argument that was asked for (``UINT256_MAX`` for everything).
-    ``spend`` and ``receive`` are exact at ``window.earliest``. At every timestamp of
-    the window no more than ``spend_at_most`` is taken, and never is less than
-    ``receive_at_least`` received. ``drawn`` is what the payout takes out of, and
-    ``repaid`` what the repayment puts into, the protocol's own liquidity. ``bad_debt``
-    is the rest of the debt (spend token) where the protocol writes it off at once.
+    ``amount`` is the requested argument (``UINT256_MAX`` for everything). ``spend`` and ``receive``
+    are exact at ``window.earliest``. At every timestamp of the window no more than
+    ``spend_at_most`` is taken, and never is less than ``receive_at_least`` received. ``drawn``
+    leaves and ``repaid`` enters the protocol's own liquidity. ``bad_debt`` is the remaining debt
+    (spend token) if the protocol writes it off at once.
     """
 
     amount: TokenUnits
@@ -65,14 +62,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorStep:
-    """One liquidation for the executor: which of its protocol modules, with which bytes."""
+    """One liquidation as an executor step. Number of the protocol module, and its data."""
 
     module: int
     data: bytes
 
 
 class Opportunity(Protocol):
-    """One pair of one account: an immutable value made by an adapter from a snapshot."""
+    """One token pair of one account. An immutable value that an adapter makes from a snapshot."""
 
     @property
     def market(self) -> MarketKey:
@@ -91,41 +88,39 @@ class Opportunity(Protocol):
 
     @property
     def receive_token(self) -> Address:
-        """The collateral token that the liquidator gets; may be the spend token."""
+        """The collateral token that the liquidator receives. May be the spend token."""
         ...
 
     @property
     def partial(self) -> tuple[TokenUnits, TokenUnits] | None:
-        """
-        Smallest and largest partial amount, both valid over the whole window.
+        """Smallest and largest partial amount, both valid over the whole window.
 
-        They keep the adapter's margin to every threshold of the protocol. None
-        when only everything may be taken.
+        Both respect the adapter's margin to every threshold of the protocol. None if only the whole
+        amount is allowed.
         """
         ...
 
     @property
     def gas(self) -> Gas:
-        """Gas of the protocol's own call, estimated (measured per protocol and version)."""
+        """Estimated gas of the protocol's own call, measured per protocol and version."""
         ...
 
     @property
     def bonus_at_most(self) -> BaseCurrency:
-        """No amount earns more than this before costs: received minus spent, at the prices."""
+        """Upper bound of the earnings before costs (received minus spent, at the prices)."""
         ...
 
     @property
     def own_funding(self) -> "Sequence[FlashLender]":
-        """
-        Funding that the liquidation itself brings and nobody else can use.
+        """Funding that is part of the liquidation itself.
 
-        A protocol that pays out, calls back and only then takes the repayment needs no loan.
-        Empty where the spend token must be had first.
+        A protocol that pays out, calls back and only then takes the repayment needs no loan. Empty
+        if the spend token is needed first.
         """
         ...
 
     def outcome(self, amount: TokenUnits) -> Outcome | Refusal:
-        """Return what ``amount`` of the spend token does; ``UINT256_MAX`` asks for everything."""
+        """Return the amounts for spending ``amount``. ``UINT256_MAX`` asks for the whole debt."""
         ...
 
     def step(self, amount: TokenUnits) -> ExecutorStep:
@@ -133,29 +128,8 @@ class Opportunity(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Afterwards:
-    """
-    One account as a liquidation leaves it, in the same block: its health and its opportunities.
-
-    There are no ``opportunities`` where it is healthy then, or nothing is left to seize.
-    """
-
-    health_factor: Wad
-    opportunities: Sequence[Opportunity] = ()
-
-
-@runtime_checkable
-class Continues(Protocol):
-    """An opportunity that states what can be done with its account once it was taken."""
-
-    def after(self, amount: TokenUnits) -> Afterwards | None:
-        """Return the account after ``amount``; None where the market cannot tell."""
-        ...
-
-
 class FlashLender(Protocol):
-    """Where the spend token can be borrowed for one transaction."""
+    """A contract that lends the spend token for one transaction."""
 
     @property
     def source(self) -> int:
@@ -164,7 +138,7 @@ class FlashLender(Protocol):
 
     @property
     def kind(self) -> str:
-        """The kind's name for people: ``aave_v3_flash_loan``."""
+        """The display name of the kind, such as ``aave_v3_flash_loan``."""
         ...
 
     @property
@@ -174,22 +148,22 @@ class FlashLender(Protocol):
 
     @property
     def token(self) -> Address:
-        """What it lends."""
+        """The lent token."""
         ...
 
     @property
     def liquidity(self) -> LiquidityKey:
-        """What the loan is taken out of, so that plans before it are counted in."""
+        """The liquidity that the loan is taken from, so that earlier plans are counted in."""
         ...
 
     @property
     def available(self) -> TokenUnits:
-        """The most it lends at the snapshot's block."""
+        """The largest loan at the snapshot's block."""
         ...
 
     @property
     def gas(self) -> Gas:
-        """Gas of borrowing and paying back, estimated."""
+        """Estimated gas of borrowing and repaying."""
         ...
 
     def fee(self, amount: TokenUnits) -> TokenUnits:

@@ -1,4 +1,4 @@
-"""What a market's prices rest on at one block: the feeds' own words, as plain facts."""
+"""Price feed data of a market at one block, as the feeds state them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from keeper.domain.units import Address, Timestamp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """A feed's newest round, as ``latestRoundData`` states it; ``answer`` is signed."""
+    """A feed's newest round, as ``latestRoundData`` states it. ``answer`` is signed."""
 
     round_id: int
     answer: int
@@ -17,14 +17,13 @@ class Round:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """
-    One price of a market and where it comes from.
+    """One price of a market with its source.
 
-    ``price`` is per whole token in the unit that all of the market's readings share, None where
-    the source fails. ``feed`` is the contract that states the age of the answer; where none is
-    known (``round`` is None) it is the source itself. ``minimum`` and ``maximum`` are the bounds
-    that the aggregator cuts its answers to, None where they are not known. ``decimals`` are the
-    feed's, ``expected_decimals`` what the market takes them for; None where nothing is compared.
+    ``price`` is per whole token in the unit that all of the market's readings share, None where the
+    source fails. ``feed`` is the contract that states the age of the answer, or the source itself
+    if ``round`` is None. ``minimum`` and ``maximum`` are the bounds to which the aggregator clamps
+    its answers, None if unknown. ``decimals`` are the feed's, ``expected_decimals`` those that the
+    market assumes, None if not compared.
     """
 
     token: Address
@@ -40,7 +39,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecondPrice:
-    """What another source says of a token, in the readings' unit; None where it fails."""
+    """A token's price from a second source, in the readings' unit. None if it fails."""
 
     source: str
     price: int | None

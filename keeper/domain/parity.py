@@ -1,4 +1,4 @@
-"""What is found when an account of the book is held against the contracts' own answer."""
+"""Differences between an account in the book and the contracts' own answers."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ Subject = tuple[MarketKey, Address]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One figure of an account that the contracts state otherwise, at one block."""
+    """One figure of an account at one block that differs from the contracts."""
 
     market: MarketKey
     account: Address

@@ -1,4 +1,4 @@
-"""What a transaction of ours that waits for a block will do to pools and to a protocol's tokens."""
+"""Effects of the keeper's pending transactions on pools and on a protocol's liquidity."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,10 @@ from keeper.domain.units import Address, TokenUnits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingSale:
-    """
-    One plan that is signed and not mined, as far as it changes what later plans meet.
+    """Effects of one signed but unmined plan on later plans.
 
-    ``received`` is sold along the ``route``, of which a flash swap buys ``bought`` from the
-    route's end first (0 with other funding). ``drawn`` and ``repaid`` are its outcome's.
+    ``received`` is sold along the ``route``. A flash swap first buys ``bought`` at the route's end
+    (0 with other funding). ``drawn`` and ``repaid`` are those of its ``LiquidationAmounts``.
     """
 
     route: Route
@@ -24,6 +23,6 @@ class PendingSale:
 
     @property
     def pair(self) -> tuple[Address, Address] | None:
-        """The token sold and the token bought; None where nothing is sold."""
+        """The token sold and the token bought. None if there is no sale."""
         hops = self.route.hops
         return (hops[0].token_in, hops[-1].token_out) if hops else None

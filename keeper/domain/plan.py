@@ -1,4 +1,4 @@
-"""A liquidation that is worth sending: amounts, way out, funding, what it should earn."""
+"""Plans, batches of plans and their simulation results."""
 
 import enum
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _NO_SUBSIDY: Final = Wei(0)
 
 
 class FundingKind(enum.StrEnum):
-    """Where the spend token comes from until the collateral is sold."""
+    """Sources of the spend token until the collateral is sold."""
 
     FLASH_LOAN = "flash_loan"  # a lender of the spend token; its kind and address say which
     CALLBACK = "callback"  # nobody: the protocol takes the repayment after it paid out
@@ -25,13 +25,12 @@ class FundingKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funding:
-    """
-    How the spend token is had.
+    """Funding of the spend token.
 
-    ``source`` is the executor's number for it, ``name`` the word for people,
-    ``lender`` the contract that lends (the flash swap's pool, the flash lender, or the
-    protocol that calls back), ``amount`` what is borrowed or owed to the callback (enough at
-    the deadline), ``fee`` what that costs.
+    ``source`` is the executor's number for it, ``name`` its display name, ``lender`` the contract
+    that lends (the flash swap's pool, the flash lender, or the protocol that calls back),
+    ``amount`` the amount borrowed or owed to the callback (sufficient at the deadline), ``fee`` its
+    cost.
     """
 
     kind: FundingKind
@@ -44,23 +43,21 @@ class Funding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """
-    One liquidation, sized and priced.
+    """One liquidation, sized and priced.
 
-    The profit is in the spend token: what the sale brings, less what is spent and
-    the funding's fee. ``gross_profit`` is the expectation at the earliest landing,
-    ``net_profit`` its worth less ``gas`` at ``gas_price`` and the ``bid``; ``min_profit`` is
-    what the executor enforces on chain, in units of the spend token, and ``sure_profit``
-    what every landing in the window brings. ``bid`` is what is offered as tip on top of the
-    market's, ``least_net`` what has to be left of the profit after gas and bid. ``gas`` is the gas
-    expected, after simulation the plan's share of what was used; ``step_gas`` is the
-    limit of its step, with headroom. ``bad_debt`` is what the protocol is expected to
-    write off with it, in the spend token (see ``Outcome``). ``data_fee`` is its share of
-    what a rollup takes for publishing the transaction; the net profit is less that too.
-    ``native_usd_e8`` is the native coin's price in 1e-8 US dollars, 0 where unknown;
-    ``native_base`` in what a clearing counts its loss in, 0 where that is the same.
-    ``subsidy`` is what it may lose, at most, in wei; ``episode`` is the margin call's that a
-    cure answers.
+    The profit is in the spend token. It is the proceeds of the sale less the amount spent and the
+    funding's fee. ``gross_profit`` is the expectation at the earliest landing, ``net_profit`` its
+    worth less ``gas`` at ``gas_price`` and the ``bid``. ``min_profit`` is the minimum that the
+    executor enforces on chain, in units of the spend token, and ``sure_profit`` the minimum of
+    every landing in the window. ``bid`` is offered as tip on top of the market's, ``least_net``
+    must remain of the profit after gas and bid. ``gas`` is the expected gas, after simulation the
+    plan's share of the gas used. ``step_gas`` is the limit of its step, with headroom. ``bad_debt``
+    is the debt that the protocol is expected to write off with it, in the spend token (see
+    ``LiquidationAmounts``). ``data_fee`` is its share of a rollup's data fee. The net profit is
+    less that too. ``native_usd_e8`` is the native coin's price in 1e-8 US dollars, 0 if unknown.
+    ``native_base`` is its price in the unit of a clearing's loss, 0 if that is the same.
+    ``subsidy`` is the most that it may lose, in wei. ``episode`` is the margin call that a cure
+    belongs to.
     """
 
     market: MarketKey
@@ -96,7 +93,7 @@ class Plan:
 
     @property
     def is_cure(self) -> bool:
-        """Whether it spends the vault's money for the account, and liquidates nothing."""
+        """Whether the plan spends the vault's money for the account, and liquidates nothing."""
         return self.funding.kind is FundingKind.VAULT
 
     @property
@@ -107,11 +104,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFee:
-    """
-    What a rollup takes for publishing a transaction's data, in wei.
+    """A rollup's fee for publishing a transaction's data, in wei.
 
-    ``gas`` is what of the gas limit goes into it, where it is paid as gas; 0 where it is taken
-    beside the gas.
+    ``gas`` is the part of the gas limit that it uses if it is paid as gas, 0 if it is charged
+    separately.
     """
 
     fee: Wei = _NO_FEE
@@ -120,7 +116,7 @@ class DataFee:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Plans that share one transaction, ready to be signed but for nonce and fees."""
+    """Plans of one transaction, ready for signing except for nonce and fees."""
 
     plans: tuple[Plan, ...]
     executor: Address
@@ -131,16 +127,15 @@ class Batch:
 
     @property
     def data_fee(self) -> Wei:
-        """What a rollup takes for publishing it, by its plans' shares."""
+        """The rollup's data fee, as the sum of its plans' shares."""
         return Wei(sum(plan.data_fee for plan in self.plans))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedPlan:
-    """
-    What one plan of a simulated batch did; ``failure`` is empty when it worked.
+    """Result of one plan of a simulated batch. ``failure`` is empty on success.
 
-    ``gas_used`` is what its own step took, 0 where the executor's version does not say.
+    ``gas_used`` is the gas of its own step, 0 if the executor's version does not report it.
     """
 
     profit: TokenUnits
@@ -150,7 +145,7 @@ class SimulatedPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedBatch:
-    """What the executor reported for a batch, run on the pinned block and not sent."""
+    """The executor's report on a batch, simulated on the pinned block."""
 
     plans: tuple[SimulatedPlan, ...]
     gas_used: Gas
@@ -159,7 +154,7 @@ class SimulatedBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """What a block says of those acted on, as it is kept with the nonces that do it."""
+    """Block facts of acted-on accounts, stored together with the nonces that act."""
 
     block_hash: BlockHash
     document: str

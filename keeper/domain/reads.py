@@ -1,4 +1,4 @@
-"""What is asked of a node and what it answers, as plain data."""
+"""Requests to a node and their results, as plain data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallResult:
-    """What a read returned; ``data`` is the revert data where it failed."""
+    """Result of a call. ``data`` is the revert data if it failed."""
 
     success: bool
     data: bytes
@@ -24,18 +24,17 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFilter:
-    """
-    Which logs are wanted.
+    """Selects logs by address and topics.
 
-    ``topics`` is one tuple of alternatives per position; an empty tuple at a
-    position takes anything.
+    ``topics`` is one tuple of alternatives per position. An empty tuple at a position matches
+    anything.
     """
 
     addresses: tuple[Address, ...]
     topics: tuple[tuple[bytes, ...], ...] = ()
 
     def covers(self, other: "LogFilter") -> bool:
-        """Whether all that ``other`` takes is taken, by address and first topic."""
+        """Return whether this filter includes every log of ``other`` (address, first topic)."""
         firsts, theirs = (next(iter(one.topics), ()) for one in (self, other))
         return (
             not self.topics[1:]
@@ -44,7 +43,7 @@ class LogFilter:
         )
 
     def accepts(self, log: "Log") -> bool:
-        """Whether the filter takes this log."""
+        """Return whether the filter matches this log."""
         if self.addresses and log.address not in self.addresses:
             return False
         return all(
@@ -55,10 +54,9 @@ class LogFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """
-    The contract whose creation begins a market's history.
+    """The contract that begins a market's history with its creation.
 
-    ``created`` takes the log of its creation. Other logs that it takes are later ones.
+    ``created`` matches the log of its creation. Other logs that it matches are later.
     """
 
     contract: Address
@@ -84,18 +82,17 @@ LogKey = tuple[BlockHash, int, Address, tuple[bytes, ...], bytes]
 
 
 def log_key(log: Log) -> LogKey:
-    """Return what tells a log from every other one."""
+    """Return the identity of a log."""
     return log.block_hash, log.index, log.address, log.topics, log.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogTable:
-    """
-    Many logs as columns, a row for each, so that no object is made per log.
+    """Logs as columns with one row per log, which avoids an object per log.
 
-    ``addresses`` has 20 bytes a row, each column of ``topics`` 32, zeros where a log has no
-    such topic; ``topic_counts`` says how many it has, in one byte. The ``data`` of row ``i``
-    ends at ``data_ends[i]`` and begins where the row before it ends.
+    ``addresses`` has 20 bytes a row, each column of ``topics`` 32, zeros if a log has no such
+    topic. ``topic_counts`` is the number of its topics, in one byte. The ``data`` of row ``i`` ends
+    at ``data_ends[i]`` and begins at the end of the previous row.
     """
 
     rows: int
@@ -109,5 +106,5 @@ class LogTable:
 
 
 def _takes(ours: Sequence[object], theirs: Sequence[object]) -> bool:
-    """Whether one part of a filter, where none is everything, takes all that another's does."""
+    """Return whether one part of a filter (empty matches all) includes all of another's."""
     return not ours or (bool(theirs) and set(theirs) <= set(ours))

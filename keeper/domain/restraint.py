@@ -1,4 +1,4 @@
-"""Who is to be left alone at one block, until when and why; and who of the others comes first."""
+"""Policy result for one block. Accounts that wait, with reasons, and the order of the others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from keeper.domain.units import Timestamp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """
-    An account past the line is not acted upon yet.
+    """A liquidatable account that the policy holds back.
 
-    ``until`` is the chain's time before which waiting does not end, ``until_block`` the block;
-    None where no clock decides (a price that has to be confirmed first).
+    ``until`` is the earliest block timestamp at which the wait can end, ``until_block`` the
+    earliest block. They are None if the end does not depend on time (a price that has to be
+    confirmed first).
     """
 
     reason: SkipReason
@@ -26,12 +26,11 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restraint:
-    """
-    What the operator's policy says of a block's unhealthy accounts.
+    """The operator's policy for the liquidatable accounts of a block.
 
-    ``waits`` has those to be left alone; whoever is not in it is acted upon. ``ranks`` is the
-    order in which accounts are taken, less first; equal ones, and all where it is empty, go by
-    profit. ``subsidies`` is the most that liquidating an account may lose, in 1e-8 dollars.
+    ``waits`` holds the accounts to skip for now. All others are acted upon. ``ranks`` is the order
+    of accounts, lowest first. Equal ranks, and all accounts if it is empty, are ordered by profit.
+    ``subsidies`` is the most that liquidating an account may lose, in 1e-8 dollars.
     """
 
     waits: Mapping[Subject, Wait] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Exact searches over integers: the least amount that does what is wanted."""
+"""Exact integer searches for the smallest amount that passes a test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +9,9 @@ Test = Callable[[int], bool]
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """
-    Where the answer should be, and by how much that may be off at first.
+    """Expected answer of a search, and its first step.
 
-    A guess never changes the answer, only how long the search takes.
+    A guess never changes the answer, only the duration of the search.
     """
 
     near: int
@@ -23,10 +22,9 @@ _LOW: Final = Guess(0)
 
 
 def least(limit: int, holds: Test, guess: Guess = _LOW) -> int | None:
-    """
-    Return the least of 0..``limit`` that ``holds``; None if not even the limit does.
+    """Return the least of 0..``limit`` that ``holds``. None if the limit does not.
 
-    ``holds`` must stay true from where it is true first.
+    ``holds`` must be monotonic.
     """
     return _first(limit, holds, guess) if limit >= 0 and holds(limit) else None
 
@@ -34,12 +32,10 @@ def least(limit: int, holds: Test, guess: Guess = _LOW) -> int | None:
 def least_for_good(
     limit: int, holds: Test, surely: Test, level: Callable[[int], int], guess: Guess = _LOW
 ) -> int | None:
-    """
-    Return the least of 0..``limit`` from which on everything ``holds``; None if the limit fails.
+    """Return the least of 0..``limit`` from which on all ``holds``. None if the limit fails.
 
-    For tests that rounding makes go back and forth: between two changes of ``level``, which only
-    rises or only falls, ``holds`` stays true from where it is true first. ``surely`` does so
-    everywhere, and where it is true ``holds`` is true.
+    For tests that rounding makes non-monotonic. Between two changes of the monotonic ``level``,
+    ``holds`` is monotonic. ``surely`` is monotonic everywhere and implies ``holds``.
     """
     if limit < 0 or not holds(limit):
         return None
@@ -59,7 +55,7 @@ def _same(level: Callable[[int], int], high: int) -> Test:
 
 
 def _first(limit: int, holds: Test, guess: Guess) -> int:
-    """Return the first of 0..``limit`` that holds, where the limit does."""
+    """Return the first of 0..``limit`` that passes, if the limit does."""
     near, step = min(max(guess.near, 0), limit), max(1, guess.step)
     if holds(near):
         high, low = near, near - step
@@ -80,7 +76,7 @@ def _first(limit: int, holds: Test, guess: Guess) -> int:
 
 
 def _first_between(low: int, high: int, holds: Test) -> int:
-    """Return the first that holds, where ``low`` does not and ``high`` does."""
+    """Return the first that passes, if ``low`` does not and ``high`` does."""
     while high - low > 1:
         middle = (low + high) // 2
         if holds(middle):

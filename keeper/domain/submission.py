@@ -1,4 +1,4 @@
-"""What was signed and sent, and what became of it: one nonce, its attempts, its receipt."""
+"""Submissions. A nonce with its signed attempts and its receipt."""
 
 import enum
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ _NOTHING: Final = Wei(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fees:
-    """The two EIP-1559 bids, in wei per unit of gas: ceiling and tip."""
+    """The two EIP-1559 fee limits in wei per gas, max fee and priority fee."""
 
     max_fee: Wei
     priority_fee: Wei
 
 
 class AttemptKind(enum.StrEnum):
-    """Why a transaction was signed for a nonce."""
+    """Reasons for signing a transaction for a nonce."""
 
     SEND = "send"
     BUMP = "bump"
@@ -40,7 +40,7 @@ class AttemptKind(enum.StrEnum):
 
 
 class AttemptState(enum.StrEnum):
-    """What is known about the bytes; only a receipt says more."""
+    """Knowledge about a signed transaction before its receipt."""
 
     RECORDED = "recorded"  # committed to the journal, perhaps never sent
     SENT = "sent"  # a node took them, or had them already
@@ -50,7 +50,7 @@ class AttemptState(enum.StrEnum):
 
 
 class NonceState(enum.StrEnum):
-    """How far the chain is with a nonce."""
+    """Progress of a nonce on chain."""
 
     BOUND = "bound"  # belongs to its intents until a block consumes it
     INCLUDED = "included"  # a block has one of its attempts; a reorg re-opens it
@@ -59,7 +59,7 @@ class NonceState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One signed transaction; all of a nonce's attempts exclude each other on chain."""
+    """One signed transaction. All attempts of a nonce exclude each other on chain."""
 
     nonce: int
     kind: AttemptKind
@@ -75,10 +75,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOutcome:
-    """
-    What one plan brought on chain; ``failure`` is empty when it worked.
+    """Result of one plan on chain. ``failure`` is empty on success.
 
-    ``log_index`` is the place in its block of the log that says so.
+    ``log_index`` is the index in its block of the log that reports it.
     """
 
     market: MarketKey
@@ -92,7 +91,7 @@ class PlanOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inclusion:
-    """The receipt of a nonce, as it was booked."""
+    """The recorded receipt of a nonce."""
 
     hash: TransactionHash
     block_number: int
@@ -106,21 +105,20 @@ class Inclusion:
 
     @property
     def gas_cost(self) -> Wei:
-        """What the gas cost, and a rollup's data fee."""
+        """The cost of the gas, including a rollup's data fee."""
         return Wei(self.gas_used * self.effective_gas_price + self.data_fee)
 
     @property
     def net_profit(self) -> Wei:
-        """The plans' profits at the plans' prices, less gas; negative when it was a loss."""
+        """The plans' profits at the plans' prices, less gas. Negative for a loss."""
         return Wei(sum(one.profit_wei for one in self.plans) - self.gas_cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """
-    One nonce and everything about it; ``attempts`` in the order of signing.
+    """One nonce with its batch, attempts and receipt. ``attempts`` are in the order of signing.
 
-    ``batch`` is None where the nonce only filled a gap.
+    ``batch`` is None if the nonce only filled a gap.
     """
 
     nonce: int
@@ -131,17 +129,17 @@ class Submission:
 
     @property
     def newest(self) -> Attempt:
-        """The attempt with the highest fees: the one to keep alive."""
+        """The attempt with the highest fees, which is kept alive."""
         return self.attempts[-1]
 
     @property
     def is_released(self) -> bool:
-        """Whether nobody has, or ever took, the bytes that act for its accounts."""
+        """Whether no node has, or ever accepted, the attempts that act for its accounts."""
         acting = [one for one in self.attempts if one.kind is not AttemptKind.CANCEL]
         return bool(acting) and all(one.state is AttemptState.RELEASED for one in acting)
 
     @property
     def accounts(self) -> tuple[tuple[MarketKey, Address], ...]:
-        """Whom it is about; nobody where it was released."""
+        """The accounts that it acts for. Empty if it was released."""
         plans = self.batch.plans if self.batch is not None and not self.is_released else ()
         return tuple((plan.market, plan.account) for plan in plans)

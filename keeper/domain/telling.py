@@ -1,4 +1,4 @@
-"""What is told to a channel: notices made into messages, and how the telling goes."""
+"""Messages to channels, made of notices, and the state of their delivery."""
 
 import enum
 import json
@@ -8,7 +8,7 @@ from keeper.domain.notice import Notice
 
 
 class MessageState(enum.StrEnum):
-    """What became of a message."""
+    """Delivery state of a message."""
 
     WAITING = "waiting"
     SENT = "sent"
@@ -16,7 +16,7 @@ class MessageState(enum.StrEnum):
 
 
 class Severity(enum.StrEnum):
-    """How loudly to tell, worst first."""
+    """Severity of a message, worst first."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -25,10 +25,9 @@ class Severity(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """
-    One notice of a message, as machines read it; every value is text or missing.
+    """One notice of a message in machine-readable form. Every value is text or missing.
 
-    ``cures`` are what would cure the account, cheapest first.
+    ``cures`` are the possible cures of the account, cheapest first.
     """
 
     key: str
@@ -38,10 +37,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """
-    One message as it leaves, for people and machines; a retry is the same, by its ``key``.
+    """One message for people and machines. A retry has the same ``key``.
 
-    ``count`` is how many notices it tells; ``items`` has the worst of them.
+    ``count`` is the number of notices in it. ``items`` holds the worst of them.
     """
 
     key: str
@@ -70,7 +68,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A notice that a channel is to be told of; ``since`` is Unix seconds."""
+    """A notice to deliver to a channel. ``since`` is Unix seconds."""
 
     delivery: int
     notice: Notice
@@ -79,7 +77,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A message on its way to a channel; times are Unix seconds."""
+    """A message to a channel with its delivery state. Times are Unix seconds."""
 
     id: int
     channel: str
@@ -93,7 +91,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How much is still to be told, since when (Unix seconds), and how much was given up."""
+    """Undelivered messages.
+
+    Their number, the oldest one's time (Unix seconds), and the given-up ones.
+    """
 
     waiting: int
     oldest: int | None

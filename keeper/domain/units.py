@@ -1,8 +1,7 @@
-"""
-Integer units of account, and the only arithmetic that converts between them.
+"""Integer units of account, and the only arithmetic that converts between them.
 
-Every amount is an ``int`` in the smallest unit of its type. Arithmetic on these
-types yields a plain ``int``; wrap the result, and so say what it is.
+Every amount is an ``int`` in the smallest unit of its type. Arithmetic on these types yields a
+plain ``int``. Wrap the result to state its unit.
 """
 
 from typing import Final, NewType
@@ -46,7 +45,7 @@ MAX_TRANSACTION_GAS: Final = Gas(2**24)
 
 
 def deployment(market: MarketKey) -> MarketKey:
-    """Return the deployment that a market belongs to; its own key where it is not divided."""
+    """Return the deployment that a market belongs to. An undivided market is its own."""
     return MarketKey(":".join(market.split(":")[:2]))
 
 

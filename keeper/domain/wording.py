@@ -1,4 +1,4 @@
-"""Figures in words that every part of the keeper uses alike."""
+"""Common text formats of figures."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -12,23 +12,23 @@ DAY: Final = 86_400
 
 
 def health(factor: int) -> str:
-    """Return a health factor with four decimals, rounded down: never better than it is."""
+    """Return a health factor with four decimals, rounded down."""
     tenths = factor * _SHOWN // WAD
     return f"{tenths // _SHOWN:,}.{tenths % _SHOWN:04}"
 
 
 def health_ceil(factor: int) -> str:
-    """Return a health factor with four decimals, rounded up: for what is not reached."""
+    """Return a health factor with four decimals, rounded up."""
     return health(-(-factor * _SHOWN // WAD) * (WAD // _SHOWN))
 
 
 def moment(when: int) -> str:
-    """Return a time of the chain's clock in UTC."""
+    """Return a block timestamp in UTC."""
     return datetime.fromtimestamp(when, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def span(seconds: int) -> str:
-    """Return a length of time in its two largest units."""
+    """Return a duration in its two largest units."""
     if seconds < MINUTE:
         return f"{max(seconds, 0)} s"
     if seconds < HOUR:
@@ -39,10 +39,10 @@ def span(seconds: int) -> str:
 
 
 def hours(seconds: int) -> str:
-    """Return a length of time in hours and minutes, cut: for columns of them."""
+    """Return a duration in hours and minutes, rounded down, for columns."""
     return f"{seconds // HOUR} h {seconds % HOUR // MINUTE:02} min"
 
 
 def plural(noun: str, count: int) -> str:
-    """Return what so many of something are called."""
+    """Return a noun in the form for a count."""
     return noun if count == 1 else f"{noun}s"

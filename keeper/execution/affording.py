@@ -10,7 +10,6 @@ from keeper.domain.plan import Batch
 from keeper.domain.submission import Fees, NonceState, Submission
 from keeper.execution.fees import FeeMarket, FeePolicy, fee_cap, opening_fees
 from keeper.execution.reserving import Subset, no_subset
-from keeper.strategy.rounds import drop_unled
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +49,7 @@ def affordable(
     priced = [
         _priced(one, market, policy, subset)
         for one in batches
+        # mutation: G1 busy-account
         if not any((plan.market, plan.account) in busy for plan in one.plans)
     ]
     able = [(batch, fees) for batch, fees in priced if fees is not None][: max(room, 0)]
@@ -82,11 +82,11 @@ def _priced(
         for plan in batch.plans
         if fee_cap(replace(batch, plans=(plan,)), policy) > market.base_fee
     ]
-    paying = drop_unled(batch.plans, paying)
     part = subset(batch, paying) if paying and len(paying) < len(batch.plans) else None
     return (batch, None) if part is None else (part, opening_fees(part, market, policy))
 
 
 def free_nonces(bound: Sequence[Submission], consumed: Collection[int], most: int) -> int:
     """Return how many more transactions may wait for a block; ``most`` may in all."""
+    # mutation: G12 most-in-flight
     return most - len([one for one in bound if one.nonce not in consumed])

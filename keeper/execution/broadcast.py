@@ -112,7 +112,7 @@ class Broadcast:
             return
         self.refused.discard(attempt.nonce)
         self._refusals.pop(attempt.hash, None)
-        self._perhaps_taken.add(attempt.hash)
+        self._perhaps_taken.add(attempt.hash)  # mutation: G3 perhaps-taken
 
     async def _send_older(self, bound: Sequence[Submission], answers: Sequence[Answer]) -> None:
         """Keep alive what nodes did take, where they refuse what was to replace it."""

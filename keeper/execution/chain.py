@@ -125,8 +125,8 @@ class SubmitJournal(Protocol):
         """Return the final nonces whose block is above this one, lowest first."""
         ...
 
-    async def mined(self, newest: int) -> list[Submission]:
-        """Return the newest nonces that a block has, lowest first."""
+    async def mined_since(self, block_number: int) -> list[Submission]:
+        """Return the nonces whose block is this one or above, lowest first."""
         ...
 
     async def unbound(self, first: int, last: int) -> list[int]:

@@ -52,21 +52,27 @@ class Cooling:
     _doubts: dict[Subject, int] = field(default_factory=dict)
     _block: int = 0
 
-    def note(self, mined: Submission) -> None:
-        """Note what became of each plan of a mined transaction."""
+    @property
+    def longest_wait(self) -> int:
+        """The most blocks for which anything is left alone after a failure."""
+        return MARKET_TIMES * (self.blocks << DOUBLINGS)
+
+    def note(self, mined: Submission) -> Mapping[MarketKey, str]:
+        """Note what became of each plan of a mined transaction; return the markets put aside."""
         inclusion = mined.inclusion
         if inclusion is None:
-            return
+            return {}
+        before = dict(self._markets)
         planned = mined.batch.plans if mined.batch is not None else ()
-        routes: list[Route | None] = [plan.route for plan in planned]
-        if len(routes) != len(inclusion.plans):
-            routes = [None] * len(inclusion.plans)
-        failed = set[Subject]()
-        for plan, route in zip(inclusion.plans, routes, strict=True):
+        routes = {(plan.market, plan.account): plan.route for plan in planned}
+        for plan in inclusion.plans:
             subject = (plan.market, plan.account)
-            if subject not in failed:  # an account's later rounds rest on the one that failed
-                self._note(plan, route, inclusion.block_number)
-            failed |= {subject} if plan.failure else set()
+            self._note(plan, routes.get(subject), inclusion.block_number)
+        return {
+            market: self._market_reason(block, times)
+            for market, (block, times) in self._markets.items()
+            if before.get(market) != (block, times)
+        }
 
     def _note(self, plan: PlanOutcome, route: Route | None, block: int) -> None:
         subject, market = (plan.market, plan.account), plan.market
@@ -118,11 +124,16 @@ class Cooling:
             if head.number < until:
                 found[market] = Wait(
                     reason=SkipReason.COOLING_DOWN,
-                    detail=f"what worked in simulation failed on chain in this market in block"
-                    f" {block}, {times} in a row: left alone until block {until}",
+                    detail=self._market_reason(block, times),
                     until_block=until,
                 )
         return found
+
+    def _market_reason(self, block: int, times: int) -> str:
+        return (
+            f"what worked in simulation failed on chain in this market in block {block},"
+            f" {times} in a row: left alone until block {self._market_until(block, times)}"
+        )
 
     def is_barred(self, route: Route) -> bool:
         """Return whether a route is to be left alone at the block that was looked at last."""
@@ -133,7 +144,7 @@ class Cooling:
         return block + MARKET_TIMES * (self._until(block, times) - block)
 
     def _until(self, block: int, times: int) -> int:
-        return block + (self.blocks << min(times - 1, DOUBLINGS))
+        return block + (self.blocks << min(times - 1, DOUBLINGS))  # mutation: G20 cooling
 
     def waits(self, head: Head) -> Mapping[Subject, Wait]:
         """Return who is to be left alone at a block."""

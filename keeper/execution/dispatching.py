@@ -92,7 +92,7 @@ class Dispatcher:
         self, bound: Sequence[Submission], head: Head, news: News | None = None
     ) -> None:
         """Record nonces with the news, then send their bytes; JournalError: nothing was sent."""
-        reached("K3")
+        reached("K3")  # mutation: G2 before-record
         try:
             await self.tracker.journal.record(bound, news)
         except JournalError as error:
@@ -100,7 +100,7 @@ class Dispatcher:
             raise
         reached("K4")
         self.tracker.book.update((one.nonce, one) for one in bound)
-        await self.send(bound, head)
+        await self.send(bound, head)  # mutation: G2 sent-after-record
 
     async def send(self, bound: Sequence[Submission], head: Head) -> None:
         """Send what is recorded; what the node says of it may be lost, the bytes are not."""
@@ -153,4 +153,4 @@ class Dispatcher:
             return None
         if any(found):
             return True
-        return None if None in found else False
+        return None if None in found else False  # mutation: G3 unknown-presence

@@ -47,7 +47,7 @@ class SendsEverywhere:
             RpcMalformed: an answer that is none, or another transaction's hash; as above.
         """
         own = TransactionHash("0x" + keccak(raw).hex())
-        places = await self._places()
+        places = await self._places()  # mutation: F04 all-endpoints
         tasks = {self._rpc.later(self._sent(at, raw, own)): at for at in places}
         outcomes: dict[int, Outcome] = {}
         waiting: Collection[asyncio.Task[Outcome]] = set(tasks)

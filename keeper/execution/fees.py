@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ELASTICITY_MULTIPLIER: Final = 2
 BASE_FEE_MAX_CHANGE_DENOMINATOR: Final = 8
 
-NODE_REPLACEMENT_BPS: Final = Bps(1_000)
+NODE_REPLACEMENT_BPS: Final = Bps(1_000)  # mutation: G8 least-rise
 """The least rise of both fees that nodes accept for a nonce (reth ``DEFAULT_PRICE_BUMP``)."""
 
 STANDARD_CHAINS: Final = frozenset({1, 1337, 17_000, 31_337, 560_048, 11_155_111})
@@ -198,7 +198,7 @@ def bumped(fees: Fees, cap: Wei, policy: FeePolicy, market: FeeMarket | None = N
     if least.max_fee > cap:
         return None
     asked = _NOTHING if market is None else _asked(market, policy)
-    max_fee = min(max(wanted.max_fee, asked.max_fee), cap)
+    max_fee = min(max(wanted.max_fee, asked.max_fee), cap)  # mutation: G8 replacement-cap
     priority = min(max(wanted.priority_fee, asked.priority_fee), max_fee)
     return Fees(max_fee=Wei(max_fee), priority_fee=Wei(priority))
 
@@ -206,6 +206,7 @@ def bumped(fees: Fees, cap: Wei, policy: FeePolicy, market: FeeMarket | None = N
 def _asked(market: FeeMarket, policy: FeePolicy, offered: int = 0) -> Fees:
     """Return a bid with headroom for the market, or for the tip that is ``offered``."""
     priority = max(market.priority_fee, policy.min_priority_fee, offered)
+    # mutation: F17 headroom
     ceiling = mul_div_ceil(market.base_fee, policy.headroom_bps, BPS) + priority
     return Fees(max_fee=Wei(ceiling), priority_fee=Wei(priority))
 

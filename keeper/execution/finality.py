@@ -67,7 +67,7 @@ class Finality:
     @property
     def violated(self) -> str:
         """Why nothing that was called final can be relied on; empty while it can."""
-        return self._changed or self._older
+        return self._changed or self._older  # mutation: F16 final-block-changed
 
     async def through(
         self, head: Head, *, waiting: bool, is_suspicious: bool = False

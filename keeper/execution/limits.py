@@ -106,7 +106,7 @@ def verdict(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Ve
     reverts = consecutive_reverts(history)
     if history.is_probing and reverts:
         return Tripped(breaker=Breaker.REVERTS, detail="the probing transaction reverted, too")
-    if reverts >= limits.max_consecutive_reverts:
+    if reverts >= limits.max_consecutive_reverts:  # mutation: G9 reverts-in-a-row
         return Tripped(
             breaker=Breaker.REVERTS,
             detail=f"{reverts} transactions in a row reverted for no race;"
@@ -133,6 +133,7 @@ def verdict(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Ve
 
 def shortfall(history: History, limits: Limits) -> Tripped | None:
     """Return that the wallet holds too little; None where it does not, or nobody knows."""
+    # mutation: F37 balance-floor
     if history.balance is None or history.balance >= limits.min_balance:
         return None
     return Tripped(

@@ -14,7 +14,7 @@ def refuse_foreign(receipt: Receipt, attempt: Attempt, sender: Address) -> None:
         RpcMalformed: it says what these bytes could not have done.
     """
     said = {
-        "another sender": receipt.sender not in (None, sender),
+        "another sender": receipt.sender not in (None, sender),  # mutation: F11 receipt-sender
         "another target": receipt.sender is not None and receipt.to != attempt.to,
         "more gas than was allowed": (receipt.gas_used or 0) > attempt.gas_limit,
         "a higher price than was offered": (receipt.gas_price or 0) > attempt.fees.max_fee,

@@ -174,7 +174,7 @@ class Observer:
                 continue
             refuse_foreign(receipt, attempt, self.sender)
             block = await self._block(receipt.block_number, head)
-            if block.hash == receipt.block_hash:
+            if block.hash == receipt.block_hash:  # mutation: G11 canonical-receipt
                 return await self._settled(submission, receipt, attempt, block)
         return None
 
@@ -259,7 +259,7 @@ class Observer:
                 unread.add(submission.nonce)
                 continue
             block = blocks[number]
-            if block is None or block.hash != inclusion.block_hash:
+            if block is None or block.hash != inclusion.block_hash:  # mutation: G11 taken-back
                 gone.append((submission, inclusion))
         return gone, frozenset(unread)
 

@@ -18,7 +18,7 @@ class Recording:
 
     def note_failure(self, error: JournalError) -> None:
         """Have nothing signed from now on, until the journal can be written again."""
-        self.fault = str(error)
+        self.fault = str(error)  # mutation: G30 journal-fault
         log.error("journal_failed reason=%s", error)
 
     async def is_working(self) -> bool:

@@ -26,7 +26,6 @@ from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_
 from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import Unsigned
 from keeper.execution.tracker import Tracker
-from keeper.strategy.rounds import drop_unled
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ class Replacer:
         first = max(count, journal.first_nonce)
         if water is None or all(nonce in book for nonce in range(first, water + 1)):
             return
-        missing = await journal.unbound(first, water)
+        missing = await journal.unbound(first, water)  # mutation: F20 nonce-hole
         market = await self._market(head) if missing else None
         if market is None:
             return
@@ -201,6 +200,7 @@ class Replacer:
         await self._replaced(now, at, AttemptKind.CANCEL if cancelled else kind)
 
     def _is_due(self, one: Submission, head: Head) -> bool:
+        # mutation: F18 stuck
         return head.number - one.newest.block_number >= self.bump_after_blocks
 
     async def _earning(
@@ -221,6 +221,7 @@ class Replacer:
             if one.batch is not None and one.newest.kind is not AttemptKind.CANCEL
         }
         acting = [one for one in bound if earning.get(one.nonce)]
+        # mutation: G19 simulate-again
         if self.rehearse is None or not any(one.nonce in due for one in acting):
             return earning
         batches = [one.batch for one in acting if one.batch is not None]
@@ -231,19 +232,13 @@ class Replacer:
             log.warning("not_rehearsed block=%d reason=%s", head.number, error or "no answer")
             return earning
         for one, batch, answer in zip(acting, batches, found, strict=True):
-            working = list[Plan]()
-            for plan, failure in zip(batch.plans, _failures(batch, answer), strict=True):
-                if failure == _WORKS:
-                    working.append(plan)
-                    continue
-                log.info(
-                    "plan_fails nonce=%d account=%s reason=%s", one.nonce, plan.account, failure
-                )
-            unhealthy = {(plan.market, plan.account) for plan in earning[one.nonce]}
+            failures = _failures(batch, answer)
+            for plan, failure in failures.items():
+                log.info("plan_fails nonce=%d account=%s reason=%s", one.nonce, plan[1], failure)
             earning[one.nonce] = [
                 plan
-                for plan in drop_unled(batch.plans, working)
-                if (plan.market, plan.account) in unhealthy
+                for plan in earning[one.nonce]
+                if failures.get((plan.market, plan.account), _WORKS) == _WORKS
             ]
         return earning
 
@@ -320,11 +315,16 @@ def expired(submission: Submission, head: Head) -> bool:
     """Whether the executor would refuse it in any block from here on."""
     batch = submission.batch
     acting = batch is not None and submission.newest.kind is not AttemptKind.CANCEL
+    # mutation: G10 past-deadline
     return acting and batch is not None and head.timestamp >= batch.deadline
 
 
-def _failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
-    """Return why each plan would fail, empty where it works; all of them as the transaction."""
+def _failures(batch: Batch, answer: SimulatedBatch) -> dict[tuple[MarketKey, Address], str]:
+    """Return which plans would fail, and why; all of them where the transaction would."""
     if not answer.plans:
-        return [answer.failure or "reverts"] * len(batch.plans)
-    return [outcome.failure for _, outcome in zip(batch.plans, answer.plans, strict=True)]
+        return {(plan.market, plan.account): answer.failure or "reverts" for plan in batch.plans}
+    return {
+        (plan.market, plan.account): outcome.failure
+        for plan, outcome in zip(batch.plans, answer.plans, strict=True)
+        if outcome.failure
+    }

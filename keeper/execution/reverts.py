@@ -65,6 +65,7 @@ def _shortened(reason: str) -> str:
     printable = "".join(
         letter if letter.isprintable() else "?" for letter in reason[: MAX_REASON + 1]
     )
+    # mutation: F30 reason-length
     return printable if len(printable) <= MAX_REASON else printable[: MAX_REASON - 1] + "…"
 
 

@@ -131,7 +131,7 @@ _TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
         ),
     ),
     (
-        Answer.REFUSED,
+        Answer.REFUSED,  # mutation: G3 refusal-words
         (
             "max priority fee per gas higher than",
             "max priority fee per gas exceeds max fee per gas",
@@ -207,7 +207,7 @@ def classified(error: ChainError | None) -> Answer:
     if error is None:
         return Answer.ACCEPTED
     if not isinstance(error, RpcRefused):
-        return Answer.UNKNOWN
+        return Answer.UNKNOWN  # mutation: G3 unanswered-send
     said = _SEPARATORS.sub(" ", (error.text or str(error)).lower())
     return next((answer for answer, words in _PATTERNS if words.search(said)), Answer.UNKNOWN)
 

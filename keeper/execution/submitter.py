@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 ANCHOR_DEPTH = 64
 """How deep, in blocks, the block lies by which the chain is known again."""
-COOLING_NONCES = 200
-"""Of how many nonces an earlier process's failures are remembered."""
 LIMIT_BLOCKS = 50
 """How often it is asked how many nonces may wait."""
 LIMIT_SECONDS = 1.0  # how long that may take: sends wait as long
@@ -111,7 +109,7 @@ class NodeSubmitter:
         """
         async with self._lock:
             tracker = self.tracker
-            await self._recording.load()
+            await self._recording.load()  # mutation: G4 load-journal
             await tracker.check_same_chain(head, ANCHOR_DEPTH)
             await self.guard.take_up(tracker, head)
             own = [each.hash for one in tracker.book.values() for each in one.attempts]
@@ -123,7 +121,8 @@ class NodeSubmitter:
                     await self._replacer.ordered(one.nonce, head, AttemptKind.CANCEL)
             await self._broadcast.send(self._unconsumed(count), head)
             await self.guard.observe(tracker, head)
-            tracker.cooling.take_up(await tracker.journal.mined(COOLING_NONCES))
+            remembered = head.number - tracker.cooling.longest_wait
+            tracker.cooling.take_up(await tracker.journal.mined_since(remembered))
             self._head = head
 
     async def _explained(self, head: Head) -> tuple[Head, int]:
@@ -199,7 +198,7 @@ class NodeSubmitter:
 
     async def refresh_limit(self, head: Head, *, after: int = LIMIT_BLOCKS) -> None:
         """Ask now and then how many nonces may wait: an account may be delegated meanwhile."""
-        if self.limit is None or head.number < self._limited_at + after:
+        if self.limit is None or head.number < self._limited_at + after:  # mutation: F21 limit
             return
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
@@ -304,7 +303,7 @@ class NodeSubmitter:
                 await self._dispatcher.release_refused(self._unconsumed(count), head)
                 alone = frozenset(self._broadcast.unfunded | self._broadcast.refused)
                 await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, alone)
-        if count is not None:
+        if count is not None:  # mutation: G5 resend
             await self._broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int, *, tip: Wei | None = None) -> str:

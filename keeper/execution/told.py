@@ -2,7 +2,7 @@
 
 from keeper.domain.head import Head
 from keeper.domain.submission import Attempt, Inclusion, Submission
-from keeper.domain.units import WAD
+from keeper.domain.units import WAD, MarketKey
 from keeper.execution.sending import Answer
 
 Event = dict[str, object]
@@ -75,6 +75,17 @@ def breaker_event(name: str, state: str, detail: str, head: Head | None) -> Even
         "detail": detail,
         "block_number": head.number if head else None,
         "block_hash": head.hash if head else None,
+    }
+
+
+def market_warning_event(market: MarketKey, reason: str, inclusion: Inclusion) -> Event:
+    """Return the event of an isolated market that is put aside for what failed in it on chain."""
+    return {
+        "event": "warning",
+        "market": market,
+        "reason": reason,
+        "block_number": inclusion.block_number,
+        "block_hash": inclusion.block_hash,
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from keeper.chain.optional import fetch_pending_nonce
+from keeper.chain.records import Receipt
 from keeper.domain.errors import (
     ChainError,
     ForeignKeyUse,
@@ -30,8 +31,9 @@ from keeper.execution.failpoints import reached
 from keeper.execution.finality import Finality
 from keeper.execution.observation import Mined, MinedPair, Observation, Observer, Unread
 from keeper.execution.results import failed_outcomes, with_touches
+from keeper.execution.second_look import SecondLook
 from keeper.execution.takeback import TakebackWatch
-from keeper.execution.told import inclusion_event
+from keeper.execution.told import inclusion_event, market_warning_event
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class Tracker:
     confirmations: int = 12
     untimely: Callable[[Head], str] = lambda _: ""
     cooling: Cooling = field(default_factory=Cooling)
+    second_look: SecondLook | None = None
     finality: Finality = field(init=False)
     takebacks: TakebackWatch = field(init=False)
     early: EarlyReads = field(init=False)
@@ -226,7 +229,7 @@ class Tracker:
             log.info("key_watched address=%s blocks=%d", self.sender, blocks)
         while True:
             await self.check_known(await self.chain.transaction_count(self.sender))
-            await self.check_waiting()
+            await self.check_waiting()  # mutation: G7 waiting-in-quiet-time
             if (await self.chain.head()).number >= first + blocks:
                 return
             await asyncio.sleep(pause)
@@ -242,7 +245,7 @@ class Tracker:
             known = await self.early.fetch_head(self.chain, head)
         except ChainError as error:
             raise NotBroadcast(f"the block cannot be checked: {error}") from error
-        if known.hash != head.hash:
+        if known.hash != head.hash:  # mutation: G13 reorganised-head
             raise NotBroadcast(f"block {head.number} was reorganised while deciding")
 
     def accept_chain(self) -> None:
@@ -253,7 +256,7 @@ class Tracker:
 
     def refuse_untimely(self, head: Head) -> None:
         """Raise NotBroadcast where a block is too old, or too far ahead, to be signed upon."""
-        if why := self.untimely(head):
+        if why := self.untimely(head):  # mutation: G14 untimely-block
             raise NotBroadcast(why)
 
     async def check_waiting(self) -> None:
@@ -274,7 +277,7 @@ class Tracker:
         """Raise ForeignKeyUse where the chain consumed nonces that the journal never bound."""
         water = await self.journal.high_water()
         known = self.journal.first_nonce if water is None else water + 1
-        if count > max(known, self.journal.first_nonce):
+        if count > max(known, self.journal.first_nonce):  # mutation: G7 foreign-count
             raise ForeignKeyUse(
                 f"{self.sender} has sent {count} transactions, the journal knows {known}",
                 hint="somebody else signs with this key, or the journal is an old copy:"
@@ -319,7 +322,7 @@ class Tracker:
             success=settlement.success,
             gas_used=settlement.gas_used,
             effective_gas_price=settlement.gas_price,
-            plans=await with_touches(self.chain, self._plans(submission, mined), receipt),
+            plans=await self._judged(submission, self._plans(submission, mined), receipt),
             timestamp=mined.timestamp,
             data_fee=receipt.data_fee,
         )
@@ -327,10 +330,20 @@ class Tracker:
         reached("K11")
         self.settlements += 1
         done = replace(submission, state=NonceState.INCLUDED, inclusion=inclusion)
-        self.cooling.note(done)
+        for market, reason in self.cooling.note(done).items():
+            self.emit(market_warning_event(market, reason, inclusion))
         self.book[submission.nonce] = done
         self._tell("included", done, inclusion)
         reached("K12")
+
+    async def _judged(
+        self, submission: Submission, plans: tuple[PlanOutcome, ...], receipt: Receipt
+    ) -> tuple[PlanOutcome, ...]:
+        """Return the outcomes with what their block says of the failed ones."""
+        outcomes = await with_touches(self.chain, plans, receipt)
+        if self.second_look is None:
+            return outcomes
+        return await self.second_look.judge(submission, outcomes, receipt)
 
     def _plans(self, submission: Submission, mined: Mined) -> tuple[PlanOutcome, ...]:
         """Return what each plan brought; nothing where the attempt that was mined cancelled."""

@@ -1,1 +1,1 @@
-"""Package: tiers, episodes, grace, the spike guard: pure rules of margin calls."""
+"""Pure rules of margin calls, grace periods and the spike guard."""

@@ -1,4 +1,4 @@
-"""What fails and is told as an alarm: markets that cannot be read, prices that are not trusted."""
+"""Alarms about unreadable markets and untrusted prices."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ from keeper.margin.state import Alarm, Breach
 
 
 def alarmed(block: Block) -> tuple[Mapping[str, Alarm], list[Notice]]:
-    """Return the alarms after a block, and the notices of those that began or ended with it."""
+    """Return the alarms after a block, and notices of those that began or ended in it."""
     troubles, alarms = _troubles(block), dict(block.state.alarms)
     notices = list[Notice]()
     for name in sorted(troubles.keys() | alarms.keys()):
@@ -29,7 +29,7 @@ def alarmed(block: Block) -> tuple[Mapping[str, Alarm], list[Notice]]:
 
 
 def _troubles(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
-    """Return everything that fails at a block, by a name that stays the same."""
+    """Collect everything that fails at a block, keyed by a stable name."""
     found = dict[str, tuple[MarketKey, str]]()
     for market, why in block.facts.failed.items():
         found[f"market/{market}"] = (market, f"the market cannot be read: {why}")
@@ -44,7 +44,7 @@ def _troubles(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
 
 
 def _silent(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
-    """Return the second sources that have no price in any market that they are for."""
+    """Find second sources without a price in every market that uses them."""
     heard, silent = set[str](), dict[str, tuple[MarketKey, str]]()
     for market, stated in block.facts.markets.items():
         symbols = {one.token: one.symbol for one in stated.readings}
@@ -62,7 +62,7 @@ def _silent(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
 def _after(
     block: Block, before: Alarm | None, trouble: tuple[MarketKey, str] | None
 ) -> Alarm | None:
-    """Return an alarm after a block; of a market that says nothing nothing is over."""
+    """Return an alarm's state after a block. A market without data ends no alarm."""
     if trouble is not None:
         market, detail = trouble
         if before is None or before.ended:

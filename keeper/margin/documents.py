@@ -1,4 +1,4 @@
-"""What is remembered, as JSON and back: nothing is lost and nothing is a float."""
+"""JSON codec of the margin-call state. Integers only, lossless."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ Plain = Mapping[str, Any]
 
 
 def standing_document(standing: Standing) -> str:
-    """Return one account's standing."""
+    """Encode one account's state as JSON."""
     return _text(
         {
             "tier": standing.tier,
@@ -43,7 +43,7 @@ def standing_document(standing: Standing) -> str:
 
 
 def standing_from(document: str) -> Standing:
-    """Return the standing that ``standing_document`` wrote."""
+    """Decode one account's state from JSON."""
     raw = json.loads(document)
     return Standing(
         tier=Tier(raw["tier"]),
@@ -63,7 +63,7 @@ def standing_from(document: str) -> Standing:
 
 
 def rest_document(state: MarginState) -> str:
-    """Return what is remembered of a block besides its accounts."""
+    """Encode the margin state as JSON, without its accounts."""
     return _text(
         {
             "number": state.number,
@@ -82,7 +82,7 @@ def rest_document(state: MarginState) -> str:
 
 
 def rest_from(document: str) -> MarginState:
-    """Return the state that ``rest_document`` wrote, without its accounts."""
+    """Decode the margin state from JSON. The result has no accounts."""
     raw = json.loads(document)
     return MarginState(
         number=raw["number"],

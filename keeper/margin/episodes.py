@@ -1,4 +1,4 @@
-"""Margin calls from one block to the next: who is told of what, and what is remembered."""
+"""State transitions of margin calls from block to block, with the notices that they cause."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ BARE: Final = "nothing backs its debt any more"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """An account's standing changed; ``after`` is None where nothing is remembered of it now."""
+    """A change of one account's state. ``after`` is None where the account is no longer stored."""
 
     subject: Subject
     before: Standing
@@ -36,11 +36,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advanced:
-    """
-    What a block made of it all.
+    """The result of advancing the margin state by one block.
 
-    ``questions`` are the accounts that got better of whom it must be known whether they were
-    liquidated, and since which block; the answer goes into the facts, which are advanced again.
+    ``questions`` maps accounts that improved to the first block to search for their liquidation.
+    The answer is added to the facts, and the block is advanced again.
     """
 
     state: MarginState
@@ -50,10 +49,9 @@ class Advanced:
 
 
 def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> Advanced:
-    """
-    Return what is known after a block, and what is to be told of it.
+    """Advance the margin state by a block, and collect the notices that it causes.
 
-    The same block again changes nothing and tells nothing.
+    The same block again changes nothing and emits no notices.
     """
     block = Block(settings, state, facts)
     if block.is_known:
@@ -79,10 +77,10 @@ def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) ->
 def ahead_of(
     settings: MarginSettings, state: MarginState, facts: BlockFacts, subjects: Collection[Subject]
 ) -> Advanced:
-    """
-    Return what is known once a block's news of some accounts is, before that of all the others.
+    """Advance the state for a subset of accounts.
 
-    ``advanced`` by the same block then adds the rest, and comes to the same as in one step.
+    Advancing by the same block later adds the other accounts. The result is the same as in one
+    step.
     """
     block = Block(settings, state, facts)
     found = _moved_on(block, _concerned(block, subjects))
@@ -98,7 +96,7 @@ def ahead_of(
 def _moved_on(
     block: Block, concerned: Iterable[tuple[Subject, Standing, AccountHealth | None]]
 ) -> Advanced:
-    """Return what a block makes of these accounts' standings."""
+    """Advance the states of the given accounts by a block."""
     state, facts = block.state, block.facts
     standings, numbers = dict(state.standings), dict(state.numbers)
     notices, changes = list[Notice](), list[Change]()
@@ -136,10 +134,9 @@ def _moved_on(
 def answered(
     settings: MarginSettings, state: MarginState, facts: BlockFacts, found: Advanced
 ) -> Advanced:
-    """
-    Return ``advanced`` again, of facts that say now who of those in question was liquidated.
+    """Advance the accounts in question again, now that the facts contain their liquidations.
 
-    ``found`` is what it was without the answer; only those in question are looked at anew.
+    Accounts that are not in question keep theirs.
     """
     asked = found.questions or {}
     accounts = among(asked, facts.accounts)
@@ -162,7 +159,7 @@ def answered(
 def _with(
     known: Mapping[Subject, Kept], some: Iterable[Subject], anew: Mapping[Subject, Kept]
 ) -> Mapping[Subject, Kept]:
-    """Return what is known, but of some what was found anew."""
+    """Return a copy of ``known`` in which the entries of some accounts are replaced."""
     found = dict(known)
     for one in some:
         found.pop(one, None)
@@ -170,12 +167,12 @@ def _with(
 
 
 def _place(notice: Notice) -> tuple[str, str]:
-    """Return where a notice stands in a block: alarms first, then by account."""
+    """Return a notice's sort key. Alarms come first, then accounts in order."""
     return (notice.market or "", notice.account) if notice.account is not None else ("", "")
 
 
 def acknowledged(state: MarginState, subject: Subject, mark: Mark) -> MarginState:
-    """Return the state in which somebody has taken notice of an account's calls."""
+    """Return the state with an account's margin calls acknowledged."""
     standing = replace(state.standings[subject], acknowledged=mark)
     return replace(state, standings={**state.standings, subject: standing})
 
@@ -186,11 +183,10 @@ def wanting(
     facts: BlockFacts,
     among: Collection[Subject] | None = None,
 ) -> list[Subject]:
-    """
-    Return whose legs matter at a block: who may change tiers, or is past the line.
+    """Select the accounts that need their exposure (legs) read at a block.
 
-    For all others health alone says that nothing changes. Where no guard and no doubt about a
-    price asks for more, it says of everybody short of the line what does.
+    These are the liquidatable ones, and those that may change tiers where the guard, the volatility
+    measure or a suspect price needs their legs. For all others the health factor suffices.
     """
     block = Block(settings, state, facts)
     everyone = settings.tiers.measure is Measure.VOLATILITY
@@ -206,7 +202,7 @@ def wanting(
 
 
 def _is_restless(block: Block, before: Standing, health: AccountHealth) -> bool:
-    """Whether an account is not where its health would keep it."""
+    """Whether an account's tier may change at its current health."""
     if before.breaches or before.out is not None:
         return True
     tiers, factor = block.settings.tiers, health.health_factor
@@ -220,7 +216,7 @@ def _is_restless(block: Block, before: Standing, health: AccountHealth) -> bool:
 def _concerned(
     block: Block, wanted: Collection[Subject] | None = None
 ) -> Iterator[tuple[Subject, Standing, AccountHealth | None]]:
-    """Yield every account (or those wanted) that is in a tier or near one, in a stable order."""
+    """Yield the accounts in or near a tier, optionally from a selection, in a stable order."""
     facts, standings = block.facts, block.state.standings
     everyone = facts.accounts.keys() | standings.keys()
     for subject in sorted(everyone if wanted is None else everyone.intersection(wanted)):
@@ -229,7 +225,7 @@ def _concerned(
 
 
 def _question(block: Block, before: Standing, after: Standing) -> int | None:
-    """Return since when a liquidation is to be looked for; None where nobody needs to know."""
+    """Return the first block to search for a liquidation, None where no search is needed."""
     left_the_line = before.tier is Tier.LIQUIDATABLE and after.tier is not Tier.LIQUIDATABLE
     got_out = before.tier is not Tier.HEALTHY and after.tier is Tier.HEALTHY
     if before.liquidated or not (left_the_line or got_out):
@@ -239,7 +235,7 @@ def _question(block: Block, before: Standing, after: Standing) -> int | None:
 
 
 def _was_there(block: Block, before: Standing, after: Standing) -> bool:
-    """Whether an account's tier is what the keeper's first block showed, confirmed or not."""
+    """Whether the account was in its tier at the keeper's first block, confirmed or not."""
     breach = before.breaches.get(after.tier)
     return block.state.is_new or (breach is not None and breach.since.number == block.state.first)
 
@@ -251,7 +247,7 @@ def _told(
     after: Standing,
     health: AccountHealth | None,
 ) -> tuple[list[Notice], Standing]:
-    """Return the notices of one account, and its standing once they are told."""
+    """Return one account's notices, and its state with them noted."""
     if not after.episode:
         return [], after
     if not after.liquidated and subject in block.facts.liquidated:
@@ -281,10 +277,10 @@ def _told(
 def _told_again(
     block: Block, subject: Subject, standing: Standing, health: AccountHealth | None
 ) -> tuple[list[Notice], Standing]:
-    """
-    Return what is due because nobody has taken notice: escalation, else a reminder.
+    """Return the escalation or reminder that is due without an acknowledgement.
 
-    Who owes nothing is in its tier only until it is known whether that was a liquidation.
+    An account without debt gets neither. It stays in its tier only until it is known whether it was
+    liquidated.
     """
     tier, telling = standing.tier, block.settings.telling
     since = standing.entered.get(tier)
@@ -320,13 +316,13 @@ def _told_again(
 
 
 def _waited(block: Block, since: Mark) -> int:
-    """Return for how long a tier has lasted, by the slower clock."""
+    """Return the seconds spent in a tier, by the slower clock."""
     chain, wall = block.facts.timestamp - since.timestamp, block.facts.wall - since.wall
     return max(0, min(chain, wall) if block.settings.both_clocks else chain)
 
 
 def _grace(block: Block, subject: Subject, standing: Standing, health: AccountHealth | None) -> str:
-    """Return the grace that the policy grants in a tier; empty where it grants none."""
+    """Describe the grace that the policy grants in a tier. Empty where it grants none."""
     granted = block.settings.grace.get(standing.tier, NO_WAIT)
     if granted == NO_WAIT:
         return ""
@@ -355,7 +351,7 @@ def _is_closing(block: Block, standing: Standing) -> bool:
 
 
 def _is_forgotten(block: Block, standing: Standing) -> bool:
-    """Whether nothing of an account needs to be remembered."""
+    """Whether an account's state need not be stored."""
     if standing.episode:
         return _is_closing(block, standing)
     return standing.tier is Tier.HEALTHY and not standing.breaches

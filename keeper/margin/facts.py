@@ -1,4 +1,4 @@
-"""What one block says, as far as margin calls and restraint go by it: frozen, replayable."""
+"""Inputs of margin calls and restraint from one block. Frozen and replayable."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,11 +12,10 @@ from keeper.domain.units import Address, BlockHash, MarketKey, Timestamp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketFacts:
-    """
-    One market's prices.
+    """Prices of one market.
 
-    ``usd_per_base`` (numerator, denominator) makes 1e-8 dollars of base currency; None where no
-    dollar price is known.
+    ``seconds`` are the prices of second sources. ``usd_per_base`` (numerator, denominator) converts
+    base currency to 1e-8 dollars. None where no dollar price is known.
     """
 
     readings: tuple[Reading, ...] = ()
@@ -26,15 +25,14 @@ class MarketFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockFacts:
-    """
-    One block.
+    """Facts of one block.
 
-    ``wall`` is this machine's clock (Unix seconds). ``fork`` is the newest block that this one's
-    chain has in common with what was seen before; None where this one just follows.
-    ``accounts`` are those below the outermost threshold and those that are in a tier; of whom is
-    in a tier and missing, the market says that nothing is owed. ``exposures`` are of those for
-    whom it matters. ``liquidated`` are those of whom the chain has a liquidation since their
-    episode began; ``unanswered`` is set where it could not be asked, and then nothing is closed.
+    ``wall`` is this machine's clock (Unix seconds). ``fork`` is the newest block that this chain
+    shares with the blocks seen before, None where the block follows directly. ``accounts`` are
+    those below the outermost threshold and those in a tier. A missing account in a tier owes
+    nothing. ``exposures`` are present only where they matter. ``liquidated`` are the accounts with
+    a liquidation on chain since their episode began. ``unanswered`` means that this could not be
+    read, and that no episode ends.
     """
 
     number: int
@@ -51,7 +49,7 @@ class BlockFacts:
 
 
 def merged_by_block(facts: Sequence[BlockFacts]) -> list[BlockFacts]:
-    """Return one entry for each block, with the markets and accounts of all of its entries."""
+    """Merge the entries of each block into one, with all their markets and accounts."""
     merged: dict[BlockHash, BlockFacts] = {}
     for entry in facts:
         known = merged.get(entry.hash)

@@ -1,4 +1,4 @@
-"""One block as margin calls see it, and whether a breach in it is a spike."""
+"""Evaluation of one block for margin calls, with the spike guard."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _NO_FACTS = MarketFacts()
 
 @dataclass(frozen=True)
 class Block:
-    """The settings, what was known before, and what one block says; the rest follows."""
+    """Evaluation context of one block."""
 
     settings: MarginSettings
     state: MarginState
@@ -38,16 +38,16 @@ class Block:
 
     @cached_property
     def mark(self) -> Mark:
-        """The block's moment."""
+        """The block's time by all clocks."""
         return Mark.of(self.facts)
 
     @cached_property
     def is_known(self) -> bool:
-        """Whether the state is this block's already: a head that came twice, or a restart."""
+        """Whether the state already includes this block, after a repeated head or a restart."""
         return self.facts.hash == self.state.hash
 
     def knows(self, subject: Subject) -> bool:
-        """Whether an account's standing is this block's already."""
+        """Whether an account's state already includes this block."""
         ahead = self.state.ahead
         if ahead is not None and ahead.hash == self.facts.hash and subject in ahead.subjects:
             return True
@@ -55,7 +55,7 @@ class Block:
 
     @cached_property
     def fork(self) -> int | None:
-        """The newest block that was not taken back; None where none was."""
+        """The newest block that was not reorganised. None without a reorg."""
         if self.is_known or self.state.is_new:
             return None
         ahead, newest = self.state.ahead, self.state.number
@@ -67,13 +67,13 @@ class Block:
 
     @property
     def last_seen(self) -> int:
-        """The newest block of which something is known: of the first, those acted on may be."""
+        """The newest block with any state, also one that only advanced a subset of accounts."""
         state = self.state
         return state.ahead.number if state.is_new and state.ahead is not None else state.number
 
     @cached_property
     def prices(self) -> Mapping[MarketKey, Prices]:
-        """What the prices are and were."""
+        """The price histories including this block."""
         if self.is_known:
             return self.state.prices
         return observed(self.state.prices, self.facts, self.settings)
@@ -94,7 +94,7 @@ class Block:
 
     @cached_property
     def suspicions(self) -> Mapping[MarketKey, tuple[Suspicion, ...]]:
-        """What is wrong with the prices of each market."""
+        """Failed price checks by market."""
         rules, now = self.settings.oracle, self.facts.timestamp
         return {
             market: suspicions(rules, stated, self.medians[market], now)
@@ -103,18 +103,18 @@ class Block:
 
     @cached_property
     def untrusted(self) -> Mapping[MarketKey, Mapping[Address, Suspicion]]:
-        """The tokens for whose price accounts are left alone, by market."""
+        """Tokens with a price for which accounts are skipped, by market."""
         return {market: skipped(found) for market, found in self.suspicions.items()}
 
     @cached_property
     def has_doubts(self) -> bool:
-        """Whether some accounts' prices may not be trusted, or another source may say so."""
+        """Whether a price is untrusted, or second sources may contradict one."""
         seconds = any(stated.seconds for stated in self.facts.markets.values())
         return seconds or any(self.untrusted.values())
 
     @cached_property
     def _at_rest(self) -> Mapping[Tier, tuple[int, int]]:
-        """The health factors (from, below) at which an account stays in its tier."""
+        """The health factors (from, below) between which an account stays in its tier."""
         tiers = self.settings.tiers
         if tiers.measure is not Measure.HEALTH or self.fork is not None:
             return {}
@@ -123,7 +123,7 @@ class Block:
 
     @cached_property
     def _first_due(self) -> Mapping[Tier, int]:
-        """After how many seconds in a tier somebody may be due to be told again."""
+        """Seconds in a tier after which the first reminder or escalation is due."""
         telling = self.settings.telling
         return {
             tier: min(
@@ -134,7 +134,7 @@ class Block:
         }
 
     def is_at_rest(self, before: Standing, health: AccountHealth | None) -> bool:
-        """Whether nothing can change for an account: the quick answer for nearly all of them."""
+        """Whether nothing can change for an account. A cheap test that holds for most accounts."""
         bounds = self._at_rest.get(before.tier)
         if bounds is None or health is None or health.liquidatable or health.unpriced:
             return False
@@ -146,7 +146,7 @@ class Block:
         return waited < self._first_due[before.tier]
 
     def suspicion(self, subject: Subject) -> Suspicion | None:
-        """Return why an account's health cannot be trusted; None if it can."""
+        """Return the reason why an account's health is untrusted, None if it is trusted."""
         if not self.has_doubts:
             return None
         market, exposure = subject[0], self.facts.exposures.get(subject)
@@ -159,11 +159,11 @@ class Block:
         return deviant(self.settings.oracle, self.stated(market), exposure)
 
     def stated(self, market: MarketKey) -> MarketFacts:
-        """Return a market's prices; nothing for one that could not be read."""
+        """Return a market's prices, empty for one that could not be read."""
         return self.facts.markets.get(market, _NO_FACTS)
 
     def value(self, health: AccountHealth, factor: int | None = None) -> int:
-        """Return what the tiers' thresholds are compared with, at another health factor if so."""
+        """Return the measure that tier thresholds apply to, optionally at another health factor."""
         factor = health.health_factor if factor is None else factor
         if self.settings.tiers.measure is Measure.HEALTH:
             return factor
@@ -175,14 +175,14 @@ class Block:
         return distance(factor, moves)
 
     def guarded(self, subject: Subject) -> Wad | None:
-        """Return the health at the window's median prices; None where they are not known yet."""
+        """Return the health factor at the window's median prices, None where they are unknown."""
         exposure = self.facts.exposures.get(subject)
         if exposure is None or not self.medians.get(subject[0]):
             return None
         return health_at(exposure, self.raw[subject[0]], self.medians[subject[0]])
 
     def breach(self, standing: Standing, tier: Tier) -> Breach:
-        """Return a breach of this block, with those before it if it was there already."""
+        """Return a breach at this block, continuing an earlier breach of the same tier."""
         before = standing.breaches.get(tier)
         if before is None:
             return Breach(since=self.mark)
@@ -193,7 +193,7 @@ class Block:
         return before if before.count >= self.settings.guard.blocks else before.again()
 
     def is_confirmed(self, health: AccountHealth, tier: Tier, breach: Breach) -> bool:
-        """Whether the guard takes a breach of a tier for real."""
+        """Whether the guard confirms that a breach is no spike."""
         guard = self.settings.guard
         answers = (self._confirms(method, health, tier, breach) for method in guard.confirm)
         return all(answers) if guard.every or not guard.confirm else any(answers)
@@ -203,7 +203,7 @@ class Block:
     ) -> bool:
         guard, subject = self.settings.guard, (health.market, health.account)
         if method is Confirms.BLOCKS:
-            return breach.count >= guard.blocks
+            return breach.count >= guard.blocks  # mutation: G22 spike-blocks
         if method is Confirms.SECONDS:
             return self.facts.timestamp - breach.since.timestamp >= guard.seconds
         exposure = self.facts.exposures.get(subject)
@@ -224,10 +224,10 @@ class Block:
         *,
         everyone: bool,
     ) -> bool:
-        """
-        Whether reference prices say the same of an account: nearly the same, or the breach, too.
+        """Whether reference prices support a breach, by being close or by breaching too.
 
-        ``everyone``: each of its tokens must have one; else one is enough.
+        With ``everyone``, each token of the account needs a reference price. Otherwise one
+        suffices.
         """
         used = {leg.token for leg in exposure.legs if leg.collateral or leg.debt}
         known = used & reference.keys()
@@ -254,4 +254,4 @@ class Block:
 
 
 _FAR = 2**256
-"""More than any threshold: an account that is in no tier."""
+"""Above any threshold. The measure of an account outside all tiers."""

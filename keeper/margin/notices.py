@@ -1,4 +1,4 @@
-"""The notices of a block: stable keys, and one line for people."""
+"""Margin-call notices with stable keys and a one-line detail."""
 
 from keeper.domain.account import AccountHealth
 from keeper.domain.notice import CLOSING, Notice, NoticeKind
@@ -11,7 +11,7 @@ from keeper.margin.state import Alarm, Standing
 from keeper.risk.tiers import Tier
 
 FIRST_LOOK = "first look"
-"""How the detail of a notice begins that tells of what was there when the keeper first looked."""
+"""Prefix of the detail of a notice about a state that existed when the keeper started."""
 
 
 def about_account(
@@ -26,11 +26,10 @@ def about_account(
     detail: str,
     first: bool = False,
 ) -> Notice:
-    """
-    Return a notice about an account in its episode; ``turn`` counts reminders.
+    """Build a notice about an account's episode. ``turn`` counts reminders.
 
-    ``first``: it tells of what was there when the keeper began to look. Of one that cannot be
-    valued it says that, and no figure: the zeros that stand for them are none.
+    With ``first``, the tier was already entered when the keeper started. For an account that cannot
+    be valued the notice says so and holds no figures.
     """
     unknown = "" if health is None else health.unpriced
     if unknown:
@@ -68,7 +67,7 @@ def about_account(
 
 
 def about_trouble(block: Block, name: str, alarm: Alarm) -> Notice:
-    """Return the notice that something fails, or is well again."""
+    """Build the notice that an alarm began or ended."""
     first = f"{FIRST_LOOK}: " if block.state.is_new else ""
     ended = "/over" if alarm.ended else ""
     return Notice(
@@ -84,13 +83,13 @@ def about_trouble(block: Block, name: str, alarm: Alarm) -> Notice:
 
 
 def is_past_waiting(block: Block, subject: Subject, health: AccountHealth | None) -> bool:
-    """Whether an account is below the floor: no grace holds, and none is to be promised."""
+    """Whether an account is below the floor, where no grace applies."""
     exposure = block.facts.exposures.get(subject)
     return health is not None and is_below(block.settings.floor, health, exposure)
 
 
 def deadline(block: Block, standing: Standing) -> Timestamp | None:
-    """Return the chain's time when the policy's grace ends; None where it grants none."""
+    """Return the chain time at which the policy's grace ends, None without grace."""
     ends = [
         standing.entered[tier].timestamp + span.seconds
         for tier, span in block.settings.grace.items()

@@ -1,4 +1,4 @@
-"""Whether a price can be trusted, as far as the feeds' own words and second sources tell."""
+"""Price checks by feed data and second sources."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from keeper.margin.settings import Check, OracleRules, Response
 
 _TENTHS: Final = 10
 _WIDE_BPS: Final = 12_500
-"""A price within a fourth of ten or more times another is off by its decimals."""
+"""A price within 25 % of another one's multiple by a power of ten has wrong decimals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspicion:
-    """What is wrong with one token's price, and what follows."""
+    """A failed check of one token's price, with the configured response."""
 
     token: Address
     feed: Address
@@ -29,18 +29,17 @@ class Suspicion:
 
 
 def age_of(reading: Reading, now: int) -> int | None:
-    """Return how many seconds before ``now`` a feed answered; None where nobody knows."""
+    """Return the age of a feed's answer in seconds, None where its round is unknown."""
     return None if reading.round is None else max(0, now - reading.round.updated_at)
 
 
 def suspicions(
     rules: OracleRules, stated: MarketFacts, medians: Quotes, now: int
 ) -> tuple[Suspicion, ...]:
-    """
-    Return what is wrong with a market's prices, for every account alike.
+    """Check a market's prices. The result applies to every account.
 
-    ``medians`` are the prices of the guard's window. What ``EXECUTE`` is the response to is
-    among them: it is counted.
+    ``medians`` are the medians of the guard's window. Failed checks with the response ``EXECUTE``
+    are included, since they are counted.
     """
     found = list[Suspicion]()
     for reading in stated.readings:
@@ -60,7 +59,7 @@ def suspicions(
 
 
 def skipped(found: Iterable[Suspicion]) -> Mapping[Address, Suspicion]:
-    """Return, by token, the first suspicion for which accounts are left alone."""
+    """Select, by token, the first suspicion for which accounts are skipped."""
     by_token = dict[Address, Suspicion]()
     for one in found:
         if one.response is Response.SKIP:
@@ -69,14 +68,13 @@ def skipped(found: Iterable[Suspicion]) -> Mapping[Address, Suspicion]:
 
 
 def deviant(rules: OracleRules, stated: MarketFacts, exposure: Exposure) -> Suspicion | None:
-    """
-    Return the price that is too far from a second source for this account's leverage, if any.
+    """Find a price too far from a second source for this account's leverage, if any.
 
-    What may be moved is a share of the equity: the more is owed, the less the price may be off.
+    The limit is a share of the equity, so it shrinks as debt grows.
     """
     if rules.responses[Check.DEVIATION] is not Response.SKIP:
         return None
-    limit = rules.deviation_bps * equity_bps(exposure) // BPS
+    limit = rules.deviation_bps * equity_bps(exposure) // BPS  # mutation: F26 leverage
     used = {leg.token for leg in exposure.legs if leg.collateral or leg.debt}
     for reading in stated.readings:
         if reading.token not in used or not reading.price:
@@ -99,7 +97,7 @@ def _wrong(
     rules: OracleRules, reading: Reading, seconds: list[int], median: int | None, now: int
 ) -> Iterator[tuple[Check, str]]:
     answer = reading.price if reading.round is None else reading.round.answer
-    if (answer is not None and answer <= 0) or reading.price == 0:
+    if (answer is not None and answer <= 0) or reading.price == 0:  # mutation: F26 no-price
         yield Check.NOT_POSITIVE, f"it answers {answer}"
         return
     if reading.price is None:
@@ -124,6 +122,7 @@ def _about_the_round(rules: OracleRules, reading: Reading, now: int) -> Iterator
             Check.STALE,
             f"answered {age} s ago, heartbeat {heartbeat} s and {rules.slack_seconds} s of slack",
         )
+    # mutation: G17 feed-at-bound
     if reading.minimum is not None and stated.answer <= reading.minimum:
         yield Check.AT_BOUND, f"{stated.answer} is the least that the aggregator can say"
     if reading.maximum is not None and stated.answer >= reading.maximum:
@@ -134,6 +133,7 @@ def _about_the_scale(
     rules: OracleRules, reading: Reading, seconds: list[int], median: int | None
 ) -> Iterator[tuple[Check, str]]:
     price = reading.price or 0
+    # mutation: F26 price-decimals
     if reading.decimals is not None and reading.decimals != reading.expected_decimals:
         yield (
             Check.DECIMALS,
@@ -154,7 +154,7 @@ def _about_the_scale(
 
 
 def _tens(price: int, second: int) -> str:
-    """Return by which power of ten two prices differ, roughly; empty where by none."""
+    """Return the power of ten by which two prices differ, or an empty string."""
     up, high, low = price > second, max(price, second), min(price, second)
     power = 0
     while high >= low * _TENTHS or high * _WIDE_BPS >= low * _TENTHS * BPS:

@@ -1,4 +1,4 @@
-"""What prices were: steps, their median over a window, and how much an account's health moves."""
+"""Price histories, window medians and volatility of an account's health."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ from keeper.margin.settings import MarginSettings, Measure, Volatility
 from keeper.margin.state import Prices, Step
 
 MOST_STEPS: Final = 4_096
-"""Changes of one price that are kept; the oldest give way."""
+"""Maximum of stored changes per price. The oldest are dropped."""
 
 Quotes = Mapping[Address, int]
 """Prices by token, in the unit of a market's readings."""
@@ -22,11 +22,10 @@ Quotes = Mapping[Address, int]
 def observed(
     before: Mapping[MarketKey, Prices], facts: BlockFacts, settings: MarginSettings
 ) -> Mapping[MarketKey, Prices]:
-    """
-    Return the prices with a block's.
+    """Add a block's prices to the histories.
 
-    What orphaned blocks said is dropped. A price that fails, or is not positive, leaves the last
-    one standing.
+    Prices of orphaned blocks are dropped. Where a price fails or is not positive, the last one
+    stays in effect.
     """
     if facts.fork is not None:
         before = {market: _until(prices, facts.fork) for market, prices in before.items()}
@@ -47,11 +46,9 @@ def raw_quotes(prices: Prices) -> Quotes:
 
 
 def median_quotes(prices: Prices, now: int, seconds: int) -> Quotes:
-    """
-    Return each price's median over the window that ends now, weighed by how long it stood.
+    """Return each price's median over the window that ends now, weighted by duration.
 
-    A token that has been seen for less than half of the window has none: nothing is known of
-    what its price was.
+    A token observed for less than half of the window is left out.
     """
     found = dict[Address, int]()
     for token, steps in prices.items():
@@ -61,10 +58,9 @@ def median_quotes(prices: Prices, now: int, seconds: int) -> Quotes:
 
 
 def health_at(exposure: Exposure, raw: Quotes, other: Quotes) -> Wad:
-    """
-    Return the health factor if each price were ``other``'s instead of ``raw``'s, rounded down.
+    """Return the health factor with prices ``other`` instead of ``raw``, rounded down.
 
-    A token that ``other`` has no price of keeps its own.
+    A token without a price in ``other`` keeps its own.
     """
     weighted = debt = 0
     for leg in exposure.legs:
@@ -77,15 +73,14 @@ def health_at(exposure: Exposure, raw: Quotes, other: Quotes) -> Wad:
 
 
 def deviation_bps(price: int, reference: int) -> int:
-    """Return by how much a price is off a positive reference, rounded up."""
+    """Return the relative deviation from a positive reference price, rounded up."""
     return -(-abs(price - reference) * BPS // reference)
 
 
 def equity_bps(exposure: Exposure) -> int:
-    """
-    Return the account's equity as a share of its collateral, rounded down; 0 without equity.
+    """Return the account's equity as a share of its collateral, rounded down. 0 without equity.
 
-    Its inverse is the leverage: a move of the price moves the equity by so many times as much.
+    Its inverse is the leverage, the factor by which a price move changes the equity.
     """
     collateral = sum(leg.collateral for leg in exposure.legs)
     debt = sum(leg.debt for leg in exposure.legs)
@@ -93,13 +88,11 @@ def equity_bps(exposure: Exposure) -> int:
 
 
 def volatility(exposure: Exposure, prices: Prices, now: int, wanted: Volatility) -> Wad:
-    """
-    Return the standard deviation of the account's health over the horizon, as a share (wad).
+    """Return the standard deviation of the account's health over the horizon, as a share (wad).
 
-    What its health would have been at the window's prices, sampled at equal distances: what
-    moves together in its collateral and its debt cancels. Rounded down, never less than the
-    settings' least. Of a window that was not seen whole, the whole distances count: a move
-    within less is no measure of a day.
+    The health is computed at the window's prices, sampled at equal distances, so correlated moves
+    of collateral and debt cancel. Rounded down, never below the configured minimum. In a window
+    that was not observed whole only complete sample distances count.
     """
     floor = wanted.least_bps * WAD // BPS
     used = {leg.token for leg in exposure.legs}
@@ -122,7 +115,7 @@ def volatility(exposure: Exposure, prices: Prices, now: int, wanted: Volatility)
 
 
 def distance(health: int, deviation: Wad) -> int:
-    """Return how far liquidation is in standard deviations (wad), rounded down; 0 past it."""
+    """Return the distance to liquidation in standard deviations (wad), rounded down, 0 below 1."""
     if health <= WAD:
         return 0
     return (health - WAD) * WAD // health * WAD // deviation
@@ -152,7 +145,7 @@ def _until(prices: Prices, fork: int) -> Prices:
 
 
 def _median(steps: Sequence[Step], start: int, now: int) -> int:
-    """Return the price below or at which half of the time was spent."""
+    """Return the time-weighted median, the price at or below which half of the time was spent."""
     weights = list[tuple[int, int]]()
     for at, one in enumerate(steps):
         end = steps[at + 1].timestamp if at + 1 < len(steps) else now
@@ -170,7 +163,7 @@ def _median(steps: Sequence[Step], start: int, now: int) -> int:
 
 
 def _at(steps: Sequence[Step], moment: int) -> int:
-    """Return the price that stood at a moment; the first one before it was seen."""
+    """Return the price in effect at a moment, the first known price before that."""
     for one in reversed(steps):
         if one.timestamp <= moment:
             return one.price

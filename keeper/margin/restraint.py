@@ -1,4 +1,4 @@
-"""Whom the policy lets wait at a block, and in which order the others are taken."""
+"""Accounts that the policy holds back at a block, and the order of the others."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,10 +19,9 @@ from keeper.risk.tiers import Tier
 
 
 def restrained(settings: MarginSettings, state: MarginState, facts: BlockFacts) -> Restraint:
-    """
-    Return what the policy says of everybody past the line at a block.
+    """Apply the policy to every liquidatable account of a block.
 
-    The same whether ``state`` is from before the block or has been advanced by it.
+    The result is the same with ``state`` from before the block or advanced by it.
     """
     block = Block(settings, state, facts)
     past = {subject: one for subject, one in facts.accounts.items() if one.liquidatable}
@@ -40,13 +39,13 @@ def restrained(settings: MarginSettings, state: MarginState, facts: BlockFacts) 
 
 
 def subsidy_left(settings: MarginSettings, state: MarginState, now: int) -> int:
-    """Return what of the last day's subsidy is not set aside yet, in 1e-8 dollars."""
+    """Return the unreserved part of the last day's subsidy, in 1e-8 dollars."""
     spent = sum(one.usd_e8 for one in state.reservations if now - one.timestamp < DAY)
     return max(0, settings.subsidy.per_day_usd_e8 - spent)
 
 
 def risk_usd_e8(block: Block, subject: Subject, exposure: Exposure) -> int:
-    """Return the bad debt that a fall of all collateral by the shock would leave, rounded up."""
+    """Return the bad debt after a fall of all collateral by the shock, rounded up."""
     debt = sum(leg.debt for leg in exposure.legs)
     kept = covered(exposure) * (BPS - block.settings.shock_bps) // BPS
     base = mul_div_ceil(max(0, debt - kept), exposure.per_base[0], exposure.per_base[1])
@@ -55,7 +54,7 @@ def risk_usd_e8(block: Block, subject: Subject, exposure: Exposure) -> int:
 
 
 def _wait(block: Block, subject: Subject, health: AccountHealth) -> Wait | None:
-    """Return why an account waits: a bad price first, which no floor overrides."""
+    """Return the reason why an account waits. The floor does not override an untrusted price."""
     suspicion = block.suspicion(subject)
     if suspicion is not None:
         detail = f"{suspicion.check}: {suspicion.detail}"
@@ -108,7 +107,7 @@ def _grace(block: Block, standing: Standing) -> Wait | None:
 
 
 def _ranks(block: Block, free: Mapping[Subject, AccountHealth]) -> Mapping[Subject, int]:
-    """Return the ranks: who would leave more bad debt comes first."""
+    """Rank accounts by the bad debt that they may leave, largest first."""
     return {
         subject: -risk_usd_e8(block, subject, exposure)
         for subject in free
@@ -119,7 +118,7 @@ def _ranks(block: Block, free: Mapping[Subject, AccountHealth]) -> Mapping[Subje
 def _subsidies(
     block: Block, free: Mapping[Subject, AccountHealth], ordered: Sequence[Subject]
 ) -> Mapping[Subject, int]:
-    """Return what each small account may cost, in order, until the day's budget is set aside."""
+    """Grant small accounts their subsidy in order, until the day's budget is reserved."""
     wanted = block.settings.subsidy
     left = subsidy_left(block.settings, block.state, block.facts.timestamp)
     granted = dict[Subject, int]()

@@ -1,4 +1,4 @@
-"""What the operator wants of margin calls and of restraint, as data for the pure rooms."""
+"""Margin-call and policy settings as data."""
 
 import enum
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ SEVERITY: Final[Mapping[Tier, int]] = {
     Tier.URGENT: 3,
     Tier.LIQUIDATABLE: 4,
 }
-"""How bad a tier is; whoever is in one is in every lesser one, too."""
+"""Severity of a tier. An account in a tier is also in every less severe one."""
 
 
 class Measure(enum.StrEnum):
-    """What a tier's thresholds are in."""
+    """The unit of tier thresholds."""
 
     HEALTH = "health"  # the health factor
     VOLATILITY = "volatility"  # standard deviations of the account's own recent health
@@ -36,7 +36,7 @@ class Measure(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """A tier: entered below ``enter``, left at ``leave`` or above (wad, see ``Measure``)."""
+    """Thresholds of a tier. Entered below ``enter``, left at ``leave`` or above (wad)."""
 
     tier: Tier
     enter: int
@@ -45,11 +45,10 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volatility:
-    """
-    How far liquidation is, in standard deviations of what the prices did lately.
+    """Parameters of the distance to liquidation in standard deviations of recent prices.
 
-    Looks back ``window_seconds`` in ``samples`` steps and scales to ``horizon_seconds``; never
-    less than ``least_bps`` per horizon. Only accounts below ``look_below`` are looked at.
+    The window is sampled in ``samples`` steps and scaled to ``horizon_seconds``. The deviation is
+    at least ``least_bps`` per horizon. Accounts at or above ``look_below`` are not measured.
     """
 
     window_seconds: int = DAY
@@ -61,10 +60,9 @@ class Volatility:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiers:
-    """
-    The tiers, worst first; the first is the protocol's own verdict and its ``enter`` is 1.
+    """The tiers, worst first. The first one is entered by the protocol's own verdict.
 
-    ``closing_after_blocks``: so many blocks in a row out of every tier end an episode.
+    An episode ends after ``closing_after_blocks`` consecutive blocks outside all tiers.
     """
 
     measure: Measure = Measure.HEALTH
@@ -79,7 +77,7 @@ class Tiers:
 
     @property
     def look_below(self) -> Wad:
-        """The health factor from which on nobody is in a tier."""
+        """The health factor at or above which no account is in a tier."""
         if self.measure is Measure.VOLATILITY:
             return self.volatility.look_below
         return Wad(max(one.leave for one in self.bands))
@@ -90,22 +88,21 @@ class Tiers:
 
 
 class Confirms(enum.StrEnum):
-    """What shows that a breach is no spike."""
+    """Methods that confirm that a breach is no spike."""
 
-    BLOCKS = "blocks"  # so many blocks in a row
-    SECONDS = "seconds"  # so long without a break
-    WINDOW = "window"  # the price is near its median of a window, or the median breaches, too
-    SECOND_SOURCE = "second_source"  # likewise by another source's price
+    BLOCKS = "blocks"  # a number of consecutive blocks
+    SECONDS = "seconds"  # an uninterrupted time
+    WINDOW = "window"  # the price is near its window median, or the median breaches too
+    SECOND_SOURCE = "second_source"  # likewise with another source's price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """
-    The spike guard: by which methods a breach is confirmed, all of them or any.
+    """The spike guard, with the methods that confirm a breach.
 
-    ``tiers`` and ``acting`` say what it guards. ``deviation_bps`` is the largest move of the
-    price away from its reference that is no spike, as a share of the account's own equity: the
-    limit on the price is this divided by the account's leverage.
+    ``every`` requires all methods instead of any. ``tiers`` and ``acting`` choose what is guarded.
+    ``deviation_bps`` is the largest deviation from the reference price that is no spike, as a share
+    of the account's equity. The limit on the price is this value divided by the leverage.
     """
 
     confirm: tuple[Confirms, ...] = ()
@@ -120,7 +117,7 @@ class Guard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A wait that ends when both have passed."""
+    """A wait that ends when both its blocks and its seconds have passed."""
 
     blocks: int = 0
     seconds: int = 0
@@ -131,11 +128,10 @@ NO_WAIT: Final = Span()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """
-    Below either no waiting counts.
+    """Thresholds below which nothing is waited for.
 
-    ``bad_debt_bps`` is how much more the collateral must be worth, with the bonus taken off, than
-    the debt: at 0 a liquidation leaves bad debt.
+    ``bad_debt_bps`` is the required excess of the collateral, net of the bonus, over the debt. At 0
+    a liquidation leaves bad debt.
     """
 
     health: Wad = _NO_FLOOR
@@ -143,15 +139,15 @@ class Floor:
 
 
 class Order(enum.StrEnum):
-    """Who is liquidated first."""
+    """The order of liquidations."""
 
     PROFIT = "profit"
-    BAD_DEBT = "bad_debt"  # who would leave most bad debt if prices fell by the shock
+    BAD_DEBT = "bad_debt"  # most bad debt after a fall by the shock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subsidy:
-    """What small positions may cost to clear, in 1e-8 dollars; nothing by default."""
+    """Limits of the subsidy for small positions, in 1e-8 dollars. Nothing by default."""
 
     per_day_usd_e8: int = 0
     per_account_usd_e8: int = 0
@@ -159,7 +155,7 @@ class Subsidy:
 
 
 class Check(enum.StrEnum):
-    """What may be wrong with a price; stable, since people count them."""
+    """Checks of a price. The values are stable, since they are counted."""
 
     FAILING = "failing"
     NOT_POSITIVE = "not_positive"
@@ -173,11 +169,11 @@ class Check(enum.StrEnum):
 
 
 class Response(enum.StrEnum):
-    """What follows from a suspicious price."""
+    """Responses to a failed price check."""
 
-    SKIP = "skip"  # whom it values is left alone, and somebody is told
-    ALERT = "alert"  # somebody is told, and everything goes on
-    EXECUTE = "execute"  # everything goes on; it is counted
+    SKIP = "skip"  # skip its accounts, and notify
+    ALERT = "alert"  # notify, and continue
+    EXECUTE = "execute"  # continue, and count
 
 
 DEFAULT_RESPONSES: Final[Mapping[Check, Response]] = {
@@ -188,14 +184,12 @@ DEFAULT_RESPONSES: Final[Mapping[Check, Response]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OracleRules:
-    """
-    When a price is suspicious, and what follows.
+    """Limits of the price checks, and the responses.
 
-    A feed is stale when its answer is older than its heartbeat and the slack; one without a
-    heartbeat, its own or the common one, never is. ``deviation_bps``
-    bounds the difference to a second source, as a share of the account's equity (see ``Guard``);
-    ``factor_bps`` bounds it for every account, whatever its leverage. ``jump`` is the factor
-    to its median of the guard's window beyond which a price is suspicious, whoever confirms it.
+    A feed is stale when its answer is older than its heartbeat plus the slack. A feed without a
+    heartbeat, its own or the common one, is never stale. ``deviation_bps`` bounds the difference to
+    a second source, as a share of the account's equity. ``factor_bps`` bounds it for every account.
+    ``jump`` is the largest factor between a price and its median of the guard's window.
     """
 
     responses: Mapping[Check, Response] = field(default_factory=lambda: DEFAULT_RESPONSES)
@@ -209,7 +203,7 @@ class OracleRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """When somebody is told again; 0 is never. Nobody is, once a call is acknowledged."""
+    """Delays of reminders and escalations, 0 for never. None follow an acknowledgement."""
 
     remind_seconds: Mapping[Tier, int] = field(
         default_factory=lambda: {
@@ -231,11 +225,10 @@ class Telling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginSettings:
-    """
-    Everything that margin calls and restraint go by.
+    """Settings of margin calls and of the policy.
 
-    ``both_clocks``: a wait ends when the chain's clock and this machine's both say so, so that
-    neither alone can cut it short; off where the chain has a clock of its own.
+    With ``both_clocks`` a wait ends only when the chain's clock and this machine's have both passed
+    it, so that neither alone shortens it. Off where the chain has a clock of its own.
     """
 
     name: str = "competitive"
@@ -253,7 +246,7 @@ class MarginSettings:
 
     @property
     def waits(self) -> bool:
-        """Whether anybody is ever let wait, or ranked, for another reason than a bad price."""
+        """Whether the policy ever delays or reorders accounts, untrusted prices aside."""
         return bool(
             (self.guard.acting and self.guard.confirm)
             or any(one != NO_WAIT for one in self.grace.values())
@@ -277,4 +270,4 @@ GUARDIAN: Final = MarginSettings(
         debt_at_most_usd_e8=2_000 * USD_E8,
     ),
 )
-"""For a protocol's own keeper: confirms, grants time, clears the small, minds bad debt."""
+"""For a protocol's own keeper. Confirms breaches, grants grace, subsidises small accounts."""

@@ -1,4 +1,4 @@
-"""One account from one block to the next: its tier, its breaches, its episode's beginning."""
+"""Transitions of one account's margin-call state from block to block."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,17 +14,16 @@ from keeper.margin.tiers import breached, tier_after, within
 from keeper.risk.tiers import Tier
 
 NOBODY = Standing()
-"""An account of which nothing is remembered."""
+"""The state of an account that is not stored."""
 
 
 def stood(
     block: Block, subject: Subject, before: Standing, health: AccountHealth | None
 ) -> Standing:
-    """
-    Return an account's standing at a block.
+    """Advance one account's state by a block.
 
-    One whose health is unknown, or rests on a price that cannot be trusted, stays as it was;
-    one that owes nothing, or has nothing left to lose, is out of every tier.
+    An account without a known health, or with an untrusted price, keeps its state. An account
+    without debt or without collateral leaves every tier.
     """
     before = rewound(block, before)
     if health is None:
@@ -49,10 +48,9 @@ def stood(
 
 
 def rewound(block: Block, standing: Standing) -> Standing:
-    """
-    Return a standing on a chain that took blocks back.
+    """Return the account's state after a reorg.
 
-    What began in one of those begins now, or stays where it is later: no wait gets shorter.
+    Whatever began in an orphaned block begins now, or later where it did, so no wait is shortened.
     """
     fork = block.fork
     if fork is None:
@@ -68,32 +66,32 @@ def rewound(block: Block, standing: Standing) -> Standing:
 
 
 def is_bare(exposure: Exposure | None) -> bool:
-    """Whether nothing backs the debt: there is nobody to warn and nothing to take."""
+    """Whether no collateral backs the debt."""
     return exposure is not None and not sum([leg.collateral for leg in exposure.legs])
 
 
 def is_below(floor: Floor, health: AccountHealth, exposure: Exposure | None) -> bool:
-    """Whether an account is so bad that no waiting counts."""
+    """Whether an account is below the policy's floor."""
     if health.health_factor < floor.health:
         return True
     return exposure is not None and bad_debt_distance(exposure) < floor.bad_debt_bps
 
 
 def bad_debt_distance(exposure: Exposure) -> int:
-    """Return by how much the collateral covers debt and bonus (bps, rounded down)."""
+    """Return the excess of the collateral over debt and bonus (bps, rounded down)."""
     debt = sum([leg.debt for leg in exposure.legs])
     return covered(exposure) * BPS // debt - BPS if debt else BPS
 
 
 def covered(exposure: Exposure) -> int:
-    """Return how much debt the collateral can repay with its bonuses, rounded down."""
+    """Return the debt that the collateral can repay with its bonuses, rounded down."""
     return sum([leg.collateral * WAD // max(leg.bonus, WAD) for leg in exposure.legs])
 
 
 def _breaches(
     block: Block, before: Standing, value: int, *, liquidatable: bool
 ) -> Mapping[Tier, Breach]:
-    """Return the breaches still to be confirmed, or that acting waits for, the worst first."""
+    """Return the unconfirmed breaches and that of the liquidatable tier, worst first."""
     if not block.settings.guard.confirm:
         return {}
     held, found = SEVERITY[before.tier], dict[Tier, Breach]()
@@ -131,10 +129,9 @@ def _moved(
     breaches: Mapping[Tier, Breach],
     seen: tuple[Wad | None, Wad | None] | None = None,
 ) -> Standing:
-    """
-    Return the standing in a tier, with the health and guarded health that were ``seen``.
+    """Return the state in a tier, with the health and guarded health in ``seen``.
 
-    Built and not replaced: in a crash it is most of what a block costs.
+    Constructed instead of replaced for speed, since this dominates a block during a crash.
     """
     health, guarded = (before.health, before.guarded) if seen is None else seen
     if tier is not before.tier:
@@ -162,7 +159,7 @@ def _moved(
 
 
 def _out(block: Block, before: Standing, tier: Tier) -> Breach | None:
-    """Return since when an account that is in ``tier`` now has been out of every tier."""
+    """Return the blocks and time outside all tiers, None while the account is in one."""
     if tier is not Tier.HEALTHY:
         return None
     if not before.episode:

@@ -1,4 +1,4 @@
-"""Everything that margin calls and restraint remember from block to block."""
+"""Margin-call state between blocks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ Known = TypeVar("Known")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A moment by all its clocks: the block's number, the chain's time, this machine's time."""
+    """A moment as block number, chain time and this machine's time."""
 
     number: int
     timestamp: int
@@ -26,11 +26,11 @@ class Mark:
 
     @classmethod
     def of(cls, facts: BlockFacts) -> "Mark":
-        """Return a block's moment."""
+        """Return a block's time."""
         return cls(number=facts.number, timestamp=facts.timestamp, wall=facts.wall)
 
     def later(self, other: "Mark") -> "Mark":
-        """Return the later of both by each clock: no deadline that counts from it comes nearer."""
+        """Return the component-wise maximum, which shortens no wait."""
         return Mark(
             number=max(self.number, other.number),
             timestamp=max(self.timestamp, other.timestamp),
@@ -38,7 +38,7 @@ class Mark:
         )
 
     def is_over(self, span: Span, facts: BlockFacts, *, both_clocks: bool) -> bool:
-        """Whether a wait that began here has ended."""
+        """Whether a wait that began at this moment has ended."""
         return (
             facts.number - self.number >= span.blocks
             and facts.timestamp - self.timestamp >= span.seconds
@@ -48,30 +48,28 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """
-    Something that has been so in every block that was seen since a moment.
+    """A condition that has held in every observed block since a moment.
 
-    ``count`` is the number of those blocks; it stops where nobody counts any further.
+    ``count`` is the number of those blocks. It stops once it is high enough.
     """
 
     since: Mark
     count: int = 1
 
     def again(self) -> "Breach":
-        """Return it with one more block."""
+        """Return the breach with one more block."""
         return Breach(since=self.since, count=self.count + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """
-    One account: its tier, and its episode if it has one.
+    """Margin-call state of one account, with its episode if any.
 
-    ``entered`` says since when the account is in each tier that it is in, ``breaches`` since when
-    it has been below the line of those that it is not in, or not known to be in beyond doubt.
-    ``episode`` is 0 outside of one; ``told`` are the episode's tiers that somebody was told of,
-    ``reminded`` how often since, ``escalated`` those that others were told of. ``out`` is since
-    when it has been out of every tier. ``health`` and ``guarded`` are those of the last change.
+    ``entered`` is the time of entering each tier that the account is in. ``breaches`` is the time
+    since the account has been below the threshold of a tier that it has not entered or that is not
+    confirmed. ``episode`` is 0 outside of one. ``reminded`` counts the reminders by notified tier,
+    ``escalated`` the escalated tiers. ``out`` is the time outside all tiers. ``health`` and
+    ``guarded`` are those of the last change.
     """
 
     tier: Tier = Tier.HEALTHY
@@ -90,13 +88,13 @@ class Standing:
 
     @property
     def worst_told(self) -> Tier:
-        """The worst tier of the episode that somebody was told of."""
+        """The worst tier notified in the episode."""
         return max(self.told, key=SEVERITY.__getitem__, default=Tier.HEALTHY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A price as it was from a block on, until the next step."""
+    """A price in effect from a block until the next point."""
 
     number: int
     timestamp: Timestamp
@@ -104,15 +102,14 @@ class Step:
 
 
 Prices = Mapping[Address, tuple[Step, ...]]
-"""What each token's price was, oldest first; only changes are kept."""
+"""Price history of each token, oldest first, with changes only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """
-    Something that fails: for the ``number``-th time, since when, and in words.
+    """A failure, numbered by occurrence.
 
-    ``over`` is since when it has been well again; it ends when that has lasted.
+    ``over`` is the time since it recovered. The alarm ends when the recovery has lasted.
     """
 
     number: int
@@ -125,10 +122,9 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """
-    What was set aside of the subsidy for one liquidation, in 1e-8 dollars.
+    """A reserved part of the subsidy for one liquidation, in 1e-8 dollars.
 
-    ``block_number`` is 0 where an earlier version kept it. Blocks may share a timestamp.
+    ``block_number`` is 0 where an earlier version stored it. Blocks may share a timestamp.
     """
 
     market: MarketKey
@@ -140,7 +136,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ahead:
-    """Accounts whose standing is of a block already, of which the rest is not yet known."""
+    """Accounts that have been advanced by a block before the others."""
 
     number: int
     hash: BlockHash
@@ -149,11 +145,10 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginState:
-    """
-    What is known between two blocks. ``hash`` is empty before the first one.
+    """Margin-call state between two blocks. ``hash`` is empty before the first one.
 
-    ``numbers`` is how many episodes each account has had. ``ahead`` are those that were acted on
-    in the block after it. ``first`` is the first block that was ever seen; 0 if not known.
+    ``numbers`` counts the episodes of each account. ``ahead`` are the accounts already advanced by
+    the next block. ``first`` is the first block ever seen, 0 if unknown.
     """
 
     number: int = 0
@@ -168,7 +163,7 @@ class MarginState:
     first: int = 0
 
     def of(self, subjects: Iterable[Subject]) -> "MarginState":
-        """Return the state as if these accounts were all."""
+        """Return the state restricted to the given accounts."""
         wanted = tuple(subjects)
         return replace(
             self,
@@ -178,10 +173,10 @@ class MarginState:
 
     @property
     def is_new(self) -> bool:
-        """Whether no block was seen yet."""
+        """Whether no block has been seen yet."""
         return not self.hash
 
 
 def among(subjects: Iterable[Subject], known: Mapping[Subject, Known]) -> dict[Subject, Known]:
-    """Return what is known of these accounts alone."""
+    """Return the entries of the given accounts."""
     return {one: known[one] for one in subjects if one in known}

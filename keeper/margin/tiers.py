@@ -1,4 +1,4 @@
-"""Which tier an account is in: worse at once, better only when it has left for good."""
+"""Tiers with hysteresis. Entered at once, left only beyond a second threshold."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,11 +8,10 @@ from keeper.risk.tiers import Tier
 
 
 def tier_after(tiers: Tiers, held: Tier, value: int, *, liquidatable: bool) -> Tier:
-    """
-    Return the tier of an account that was in ``held`` and now measures ``value``.
+    """Return the tier of an account that was in ``held`` and now measures ``value``.
 
-    A tier is entered below its first threshold and left at its second; the worst is entered by
-    the protocol's verdict and by nothing else.
+    A tier is entered below its first threshold and left at its second. The worst tier is entered
+    only by the protocol's verdict.
     """
     for band in tiers.bands:
         inside = SEVERITY[held] >= SEVERITY[band.tier]
@@ -23,7 +22,7 @@ def tier_after(tiers: Tiers, held: Tier, value: int, *, liquidatable: bool) -> T
 
 
 def breached(tiers: Tiers, value: int, *, liquidatable: bool) -> Sequence[Tier]:
-    """Return every tier below whose first threshold the account is, the worst first."""
+    """List the tiers with an entry threshold above the account's value, worst first."""
     return [
         band.tier
         for band in tiers.bands
@@ -32,7 +31,7 @@ def breached(tiers: Tiers, value: int, *, liquidatable: bool) -> Sequence[Tier]:
 
 
 def within(tier: Tier) -> tuple[Tier, ...]:
-    """Return the tiers that an account in ``tier`` is in, the least first."""
+    """Return the tiers that an account in ``tier`` is in, the mildest first."""
     return _WITHIN[tier]
 
 

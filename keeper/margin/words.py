@@ -1,21 +1,21 @@
-"""Figures and rules of margin calls in words, for people."""
+"""Text formats of figures and rules of margin calls."""
 
 from keeper.domain.wording import plural
 from keeper.margin.settings import Confirms, Guard
 
 
 def blocks(count: int) -> str:
-    """Return so many blocks."""
+    """Format a number of blocks."""
     return f"{count} {plural('block', count)}"
 
 
 def percent(bps: int) -> str:
-    """Return hundredths of a percent as percent."""
+    """Format basis points as a percentage."""
     return f"{bps // 100:,}.{bps % 100:02} %"
 
 
 def method(guard: Guard, one: Confirms) -> str:
-    """Return what a method of the guard waits for."""
+    """Describe the condition that a confirmation method waits for."""
     return {
         Confirms.BLOCKS: blocks(guard.blocks),
         Confirms.SECONDS: f"{guard.seconds} s",

@@ -1,1 +1,1 @@
-"""Package: who is told, in which words, by which way."""
+"""Routing, wording and delivery of notices."""

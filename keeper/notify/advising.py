@@ -1,4 +1,4 @@
-"""Advice in sentences: what would cure an account, and the price at which liquidation turns."""
+"""Advice in sentences, with cures and liquidation prices."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,10 +14,10 @@ _FELL: Final = {True: "rose", False: "fell"}
 
 
 def advice_lines(advice: Advice, health_factor: Wad | None) -> list[str]:
-    """
-    Return what to do, what is impossible, and at which prices liquidation begins or ends.
+    """Format cures, reasons and liquidation prices as lines.
 
-    ``health_factor`` is the account's; it gives the direction of prices that were stored without.
+    ``health_factor`` is the account's. It gives the direction of prices that were stored without
+    one.
     """
     label = "Reason" if _is_unvalued(advice) else "Not possible"
     impossible = [f"{label}: {words.line(reason)}" for reason in advice.impossible]
@@ -26,7 +26,7 @@ def advice_lines(advice: Advice, health_factor: Wad | None) -> list[str]:
 
 
 def cure_text(cure: Cure) -> str:
-    """Return a cure as an order; its amount is rounded up, so that it suffices."""
+    """Format a cure as an instruction. The amount is rounded up, so that it suffices."""
     token = words.name(cure.symbol)
     amount = f"{words.amount_ceil(cure.amount, cure.decimals)} {token}"
     if cure.kind is CureKind.ADD_COLLATERAL:
@@ -39,11 +39,10 @@ def cure_text(cure: Cure) -> str:
 
 
 def price_line(price: LiquidationPrice, health_factor: Wad | None) -> str:
-    """
-    Return how far one price alone has to move for liquidation to begin, or to end.
+    """Format the move of one price alone that begins or ends liquidation.
 
-    The percentage is rounded up: after such a move it has begun, or ended. Empty where it is not
-    known which, as of what an earlier version stored.
+    The percentage is rounded up, so that the move suffices. Empty where the direction is unknown,
+    as for prices stored by an earlier version.
     """
     is_floor = price.is_floor if price.is_floor is not None else _guessed(price, health_factor)
     move = replace(price, is_floor=is_floor).move
@@ -56,7 +55,7 @@ def price_line(price: LiquidationPrice, health_factor: Wad | None) -> str:
 
 
 def _guessed(price: LiquidationPrice, health_factor: Wad | None) -> bool | None:
-    """Return on which side of the price liquidation is, by the account's health."""
+    """Return whether liquidation begins below the price, inferred from the account's health."""
     if health_factor is None or price.price == price.now:
         return None
     return (price.price < price.now) == (health_factor >= WAD)

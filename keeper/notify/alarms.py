@@ -1,4 +1,4 @@
-"""What happens to the keeper itself, as alarms: a limit, disagreeing nodes, its end."""
+"""Alarms about the keeper itself, such as open breakers and disagreeing endpoints."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from keeper.domain.head import Head
 from keeper.domain.notice import Notice, NoticeKind
 
 SIGNED_ALL_THE_SAME: Final = frozenset({"fees", "send"})
-"""Disagreements that hold no signing: one of the answers is chosen."""
+"""Disagreements that do not stop signing, since one of the answers is chosen."""
 
 Event = dict[str, object]
 Emit = Callable[[Event], None]
@@ -17,17 +17,16 @@ Emit = Callable[[Event], None]
 
 @dataclass(slots=True)
 class Alarms:
-    """
-    Hears the keeper's events and keeps what somebody must be told of.
+    """Collector of alarms from the keeper's events.
 
-    ``head`` is the block that an alarm is dated by.
+    ``head`` is the block that dates an alarm.
     """
 
     head: Callable[[], Head]
     _waiting: list[Notice] = field(default_factory=list)
 
     def tapped(self, emit: Emit) -> Emit:
-        """Return ``emit``, whose events are then heard."""
+        """Return an ``emit`` that also collects alarms from its events."""
 
         def told(event: Event) -> None:
             emit(event)
@@ -36,12 +35,12 @@ class Alarms:
         return told
 
     def taken(self) -> list[Notice]:
-        """Return the alarms since this was asked last."""
+        """Return the alarms collected since the last call."""
         waiting, self._waiting = self._waiting, []
         return waiting
 
     def stopped(self, error: KeeperError) -> Notice:
-        """Return the alarm of an error that ends the keeper."""
+        """Return the alarm for an error that ends the keeper."""
         return self._alarm(f"stopped {error.code}", f"the keeper stopped: {error}")
 
     def _heard(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""From the outbox to people: routed, grouped, told, tried again; no channel waits for another."""
+"""Delivery of notices from the outbox, with routing, grouping and retries per channel."""
 
 import asyncio
 import logging
@@ -24,22 +24,20 @@ Event = dict[str, object]
 Choose = Callable[[Notice], Sequence[str]]
 
 TURN_SECONDS: Final = 0.5
-"""How often the outbox is looked at."""
+"""Interval between two checks of the outbox."""
 DISK_SECONDS: Final = 5.0
-"""How long to leave a disk alone that does not work."""
+"""Pause after a disk error."""
 ABOUT_CHANNEL: Final = "channel:"
-"""How the keys of alarms about a channel begin; its name and a line break follow."""
+"""Prefix of the keys of alarms about a channel, followed by its name and a line break."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Dispatcher:
-    """
-    Tells what the outbox holds, at least once and in order, channel by channel.
+    """Delivers the outbox at least once and in order, channel by channel.
 
-    ``choose`` says which channels a notice goes to. ``head`` is the block that alarms of the
-    dispatcher's own are dated by, ``alarms`` are further ones since it was asked last. A disk
-    that fails is waited for: nothing is lost by it. ``clock`` dates what is kept and may jump;
-    waits go by ``monotonic``.
+    ``choose`` selects the channels of a notice. ``head`` is the block that dates the dispatcher's
+    own alarms, ``alarms`` returns further ones since its last call. A failing disk is waited for,
+    and nothing is lost. ``clock`` dates what is stored and may jump. Waits use ``monotonic``.
     """
 
     outbox: Outbox
@@ -56,14 +54,14 @@ class Dispatcher:
     _due: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Deliver until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_forever(self.routed), name="route-notices")
             for name in self.channels:
                 tasks.create_task(_forever(partial(self.served, name)), name=f"tell-{name}")
 
     async def flush(self, seconds: float) -> None:
-        """Tell what can be told now, ripe or not, within a bound; the rest stays in the outbox."""
+        """Deliver all that can be delivered now, within a bound. The rest stays in the outbox."""
         try:
             async with asyncio.timeout(seconds):
                 await self.routed()
@@ -76,21 +74,21 @@ class Dispatcher:
             pass
 
     async def routed(self) -> bool:
-        """Keep new alarms, and give new notices their channels; whether there were any."""
+        """Persist new alarms and route new notices. Return whether there were any notices."""
         alarms = self.alarms()
         if alarms:
             await self.outbox.enqueue(alarms, self._now())
         return bool(await self.outbox.route(self._chosen, self._now()))
 
     def _chosen(self, notice: Notice) -> Sequence[str]:
-        """Return the channels of a notice; none is told of its own trouble."""
+        """Return the channels of a notice. A channel does not receive alarms about itself."""
         about = ""
         if notice.kind is NoticeKind.ALARM and notice.key.startswith(ABOUT_CHANNEL):
             about = notice.key.removeprefix(ABOUT_CHANNEL).partition("\n")[0]
         return [name for name in self.choose(notice) if name in self.channels and name != about]
 
     async def served(self, name: str, *, hurried: bool = False) -> bool:
-        """Tell a channel the next message, or make it; whether there was something to do."""
+        """Deliver a channel's next message, or compose it. Return whether there was work."""
         message = await self.outbox.next_message(name)
         if message is None:
             return await self._composed(name, hurried=hurried)
@@ -100,11 +98,11 @@ class Dispatcher:
         return True
 
     def _is_due(self, message: Outgoing) -> bool:
-        """Whether a message's next try has come, whatever became of the clock since it was kept."""
+        """Whether a message's next attempt is due, also after the clock jumped."""
         planned, due = self._due.get(message.channel, (None, 0.0))
-        if planned == message.id:
+        if planned == message.id:  # mutation: F25 retry-clock
             return self.monotonic() >= due
-        wait = message.due_at - self._now()  # an earlier process kept it, or nobody tried it yet
+        wait = message.due_at - self._now()  # stored by an earlier process, or not attempted yet
         return message.attempts == 0 or not 0 < wait <= self.pace.longest_wait
 
     async def _composed(self, name: str, *, hurried: bool) -> bool:
@@ -121,14 +119,14 @@ class Dispatcher:
         return bool(groups)
 
     async def _tried(self, outgoing: Outgoing) -> None:
-        """Hand a message over once, and keep how that went."""
+        """Deliver a message once, and persist the result."""
         name = outgoing.channel
         try:
             async with asyncio.timeout(self.pace.timeout_seconds):
                 await self.channels[name].tell(outgoing.message)
         except (NotTold, TimeoutError) as error:
-            await self._failed(outgoing, _explained(error))
-            return
+            await self._failed(outgoing, _explained(error))  # mutation: G23 failed-message
+            return  # mutation: G23 failed-message-ends
         self._failures[name] = 0
         self._failing_since.pop(name, None)
         await self.outbox.sent(outgoing.id, self._now())
@@ -138,7 +136,7 @@ class Dispatcher:
         name, now, why = outgoing.channel, self._now(), str(error)
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         failing = self.monotonic() - self._failing_since.setdefault(name, self.monotonic())
-        # A clock that was set forward makes every message look old.
+        # After the clock was set forward every message looks old.
         too_old = failing >= self.pace.longest_retry_seconds and self.pace.gives_up(outgoing, now)
         if error.final or too_old:
             await self.outbox.given_up(outgoing.id, why, now)
@@ -146,6 +144,7 @@ class Dispatcher:
             count = outgoing.message.count
             lost = "1 notice was" if count == 1 else f"{count:,} notices were"
             told = f"{lost} not delivered through {name}: {why}"
+            # mutation: F42 refused-message
             await self._alarm(f"{ABOUT_CHANNEL}{name}\ndead {outgoing.message.key}", told)
             return
         wait = self.pace.retry_after(failures, error.retry_after)
@@ -158,7 +157,7 @@ class Dispatcher:
             await self._alarm(f"{ABOUT_CHANNEL}{name}\nfails {outgoing.message.key}", told)
 
     async def _alarm(self, key: str, detail: str) -> None:
-        """Have the other channels told that one does not work."""
+        """Enqueue an alarm about a failing channel for the other channels."""
         head = self.head()
         if head is None:
             return
@@ -195,7 +194,7 @@ def _explained(error: NotTold | TimeoutError) -> NotTold:
 
 
 async def _forever(turn: Callable[[], Awaitable[bool]]) -> None:
-    """Take turns, without a pause while there is something to do."""
+    """Run a step repeatedly, without a pause while there is work."""
     while True:
         try:
             busy = await turn()

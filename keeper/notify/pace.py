@@ -1,4 +1,4 @@
-"""When a channel is tried again, and when it may be told the next thing. Times in seconds."""
+"""Delivery schedule of a channel, with grouping and retries. Times in seconds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ DOUBLINGS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """See ``keeper.config.notifying.Notify``."""
+    """Delivery limits, as in the ``[notify]`` settings."""
 
     group_seconds: int
     digest_above: int
@@ -24,10 +24,9 @@ class Pace:
     alarm_after_failures: int
 
     def retry_after(self, failures: int, asked: float | None) -> int:
-        """
-        Return how long to wait after the ``failures``-th failure in a row.
+        """Return the delay after the ``failures``-th failure in a row.
 
-        It doubles up to the longest; what the other side asked for is honoured even beyond.
+        It doubles up to the longest delay. A longer delay requested by the receiver is honoured.
         """
         doubled = self.first_retry_seconds << min(max(failures - 1, 0), DOUBLINGS)
         patience = min(doubled, self.longest_retry_seconds)
@@ -35,31 +34,29 @@ class Pace:
 
     @property
     def longest_wait(self) -> float:
-        """The longest that a message waits for its next try where nobody asked for more."""
+        """The longest delay until the next attempt, unless the receiver requested more."""
         return self.longest_retry_seconds * (1 + JITTER)
 
     def gives_up(self, message: Outgoing, now: int) -> bool:
-        """Whether a message that failed again is not worth another try."""
+        """Whether a failed message is too old for another attempt."""
         return now - message.created_at >= self.give_up_seconds
 
     def is_ripe(self, waiting: Sequence[Waiting], now: int) -> bool:
-        """
-        Whether those who wait have waited for each other.
+        """Whether the waiting deliveries have waited long enough to be grouped.
 
-        One that waits since later than now has waited, too: the clock was set back.
+        A delivery dated later than now has waited too, since the clock was set back.
         """
         if not waiting:
             return False
         return not 0 <= now - min(one.since for one in waiting) < self.group_seconds
 
     def groups(self, waiting: Sequence[Waiting], room: int) -> list[Sequence[Waiting]]:
-        """
-        Return who is told together, given room for so many messages.
+        """Group waiting deliveries into messages, given room for ``room`` messages.
 
-        Few are told one by one; many, or more than there is room for, as one digest.
+        A few deliveries get a message each. More than the limit or the room become one digest.
         """
         if room <= 0 or not waiting:
             return []
-        if len(waiting) > min(self.digest_above, room):
+        if len(waiting) > min(self.digest_above, room):  # mutation: F42 digest
             return [waiting]
         return [[one] for one in waiting]

@@ -1,15 +1,15 @@
-"""Lines of plain text as HTML, escaped: paragraphs where empty lines part them, and lists."""
+"""HTML rendering of plain text lines, escaped, with paragraphs and lists."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
 
 POINT = "- "
-"""What a line of a list begins with."""
+"""Prefix of a list's line."""
 
 
 def page(lines: Sequence[str]) -> str:
-    """Return the lines as HTML; nothing in them is markup."""
+    """Render lines as HTML. Nothing in them is markup."""
     return "\n".join(_blocks(lines))
 
 

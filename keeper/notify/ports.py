@@ -1,4 +1,4 @@
-"""What the dispatcher needs: where messages are kept, and the ways by which they leave."""
+"""Ports of the dispatcher, for the stored outbox and the channels."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -8,61 +8,60 @@ from keeper.domain.telling import Backlog, Message, Outgoing, Waiting
 
 
 class Channel(Protocol):
-    """One way to people."""
+    """A notification channel."""
 
     async def tell(self, message: Message) -> None:
-        """
-        Hand a message over; returns when the other side has taken it.
+        """Deliver a message, and return once the receiver has accepted it.
 
         Raises:
-            NotTold: it was not taken, or nobody knows.
+            NotTold: not accepted, or acceptance is unknown.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 
 class Outbox(Protocol):
-    """What is to be told, on disk; every method is one transaction. Times are Unix seconds."""
+    """Persisted notices and messages. Every method is one transaction. Times are Unix seconds."""
 
     async def enqueue(self, told: Sequence[Notice], now: int) -> int:
-        """Keep notices; one whose key is known is known already. Returns the new ones."""
+        """Persist notices, except those with a known key. Return the number of new ones."""
         ...
 
     async def route(self, choose: Callable[[Notice], Sequence[str]], now: int) -> int:
-        """Give every new notice its channels; returns how many notices there were."""
+        """Assign channels to every new notice. Return the number of notices."""
         ...
 
     async def next_message(self, channel: str) -> Outgoing | None:
-        """Return the channel's oldest message that waits."""
+        """Return the channel's oldest undelivered message."""
         ...
 
     async def waiting(self, channel: str) -> list[Waiting]:
-        """Return what the channel is to be told of and no message tells yet."""
+        """Return the channel's notices that are not yet in a message."""
         ...
 
     async def compose(self, channel: str, message: Message, told: Sequence[int], now: int) -> None:
-        """Keep the message that tells these deliveries."""
+        """Persist a message that contains these deliveries."""
         ...
 
     async def sent(self, message: int, now: int) -> None:
-        """Keep that the channel took it."""
+        """Persist that the channel accepted a message."""
         ...
 
     async def failed(self, message: int, why: str, again_at: int) -> None:
-        """Keep that it did not get through."""
+        """Persist a failed attempt, with the time of the next one."""
         ...
 
     async def given_up(self, message: int, why: str, now: int) -> None:
-        """Keep that it is not tried again."""
+        """Persist that a message is not retried."""
         ...
 
     async def sent_since(self, channel: str, since: int, until: int | None = None) -> int:
-        """Return how many messages the channel took since a time, and not after another."""
+        """Return the number of messages accepted after one time and not after another."""
         ...
 
     async def backlog(self) -> Backlog:
-        """Return how much is still to be told."""
+        """Return the undelivered notices and messages."""
         ...

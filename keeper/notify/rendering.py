@@ -1,4 +1,4 @@
-"""Notices as one message: what happened, how much time is left, what to do."""
+"""Rendering of notices as a message, with the event, the time left and the advice."""
 
 import hashlib
 from collections import Counter
@@ -15,25 +15,25 @@ from keeper.notify.advising import advice_lines, cure_text
 from keeper.notify.page import page
 
 LISTED: Final = 20
-"""Accounts that a digest names; the others are counted."""
+"""Maximum of accounts named in a digest. The others are counted."""
 
 ITEMS: Final = 100
-"""Notices that a digest has for machines."""
+"""Maximum of notices for machines in a digest."""
 
 KEY_DIGITS: Final = 32
 
 LATE_SECONDS: Final = 120
-"""From which age on a message says how old its news was when it was made."""
+"""Age of the oldest notice from which a message states its delay."""
 
 _TIERS: Final = ("liquidatable", "urgent", "call", "watch")
 _LOUD: Final = frozenset({"liquidatable", "urgent"})
 _SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 
 _STATES: Final = frozenset({NoticeKind.CALLED, NoticeKind.REMINDER, NoticeKind.ESCALATED})
-"""Notices that say where an account is: a later one says it better."""
+"""Notices of an account's tier, superseded by later ones."""
 
 _ENDS: Final = {NoticeKind.LIQUIDATED: "liquidated", NoticeKind.CURED: "out of every tier"}
-"""How episodes ended, for a title: prices may have done it, and nobody's cure."""
+"""Ends of episodes, for a title. The cause may be a price move instead of a cure."""
 
 _LIQUIDATABLE: Final[dict[bool | None, str | None]] = {True: "true", False: "false", None: None}
 
@@ -49,10 +49,9 @@ _OPENINGS: Final = {
 
 
 def message_of(channel: str, told: Sequence[Notice], waited: int = 0) -> Message:
-    """
-    Return the message that tells a channel of one notice, or of several as a digest.
+    """Render one notice, or several as a digest, as a message for a channel.
 
-    ``waited`` is for how many seconds the oldest of them lay in the outbox.
+    ``waited`` is the age in seconds of the oldest notice in the outbox.
     """
     ordered = sorted(told, key=_badness)
     if len(ordered) == 1:
@@ -76,7 +75,7 @@ def message_of(channel: str, told: Sequence[Notice], waited: int = 0) -> Message
 
 
 def severity_of(notice: Notice) -> Severity:
-    """Return how loudly to tell a notice."""
+    """Return a notice's severity."""
     if notice.kind is NoticeKind.ALARM:
         return Severity.CRITICAL
     if notice.kind is NoticeKind.CURED:
@@ -87,7 +86,7 @@ def severity_of(notice: Notice) -> Severity:
 
 
 def item_of(notice: Notice) -> Item:
-    """Return a notice for machines: integers as decimal digits, units in the names."""
+    """Build a notice for machines, with integers as decimal digits and units in the names."""
     numbers = {
         "episode": notice.episode,
         "health_factor_wad": notice.health_factor,
@@ -118,7 +117,7 @@ def item_of(notice: Notice) -> Item:
 
 
 def _cure_item(cure: Cure) -> dict[str, str]:
-    """Return a cure for machines: to the unit, the token by its address alone."""
+    """Build a cure for machines, with the exact amount and the token's address only."""
     return {
         "kind": str(cure.kind),
         "token": cure.token,
@@ -128,13 +127,13 @@ def _cure_item(cure: Cure) -> dict[str, str]:
 
 
 def _key(channel: str, told: Sequence[Notice]) -> str:
-    """Return what is the same whenever the same is told to the same channel."""
+    """Return a key that is the same for the same notices to the same channel."""
     said = "\n".join([channel, *sorted(one.key for one in told)])
     return hashlib.sha256(said.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def _badness(notice: Notice) -> tuple[int, int, int, str]:
-    """Return what sorts the worst news first."""
+    """Return a sort key that puts the worst notices first."""
     tier = _TIERS.index(notice.tier) if notice.tier in _TIERS else len(_TIERS)
     factor = notice.health_factor
     return (
@@ -157,7 +156,7 @@ def _title(notice: Notice) -> str:
 
 
 def _lines(notice: Notice) -> list[str]:
-    """Return a notice in words, a line a paragraph; empty lines part them."""
+    """Format a notice as lines, with an empty line between paragraphs."""
     read = f"Read at block {notice.block_number}, {wording.moment(notice.timestamp)}."
     if notice.kind is NoticeKind.ALARM:
         where = [f"Market: {notice.market}"] if notice.market else []
@@ -182,7 +181,7 @@ def _lines(notice: Notice) -> list[str]:
 
 
 def _reckoned(notice: Notice, advice: Advice) -> str:
-    """Return the block of the advice, where it is another one than the notice's."""
+    """Format the block of the advice, where it differs from the notice's."""
     if advice.block_number in (None, notice.block_number) or advice.timestamp is None:
         return ""
     moment = wording.moment(advice.timestamp)
@@ -190,7 +189,7 @@ def _reckoned(notice: Notice, advice: Advice) -> str:
 
 
 def _steadied(notice: Notice) -> str:
-    """Return the health at the guard's prices, where that is another."""
+    """Format the health at the guard's prices, where it differs."""
     guarded = notice.guarded_health_factor
     if guarded is None or guarded == notice.health_factor:
         return ""
@@ -217,7 +216,7 @@ def _time_left(notice: Notice) -> str:
 
 
 def _granted(notice: Notice, until: Timestamp) -> str:
-    """Return how long this keeper waits, and what that is worth: below the line, and above it."""
+    """Format the keeper's wait, and its worth below and above the threshold."""
     left = wording.span(until - notice.timestamp)
     waits = (
         f"by its policy this keeper waits until {wording.moment(until)} ({left} after this was"
@@ -229,23 +228,22 @@ def _granted(notice: Notice, until: Timestamp) -> str:
 
 
 def _is_liquidatable(notice: Notice) -> bool:
-    """Whether the protocol let the account be liquidated; a tier may outlast that."""
+    """Whether the protocol allowed a liquidation. The tier may last longer."""
     if notice.liquidatable is not None:
         return notice.liquidatable
     return notice.health_factor is not None and notice.health_factor < WAD
 
 
 def _waits_until(notice: Notice) -> Timestamp | None:
-    """Return when this keeper's waiting ends; None where it does not wait any more."""
+    """Return the end of this keeper's wait, None where it no longer waits."""
     is_over = notice.deadline is None or notice.deadline <= notice.timestamp
     return None if is_over or notice.kind in CLOSING else notice.deadline
 
 
 def _newest(told: Sequence[Notice]) -> list[Notice]:
-    """
-    Return the notices without those that a later one of the same episode has overtaken.
+    """Drop notices that a later one of the same episode supersedes.
 
-    What ends an episode, a liquidation and an alarm are never left out.
+    Closing notices, liquidations and alarms are always retained.
     """
     last = dict[tuple[str | None, str | None, int | None], Notice]()
     for one in told:
@@ -261,7 +259,7 @@ def _newest(told: Sequence[Notice]) -> list[Notice]:
 
 
 def _place(notice: Notice) -> tuple[int, int]:
-    """Return where a notice stands in its episode: later ones, and of one block worse ones."""
+    """Return a sort key within an episode, by block and then by severity."""
     tier = _TIERS.index(notice.tier) if notice.tier in _TIERS else len(_TIERS)
     return (notice.block_number, -tier)
 
@@ -280,7 +278,7 @@ def _digest_title(told: Sequence[Notice]) -> str:
 
 
 def _digest_lines(told: Sequence[Notice], notices: int) -> list[str]:
-    """Return the lines of a digest; ``notices`` counts those that were overtaken, too."""
+    """Format a digest's lines. ``notices`` also counts the superseded ones."""
     lines = [f"{notices:,} notices in one message, the worst first.", ""]
     lines += [f"- {_digest_line(one)}" for one in told[:LISTED]]
     if len(told) > LISTED:
@@ -304,7 +302,7 @@ def _digest_line(notice: Notice) -> str:
 
 
 def _waits(notice: Notice) -> str:
-    """Return until when this keeper waits, for a digest; nothing where it does not."""
+    """Format the end of this keeper's wait for a digest, empty without a wait."""
     until = _waits_until(notice)
     return "" if until is None else f"; this keeper waits until {wording.moment(until)}"
 

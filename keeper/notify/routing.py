@@ -1,4 +1,4 @@
-"""Which channels a notice goes to: by subscriptions, in the order of the file."""
+"""Routing of notices to channels by subscriptions, in the order of the file."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from keeper.domain.units import USD_E8
 
 
 def channels_of(notice: Notice, subscriptions: Subscriptions) -> Sequence[str]:
-    """Return the names of the channels that are told, each once."""
+    """Select the channels that receive a notice, each once."""
     found = [
         name
         for one in subscriptions.subscription

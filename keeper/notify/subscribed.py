@@ -1,4 +1,4 @@
-"""The subscriptions in effect: the file's, read again when it changes, the last good ones else."""
+"""Subscriptions in effect, reloaded when their file changes. A wrong file keeps the old ones."""
 
 import logging
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from keeper.notify.routing import channels_of
 log = logging.getLogger(__name__)
 
 Stamp = tuple[int, int, int]
-"""What changes when a file is written or replaced."""
+"""A file's modification time, size and inode."""
 
 
 class Subscribed:
-    """Who is told of what, by the file as it is now."""
+    """Router by the subscriptions of the file as it is now."""
 
     def __init__(self, path: Path | None, channels: Sequence[str]) -> None:
-        """Read the file; ConfigError where it is wrong: at a start that stops the keeper."""
+        """Load the file. A wrong file raises ConfigError and stops the keeper at its start."""
         self._path = path
         self._channels = list(channels)
         self._stamp = _stamp(path)
@@ -30,16 +30,16 @@ class Subscribed:
         )
 
     def __call__(self, notice: Notice) -> Sequence[str]:
-        """Return the channels that are told of a notice."""
+        """Return the channels that receive a notice."""
         return channels_of(notice, self._in_effect)
 
     @property
     def in_effect(self) -> Subscriptions:
-        """The subscriptions, as they were read last."""
+        """The subscriptions as last loaded."""
         return self._in_effect
 
     def refresh(self) -> None:
-        """Read the file again if it changed; where it is wrong now, the old ones stay."""
+        """Reload the file if it changed. A wrong file leaves the old subscriptions in effect."""
         stamp = _stamp(self._path)
         if self._path is None or stamp == self._stamp:
             return
@@ -57,7 +57,7 @@ class Subscribed:
 
 
 def _stamp(path: Path | None) -> Stamp | None:
-    """Return the file's stamp; None where there is none."""
+    """Return the file's stamp, None without a file."""
     if path is None:
         return None
     try:

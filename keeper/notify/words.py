@@ -1,4 +1,4 @@
-"""Figures and names as a person reads them; what a token calls itself is not trusted."""
+"""Text formats of figures and names in messages. Token symbols are untrusted."""
 
 import unicodedata
 from typing import Final
@@ -10,11 +10,11 @@ from keeper.domain.units import UINT256_MAX, USD_E8, TokenUnits, Wad
 LONGEST_NAME: Final = 24
 SHORT_ENOUGH: Final = 20
 SIGNIFICANT: Final = 6
-"""Digits behind the point that an amount keeps; it is rounded up, so that it suffices."""
+"""Significant decimals of an amount, which is rounded up."""
 
 
 def name(untrusted: str) -> str:
-    """Return a token's name, harmless and of a length that a sentence bears."""
+    """Return a token's name, sanitized and shortened."""
     kept = harmless(untrusted[:LONGEST_NAME])
     if len(untrusted) > LONGEST_NAME:
         kept += "…"
@@ -27,7 +27,7 @@ def line(text: str) -> str:
 
 
 def amount_ceil(amount: TokenUnits, decimals: int) -> str:
-    """Return a token amount, rounded up behind its first six significant decimals."""
+    """Format a token amount, rounded up at its sixth significant decimal."""
     whole, rest = divmod(int(amount), int(10**decimals))
     if not rest:
         return f"{whole:,}"
@@ -42,15 +42,14 @@ def amount_ceil(amount: TokenUnits, decimals: int) -> str:
 
 
 def health(factor: Wad) -> str:
-    """Return a health factor; a debt too small to have a value makes it the largest number."""
+    """Format a health factor. A debt without value gives the largest number."""
     return "beyond counting" if factor >= UINT256_MAX else wording.health(factor)
 
 
 def dollars(usd_e8: int | None, *, up: bool) -> str:
-    """
-    Return dollars and cents, cut or rounded ``up``; "an unknown amount" where unknown.
+    """Format dollars and cents, truncated or rounded ``up``. "an unknown amount" where unknown.
 
-    What is owed is rounded up and what backs it is cut: neither looks better than it is.
+    Debt is rounded up and collateral truncated, so that neither looks better than it is.
     """
     if usd_e8 is None:
         return "an unknown amount"
@@ -59,17 +58,17 @@ def dollars(usd_e8: int | None, *, up: bool) -> str:
 
 
 def market(key: str) -> str:
-    """Return a market's key with its addresses shortened; ``keeper calls`` has it whole."""
+    """Format a market's key with shortened addresses. ``keeper calls`` prints it whole."""
     parts = key.split(":")
     return ":".join(shortened(one) if len(one) > SHORT_ENOUGH else one for one in parts)
 
 
 def sentence(text: str) -> str:
-    """Return text on one line as a sentence."""
+    """Format text on one line as a sentence."""
     kept = line(text)
     return kept if not kept else f"{kept[0].upper()}{kept[1:]}{'' if kept.endswith('.') else '.'}"
 
 
 def shortened(account: str) -> str:
-    """Return an address for a title; the text has it whole."""
+    """Shorten an address for a title. The text has it whole."""
     return f"{account[:6]}…{account[-4:]}"

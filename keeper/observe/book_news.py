@@ -1,4 +1,4 @@
-"""What a book has found since it was asked last, as events."""
+"""Events of a book since the last query."""
 
 from keeper.abilities import ReportsParity, ReportsRebuilds
 from keeper.coverage import ReportsCoverage
@@ -7,7 +7,7 @@ from keeper.observe.events import Event, coverage_event, parity_event, stretch_e
 
 
 def book_news(book: object, head: Head) -> list[Event]:
-    """Return accounts that differ or agree again, markets read anew, changes of coverage."""
+    """Collect events of differing accounts, rebuilt markets, and changed coverage."""
     found = list[Event]()
     if isinstance(book, ReportsParity):
         found += [parity_event(news, head) for news in book.parity_news()]

@@ -1,4 +1,4 @@
-"""How many accounts of a market are how close to the line."""
+"""Number of a market's accounts by tier."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from keeper.risk.tiers import DEFAULT, Thresholds, Tier, tier_of
 
 
 def census(snapshot: MarketSnapshot, thresholds: Thresholds = DEFAULT) -> Mapping[Tier, int]:
-    """Return how many accounts with debt are in each tier, without valuing them all if possible."""
+    """Count the accounts with debt in each tier, without valuing all of them if possible."""
     if isinstance(snapshot, CountsTiers):
         return snapshot.tiers(thresholds)
     return Counter(tier_of(one, thresholds) for one in snapshot.accounts())

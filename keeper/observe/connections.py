@@ -1,9 +1,8 @@
-"""
-Bounds of the HTTP connections: in number, time and size, and in what is logged of them.
+"""Bounds of HTTP connections in number, time and size, and of their logs.
 
-Whoever opens many, says nothing, or speaks slowly must not keep others out: a share of the
-connections is kept for new clients, before whom the oldest give way, those without a whole
-request first.
+Idle, slow or numerous clients must not exclude others. A share of the connections is reserved for
+new clients. To admit those, the oldest connections are closed, first those without a complete
+request.
 """
 
 import asyncio
@@ -16,23 +15,22 @@ from typing import Final, cast
 from aiohttp import web
 
 KEPT_FREE: Final = 4
-"""One in so many connections is for clients that have just come."""
+"""Divisor of the share of connections reserved for new clients."""
 MOST_BYTES: Final = 65_536
-"""What a client may send over one connection: several times what a request needs."""
+"""Maximum of bytes per connection, several times that of a request."""
 _END: Final = b"\r\n\r\n"
-"""What ends a request that has no body."""
+"""The end of a request without a body."""
 QUIET_SECONDS: Final = 60.0
-"""How long nothing more is logged of bad requests after one was."""
+"""Minimum interval between two logs of bad requests."""
 
 log = logging.getLogger(f"{__name__}.requests")
 
 
 @dataclass(slots=True)
 class BadRequests(logging.Filter):
-    """
-    Turns what aiohttp logs of a bad request into one line without its traceback.
+    """Log filter that reduces aiohttp's report of a bad request to one line without a traceback.
 
-    There is one in a minute at most; ``clock`` is in seconds.
+    At most one line per minute. ``clock`` is in seconds.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -56,10 +54,9 @@ class BadRequests(logging.Filter):
 
 @dataclass(slots=True)
 class Connections:
-    """
-    Makes the protocol of each connection; ``open`` are all, oldest first.
+    """Protocol factory that limits connections. ``open`` lists them, oldest first.
 
-    There are ``most`` at a time, and none lasts longer than ``seconds``.
+    At most ``most`` connections are open, each for at most ``seconds``.
     """
 
     server: web.Server
@@ -69,29 +66,30 @@ class Connections:
     open: dict["_Connection", None] = field(default_factory=dict)
 
     def __call__(self) -> asyncio.BaseProtocol:
-        """Return the protocol of a new connection, ending one that is too many."""
+        """Return the protocol of a new connection, closing an old one at the limit."""
         share = self.most // KEPT_FREE
         waiting = [known for known in self.open if not known.is_heard]
         if len(self.open) >= self.most and not share:
             return _Refused()
+        # mutation: F43 connection-count
         if len(self.open) >= self.most or len(waiting) >= self.most - share:
             next(iter([*waiting, *self.open])).end()
         made = _Connection(self)
         self.open[made] = None
-        self.loop.call_later(self.seconds, made.end)
+        self.loop.call_later(self.seconds, made.end)  # mutation: F43 connection-time
         return made
 
 
 class _Refused(asyncio.Protocol):
-    """A connection too many."""
+    """A connection beyond the limit."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """End it."""
+        """Close the connection."""
         cast("asyncio.Transport", transport).abort()
 
 
 class _Connection(asyncio.Protocol):
-    """One client's connection: aiohttp's protocol within bounds."""
+    """One client's connection, which passes bounded input to aiohttp's protocol."""
 
     def __init__(self, among: Connections) -> None:
         self.is_heard = False
@@ -103,14 +101,14 @@ class _Connection(asyncio.Protocol):
         self._is_ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless others have taken its place already."""
+        """Start, unless the connection was already closed to admit others."""
         self._transport = cast("asyncio.Transport", transport)
         self._handler.connection_made(self._transport)
         if self._is_ended:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what a client says, up to its bound."""
+        """Pass on the client's data, up to its bound."""
         self._received += len(data)
         self.is_heard = self.is_heard or _END in self._last + data
         self._last = (self._last + data)[1 - len(_END) :]
@@ -120,7 +118,7 @@ class _Connection(asyncio.Protocol):
             self._handler.data_received(data)
 
     def eof_received(self) -> None:
-        """Pass on that the client says nothing more."""
+        """Pass on the end of the client's data."""
         self._handler.eof_received()
 
     def pause_writing(self) -> None:
@@ -128,17 +126,17 @@ class _Connection(asyncio.Protocol):
         self._handler.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass on that the client has read."""
+        """Pass on that the client has caught up."""
         self._handler.resume_writing()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Make room."""
+        """Free the connection's slot."""
         self._among.open.pop(self, None)
         self._is_ended = True
         self._handler.connection_lost(exc)
 
     def end(self) -> None:
-        """End it at once, whatever has not been read or written yet."""
+        """Close the connection at once, with its unread and unwritten data."""
         self._among.open.pop(self, None)
         self._is_ended = True
         if self._transport is not None:

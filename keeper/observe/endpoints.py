@@ -1,4 +1,4 @@
-"""The endpoints, as people and scripts see them: events, checks, metrics."""
+"""Endpoint health as events, checks and metrics."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _DISAGREEMENTS: Final = ("head", "nonce", "receipt", "finalized", "send", "fees"
 
 
 def tell_endpoints(pool: Pool, emit: Callable[[Event], None], *, signing: bool) -> None:
-    """Tell what becomes of the endpoints from now on, and once where one alone is signed upon."""
+    """Emit events of endpoint changes from now on, and warn when signing with one endpoint."""
 
     def told(news: News) -> None:
         number = 0 if pool.current is None else pool.current.number
@@ -31,10 +31,9 @@ def tell_endpoints(pool: Pool, emit: Callable[[Event], None], *, signing: bool) 
 
 
 def news_event(news: News) -> Event:
-    """
-    Return the event of what an endpoint came to, or of what several disagree about.
+    """Build the event of an endpoint's state, or of a disagreement between endpoints.
 
-    ``endpoint`` is its place in the settings, from 0, never its address.
+    ``endpoint`` is its position in the settings, from 0, never its address.
     """
     if isinstance(news, StateChange):
         return {
@@ -53,7 +52,7 @@ def news_event(news: News) -> Event:
 
 
 def endpoint_check(vitals: Vitals, pool: Pool) -> Check:
-    """Return the check that an endpoint of the right chain answers."""
+    """Build the check that an endpoint of the right chain answers."""
 
     def check() -> str:
         fit = pool.alive()
@@ -70,12 +69,12 @@ def endpoint_check(vitals: Vitals, pool: Pool) -> Check:
 
 
 def answers_check(faults: Faults) -> Check:
-    """Return the check that some endpoint answers each method that is needed."""
+    """Build the check that some endpoint answers each method that is needed."""
     return lambda: describe(faults.unanswered())
 
 
 def agreement_check(pool: Pool) -> Check:
-    """Return the check that the endpoints do not contradict each other, or what was final."""
+    """Build the check that endpoints neither disagree nor contradict final blocks."""
 
     def check() -> str:
         return "; ".join(pool.disagreements.reasons())
@@ -84,7 +83,7 @@ def agreement_check(pool: Pool) -> Check:
 
 
 def measure(metrics: Metrics, pool: Pool) -> None:
-    """Set the endpoints' metrics to what is known of them now."""
+    """Set the endpoints' metrics to their present state."""
     for at, standing in enumerate(pool.standings):
         for state in State:
             metrics.endpoint_state.labels(str(at), str(state)).set(state is standing.state)

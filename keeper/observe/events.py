@@ -1,6 +1,4 @@
-"""What `keeper run --json` prints: one event, one object, amounts as decimal strings."""
-
-from collections.abc import Sequence
+"""Events of `keeper run --json`, one JSON object each, with amounts as decimal strings."""
 
 from keeper.domain.coverage import CoverageNews
 from keeper.domain.cure import ClearOrder, ClearRefusal, CureOrder, CureRefusal
@@ -16,9 +14,9 @@ Event = dict[str, object]
 
 
 def decision_event(decision: Decision, head: Head) -> Event:
-    """Return the event of one decision at one block."""
+    """Build the event of one decision at one block."""
     if isinstance(decision, Liquidate):
-        return {**_liquidate(decision.plan, head), **_further(decision.further)}
+        return _liquidate(decision.plan, head)
     profit = decision.net_profit
     return {
         "event": "decision",
@@ -36,7 +34,7 @@ def decision_event(decision: Decision, head: Head) -> Event:
 
 
 def head_event(head: Head, *, markets: int, accounts: int, unhealthy: int) -> Event:
-    """Return the event of a block that was read to the end."""
+    """Build the event of a completely read block."""
     return {
         "event": "block",
         "markets": markets,
@@ -47,22 +45,21 @@ def head_event(head: Head, *, markets: int, accounts: int, unhealthy: int) -> Ev
 
 
 def trouble_event(kind: str, market: str, reason: object, head: Head) -> Event:
-    """
-    Return the event of a market in trouble.
+    """Build the event of a market in trouble.
 
-    ``quarantine``: it cannot be read at all, ``reason`` says why. ``warning``: parts
-    of it misbehave (a failing price source), ``reason`` has a line for each. ``rebuilt``: its
-    accounts had to be read anew.
+    ``quarantine`` means that it cannot be read, for ``reason``. ``warning`` means that parts such
+    as a price source fail, with a line for each in ``reason``. ``rebuilt`` means that its accounts
+    were read again from the contracts.
     """
     told = list(reason) if isinstance(reason, tuple) else reason
     return {"event": kind, "market": market, "reason": told, **_block(head)}
 
 
 def parity_event(news: ParityNews, head: Head) -> Event:
-    """
-    Return the event of an account that was held against the contracts' own answer.
+    """Build the event of an account compared with the contracts.
 
-    ``differs``: it is not acted upon until ``agrees``; figures are those of the difference.
+    An account that ``differs`` is not acted upon until it ``agrees``. The figures are those of the
+    difference.
     """
     found = news.difference
     return {
@@ -78,10 +75,9 @@ def parity_event(news: ParityNews, head: Head) -> Event:
 
 
 def coverage_event(news: CoverageNews, head: Head) -> Event:
-    """
-    Return the event of debt that no account of the book owes.
+    """Build the event of debt that belongs to no account of the book.
 
-    ``uncovered``: there is more of it than the limit, until ``covered``.
+    ``uncovered`` means more than the limit, until ``covered``.
     """
     worth = news.uncovered_usd_e8
     return {
@@ -96,10 +92,9 @@ def coverage_event(news: CoverageNews, head: Head) -> Event:
 
 
 def stretch_event(news: StretchNews, head: Head) -> Event:
-    """
-    Return the event of blocks in which something changed that no log explains.
+    """Build the event of blocks with a change that no log explains.
 
-    ``unexplained``: their logs are asked for again and again, until they are ``explained``.
+    ``unexplained`` blocks have their logs fetched again until they are ``explained``.
     """
     return {
         "event": "logs",
@@ -120,7 +115,7 @@ def cure_event(
     action: str = "cure",
     gas_cost: Wei | None = None,
 ) -> Event:
-    """Return the event of a listed account that reached its tier: what is done, or why nothing."""
+    """Build the event of a listed account that reached its tier, with the cure or its refusal."""
     market, account = subject
     told: Event = {"event": "cure", "market": market, "account": account, "tier": tier}
     if isinstance(found, CureRefusal):
@@ -154,7 +149,7 @@ def clear_event(
     refusal: ClearRefusal | None = None,
     cost: Wei | None = None,
 ) -> Event:
-    """Return the event of an account that no sale pays for: what the vault does, or why not."""
+    """Build the event of a clearance by the vault, or of its refusal."""
     told: Event = {
         "event": "clear",
         "action": action,
@@ -169,26 +164,6 @@ def clear_event(
     if cost is not None:
         told["cost_wei"] = str(cost)
     return {**told, **_block(head)}
-
-
-def _further(plans: Sequence[Plan]) -> Event:
-    """Return what is said of an account's further rounds; nothing where there is none."""
-    if not plans:
-        return {}
-    return {
-        "further_rounds": [
-            {
-                "health_factor": str(plan.health_factor),
-                "spend": {"token": plan.spend_token, "amount": str(plan.spend)},
-                "receive": {"token": plan.receive_token, "amount": str(plan.receive)},
-                "route": list(plan.route.pools),
-                "funding": plan.funding.name,
-                "gross_profit": {"token": plan.spend_token, "amount": str(plan.gross_profit)},
-                "net_profit_wei": str(plan.net_profit),
-            }
-            for plan in plans
-        ]
-    }
 
 
 def _liquidate(plan: Plan, head: Head) -> Event:
@@ -215,10 +190,9 @@ def _block(head: Head) -> Event:
 
 
 def margin_event(notice: Notice) -> Event:
-    """
-    Return the event of a margin call, of its end, or of what is in trouble.
+    """Build the event of a margin call, of its end, or of an alarm.
 
-    It is due then; that a channel took it is a ``notification``.
+    The notice is due then. Its acceptance by a channel is a ``notification`` event.
     """
     return {
         "event": "margin_call",

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, and if not: which part, and why."""
+"""Liveness and readiness checks, with the failing component and the reason."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -13,42 +13,41 @@ from keeper.observe.stages import Stage
 from keeper.observe.vitals import Vitals
 
 Check = Callable[[], str]
-"""Says in one line what is wrong with a component; empty where nothing is. Must not wait."""
+"""Returns a component's problem in one line, empty without one. Must not block."""
 
 LEAST_PATIENCE: Final = 5.0
-"""Seconds that a head may be late by, however short the chain's blocks are."""
+"""Minimum delay in seconds before a head is late, even on chains with short blocks."""
 ENDPOINT_PATIENCE: Final = 2.0
-"""Seconds that an endpoint may fail for: reads are repeated that long."""
+"""Tolerated seconds of an endpoint's failure, during which reads are retried."""
 CLOCK_PATIENCE: Final = 60.0
-"""Seconds that a block and the clock may differ by, beyond the patience with heads."""
+"""Tolerated seconds between a block's time and the clock, beyond a head's delay."""
 SKIPPED_BLOCKS: Final = 2
-"""So many blocks in a row that could not be worked on are no accident."""
+"""Consecutive failed blocks that are reported."""
 LEAST_FREE_BYTES: Final = 16 * 1024 * 1024
-"""Free space below which the journal is about to fail."""
+"""Free space below which the journal is likely to fail."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Health:
-    """The components' checks by name; readiness is that all of them pass."""
+    """Checks of the components by name. All pass when the keeper is ready."""
 
     checks: dict[str, Check] = field(default_factory=dict)
 
     def report(self) -> Mapping[str, str]:
-        """Return what is wrong with each component, in one line without secrets; empty if well."""
+        """Return each component's problem in one line without secrets, empty if healthy."""
         return {name: one_line(check()) for name, check in self.checks.items()}
 
 
 def patience(block_seconds: float, blocks: int) -> float:
-    """Return how long to wait for the next head before it is late, in seconds."""
+    """Return the seconds after which the next head is late."""
     return max(block_seconds * blocks, LEAST_PATIENCE)
 
 
 def head_check(vitals: Vitals, limit: float, wall: Callable[[], float] | None) -> Check:
-    """
-    Return the check of fresh heads: ``limit`` is in seconds.
+    """Build the check of fresh heads. ``limit`` is in seconds.
 
-    ``wall`` is the clock that the blocks' timestamps should agree with; None where a
-    chain's time is its own.
+    ``wall`` is the clock that blocks' timestamps should agree with, None on a chain with a clock of
+    its own.
     """
 
     def check() -> str:
@@ -63,7 +62,7 @@ def head_check(vitals: Vitals, limit: float, wall: Callable[[], float] | None) -
 
 
 def too_old(head: Head, limit: float, now: float) -> str:
-    """Say that a block is of long ago by the clock: its node still synchronises, or lags."""
+    """Return the problem of a block that is too old by the clock, empty if there is none."""
     behind = now - head.timestamp
     if behind > limit + CLOCK_PATIENCE:
         return f"the newest block is {behind:.0f} s old by this machine's clock"
@@ -71,7 +70,7 @@ def too_old(head: Head, limit: float, now: float) -> str:
 
 
 def untimely(head: Head, limit: float, now: float) -> str:
-    """Say that a block and the clock disagree, whichever of them is wrong."""
+    """Return the problem of a block that disagrees with the clock, empty if there is none."""
     ahead = head.timestamp - now
     if ahead > limit + CLOCK_PATIENCE:
         return f"the newest block is {ahead:.0f} s ahead of this machine's clock"
@@ -79,10 +78,9 @@ def untimely(head: Head, limit: float, now: float) -> str:
 
 
 def work_check(vitals: Vitals, limit: float) -> Check:
-    """
-    Return the check that blocks are worked on to the end, the newest not ``limit`` s ago.
+    """Build the check that blocks are processed to the end, the newest within ``limit`` s.
 
-    Blocks that failed one after the other are said at once.
+    Consecutive failed blocks are reported at once.
     """
 
     def check() -> str:
@@ -104,10 +102,9 @@ def markets_check(
     quarantined: Callable[[], Mapping[MarketKey, str]],
     unanswered: Callable[[], Mapping[MarketKey, str]] = dict,
 ) -> Check:
-    """
-    Return the check that of so many markets one at least can be read.
+    """Build the check that at least one of ``markets`` markets can be read.
 
-    ``unanswered`` are those that cannot be read because of the node: each of them is said.
+    ``unanswered`` are markets that are unreadable because of the node. Each of them is reported.
     """
 
     def check() -> str:
@@ -125,7 +122,7 @@ def _reasons(faults: Mapping[MarketKey, str]) -> str:
 
 
 def book_check(doubted: Callable[[], int]) -> Check:
-    """Return the check that the book agrees with the contracts, as far as it was compared."""
+    """Build the check that compared accounts of the book agree with the contracts."""
 
     def check() -> str:
         count = doubted()
@@ -135,7 +132,7 @@ def book_check(doubted: Callable[[], int]) -> Check:
 
 
 def joined_check(*checks: Check) -> Check:
-    """Return the check of a component that several checks look at."""
+    """Join several checks of one component."""
 
     def check() -> str:
         return "; ".join(filter(None, (single() for single in checks)))
@@ -144,10 +141,9 @@ def joined_check(*checks: Check) -> Check:
 
 
 def journal_check(path: Path, failing: Callable[[], bool]) -> Check:
-    """
-    Return the check that the journal can be written.
+    """Build the check that the journal can be written.
 
-    It is the file that was there when the check was made, with space left beside it.
+    The file must be the same as at the check's creation, with free space on its disk.
     """
     made = _identity(path)
 

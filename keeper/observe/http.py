@@ -1,9 +1,8 @@
-"""
-Health and metrics over HTTP: for reading, on this machine, by the names it goes by.
+"""Read-only HTTP server for health and metrics, on this machine, by its own names.
 
-One request per connection, a few connections at a time, each for a few seconds: whoever asks
-must not be able to hold up the keeper. A browser that was led here by a foreign name is refused
-by the Host header, and no answer may be read by another site's page.
+It serves one request per connection, on few and short connections, so that no client holds up the
+keeper. Requests with a foreign Host header are refused, against DNS rebinding. No page of another
+site can read an answer.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 32
 CONNECTION_SECONDS: Final = 10.0
-"""How long a connection may last, from its first byte to its last."""
+"""Maximum duration of a connection."""
 STOP_SECONDS: Final = 1.0
 MAX_LINE: Final = 2_048
 MAX_HEADERS: Final = 64
@@ -47,7 +46,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """What may be seen: health, the metrics' text, what runs; ``hosts`` are its names."""
+    """Sources of the served pages. ``hosts`` are the accepted host names."""
 
     health: Health
     metrics: Callable[[], Awaitable[bytes]]
@@ -56,13 +55,13 @@ class Window:
 
 
 def host_name(header: str) -> str:
-    """Return the name in a Host header, without port and brackets; empty where it is none."""
+    """Parse the name in a Host header, without port and brackets. Empty if invalid."""
     found = _HOST.fullmatch(header.strip().lower())
     return "" if found is None else found["bracketed"] or found["plain"]
 
 
 def application(window: Window) -> web.Application:
-    """Return the application: five pages, nothing that changes anything."""
+    """Build the application of five read-only pages."""
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -89,6 +88,7 @@ def application(window: Window) -> web.Application:
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # mutation: G34 served-host
         if host_name(request.headers.get("Host", "")) not in window.hosts:
             answer: web.StreamResponse = web.Response(status=403, text="this host is not served\n")
         else:
@@ -119,11 +119,10 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 
 @contextlib.asynccontextmanager
 async def served(window: Window, host: str, port: int) -> AsyncIterator[int | None]:
-    """
-    Serve while the context lasts; yields the port, None where the address is not to be had.
+    """Serve while the context lasts. Yields the port, None where the address is unavailable.
 
-    A busy port is a warning: several keepers run on one machine, and no liquidation waits
-    for somebody to look at it.
+    A busy port is only a warning, since several keepers run on one machine and liquidations must
+    not wait for observability.
     """
     runner = web.AppRunner(
         application(window),
@@ -147,6 +146,7 @@ async def served(window: Window, host: str, port: int) -> AsyncIterator[int | No
         accept = Connections(
             cast("web.Server", runner.server), loop, MAX_CONNECTIONS, CONNECTION_SECONDS
         )
+        # mutation: G34 listening-address
         listening = await loop.create_server(accept, host, port, backlog=MAX_CONNECTIONS)
         taken = listening.sockets[0].getsockname()[1]
         log.info("observe_listening host=%s port=%d", host, taken)

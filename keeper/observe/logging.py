@@ -1,4 +1,4 @@
-"""Logs: one event a line on stderr, as text or JSON, without a secret in any of them."""
+"""Log output on stderr, one line per event as text or JSON, without secrets."""
 
 import json
 import logging
@@ -21,11 +21,10 @@ def configure(
     form: Literal["text", "json"] = "text",
     stream: Stream | None = None,
 ) -> None:
-    """
-    Send every log line of this process to ``stream`` (stderr), redacted.
+    """Send every log line of this process to ``stream`` (stderr), redacted.
 
-    Other libraries are heard from ``warning`` on: below that they log the addresses
-    of endpoints and the bodies of requests.
+    Other libraries log from ``warning`` on, since below that they log endpoint addresses and
+    request bodies.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
@@ -37,10 +36,10 @@ def configure(
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-01-31T12:00:00.000Z INFO keeper.pipeline event key=value``."""
+    """Formatter of ``2026-01-31T12:00:00.000Z INFO keeper.pipeline event key=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record on one line; a traceback follows the event, line ends as bars."""
+        """Return the record on one line. A traceback follows the event, with bars for line ends."""
         parts = [_moment(record), record.levelname, record.name, _message(record)]
         parts += [f"{key}={one_line(str(value))}" for key, value in _extra(record).items()]
         parts += [part for part in (_trace(record),) if part]
@@ -48,10 +47,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON document a line: time, level, logger, event, and the record's own fields."""
+    """Formatter of JSON lines with time, level, logger, event and the record's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one JSON document; integers beyond 53 bits as text."""
+        """Return the record as one JSON document. Integers beyond 53 bits become text."""
         document = {
             "time": _moment(record),
             "level": record.levelname.lower(),
@@ -71,7 +70,7 @@ def _moment(record: logging.LogRecord) -> str:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the event's text; a log call with wrong arguments is logged as it is."""
+    """Return the event's text, unformatted where a log call has wrong arguments."""
     try:
         return one_line(record.getMessage())
     except (TypeError, ValueError):

@@ -1,8 +1,7 @@
-"""
-The metrics, by Prometheus' conventions: names, units, labels.
+"""Prometheus metrics with conventional names, units and labels.
 
-No label holds an account, a transaction or an endpoint's address. Amounts are floats in gwei
-or ether, for people to look at; what was earned to the wei is in the journal.
+No label holds an account, a transaction or an endpoint's address. Amounts are floats in gwei or
+ether for display. Exact profits are in the journal.
 """
 
 import math
@@ -24,18 +23,17 @@ from prometheus_client.registry import Collector
 from keeper.domain.units import GWEI, USD_E8, WAD, MarketKey
 
 FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Seconds: from a local node's answer to a time-out."""
+"""Buckets in seconds, from a local node's answer to a time-out."""
 SLOW: Final = (1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600)
-"""Seconds: from one block to many."""
+"""Buckets in seconds, from one block to many."""
 DEPTHS: Final = (1, 2, 3, 5, 8, 16, 32, 64, 128)
-"""Blocks."""
+"""Buckets in blocks."""
 
 
 class Metrics:
-    """
-    Every metric of one node, in a registry of its own.
+    """Every metric of one node, in a registry of its own.
 
-    ``requests`` is the count of JSON-RPC requests by method, which is read when asked for.
+    ``requests`` counts JSON-RPC requests by method, read on collection.
     """
 
     def __init__(self) -> None:
@@ -53,11 +51,11 @@ class Metrics:
         self._about_money()
 
     def text(self) -> bytes:
-        """Return everything in Prometheus' text format 0.0.4."""
+        """Render all metrics in Prometheus' text format 0.0.4."""
         return generate_latest(self.registry)
 
     def set_uncovered(self, worths: Mapping[MarketKey, int | None]) -> None:
-        """Set each market's uncovered debt, given in 1e-8 dollars; NaN where it has no price."""
+        """Set each market's uncovered debt from 1e-8 dollars. NaN without a price."""
         for market, worth in worths.items():
             self.uncovered.labels(market).set(math.nan if worth is None else worth / USD_E8)
 
@@ -211,13 +209,13 @@ class Metrics:
 
 
 class _Read(Collector):
-    """What others count anyway."""
+    """Collector of counts that are maintained elsewhere."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the counts as they are now."""
+        """Yield the present counts."""
         asked = CounterMetricFamily(
             "keeper_rpc_requests", "JSON-RPC requests, each of a batch", labels=["method"]
         )
@@ -241,10 +239,10 @@ class _Read(Collector):
 
 
 def ether(wei: int) -> float:
-    """Return wei as ether, for people to look at."""
+    """Convert wei to ether for display."""
     return wei / WAD
 
 
 def gwei(wei: int) -> float:
-    """Return wei as gwei, for people to look at."""
+    """Convert wei to gwei for display."""
     return wei / GWEI

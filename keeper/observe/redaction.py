@@ -1,9 +1,8 @@
-"""
-Secrets out of text: what any log line, error or traceback passes through.
+"""Redaction of secrets in log lines, errors and tracebacks.
 
-Endpoints carry keys in their path, query or user part, so an address keeps its
-scheme and host only. Thirty-two bytes of hex are a transaction or a block as often
-as a key; they are hidden where a word before them says that they are a key.
+Endpoints carry keys in their path, query or user part, so an address keeps only its scheme and
+host. 32 bytes of hex may be a transaction, a block or a key. They are hidden after a word that
+announces a key.
 """
 
 import re
@@ -19,25 +18,25 @@ _ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 HIDDEN: Final = "***"
-"""What stands in a secret's place."""
+"""The replacement of a secret."""
 
 _WITH_A_HOST: Final = frozenset({"http", "https", "ws", "wss"})
-"""Schemes whose first part is a host; in others it may be a token (``tgram://token/chat``)."""
+"""Schemes with a host first. In others it may be a token (``tgram://token/chat``)."""
 
 
 def endpoint_label(url: str) -> str:
-    """Return what may be shown of an endpoint: scheme and host; the bare scheme for a path."""
+    """Return an endpoint's printable part, its scheme and host, or ``ipc`` for a path."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return "ipc" if "/" in url or url.endswith(".ipc") else HIDDEN
     if scheme.lower() not in _WITH_A_HOST:
         return f"{scheme}://{HIDDEN}"
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
-    return f"{scheme}://{host or HIDDEN}"
+    return f"{scheme}://{host or HIDDEN}"  # mutation: G31 endpoint-path
 
 
 def redacted(text: str) -> str:
-    """Return ``text`` without endpoint paths, keys and tokens; line breaks stay."""
+    """Return ``text`` without endpoint paths, keys and tokens. Line breaks remain."""
     text = _URL.sub(_shown_url, text)
     text = _BEARER.sub(rf"\1\2{HIDDEN}", text)
     return _KEY.sub(rf"\1{HIDDEN}", text)
@@ -49,7 +48,7 @@ def one_line(text: str) -> str:
 
 
 def _shown_url(match: re.Match[str]) -> str:
-    """Return the label, and the full stop or bracket that only followed the address."""
+    """Return the endpoint's label, with the punctuation that followed its address."""
     rest = match.group(2)
     trailing = rest[len(rest.rstrip(".,;:)]")) :]
     return endpoint_label(f"{match.group(1)}://{rest[: len(rest) - len(trailing)]}") + trailing

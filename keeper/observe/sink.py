@@ -1,8 +1,7 @@
-"""
-Lines to a stream by a thread of its own: nobody who acts waits for whoever reads.
+"""Non-blocking output of lines, written by a thread.
 
-A pipe that nobody empties holds up its writer, and one whose reader has gone raises in it; a keeper
-goes on in both cases. What cannot be kept until it is read is dropped, and counted.
+A full pipe blocks its writer, and a closed one raises in it. The keeper continues in both cases.
+Lines beyond the queue are dropped and counted.
 """
 
 import contextlib
@@ -15,28 +14,27 @@ from typing import Final, Protocol, TextIO
 log = logging.getLogger(__name__)
 
 DEPTH: Final = 10_000
-"""Texts that wait to be written; more are dropped."""
+"""Maximum of unwritten texts. More are dropped."""
 END_SECONDS: Final = 2.0
-"""How long an end waits for what is not written yet."""
+"""Maximum wait for unwritten texts at the end."""
 
 
 class Stream(Protocol):
-    """Where the lines go; both methods may block, or raise where nobody reads any more."""
+    """Output of lines. Both methods may block, or raise when the reader has gone."""
 
     def write(self, text: str, /) -> object:
         """Write a text."""
         ...
 
     def flush(self) -> object:
-        """Hand over what was written."""
+        """Flush written text."""
         ...
 
 
 class Descriptor:
-    """
-    What is behind a stream of this process, without its buffer.
+    """File descriptor of this process's stream, without its buffer.
 
-    A thread that waits in a buffer's write holds its lock, and Python aborts over that at its end.
+    A thread blocked in a buffer's write holds its lock, which makes Python abort on exit.
     """
 
     def __init__(self, number: int, encoding: str = "utf-8", errors: str = "replace") -> None:
@@ -44,17 +42,17 @@ class Descriptor:
         self._encoding, self._errors = encoding, errors
 
     def write(self, text: str, /) -> None:
-        """Write all of a text; OSError where that fails."""
+        """Write all of a text. Raises OSError on failure."""
         left = memoryview(text.encode(self._encoding, self._errors))
         while left:
             left = left[os.write(self._number, left) :]
 
     def flush(self) -> None:
-        """Do nothing: nothing is kept back."""
+        """Do nothing, since nothing is buffered."""
 
 
 def unbuffered(stream: TextIO) -> Stream:
-    """Return what is behind a stream; the stream itself where it is no file."""
+    """Return the file descriptor of a stream, or the stream itself without one."""
     try:
         stream.flush()
         return Descriptor(stream.fileno(), *_codec(stream))
@@ -63,14 +61,14 @@ def unbuffered(stream: TextIO) -> Stream:
 
 
 def _codec(stream: TextIO) -> tuple[str, str]:
-    """Return a stream's encoding, and what it does with what that lacks; never an error."""
+    """Return a stream's encoding, and an error handler that never raises."""
     errors = getattr(stream, "errors", None)
     lossy = "replace" if errors in (None, "strict", "surrogateescape") else errors
     return getattr(stream, "encoding", None) or "utf-8", lossy
 
 
 class Sink:
-    """A stream that never blocks and never raises; ``dropped`` counts what it could not take."""
+    """A stream that never blocks and never raises. ``dropped`` counts the lost texts."""
 
     def __init__(self, stream: Stream, depth: int = DEPTH) -> None:
         self.dropped = 0
@@ -82,11 +80,11 @@ class Sink:
 
     @property
     def lost(self) -> bool:
-        """Whether something could not be written."""
+        """Whether some text could not be written."""
         return bool(self.dropped or self.broken)
 
     def write(self, text: str, /) -> int:
-        """Take a text to be written soon."""
+        """Enqueue a text for writing."""
         try:
             self._waiting.put_nowait(text)
         except queue.Full:
@@ -94,10 +92,10 @@ class Sink:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: the thread hands over each text."""
+        """Do nothing, since the thread flushes each text."""
 
     def close(self, seconds: float = END_SECONDS) -> None:
-        """Wait, within bounds, until everything is written."""
+        """Wait, within a bound, until everything is written."""
         with contextlib.suppress(queue.Full):
             self._waiting.put(None, timeout=seconds)
             self._thread.join(seconds)
@@ -112,6 +110,7 @@ class Sink:
             try:
                 self._stream.write(text)
                 self._stream.flush()
+            # mutation: F45 gone-reader
             except (OSError, ValueError) as error:  # a closed pipe, a full disk, a closed file
                 self.broken = type(error).__name__
                 self.dropped += 1

@@ -1,4 +1,4 @@
-"""What a node tells about its progress, to whoever watches: the stages of a block's work."""
+"""Stages of a block's work, reported to an observer."""
 
 import enum
 from collections.abc import Sequence
@@ -10,29 +10,28 @@ from keeper.ports import MarketSnapshot
 
 
 class Stage(enum.StrEnum):
-    """How far a block's work is."""
+    """Progress of a block's work."""
 
-    HEAD = "head"  # it arrived
+    HEAD = "head"  # the head arrived
     TAKEN = "taken"  # its work began
-    READ = "read"  # every readable market was read at it
-    DECIDED = "decided"  # every unhealthy account has its answer
-    SUBMITTED = "submitted"  # transactions have left for it
-    RECORDED = "recorded"  # its decisions are kept
+    READ = "read"  # every readable market was read
+    DECIDED = "decided"  # every liquidatable account has a decision
+    SUBMITTED = "submitted"  # its transactions were sent
+    RECORDED = "recorded"  # its decisions are stored
 
 
 class Watch(Protocol):
-    """
-    Takes notice and answers nothing.
+    """Observer of a node's progress, without any answer.
 
-    ``passed`` is called while a transaction is waited for: it must cost next to nothing.
+    Stages are marked while a transaction waits, so that must be cheap.
     """
 
     def passed(self, stage: Stage, head: Head) -> None:
-        """Note that a stage was reached, now."""
+        """Note that a stage is reached now."""
         ...
 
     def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Note that a block was worked on to the end, and how it found the markets."""
+        """Note that a block is completely processed, with its snapshots."""
         ...
 
     def skipped(self, head: Head, error: ChainError) -> None:
@@ -41,7 +40,7 @@ class Watch(Protocol):
 
 
 class Unwatched:
-    """A ``Watch`` that nobody looks through."""
+    """An observer that ignores everything."""
 
     def passed(self, stage: Stage, head: Head) -> None:
         """Do nothing."""

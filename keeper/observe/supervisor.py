@@ -1,4 +1,4 @@
-"""What systemd is told of a service that runs under it (``Type=notify``, ``WatchdogSec``)."""
+"""Notifications to systemd from a service of ``Type=notify`` with ``WatchdogSec``."""
 
 import contextlib
 import logging
@@ -16,13 +16,10 @@ _ABSTRACT: Final = "@"
 
 
 class Supervisor:
-    """
-    Tells systemd by its datagrams, or nobody; never waits and never fails.
+    """Sends datagrams to systemd if it started the process. Never blocks, never fails.
 
-    The watchdog is fed by blocks that were worked on to the end and by nothing else: a loop that
-    hangs, and one that spins without getting on, are both ended from outside.
-
-    Source: sd_notify(3).
+    Only completely processed blocks feed the watchdog. systemd therefore ends both a loop that
+    hangs and one that spins without progress. Source: sd_notify(3).
     """
 
     def __init__(self, address: str = "") -> None:
@@ -31,19 +28,19 @@ class Supervisor:
 
     @classmethod
     def of(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Return the supervisor that started this process; one that hears nothing without it."""
+        """Return the notifier of this process, inactive without systemd."""
         return cls(environ.get(VARIABLE, ""))
 
     def ready(self) -> None:
-        """Say that the start is over: blocks are followed from now on."""
+        """Notify that the start is complete and blocks are followed."""
         self._tell("READY=1")
 
     def got_on(self, head: Head) -> None:
-        """Say that a block was worked on to the end."""
+        """Notify that a block is completely processed."""
         self._tell(f"WATCHDOG=1\nSTATUS=block {head.number}")
 
     def stopping(self) -> None:
-        """Say that it ends because it was asked to, or must."""
+        """Notify that the process is ending."""
         self._tell("STOPPING=1")
 
     def _tell(self, state: str) -> None:

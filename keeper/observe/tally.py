@@ -1,4 +1,4 @@
-"""The node's events, counted: what it told is what the metrics say."""
+"""Metrics counted from the node's events."""
 
 import logging
 import time
@@ -18,11 +18,10 @@ FINALITY_STATES = ("violated", "taken_back", "restored")
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """
-    Counts events.
+    """Counters of events.
 
-    One that it does not know counts for nothing, and one that it does not understand is a
-    warning: no transaction is held up by a metric.
+    Unknown events are ignored. An event that cannot be parsed is a warning, so that no transaction
+    is held up by a metric.
     """
 
     metrics: Metrics
@@ -104,7 +103,7 @@ class Tally:
         self.metrics.told.labels(str(event["channel"]), str(event["result"])).inc()
 
     def _count_gas(self, event: Event) -> None:
-        """Count what a nonce cost, once: a counter cannot take back what a reorg took back."""
+        """Count a nonce's cost once, since a counter cannot subtract after a reorg."""
         cost, nonce = int(str(event["gas_cost_wei"])), event["nonce"]
         counted = self._gas.get(nonce, 0)
         if cost > counted:

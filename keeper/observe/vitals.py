@@ -1,4 +1,4 @@
-"""What is known of a running node: when it last got on, and what its endpoint answered."""
+"""Runtime state of a node, with its last progress and its endpoints' answers."""
 
 import time
 from collections import Counter, deque
@@ -17,23 +17,21 @@ from keeper.ports import MarketSnapshot
 from keeper.risk.tiers import Thresholds, Tier
 
 REMEMBERED: Final = 64
-"""Heads whose arrival is remembered until they, or later ones, are worked on."""
+"""Maximum of heads with a stored arrival time."""
 UNCOUNTED: Final = 10_000
-"""Exchanges that wait to be counted; the oldest give way."""
+"""Maximum of uncounted exchanges. The oldest are dropped."""
 
 _NO_ANSWER: Final = frozenset({RpcUnavailable.code, RpcBusy.code})
 
 
 @dataclass(slots=True, kw_only=True)
 class Vitals:
-    """
-    A ``Watch``: while a block is worked on it only notes the time.
+    """Observer of a node that only records times while a block is processed.
 
-    It counts afterwards, and what takes long to count not before somebody asks (``count``).
-    ``head`` is the newest head and ``failing_since`` when the endpoint began to fail, by
-    ``clock``; None while it answers. ``grown_at`` is when a head was higher than all before: one
-    that changes and does not grow is no progress. ``trouble`` is the code of what a block failed
-    for last.
+    Costly counting is deferred to ``count``. ``head`` is the newest head. ``failing_since`` is the
+    time, by ``clock``, since the endpoint has failed, None while it answers. ``grown_at`` is the
+    time of the last head higher than all before, since a head that changes without growing is no
+    progress. ``trouble`` is the last block's error code.
     """
 
     metrics: Metrics
@@ -52,7 +50,7 @@ class Vitals:
     _exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=UNCOUNTED))
 
     def passed(self, stage: Stage, head: Head) -> None:
-        """Note that a stage was reached, now."""
+        """Note that a stage is reached now."""
         now = self.clock()
         self.passed_at[stage] = now
         if stage is Stage.HEAD:
@@ -66,7 +64,7 @@ class Vitals:
             self._marks[stage] = (head.hash, now)
 
     def measured(self, exchange: Exchange) -> None:
-        """Note what an endpoint answered."""
+        """Note an endpoint's answer."""
         self._exchanges.append(exchange)
         if not _NO_ANSWER & set(exchange.errors):
             self.failing_since = None
@@ -74,7 +72,7 @@ class Vitals:
             self.failing_since = self.clock()
 
     def reorged(self, depth: int) -> None:
-        """Note how many blocks a reorganisation took back."""
+        """Note the depth of a reorg."""
         self.metrics.reorgs.observe(depth)
 
     def skipped(self, head: Head, error: ChainError) -> None:
@@ -85,7 +83,7 @@ class Vitals:
         self.metrics.blocks.labels(error.code).inc()
 
     def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Note that a block was worked on to the end, and how it found the markets."""
+        """Note that a block is completely processed, with its snapshots."""
         self.trouble, self.skipped_in_row = "", 0
         self.metrics.blocks.labels("done").inc()
         arrived = self._arrivals.pop(head.hash, None)
@@ -102,7 +100,7 @@ class Vitals:
         self._uncounted = snapshots
 
     def count(self) -> None:
-        """Count what was only noted so far: answers of endpoints, and accounts by tier."""
+        """Count the deferred data, endpoint answers and accounts by tier."""
         if self._uncounted is not None:
             self._count_positions(self._uncounted)
             self._uncounted = None
@@ -115,12 +113,12 @@ class Vitals:
                 self.metrics.rpc_errors.labels(endpoint, method, code).inc(count)
 
     def seconds_since(self, stage: Stage) -> float | None:
-        """Return how long ago a stage was last passed; None if never."""
+        """Return the seconds since a stage was last reached, None if never."""
         at = self.passed_at.get(stage)
         return None if at is None else self.clock() - at
 
     def seconds_since_growth(self) -> float | None:
-        """Return how long ago the chain was last heard to grow; None if never."""
+        """Return the seconds since the chain last grew, None if never."""
         return None if self.grown_at is None else self.clock() - self.grown_at
 
     def _mark(self, stage: Stage, head: Head) -> float | None:

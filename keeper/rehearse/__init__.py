@@ -1,1 +1,1 @@
-"""Package: policies on a recorded price path, with a virtual clock and the real decisions."""
+"""Backtests of policies on a recorded price path, with a virtual clock and the real decisions."""

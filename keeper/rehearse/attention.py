@@ -1,8 +1,7 @@
-"""
-Who has to be looked at: floats pass over all accounts, the rules see those for whom it matters.
+"""Selection of the accounts to evaluate, by a float pass over all of them.
 
-An account stays as it is while its health is between the thresholds of its standing. Whoever
-may have left them, by the screen's proven bound, and whoever waits for something, is looked at.
+An account keeps its state while its health stays between the thresholds of its tier. Accounts that
+may have left them, by the screen's proven bound, and those waiting for time are evaluated exactly.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,13 +16,13 @@ from keeper.margin.state import Standing
 from keeper.risk.tiers import Tier
 
 ABOVE: Final = 1 + 1e-6
-"""How much more than its bound an account's health is at most, with much room."""
+"""Upper bound of the ratio between an account's health and its lower bound, with a margin."""
 EVERYTHING: Final = np.inf
 _NOBODY: Final = Standing()
 
 
 class Attention:
-    """By row: between which healths nothing changes, and who is looked at in any case."""
+    """Per row, the health bounds of the current tier, and the rows to evaluate in any case."""
 
     def __init__(self, settings: MarginSettings, count: int) -> None:
         self._settings = settings
@@ -34,16 +33,16 @@ class Attention:
 
     @property
     def waits(self) -> bool:
-        """Whether anybody waits for the next block."""
+        """Whether an account waits for the next block."""
         return bool(self._busy.any())
 
     def wanted(self, least: Floats) -> Flags:
-        """Return who has to be looked at, given what each one's health is at least."""
+        """Select the accounts to evaluate, given lower bounds of their healths."""
         inside = (least >= self._floor * ABOVE) & (least * ABOVE < self._ceiling)
         return self._busy | ~(inside | np.isinf(least))
 
     def stand(self, standings: Mapping[int, Standing | None]) -> None:
-        """Note what is remembered of accounts after they were looked at."""
+        """Update the bounds of accounts after their evaluation."""
         known = [_NOBODY if one is None else one for one in standings.values()]
         rows, bounds = list(standings), [self._bounds[one.tier] for one in known]
         self._floor[rows] = [floor for floor, _ in bounds]
@@ -51,11 +50,11 @@ class Attention:
         self._busy[rows] = [self._waits(one) for one in known]
 
     def gone(self, rows: Iterable[int]) -> None:
-        """Look at these next time, whatever their health: they were acted upon."""
+        """Mark accounts that were acted upon for evaluation in the next block."""
         self._busy[list(rows)] = True
 
     def _waits(self, standing: Standing) -> bool:
-        """Whether time alone may change something."""
+        """Whether time alone may change the account's state."""
         if standing.out is not None:
             return True
         enough = self._settings.guard.blocks
@@ -63,7 +62,7 @@ class Attention:
 
 
 def _bounds(settings: MarginSettings, tier: Tier) -> tuple[float, float]:
-    """Return between which healths an account stays in a tier."""
+    """Return the health bounds within which an account stays in a tier."""
     bands = settings.tiers.bands
     worse = [one.enter / WAD for one in bands if SEVERITY[one.tier] > SEVERITY[tier]]
     leave = [one.leave / WAD for one in bands if one.tier is tier]

@@ -1,8 +1,7 @@
-"""
-How much can be sold: a pool of every asset against dollars, with the same worth on both sides.
+"""Virtual exit venue with a dollar pool of equal worth on both sides for every asset.
 
-Each is a constant product with a fee, and is back at the recorded price whenever a minute has
-passed since it was used: others trade, too. A sale goes through the two pools of its tokens.
+Pools are constant products with a fee. A pool returns to the recorded price one minute after its
+last use, as if others traded. A sale passes the two pools of its tokens.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -22,7 +21,7 @@ KIND: Final = "constant_product"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductCurve:
-    """``ExitCurve`` of a constant product; what is paid out rounds down, what goes in up."""
+    """``ExitCurve`` of a constant product. Output rounds down, input rounds up."""
 
     pool: Address
     tokens: tuple[Address, Address]
@@ -37,7 +36,7 @@ class ProductCurve:
         return self._traded(token_in, amount_in, out)
 
     def bought(self, token_out: Address, amount_out: TokenUnits) -> Trade | None:
-        """Return the purchase of exactly ``amount_out``; None if there is not so much."""
+        """Return the purchase of exactly ``amount_out``, None where the reserve is too small."""
         there, here = self._sides(token_out)
         if amount_out >= there:
             return None
@@ -69,7 +68,7 @@ class ProductCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """What is sold: its token, its decimals, and how much of it a pool holds, in dollars."""
+    """An asset with its token, decimals and pool, and the pool's depth in dollars."""
 
     token: Address
     decimals: int
@@ -79,7 +78,7 @@ class Asset:
 
 @dataclass(slots=True, kw_only=True)
 class VirtualVenue:
-    """``ExitVenue`` over these pools; ``dollar`` is what every other asset is paired with."""
+    """``ExitVenue`` over these pools. Every asset is paired with ``dollar``."""
 
     assets: Mapping[Address, Asset]
     dollar: Address
@@ -88,7 +87,7 @@ class VirtualVenue:
     _used_at: int = 0
 
     def moved(self, prices: Mapping[Address, BaseCurrency], now: int) -> None:
-        """Bring the pools to a block: as they were left, or back at its prices."""
+        """Advance the pools to a block, and reset them to its prices after the recovery time."""
         if not self._curves or now - self._used_at >= RECOVERY_SECONDS:
             self._curves = {
                 one.pool: self._curve(one, prices)
@@ -98,7 +97,7 @@ class VirtualVenue:
             self._used_at = now
 
     def settle(self, plans: Iterable[Plan], now: int) -> None:
-        """Leave the pools as the plans' sales leave them."""
+        """Apply the plans' sales to the pools."""
         for plan in plans:
             trade = sold_along(plan.route, plan.receive, self._curves)
             if trade is not None:
@@ -106,16 +105,16 @@ class VirtualVenue:
                 self._used_at = now
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:  # noqa: ARG002 - the port's
-        """Return every pair's one route, over the pools as they are now."""
+        """Return the single route of every pair, over the current pools."""
         routes = {pair: (route,) for pair in pairs if (route := self._route(pair)) is not None}
         return Exits(routes=routes, curves=dict(self._curves), lenders={})
 
     async def wrapped_native(self) -> Address:
-        """Return the asset that stands for the native coin: the first."""
+        """Return the wrapped native coin, the first asset."""
         return next(iter(self.assets))
 
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
-        """Nobody else quotes these pools."""
+        """Raise NotImplementedError, since these pools have no second quote."""
         raise NotImplementedError
 
     def _route(self, pair: Pair) -> Route | None:

@@ -1,4 +1,4 @@
-"""What a policy brought about, side by side with another: calls, liquidations, losses."""
+"""Figures of a backtested policy, with its calls, liquidations and losses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from keeper.rehearse.world import World
 
 HOUR: Final = 3_600
 LOOK_SECONDS: Final = 1_800
-"""How often an account is looked at again within its recovery window."""
+"""Interval of evaluations within the recovery window."""
 CALLED: Final = frozenset({"call", "urgent", "liquidatable"})
-"""The tiers that people are told of unless they ask for more."""
+"""The tiers notified by default."""
 
 ONE_CHANNEL: Final = Pace(
     group_seconds=0,
@@ -30,19 +30,17 @@ ONE_CHANNEL: Final = Pace(
     give_up_seconds=24 * HOUR,
     alarm_after_failures=3,
 )
-"""A channel as the settings have it by default, which never fails."""
+"""A channel with default settings that never fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """
-    One policy's figures; dollars in 1e-8, times in seconds.
+    """Figures of one policy. Dollars in 1e-8, times in seconds.
 
-    ``notice_median`` and ``notice_tenth`` are of the time from an account's first call to its
-    first liquidation, by those that were liquidated; one that was never called had none.
-    ``unnecessary`` liquidations are of accounts that would have been healthy again within the
-    recovery window at the recorded prices, had nobody done anything. ``bad_debt`` is what was
-    written off and what the accounts owe at the end beyond their collateral.
+    ``notice_median`` and ``notice_tenth`` measure the time from an account's first call to its
+    first liquidation, 0 without a call. ``unnecessary`` counts liquidations of accounts that would
+    have recovered within the recovery window at the recorded prices without any action.
+    ``bad_debt`` is the debt written off plus the debt without collateral at the end.
     """
 
     policy: str
@@ -63,7 +61,7 @@ class Outcome:
 def outcome(
     policy: str, told: Told, world: World, path: PricePath, recovery_seconds: int
 ) -> Outcome:
-    """Return the figures of a run that has ended."""
+    """Compute the figures of a finished run."""
     calls, liquidations = _first_calls(told), _first_liquidations(told.taken)
     notice = sorted(
         max(0, when - calls[account]) if account in calls else 0
@@ -89,7 +87,7 @@ def outcome(
 def unnecessary(
     taken: Sequence[Taken], world: World, path: PricePath, recovery_seconds: int
 ) -> list[Taken]:
-    """Return the liquidations of accounts that would have recovered by themselves."""
+    """Select the liquidations of accounts that would have recovered by themselves."""
     clocks = dict[int, Clock]()
     return [one for one in taken if _recovers(one, world, path, recovery_seconds, clocks)]
 
@@ -97,7 +95,7 @@ def unnecessary(
 def _recovers(
     one: Taken, world: World, path: PricePath, recovery_seconds: int, clocks: dict[int, Clock]
 ) -> bool:
-    """Whether the account as it was is healthy at the recorded prices before the window ends."""
+    """Whether the account becomes healthy at the recorded prices before the window ends."""
     start = one.moment.timestamp
     first = start - start % LOOK_SECONDS
     for when in (start, *range(first + LOOK_SECONDS, start + recovery_seconds + 1, LOOK_SECONDS)):
@@ -132,7 +130,7 @@ def _counted(kind: NoticeKind, tier: str) -> bool:
 
 
 def _messages(told: Told) -> int:
-    """Return how many messages one channel would have got, grouped as the dispatcher does."""
+    """Count the messages that one channel would get, grouped as the dispatcher groups them."""
     total = 0
     for moment, notices in told.notices:
         waiting = [
@@ -145,14 +143,14 @@ def _messages(told: Told) -> int:
 
 
 def _left_behind(world: World) -> int:
-    """Return what the accounts owe at the end beyond what backs it."""
+    """Return the debt without collateral at the end."""
     return sum(
         max(0, one.debt_base - one.collateral_base) for one in world.book.snapshot.accounts()
     )
 
 
 def _part(ordered: Sequence[int], numerator: int, denominator: int) -> int | None:
-    """Return what so many of the values are at most; None of nothing."""
+    """Return the quantile of sorted values, None of an empty list."""
     if not ordered:
         return None
     return ordered[min(len(ordered) - 1, len(ordered) * numerator // denominator)]

@@ -1,4 +1,4 @@
-"""What is settled before a rehearsal, and printed with it."""
+"""Parameters of a backtest and its run per policy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from keeper.rehearse.world import DOLLAR, NATIVE, TERMS, made
 from keeper.strategy.policy import Policy
 
 LEAST_ASSETS: Final = 5
-"""So many different ones back the largest made-up accounts."""
+"""Number of assets in the largest simulated accounts."""
 WICKED: Final = ("WETH", "WBTC", "LINK", "UNI")
-"""Assets whose prices may have a false one: those that are not held at something else's price."""
+"""Assets with wicks, without those pegged to another asset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """Everything that a rehearsal's figures depend on, besides path and policies."""
+    """All parameters of a backtest besides the path and the policies."""
 
     accounts: int = 10_000
     seed: int = 1
@@ -45,7 +45,7 @@ class Settled:
     gas_gwei: int = 30
 
     def told(self, path: PricePath) -> Mapping[str, str]:
-        """Return it in words, for the figures' reader."""
+        """Describe the parameters for readers of the figures."""
         depth = ", ".join(
             f"{symbol} {TERMS[symbol].depth_usd // 1_000_000} M"
             for symbol in TERMS
@@ -72,7 +72,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsed:
-    """One policy's figures, and what a picture is drawn from."""
+    """One policy's figures, with the data of its chart."""
 
     outcome: Outcome
     health: Sequence[tuple[int, float, float]]
@@ -80,7 +80,7 @@ class Rehearsed:
 
 
 def look_blocks(policy: MarginSettings, settled: Settled) -> int:
-    """Return how many consecutive blocks a look takes: its guard can confirm in them."""
+    """Return the consecutive blocks of a look, enough for the policy's guard to confirm."""
     guard, most = policy.guard, settled.step_minutes * 60 // BLOCK_SECONDS
     wanted = LOOK_BLOCKS
     if Confirms.BLOCKS in guard.confirm:
@@ -93,7 +93,7 @@ def look_blocks(policy: MarginSettings, settled: Settled) -> int:
 def all_moments(
     path: PricePath, settled: Settled, blocks: int = LOOK_BLOCKS
 ) -> tuple[Sequence[Moment], Sequence[Wick]]:
-    """Return the blocks of a rehearsal, so many a look, and the false prices in them."""
+    """Build the blocks of a backtest, with ``blocks`` blocks per look, and its false prices."""
     symbols = [one for one in WICKED if one in path.symbols]
     false = wicks(path, symbols, settled.wicks, settled.wick_off_bps, settled.wick_seed)
     step = settled.step_minutes * 60
@@ -102,11 +102,10 @@ def all_moments(
 
 
 def rehearsed(name: str, policy: MarginSettings, path: PricePath, settled: Settled) -> Rehearsed:
-    """
-    Return what a policy does on a path.
+    """Run a policy over a price path.
 
     Raises:
-        ConfigError: the path lacks the native coin or the dollar, or is too short.
+        ConfigError: the path lacks the native coin or the dollar, or has too few known assets.
     """
     for symbol in (NATIVE, DOLLAR):
         if symbol not in path.symbols:
@@ -133,12 +132,12 @@ def rehearsed(name: str, policy: MarginSettings, path: PricePath, settled: Settl
 
 
 def _longest(path: PricePath) -> str:
-    """Return the longest time between two records: a line over it hides what happened."""
+    """Format the longest time between two records, where linear prices hide most."""
     return wording.hours(max(after - before for before, after in pairwise(path.times)))
 
 
 def _actions(told: Told) -> Sequence[tuple[int, int]]:
-    """Return when somebody was liquidated and how many at once."""
+    """Return the liquidations by time."""
     found = dict[int, int]()
     for one in told.taken:
         when = one.moment.timestamp

@@ -1,8 +1,7 @@
-"""
-A recorded price path, and the moments at which a virtual keeper looks at it.
+"""Recorded price paths, and the blocks of a virtual chain along them.
 
-Between two records every price moves in a straight line. A wick is a price that falls for two
-consecutive blocks and is back in the third, as if nothing had been: nobody can trade on it.
+Prices are linear between two records. A wick is a price that falls for two consecutive blocks and
+recovers in the third, without any trade.
 """
 
 import csv
@@ -22,9 +21,9 @@ TIME: Final = "timestamp_utc"
 BLOCK_SECONDS: Final = 12
 WICK_BLOCKS: Final = 2
 LOOK_BLOCKS: Final = 3
-"""Consecutive blocks of a look, unless a policy's guard takes more to confirm."""
+"""Consecutive blocks of a look, unless a policy's guard needs more."""
 MOST_USD: Final = 10**12
-"""More than any price: beyond it a file is wrong."""
+"""Above any valid price."""
 
 Prices = Mapping[str, BaseCurrency]
 """Dollars, in 1e-8, by symbol."""
@@ -32,7 +31,7 @@ Prices = Mapping[str, BaseCurrency]
 
 @dataclass(frozen=True, slots=True)
 class PricePath:
-    """Prices by symbol at increasing times; all records have the same symbols."""
+    """Prices by symbol at increasing times. All records have the same symbols."""
 
     times: tuple[Timestamp, ...]
     prices: tuple[Prices, ...]
@@ -43,11 +42,10 @@ class PricePath:
         return tuple(self.prices[0])
 
     def part(self, after: int, lasting: int) -> "PricePath":
-        """
-        Return the records from so many seconds after the first on, for so long.
+        """Return the records of ``lasting`` seconds, from ``after`` seconds after the first one.
 
         Raises:
-            ConfigError: there are fewer than two.
+            ConfigError: fewer than two records are in it.
         """
         start = self.times[0] + after
         kept = [at for at, when in enumerate(self.times) if start <= when <= start + lasting]
@@ -58,7 +56,7 @@ class PricePath:
         )
 
     def at(self, when: int) -> Prices:
-        """Return the prices at a time: on the line between two records, rounded down."""
+        """Return the prices at a time, linear between two records, rounded down."""
         last = len(self.times) - 1
         at = min(max(bisect_right(self.times, when) - 1, 0), last - 1)
         start, end = self.times[at], self.times[at + 1]
@@ -74,7 +72,7 @@ class PricePath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wick:
-    """One false price: so much off a symbol's, for two blocks from a time on."""
+    """A false price of a symbol for two blocks from a time on."""
 
     symbol: str
     at: Timestamp
@@ -83,10 +81,9 @@ class Wick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """
-    One block of the virtual chain; ``wick`` where a price is false.
+    """One block of the virtual chain. ``wick`` marks a false price.
 
-    ``again``: it only shows whether what the block before it said still holds.
+    ``again`` marks a block that only repeats the previous one, to confirm a breach.
     """
 
     number: int
@@ -97,11 +94,10 @@ class Moment:
 
 
 def parsed(text: str, name: str) -> PricePath:
-    """
-    Return the path of a CSV: ``timestamp_utc`` and a column of dollars for each asset.
+    """Parse a CSV with ``timestamp_utc`` and a column of dollars for each asset.
 
     Raises:
-        ConfigError: it is not such a file; says the line.
+        ConfigError: not such a file. The error names the line.
     """
     rows = csv.DictReader(io.StringIO(text))
     symbols = [one for one in rows.fieldnames or () if one != TIME]
@@ -135,7 +131,7 @@ def parsed(text: str, name: str) -> PricePath:
 def wicks(
     path: PricePath, symbols: Sequence[str], count: int, off_bps: int, seed: int
 ) -> list[Wick]:
-    """Return so many wicks at random times and of random symbols, always the same by seed."""
+    """Draw ``count`` wicks at random times and of random symbols, reproducible by seed."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     first, last = path.times[0], path.times[-1]
     found = [
@@ -152,11 +148,10 @@ def wicks(
 def moments(
     path: PricePath, times: Iterable[int], false: Sequence[Wick], look_blocks: int = LOOK_BLOCKS
 ) -> Iterator[Moment]:
-    """
-    Yield the blocks at which the keeper looks, in order: those times, and every wick's blocks.
+    """Yield the blocks of all looks and wicks, in order.
 
-    Each time is some consecutive blocks, so that what lasts can show itself; each wick has two
-    blocks that are false and one after it that is not.
+    A look has some consecutive blocks, so that a lasting breach is confirmed. A wick has two false
+    blocks and one true block after them.
     """
     looks = {one // BLOCK_SECONDS for one in times}
     blocks = {one + more for one in looks for more in range(look_blocks)}

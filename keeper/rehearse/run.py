@@ -1,8 +1,7 @@
-"""
-One policy through a price path: the real rules and the real planner, block by virtual block.
+"""Run of one policy along a price path, with the real rules and the real planner.
 
-An account that is past the line and not worth its gas is asked about again every
-``ASK_AGAIN_SECONDS``. Nobody acknowledges, cures or competes; reminders are left out.
+A liquidatable account not worth its gas is planned again every ``ASK_AGAIN_SECONDS``. There are no
+acknowledgements, cures, competitors or reminders.
 """
 
 import asyncio
@@ -50,12 +49,12 @@ _WAITS: Final = frozenset(
         SkipReason.NOT_SENT,
     }
 )
-"""Skips that another block may end; whoever is skipped for another reason does not pay."""
+"""Skips that another block may end. All others mean an unprofitable account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """One liquidation: when, of whom, what the account was before it; dollars in 1e-8."""
+    """One liquidation, with the account before it. Dollars in 1e-8."""
 
     moment: Moment
     account: Address
@@ -66,10 +65,9 @@ class Taken:
 
 @dataclass(slots=True, kw_only=True)
 class Told:
-    """
-    What a run did: notices by block, and liquidations.
+    """Notices by block and liquidations of a run.
 
-    ``health`` is, by time, what a tenth and a half of the indebted accounts' health is below.
+    ``health`` holds the 10 % quantile and the median of the debtors' health, by time.
     """
 
     notices: list[tuple[Moment, tuple[Notice, ...]]] = field(default_factory=list)
@@ -81,7 +79,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Seen:
-    """Those who were looked at in a block, each valued once; who owes nothing stands apart."""
+    """The accounts evaluated in a block, each valued once, with those without debt apart."""
 
     market: MarketKey
     positions: Mapping[Address, Position]
@@ -90,7 +88,7 @@ class Seen:
 
     @cached_property
     def healths(self) -> Mapping[Subject, AccountHealth]:
-        """Everybody's health."""
+        """The healths of all evaluated accounts."""
         return {
             (self.market, address): AccountHealth(
                 market=self.market,
@@ -105,12 +103,12 @@ class Seen:
 
     @cached_property
     def past(self) -> Sequence[AccountHealth]:
-        """Those past the line, worst first."""
+        """The liquidatable accounts, worst first."""
         past = [one for one in self.healths.values() if one.liquidatable]
         return sorted(past, key=lambda one: (one.health_factor, one.account))
 
     def exposures(self, wanted: Sequence[Subject]) -> Mapping[Subject, Exposure]:
-        """Return the legs of some of them, each made once."""
+        """Build the exposures of some accounts, each once."""
         known, weighed = self.positions, self.weighed
         for one in wanted:
             if one not in weighed and one[1] in known:
@@ -120,7 +118,7 @@ class Seen:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """A policy on its way through the path."""
+    """State of a policy's run along the path."""
 
     settings: MarginSettings
     world: World
@@ -143,7 +141,7 @@ class Run:
         self._row = {address: row for row, address in enumerate(self._addresses)}
 
     async def block(self, moment: Moment) -> None:
-        """Do one block, as the node would; one that only repeats, where somebody waits for it."""
+        """Run one block as the node would. Skip a repeated block unless an account waits for it."""
         if moment.again and not self._attention.waits:
             return
         snapshot = self.world.at(moment, self._head)
@@ -162,7 +160,7 @@ class Run:
         self._attention.gone(self._row[one] for one in taken)
 
     def _sample(self, snapshot: AaveSnapshot) -> None:
-        """Keep how healthy the market is, for a picture."""
+        """Record the distribution of healths for a chart."""
         self.told.blocks += 1
         last = self.told.health[-1][0] if self.told.health else 0
         if snapshot.head.timestamp - last >= SAMPLE_SECONDS:
@@ -171,7 +169,7 @@ class Run:
             self.told.health.append((snapshot.head.timestamp, tenth, half))
 
     def _seen(self, snapshot: AaveSnapshot) -> Seen:
-        """Return everybody for whom this block may matter, exact."""
+        """Value exactly the accounts that this block may affect."""
         least = snapshot.screen.least
         wanted = self._attention.wanted(least)
         past = (least < 1.0) & (self._asked <= snapshot.head.timestamp - ASK_AGAIN_SECONDS)
@@ -191,7 +189,7 @@ class Run:
         return moment.timestamp - since >= ASK_AGAIN_SECONDS
 
     def _advance(self, moment: Moment, seen: Seen, facts: BlockFacts) -> None:
-        """Keep and tell what a block changed of those that were looked at; the rest stands."""
+        """Advance the evaluated accounts by a block, and collect its notices."""
         looked = set(facts.accounts) | seen.debtless
         part = self._state.of(looked)
         facts = replace(facts, exposures=seen.exposures(wanting(self.settings, part, facts)))
@@ -242,13 +240,13 @@ class Run:
         return restrained(self.settings, self._state, facts)
 
     def _note(self, decisions: Sequence[Decision], moment: Moment) -> None:
-        """Remember who is not worth his gas; whoever is worth it, or waits, is asked again."""
+        """Note the accounts that are not worth their gas, so that they are planned later again."""
         for one in decisions:
             is_not_worth_it = isinstance(one, Skip) and one.reason not in _WAITS
             self._asked[self._row[one.account]] = moment.timestamp if is_not_worth_it else NEVER
 
     def _take(self, moment: Moment, snapshot: AaveSnapshot, result: Decided) -> list[Address]:
-        """Do what was decided, and return to whom."""
+        """Apply the planned liquidations, and return their accounts."""
         native = moment.prices[NATIVE]
         reserved = list[Reservation]()
         plans = [one for batch in result.batches for one in batch.plans]
@@ -283,7 +281,7 @@ class Run:
 
 
 def ran(run: Run, moments: Sequence[Moment]) -> Told:
-    """Return what a policy did on its way through all the moments."""
+    """Run a policy through all blocks."""
 
     async def through() -> None:
         for moment in moments:
@@ -294,7 +292,7 @@ def ran(run: Run, moments: Sequence[Moment]) -> Told:
 
 
 def prepared(settings: MarginSettings) -> MarginSettings:
-    """Return a policy as it is rehearsed: one clock, no reminders, prices that are not doubted."""
+    """Return a policy for the backtest, with one clock, without reminders and price checks."""
     return replace(
         settings,
         both_clocks=False,
@@ -320,5 +318,5 @@ def _facts(snapshot: AaveSnapshot, seen: Seen) -> BlockFacts:
 
 
 def gas_price(gwei: int) -> Wei:
-    """Return a gas price."""
+    """Convert a gas price to wei."""
     return Wei(gwei * GWEI)

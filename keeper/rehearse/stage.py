@@ -1,4 +1,4 @@
-"""What deciding needs from outside, made up: an executor that works, gas at one price."""
+"""Simulated ports of the planner, with an executor that always succeeds and a fixed gas price."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ DEADLINE_SECONDS: Final = 180
 
 @dataclass(frozen=True, slots=True)
 class WillingExecutor:
-    """``Simulator`` in which every plan brings what it was reckoned to bring."""
+    """``Simulator`` in which every plan earns its expected profit."""
 
     address: Address
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
-        """Return the plans as one transaction."""
+        """Build one transaction of the plans."""
         return Batch(
             plans=tuple(plans),
             executor=self.address,
@@ -41,7 +41,7 @@ class WillingExecutor:
         batches: Sequence[Batch],
         head: Head,  # noqa: ARG002 - the port's
     ) -> list[SimulatedBatch]:
-        """Return that everything worked, for the gas that was expected."""
+        """Return success for every plan, at the expected gas."""
         return [
             SimulatedBatch(
                 plans=tuple(SimulatedPlan(profit=one.gross_profit) for one in batch.plans),
@@ -53,7 +53,7 @@ class WillingExecutor:
 
 @dataclass(frozen=True, slots=True)
 class OnePrice:
-    """``FeeSource`` whose gas always costs the same."""
+    """``FeeSource`` with a fixed gas price."""
 
     price: Wei
 
@@ -72,7 +72,7 @@ class OnePrice:
 
 @dataclass(frozen=True, slots=True)
 class PathValuer:
-    """``Valuer`` whose native coin is the path's own."""
+    """``Valuer`` with the path's own native coin."""
 
     native: Address
 
@@ -88,7 +88,7 @@ class PathValuer:
 
 
 def planner_of(world: World, gas_price: Wei, policy: Policy) -> Planner:
-    """Return the real planner over made-up ports."""
+    """Build the real planner over simulated ports."""
     market = world.book.snapshot.market
     return Planner(
         venues=[world.venue],

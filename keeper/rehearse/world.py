@@ -1,4 +1,4 @@
-"""A made-up market over a price path's assets, whose accounts change as they are liquidated."""
+"""Simulated market over a price path's assets, with accounts that change by liquidations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,12 +35,12 @@ from keeper.synthetic.blocks import made_address
 DOLLAR: Final = "USDC"
 NATIVE: Final = "WETH"
 EMODES: Final = {1: (9_300, 10_100), 2: (9_500, 10_100)}
-"""Ether and dollars: threshold and bonus in bps."""
+"""Threshold and bonus in bps of the eModes for ether and dollars."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a market says of an asset, and how deep its pool is in dollars."""
+    """An asset's market parameters, and the depth of its pool in dollars."""
 
     decimals: int
     threshold: int
@@ -58,15 +58,14 @@ TERMS: Final[Mapping[str, Terms]] = {
     "LINK": Terms(18, 7_500, 0, 5_000_000),
     "UNI": Terms(18, 7_000, 0, 3_000_000),
 }
-"""The assets that a rehearsal knows, the most used first; of a path only these are taken."""
+"""The supported assets, most used first. Others of a path are ignored."""
 
 
 @dataclass(frozen=True)
 class Narrowed(AaveSnapshot):
-    """
-    A snapshot of which only some of the accounts past the line are to be decided about.
+    """Snapshot that offers only some liquidatable accounts for planning.
 
-    ``known`` are the accounts that the columns of ``whole`` hold, which need not be made again.
+    ``known`` are the decoded accounts of the columns of ``whole``.
     """
 
     whole: AaveSnapshot
@@ -75,7 +74,7 @@ class Narrowed(AaveSnapshot):
 
     @cached_property
     def clock(self) -> Clock:
-        """The whole snapshot's."""
+        """The whole snapshot's clock."""
         return self.whole.clock
 
     def kept(self, account: Address) -> Account | None:
@@ -83,13 +82,13 @@ class Narrowed(AaveSnapshot):
         return self.known.get(account)
 
     def liquidatable(self) -> Sequence[AccountHealth]:
-        """Return who is asked about."""
+        """Return the selected accounts."""
         return self.asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seized:
-    """What a liquidation did to an account; dollars in 1e-8."""
+    """Effect of a liquidation on an account. Dollars in 1e-8."""
 
     before: Account
     bad_debt_usd_e8: int
@@ -117,7 +116,7 @@ class World:
         return replace(pool, reserves=reserves)
 
     def at(self, moment: Moment, parent: Head | None) -> AaveSnapshot:
-        """Return the market at a moment, and bring the pools to its prices."""
+        """Return the market at a block, and advance the pools to its prices."""
         prices = {token: moment.prices[symbol] for symbol, token in self.tokens.items()}
         self.venue.moved(prices, moment.timestamp)
         self.book.snapshot = AaveSnapshot(
@@ -129,10 +128,9 @@ class World:
         return self.book.snapshot
 
     def liquidated(self, plan: Plan, snapshot: AaveSnapshot) -> Seized:
-        """
-        Do to an account what the plan does, by the pool's own rules; write off what is bad.
+        """Apply a plan to an account by the pool's own rules, and write off bad debt.
 
-        The columns learn of it with ``keep``.
+        The columns are updated by ``keep``.
         """
         clock = snapshot.clock
         account = self.accounts[plan.account]
@@ -154,7 +152,7 @@ class World:
         return Seized(before=account, bad_debt_usd_e8=bad)
 
     def keep(self, addresses: Sequence[Address]) -> None:
-        """Write these accounts, each named once, to the columns as they are now."""
+        """Write these accounts to the current columns. Each occurs once."""
         columns = self.book.columns
         if addresses:
             accounts = [self.accounts[one] for one in addresses]
@@ -166,7 +164,7 @@ class World:
 
 
 def made(accounts: int, seed: int, first: Moment) -> World:
-    """Return a market of so many borrowers, made at the first moment's prices."""
+    """Build a market of random borrowers at the first block's prices."""
     symbols = [one for one in TERMS if one in first.prices]
     listed = tuple(_asset(one, first.prices) for one in symbols)
     book = aave_book(accounts, seed, universe=Universe(assets=listed, categories=EMODES))
@@ -192,7 +190,7 @@ def made(accounts: int, seed: int, first: Moment) -> World:
 
 
 def head_of(moment: Moment, parent: Head | None) -> Head:
-    """Return a moment as a block; its hash says which prices it has."""
+    """Return a virtual block's head. Its hash covers the prices."""
     said = f"{moment.number} {moment.timestamp} {sorted(moment.prices.items())}"
     return Head(
         number=moment.number,
@@ -212,7 +210,7 @@ def _asset(symbol: str, prices: Prices) -> Asset:
 
 
 def _begin(book: AaveBook, when: Timestamp) -> None:
-    """Let the market's interest begin at a time."""
+    """Start the market's interest at a time."""
     before = book.snapshot
     reserves = {at: replace(one, last_update=when) for at, one in before.pool.reserves.items()}
     book.snapshot = replace(before, pool=replace(before.pool, reserves=reserves))
@@ -228,7 +226,7 @@ def _less_debt(held: Holding, amount: int, index: int) -> Holding:
 
 
 def _flagged(account: Account, holdings: Mapping[int, Holding]) -> Account:
-    """Return the account with the flags that its balances leave it."""
+    """Return the account with flags that match its balances."""
     flags = account.flags
     for at, held in holdings.items():
         if not held.scaled_debt:

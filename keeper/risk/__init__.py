@@ -1,1 +1,1 @@
-"""Package: pure rules over health: screens and tiers."""
+"""Pure rules over health, for screens, stress tests and tiers."""

@@ -1,4 +1,4 @@
-"""How much of a token its pools take before the sale brings less than it has to."""
+"""Exit depth, the amount of a token that pools buy at a sufficient price."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,15 @@ from keeper.domain.value import TokenPrice
 
 DOUBLINGS: Final = 120
 PRECISION: Final = 1 << 10
-"""The depth is found to within this part of itself."""
+"""Relative precision of the depth, as a divisor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sale:
-    """
-    What is sold for what, and what it must bring.
+    """A sale's tokens and its minimum proceeds.
 
-    ``least`` is a fraction (numerator, denominator) of the sale's worth at the two prices, both
-    in one currency: 100/105 where a bonus of 5 % pays for the difference.
+    ``least`` is a fraction (numerator, denominator) of the sale's worth at the two prices, which
+    are in one currency. It is 100/105 where a bonus of 5 % pays for the difference.
     """
 
     sold: TokenPrice
@@ -27,7 +26,7 @@ class Sale:
     least: tuple[int, int]
 
     def suffices(self, amount_in: int, amount_out: int) -> bool:
-        """Whether the sale brings at least what it must."""
+        """Whether the sale earns at least its minimum."""
         numerator, denominator = self.least
         worth = amount_in * self.sold.price * int(10**self.bought.decimals) * numerator
         brings = amount_out * self.bought.price * int(10**self.sold.decimals) * denominator
@@ -35,11 +34,10 @@ class Sale:
 
 
 def exit_depth(sale: Sale, routes: Sequence[Route], curves: CurveBook) -> TokenUnits:
-    """
-    Return the most of the token that sells, on the average of each route, for what it must.
+    """Return the largest amount that the routes buy at the minimum average price.
 
-    The routes are taken one after the other, the deepest first, each over what the ones
-    before it leave; none is passed twice. Rounded down.
+    Routes are used once each, deepest first, over the pools as earlier routes leave them. Rounded
+    down.
     """
     book = dict(curves)
     waiting, total = list(routes), 0
@@ -56,7 +54,7 @@ def exit_depth(sale: Sale, routes: Sequence[Route], curves: CurveBook) -> TokenU
 
 
 def _deepest(sale: Sale, route: Route, curves: CurveBook) -> int:
-    """Return the most that one route takes; the average price only falls with the amount."""
+    """Return the largest sufficient sale along one route, by bisection."""
 
     def sells(amount: int) -> bool:
         trade = sold_along(route, TokenUnits(amount), curves)

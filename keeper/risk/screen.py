@@ -1,8 +1,7 @@
-"""
-Who of a market is below a line: nominated by one pass over the columns, decided exactly.
+"""Selection of the accounts below a health factor, by a float screen and exact valuation.
 
-Most accounts are far from every line, and valuing each exactly would cost a large market more time
-than all the rest of a block.
+Most accounts are far above any threshold. Valuing each exactly would take a large market longer
+than the rest of a block.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,11 +20,10 @@ from keeper.risk.tiers import Thresholds, Tier, tier_of
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """
-    A market's accounts at one block, and what the block makes of their legs.
+    """A market's accounts at one block, with the factors of their legs.
 
-    ``unpriced`` marks the codes of legs whose price failed: their accounts have no health.
-    ``exact`` returns the exact health of each of these rows, all of which owe something.
+    ``unpriced`` marks legs with a failed price. Their accounts have no health. ``exact`` returns
+    the exact health of the given rows, which all have debt.
     """
 
     view: View
@@ -36,7 +34,7 @@ class Screen:
 
     @cached_property
     def least(self) -> Floats:
-        """What each account's exact health factor is at least (1.0 is the line)."""
+        """Lower bounds of the exact health factors (1.0 is the threshold)."""
         return least_health(self.view, self.factors)
 
     @cached_property
@@ -49,7 +47,7 @@ class Screen:
         return ordered(one for one in self.exact(rows[~hopeless]) if one.liquidatable)
 
     def below(self, health_factor: Wad) -> tuple[AccountHealth, ...]:
-        """Return who has less than this, is liquidatable or cannot be valued, worst first."""
+        """Return accounts below a health factor, liquidatable or without a value, worst first."""
         line = max(health_factor / WAD, 1.0)
         owing = np.flatnonzero(self.view.owes()) if line > FARTHEST else None
         rows = below(self.least, line) if owing is None else owing
@@ -61,15 +59,14 @@ class Screen:
 
     @property
     def debtors(self) -> int:
-        """How many accounts owe anything."""
+        """The number of accounts with debt."""
         return int(np.count_nonzero(self.view.owes()))
 
     def tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
-        """
-        Return how many accounts with debt are in each tier.
+        """Return the number of accounts with debt in each tier.
 
-        Who is liquidatable and who is unpriced is exact; an account may be counted one tier too
-        bad where its factor is above a threshold by less than the screen concedes.
+        Liquidatable and unpriced accounts are exact. Others may be counted one tier too low where
+        their factor exceeds a threshold by less than the screen's margin.
         """
         if thresholds not in self._tiers:
             self._tiers[thresholds] = self._counted(thresholds)
@@ -99,5 +96,5 @@ class Screen:
 
 
 def ordered(found: Iterable[AccountHealth]) -> tuple[AccountHealth, ...]:
-    """Return the accounts worst first; ties by address."""
+    """Sort accounts worst first, ties by address."""
     return tuple(sorted(found, key=lambda one: (one.health_factor, one.account)))

@@ -1,9 +1,8 @@
-"""
-What if prices moved: who would cross the line, what would be sold, what would be lost.
+"""Price stress, with the liquidatable accounts, sales and losses after a price move.
 
-Every account is valued at the moved prices with the weights of its legs; interest, other prices
-and what liquidations themselves do to prices stay as they are. An account none of whose
-tokens moves keeps its market's own verdict, so that no move at all gives exactly what stands.
+Every account is valued at the moved prices with the weights of its legs. Interest, other prices and
+the price impact of liquidations are ignored. An account without a moved token keeps its market's
+verdict, so that no move reproduces the present state exactly.
 """
 
 from dataclasses import dataclass
@@ -14,19 +13,17 @@ import numpy as np
 from keeper.risk.table import Flags, Floats, Table, added
 
 BLOCK: Final = 65_536
-"""Accounts spread out at a time when collateral is paired with debt."""
+"""Accounts per batch when collateral is paired with debt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stress:
-    """
-    A table after a move of prices, in dollars; accounts without a dollar price count for 0.
+    """A table after a price move, in dollars. Accounts without a dollar price count as 0.
 
-    By account: ``liquidatable`` after the move, ``crossed`` those of them that are not so now,
-    ``health`` the factor. By asset: ``collateral_at_risk`` and ``debt_at_risk`` of all
-    liquidatable accounts, ``sold`` what of the collateral pays back all that can be
-    paid, and ``bonus`` the part of it that liquidators receive beyond what they repay.
-    ``pairs[collateral, debt]`` splits ``sold`` by the debt that it pays.
+    By account, ``liquidatable`` after the move, ``crossed`` for those that are not so now, and the
+    ``health`` factor. By asset, ``collateral_at_risk`` and ``debt_at_risk`` of all liquidatable
+    accounts, ``sold`` for the collateral that repays as much debt as possible, and ``bonus`` for
+    the liquidators' part of it. ``pairs[collateral, debt]`` splits ``sold`` by the repaid debt.
     """
 
     liquidatable: Flags
@@ -42,7 +39,7 @@ class Stress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """One point of a curve: numbers of accounts, and dollars."""
+    """Numbers of accounts and dollars at one point of a curve."""
 
     accounts: int
     crossed: int
@@ -53,11 +50,10 @@ class Totals:
 
 
 def stressed(table: Table, factor: Floats) -> Stress:
-    """
-    Return the table with each asset's price multiplied by its ``factor``.
+    """Return the table with each asset's price multiplied by its ``factor``.
 
-    ``bad_debt`` is debt above all of the collateral. What is sold is an upper bound: everything
-    that the collateral pays for with its bonus is repaid, whatever a protocol allows at once.
+    ``bad_debt`` is debt in excess of all collateral. Sales are an upper bound, in which the
+    collateral repays as much as its bonus allows, whatever close factor a protocol has.
     """
     moved = factor[table.asset]
     collateral, debt = table.collateral * moved, table.debt * moved
@@ -81,7 +77,7 @@ def stressed(table: Table, factor: Floats) -> Stress:
 
 
 def totals(stress: Stress) -> Totals:
-    """Return the figures of a curve's point."""
+    """Return the totals of a curve's point."""
     return Totals(
         accounts=int(np.count_nonzero(stress.liquidatable)),
         crossed=int(np.count_nonzero(stress.crossed)),
@@ -93,20 +89,20 @@ def totals(stress: Stress) -> Totals:
 
 
 def _health(table: Table, collateral: Floats, owed: Floats) -> Floats:
-    """Return health factors, with the market's own roundings; infinite without debt."""
+    """Return health factors scaled by the market's own roundings, infinite without debt."""
     weighted = table.summed(collateral * table.weight) * table.scale
     return _quotient(weighted, owed, np.inf)
 
 
 def _sold(table: Table, collateral: Floats, owed: Floats) -> Floats:
-    """Return by leg what is seized when the debt is paid as far as the collateral goes."""
+    """Return the collateral sold per leg to repay as much debt as it can."""
     payable = table.summed(collateral / table.bonus)
     share = _quotient(np.minimum(owed, payable), payable, 0.0)
     return collateral * share[table.owner]
 
 
 def _quotient(above: Floats, below: Floats, otherwise: float) -> Floats:
-    """Return ``above / below``; ``otherwise`` where ``below`` is not positive."""
+    """Return ``above / below``, and ``otherwise`` where ``below`` is not positive."""
     out = np.full(below.shape, otherwise)
     np.divide(above, below, out=out, where=below > 0)
     return out
@@ -117,7 +113,7 @@ def _by_asset(table: Table, by_leg: Floats) -> Floats:
 
 
 def _pairs(table: Table, sold: Floats, debt: Floats, concerned: Flags) -> Floats:
-    """Return what is sold of each asset for each debt: an account's sales, by its debts' shares."""
+    """Return the sales of each asset for each debt, split by the shares of the account's debts."""
     width = len(table.assets)
     found = np.zeros((width, width))
     legs = np.flatnonzero(concerned[table.owner])

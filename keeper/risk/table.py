@@ -1,9 +1,7 @@
-"""
-Many accounts as columns: who holds and owes what, and how much it counts.
+"""Accounts and their legs as columns, for what-if valuations.
 
-Floats, since the questions asked of it are what-ifs; whether an account can be liquidated now, and
-its health factor as things stand, are the exact ones of its market, carried along. The rows of an
-account stand together.
+Values are floats. Whether an account is liquidatable now, and its present health factor, are the
+market's exact ones. The legs of an account are contiguous.
 """
 
 from bisect import bisect_right
@@ -24,12 +22,12 @@ Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 UNPRICED: Final = 0.0
-"""Dollars per unit of an account whose values nobody states in dollars."""
+"""Dollars per unit of an account without a dollar price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """A token by address; one token is one asset in whatever markets it is used."""
+    """A token by address. It is one asset in all markets."""
 
     token: Address
     symbol: str
@@ -37,13 +35,12 @@ class Asset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """
-    Accounts with debt and their legs at one block.
+    """Accounts with debt and their legs at one block.
 
-    By account: ``market_of`` (its place in ``markets``), ``liquidatable`` (the market's verdict),
-    ``dollars`` (dollars per unit of its values; 0 where unknown), ``scale`` (what the
-    weighted collateral is to be multiplied with to give the market's own health factor: its
-    roundings). By leg: ``owner``, ascending, and ``asset``, with values in the account's unit.
+    By account, ``market_of`` (its index in ``markets``), ``liquidatable`` (the market's verdict),
+    ``dollars`` (dollars per unit of its values, 0 where unknown) and ``scale`` (the factor from
+    weighted collateral to the market's own health factor, due to its roundings). By leg, ``owner``
+    (ascending) and ``asset``, with values in the account's unit.
     """
 
     markets: tuple[MarketKey, ...]
@@ -61,16 +58,15 @@ class Table:
     bonus: Floats
 
     def summed(self, by_leg: Floats) -> Floats:
-        """Return a column of the legs added up by account."""
+        """Sum a column of the legs by account."""
         return added(self.owner, by_leg, len(self.dollars))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Legs:
-    """
-    Accounts of one market and their legs; as in ``Table``, but for assets of its own.
+    """Accounts of one market and their legs, as in the position table but with their own assets.
 
-    ``health`` is the market's own factor. Values times ``per_base`` (numerator, denominator) are
+    ``health`` is the market's own factor. Values times ``per_base`` (numerator, denominator) are in
     base currency.
     """
 
@@ -101,16 +97,15 @@ NO_LEGS: Final = Legs(
     weight=_NONE,
     bonus=_NONE,
 )
-"""Nobody."""
+"""Legs of an empty market."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tabulated:
-    """
-    A market as columns.
+    """A market as columns.
 
-    ``apart`` are accounts with debt that have to be asked for one by one, ``unvalued`` is how
-    many cannot be valued.
+    ``apart`` are accounts with debt to be valued separately. ``unvalued`` counts accounts that
+    cannot be valued.
     """
 
     legs: Legs
@@ -128,7 +123,7 @@ class _Part:
 
 @dataclass(slots=True)
 class TableBuilder:
-    """Collects accounts, whole markets of them or one by one, into a table."""
+    """Builder of a table from whole markets and single accounts."""
 
     _markets: dict[MarketKey, int] = field(default_factory=dict)
     _assets: dict[Address, Asset] = field(default_factory=dict)
@@ -136,7 +131,7 @@ class TableBuilder:
     _parts: list[_Part] = field(default_factory=list)
 
     def add(self, health: AccountHealth, exposure: Exposure, dollars_per_base: float) -> None:
-        """Add an account with debt, valued by its market; ``dollars_per_base`` 0: unknown."""
+        """Add an account with debt, valued by its market. 0 ``dollars_per_base`` means unknown."""
         legs = exposure.legs
         self.add_market(
             health.market,
@@ -157,7 +152,7 @@ class TableBuilder:
         )
 
     def add_market(self, market: MarketKey, legs: Legs, dollars_per_base: float) -> None:
-        """Add accounts of a market; ``dollars_per_base`` 0: unknown."""
+        """Add a market's accounts. 0 ``dollars_per_base`` means unknown."""
         numerator, denominator = legs.per_base
         for one in legs.assets:
             self._places.setdefault(one.token, len(self._places))
@@ -193,7 +188,7 @@ class TableBuilder:
 
 
 class Joined(Sequence[Address]):
-    """Several sequences of accounts, one after the other, none of them copied."""
+    """Several sequences of accounts as one, without copies."""
 
     def __init__(self, parts: Sequence[Sequence[Address]]) -> None:
         self._parts = parts
@@ -219,7 +214,7 @@ class Joined(Sequence[Address]):
 
 
 def _scale(legs: Legs) -> Floats:
-    """Return what the legs' own quotient is to be multiplied with to give the market's factor."""
+    """Return the factor from the legs' own quotient to the market's health factor."""
     count = len(legs.health)
     weighted = added(legs.owner, legs.collateral * legs.weight, count)
     scale = np.ones(count)
@@ -242,5 +237,5 @@ def added(place: Integers, values: Floats, places: int) -> Floats:
 
 
 def factors(table: Table, moves: Mapping[Address, float]) -> Floats:
-    """Return what each asset's price is multiplied with: 1 plus its move (-0.2 for -20 %)."""
+    """Return each asset's price factor, 1 plus its move (-0.2 for -20 %)."""
     return np.array([1.0 + moves.get(one.token, 0.0) for one in table.assets])

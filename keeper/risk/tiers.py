@@ -1,4 +1,4 @@
-"""Margin-call tiers: how closely an account is watched."""
+"""Margin-call tiers by health factor."""
 
 import enum
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from keeper.domain.units import WAD, Wad
 
 
 class Tier(enum.StrEnum):
-    """From "sell now" to "look again tomorrow", worst first."""
+    """Tiers of an account, worst first."""
 
     LIQUIDATABLE = "liquidatable"
     URGENT = "urgent"
@@ -21,7 +21,7 @@ class Tier(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Health factors (wad) below which an account enters a tier; ``urgent < call < watch``."""
+    """Health factors (wad) below which a tier is entered. ``urgent < call < watch``."""
 
     watch: Wad
     call: Wad
@@ -34,11 +34,10 @@ DEFAULT: Final = Thresholds(
 
 
 def tier_of(health: AccountHealth, thresholds: Thresholds = DEFAULT) -> Tier:
-    """
-    Return an account's tier.
+    """Return an account's tier.
 
-    Liquidatable is the protocol's own verdict; the others go by health factor. An
-    account whose price source failed has no tier but ``UNPRICED``: its health is unknown.
+    Liquidatable is the protocol's own verdict. The other tiers follow the health factor. An account
+    with a failed price source has no known health and is ``UNPRICED``.
     """
     if health.unpriced:
         return Tier.UNPRICED

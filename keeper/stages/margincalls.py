@@ -94,7 +94,7 @@ class MarginCalls:
         self._held = tuple(await self.database.write(held))
         self._unadvised = await self.database.write(episodes.unadvised)
         for facts in merged_by_block(await self.database.write(acted.kept)):
-            await self._ahead(facts)
+            await self._ahead(facts)  # mutation: G21 news-at-start
 
     def standing_of(self, subject: Subject) -> tuple[str, int] | None:
         """Return the tier that an account's call is in, and its episode; None without one."""

@@ -14,7 +14,7 @@ from keeper.domain.plan import Batch, Plan
 from keeper.domain.units import BPS, Gas, TokenUnits, Wei, mul_div_ceil
 from keeper.stages.rehearsal import Rehearsal, Rehearsed
 from keeper.strategy.attempts import MAX_ROUNDS, OTHERS_FAILED, Attempts, as_sent
-from keeper.strategy.batches import Queue, fit_gas
+from keeper.strategy.batches import ANY_LIMIT, Queue, fit_gas
 from keeper.strategy.candidate import Candidate
 from keeper.strategy.pending import less_pending
 from keeper.strategy.policy import Costs, Policy
@@ -23,8 +23,10 @@ from keeper.strategy.ranking import Ranked, ranked
 from keeper.strategy.remaining import Remaining
 
 _EVERYTHING: Final = 1 << 30
-_KEPT_BACK: Final = 200
+_KEPT_BACK: Final = 100
 """Basis points of the next block that are not planned for: its last limit has some headroom."""
+_SPARE: Final = 25
+"""Basis points of the next block that no limit reaches into: landings may take a little more."""
 _NO_ROOM: Final = (
     "as many transactions as may wait for a block have left before; it is planned with a later one"
 )
@@ -54,11 +56,12 @@ class Planning:
     _remaining: Remaining | None = None
     _portions: int = 0
     _gas_ahead: Gas = NO_GAS
+    _is_full: bool = False
 
     def next_size(self, waiting: int) -> int:
         """Return how many accounts the next portion should take; 0 where no more can be sent."""
         queue, usual = self._queue(), self.policy.max_plans_per_transaction
-        if not queue.transactions or queue.filling == 0:
+        if self._is_full or not queue.transactions or queue.filling == 0:
             return 0
         if not self._portions:
             is_crowd = waiting > usual and queue.transactions > LEAST_SPARE
@@ -83,8 +86,8 @@ class Planning:
         costs, exits = priced
         start = self._start(exits)
         self._attempts.enter(candidates)
-        policy, found = self._policy(len(candidates), portion, costs), Rehearsed()
-        answer = Ranked(decisions=[], plans=[], remaining=[start])
+        policy, found = self.policy, Rehearsed()
+        answer = Ranked(decisions=[], remaining=[start])
         for _ in range(MAX_ROUNDS):
             answer = ranked(
                 self._attempts.candidates,
@@ -114,6 +117,7 @@ class Planning:
         self._remaining = answer.remaining[_taken(answer.plans, sent)]
         self.batches += found.batches
         self._portions += 1
+        self._is_full = found.is_full
         decisions = as_sent(
             answer.decisions, found.batches, _NO_ROOM if found.clean else OTHERS_FAILED
         )
@@ -132,8 +136,6 @@ class Planning:
                 self.put_off.append((plan.market, plan.account))
         for skip in found.refused:
             self._attempts.refused(skip)
-        for plan, rounds in found.cut:
-            self._attempts.cut(plan, rounds)
 
     def _start(self, exits: Exits) -> Remaining:
         before = self._remaining
@@ -142,30 +144,26 @@ class Planning:
             return less_pending(start, self.pending)
         return replace(before, curves={**exits.curves, **before.curves})
 
-    def _policy(self, accounts: int, portion: Portion, costs: Costs) -> Policy:
-        """Return the policy; without further rounds where the block cannot take all first ones."""
-        filling = self._queue(portion, costs).filling
-        is_full = filling is not None and filling < accounts + portion.rest
-        return replace(self.policy, rounds=1) if is_full else self.policy
-
     def _queue(self, portion: Portion | None = None, costs: Costs | None = None) -> Queue:
         limit = self.head.gas_limit if costs is None else costs.block_gas_limit
         plans = [plan for batch in self.batches for plan in batch.plans]
         batches = [(len(one.plans), sum(plan.gas for plan in one.plans)) for one in self.batches]
         base_gas, plan_gas = fit_gas(batches)
         self._gas_ahead = self._gas_ahead if portion is None else portion.gas_ahead
-        taken = (
-            self._gas_ahead + sum(gas for _, gas in batches) + mul_div_ceil(limit, _KEPT_BACK, BPS)
-        )
+        taken = self._gas_ahead + sum(gas for _, gas in batches)
+        left = limit - taken - mul_div_ceil(limit, _KEPT_BACK, BPS)
+        is_later = portion is not None and portion.is_bounded and bool(batches)
+        reach = limit - taken - mul_div_ceil(limit, _SPARE, BPS)
         model = self.rehearsal.gas_model
         return Queue(
             rest=0 if portion is None else portion.rest,
             transactions=max(0, self.policy.transactions - len(self.batches)),
-            gas_left=Gas(max(0, limit - taken)),
+            gas_left=Gas(max(0, left)),
             plan_gas=plan_gas,
             base_gas=base_gas,
             most=model.most_steps([plan.step_gas for plan in plans], self.policy, Gas(limit)),
             is_bounded=portion is not None and portion.is_bounded,
+            limit_left=Gas(reach) if is_later else ANY_LIMIT,
         )
 
 

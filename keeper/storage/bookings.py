@@ -1,4 +1,4 @@
-"""Profit by log: one row for each log of a receipt that says what was earned."""
+"""Profit ledger with one row for each profit log of a receipt."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -10,14 +10,13 @@ from keeper.storage.schema import bookings
 
 BOOKED: Final = "booked"
 ORPHANED: Final = "orphaned"
-"""A reorg has the log's block; the same log in another block is booked in its place."""
+"""The log's block was reorganised. The same log in another block is booked instead."""
 
 
 def book(connection: Connection, owner: int, inclusion: Inclusion, at: str) -> None:
-    """
-    Book what a receipt's logs say; the same log booked again is restated, not added.
+    """Book the profits of a receipt's logs. A log booked again is replaced.
 
-    A log is known by its transaction's hash and its index.
+    A log is identified by its transaction's hash and its index.
     """
     for one in inclusion.plans:
         if one.failure or one.log_index == NO_LOG:
@@ -46,7 +45,7 @@ def book(connection: Connection, owner: int, inclusion: Inclusion, at: str) -> N
 
 
 def orphan(connection: Connection, owner: int) -> None:
-    """Take back what was booked of a nonce: its block is no longer canonical."""
+    """Mark a nonce's bookings as orphaned, since their block is no longer canonical."""
     connection.execute(
         update(bookings).where(bookings.c.transaction_id == owner).values(state=ORPHANED)
     )

@@ -1,4 +1,4 @@
-"""Breakers and what was spent, as rows: statements only, inside the caller's transaction."""
+"""Rows of breakers and of mined spending, inside the caller's transaction."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -18,10 +18,9 @@ _SETTLED: Final = (NonceState.INCLUDED, NonceState.FINAL)
 
 
 def spent(connection: Connection, since: Timestamp, newest: int) -> list[Spent]:
-    """
-    Return what was mined since a time, and the ``newest`` liquidations however old, by nonce.
+    """Return the costs mined since a time, and the ``newest`` liquidations of any age, by nonce.
 
-    What a reorg took back is not there.
+    Transactions removed by a reorg are not included.
     """
     acting = _receipts().where(
         transactions.c.executor.is_not(None), attempts.c.kind != AttemptKind.CANCEL
@@ -35,13 +34,13 @@ def spent(connection: Connection, since: Timestamp, newest: int) -> list[Spent]:
 
 
 def states(connection: Connection) -> list[BreakerState]:
-    """Return every breaker's state, in the order of their names' declaration."""
+    """Return every breaker's state, in the order of declaration."""
     rows = connection.execute(select(breakers).order_by(breakers.c.id)).all()
     return [_state(name, [row for row in rows if row.name == name]) for name in Breaker]
 
 
 def open_breaker(connection: Connection, opened: OpenBreaker) -> None:
-    """Keep that a breaker is open; one that is open already stays as it was."""
+    """Persist that a breaker is open. One that is already open stays unchanged."""
     held = select(breakers.c.id).where(breakers.c.name == opened.name, _is_open())
     if connection.execute(held).first() is not None:
         return
@@ -58,10 +57,9 @@ def open_breaker(connection: Connection, opened: OpenBreaker) -> None:
 
 
 def close_breaker(connection: Connection, name: Breaker, by: str, *, forgive: bool) -> bool:
-    """
-    Keep that a breaker is closed, and by what; return whether it was open.
+    """Persist that a breaker is closed, with the cause. Return whether it was open.
 
-    With ``forgive`` everything that was mined so far is out of its count from now on.
+    With ``forgive`` the breaker no longer counts what was mined so far.
     """
     through = connection.execute(
         select(func.max(transactions.c.nonce)).where(
@@ -104,7 +102,7 @@ def _spent(row: Row[Any]) -> Spent:
     acting = row.executor is not None and row.kind != AttemptKind.CANCEL
     failed = acting and not row.success
     plans = [plan for plan in outcomes_from(row.plans) if plan.failure]
-    # An isolated market is anybody's: what fails there puts it aside, and costs money only.
+    # An isolated market is permissionless, so its failures only skip it and cost gas.
     shared = [plan.failure for plan in plans if deployment(plan.market) == plan.market]
     defect = failed and (not plans or has_defect(shared))
     lost = failed and not defect

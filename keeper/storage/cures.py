@@ -1,4 +1,4 @@
-"""Whether an account was cured in an episode already, as the journal has it."""
+"""Query for earlier cures of an account in an episode."""
 
 import json
 
@@ -14,10 +14,9 @@ _MINED = (NonceState.INCLUDED, NonceState.FINAL)
 
 
 def was_cured(connection: Connection, vault: Address, subject: Subject, episode: int) -> bool:
-    """
-    Whether a cure of this episode is on its way, or did what it was sent for.
+    """Whether a cure of this episode is in flight or has succeeded.
 
-    One that failed, or that was cancelled, is not counted: it may be tried again.
+    A failed or cancelled cure may be tried again.
     """
     market, account = subject
     rows = connection.execute(

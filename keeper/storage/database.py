@@ -1,4 +1,4 @@
-"""The journal's file: opened safely, migrated, and written from one thread."""
+"""SQLite database of the journal, opened safely, migrated, and written from one thread."""
 
 import asyncio
 import contextlib
@@ -26,16 +26,15 @@ _BUSY_SECONDS: Final = 5
 
 
 class Database:
-    """
-    One SQLite file; every statement runs in one thread of its own.
+    """One SQLite file with all statements in a thread of its own.
 
-    ``failures`` counts what could not be committed; ``failing`` says it of the last commit.
+    ``failures`` counts failed commits. ``failing`` is true after a failed last commit.
     """
 
     def __init__(
         self, engine: Engine, file: HeldFile, refuse: Callable[[], None] | None = None
     ) -> None:
-        """``refuse`` raises JournalError where the lock is not held any more."""
+        """Take the opened file. ``refuse`` raises JournalError once the lock is lost."""
         self.failures = 0
         self.failing = False
         self._engine = engine
@@ -64,7 +63,7 @@ class Database:
     def write_now(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Do what ``write`` does, in the caller's thread."""
+        """Run ``work`` as ``write`` does, in the caller's thread."""
         try:
             self._refuse_lost()
             with self._engine.begin() as connection:
@@ -81,18 +80,18 @@ class Database:
         return result
 
     def _remember_failed(self) -> None:
-        """Take the files for ours also after a transaction that failed: it may have written."""
+        """Accept the files' state also after a failed transaction, since it may have written."""
         with contextlib.suppress(JournalError):
             self._file.keep_changes()
 
     def _refuse_lost(self) -> None:
-        """Raise JournalError where the file or its lock are not this process's any more."""
+        """Raise JournalError where the file or its lock no longer belongs to this process."""
         if self._refuse is not None:
             self._refuse()
         self._file.refuse_changed(self._has_other_writer)
 
     def _has_other_writer(self) -> bool:
-        """Whether another program has committed through SQLite since this was last asked."""
+        """Whether another program has committed through SQLite since the last call."""
         before, self._version = self._version, self._data_version()
         return self._version != before
 
@@ -105,19 +104,18 @@ class Database:
         self.failing = True
 
     def close(self) -> None:
-        """Finish what was begun and close the file."""
+        """Finish pending work and close the file."""
         self._thread.shutdown(wait=True)
         self._engine.dispose()
         self._file.close()
 
 
 def opened(path: Path, lock: SigningLock | None = None) -> Database:
-    """
-    Open, or create with mode 0600, and migrate the journal for writing.
+    """Open, or create with mode 0600, and migrate the journal for writing.
 
     Raises:
-        JournalError: the file is damaged, another program's, open to others, newer than this
-            program, or cannot be written. With a ``lock``: another process has it.
+        JournalError: the file is damaged, foreign, accessible to others, of a newer version or not
+            writable. With a ``lock``: another process holds it.
     """
     refuse_foreign_file(path)
     file = HeldFile(path)
@@ -134,7 +132,7 @@ def opened(path: Path, lock: SigningLock | None = None) -> Database:
 
 
 def _migrated(path: Path) -> Engine:
-    """Return an engine on the file, whose tables are this version's."""
+    """Return an engine on the file, migrated to this version's tables."""
     engine = create_engine(
         f"sqlite:///{path}",
         poolclass=StaticPool,
@@ -158,11 +156,10 @@ def _migrated(path: Path) -> Engine:
 
 
 def reader(path: Path) -> Engine:
-    """
-    Return an engine that cannot write, for commands beside a running node.
+    """Return a read-only engine, for commands beside a running node.
 
     Raises:
-        JournalError: there is no journal, or the file is another program's.
+        JournalError: there is no journal, or the file is foreign.
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise JournalError(
@@ -179,7 +176,7 @@ def reader(path: Path) -> Engine:
 
 
 def read(engine: Engine, work: Callable[[Connection], T]) -> T:
-    """Run a query on a reader; JournalError where the file is not a journal."""
+    """Run a query on a reader. Raises JournalError where the file is no journal."""
     try:
         with engine.connect() as connection:
             return work(connection)
@@ -190,7 +187,7 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
 def _for_writing(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver would begin no transaction for a table
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
-        # Before the write-ahead log there is only the header: a killed process leaves it marked.
+        # Written before the write-ahead log, so that a killed process leaves the file marked.
         connection.execute(f"PRAGMA application_id={APPLICATION}")
     connection.execute("PRAGMA locking_mode=NORMAL")
     connection.execute("PRAGMA journal_mode=WAL")
@@ -199,7 +196,7 @@ def _for_writing(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begun(connection: Connection) -> None:
-    """Begin a transaction for whatever comes: a migration is there as a whole, or not at all."""
+    """Begin a transaction immediately, so that a migration is atomic."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -220,7 +217,7 @@ def _upgraded(connection: Connection) -> None:
 
 
 def _translated(error: SQLAlchemyError) -> JournalError:
-    """Return our error; the database's own words, without statement and parameters."""
+    """Return a JournalError with the database's message, without statement and parameters."""
     cause = getattr(error, "orig", None)
     return JournalError(
         f"the journal failed: {cause or type(error).__name__}",

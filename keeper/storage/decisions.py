@@ -1,4 +1,4 @@
-"""What was decided and why: on record when it changes, with a digest of every block."""
+"""Log of decisions, with an entry for every change and a digest of every block."""
 
 import asyncio
 import json
@@ -21,7 +21,6 @@ from keeper.storage.database import Database
 from keeper.storage.inputs import Recorder
 from keeper.storage.record import DAY, append, entries_of, prune_older
 from keeper.storage.schema import entries
-from keeper.strategy.rounds import liquidate
 
 DECISION: Final = "decision"
 DIGEST: Final = "digest"
@@ -29,15 +28,14 @@ DIGEST: Final = "digest"
 Key = tuple[MarketKey, Address]
 
 Verdict = tuple[str, str, Wei | None]
-"""Action, reason and net profit, as they were stored."""
+"""Action, reason and net profit, as stored."""
 
 
 def is_news(before: Verdict | None, now: Verdict) -> bool:
-    """
-    Whether an account's decision differs from what was stored of it last.
+    """Whether an account's decision differs from the stored one.
 
-    Action and reason count; of the profit, that it left the band from half of what was
-    stored to its double (so what trembles around any one number is stored once).
+    Action and reason count. A profit counts once it leaves the band from half to double the stored
+    one, so that small fluctuations are stored once.
     """
     if before is None or before[:2] != now[:2]:
         return True
@@ -49,10 +47,9 @@ def is_news(before: Verdict | None, now: Verdict) -> bool:
 
 
 def profit_band(net_profit: Wei | None) -> int | None:
-    """
-    Return the power of two that the profit lies under, signed as the profit is.
+    """Return the power of two above the profit, with the profit's sign.
 
-    A band holds the profits from half of its power up to it; zero is its own.
+    A band contains the profits from half of its power up to it. Zero has its own band.
     """
     if net_profit is None:
         return None
@@ -61,7 +58,7 @@ def profit_band(net_profit: Wei | None) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDecision:
-    """One change of mind about an account, as it was recorded; ``entry`` is its number."""
+    """One stored change of an account's decision. ``entry`` is its number in the record."""
 
     entry: int
     block_number: int
@@ -74,22 +71,22 @@ class StoredDecision:
 
 
 def history(connection: Connection, account: Address) -> list[StoredDecision]:
-    """Return what was recorded about an account, oldest first."""
+    """Return the stored decisions about an account, oldest first."""
     return decisions_among(entries_of(connection, account, DECISION))
 
 
 def decisions_among(entries: Sequence[Entry]) -> list[StoredDecision]:
-    """Return the decisions among these entries, in their order."""
+    """Select the decisions among entries, in their order."""
     return [_stored(one) for one in entries if one.kind == DECISION]
 
 
 class DecisionJournal:
-    """The journal's decisions; permanent dust is one entry, not one a block."""
+    """The journal's decision log. A permanent skip is one entry, not one per block."""
 
     def __init__(
         self, database: Database, recorder: Recorder | None = None, keep_days: int | None = None
     ) -> None:
-        """Without a recorder nothing is said of what decisions are made of."""
+        """Take the database. Without a recorder the inputs of decisions are not stored."""
         self._database = database
         self._recorder = recorder
         self._keep_days = keep_days
@@ -97,7 +94,7 @@ class DecisionJournal:
         self._last: dict[Key, Verdict] = {}
 
     async def start(self) -> None:
-        """Put on record what an earlier process acted on and did not live to record."""
+        """Record the decisions that an earlier process acted on and did not record."""
         await self._database.write(_adopt)
 
     async def record(
@@ -107,7 +104,7 @@ class DecisionJournal:
         health: Mapping[Key, AccountHealth],
         given: Given | None = None,
     ) -> None:
-        """Put on record what changed since the last block, made of what, and the digest."""
+        """Record the changed decisions with their inputs, and the block's digest."""
         block = _Block(head=head, health=health, given=given, recorder=self._recorder)
         await asyncio.to_thread(block.read, decisions, self._last)
         await self._database.write(append, block.entries, block.documents)
@@ -119,7 +116,7 @@ class DecisionJournal:
 
 @dataclass(slots=True, kw_only=True)
 class _Block:
-    """One block's entries in the making."""
+    """Entries of one block."""
 
     head: Head
     health: Mapping[Key, AccountHealth]
@@ -130,7 +127,7 @@ class _Block:
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
 
     def read(self, decisions: Sequence[Decision], last: Mapping[Key, Verdict]) -> None:
-        """Find what is news against the ``last`` verdicts, and write the entries."""
+        """Find the changes since the ``last`` verdicts, and build their entries."""
         ordered = sorted(decisions, key=lambda one: (one.market, one.account))
         news: list[Decision] = []
         for one in ordered:
@@ -145,7 +142,7 @@ class _Block:
         self.entries.append(self._entry(DIGEST, _digest(self.head, ordered)))
 
     def _inputs(self, news: Sequence[Decision]) -> object | None:
-        """Return a reference to what all of this block's news was made of; None if unknown."""
+        """Return a reference to the inputs of the changed decisions, None if unknown."""
         if not news or self.recorder is None or self.given is None:
             return None
         subjects = [(one.market, one.account) for one in news]
@@ -171,7 +168,7 @@ class _Block:
         return self._entry(DECISION, body, decision.market, decision.account)
 
     def _dollars(self, health: AccountHealth) -> int | None:
-        """Return the debt in 1e-8 dollars, rounded down; None where nobody states a dollar."""
+        """Return the debt in 1e-8 dollars, rounded down, None without a dollar price."""
         inputs = None if self.given is None else self.given.inputs
         native = None if inputs is None else inputs.native.get(health.market)
         if native is None:
@@ -197,7 +194,7 @@ class _Block:
 
 
 def _adopt(connection: Connection) -> None:
-    """Add the liquidations of the newest block with transactions, if nothing is on record of it."""
+    """Record the liquidations of the newest block with transactions, if it has no entry."""
     block = submissions.newest_block(connection)
     if block is None:
         return
@@ -205,12 +202,12 @@ def _adopt(connection: Connection) -> None:
     told = select(entries.c.id).where(entries.c.block_number >= block, kinds)
     if connection.execute(told.limit(1)).first() is None:
         plans = submissions.plans_at(connection, block)
-        sent = liquidate([one for one in plans if not (one.is_cure or one.is_clearance)])
+        sent = [Liquidate(plan=one) for one in plans if not (one.is_cure or one.is_clearance)]
         append(connection, [_adopted(block, one) for one in sent])
 
 
 def _adopted(block: int, decision: Liquidate) -> NewEntry:
-    """Return a decision of which is known what was sent, and not what it was made of."""
+    """Build the entry of a decision with known transaction and unknown inputs."""
     action, reason, net_profit = _verdict(decision)
     body = {
         "action": action,

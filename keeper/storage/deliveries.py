@@ -1,4 +1,4 @@
-"""What became of notices: due, waiting for a channel, taken by it, or given up; and on record."""
+"""Deliveries of notices by channel, and their entries in the record."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,15 +18,15 @@ from keeper.storage.record import entries_of, entry_of
 from keeper.storage.schema import OF_DIGESTS, deliveries, entries, messages, notices
 
 DELIVERY: Final = "delivery"
-"""The kind of the record's entries that say what became of a message."""
+"""The kind of the record's entries about a message's delivery."""
 
 _CHUNK: Final = 500
-"""Values in one statement; SQLite and PostgreSQL both bound them."""
+"""Maximum of values in one statement, below the limits of SQLite and PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One notice on its way to one channel; ``at`` is Unix seconds, None while it waits."""
+    """One notice for one channel. ``at`` is Unix seconds, None while it waits."""
 
     channel: str
     state: MessageState
@@ -36,10 +36,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """
-    A call that came due, and its ways to channels.
+    """A due margin call with its deliveries.
 
-    ``due_at`` is this machine's clock, ``is_routed`` whether its channels were looked up.
+    ``due_at`` is by this machine's clock. ``is_routed`` is true once its channels are known.
     """
 
     tier: str
@@ -49,7 +48,7 @@ class Call:
 
     @property
     def taken(self) -> tuple[Delivery, ...]:
-        """The deliveries that a channel took."""
+        """The deliveries that a channel accepted."""
         return tuple(one for one in self.deliveries if one.state is MessageState.SENT)
 
 
@@ -67,10 +66,9 @@ def calls_of(
 
 
 def account_history(connection: Connection, account: Address) -> list[Entry]:
-    """
-    Return what is on record about an account, in order, deliveries of digests included.
+    """Return an account's entries in order, including deliveries of digests.
 
-    Of a digest only the account's own notices are left in the body.
+    A digest's body is reduced to the account's own notices.
     """
     found = entries_of(connection, account)
     mark = f"/{account}/"
@@ -85,11 +83,10 @@ def account_history(connection: Connection, account: Address) -> list[Entry]:
 def delivery_entry(
     connection: Connection, message: int, state: MessageState, reason: str, now: int
 ) -> NewEntry:
-    """
-    Return what goes on record of a message that a channel took, or that was given up.
+    """Build the entry of a message that was delivered or given up.
 
-    ``waited`` is how long each of its notices had been due by then, in seconds of this machine's
-    clock: the chain's may be another.
+    ``waited`` is the age of each notice in seconds of this machine's clock, since the chain's may
+    differ.
     """
     rows = connection.execute(
         select(
@@ -127,7 +124,7 @@ def delivery_entry(
 
 
 def _rows(connection: Connection, accounts: Sequence[str]) -> Iterator[Any]:  # SQLAlchemy's rows
-    """Yield every way of every call of these accounts, oldest first."""
+    """Yield the deliveries of all calls of these accounts, oldest first."""
     for first in range(0, len(accounts), _CHUNK):
         found = connection.execute(
             select(

@@ -1,4 +1,4 @@
-"""Plans as JSON and back: every integer a decimal string, so that no reader rounds it."""
+"""JSON codec of plans and their outcomes, with integers as decimal strings."""
 
 import dataclasses
 import json
@@ -30,12 +30,12 @@ _OUTCOME_NUMBERS = frozenset({"profit", "profit_wei", "log_index"})
 
 
 def plan_document(plan: Plan) -> str:
-    """Return a plan as canonical JSON."""
+    """Encode a plan as canonical JSON."""
     return canonical(plan)
 
 
 def plan_from(document: str) -> Plan:
-    """Return the plan that ``plan_document`` wrote."""
+    """Decode the JSON of a plan."""
     raw: dict[str, Any] = json.loads(document)
     numbers = {name: int(raw[name]) for name in _PLAN_NUMBERS & raw.keys()}
     return Plan(
@@ -51,12 +51,12 @@ def plan_from(document: str) -> Plan:
 
 
 def outcomes_document(plans: Sequence[PlanOutcome]) -> str:
-    """Return what plans brought as canonical JSON."""
+    """Encode plan outcomes as canonical JSON."""
     return canonical(list(plans))
 
 
 def outcomes_from(document: str) -> tuple[PlanOutcome, ...]:
-    """Return what ``outcomes_document`` wrote."""
+    """Decode the JSON of plan outcomes."""
     return tuple(
         PlanOutcome(**{**one, **{name: int(one[name]) for name in _OUTCOME_NUMBERS & one.keys()}})
         for one in json.loads(document)

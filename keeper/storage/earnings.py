@@ -1,4 +1,4 @@
-"""What a journal has on earnings: mined transactions, and what a dry run kept on paper."""
+"""Queries for earnings of mined transactions and of a dry run's paper ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,9 @@ from keeper.storage.submissions import submissions_in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
-    """
-    The mined transactions since a time with what they earned, and how many are not mined.
+    """Earnings since a time, with the number of nonces that are not mined.
 
-    ``submissions`` are those of the deals; none where the deals are a dry run's.
+    ``submissions`` are those of the deals, empty for a dry run.
     """
 
     deals: Sequence[Deal]
@@ -28,7 +27,7 @@ class Booked:
 
 
 def booked(connection: Connection, since: Timestamp) -> Booked:
-    """Return what a live journal has; a receipt that a reorg took back counts nothing."""
+    """Load a live journal's earnings. Receipts removed by a reorg do not count."""
     mined = submissions_in(connection, (NonceState.INCLUDED, NonceState.FINAL))
     seen = {
         row.hash: row.created_at
@@ -39,7 +38,7 @@ def booked(connection: Connection, since: Timestamp) -> Booked:
         stated = None if one.inclusion is None else one.inclusion.timestamp
         if stated or one.inclusion is None:
             return stated or Timestamp(0)
-        kept = datetime.fromisoformat(seen[one.inclusion.hash])  # before it was kept itself
+        kept = datetime.fromisoformat(seen[one.inclusion.hash])  # before the block time was stored
         return Timestamp(int(kept.timestamp()))
 
     chosen = [one for one in mined if time_of(one) >= since]
@@ -54,7 +53,7 @@ def booked(connection: Connection, since: Timestamp) -> Booked:
 
 
 def on_paper(connection: Connection, since: Timestamp) -> Booked:
-    """Return what a dry run would have earned, a row of its ledger each."""
+    """Load a dry run's expected earnings, one deal per ledger row."""
     times = (
         select(func.max(entries.c.block_time))
         .where(entries.c.block_number == paper.c.block_number)

@@ -1,4 +1,4 @@
-"""Margin calls as rows: statements only, inside the caller's transaction."""
+"""Rows of margin-call state and episodes, inside the caller's transaction."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ LIQUIDATED: Final = "liquidated"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenCall:
-    """An account in an episode: its standing, and the advice of its newest call."""
+    """An account in an episode, with its state and the advice of its newest call."""
 
     market: MarketKey
     account: Address
@@ -39,7 +39,7 @@ class OpenCall:
 
 
 def state_of(connection: Connection) -> MarginState:
-    """Return all that is remembered; a new state where nothing is."""
+    """Load the margin-call state, a new state where none is stored."""
     document = connection.execute(select(margin_state.c.document)).scalar()
     state = MarginState() if document is None else rest_from(document)
     counted = select(episodes.c.market, episodes.c.account, func.max(episodes.c.number)).group_by(
@@ -63,7 +63,7 @@ def keep(
     facts: BlockFacts,
     advice: Mapping[Subject, Advice],
 ) -> None:
-    """Keep what a block changed, all of it or nothing."""
+    """Persist a block's changes in one transaction."""
     keep_rest(connection, state, facts.wall)
     _keep_standings(connection, changes, facts, advice)
     _keep_episodes(connection, changes, facts)
@@ -71,10 +71,9 @@ def keep(
 
 
 def keep_rest(connection: Connection, state: MarginState, seen_at: int | None = None) -> None:
-    """
-    Keep what is remembered besides the accounts.
+    """Persist the state apart from the accounts.
 
-    ``seen_at`` is when the block was seen; without one it stays what it was.
+    ``seen_at`` is the time at which the block was seen. Without it the stored time remains.
     """
     if seen_at is None:
         seen_at = connection.execute(select(margin_state.c.seen_at)).scalar()
@@ -90,7 +89,7 @@ def keep_rest(connection: Connection, state: MarginState, seen_at: int | None = 
 
 
 def keep_standing(connection: Connection, subject: Subject, standing: Standing) -> None:
-    """Keep one account's standing, which is there already."""
+    """Persist one account's state, which has a row already."""
     connection.execute(
         update(standings)
         .where(standings.c.market == subject[0], standings.c.account == subject[1])
@@ -99,7 +98,7 @@ def keep_standing(connection: Connection, subject: Subject, standing: Standing) 
 
 
 def open_calls(connection: Connection) -> list[OpenCall]:
-    """Return every account in an episode that was told of, by market and account."""
+    """Return every account in an episode with a notified tier, by market and account."""
     rows = connection.execute(select(standings).order_by(standings.c.market, standings.c.account))
     found = (
         OpenCall(
@@ -115,7 +114,7 @@ def open_calls(connection: Connection) -> list[OpenCall]:
 
 
 def unadvised(connection: Connection) -> list[Subject]:
-    """Return whose call has no advice yet."""
+    """Return the accounts with a call without advice."""
     return [(one.market, one.account) for one in open_calls(connection) if one.advice is None]
 
 
@@ -156,7 +155,7 @@ def _keep_standings(
 
 
 def _known(connection: Connection, subjects: Sequence[Subject]) -> Iterator[Subject]:
-    """Yield those of the accounts that have a row."""
+    """Yield the accounts that have a row."""
     accounts = sorted({account for _, account in subjects})
     for at in range(0, len(accounts), _AT_ONCE):
         rows = connection.execute(
@@ -215,7 +214,7 @@ def _standing_row(change: Change, facts: BlockFacts) -> dict[str, Any]:
 
 
 def _entries(change: Change, facts: BlockFacts) -> Iterator[NewEntry]:
-    """Yield what goes on record of a change: every change of tier, and an episode's two ends."""
+    """Yield the entries of a change, for its tier and for an episode's beginning and end."""
     before, after = change.before, change.after or Standing()
     moved = SEVERITY[after.tier] - SEVERITY[before.tier]
     if after.episode and not before.episode:
@@ -253,7 +252,7 @@ def _entry(change: Change, facts: BlockFacts, news: str) -> NewEntry:
 
 
 def _cheapest(advice: Advice | None) -> dict[str, object] | None:
-    """Return the cheapest cure that a call advises, and until when it holds."""
+    """Return the cheapest advised cure with its validity."""
     if advice is None or not advice.cures:
         return None
     cure = advice.cures[0]
@@ -269,10 +268,9 @@ def _cheapest(advice: Advice | None) -> dict[str, object] | None:
 
 
 def call_entry(notice: Notice, channels: int) -> NewEntry:
-    """
-    Return what goes on record of a notice: that somebody is to be told, and of what.
+    """Build the entry of a due notice.
 
-    ``channels`` is how many there are at the time; what they took is another kind of entry.
+    ``channels`` is the number of configured channels. Their deliveries are entries of their own.
     """
     body = {
         "kind": str(notice.kind),
@@ -302,4 +300,4 @@ def _subject(row: Any) -> Subject:  # noqa: ANN401 (SQLAlchemy's row)
 
 
 _AT_ONCE: Final = 500
-"""Values in one statement; SQLite and PostgreSQL both bound them."""
+"""Maximum of values in one statement, below the limits of SQLite and PostgreSQL."""

@@ -1,10 +1,8 @@
-"""
-The journal's file while it is held: that it is still the one that was opened, and only ours.
+"""Guard of the journal's open file against removal, replacement, truncation and foreign writes.
 
-A commit into a file that was removed, replaced, cut short or written over would be nowhere. So
-before and after each transaction the files are compared with what they were: the one behind the
-descriptor, its size and time of change, and the write-ahead log's. SQLite itself notices none
-of that while it runs.
+A commit into such a file would be lost, and SQLite itself does not notice. Before and after each
+transaction the file behind the descriptor and the write-ahead log are compared with their earlier
+size and modification time.
 """
 
 import contextlib
@@ -27,7 +25,7 @@ _BESIDE: Final = (_LOG, "-shm")
 
 @dataclass(frozen=True, slots=True)
 class _Print:
-    """Which file a name leads to, and what of it changes when somebody writes."""
+    """Identity, size and modification time of a file."""
 
     device: int
     inode: int
@@ -36,16 +34,15 @@ class _Print:
 
     @property
     def identity(self) -> tuple[int, int]:
-        """The file, whatever is in it."""
+        """The file's device and inode."""
         return self.device, self.inode
 
 
 class HeldFile:
-    """The journal's open file; its descriptor stays open until every other one is closed."""
+    """The journal's open file. Its descriptor stays open until all others are closed."""
 
     def __init__(self, path: Path) -> None:
-        """
-        Open the file, or make it with mode 0600.
+        """Open the file, or create it with mode 0600.
 
         Raises:
             JournalError: others may read, write or replace it, or it cannot be opened.
@@ -63,14 +60,13 @@ class HeldFile:
             raise
 
     def claim(self) -> None:
-        """
-        Lock the file itself: whatever it is called, one process signs with it.
+        """Lock the file itself, so that one process signs with it under any name.
 
         Raises:
-            JournalError: another process has it, by another name.
+            JournalError: another process has locked it, under another name.
         """
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # mutation: F22 file-lock
         except OSError:
             raise JournalError(
                 f"the journal {self.path} is in use by a process, under this or another name",
@@ -78,40 +74,38 @@ class HeldFile:
             ) from None
 
     def remember(self, files: Mapping[str, _Print | None] | None = None) -> None:
-        """Take the files as they are now for ours: after each transaction of this process."""
+        """Remember the files' present state, after each transaction of this process."""
         self._seen = dict(files or self._look())
         if self._header is None:
             with contextlib.suppress(NotADatabase):
                 self._header = self._read_header()
 
     def refuse_changed(self, has_other_writer: Callable[[], bool] = lambda: False) -> None:
-        """
-        Refuse to go on with files that are not what they were when a transaction ended.
+        """Refuse files that changed since the last transaction.
 
-        ``has_other_writer``: whether another program wrote through SQLite meanwhile, which
-        explains a change of size or time.
+        ``has_other_writer`` returns whether another program wrote through SQLite meanwhile, which
+        explains a changed size or time.
 
         Raises:
-            JournalError: they are gone, replaced, cut short or written over.
+            JournalError: they are gone, replaced, truncated or overwritten.
         """
         files = self._refuse_lost()
         if all(self._seen.get(end) in (None, files[end]) for end in ("", _LOG)):
             return
-        if not has_other_writer():
+        if not has_other_writer():  # mutation: F24 journal-overwritten
             self._spoil("was written to by something else than SQLite")
         self.remember()
 
     def keep_changes(self) -> None:
-        """
-        Take what this process has just written for ours.
+        """Remember the state after this process's own write.
 
         Raises:
-            JournalError: the files are not whole any more.
+            JournalError: the files are damaged.
         """
         self.remember(self._refuse_lost())
 
     def _refuse_lost(self) -> Mapping[str, _Print | None]:
-        """Return the files as they are; JournalError where one is gone, replaced or not whole."""
+        """Return the files' state. Raises JournalError where one is gone, replaced or truncated."""
         files = self._look()
         self._refuse_replaced(files)
         self._refuse_cut(files)
@@ -132,9 +126,10 @@ class HeldFile:
                 raise _replaced(self._named(end))
 
     def _refuse_cut(self, files: Mapping[str, _Print | None]) -> None:
-        """Refuse files that shrank, and a database whose header is another one's."""
+        """Refuse files that shrank, and a database with another header."""
         for end in ("", _LOG):
             before, now = self._seen.get(end), files[end]
+            # mutation: F24 journal-cut
             if before is not None and now is not None and now.size < before.size:
                 self._spoil("was cut short")
         try:
@@ -145,11 +140,11 @@ class HeldFile:
             self._spoil("was written over")
 
     def _read_header(self) -> bytes:
-        """Return the header's bytes that stay; NotADatabase where there are none."""
+        """Return the header's constant bytes. Raises NotADatabase without a header."""
         return parse_header(os.pread(self._descriptor, HEADER_BYTES, 0)).fixed
 
     def close(self) -> None:
-        """Let go of the file; last of all, since that ends the process's locks on it."""
+        """Close the file after all others, since this releases the process's locks on it."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -158,7 +153,7 @@ class HeldFile:
         return self._real.with_name(self._real.name + end)
 
     def _spoil(self, what: str) -> None:
-        """Refuse it from now on: what it held may be lost, even if it looks right again."""
+        """Refuse the file from now on, even if it looks intact again."""
         self._spoilt = self._spoilt or what
         self._refuse_spoilt()
 
@@ -206,7 +201,7 @@ def _refuse_exposed(path: Path, descriptor: int) -> None:
 
 
 def _refuse_strange(beside: Path, trusted: frozenset[int]) -> None:
-    """Refuse what SQLite would take for the journal's own, where a stranger or a link made it."""
+    """Refuse a file that SQLite would use, where another user or a link created it."""
     try:
         status = beside.lstat()
     except FileNotFoundError:

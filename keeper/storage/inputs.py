@@ -1,4 +1,4 @@
-"""What deciding about a block was given, as the document that the record keeps of it."""
+"""Documents of a block's decision inputs for the record."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,20 +31,18 @@ from keeper.strategy.portions import Portion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
-    """
-    Writes down what decisions were made of.
+    """Encoder of decision inputs.
 
-    ``forms`` are the adapters' own.
+    ``forms`` are the adapters' own codecs.
     """
 
     program: Program
     forms: Forms
 
     def document(self, head: Head, given: Given, news: Iterable[Subject]) -> object | None:
-        """
-        Return what the decisions about ``news`` were made of, and nothing that cannot matter.
+        """Build the document of the decision inputs about ``news``, reduced to those that matter.
 
-        None where that cannot be written: a market or a venue has no form for the record.
+        None where a market or a venue has no codec.
         """
         inputs = given.inputs
         if inputs is None:
@@ -129,7 +127,7 @@ class Recorder:
         return [self._venue(answers[number], tokens) for number in sorted(answers)]
 
     def _venue(self, answer: VenueAnswer, tokens: Sequence[Address]) -> object | None:
-        """Return a venue's answer about these tokens; None where its kind has no form for it."""
+        """Encode a venue's answer about these tokens, None where its kind has no codec."""
         if answer.exits is None:
             return {"kind": answer.kind, "exits": None}
         form = self.forms.venue(answer.kind)
@@ -140,7 +138,7 @@ class Recorder:
 
 
 def _sold(pending: Sequence[PendingSale]) -> list[Address]:
-    """Return the tokens that what waits is sold for: its pools are part of what is left."""
+    """Return the tokens on the routes of pending sales, since their pools affect the rest."""
     return [
         token
         for one in pending
@@ -150,14 +148,14 @@ def _sold(pending: Sequence[PendingSale]) -> list[Address]:
 
 
 def _matters(basis: Basis | None, kept: frozenset[Subject]) -> Basis | None:
-    """Return what a restraint rests on; None where the policy lets nobody wait, ever."""
+    """Return the inputs of the policy's restraint, None where the policy never waits."""
     if basis is None or not (basis.settings.waits or basis.restraint != FREE):
         return None
     return basis.only(kept)
 
 
 def _besides(inputs: Inputs, kept: frozenset[Subject]) -> dict[Subject, Wait]:
-    """Return who waits for another reason than the policy's."""
+    """Return the waits that do not come from the policy."""
     policy = {} if inputs.basis is None else inputs.basis.restraint.waits
     every = only_of(inputs.restraint, kept).waits
     return {one: wait for one, wait in every.items() if policy.get(one) != wait}
@@ -198,7 +196,7 @@ def _simulation(one: Simulation) -> StoredSimulation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Legs:
-    """The tokens that the kept accounts hold or owe, and those that they owe."""
+    """The tokens that the recorded accounts hold or owe, and those that they owe."""
 
     all: tuple[Address, ...]
     debts: tuple[Address, ...]
@@ -216,7 +214,7 @@ def _legs(own: Mapping[MarketKey, MarketSnapshot], kept: frozenset[Subject]) -> 
 def _markets(
     snapshots: Sequence[MarketSnapshot], kept: frozenset[Subject], debts: Sequence[Address]
 ) -> list[MarketSnapshot]:
-    """Return the markets of the kept accounts, and who else lends what they owe, in order."""
+    """Select the markets of the recorded accounts and of lenders of their debts, in order."""
     concerned = {market for market, _ in kept}
     known: list[object] = []
     found: list[MarketSnapshot] = []

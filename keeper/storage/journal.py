@@ -1,4 +1,4 @@
-"""The journal of one key on one chain: no journal, no signing."""
+"""The journal of one key on one chain. Without it nothing is signed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,23 +19,22 @@ from keeper.storage.recognition import refuse_foreign_file
 from keeper.storage.schema import control_actions, identity
 
 LEASE_EPOCH = 0
-"""One process signs, and the flock says which: the epoch of leases is not used yet."""
+"""Unused epoch of leases, since a flock selects the single signing process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Identity:
-    """Where the journal begins, and the block by which its chain is known."""
+    """The journal's first nonce, and an anchor block that identifies its chain."""
 
     first_nonce: int
     anchor: tuple[int, BlockHash] | None
 
 
 class Journal:
-    """
-    Every nonce that was bound, every byte that was signed, and what became of it.
+    """Journal of bound nonces, signed transactions and their outcomes.
 
-    Each method returns when its transaction is on the disk, or raises
-    ``JournalError``; then nothing may be sent.
+    Each method returns once its transaction is on disk. After a ``JournalError`` nothing may be
+    sent.
     """
 
     def __init__(
@@ -65,15 +64,14 @@ class Journal:
         chain_nonce: int = 0,
         init: bool = False,
     ) -> Self:
-        """
-        Take the journal for this process, for life.
+        """Open the journal for this process, for its lifetime.
 
-        ``sender`` is None where nothing is ever signed (dry run). ``chain_nonce`` is
-        the key's transaction count; a journal is only made where that is 0 or ``init`` says so.
+        ``sender`` is None where nothing is signed (dry run). ``chain_nonce`` is the key's
+        transaction count. A journal is only created where that is 0, or with ``init``.
 
         Raises:
-            JournalError: another process has it, it belongs to another chain or key,
-                it is missing although the key was used, it is another program's, or not sound.
+            JournalError: another process holds it, it belongs to another chain or key, it is
+                missing although the key was used, or it is foreign or damaged.
         """
         refuse_foreign_file(path)
         lock = SigningLock(path)
@@ -94,7 +92,7 @@ class Journal:
         return cls(path, database, lock, chain_id, found)
 
     def close(self) -> None:
-        """Give the journal back."""
+        """Release the journal."""
         self.database.close()
         self._lock.release()
 
@@ -104,10 +102,10 @@ class Journal:
         return await self.database.write(submissions.submissions_in, states)
 
     async def high_water(self) -> int | None:
-        """
-        Return the highest nonce that was ever bound; None when there is none.
+        """Return the highest bound nonce, None without one.
 
-        Asked of the file once, and after a ``record`` whose end was not seen: nobody else writes.
+        Read from the file once, and again after an interrupted ``record``. There is no other
+        writer.
         """
         if not self._knows_water:
             self._water = await self.database.write(submissions.high_water)
@@ -115,7 +113,7 @@ class Journal:
         return self._water
 
     async def record(self, bound: Sequence[Submission], news: News | None = None) -> None:
-        """Bind nonces to intents and keep the signed bytes and the news, in one transaction."""
+        """Bind nonces to intents, and persist the signed bytes and facts in one transaction."""
         before = await self.high_water()
         self._knows_water = False
         await self.database.write(submissions.record, bound, self._chain_id, LEASE_EPOCH, news)
@@ -124,54 +122,52 @@ class Journal:
         self._knows_water = True
 
     async def add_attempt(self, attempt: Attempt) -> None:
-        """Keep the bytes of a replacement."""
+        """Persist the bytes of a replacement."""
         await self.database.write(submissions.add_attempt, attempt, LEASE_EPOCH)
 
     async def release(self, cancellation: Attempt) -> None:
-        """Note that nobody has a nonce's bytes, free its intents, and keep what takes it."""
+        """Release a nonce that no node accepted, free its intents, and persist its cancellation."""
         await self.database.write(submissions.release, cancellation, LEASE_EPOCH)
 
     async def mark_sent(self, sent: Sequence[Attempt], results: Sequence[str]) -> None:
-        """Note what the node answered to each send."""
+        """Persist the node's answer to each send."""
         await self.database.write(submissions.mark_sent, sent, results)
 
     async def include(self, nonce: int, inclusion: Inclusion) -> None:
-        """Note the receipt of a nonce; an earlier one of the same nonce is orphaned."""
+        """Persist a nonce's receipt. An earlier one of the same nonce is orphaned."""
         await self.database.write(outcomes.include, nonce, inclusion)
 
     async def reopen(self, nonce: int) -> None:
-        """Take a receipt back after a reorg."""
+        """Remove a receipt after a reorg."""
         await self.database.write(outcomes.reopen, nonce)
 
     async def finalise(self, nonce: int) -> None:
-        """Note that a receipt is deep enough."""
+        """Persist that a receipt is final."""
         await self.database.write(outcomes.finalise, nonce)
 
     async def final_above(self, block_number: int) -> list[Submission]:
-        """Return the final nonces whose block is above this one, lowest first."""
+        """Return the final nonces above a block, lowest first."""
         return await self.database.write(submissions.final_above, block_number)
 
-    async def mined(self, newest: int) -> list[Submission]:
-        """Return the newest nonces that a block has, lowest first."""
-        states = (NonceState.INCLUDED, NonceState.FINAL)
-        found = await self.database.write(submissions.submissions_in, states, newest=newest)
-        return found[::-1]
+    async def mined_since(self, block_number: int) -> list[Submission]:
+        """Return the nonces whose block is this one or above, those that failed in full."""
+        return await self.database.write(submissions.mined_since, block_number)
 
     async def unbound(self, first: int, last: int) -> list[int]:
         """Return the nonces from ``first`` to ``last``, both included, that were never bound."""
         return await self.database.write(submissions.unbound, first, last)
 
     async def keep_anchor(self, number: int, block_hash: BlockHash) -> None:
-        """Keep a deep block of the chain, by which the chain is known again."""
+        """Persist a deep block that identifies the chain."""
         await self.database.write(_keep_anchor, number, block_hash)
         self.anchor = (number, block_hash)
 
     async def probe(self) -> None:
-        """Write something that changes nothing; JournalError where nothing can be kept."""
+        """Write without a change. Raises JournalError where nothing can be persisted."""
         await self.database.write(_touch)
 
     async def spent(self, since: Timestamp, newest: int) -> list[Spent]:
-        """Return what was mined since a time, and the newest liquidations, by nonce."""
+        """Return the costs mined since a time, and the newest liquidations, by nonce."""
         return await self.database.write(breakers.spent, since, newest)
 
     async def breakers(self) -> list[BreakerState]:
@@ -179,20 +175,20 @@ class Journal:
         return await self.database.write(breakers.states)
 
     async def open_breaker(self, opened: OpenBreaker) -> None:
-        """Keep that a breaker is open."""
+        """Persist that a breaker is open."""
         await self.database.write(breakers.open_breaker, opened)
 
     async def close_breaker(self, name: Breaker, by: str, *, forgive: bool) -> bool:
-        """Keep that a breaker is closed; return whether it was open."""
+        """Persist that a breaker is closed. Return whether it was open."""
         return await self.database.write(breakers.close_breaker, name, by, forgive=forgive)
 
     async def record_control(self, action: str, argument: str, result: str) -> None:
-        """Note a command that an operator gave to the running node, and what it did."""
+        """Persist an operator's command to the running node, with its result."""
         await self.database.write(_record_control, action, argument, result)
 
 
 def sender_of(path: Path) -> Address | None:
-    """Return whose journal it is; None where there is none, or nobody's yet."""
+    """Return the journal's key address, None without a journal or a key."""
     if not path.is_file() or path.stat().st_size == 0:
         return None
     engine = reader(path)
@@ -209,7 +205,7 @@ def _refuse_missing(path: Path, chain_nonce: int, *, init: bool) -> None:
 
 
 def _refuse_used(path: Path, chain_nonce: int, *, init: bool) -> None:
-    if chain_nonce > 0 and not init:
+    if chain_nonce > 0 and not init:  # mutation: F24 lost-journal
         raise JournalError(
             f"there is no journal at {path}, but the key has sent {chain_nonce} transactions",
             hint="point journal.path at the key's journal; if there is none and nothing of"
@@ -220,7 +216,7 @@ def _refuse_used(path: Path, chain_nonce: int, *, init: bool) -> None:
 def _identified(
     connection: Connection, path: Path, chain_id: int, sender: str, chain_nonce: int, *, init: bool
 ) -> _Identity:
-    """Check whose journal it is, or make it ours; return what it answers for."""
+    """Check the journal's identity, or set it in a new one."""
     row = connection.execute(select(identity)).first()
     if row is None:
         _refuse_used(path, chain_nonce, init=init)

@@ -1,9 +1,8 @@
-"""
-The one signing process of a journal: locks that are held for life.
+"""Locks that ensure a single signing process per journal.
 
-The file ``<journal>.lock`` is locked, and a name that no file can be removed from under is taken
-(an abstract socket of this folder and file): without the one, the other still says that a
-process signs. The journal's own file is locked besides (``holding``).
+The file ``<journal>.lock`` is locked, and an abstract socket name of this folder and file is taken,
+which cannot be removed. Each detects another process without the other. The journal's own file is
+locked as well.
 """
 
 import contextlib
@@ -24,15 +23,14 @@ from keeper.exposure import trusted_users
 log = logging.getLogger(__name__)
 
 _PEER: Final = "3i"
-"""The form of SO_PEERCRED's answer: process, user, group."""
+"""Format of SO_PEERCRED's answer, with process, user and group."""
 _CONNECT_SECONDS: Final = 1.0
 
 
 class SigningLock:
-    """
-    ``<journal>.lock``, locked; the kernel releases it when the process dies.
+    """A locked ``<journal>.lock``. The kernel releases it when the process dies.
 
-    It is beside the file itself, whatever links lead there: one file has one lock.
+    It is beside the real file behind any links, so that each file has one lock.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -50,8 +48,7 @@ class SigningLock:
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def refuse_lost(self) -> None:
-        """
-        Refuse to go on where the lock's file is gone: another process could lock a new one.
+        """Raise where the lock's file is gone, since another process could lock a new one.
 
         Raises:
             JournalError: it was removed or replaced.
@@ -61,6 +58,7 @@ class SigningLock:
             found = self.path.stat(follow_symlinks=False)
         except OSError:
             found = None
+        # mutation: F22 lock-gone
         if found is None or (found.st_dev, found.st_ino) != (held.st_dev, held.st_ino):
             raise JournalError(
                 f"the lock {self.path} was removed or replaced while the keeper ran",
@@ -69,7 +67,7 @@ class SigningLock:
             )
 
     def release(self) -> None:
-        """Let the next process sign; a second call does nothing."""
+        """Release the lock for the next process. A second call does nothing."""
         if self._name >= 0:
             os.close(self._name)
             self._name = -1
@@ -80,13 +78,14 @@ class SigningLock:
 
     def _lock(self, journal: Path) -> None:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # mutation: F22 named-lock
         except OSError:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             raise _in_use(journal, holder) from None
 
 
 def _opened(path: Path) -> int:
+    # mutation: F22 lock-link
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o600)
@@ -108,17 +107,16 @@ def _opened(path: Path) -> int:
 
 
 def _give_to_folder_owner(descriptor: int, path: Path) -> None:
-    """Let a lock that root made be opened by the keeper that the folder belongs to."""
+    """Give a lock created by root to the folder's owner, so that the keeper can open it."""
     if os.geteuid() == 0:
         folder = path.parent.stat()
         os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
 def _take_name(journal: Path) -> int:
-    """
-    Take the name of this file in this folder and return what holds it.
+    """Take the socket name of this file in this folder, and return its descriptor.
 
-    It is -1 where the system has no such names, or a stranger took it.
+    -1 where the system has no such names, or another user took it.
 
     Raises:
         JournalError: another process of this user, or of root, has it.
@@ -143,7 +141,7 @@ def _take_name(journal: Path) -> int:
 
 
 def _holder(name: bytes) -> str | None:
-    """Return which process of this user, or of root, has a name; None where a stranger has it."""
+    """Return the process of this user or root that holds a name, None for another user's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_CONNECT_SECONDS)
         try:

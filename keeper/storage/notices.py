@@ -1,4 +1,4 @@
-"""Notices as JSON and back: every integer a decimal string."""
+"""JSON codec of notices, with integers as decimal strings."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ _NUMBERS = (
 
 
 def notice_document(notice: Notice) -> str:
-    """Return a notice as canonical JSON."""
+    """Encode a notice as canonical JSON."""
     return canonical(notice)
 
 
 def notice_from(document: str) -> Notice:
-    """Return the notice that ``notice_document`` wrote."""
+    """Decode the JSON of a notice."""
     raw: dict[str, Any] = json.loads(document)
     numbers = {name: None if raw[name] is None else int(raw[name]) for name in _NUMBERS}
     advice = None if raw["advice"] is None else _advice(raw["advice"])
@@ -28,12 +28,12 @@ def notice_from(document: str) -> Notice:
 
 
 def advice_document(advice: Advice) -> str:
-    """Return an advice as canonical JSON."""
+    """Encode an advice as canonical JSON."""
     return canonical(advice)
 
 
 def advice_from(document: str) -> Advice:
-    """Return the advice that ``advice_document`` wrote."""
+    """Decode the JSON of an advice."""
     return _advice(json.loads(document))
 
 
@@ -66,5 +66,5 @@ def _whole(raw: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _whole_or_none(raw: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Return those of the numbers that the document has, each of which may be missing."""
+    """Parse the present numbers, each of which may be null or missing."""
     return {name: None if raw[name] is None else int(raw[name]) for name in names if name in raw}

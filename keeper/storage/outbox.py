@@ -1,4 +1,4 @@
-"""The outbox as rows: statements only, inside the caller's transaction. Times are Unix seconds."""
+"""Rows of the outbox, inside the caller's transaction. Times are Unix seconds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -16,18 +16,17 @@ from keeper.storage.schema import deliveries, messages, notices
 T = TypeVar("T")
 
 CHUNK: Final = 500
-"""Values in one statement; SQLite and PostgreSQL both bound them."""
+"""Maximum of values in one statement, below the limits of SQLite and PostgreSQL."""
 
 
 HELD: Final = 2**53
-"""In place of the time when a notice was routed: it is kept, and not to be told yet."""
+"""Routing time of a held notice, which is stored and not sent yet."""
 
 
 def enqueue(connection: Connection, told: Sequence[Notice], now: int, *, held: bool = False) -> int:
-    """
-    Keep notices to be told; one whose key is known is known already. Returns the new ones.
+    """Persist notices, except those with a known key. Return the number of new ones.
 
-    ``held``: nobody is told of them before ``release``.
+    ``held`` notices are not sent before ``release``.
     """
     by_key = {one.key: one for one in told}
     known = set[str]()
@@ -41,13 +40,13 @@ def enqueue(connection: Connection, told: Sequence[Notice], now: int, *, held: b
 
 
 def held(connection: Connection) -> list[Notice]:
-    """Return the notices that are kept and not to be told yet, oldest first."""
+    """Return the held notices, oldest first."""
     kept = select(notices.c.document).where(notices.c.routed_at == HELD).order_by(notices.c.id)
     return [notice_from(document) for document in connection.scalars(kept)]
 
 
 def release(connection: Connection, told: Sequence[Notice]) -> None:
-    """Let those of the notices that were held be told, as they are now."""
+    """Release held notices for sending, with their present content."""
     if connection.scalar(select(notices.c.id).where(notices.c.routed_at == HELD).limit(1)) is None:
         return
     for one in told:
@@ -59,7 +58,7 @@ def release(connection: Connection, told: Sequence[Notice]) -> None:
 
 
 def unrouted(connection: Connection, most: int) -> list[tuple[int, Notice]]:
-    """Return notices that nobody has looked up the channels of, oldest first."""
+    """Return notices without a routing, oldest first."""
     rows = connection.execute(
         select(notices.c.id, notices.c.document)
         .where(notices.c.routed_at.is_(None))
@@ -70,11 +69,10 @@ def unrouted(connection: Connection, most: int) -> list[tuple[int, Notice]]:
 
 
 def most_owed(connection: Connection, closing: Notice) -> int | None:
-    """
-    Return the largest debt that an episode's notices before its closing one tell of.
+    """Return the largest debt of an episode's notices before its closing one.
 
-    In 1e-8 dollars; None where there are none, or where one debt was not known: that is above
-    every threshold, and whoever was told then is told now.
+    In 1e-8 dollars. None without notices, or where a debt was unknown, which exceeds every
+    threshold, so that every channel of the call also gets the closing notice.
     """
     episode = closing.key.rpartition("/")[0]
     kept = select(notices.c.document).where(
@@ -86,7 +84,7 @@ def most_owed(connection: Connection, closing: Notice) -> int | None:
 
 
 def route(connection: Connection, channels: Mapping[int, Sequence[str]], now: int) -> None:
-    """Keep which channels each notice goes to; none is an answer, too."""
+    """Persist the channels of each notice, which may be none."""
     rows = [
         {"notice_id": notice, "channel": channel}
         for notice, named in channels.items()
@@ -99,10 +97,9 @@ def route(connection: Connection, channels: Mapping[int, Sequence[str]], now: in
 
 
 def waiting(connection: Connection, channel: str, after: int, most: int) -> list[Waiting]:
-    """
-    Return what a channel is to be told of and no message tells yet, oldest first.
+    """Return a channel's deliveries without a message, oldest first.
 
-    ``after`` is the delivery that the last answer ended with; 0 begins.
+    ``after`` is the last delivery of the previous page, 0 for the first page.
     """
     rows = connection.execute(
         select(deliveries.c.id, notices.c.document, notices.c.enqueued_at)
@@ -124,7 +121,7 @@ def waiting(connection: Connection, channel: str, after: int, most: int) -> list
 def compose(
     connection: Connection, channel: str, message: Message, told: Sequence[int], now: int
 ) -> None:
-    """Keep a message, due at once, that tells these deliveries' notices."""
+    """Persist a message, due at once, for these deliveries."""
     made = connection.execute(
         insert(messages).values(
             key=message.key,
@@ -145,7 +142,7 @@ def compose(
 
 
 def next_message(connection: Connection, channel: str) -> Outgoing | None:
-    """Return the channel's oldest message that waits; those behind it wait for it."""
+    """Return the channel's oldest waiting message. Later ones wait for it."""
     row = connection.execute(
         select(messages)
         .where(messages.c.channel == channel, messages.c.state == MessageState.WAITING)
@@ -156,12 +153,12 @@ def next_message(connection: Connection, channel: str) -> Outgoing | None:
 
 
 def sent(connection: Connection, message: int, now: int) -> None:
-    """Keep that the channel took a message, also on the record."""
+    """Persist that the channel accepted a message, also in the record."""
     _ended(connection, message, MessageState.SENT, "", now)
 
 
 def failed(connection: Connection, message: int, why: str, again_at: int) -> None:
-    """Keep that a message did not get through, and when to try again."""
+    """Persist a failed attempt, and the time of the next one."""
     connection.execute(
         update(messages)
         .where(messages.c.id == message)
@@ -170,12 +167,12 @@ def failed(connection: Connection, message: int, why: str, again_at: int) -> Non
 
 
 def given_up(connection: Connection, message: int, why: str, now: int) -> None:
-    """Keep that a message is not tried again, also on record; it stays and can be revived."""
+    """Persist that a message is not retried, also in the record. It can be revived."""
     _ended(connection, message, MessageState.DEAD, why, now)
 
 
 def revive(connection: Connection, now: int) -> int:
-    """Have every message that was given up tried again; returns how many there were."""
+    """Retry every message that was given up. Return their number."""
     changed = connection.execute(
         update(messages)
         .where(messages.c.state == MessageState.DEAD)
@@ -185,10 +182,9 @@ def revive(connection: Connection, now: int) -> int:
 
 
 def sent_since(connection: Connection, channel: str, since: int, until: int | None = None) -> int:
-    """
-    Return how many messages a channel took since a time.
+    """Return the number of messages accepted by a channel since a time.
 
-    Those that are dated after ``until`` were sent before the clock was set back.
+    Messages dated after ``until`` were sent before the clock was set back.
     """
     counted = select(func.count()).where(
         messages.c.channel == channel,
@@ -200,7 +196,7 @@ def sent_since(connection: Connection, channel: str, since: int, until: int | No
 
 
 def backlog(connection: Connection) -> Backlog:
-    """Return how much waits, since when, and how much was given up."""
+    """Return the number of undelivered messages, their oldest time, and the number given up."""
     unsent = messages.c.state == MessageState.WAITING
     queued, oldest = connection.execute(
         select(func.count(), func.min(messages.c.created_at)).where(unsent)
@@ -221,13 +217,13 @@ def backlog(connection: Connection) -> Backlog:
 
 
 def listed(connection: Connection, most: int) -> list[Outgoing]:
-    """Return the newest messages, whatever became of them, newest first."""
+    """Return the newest messages in any state, newest first."""
     rows = connection.execute(select(messages).order_by(messages.c.id.desc()).limit(most))
     return [_outgoing(row) for row in rows]
 
 
 def told_of(connection: Connection, account: str) -> list[tuple[Notice, str]]:
-    """Return every notice about an account with the state of its tellings, oldest first."""
+    """Return every notice about an account with the state of its deliveries, oldest first."""
     rows = connection.execute(
         select(notices.c.document, deliveries.c.channel, messages.c.state)
         .outerjoin(deliveries, deliveries.c.notice_id == notices.c.id)
@@ -245,7 +241,7 @@ def told_of(connection: Connection, account: str) -> list[tuple[Notice, str]]:
 
 
 def prune(connection: Connection, before: int) -> int:
-    """Forget notices that were told, or were for nobody, before a time; returns how many."""
+    """Delete delivered or unaddressed notices before a time. Return their number."""
     untold = (
         select(deliveries.c.notice_id)
         .outerjoin(messages, messages.c.id == deliveries.c.message_id)

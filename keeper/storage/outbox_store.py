@@ -1,4 +1,4 @@
-"""The outbox over the journal's file: each call a transaction."""
+"""The outbox in the journal's file, one transaction per call."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,32 +12,32 @@ from keeper.storage import outbox
 from keeper.storage.database import Database
 
 AT_ONCE: Final = 250
-"""Notices that are read in one go: a transaction of the submit journal waits no longer."""
+"""Notices per transaction, so that the submission journal waits only briefly."""
 
 
 class OutboxStore:
-    """See ``keeper.notify.ports.Outbox``."""
+    """``Outbox`` of ``keeper.notify.ports`` over a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def enqueue(self, told: Sequence[Notice], now: int) -> int:
-        """Keep notices; returns the new ones."""
+        """Persist notices. Return the number of new ones."""
         return await self._database.write(outbox.enqueue, told, now)
 
     async def route(self, choose: Callable[[Notice], Sequence[str]], now: int) -> int:
-        """Give every new notice its channels; returns how many notices there were."""
+        """Assign channels to every new notice. Return the number of notices."""
         total = 0
         while found := await self._database.write(_routed, choose, now):
             total += found
         return total
 
     async def next_message(self, channel: str) -> Outgoing | None:
-        """Return the channel's oldest message that waits."""
+        """Return the channel's oldest undelivered message."""
         return await self._database.write(outbox.next_message, channel)
 
     async def waiting(self, channel: str) -> list[Waiting]:
-        """Return what the channel is to be told of and no message tells yet."""
+        """Return the channel's notices that are not yet in a message."""
         found = list[Waiting]()
         while True:
             after = found[-1].delivery if found else 0
@@ -47,27 +47,27 @@ class OutboxStore:
                 return found
 
     async def compose(self, channel: str, message: Message, told: Sequence[int], now: int) -> None:
-        """Keep the message that tells these deliveries."""
+        """Persist a message that contains these deliveries."""
         await self._database.write(outbox.compose, channel, message, told, now)
 
     async def sent(self, message: int, now: int) -> None:
-        """Keep that the channel took it."""
+        """Persist that the channel accepted a message."""
         await self._database.write(outbox.sent, message, now)
 
     async def failed(self, message: int, why: str, again_at: int) -> None:
-        """Keep that it did not get through."""
+        """Persist a failed attempt, with the time of the next one."""
         await self._database.write(outbox.failed, message, why, again_at)
 
     async def given_up(self, message: int, why: str, now: int) -> None:
-        """Keep that it is not tried again."""
+        """Persist that a message is not retried."""
         await self._database.write(outbox.given_up, message, why, now)
 
     async def sent_since(self, channel: str, since: int, until: int | None = None) -> int:
-        """Return how many messages the channel took since a time."""
+        """Return the number of messages accepted since a time."""
         return await self._database.write(outbox.sent_since, channel, since, until)
 
     async def backlog(self) -> Backlog:
-        """Return how much is still to be told."""
+        """Return the undelivered notices and messages."""
         return await self._database.write(outbox.backlog)
 
 
@@ -80,11 +80,10 @@ def _routed(connection: Connection, choose: Callable[[Notice], Sequence[str]], n
 
 
 def _as_called(connection: Connection, notice: Notice) -> Notice:
-    """
-    Return what a notice is routed by: how an episode ends is told to whoever was told of it.
+    """Return a notice for routing. A closing notice goes to the channels of its calls.
 
-    After a liquidation or a repayment the debt is another one, or there is none: it counts what
-    was owed at most while there were calls.
+    After a liquidation or repayment the debt has changed. Routing uses the largest debt of the
+    calls.
     """
     if notice.kind not in CLOSING:
         return notice

@@ -1,6 +1,6 @@
-"""What became of transactions, as entries of the record: each plan's outcome, and its undoing."""
+"""Outcomes of transactions as entries of the record, with their reversal after a reorg."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select
 
@@ -22,43 +22,32 @@ LIQUIDATION = "liquidation"
 
 
 def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
-    """Note the receipt of a nonce, also in the record."""
+    """Persist a nonce's receipt, also in the record."""
     submissions.include(connection, nonce, inclusion)
-    planned = _match_plans(_meant(connection, nonce), inclusion.plans)
-    pairs = zip(inclusion.plans, planned, strict=True)
-    append(connection, [_entry(nonce, inclusion, *pair) for pair in pairs])
+    meant = _meant(connection, nonce)
+    append(connection, [_entry(nonce, inclusion, one, meant) for one in inclusion.plans])
 
 
 def reopen(connection: Connection, nonce: int) -> None:
-    """Take a receipt back after a reorg, also in the record."""
+    """Remove a receipt after a reorg, also in the record."""
     _note(connection, nonce, REOPENED)
     submissions.reopen(connection, nonce)
 
 
 def finalise(connection: Connection, nonce: int) -> None:
-    """Note that a receipt is deep enough, also in the record."""
+    """Persist that a receipt is final, also in the record."""
     _note(connection, nonce, NonceState.FINAL)
     submissions.finalise(connection, nonce)
 
 
-def _meant(connection: Connection, nonce: int) -> list[Plan]:
-    """Return what a nonce was to do, in the order of its steps."""
+def _meant(connection: Connection, nonce: int) -> Mapping[tuple[str, str], Plan]:
+    """Load the plans of a nonce, by market and account."""
     rows = connection.execute(
-        select(intents.c.plan)
+        select(intents.c.market, intents.c.borrower, intents.c.plan)
         .join(transactions, transactions.c.id == intents.c.transaction_id)
         .where(transactions.c.lane == LANE, transactions.c.nonce == nonce)
-        .order_by(intents.c.position)
     )
-    return [plan_from(row.plan) for row in rows]
-
-
-def _match_plans(meant: Sequence[Plan], outcomes: Sequence[PlanOutcome]) -> list[Plan | None]:
-    """Return the plan of each outcome: of an account's rounds each its own, in their order."""
-    waiting = dict[tuple[str, str], list[Plan]]()
-    for plan in reversed(meant):
-        waiting.setdefault((plan.market, plan.account), []).append(plan)
-    found = [waiting.get((one.market, one.account)) for one in outcomes]
-    return [rounds.pop() if rounds else None for rounds in found]
+    return {(row.market, row.borrower): plan_from(row.plan) for row in rows}
 
 
 def _deed(plan: Plan | None) -> str:
@@ -67,7 +56,10 @@ def _deed(plan: Plan | None) -> str:
     return CURE if plan.is_cure else CLEARING if plan.is_clearance else LIQUIDATION
 
 
-def _entry(nonce: int, inclusion: Inclusion, plan: PlanOutcome, planned: Plan | None) -> NewEntry:
+def _entry(
+    nonce: int, inclusion: Inclusion, plan: PlanOutcome, meant: Mapping[tuple[str, str], Plan]
+) -> NewEntry:
+    planned = meant.get((plan.market, plan.account))
     return NewEntry(
         kind=OUTCOME,
         block_number=inclusion.block_number,
@@ -95,7 +87,7 @@ def _entry(nonce: int, inclusion: Inclusion, plan: PlanOutcome, planned: Plan | 
 
 
 def _note(connection: Connection, nonce: int, state: str) -> None:
-    """Put on record that what became of a nonce has another state now."""
+    """Append a new state of a nonce's outcome to the record."""
     row = connection.execute(
         select(outcomes)
         .join(transactions, transactions.c.id == outcomes.c.transaction_id)

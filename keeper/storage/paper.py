@@ -1,4 +1,4 @@
-"""The paper ledger's rows: what a dry run would have earned."""
+"""Paper ledger of a dry run's expected profits."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from keeper.storage.schema import paper
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperTotals:
-    """Everything the ledger holds, summed: how many, net profit and gas in wei."""
+    """Sums of the ledger, with net profit and gas in wei."""
 
     liquidations: int
     cures: int
@@ -24,13 +24,13 @@ class PaperTotals:
 
 
 class PaperLedger:
-    """What would have been earned, one row per plan and episode."""
+    """Expected profits, one row per plan and episode."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, plans: Sequence[Plan], head: Head) -> None:
-        """Keep the plans as if they had been executed."""
+        """Persist the plans as if executed."""
         await self._database.write(_added, plans, head)
 
     async def booked(self) -> frozenset[tuple[MarketKey, Address]]:
@@ -43,7 +43,7 @@ class PaperLedger:
 
 
 def paper_totals(connection: Connection) -> PaperTotals:
-    """Return the sums, exact."""
+    """Return the ledger's exact sums."""
     columns = (paper.c.net_profit, paper.c.gas, paper.c.gas_price, paper.c.plan)
     rows = connection.execute(select(*columns)).all()
     cures = sum(plan_from(row.plan).is_cure for row in rows)
@@ -77,7 +77,7 @@ def _added(connection: Connection, plans: Sequence[Plan], head: Head) -> None:
 
 
 async def tell_totals(ledger: PaperLedger, emit: Callable[[dict[str, object]], None]) -> None:
-    """Tell what the dry runs on this ledger would have earned so far."""
+    """Emit the expected profits of all dry runs on this ledger."""
     totals = await ledger.totals()
     emit(
         {

@@ -1,4 +1,4 @@
-"""The newest block that a keeper kept in its file, whichever version wrote it."""
+"""The newest block stored in a keeper's file of any version."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,9 @@ from keeper.storage.schema import entries, margin_state
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
-    """
-    A block, and when this machine kept it (Unix seconds).
+    """A block, and the local time at which it was stored (Unix seconds).
 
-    ``seen_at`` is None in what an earlier version wrote, and where only the record has the block.
+    ``seen_at`` is None in files of earlier versions, and where only the record has the block.
     """
 
     number: int
@@ -23,7 +22,7 @@ class Pulse:
 
 
 def pulse(connection: Connection) -> Pulse | None:
-    """Return the newest block of margin calls or of the record; None before the first."""
+    """Return the newest block of margin calls or of the record, None before the first."""
     margin, newest = _of_margin_calls(connection), _of_the_record(connection)
     if margin is None or (newest is not None and newest.number > margin.number):
         return newest

@@ -1,4 +1,4 @@
-"""Recognition of a journal's file: another program's is refused, and left as it is."""
+"""Recognition of the journal's file. Other programs' files are refused and left unchanged."""
 
 import sqlite3
 from pathlib import Path
@@ -15,17 +15,16 @@ _FIRST_TABLES: Final = {
     "transactions": frozenset({"lane", "nonce", "lease_epoch", "calldata"}),
     "attempts": frozenset({"hash", "raw"}),
 }
-"""What journals have had since the first one, which had no application id."""
+"""Columns of every journal since the first one, which had no application id."""
 
 
 def refuse_foreign_file(path: Path) -> None:
-    """
-    Refuse a file that is no journal, before SQLite makes anything beside it.
+    """Refuse a file that is no journal, before SQLite creates files beside it.
 
-    An empty file, and a database in which nothing was made yet, may become one.
+    An empty file or database may become a journal.
 
     Raises:
-        JournalError: it is another program's, no database, or cannot be read.
+        JournalError: it belongs to another program, is no database, or cannot be read.
     """
     try:
         header = read_header(path)
@@ -39,12 +38,13 @@ def refuse_foreign_file(path: Path) -> None:
             f"the journal {path} cannot be read: {error}", hint="check the file and its folder"
         ) from None
     is_blank = not tables and not header.user_version
+    # mutation: F24 foreign-database
     if header.application or not (is_blank or _is_early_journal(tables)):
         raise _foreign(path, "another program's database")
 
 
 def _is_early_journal(tables: Tables) -> bool:
-    """Whether the tables are those of a journal from before there was an application id."""
+    """Whether the tables are those of a journal without an application id."""
     return all(columns <= tables.get(name, set()) for name, columns in _FIRST_TABLES.items())
 
 

@@ -1,4 +1,4 @@
-"""The record's rows: appended to the chain inside the caller's transaction, read, pruned."""
+"""Rows of the record, appended inside the caller's transaction, read, verified and pruned."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,9 +29,9 @@ from keeper.storage.schema import entries, texts
 
 DAY: Final = 86_400
 _PAGE: Final = 500
-"""Rows fetched at once: a record is larger than memory should be."""
+"""Rows fetched at once, since a record may exceed the memory."""
 
-# Made once: a block's entries wait for these.
+# Built once, since a block's entries wait for these.
 _NEWEST: Final = select(entries.c.id, entries.c.hash).order_by(entries.c.id.desc()).limit(1)
 _NEW_ENTRY: Final = insert(entries)
 _LEAST: Final = func.min(entries.c.id)
@@ -42,10 +42,9 @@ _KNOWN: Final = select(texts.c.hash).where(texts.c.hash.in_(bindparam("wanted", 
 def append(
     connection: Connection, new: Sequence[NewEntry], documents: Mapping[str, str] | None = None
 ) -> list[int]:
-    """
-    Put entries at the end of the chain, with the texts that they refer to; return their numbers.
+    """Append entries to the chain, with the texts that they refer to. Return their numbers.
 
-    Nobody else may write to the file meanwhile, which the journal's lock sees to.
+    The journal's lock excludes other writers.
     """
     if documents:
         _keep(connection, documents)
@@ -63,7 +62,7 @@ def newest(connection: Connection) -> Link:
 
 
 def entry(connection: Connection, number: int) -> Entry | None:
-    """Return one entry; None if there is none of this number."""
+    """Return one entry, None without this number."""
     row = connection.execute(select(entries).where(entries.c.id == number)).first()
     return None if row is None else entry_of(row)
 
@@ -78,7 +77,7 @@ def entries_between(connection: Connection, first: int, last: int | None = None)
 
 
 def entries_of(connection: Connection, account: Address, *kinds: str) -> list[Entry]:
-    """Return what is on record about an account, in order; of some kinds, or all."""
+    """Return an account's entries in order, of some kinds or all."""
     query = select(entries).where(entries.c.account == account).order_by(entries.c.id)
     if kinds:
         query = query.where(entries.c.kind.in_(kinds))
@@ -86,7 +85,7 @@ def entries_of(connection: Connection, account: Address, *kinds: str) -> list[En
 
 
 def accounts_beginning(connection: Connection, lowered: str) -> list[Address]:
-    """Return the accounts on record whose address begins so, in lower case, sorted."""
+    """Return the recorded accounts with an address prefix in lower case, sorted."""
     query = select(entries.c.account).where(entries.c.account.is_not(None)).distinct()
     found = connection.execute(query).scalars()
     return sorted(Address(one) for one in found if one and one.lower().startswith(lowered))
@@ -106,7 +105,7 @@ def texts_like(connection: Connection, pattern: str) -> Iterator[str]:
 
 
 def documents_of(connection: Connection, text: str) -> Documents:
-    """Return every stored text that a text refers to, or that one of these refers to."""
+    """Return every stored text that a text refers to, directly or indirectly."""
     found: Documents = {}
     wanted = set(references(text))
     while wanted:
@@ -119,10 +118,9 @@ def documents_of(connection: Connection, text: str) -> Documents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """
-    Which part of the record is verified; all of it by default.
+    """The part of the record to verify, by default all of it.
 
-    ``anchor`` was noted elsewhere before: ``number:hash``, or the hash alone.
+    ``anchor`` was noted elsewhere earlier, as ``number:hash`` or as the hash alone.
     """
 
     first: int | None = None
@@ -131,11 +129,10 @@ class Scope:
 
 
 def verified(connection: Connection, scope: Scope) -> Verification:
-    """
-    Return whether the record is what was written.
+    """Verify the record.
 
-    A part is held against the hash before it; the stored texts are looked at where
-    everything is.
+    A part is verified against the hash before it. The stored texts are checked only with the whole
+    record.
     """
     _take_any_bytes(connection)
     start, problem = _start(connection, scope.first)
@@ -155,7 +152,7 @@ def verified(connection: Connection, scope: Scope) -> Verification:
 
 
 def _stray(connection: Connection, walk: Walk) -> Verification | None:
-    """Return what stands before the beginning, where nothing is."""
+    """Return the problem of entries before the record's beginning, if any."""
     before = select(_LEAST).where(entries.c.id <= walk.after.id)
     stray = connection.execute(before).scalar()
     if stray is None:
@@ -164,14 +161,14 @@ def _stray(connection: Connection, walk: Walk) -> Verification | None:
 
 
 def _take_any_bytes(connection: Connection) -> None:
-    """Let text that is no UTF-8 any more be read: it is a finding, not an error."""
+    """Decode invalid UTF-8 leniently, since it is a finding and not an error."""
     raw = connection.connection.dbapi_connection
     if isinstance(raw, sqlite3.Connection):
         raw.text_factory = lambda found: found.decode(errors="surrogateescape")
 
 
 def _start(connection: Connection, first: int | None) -> tuple[Link, Entry | None]:
-    """Return what the first entry to verify follows on, and the voucher for it if unsound."""
+    """Return the link before the first entry to verify, and its voucher if unsound."""
     before = None if first is None else entry(connection, first - 1)
     if before is not None:
         return Link(id=before.id, hash=before.hash), None
@@ -188,13 +185,13 @@ def _start(connection: Connection, first: int | None) -> tuple[Link, Entry | Non
         return START, voucher
     previous = entry(connection, voucher.id - 1)
     if previous is None and voucher.id - 1 != start.id:
-        return start, None  # what stood there is missing: the walk will say so
+        return start, None  # the missing entry is reported by the verification
     sound = is_sound(start.hash if previous is None else previous.hash, voucher)
     return start, None if sound else voucher
 
 
 def _anchor(connection: Connection, anchor: str, start: Link) -> Link | str:
-    """Return the place that an anchor names; a hash that is nowhere gives what is wrong."""
+    """Return an anchor's position, or the problem of a hash that is nowhere."""
     number, _, value = anchor.rpartition(":")
     if number or not value:
         return Link(id=int(number), hash=value) if number else ""
@@ -220,7 +217,7 @@ def _texts_checked(connection: Connection, walk: Walk) -> Verification | None:
 
 
 def _first_user(connection: Connection, name: str) -> int | None:
-    """Return the first entry that refers to a text, if need be through others."""
+    """Return the first entry that refers to a text, directly or indirectly."""
     names, waiting = {name}, [name]
     while waiting:
         like = f'%"{waiting.pop()}"%'
@@ -236,19 +233,17 @@ def _first_user(connection: Connection, name: str) -> int | None:
 
 
 def prune_older(connection: Connection, days: int) -> int:
-    """Remove what is older than so many days before the newest block on record; see ``prune``."""
+    """Remove entries older than ``days`` before the newest recorded block."""
     newest_time = connection.execute(select(func.max(entries.c.block_time))).scalar() or 0
     now = min(newest_time, int(wall()))  # a node's clock may have run ahead for a block
     return prune(connection, Timestamp(now - days * DAY))
 
 
 def prune(connection: Connection, before: Timestamp) -> int:
-    """
-    Remove the entries of blocks older than a time, and the texts that only they refer to.
+    """Remove the entries of blocks before a time, and the texts that only they refer to.
 
-    Only whole beginnings go: everything up to the first entry that is kept. An entry that
-    holds the last removed one's hash is appended first, so that the rest stays verifiable. Returns
-    how many were removed.
+    Only a prefix is removed, up to the first retained entry. An entry with the last removed hash is
+    appended first, so that the rest stays verifiable. Returns the number of removed entries.
     """
     kept = select(_LEAST).where(entries.c.block_time >= before, entries.c.kind != PRUNED)
     first = connection.execute(kept).scalar()
@@ -306,7 +301,7 @@ def _values(one: Entry) -> dict[str, object]:
 
 
 def entry_of(row: Row[Any]) -> Entry:
-    """Return an entry from its row."""
+    """Build an entry from its row."""
     return Entry(
         id=row.id,
         kind=row.kind,

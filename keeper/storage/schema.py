@@ -1,9 +1,8 @@
-"""
-The journal's tables, in SQLAlchemy Core: the same on SQLite and PostgreSQL.
+"""The journal's tables in SQLAlchemy Core, for SQLite and PostgreSQL.
 
-Amounts are decimal strings (no database integer holds 256 bits), hashes and
-addresses text as the domain writes them, documents canonical JSON. ``entries`` and ``texts``
-are the record (docs/record.md).
+Amounts are decimal strings, since no database integer holds 256 bits. Hashes and addresses are text
+as in the domain, documents canonical JSON. ``entries`` and ``texts`` are the record
+(docs/record.md).
 """
 
 from typing import Final
@@ -26,14 +25,14 @@ from sqlalchemy.engine import Dialect
 metadata: Final = MetaData()
 
 LANE: Final = "main"
-"""The only lane (one key, one sequence of nonces) so far."""
+"""The only lane so far, one key with one sequence of nonces."""
 
 ROUTE: Final = "public"
-"""The only way out so far: the node's mempool."""
+"""The only route so far, the public mempool."""
 
 
 class Amount(TypeDecorator[int]):
-    """An exact integer of any size, kept as a decimal string."""
+    """An exact integer of any size, stored as a decimal string."""
 
     impl = Text
     cache_ok = True
@@ -43,7 +42,7 @@ class Amount(TypeDecorator[int]):
         return None if value is None else str(int(value))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Read the integer back."""
+        """Parse the stored integer."""
         return None if value is None else int(value)
 
 
@@ -58,7 +57,7 @@ identity: Final = Table(
     Column("anchor_number", Integer),
     Column("anchor_hash", Text),
 )
-"""Whose journal it is; the anchor is a deep block of the chain that it was made on."""
+"""The journal's owner. The anchor is a deep block that identifies its chain."""
 
 transactions: Final = Table(
     "transactions",
@@ -161,7 +160,7 @@ bookings: Final = Table(
     UniqueConstraint("hash", "log_index", name="one_booking_per_log"),
     Index("bookings_of_transaction", "transaction_id"),
 )
-"""Profit, one row per log of a receipt: ``booked``, or ``orphaned`` while a reorg has it."""
+"""Profit with one row per log of a receipt, ``booked``, or ``orphaned`` after a reorg."""
 
 entries: Final = Table(
     "entries",
@@ -184,7 +183,7 @@ Index(
 )
 
 OF_DIGESTS: Final = text("kind = 'delivery' AND account IS NULL")
-"""What became of messages about several accounts; the same words find them by their index."""
+"""Deliveries of messages about several accounts. The same text is the index's condition."""
 Index("entries_of_digests", entries.c.id, sqlite_where=OF_DIGESTS, postgresql_where=OF_DIGESTS)
 
 texts: Final = Table(
@@ -219,7 +218,7 @@ breakers: Final = Table(
     Column("settled_through", Integer),
     Index("breakers_by_name", "name"),
 )
-"""One row each time that a breaker opened; it is open while ``closed_at`` is null."""
+"""One row per opening of a breaker, which is open while ``closed_at`` is null."""
 
 paper: Final = Table(
     "paper",
@@ -252,7 +251,7 @@ notices: Final = Table(
     Index("notices_to_route", "routed_at"),
     Index("notices_of_account", "account", "block_number"),
 )
-"""What is to be told, once each; which channels it goes to is known when it is routed."""
+"""Notices, each once. Their channels are assigned by routing."""
 
 messages: Final = Table(
     "messages",
@@ -269,7 +268,7 @@ messages: Final = Table(
     Column("ended_at", Integer),
     Index("messages_by_state", "state", "channel", "due_at"),
 )
-"""One or several notices as they are told to a channel; a retry tells the same under its key."""
+"""One or several notices for a channel. A retry repeats the message under its key."""
 
 deliveries: Final = Table(
     "deliveries",
@@ -282,7 +281,7 @@ deliveries: Final = Table(
     Index("deliveries_waiting", "channel", "message_id"),
     Index("deliveries_of_message", "message_id"),
 )
-"""That a channel is to be told of a notice, and by which message it was."""
+"""Deliveries of notices to channels, with their messages."""
 
 margin_state: Final = Table(
     "margin_state",
@@ -294,9 +293,9 @@ margin_state: Final = Table(
     Column("seen_at", Integer),
 )
 """
-One row: what margin calls remember of the newest block, its accounts aside.
+One row with the margin-call state of the newest block, apart from its accounts.
 
-``seen_at`` is when it was kept, by this machine's clock.
+``seen_at`` is the storage time by this machine's clock.
 """
 
 acted: Final = Table(
@@ -306,7 +305,7 @@ acted: Final = Table(
     Column("block_hash", Text, nullable=False),
     Column("document", Text, nullable=False),
 )
-"""What a block said of those acted on, until margin calls have kept the block."""
+"""Facts of a block about acted-on accounts, until the margin state includes the block."""
 
 standings: Final = Table(
     "standings",
@@ -319,7 +318,7 @@ standings: Final = Table(
     Column("advice", Text),
     UniqueConstraint("market", "account", name="one_standing_per_account"),
 )
-"""What is remembered of each account that is in a tier, or near one; ``advice`` is its call's."""
+"""State of each account in or near a tier. ``advice`` belongs to its call."""
 
 episodes: Final = Table(
     "episodes",

@@ -1,4 +1,4 @@
-"""Nonces, attempts and outcomes as rows: statements only, each inside the caller's transaction."""
+"""Rows of nonces, attempts and outcomes, inside the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -22,12 +22,12 @@ from keeper.storage import acted, bookings
 from keeper.storage.documents import outcomes_document, outcomes_from, plan_document, plan_from
 from keeper.storage.schema import LANE, ROUTE, attempts, intents, outcomes, transactions
 
-# Made once: building a statement costs more than running it, and a send waits for these.
+# Built once, since building a statement costs more than running it and a send waits for it.
 _NEW_TRANSACTION: Final = insert(transactions)
 _NEW_INTENT: Final = insert(intents)
 _NEW_ATTEMPT: Final = insert(attempts)
 _NEWEST_ROUND: Final = (
-    select(intents.c.round, intents.c.state, intents.c.transaction_id)
+    select(intents.c.round, intents.c.state)
     .where(
         *(
             intents.c[name] == bindparam(name)
@@ -40,7 +40,7 @@ _NEWEST_ROUND: Final = (
 
 
 def now() -> str:
-    """Return the time for people: UTC, ISO 8601."""
+    """Return the current time in UTC, ISO 8601."""
     return utc_now().isoformat(timespec="milliseconds")
 
 
@@ -51,8 +51,8 @@ def record(
     lease_epoch: int,
     news: News | None = None,
 ) -> None:
-    """Bind nonces to their intents, with the signed bytes, and keep the news of those acted on."""
-    if news:
+    """Bind nonces to their intents, with the signed bytes and the facts of acted-on accounts."""
+    if news:  # mutation: G21 news-with-act
         acted.keep(connection, news)
     for one in submissions:
         batch = one.batch
@@ -80,14 +80,14 @@ def record(
 
 
 def newest_block(connection: Connection) -> int | None:
-    """Return the block at which the highest nonce was bound; None where none was."""
+    """Return the block at which the highest nonce was bound, None without one."""
     newest = select(transactions.c.block_number).where(transactions.c.lane == LANE)
     found = connection.execute(newest.order_by(transactions.c.nonce.desc()).limit(1)).scalar()
     return None if found is None else int(found)
 
 
 def plans_at(connection: Connection, block: int) -> list[Plan]:
-    """Return what was planned at a block, in the order of the transactions."""
+    """Return the plans of a block, in the order of the transactions."""
     rows = connection.execute(
         select(intents.c.plan)
         .join(transactions, transactions.c.id == intents.c.transaction_id)
@@ -112,23 +112,19 @@ def _record_intents(connection: Connection, owner: int, batch: Batch, chain_id: 
                 **key,
                 "transaction_id": owner,
                 "position": position,
-                "round": _next_round(connection, key, owner),
+                "round": _next_round(connection, key),
                 "state": NonceState.BOUND,
                 "plan": plan_document(plan),
             },
         )
 
 
-def _next_round(connection: Connection, key: Mapping[str, object], owner: int) -> int:
-    """
-    Return the round of the next intent of a key.
-
-    JournalError while the last one is open, unless it is a step of the same transaction.
-    """
+def _next_round(connection: Connection, key: Mapping[str, object]) -> int:
+    """Return the round of a key's next intent. Raises JournalError while the last one is open."""
     newest = connection.execute(_NEWEST_ROUND, key).first()
     if newest is None:
         return 0
-    if newest.state == NonceState.BOUND and newest.transaction_id != owner:
+    if newest.state == NonceState.BOUND:
         raise JournalError(
             f"{key['borrower']} has a transaction that no block consumed yet",
             hint="nothing was signed; this is a bug: please report it",
@@ -142,7 +138,7 @@ def add_attempt(connection: Connection, attempt: Attempt, lease_epoch: int) -> N
 
 
 def mark_sent(connection: Connection, sent: Sequence[Attempt], results: Sequence[str]) -> None:
-    """Note what the node answered to a send."""
+    """Persist the node's answer to each send."""
     for attempt, result in zip(sent, results, strict=True):
         connection.execute(
             update(attempts)
@@ -152,11 +148,10 @@ def mark_sent(connection: Connection, sent: Sequence[Attempt], results: Sequence
 
 
 def release(connection: Connection, cancellation: Attempt, lease_epoch: int) -> None:
-    """
-    Note that every node refused a nonce's bytes for good, and that none has them.
+    """Release a nonce that every node refused for good.
 
-    Its intents are open no more: whoever they were about may have another transaction. The
-    cancellation takes the nonce.
+    Its intents are closed, so that its accounts may have another transaction. The cancellation uses
+    the nonce.
     """
     owner = _owner(connection, cancellation.nonce)
     connection.execute(
@@ -171,7 +166,7 @@ def release(connection: Connection, cancellation: Attempt, lease_epoch: int) -> 
 
 
 def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
-    """Note that a block consumed the nonce."""
+    """Persist that a block consumed the nonce."""
     owner = _owner(connection, nonce)
     _orphan(connection, owner)
     connection.execute(
@@ -195,14 +190,14 @@ def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
 
 
 def reopen(connection: Connection, nonce: int) -> None:
-    """Take an inclusion back: its block is no longer canonical."""
+    """Remove an inclusion, since its block is no longer canonical."""
     owner = _owner(connection, nonce)
     _orphan(connection, owner)
     _move(connection, owner, NonceState.BOUND)
 
 
 def finalise(connection: Connection, nonce: int) -> None:
-    """Note that the inclusion is deep enough."""
+    """Persist that the inclusion is final."""
     owner = _owner(connection, nonce)
     connection.execute(
         update(outcomes)
@@ -213,7 +208,7 @@ def finalise(connection: Connection, nonce: int) -> None:
 
 
 def high_water(connection: Connection) -> int | None:
-    """Return the highest nonce that was ever bound; None when there is none."""
+    """Return the highest bound nonce, None without one."""
     return connection.execute(
         select(func.max(transactions.c.nonce)).where(transactions.c.lane == LANE)
     ).scalar()
@@ -234,8 +229,41 @@ def submissions_in(
     return [_submission(connection, row) for row in connection.execute(query)]
 
 
+def mined_since(connection: Connection, block_number: int) -> list[Submission]:
+    """
+    Return the nonces whose block is this one or above, lowest first.
+
+    Those without a failed plan come without their batch and attempts.
+    """
+    query = (
+        select(transactions.c.state.label("nonce_state"), transactions.c.nonce, outcomes)
+        .join(outcomes, outcomes.c.transaction_id == transactions.c.id)
+        .where(
+            transactions.c.lane == LANE,
+            outcomes.c.state.in_((NonceState.INCLUDED, NonceState.FINAL)),
+            outcomes.c.block_number >= block_number,
+        )
+        .order_by(transactions.c.nonce)
+    )
+    return [_mined(connection, row) for row in connection.execute(query)]
+
+
+def _mined(connection: Connection, row: Row[Any]) -> Submission:
+    inclusion = _inclusion(row)
+    if any(plan.failure for plan in inclusion.plans):
+        query = select(transactions).where(transactions.c.id == row.transaction_id)
+        return _submission(connection, connection.execute(query).one())
+    return Submission(
+        nonce=row.nonce,
+        batch=None,
+        attempts=(),
+        state=NonceState(row.nonce_state),
+        inclusion=inclusion,
+    )
+
+
 def final_above(connection: Connection, block_number: int) -> list[Submission]:
-    """Return the final nonces whose block is above this one, lowest first."""
+    """Return the final nonces above a block, lowest first."""
     mined = select(outcomes.c.transaction_id).where(
         outcomes.c.state == NonceState.FINAL, outcomes.c.block_number > block_number
     )

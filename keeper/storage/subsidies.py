@@ -1,4 +1,4 @@
-"""What was set aside of the subsidy, held against what was sent: a process may die in between."""
+"""Recovery of subsidy reservations after a restart, reconciled with the signed transactions."""
 
 from dataclasses import replace
 
@@ -12,11 +12,9 @@ from keeper.storage.schema import intents, paper, transactions
 
 
 def taken_up(connection: Connection) -> MarginState:
-    """
-    Return what an earlier process kept, without what it set aside and never signed.
+    """Load the margin state, without reservations that no signed transaction used.
 
-    Only its last block is in doubt, whose news it may not have kept yet: in every block before,
-    what was not sent was taken back.
+    Only the last block is in doubt. In earlier blocks unused reservations were already released.
     """
     state = episodes.state_of(connection)
     if not state.reservations:
@@ -36,7 +34,7 @@ def taken_up(connection: Connection) -> MarginState:
 
 
 def _signed_since(connection: Connection, number: int) -> frozenset[tuple[int, Subject]]:
-    """Return for whom something was signed, sent or not (or booked on paper), at which block."""
+    """Return the accounts with a signed or paper transaction since a block, by block."""
     bound = (
         select(transactions.c.block_number, intents.c.market, intents.c.borrower)
         .join(transactions, transactions.c.id == intents.c.transaction_id)

@@ -1,4 +1,4 @@
-"""What the journal has on one nonce beyond the submission itself, for people."""
+"""Journal rows of one nonce for ``keeper tx show``."""
 
 from typing import Any
 
@@ -11,10 +11,9 @@ Told = dict[str, object]
 
 
 def told(connection: Connection, nonce: int) -> dict[str, list[Told]]:
-    """
-    Return a nonce's intents, sends, receipts and bookings, each in the order of their making.
+    """Return a nonce's intents, sends, receipts and bookings, each in order of creation.
 
-    A receipt that a reorg took back is ``orphaned``, and so is what was booked of it.
+    Receipts removed by a reorg and their bookings are ``orphaned``.
     """
     owner = connection.execute(
         select(transactions.c.id).where(transactions.c.lane == LANE, transactions.c.nonce == nonce)

@@ -1,4 +1,4 @@
-"""Brings the tables of an older journal, or of a new one, to this version: by Alembic."""
+"""Upgrade of a journal's tables to this version by Alembic."""
 
 from alembic import command
 from alembic.config import Config
@@ -10,8 +10,7 @@ from keeper.storage.migrations import FOLDER
 
 
 def upgrade(connection: Connection) -> None:
-    """
-    Run the migrations that are missing, in the connection's transaction.
+    """Run the missing migrations in the connection's transaction.
 
     Raises:
         JournalError: a later version wrote the journal.
@@ -22,7 +21,7 @@ def upgrade(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise JournalError(
+        raise JournalError(  # mutation: F44 newer-journal
             "the journal was written by a newer version of this program",
             hint="run that version, or a newer one",
         ) from error

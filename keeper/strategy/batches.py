@@ -11,6 +11,8 @@ from keeper.strategy.policy import Costs, Policy
 
 _UNKNOWN: Final = Gas(0)
 _ANY_NUMBER: Final = 1 << 30
+ANY_LIMIT: Final = Gas(1 << 60)
+"""What transactions may ask for where no block bounds it."""
 _TAPER: Final = (8, 5)
 """How much more than an equal share of what waits the next transaction takes."""
 _TIGHT: Final = 2
@@ -25,7 +27,8 @@ class Queue:
     ``rest`` are the accounts that are still to be planned. ``transactions`` may wait for a block
     yet, and ``gas_left`` is what earlier transactions leave of the next block. A transaction takes
     about ``base_gas`` and ``plan_gas`` for each plan, 0 where nobody knows yet, and holds ``most``.
-    ``is_bounded``: no more transactions are made.
+    ``is_bounded``: no more transactions are made. ``limit_left`` is what the gas limit of the next
+    one may be, so that the next block takes it behind all that have left.
     """
 
     rest: int
@@ -35,6 +38,7 @@ class Queue:
     base_gas: Gas = _UNKNOWN
     most: int = _ANY_NUMBER
     is_bounded: bool = False
+    limit_left: Gas = ANY_LIMIT
 
     @property
     def filling(self) -> int | None:
@@ -106,7 +110,7 @@ def packed(
     most = queue.plans_per_transaction(len(plans), usual)
     for place, plan in enumerate(plans):
         grown = (*group, plan)
-        if len(grown) > most or (group and not fits_together(grown, policy, costs, gas_model)):
+        if len(grown) > most or (group and not _fits(grown, policy, costs, gas_model)):
             groups.append(group)
             queue, grown = queue.after(len(group)), (plan,)
             most = queue.plans_per_transaction(len(plans) - place, usual)
@@ -119,6 +123,5 @@ def batch_net_profit(plans: Sequence[Plan]) -> Wei:
     return Wei(sum(plan.net_profit for plan in plans))
 
 
-def fits_together(plans: Sequence[Plan], policy: Policy, costs: Costs, gas_model: GasModel) -> bool:
-    """Whether plans can share one transaction, by their limits."""
+def _fits(plans: Sequence[Plan], policy: Policy, costs: Costs, gas_model: GasModel) -> bool:
     return gas_model.fits(gas_model.batch_limit(limits_of(plans)), policy, costs)

@@ -14,7 +14,7 @@ def test_decisions_of_a_block_in_portions_are_the_same_again(monkeypatch):
     """Several portions, each on what the one before left: every figure comes out the same."""
     answers = []
 
-    async def replayed(measured):
+    async def replayed(measured, _most):
         config = str(measured.place.folder / "keeper.toml")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "keeper", "replay", "--all", "--config", config),

@@ -373,7 +373,7 @@ def test_a_floor_without_a_price_is_no_deal(world):
 
 
 @pytest.mark.parametrize("entry", ["onMorphoLiquidate", "onMorphoFlashLoan"])
-def test_callbacks_that_nobody_waits_for_are_refused(world, entry):
+def test_callbacks_of_morpho_that_nobody_waits_for_are_refused(world, entry):
     """Not from strangers, not from the owner, not from Morpho itself out of turn."""
     who = world.devnet.accounts
     for caller in (who.owner, who.hot, world.morpho.address, worlds.ZERO):

@@ -110,13 +110,14 @@ class ScriptedExecutor:
     Runs a batch as told: ``fails`` says why a plan fails, ``breaks`` why a whole batch does.
 
     The rest earns what it was planned to; each takes ``GAS_USED``, or what ``gas`` says of its
-    account, whoever shares the transaction.
+    account, whoever shares the transaction. With ``reports`` it says what each step took.
     """
 
     name: str = address(0xE)
     fails: object = lambda plan: ""
     breaks: object = lambda batch: ""
     gas: dict = field(default_factory=dict)
+    reports: bool = False
     rounds: list = field(default_factory=list)
 
     def batch(self, plans, *, net_profit, gas_limit):
@@ -141,7 +142,11 @@ class ScriptedExecutor:
             reason = failure or "nothing worked: " + "; ".join(failures)
             return SimulatedBatch(plans=(), gas_used=21_000, failure=reason)
         outcomes = tuple(
-            SimulatedPlan(profit=0 if why else plan.gross_profit, failure=why)
+            SimulatedPlan(
+                profit=0 if why else plan.gross_profit,
+                failure=why,
+                gas_used=self.gas.get(plan.account, GAS_USED) if self.reports else 0,
+            )
             for plan, why in zip(batch.plans, failures, strict=True)
         )
         used = sum(self.gas.get(plan.account, GAS_USED) for plan in batch.plans)

@@ -231,6 +231,42 @@ async def test_no_more_is_planned_than_the_next_block_can_take():
     assert len(result.decisions) == 400
 
 
+@pytest.mark.parametrize("gas", [150_000, 280_000, 300_000, 410_000])
+async def test_every_limit_fits_behind_the_gas_of_those_before_it(gas):
+    """A block takes what it has room for by its limit: each transaction lands in the next one."""
+    executor = ScriptedExecutor(gas={account(n): gas for n in range(600)}, reports=True)
+
+    result, _, _ = await decide(500, executor=executor)
+
+    used = 0
+    for batch in result.batches:
+        assert used + batch.gas_limit <= HEAD.gas_limit
+        used += sum(plan.gas for plan in batch.plans)
+    sent = sum(len(batch.plans) for batch in result.batches)
+    assert HEAD.gas_limit - used < 1_400_000  # the last one's headroom, and a plan
+    assert len(result.decisions) == 500
+    assert sum(isinstance(one, Liquidate) for one in result.decisions) == sent
+
+
+async def test_what_a_cut_leaves_pays_alone_for_what_all_had_shared():
+    """A plan of a transaction that was cut to the block carries more of its gas, and covers it."""
+    gas = {account(n): 280_000 for n in range(600)}
+    executor = ScriptedExecutor(gas=gas, reports=True)
+
+    result, _, _ = await decide(500, executor=executor)
+
+    last = result.batches[-1]
+    simulated = next(batch for batch in executor.rounds[-1] if last.plans[0].account in batch)
+    cut = len(simulated) - len(last.plans)
+    assert cut > 0
+    assert sum(plan.gas for plan in last.plans) > 280_000 * len(last.plans)
+    assert all(
+        plan.min_profit * plan.gross_profit_wei
+        >= (plan.gas * plan.gas_price + plan.least_net) * plan.gross_profit
+        for plan in last.plans
+    )
+
+
 async def test_the_last_transactions_of_a_full_block_are_the_smallest():
     """What stays unused of a block is less than the last transaction that does not fit."""
     result, _, _ = await decide(400)

@@ -163,8 +163,12 @@ class DiaryJournal:
             if one.state is NonceState.FINAL and one.inclusion.block_number > number
         ]
 
-    async def mined(self, newest):
-        return [one for _, one in sorted(self.kept.items()) if one.inclusion][-newest:]
+    async def mined_since(self, number):
+        return [
+            one
+            for _, one in sorted(self.kept.items())
+            if one.inclusion and one.inclusion.block_number >= number
+        ]
 
     async def unbound(self, first, last):
         return sorted(set(range(first, last + 1)) - set(self.kept))

@@ -36,7 +36,7 @@ library SafeToken {
     function settle(address token, address spender, uint256 allowed) internal returns (uint256 used) {
         uint256 left = allowanceOf(token, spender);
         used = left < allowed ? allowed - left : 0;
-        if (left != 0) disallow(token, spender);
+        if (left != 0) disallow(token, spender); // mutation: F29 allowance-left
     }
 
     function allowanceOf(address token, address spender) internal view returns (uint256) {
@@ -59,6 +59,7 @@ library SafeToken {
             good := call(gas(), token, 0, add(data, 32), mload(data), 0, 32)
             switch returndatasize()
             case 0 { good := and(good, gt(extcodesize(token), 0)) }
+            // mutation: F28 token-answer
             default { good := and(good, and(gt(returndatasize(), 31), eq(mload(0), 1))) }
         }
         if (!good) revert TokenCallFailed(token, bytes4(data));

@@ -32,8 +32,9 @@ class Liquidation:
     """
     One liquidation that worked; token units, health factors in wad, gas cost in wei.
 
-    ``gas`` is its share of its transaction's, by the plans' estimates. ``planned_block`` is
-    the head it was decided at, ``breach_block`` the first at which it could have been.
+    ``gas`` is its share of its transaction's, by the plans' estimates; its cost has its bid, too.
+    ``planned_block`` is the head it was decided at, ``breach_block`` the first at which it could
+    have been.
     """
 
     market: str = ""

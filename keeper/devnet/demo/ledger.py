@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from keeper.audit.earnings import cost_shares, shared
 from keeper.cli.words import decimal
 from keeper.devnet.assets import BY_SYMBOL
 from keeper.devnet.demo.books import (
@@ -140,10 +141,10 @@ class _Ledger:
             else:
                 worked.append((one.batch.plans[index], outcome, report))
         shares = shared([plan.gas for plan, _, _ in worked], int(receipt["gasUsed"], 16))
-        price = int(receipt["effectiveGasPrice"], 16)
+        costs = cost_shares([plan for plan, _, _ in worked], _cost(receipt))
         done += [
-            self._liquidation(one, receipt, *entry, gas=gas, gas_cost=gas * price)
-            for entry, gas in zip(worked, shares, strict=True)
+            self._liquidation(one, receipt, *entry, gas=gas, gas_cost=cost)
+            for entry, gas, cost in zip(worked, shares, costs, strict=True)
         ]
 
     def _liquidation(
@@ -180,14 +181,6 @@ class _Ledger:
             predicted_wei=plan.net_profit,
             realised_wei=outcome.profit_wei - gas_cost,
         )
-
-
-def shared(weights: Sequence[int], total: int) -> list[int]:
-    """Return ``total`` divided by weight, rounded down, the first ones getting what is over."""
-    whole = sum(weights)
-    shares = [total * weight // whole for weight in weights]
-    over = total - sum(shares)
-    return [share + (place < over) for place, share in enumerate(shares)]
 
 
 def funding_words(name: str) -> str:

@@ -1,1 +1,1 @@
-"""Ways to people by kind: a module each, with ``build(url, secret)``."""
+"""Notification channels, one module per kind with ``build(url, secret)``."""

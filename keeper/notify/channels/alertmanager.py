@@ -1,8 +1,7 @@
-"""
-Alertmanager, by its API v2: an account and tier is one alert, however often it is told.
+"""Alertmanager channel for API v2, with one alert per account and tier.
 
-An alert ends by itself after ``ALERT_SECONDS``, since nobody repeats it; a closing notice ends
-every alert of the account at once. Source: https://prometheus.io/docs/alerting/latest/alerts_api
+An alert expires after ``ALERT_SECONDS`` unless it is repeated. A closing notice ends all alerts of
+the account. Source: https://prometheus.io/docs/alerting/latest/alerts_api
 """
 
 import json
@@ -24,20 +23,20 @@ SEVERITIES: Final = {
     "urgent": Severity.CRITICAL,
     "liquidatable": Severity.CRITICAL,
 }
-"""By tier alone: what closes an alert must have its labels."""
+"""By tier only, since a closing notice must have the labels of its alert."""
 
 Alert = dict[str, object]
 
 
 class Alertmanager:
-    """``Channel`` over Alertmanager; ``url`` is where its API begins, before ``/api/v2``."""
+    """``Channel`` for Alertmanager. ``url`` is the API's base, before ``/api/v2``."""
 
     def __init__(self, url: str, *, clock: Callable[[], float] = wall) -> None:
         self._web = Web(url.rstrip("/") + PATH)
         self._clock = clock
 
     async def tell(self, message: Message) -> None:
-        """Send once; NotTold unless the answer is 2xx."""
+        """Send once. Raises NotTold unless the answer is 2xx."""
         await self._web.post(json.dumps(alerts(message, int(self._clock()))).encode(), {})
 
     async def close(self) -> None:
@@ -46,12 +45,12 @@ class Alertmanager:
 
 
 def alerts(message: Message, now: int) -> list[Alert]:
-    """Return a message as alerts; a digest is one, whatever it holds."""
+    """Build the alerts of a message. A digest is a single alert."""
     if message.count > 1:
         labels = {
             "alertname": "KeeperMarginCallDigest",
             "severity": str(message.severity),
-            "key": message.key,  # without it a second digest would be the first, told already
+            "key": message.key,  # tells a second digest from the first one
         }
         return [_alert(labels, message, now, now + ALERT_SECONDS)]
     return [alert for item in message.items for alert in _of(item, message, now)]
@@ -96,5 +95,5 @@ def _rfc3339(seconds: int) -> str:
 
 
 def build(url: str, secret: str) -> Alertmanager:  # noqa: ARG001 - every kind is built alike
-    """Return the channel of these settings; nothing is signed."""
+    """Return the channel of these settings. Nothing is signed."""
     return Alertmanager(url)

@@ -1,7 +1,6 @@
-"""
-Any service that Apprise knows, by its URL: e-mail, Telegram, Slack, PagerDuty, ntfy and others.
+"""Channel for services that Apprise supports, such as e-mail, Telegram, Slack and PagerDuty.
 
-Its URLs are secret, and so are its own words about a failure: only a status is taken from them.
+Its URLs and its error texts are secret. Only an HTTP status is taken from them.
 """
 
 import asyncio
@@ -22,11 +21,11 @@ _TYPES: Final = {
 }
 _STATUS: Final = re.compile(r"error\s*[=:]\s*(\d{3})\b")
 SERVICE_SECONDS: Final = 12.0
-"""How long a service may take; less than the dispatcher's own patience by default."""
+"""Timeout of a service, below the dispatcher's default one."""
 
 
 class AppriseChannel:
-    """``Channel`` over one URL of Apprise."""
+    """``Channel`` for one Apprise URL."""
 
     def __init__(self, url: str) -> None:
         asset = apprise.AppriseAsset(
@@ -48,7 +47,7 @@ class AppriseChannel:
         self._as_html = apprise.NotifyFormat.HTML in listed
 
     async def tell(self, message: Message) -> None:
-        """Send once; NotTold unless the service took it."""
+        """Send once. Raises NotTold unless the service accepted the message."""
         heard = _Heard()
         logger = logging.getLogger("apprise")
         logger.addHandler(heard)
@@ -62,7 +61,7 @@ class AppriseChannel:
                 ),
                 notify_type=_TYPES[message.severity],
             )
-        except TypeError as error:  # a body or title that it refuses to send
+        except TypeError as error:  # a refused body or title
             raise NotTold("Apprise refused the message", final=True) from error
         finally:
             logger.removeHandler(heard)
@@ -70,12 +69,12 @@ class AppriseChannel:
             raise NotTold(heard.why)
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing, since no connection stays open."""
         await asyncio.sleep(0)
 
 
 class _Heard(logging.Handler):
-    """Takes a status out of what Apprise logs, and keeps the rest to itself."""
+    """Log handler that extracts an HTTP status from Apprise's logs and drops the rest."""
 
     why = "the service did not take it, or did not answer"
 
@@ -86,5 +85,5 @@ class _Heard(logging.Handler):
 
 
 def build(url: str, secret: str) -> AppriseChannel:  # noqa: ARG001 - every kind is built alike
-    """Return the channel of these settings; ConfigError where Apprise does not know the URL."""
+    """Return the channel of these settings. Raises ConfigError for a URL unknown to Apprise."""
     return AppriseChannel(url)

@@ -1,7 +1,6 @@
-"""
-What is wrong with a URL that Apprise does not take: its scheme, a missing part, a misshapen one.
+"""Error descriptions for URLs that Apprise refuses.
 
-Nothing of the URL is repeated but its scheme: the rest holds tokens and passwords.
+Only the scheme of the URL is repeated, since the rest holds tokens and passwords.
 """
 
 import difflib
@@ -22,7 +21,7 @@ SCHEMES: Final = (
 
 
 def describe_refusal(url: str) -> ConfigError:
-    """Return the error of a URL that Apprise refused, as exactly as Apprise's own rules tell."""
+    """Return the error for a URL that Apprise refused, as precisely as its own rules allow."""
     parts = _SCHEME.fullmatch(url.strip())
     if parts is None:
         return ConfigError("its url does not begin with a service's scheme", hint=SCHEMES)
@@ -45,7 +44,7 @@ def describe_refusal(url: str) -> ConfigError:
 
 
 def _services() -> Mapping[str, Mapping[str, Any]]:
-    """Return what Apprise says of each service, by scheme."""
+    """Return Apprise's details of each service, by scheme."""
     found = dict[str, Mapping[str, Any]]()
     for service in apprise.Apprise().details()["schemas"]:
         for name in ("protocols", "secure_protocols"):
@@ -55,7 +54,7 @@ def _services() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _matched(template: str, rest: str) -> Mapping[str, str] | None:
-    """Return the parts of a URL by a template; None where it has other parts."""
+    """Return the parts of a URL by a template, None where it does not match."""
     pattern, last = "", 0
     for place in _PLACE.finditer(template):
         pattern += re.escape(template[last : place.start()])
@@ -67,7 +66,7 @@ def _matched(template: str, rest: str) -> Mapping[str, str] | None:
 
 
 def _misshapen(parts: Mapping[str, str], tokens: Mapping[str, Any]) -> Sequence[str]:
-    """Return the names of the parts that are not as the service's own rules want them."""
+    """Return the names of the parts that break the service's own rules."""
     return [
         name
         for name, value in parts.items()

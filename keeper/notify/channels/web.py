@@ -1,4 +1,4 @@
-"""One POST to somebody else's server, bounded in every way, and what its answer means."""
+"""Bounded JSON POST to an external server, with a classification of the answer."""
 
 import contextlib
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import aiohttp
 from keeper.domain.errors import NotTold
 
 NEVER: Final = frozenset({400, 405, 413, 415, 422})
-"""Answers that the same message would get again."""
+"""Status codes that a retry of the same message would repeat."""
 _OK: Final = range(200, 300)
 CONNECT_SECONDS: Final = 10.0
 TOTAL_SECONDS: Final = 30.0
@@ -17,10 +17,9 @@ MAX_WAIT_SECONDS: Final = 3_600.0
 
 
 class Web:
-    """
-    A server that takes JSON by POST.
+    """A server that accepts JSON by POST.
 
-    No proxy, no redirect, no cookie: what is signed goes where the settings say or nowhere.
+    Without proxy, redirect or cookies, so that the signed body goes only to the configured server.
     """
 
     def __init__(self, url: str) -> None:
@@ -28,11 +27,10 @@ class Web:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> None:
-        """
-        Send once.
+        """Send once.
 
         Raises:
-            NotTold: not taken, with what was answered and never the address.
+            NotTold: not accepted, with the answer's status and never the address.
         """
         try:
             async with self._opened().post(
@@ -63,7 +61,7 @@ class Web:
 
 
 def _seconds(asked: str) -> float | None:
-    """Return what ``Retry-After`` asks for, where it is a number of seconds."""
+    """Parse ``Retry-After`` as a number of seconds, None for anything else."""
     with contextlib.suppress(ValueError):
         seconds = float(asked)
         if seconds >= 0:

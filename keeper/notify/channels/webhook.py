@@ -1,9 +1,8 @@
-"""
-A webhook: the message as JSON, signed.
+"""Webhook channel that sends the message as signed JSON.
 
 ``X-Keeper-Signature`` is ``v1=`` and the hex HMAC-SHA256, with the shared secret, of
-``X-Keeper-Timestamp``, a full stop and the body. The receiver compares in constant time,
-refuses old timestamps, and tells by ``Idempotency-Key`` what it has seen already.
+``X-Keeper-Timestamp``, a full stop and the body. The receiver compares in constant time, refuses
+old timestamps, and detects repetitions by ``Idempotency-Key``.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ from keeper.notify.channels.web import Web
 
 
 class Webhook:
-    """``Channel`` over a POST."""
+    """``Channel`` for a signed POST."""
 
     def __init__(self, url: str, secret: str, *, clock: Callable[[], float] = wall) -> None:
         self._web = Web(url)
@@ -25,7 +24,7 @@ class Webhook:
         self._clock = clock
 
     async def tell(self, message: Message) -> None:
-        """Send once; NotTold unless the answer is 2xx."""
+        """Send once. Raises NotTold unless the answer is 2xx."""
         body = json.dumps(document(message), sort_keys=True).encode()
         stamp = str(int(self._clock()))
         await self._web.post(
@@ -43,7 +42,7 @@ class Webhook:
 
 
 def document(message: Message) -> dict[str, object]:
-    """Return what a webhook gets; integers of the items are decimal strings."""
+    """Build the JSON document of a webhook. Integers of the items are decimal strings."""
     return {
         "key": message.key,
         "severity": str(message.severity),
@@ -57,7 +56,7 @@ def document(message: Message) -> dict[str, object]:
 
 
 def signature(secret: bytes, stamp: str, body: bytes) -> str:
-    """Return the hex HMAC-SHA256 that a receiver checks."""
+    """Compute the hex HMAC-SHA256 that a receiver checks."""
     return hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A market's accounts in columns: what a leg's role means, to arrays and back."""
+"""Encodes a market's accounts as columns, and decodes them."""
 
 import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ STABLE_WORDS: Final = 3
 
 
 class Role(enum.IntEnum):
-    """What a leg is: which of a reserve's balances, and whether its flags let it count."""
+    """Role of a leg. The kind of balance, and whether the account's flags let it count."""
 
     IDLE_SUPPLY = 0
     COLLATERAL = 1
@@ -58,16 +58,15 @@ _Leg = tuple[int, Role, int, tuple[int, int, int] | None]
 
 
 def new_columns(*, stable_debt: bool) -> Columns:
-    """Return a market's columns, empty; with the words of fixed rates where there are any."""
+    """Return empty columns for a market. Stable debts add words for their rates."""
     return Columns(PLANES, STABLE_WORDS if stable_debt else 0)
 
 
 def encoded(accounts: Iterable[Account], into: Columns) -> Block:
-    """
-    Return these accounts as they are written to the columns.
+    """Encode accounts as they are written to the columns.
 
-    A balance that no token of Aave's can have counts as unread. A fixed rate in columns
-    without room for it does, too.
+    A balance that no Aave token can have counts as unread. So does a stable rate if the columns
+    have no room for it.
     """
     category, count, code, balances = list[int](), list[int](), list[int](), list[int]()
     own = dict[int, tuple[int, int, int]]()
@@ -98,7 +97,7 @@ def encoded(accounts: Iterable[Account], into: Columns) -> Block:
 
 
 def _legs(account: Account, width: int) -> list[_Leg]:
-    """Return reserve, role and balance of each leg, and the words of a rate of its own."""
+    """Return reserve, role and balance of each leg, and the words of its own rate."""
     found, holdings, flagged = list[_Leg](), account.holdings, used(account.flags)
     idle = sorted(holdings.keys() - {at for at, _, _ in flagged})
     for at, backs, owed in (*flagged, *((at, False, False) for at in idle)):
@@ -126,7 +125,7 @@ def _fits(held: Holding, width: int) -> bool:
 
 
 def decoded(block: Block, codes: Codes) -> list[Account]:
-    """Return the accounts of a block."""
+    """Decode the accounts of a block of columns."""
     found, at = list[Account](), 0
     legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
     for category, count in zip(block.category.tolist(), block.count.tolist(), strict=True):
@@ -154,7 +153,7 @@ def _account(category: int, legs: Sequence[tuple[int, list[int]]], codes: Codes)
 
 
 def users_of(reserves: Collection[int], view: View) -> list[Address]:
-    """Return who uses any of these reserves."""
+    """Return the accounts that use any of these reserves."""
     marked = np.array([bool(code) and key[1] in reserves for code, key in _numbered(view)])
     rows = np.arange(len(view))
     using = rows[doubted(view, rows, marked)]
@@ -166,12 +165,12 @@ def _numbered(view: View) -> Iterable[tuple[int, Key]]:
 
 
 def borrowers(view: View) -> Accounts[Account]:
-    """Return everyone who ever borrowed, as the columns had it at a block."""
+    """Return all accounts that ever borrowed, at the view's block."""
     return Accounts(view, decoded)
 
 
 def filled(accounts: Mapping[Address, Account], *, stable_debt: bool = True) -> Columns:
-    """Return columns of these accounts."""
+    """Return columns with these accounts."""
     made = new_columns(stable_debt=stable_debt)
     if accounts:
         made.put(packed(list(accounts)), encoded(accounts.values(), made))

@@ -47,7 +47,7 @@ def _address(value: object) -> Address:
 
 
 class Options(BaseModel):
-    """What the settings say of a market: nothing but its PoolAddressesProvider."""
+    """Settings of a market. Its PoolAddressesProvider is the only one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,13 +55,13 @@ class Options(BaseModel):
 
 
 def build(options: Options, *, from_block: int, reader: ChainReader) -> LendingMarket:
-    """Return the market of these options; it reads nothing until ``discover``."""
+    """Return the market of these options. It reads nothing before ``discover``."""
     return AaveMarket(Address(options.addresses_provider), from_block, reader)
 
 
 @dataclass(frozen=True, slots=True)
 class _Noted:
-    """An account to read again: these contracts (None: all of them), noted at this turn."""
+    """An account to read again. ``contracts`` None means all, ``turn`` is the note's number."""
 
     contracts: frozenset[Address] | None
     turn: int
@@ -69,7 +69,7 @@ class _Noted:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What the latest ``calls`` asked for, so that ``apply`` can read the answers."""
+    """The reads of the latest ``build_calls``, which ``apply`` needs to decode the results."""
 
     block_hash: str
     turn: int
@@ -79,7 +79,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What a structure asks of every block."""
+    """The reads of every block for one structure."""
 
     structure: Structure
     pool_calls: tuple[Call, ...]
@@ -112,30 +112,29 @@ class AaveMarket:
 
     @property
     def from_block(self) -> int:
-        """Where the market's first log may be."""
+        """The first block that can have logs of the market."""
         return self._from_block
 
     @property
     def structure(self) -> Structure:
-        """What the market consists of; MarketUnreadable before ``discover``."""
+        """The market's structure. MarketUnreadable before ``discover``."""
         if self._structure is None:
             raise MarketUnreadable(f"{self.key} has not been discovered")
         return self._structure
 
     @property
     def columns(self) -> Columns:
-        """Where the accounts are; MarketUnreadable before ``discover``."""
+        """The columns with the accounts. MarketUnreadable before ``discover``."""
         if self._columns is None:
             self._columns = new_columns(stable_debt=self.structure.rules.stable_debt)
         return self._columns
 
     def executor_targets(self) -> ExecutorTargets:
-        """Return the pool: the executor calls it and lets it take what is repaid."""
+        """Return the pool, which the executor calls and approves for repayments."""
         return ExecutorTargets(lenders=(self.structure.pool,))
 
     async def discover(self, head: Head) -> None:
-        """
-        Read what the market consists of.
+        """Read the market's structure.
 
         Raises:
             ConfigError: there is no such market at the address.
@@ -150,12 +149,12 @@ class AaveMarket:
             raise MarketUnreadable(f"{self.key}: {error}") from error
 
     async def origin(self, head: Head) -> Origin:
-        """Return the pool and the log of its creation (``keeper.abilities.HasOrigin``)."""
+        """Return the pool and the log of its creation (``HasOrigin``)."""
         basis = Basis(block_hash=head.hash)
         return await discovery.origin_of(self._chain, self._provider, basis)
 
     def freeze_structure(self) -> Callable[[], str]:
-        """Return what makes JSON of the structure (``keeper.abilities.KeepsStructure``)."""
+        """Return a function that encodes the structure as JSON (``KeepsStructure``)."""
         return partial(self._facts_of, self.structure)
 
     def _facts_of(self, structure: Structure) -> str:
@@ -165,7 +164,7 @@ class AaveMarket:
         return facts[1]
 
     def restore_structure(self, facts: str) -> None:
-        """Take up a kept structure instead of ``discover``; ValueError if it is another's."""
+        """Restore a stored structure. ValueError if it belongs to another market."""
         structure = restored(Structure, json.loads(facts))
         if structure.key != self.key:
             raise ValueError(f"this is {structure.key}")
@@ -177,11 +176,11 @@ class AaveMarket:
         return events.history_filter(self.structure)
 
     def borrowers(self, logs: LogTable) -> frozenset[Address]:
-        """Return whom these ``Borrow`` logs name as the debtor."""
+        """Return the debtors in these ``Borrow`` logs."""
         return events.history_borrowers(logs)
 
     async def load(self, head: Head, accounts: Collection[Address]) -> None:
-        """Read all of these accounts at one block: flags first, then what they flag."""
+        """Read all of these accounts at one block. Flags first, then the flagged balances."""
         structure, basis = self.structure, Basis(block_hash=head.hash)
         ordered = sorted(accounts)
         calls = [c for a in ordered for c in reader.account_calls(structure, a)]
@@ -201,11 +200,10 @@ class AaveMarket:
         self.columns.put(packed(list(read)), encoded(read.values(), self.columns))
 
     def array_form(self) -> str:
-        """
-        Return what stored accounts depend on (``keeper.abilities.KeepsColumns``).
+        """Return the dependencies of stored accounts (``KeepsColumns``).
 
-        Who they are: the pool, and where its history begins. What they have: the layout and the
-        tokens.
+        The first line has the block at which the history begins and the pool, the second the layout
+        and a hash of the tokens.
         """
         structure = self.structure
         tokens = (
@@ -215,24 +213,24 @@ class AaveMarket:
         return f"{self._from_block} {structure.pool}\n1 {self.columns.width} {told}"
 
     def is_settled(self) -> bool:
-        """Whether everything that was noted has been read."""
+        """Return whether everything noted has been read."""
         return not self._noted and not self._structure_noted
 
     def to_arrays(self) -> dict[str, Array]:
-        """Return every account (``keeper.abilities.KeepsColumns``)."""
+        """Return every account (``KeepsColumns``)."""
         return self.columns.to_arrays()
 
     def changed(self) -> dict[str, Array]:
-        """Return the accounts that were read since this was asked last."""
+        """Return the accounts that were read since the last call."""
         return self.columns.changes()
 
     def from_arrays(self, arrays: Mapping[str, Array]) -> None:
-        """Take up stored accounts instead of ``load``; MarketUnreadable if they are not whole."""
+        """Restore stored accounts instead of ``load``. MarketUnreadable if they are incomplete."""
         self._columns = None
         self.merge(arrays)
 
     def merge(self, arrays: Mapping[str, Array]) -> None:
-        """Write stored changes over what is there; MarketUnreadable if they are not whole."""
+        """Merge stored changes into the accounts. MarketUnreadable if they are incomplete."""
         self.columns.merge(arrays)
 
     def _is_followed(self, account: Address) -> bool:
@@ -240,7 +238,7 @@ class AaveMarket:
 
     @property
     def log_filter(self) -> LogFilter:
-        """The logs of tokens, pool, oracle, configurator and provider that change anything."""
+        """The logs of tokens, pool, oracle, configurator and provider that report changes."""
         return self._constant().log_filter
 
     @property
@@ -249,11 +247,11 @@ class AaveMarket:
         return events.liquidation_filter(self.structure)
 
     def liquidated(self, logs: Sequence[Log]) -> frozenset[Subject]:
-        """Return whom these logs say was liquidated."""
+        """Return the liquidated accounts in these logs."""
         return frozenset((self.key, account) for account in events.liquidated(logs))
 
     def note(self, logs: Sequence[Log]) -> None:
-        """Remember what these logs touched; orphaned logs are noted just the same."""
+        """Note the accounts and reserves in these logs. Orphaned logs are noted as well."""
         self._turn += 1
         found = events.touched(logs)
         self._structure_noted = self._structure_noted or found.structure
@@ -275,7 +273,7 @@ class AaveMarket:
         return _Noted(before.contracts | contracts, self._turn)
 
     def note_history(self, logs: LogTable, *, known_too: bool) -> int:
-        """Have new borrowers read, and the known ones anew (``keeper.coverage``)."""
+        """Note unknown borrowers in these logs, and with ``known_too`` the known ones."""
         self._turn += 1
         named = events.history_borrowers(logs)
         new = {e for e in named if e not in self._noted and not self._is_followed(e)}
@@ -290,7 +288,7 @@ class AaveMarket:
             self._noted[account] = _Noted(None, self._turn)
 
     async def refresh(self, head: Head) -> None:
-        """Discover the market again if a noted log says that it changed."""
+        """Discover the market again if a noted log reports a change of its structure."""
         if not self._structure_noted:
             return
         before = self.structure
@@ -303,7 +301,10 @@ class AaveMarket:
             self._noted[account] = _Noted(None, self._turn)
 
     def calls(self, head: Head) -> Sequence[Call]:
-        """Return the reads that bring the market to ``head``: constant but for noted accounts."""
+        """Return the reads that bring the market to ``head``.
+
+        Constant except for noted accounts.
+        """
         structure, kept = self.structure, borrowers(View(self.columns))
         to_read = {a: self._to_read(kept.get(a), noted) for a, noted in sorted(self._noted.items())}
         self._asked = _Asked(head.hash, self._turn, structure, to_read)
@@ -314,7 +315,7 @@ class AaveMarket:
         return calls
 
     def _constant(self) -> _Made:
-        """Return what is asked at every block; made anew where the structure is another."""
+        """Return the reads of every block. Rebuilt after a change of the structure."""
         if self._made is None or self._made.structure is not self.structure:
             structure = self.structure
             calls = (*reader.pool_calls(structure), *reader.structure_calls(structure))
@@ -322,7 +323,7 @@ class AaveMarket:
         return self._made
 
     def _to_read(self, known: Account | None, noted: _Noted) -> frozenset[int]:
-        """Return the reserves that a noted account is read in."""
+        """Return the reserves in which a noted account is read."""
         if known is None or noted.contracts is None:
             return frozenset(reserve.identity for reserve in self.structure.reserves)
         named = {
@@ -333,8 +334,7 @@ class AaveMarket:
         return frozenset(named | set(known.flagged()))
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> tuple[AaveSnapshot]:
-        """
-        Return the market at ``head`` from the answers to ``calls(head)``, in their order.
+        """Return the market at ``head`` from the results of its calls, in their order.
 
         Raises:
             MarketUnreadable: the contracts do not answer as Aave's do.
@@ -361,24 +361,27 @@ class AaveMarket:
         return (snapshot,)
 
     def _heed(self, surprise: reader.StructureRead | None) -> None:
-        """Have the market discovered again where a block reads another structure than is known."""
+        """Note the structure for discovery if a block reads an unexpected one."""
         self._structure_noted |= surprise is not None and surprise != self._surprise
         self._surprise = surprise
 
     def figures(self) -> dict[Figure, int]:
-        """Return the interest state and totals at the last ``apply``; none of an unknown pool."""
+        """Return the interest state and totals at the last ``apply``.
+
+        Empty for an unknown revision.
+        """
         known = self._pool is not None and self._pool.structure.supported
         return figures.figures(self._pool) if known and self._pool is not None else {}
 
     def expected_figures(
         self, before: Figures, logs: Sequence[Log]
     ) -> dict[Figure, ExpectedFigure]:
-        """Return what follows from earlier figures and from all logs since."""
+        """Predict figures from earlier ones and all logs since."""
         own = [log for log in logs if self.log_filter.accepts(log)]
         return figures.expected_figures(self.structure, before, own)
 
     def debt_totals(self) -> list[DebtTotal] | None:
-        """Return each reserve's total of variable debt beside the book's; None while unsettled."""
+        """Return each reserve's total variable debt and the book's sum. None while unsettled."""
         if self._pool is None or not self.is_settled():
             return None
         return debt_totals(self._pool, self.columns)

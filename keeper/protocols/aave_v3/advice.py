@@ -1,4 +1,4 @@
-"""What would cure an account of a pool: exact amounts at a stated time, and why not otherwise."""
+"""Cures of a pool's account. Exact amounts for a stated time, or reasons for none."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,8 +31,7 @@ NOT_USED: Final = "what is supplied is not used as collateral, which only the ac
 
 
 def advised(account: Account, now: Clock, then: Clock, target: Wad) -> Advice:
-    """
-    Return what brings an account to ``target`` at the time of ``then``.
+    """Return the cures that bring an account to ``target`` at the time of ``then``.
 
     Raises:
         Unpriced, Unread: the account cannot be valued.
@@ -56,7 +55,7 @@ def advised(account: Account, now: Clock, then: Clock, target: Wad) -> Advice:
 
 @dataclass(frozen=True)
 class _Treatment:
-    """An account at the time that the cure is to hold."""
+    """An account at the time for which a cure is computed."""
 
     account: Account
     clock: Clock
@@ -70,11 +69,11 @@ class _Treatment:
 
     @cached_property
     def sums(self) -> Sums:
-        """The account if nothing is done."""
+        """The account's totals without a cure."""
         return _sums(self.position)
 
     def cures(self) -> Iterator[Cure | str]:
-        """Return every cure, and a line for every one that is impossible."""
+        """Yield every cure, and one line of text for each impossible one."""
         for at, leg in self.position.legs.items():
             holding = self.account.holdings[at]
             backs, owes = self.account.is_collateral(at), self.account.is_borrowing(at)
@@ -86,7 +85,7 @@ class _Treatment:
                 yield self._supplied(at, leg, holding)
 
     def _supplied(self, at: int, leg: Leg, holding: Holding) -> Cure | str:
-        """Return the least of a collateral to add. Source: ``SupplyLogic.executeSupply``."""
+        """Return the smallest supply of a collateral. Source: ``SupplyLogic.executeSupply``."""
         symbol = leg.state.reserve.symbol
         is_new = not self.account.is_collateral(at)
         price, threshold, counts = self.clock.weights(at, self.account)
@@ -131,7 +130,7 @@ class _Treatment:
         return _cure(CureKind.ADD_COLLATERAL, leg, amount, is_new=is_new)
 
     def _repaid(self, at: int, leg: Leg, holding: Holding) -> Iterator[Cure | str]:
-        """Return the least of each debt to repay. Source: ``BorrowLogic.executeRepay``."""
+        """Yield the smallest repayment of each debt. Source: ``BorrowLogic.executeRepay``."""
         symbol, configuration = leg.state.reserve.symbol, leg.state.configuration
         if not configuration.active or configuration.paused:
             why = "paused" if configuration.active else "inactive"
@@ -181,7 +180,7 @@ class _Treatment:
 
 
 def _units_worth(value: int, price: int, state: ReserveState) -> Guess:
-    """Return about how many units are worth so much: where a search begins."""
+    """Estimate the units of a value, as the start of a search."""
     return Guess(value * state.unit // max(1, price), 2 + 4 * state.unit // max(1, price))
 
 
@@ -217,12 +216,12 @@ def _cure(
 
 
 def _worth(state: ReserveState, price: BaseCurrency, amount: int) -> BaseCurrency:
-    """Return an amount in base currency, rounded up; an eMode's own price is second best."""
+    """Return an amount in base currency, rounded up. Prefers the asset's price to an eMode's."""
     return BaseCurrency(mul_div_ceil(amount, state.price or price, state.unit))
 
 
 def _prices(position: Position, pool: PoolState) -> Iterator[LiquidationPrice]:
-    """Return at which price of each token alone the account would be liquidatable."""
+    """Yield the price of each token at which it alone makes the account liquidatable."""
     sums = _sums(position)
     for leg in position.legs.values():
         backing = leg.collateral_value * leg.threshold * sums.debt
@@ -247,14 +246,14 @@ def _prices(position: Position, pool: PoolState) -> Iterator[LiquidationPrice]:
 
 @dataclass(frozen=True)
 class _PricedLeg:
-    """One leg of an account at other prices, all else as it is."""
+    """One leg of an account at other prices. Everything else is unchanged."""
 
     pool: PoolState
     sums: Sums
     leg: Leg
 
     def at(self, price: int) -> Sums:
-        """Return the account at another price of this token."""
+        """Return the account's totals at another price of this token."""
         leg, rulebook = self.leg, self.pool.structure.rules
         more = mul_div_floor(leg.collateral, price, leg.state.unit) - leg.collateral_value
         owed = rules.debt_value(leg.debt, price, leg.state.unit, rulebook)
@@ -265,21 +264,20 @@ class _PricedLeg:
         )
 
     def healthy(self, price: int) -> bool:
-        """Whether the account is not liquidatable at a price."""
+        """Return whether the account is not liquidatable at a price."""
         return self.at(price).health_factor(self.pool.structure.rules) >= (
             rules.LIQUIDATION_THRESHOLD
         )
 
     def sick(self, price: int) -> bool:
-        """Whether the account is liquidatable at a price."""
+        """Return whether the account is liquidatable at a price."""
         return not self.healthy(price)
 
     def turns(self, stated: LiquidationPrice) -> bool:
-        """
-        Whether the account is on the stated side now, turns within a bps, and is so at its end.
+        """Return whether the account changes sides within a bps of the stated price.
 
-        A token that backs and is owed nearly alike moves health by less than its roundings do,
-        and where the average threshold is rounded a fall can make an account healthy again.
+        If a token is collateral and debt in similar amounts, rounding moves health more than its
+        price does. If the average threshold is rounded, a fall can make an account healthy again.
         """
         if stated.move is None or self.healthy(self.leg.price) != stated.move.begins:
             return False
@@ -289,7 +287,7 @@ class _PricedLeg:
         return self.sick(after) == stated.move.begins and self.healthy(before) == stated.move.begins
 
     def _guess(self) -> Guess:
-        """Return about where the account is just at the line."""
+        """Estimate the price at the liquidation threshold."""
         leg, sums = self.leg, self.sums
         others = sums.weighted - leg.collateral_value * leg.threshold
         per_price = leg.debt * BPS - leg.collateral * leg.threshold
@@ -298,7 +296,7 @@ class _PricedLeg:
         return Guess(near, 2)
 
     def when_falling(self) -> BaseCurrency | None:
-        """Return the highest price below which, or at which, it is; None if none is low enough."""
+        """Return the highest price at or below which it is liquidatable. None if there is none."""
         top = self._far(self.healthy)
         if top is None:
             return None
@@ -320,7 +318,7 @@ class _PricedLeg:
         return BaseCurrency(found - 1) if found else None
 
     def when_rising(self) -> BaseCurrency | None:
-        """Return the lowest price from which on it is; None if there is none, or all are."""
+        """Return the lowest price from which on it is liquidatable. None if none, or all prices."""
         top = self._far(self.sick)
         found = None if top is None else least(top, self.sick, self._guess())
         return BaseCurrency(found) if found else None

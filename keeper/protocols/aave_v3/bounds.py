@@ -1,4 +1,4 @@
-"""What liquidating an account can earn at most, without a look at its pairs."""
+"""Upper bound of a liquidation's earnings without evaluating its pairs."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,11 +9,10 @@ from keeper.protocols.aave_v3.position import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BonusBound:
-    """
-    The largest bonus of a pool, and by how much a debt grows over a window, at most.
+    """A pool's largest bonus and the largest growth of a debt over a window.
 
-    ``bonus`` is in bps, principal included; ``rounding`` is what all units that are rounded
-    away are worth, in base currency.
+    ``bonus`` is in bps, principal included. ``rounding`` is the value of all units lost in
+    rounding, in base currency.
     """
 
     bonus: int
@@ -21,18 +20,17 @@ class BonusBound:
     rounding: int
 
     def of(self, debt: BaseCurrency) -> BaseCurrency:
-        """Return no less than ``bonus_at_most`` of any pair of an account that owes so much."""
+        """Return an upper bound of ``bonus_at_most`` for any pair of an account with this debt."""
         owed = mul_div_ceil(debt, self.growth.numerator, self.growth.denominator) + self.rounding
         return BaseCurrency(mul_div_ceil(owed, self.bonus - BPS, BPS) + self.rounding)
 
 
 def bonus_bound(first: Clock, last: Clock) -> BonusBound | None:
-    """
-    Return the bound between two timestamps; None for pools with debts at rates of their own.
+    """Return the bound between two timestamps. None for pools with stable debts.
 
-    The same revisions may reckon a pair's debt at another price than the account's
-    (``Clock.pair``). What is received exceeds what is repaid by the bonus at most, whether the
-    debt, the close factor or the collateral limits it.
+    The same revisions may value a pair's debt at another price than the account's. The amount
+    received exceeds the amount repaid by the bonus at most, whether the debt, the close factor or
+    the collateral limits it.
     """
     pool = first.pool
     if pool.structure.rules.stable_debt or any(one.has_price for one in pool.categories.values()):

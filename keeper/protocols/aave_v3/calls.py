@@ -1,4 +1,4 @@
-"""The executor's step for a liquidation, and the vault's for a cure."""
+"""Encodes a liquidation for the executor, and a cure for the vault."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ EXECUTOR_MODULE: Final = 1
 
 
 def liquidation_step(pool: Address, borrower: Address, debt_to_cover: TokenUnits) -> ExecutorStep:
-    """Return the step: ``abi.encode(address pool, address borrower, uint256 debtToCover)``."""
+    """Encode the step ``abi.encode(address pool, address borrower, uint256 debtToCover)``."""
     data = encoded(("address", "address", "uint256"), (pool, borrower, debt_to_cover))
     return ExecutorStep(module=EXECUTOR_MODULE, data=data)
 
@@ -31,12 +31,12 @@ VARIABLE_RATE: Final = 2
 
 
 def place_of(pool: Address) -> bytes:
-    """Return the pool as the vault lists and opens it."""
+    """Encode the pool as an entry of the vault's list."""
     return encoded(("address",), (pool,))
 
 
 def cure_step(pool: Address, borrower: Address, cure: Cure) -> CureStep:
-    """Return the cure: ``abi.encode(address pool, address borrower, uint256 rateMode)``."""
+    """Encode the cure ``abi.encode(address pool, address borrower, uint256 rateMode)``."""
     mode = STABLE_RATE if cure.stable_rate else VARIABLE_RATE
     return CureStep(
         place=place_of(pool),
@@ -46,7 +46,7 @@ def cure_step(pool: Address, borrower: Address, cure: Cure) -> CureStep:
 
 
 def clear_step(pool: Address, borrower: Address) -> ClearStep:
-    """Return the clearing: ``abi.encode(address pool, address borrower)``."""
+    """Encode the clearing ``abi.encode(address pool, address borrower)``."""
     return ClearStep(
         place=place_of(pool),
         kind=VAULT_CLEAR,

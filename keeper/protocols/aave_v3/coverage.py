@@ -1,4 +1,4 @@
-"""A pool's own totals of variable debt, beside the sums over the accounts in the columns."""
+"""A pool's own totals of variable debt, with the sums over the accounts in the columns."""
 
 from collections import Counter
 from typing import Final
@@ -18,11 +18,10 @@ _VARIABLE: Final = frozenset({Role.DEBT, Role.IDLE_DEBT})
 
 
 def debt_totals(pool: PoolState, columns: Columns) -> list[DebtTotal]:
-    """
-    Return each reserve's scaled total of variable debt, beside the book's.
+    """Return each reserve's scaled total of variable debt, and the book's sum.
 
-    Equal to the unit in every revision: the debt token's total is the sum of its balances.
-    Source: ``ScaledBalanceTokenBase`` and ``IncentivizedERC20._totalSupply``, core-v3 1.19.3 and
+    Equal to the unit in every revision: the debt token's total is the sum of its balances. Source:
+    ``ScaledBalanceTokenBase`` and ``IncentivizedERC20._totalSupply``, core-v3 1.19.3 and
     aave-v3-origin fd1fbd91. A token that does not answer is left out.
     """
     known = Counter[int]()

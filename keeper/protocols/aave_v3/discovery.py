@@ -1,4 +1,4 @@
-"""What a market consists of, found from nothing but its PoolAddressesProvider."""
+"""Discovers a market's structure from its PoolAddressesProvider alone."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,7 @@ LEGACY_CATEGORY: Final = ("(uint16,uint16,uint16,address,string)",)
 async def discovered(
     reader: ChainReader, provider: Address, key: MarketKey, basis: Basis
 ) -> Structure:
-    """
-    Return the market at ``provider``.
+    """Read the structure of the market at ``provider``.
 
     Raises:
         ConfigError: there is no PoolAddressesProvider there.
@@ -76,8 +75,7 @@ async def discovered(
 
 
 async def origin_of(reader: ChainReader, provider: Address, basis: Basis) -> Origin:
-    """
-    Return the pool's proxy and the provider's log of making it, which there is once.
+    """Return the pool's proxy and the provider's single log of its creation.
 
     Source: ``PoolAddressesProvider._updateImpl`` of core-v3 1.19.3 and of aave-v3-origin.
     """
@@ -158,11 +156,10 @@ def _reserve(token: Address, symbol: str, data: bytes, rules: Rules) -> Reserve:
 
 
 async def _foreign(reader: ChainReader, tokens: Sequence[Address], basis: Basis) -> list[bool]:
-    """
-    Return which debt tokens reckon balances in their own way.
+    """Return which debt tokens compute balances in their own way.
 
-    GHO's first debt token gave discounts, so that ``balanceOf`` is not scaled balance
-    times index; it answers ``getDiscountPercent``, and Aave's own does not.
+    GHO's first debt token gave discounts, so that ``balanceOf`` is not scaled balance times index.
+    It answers ``getDiscountPercent``, and Aave's own does not.
     """
     probes = [ask(token, "getDiscountPercent(address)", ZERO_ADDRESS) for token in tokens]
     answers = Answers(await reader.aggregate(probes, basis))
@@ -172,7 +169,7 @@ async def _foreign(reader: ChainReader, tokens: Sequence[Address], basis: Basis)
 async def _categories(
     reader: ChainReader, pool: Address, rules: Rules, basis: Basis
 ) -> tuple[tuple[int, ...], Mapping[int, Address]]:
-    """Return the eModes that are set up and, up to 3.1, those with their own price source."""
+    """Return the configured eModes and, up to 3.1, those with their own price source."""
     if not rules.emode_bitmaps:
         return await _legacy_categories(reader, pool, basis)
     names = ("getEModeCategoryCollateralConfig", "getEModeCategoryCollateralBitmap")
@@ -216,10 +213,9 @@ async def _has_flash_flag(
     rules: Rules,
     basis: Basis,
 ) -> bool:
-    """
-    Whether reserves have a switch for flash loans.
+    """Return whether reserves have a flag for flash loans.
 
-    The first 3.0 had none and its bit 63 means nothing; its data provider does not answer
+    The first 3.0 had none and its bit 63 has no meaning. Its data provider does not answer
     ``getFlashLoanEnabled``. Source: ``AaveProtocolDataProvider``, core-v3 1.19.3.
     """
     if rules.virtual_balance or data_provider is None or not tokens:

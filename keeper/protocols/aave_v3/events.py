@@ -1,4 +1,4 @@
-"""Which logs matter to a market, and what they say was touched; no I/O."""
+"""Filters and decoding of a market's logs. No I/O."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -62,12 +62,10 @@ STRUCTURE: Final = frozenset({UPGRADED}) | frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touched:
-    """
-    What logs touched.
+    """Changes that logs report.
 
-    ``accounts`` maps each account to the contracts (underlying or token) that the logs
-    name with it; ``structure`` says that the market must be discovered again, and ``upgraded``
-    which contracts run other code from now on.
+    ``accounts`` maps each account to the contracts (underlying or token) in its logs. ``structure``
+    means that the market must be discovered again, ``upgraded`` are the contracts with new code.
     """
 
     accounts: Mapping[Address, frozenset[Address]]
@@ -76,12 +74,12 @@ class Touched:
 
 
 def history_filter(structure: Structure) -> LogFilter:
-    """Return the logs that name every account that ever borrowed."""
+    """Return the filter of logs that name every account that ever borrowed."""
     return LogFilter(addresses=(structure.pool,), topics=((BORROW,),))
 
 
 def block_filter(structure: Structure) -> LogFilter:
-    """Return the logs of a block that say who or what changed."""
+    """Return the filter of a block's logs that report changes."""
     contracts = {
         structure.pool,
         structure.provider,
@@ -105,13 +103,12 @@ def block_filter(structure: Structure) -> LogFilter:
 
 
 def history_borrowers(logs: LogTable) -> frozenset[Address]:
-    """Return what ``borrowers`` does, for many logs at once."""
+    """Return the debtors in a table of ``Borrow`` logs."""
     return addresses_of(words_at(logs, 2, rows_with(logs, BORROW, 3)))
 
 
 def borrowers(logs: Iterable[Log]) -> frozenset[Address]:
-    """
-    Return who the ``Borrow`` logs say owes: ``onBehalfOf``, the second indexed argument.
+    """Return the debtors in ``Borrow`` logs (``onBehalfOf``, the second indexed argument).
 
     Source: ``IPool.Borrow``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
     """
@@ -123,10 +120,9 @@ def borrowers(logs: Iterable[Log]) -> frozenset[Address]:
 
 
 def debtors(logs: Iterable[Log], debt_tokens: Collection[Address]) -> frozenset[Address]:
-    """
-    Return whose debt these logs of variable debt tokens name.
+    """Return the accounts in these logs of variable debt tokens.
 
-    Whoever is named owes, or did: an account whose ``Borrow`` was never seen is known from here.
+    Each of them has or had debt, so an account with a missed ``Borrow`` log is found here.
     """
     places = {TRANSFER: (1, 2), MINT: (2,), BURN: (1,)}
     named = {
@@ -140,13 +136,12 @@ def debtors(logs: Iterable[Log], debt_tokens: Collection[Address]) -> frozenset[
 
 
 def liquidation_filter(structure: Structure) -> LogFilter:
-    """Return the logs that say who was liquidated."""
+    """Return the filter of liquidation logs."""
     return LogFilter(addresses=(structure.pool,), topics=((LIQUIDATION,),))
 
 
 def liquidated(logs: Iterable[Log]) -> frozenset[Address]:
-    """
-    Return whom the ``LiquidationCall`` logs name: ``user``, the third indexed argument.
+    """Return the users in ``LiquidationCall`` logs (``user``, the third indexed argument).
 
     Source: ``IPool.LiquidationCall``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
     """
@@ -158,7 +153,7 @@ def liquidated(logs: Iterable[Log]) -> frozenset[Address]:
 
 
 def touched(logs: Iterable[Log]) -> Touched:
-    """Return who and what these logs touched, removed ones too."""
+    """Return the accounts and contracts in these logs, including removed ones."""
     accounts = defaultdict[Address, set[Address]](set)
     structure, upgraded = False, set[Address]()
     for log in logs:

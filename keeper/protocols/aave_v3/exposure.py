@@ -1,4 +1,4 @@
-"""An account's legs as weights, for asking what if prices moved."""
+"""Exposure of an account by leg, for what-if questions about prices."""
 
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ from keeper.protocols.aave_v3.position import Leg, Position
 
 
 def exposure_of(position: Position) -> Exposure:
-    """Return values in base currency with thresholds and bonuses, eMode's where it applies."""
+    """Return values in base currency with thresholds and bonuses, including eMode's."""
     used = [leg for leg in position.legs.values() if leg.collateral or leg.debt]
     return Exposure(legs=tuple([_weighed(leg) for leg in used]))
 

@@ -1,4 +1,4 @@
-"""What an operator should know of a pool before trusting it: rules, prices and their ages."""
+"""Facts about a pool for the operator. Rules, price sources and ages of prices."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from keeper.protocols.aave_v3.model import PoolState, ReserveState
 
 
 def facts(pool: PoolState, moment: Timestamp) -> Sequence[Fact]:
-    """Return the pool's revision and, for every reserve, where its price comes from."""
+    """Return the pool's revision and the price source of every reserve."""
     structure = pool.structure
     revision = f"Aave v{structure.rules.version} rules for revision {structure.revision}"
     if not structure.supported:
@@ -23,12 +23,12 @@ def facts(pool: PoolState, moment: Timestamp) -> Sequence[Fact]:
 
 
 def readings(pool: PoolState) -> Sequence[Reading]:
-    """Return each reserve's price with what its feed states of it."""
+    """Return each reserve's price with its feed's statements."""
     return tuple(_reading(pool, state) for state in pool.reserves.values())
 
 
 def _reading(pool: PoolState, state: ReserveState) -> Reading:
-    """Decimals are compared where the pool's oracle reads the feed itself."""
+    """Build the reading. Decimals are compared if the pool's oracle reads the feed itself."""
     source = state.reserve.price_source
     direct = source.feed is not None and source.feed == source.source
     return Reading(

@@ -1,8 +1,7 @@
-"""
-What a pool's logs say of its indices, rates and totals.
+"""Predicts a pool's indices, rates and totals from its logs.
 
-Every change of a reserve's interest state ends in ``ReserveDataUpdated``, which states it, but for
-collateral that a liquidator takes as aTokens (from 3.3); every change of a scaled total is a
+Every change of a reserve's interest state emits ``ReserveDataUpdated`` with the new state, except
+for collateral that a liquidator receives as aTokens (from 3.3). Every change of a scaled total is a
 ``Mint`` or a ``Burn``. Sources: ``LiquidationLogic``, ``ReserveLogic`` and
 ``ScaledBalanceTokenBase``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
 """
@@ -34,10 +33,9 @@ _LIQUIDATION_BYTES: Final = 4 * 32
 
 
 def figures(pool: PoolState) -> dict[Figure, int]:
-    """
-    Return the interest state and the totals of every reserve.
+    """Return the interest state and the totals of every reserve.
 
-    The debt of GHO's first token is left out: its discounts change the total beside its logs.
+    The debt of GHO's first token is left out, since its discounts change the total without logs.
     """
     stated = dict[Figure, int]()
     for state in pool.reserves.values():
@@ -57,10 +55,9 @@ def figures(pool: PoolState) -> dict[Figure, int]:
 def expected_figures(
     structure: Structure, before: Figures, logs: Sequence[Log]
 ) -> dict[Figure, ExpectedFigure]:
-    """
-    Return what follows from figures at a block and from all logs since.
+    """Predict figures from those at a block and all logs since.
 
-    Nothing follows across new code of a token or the pool, whatever it set anew.
+    Nothing is predicted across new code of a token or the pool, which may set any value.
     """
     if any(log.topics[:1] == (UPGRADED,) for log in logs):
         return {}
@@ -78,7 +75,7 @@ def expected_figures(
 
 
 def _totals(structure: Structure) -> Mapping[Address, Figure]:
-    """Return the total that each token's logs change."""
+    """Map each token to the total that its logs change."""
     supplies = {
         reserve.a_token: Figure(SCALED_SUPPLY, reserve.token) for reserve in structure.reserves
     }
@@ -99,7 +96,7 @@ def _apply_update(log: Log, before: Figures, expected: dict[Figure, ExpectedFigu
 
 
 def _apply_liquidation(log: Log, expected: dict[Figure, ExpectedFigure]) -> None:
-    """Let the collateral's indices move with the time: its rates stay, and nothing states them."""
+    """Drop the collateral's indices, which change with time and without a log."""
     takes_a_tokens = len(log.data) >= _LIQUIDATION_BYTES and word(log.data, _RECEIVES_WORD)
     if not takes_a_tokens or len(log.topics) < 2:  # noqa: PLR2004 - the collateral's topic
         return

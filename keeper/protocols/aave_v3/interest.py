@@ -1,4 +1,4 @@
-"""Exact interest: the indices of a reserve at any timestamp from its last update on."""
+"""Exact interest. Indices of a reserve at any timestamp since its last update."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ SECONDS_PER_YEAR: Final = 365 * 24 * 3600
 
 
 def ray_mul(x: int, y: int) -> int:
-    """Return ``x * y`` in ray, halves up; source: ``WadRayMath.rayMul``, all versions."""
+    """Return ``x * y`` in ray, halves up. Source: ``WadRayMath.rayMul``, all versions."""
     return mul_div_half_up(x, y, RAY)
 
 
@@ -23,12 +23,11 @@ def linear_interest(rate: int, elapsed: int) -> Ray:
 
 
 def compounded_interest(rate: int, elapsed: int, *, polynomial: bool) -> Ray:
-    """
-    Return the growth of one unit owed.
+    """Return the growth of one unit owed.
 
-    Up to 3.3 three terms of the binomial expansion per second, from 3.4 three terms of
-    the exponential. Source: ``MathUtils.calculateCompoundedInterest``, core-v3 1.19.3
-    and aave-v3-origin at d7a64127 (unchanged at fd1fbd91).
+    Uses three terms of the binomial expansion per second up to 3.3, and three terms of the
+    exponential from 3.4. Source: ``MathUtils.calculateCompoundedInterest``, core-v3 1.19.3 and
+    aave-v3-origin at d7a64127 (unchanged at fd1fbd91).
     """
     if elapsed == 0:
         return Ray(RAY)
@@ -68,8 +67,7 @@ def debt_index(state: ReserveState, now: Timestamp, *, polynomial: bool) -> Ray:
 
 
 def stable_debt(holding: Holding, now: Timestamp) -> TokenUnits:
-    """
-    Return a debt at a fixed rate, interest included.
+    """Return a debt at a stable rate, interest included.
 
     Source: ``StableDebtToken.balanceOf``, core-v3 1.19.3.
     """

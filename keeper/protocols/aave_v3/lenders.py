@@ -21,7 +21,7 @@ FLASH_LOAN_GAS: Final = Gas(175_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlashLoan:
-    """``flashLoanSimple`` of one reserve; see ``keeper.domain.opportunity.FlashLender``."""
+    """``flashLoanSimple`` of one reserve, as a ``FlashLender``."""
 
     lender: Address
     token: Address
@@ -34,12 +34,12 @@ class FlashLoan:
     gas: Gas = FLASH_LOAN_GAS
 
     def fee(self, amount: TokenUnits) -> TokenUnits:
-        """Return the fee for ``amount``: to nearest up to 3.4, rounded up from 3.5."""
+        """Return the fee for ``amount``, rounded to nearest up to 3.4 and up from 3.5."""
         return flash_fee(amount, self.premium, self.rules)
 
 
 def flash_lender(pool: PoolState, token: Address) -> FlashLoan | Refusal:
-    """Return the pool's flash loan of ``token``, or why there is none."""
+    """Return the pool's flash loan of ``token``, or the reason for none."""
     state = next((r for r in pool.reserves.values() if r.reserve.token == token), None)
     if state is None:
         return Refusal(reason=SkipReason.NO_FUNDING, detail=f"{token} is no reserve of the pool")
@@ -57,7 +57,10 @@ def flash_lender(pool: PoolState, token: Address) -> FlashLoan | Refusal:
 
 
 def _refusal(pool: PoolState, state: ReserveState) -> Refusal | None:
-    """Source: ``ValidationLogic.validateFlashloanSimple``, all versions."""
+    """Return the reason against a flash loan.
+
+    Source: ``ValidationLogic.validateFlashloanSimple``.
+    """
     symbol, configuration = state.reserve.symbol, state.configuration
     if not pool.structure.supported:
         detail = f"pool revision {pool.structure.revision}"

@@ -1,4 +1,4 @@
-"""What a market consists of and what its contracts said at one block: frozen facts."""
+"""Immutable structure of a market, and its contracts' state at one block."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +18,10 @@ _CAP_BITS: Final = 2**36 - 1
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """
-    A reserve's configuration word.
+    """A reserve's configuration word.
 
-    Source: ``ReserveConfiguration`` of core-v3 1.19.3 and of aave-v3-origin at fd1fbd91;
-    bits 168-175 (the eMode category) are used up to 3.1 only.
+    Source: ``ReserveConfiguration`` of core-v3 1.19.3 and of aave-v3-origin at fd1fbd91. Bits
+    168-175 (the eMode category) are used up to 3.1 only.
     """
 
     word: int
@@ -32,27 +31,27 @@ class Configuration:
 
     @property
     def ltv(self) -> Bps:
-        """The most that may be borrowed against it."""
+        """The most that may be borrowed against the asset."""
         return Bps(self.word & _SIXTEEN_BITS)
 
     @property
     def liquidation_threshold(self) -> Bps:
-        """Its weight in the health factor."""
+        """The asset's weight in the health factor."""
         return Bps(self.word >> 16 & _SIXTEEN_BITS)
 
     @property
     def liquidation_bonus(self) -> Bps:
-        """What is seized for each unit of value repaid, principal included."""
+        """The value seized per value repaid, principal included."""
         return Bps(self.word >> 32 & _SIXTEEN_BITS)
 
     @property
     def decimals(self) -> int:
-        """The decimals that the pool reckons with."""
+        """The decimals that the pool uses."""
         return self.word >> 48 & _EIGHT_BITS
 
     @property
     def active(self) -> bool:
-        """Whether anything at all can be done with it."""
+        """Whether the reserve can be used at all."""
         return self._bit(56)
 
     @property
@@ -62,27 +61,27 @@ class Configuration:
 
     @property
     def borrowing_enabled(self) -> bool:
-        """Whether it can be borrowed."""
+        """Whether the asset can be borrowed."""
         return self._bit(58)
 
     @property
     def paused(self) -> bool:
-        """Whether everything, liquidations too, is stopped."""
+        """Whether all actions including liquidations are stopped."""
         return self._bit(60)
 
     @property
     def borrowable_in_isolation(self) -> bool:
-        """Whether it can be borrowed against isolated collateral."""
+        """Whether the asset can be borrowed against isolated collateral."""
         return self._bit(61)
 
     @property
     def siloed(self) -> bool:
-        """Whether whoever borrows it may borrow nothing else."""
+        """Whether its borrowers must not borrow anything else."""
         return self._bit(62)
 
     @property
     def flash_loans_enabled(self) -> bool:
-        """Whether it can be borrowed for one transaction."""
+        """Whether the asset can be borrowed for one transaction."""
         return self._bit(63)
 
     @property
@@ -92,7 +91,7 @@ class Configuration:
 
     @property
     def supply_cap(self) -> int:
-        """The most that may be supplied, in whole tokens; 0 = any amount."""
+        """The most that may be supplied, in whole tokens. 0 means no limit."""
         return self.word >> 116 & _CAP_BITS
 
     @property
@@ -107,23 +106,22 @@ class Configuration:
 
     @property
     def debt_ceiling(self) -> int:
-        """The most that may be owed against it in isolation, two decimals; 0 = not isolated."""
+        """The most debt against it in isolation, with two decimals. 0 means not isolated."""
         return self.word >> 212 & (2**40 - 1)
 
     @property
     def virtual_accounting(self) -> bool:
-        """Whether the pool keeps count of the underlying (3.1 to 3.3; always from 3.4)."""
+        """Whether the pool counts the underlying itself (3.1 to 3.3, always from 3.4)."""
         return self._bit(252)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSource:
-    """
-    Where a price comes from.
+    """Source of a price.
 
-    ``feed`` is the contract whose ``latestRoundData`` states the age of the answer, after
-    unwrapping adapters; None means that the age is unknown. ``aggregator`` is behind it, and cuts
-    its answers to ``minimum`` and ``maximum`` where it says so.
+    ``feed`` is the contract with the ``latestRoundData`` that states the age of the answer, after
+    unwrapping adapters. None means that the age is unknown. ``aggregator`` is behind it, and clamps
+    its answers to ``minimum`` and ``maximum`` if it states them.
     """
 
     source: Address
@@ -135,13 +133,13 @@ class PriceSource:
 
     @property
     def age(self) -> str:
-        """Say whether the age of the price can be known."""
+        """Text on whether the age of the price is known."""
         return "age unknown" if self.feed is None else f"feed {self.feed}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserve:
-    """One asset of the pool and its tokens; ``identity`` is its place in the bitmaps."""
+    """One asset of the pool and its tokens. ``identity`` is its place in the bitmaps."""
 
     identity: int
     token: Address
@@ -155,7 +153,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
-    """Everything about a market that only its administrators change."""
+    """All properties of a market that only its administrators change."""
 
     key: MarketKey
     provider: Address
@@ -185,12 +183,11 @@ class Structure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveState:
-    """
-    What the pool says of a reserve at one block; ``price`` is None if its source failed.
+    """The pool's data of a reserve at one block. ``price`` is None if its source failed.
 
-    ``scaled_supply``, ``scaled_debt`` (variable) and ``accrued_to_treasury`` are before interest;
-    None where the token did not answer. ``round`` is the feed's own; one that a known feed does
-    not tell is round 0, of no time.
+    ``scaled_supply``, ``scaled_debt`` (variable) and ``accrued_to_treasury`` exclude interest. They
+    are None if the token did not answer. ``round`` is the feed's newest round. If a known feed does
+    not answer it has number 0 and time 0.
     """
 
     reserve: Reserve
@@ -210,7 +207,7 @@ class ReserveState:
 
     @property
     def answered_at(self) -> Timestamp | None:
-        """When the feed answered; None where nobody says."""
+        """The time of the feed's answer. None if unknown."""
         return self.round.updated_at if self.round is not None and self.round.updated_at else None
 
     @property
@@ -221,12 +218,11 @@ class ReserveState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Category:
-    """
-    One eMode.
+    """One eMode.
 
-    ``collateral`` is the bitmap of reserves that its parameters apply to (from 3.2),
-    ``has_price`` and ``price`` its own price source and that source's answer (to 3.1).
-    ``borrowable`` and ``ltv_zero`` do not matter to a liquidation.
+    ``collateral`` is the bitmap of reserves that its parameters apply to (from 3.2), ``has_price``
+    and ``price`` its own price source and that source's answer (up to 3.1). ``borrowable`` and
+    ``ltv_zero`` do not affect liquidations.
     """
 
     identity: int
@@ -242,7 +238,7 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What an account has in one reserve, before interest."""
+    """An account's balances in one reserve, before interest."""
 
     scaled_supply: int = 0
     scaled_debt: int = 0
@@ -253,23 +249,23 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as the contracts keep it: two bits per reserve, an eMode, its holdings."""
+    """An account as the contracts store it, with two bits per reserve, an eMode and holdings."""
 
     flags: int
     category: int
     holdings: Mapping[int, Holding]
 
     def is_collateral(self, identity: int) -> bool:
-        """Whether the reserve backs the account's debt."""
+        """Return whether the reserve backs the account's debt."""
         return bool(self.flags >> (2 * identity + 1) & 1)
 
     def is_borrowing(self, identity: int) -> bool:
-        """Whether the account owes the reserve."""
+        """Return whether the account has debt in the reserve."""
         return bool(self.flags >> (2 * identity) & 1)
 
     @property
     def owes(self) -> bool:
-        """Whether the account owes anything, as far as its flags and balances say."""
+        """Whether the account has debt according to its flags and balances."""
         return any(
             self.is_borrowing(at)
             and (
@@ -279,7 +275,7 @@ class Account:
         )
 
     def flagged(self) -> list[int]:
-        """Return the reserves that the account uses at all, in the pool's order."""
+        """Return the reserves that the account uses, in the pool's order."""
         found, flags, at = list[int](), self.flags, 0
         while flags:
             if flags & 3:
@@ -290,7 +286,7 @@ class Account:
 
 @lru_cache(maxsize=65_536)
 def used(flags: int) -> tuple[tuple[int, bool, bool], ...]:
-    """Return each reserve that is used, whether it backs and whether it is owed."""
+    """Return each used reserve, with its flags for collateral and debt."""
     anyone = Account(flags, 0, {})
     found = anyone.flagged()
     return tuple((at, anyone.is_collateral(at), anyone.is_borrowing(at)) for at in found)
@@ -298,7 +294,7 @@ def used(flags: int) -> tuple[tuple[int, bool, bool], ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
-    """A market at one block, but for its accounts."""
+    """A market at one block without its accounts."""
 
     structure: Structure
     reserves: Mapping[int, ReserveState]

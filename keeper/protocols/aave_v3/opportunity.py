@@ -1,13 +1,11 @@
-"""One pair of one unhealthy account: what any amount does, over the whole window."""
+"""One pair of a liquidatable account. Amounts of any repayment over the landing window."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from keeper.domain.decision import SkipReason
 from keeper.domain.opportunity import (
-    Afterwards,
     ExecutorStep,
     FlashLender,
     LiquidityKey,
@@ -50,12 +48,10 @@ LEAST_UNITS: Final = 1_000
 
 @dataclass(frozen=True)
 class PairOpportunity:
-    """
-    See ``keeper.domain.opportunity.Opportunity``.
+    """A pair of debt and collateral as an ``Opportunity``.
 
-    ``first`` and ``last`` are the pair at the window's ends, at the snapshot's prices.
-    Between them interest moves every figure one way, so that the ends bound it.
-    ``continued`` states the account after what a call did at either end.
+    ``first`` and ``last`` are the pair at the window's ends, at the snapshot's prices. Between them
+    interest moves every figure in one direction, so that the ends bound it.
     """
 
     market: MarketKey
@@ -69,9 +65,6 @@ class PairOpportunity:
     last: Pair
     payable: TokenUnits
     gas: Gas
-    continued: Callable[[Liquidation, Liquidation], Afterwards | None] | None = field(
-        default=None, compare=False, repr=False
-    )
 
     @property
     def spend_token(self) -> Address:
@@ -85,12 +78,12 @@ class PairOpportunity:
 
     @property
     def own_funding(self) -> tuple[FlashLender, ...]:
-        """None: the pool takes the repayment before it pays out."""
+        """Empty, since the pool takes the repayment before it pays out."""
         return ()
 
     @cached_property
     def partial(self) -> tuple[TokenUnits, TokenUnits] | None:
-        """Smallest and largest partial amount; None when only everything may be taken."""
+        """Smallest and largest partial amount. None if only the whole amount is allowed."""
         low, high = self._least(), self._largest()
         if low > high or isinstance(self.outcome(low), Refusal):
             return None
@@ -100,7 +93,7 @@ class PairOpportunity:
 
     @cached_property
     def bonus_at_most(self) -> BaseCurrency:
-        """Received minus spent for everything the pool allows, plus two units of each token."""
+        """Received minus spent for the whole amount, plus two units of each token."""
         pair = self.first
         first, last = self._everything
         gain = max(0, _gain(pair, first), _gain(self.last, last))
@@ -109,7 +102,7 @@ class PairOpportunity:
         return BaseCurrency(gain + units)
 
     def outcome(self, amount: TokenUnits) -> Outcome | Refusal:
-        """Return what ``amount`` does at every timestamp of the window, or why not to try."""
+        """Return the amounts at every timestamp of the window, or the reason for a refusal."""
         if amount <= 0:
             return Refusal(reason=SkipReason.DUST, detail="nothing to repay")
         first, last = self._everything if amount == UINT256_MAX else self._done(amount)
@@ -127,23 +120,17 @@ class PairOpportunity:
             repaid=((self._key(self.debt), first.repaid),),
         )
 
-    def after(self, amount: TokenUnits) -> Afterwards | None:
-        """Return the account after ``amount``, in the same block."""
-        if self.continued is None:
-            return None
-        return self.continued(*(self._everything if amount == UINT256_MAX else self._done(amount)))
-
     @cached_property
     def _everything(self) -> tuple[Liquidation, Liquidation]:
         return self._done(TokenUnits(UINT256_MAX))
 
     def _done(self, amount: TokenUnits) -> tuple[Liquidation, Liquidation]:
-        """Return what ``amount`` does at either end."""
+        """Return the liquidation at both ends of the window."""
         first = rules.liquidation(self.first, amount, self.rules)
         return first, rules.liquidation(self.last, amount, self.rules)
 
     def _grown(self, done: Liquidation) -> int:
-        """Return what more is repaid for collateral that flash loans in the same block added."""
+        """Return the extra repayment for collateral added by flash loans in the same block."""
         if not (self.rules.premium_to_suppliers and done.all_collateral):
             return 0
         return mul_div_ceil(done.repaid, 1, PREMIUM_MARGIN)
@@ -173,7 +160,7 @@ class PairOpportunity:
         return None
 
     def _doubt(self, amount: int, first: Liquidation, last: Liquidation) -> str:
-        """Return which threshold may be crossed before the deadline; empty if none."""
+        """Return the threshold that may be crossed before the deadline. Empty if none."""
         healths = [pair.data.health_factor for pair in (self.first, self.last)]
         if max(healths) >= rules.LIQUIDATION_THRESHOLD - HEALTH_MARGIN:
             return "the health factor may reach 1"
@@ -194,12 +181,12 @@ class PairOpportunity:
         return len(closes) > 1 or any(self._close_is_near(pair) for pair in (self.first, self.last))
 
     def _half(self) -> int:
-        """Return what may be repaid under either close factor, with the margin."""
+        """Return the most that may be repaid under either close factor, with the margin."""
         least = min(rules.half_repayable(pair, self.rules) for pair in (self.first, self.last))
         return least - least // AMOUNT_MARGIN
 
     def _close_is_near(self, pair: Pair) -> bool:
-        """Whether health factor or values are within the margin of the close factor's."""
+        """Return whether health factor or values are near the close factor's thresholds."""
         health = abs(pair.data.health_factor - rules.CLOSE_FACTOR_THRESHOLD)
         return health <= HEALTH_MARGIN or (
             self.rules.value_thresholds and self._value_is_near(pair)
@@ -213,7 +200,7 @@ class PairOpportunity:
         return any(abs(value - rules.MIN_FULL_CLOSE_VALUE) <= VALUE_MARGIN for value in values)
 
     def _least(self) -> TokenUnits:
-        """Return an amount that spends and seizes units enough, at either end."""
+        """Return an amount that spends and seizes enough units at either end."""
         pair = self.first
         worth = mul_div_ceil(
             LEAST_UNITS * pair.collateral_price,
@@ -223,7 +210,7 @@ class PairOpportunity:
         return TokenUnits(max(LEAST_UNITS, worth))
 
     def _largest(self) -> TokenUnits:
-        """Return the largest partial amount that no threshold cuts at either end."""
+        """Return the largest partial amount that no threshold limits at either end."""
         return TokenUnits(min(self._largest_of(pair) for pair in (self.first, self.last)))
 
     def _largest_of(self, pair: Pair) -> int:
@@ -245,6 +232,6 @@ class PairOpportunity:
 
 
 def _gain(pair: Pair, done: Liquidation) -> int:
-    """Return received minus spent, in base currency; may be negative."""
+    """Return received minus spent, in base currency. May be negative."""
     spent = mul_div_floor(done.repaid, pair.debt_price, pair.debt_unit)
     return pair.collateral_value(done.received) - spent

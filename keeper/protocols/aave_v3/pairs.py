@@ -1,20 +1,17 @@
-"""An unhealthy account's pairs of debt and collateral: what can be liquidated, and why not."""
+"""Pairs of debt and collateral of a liquidatable account, and reasons for refused ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Final
 
 from keeper.domain.decision import SkipReason
-from keeper.domain.opportunity import Afterwards, Opportunity, Refusal, Window
+from keeper.domain.opportunity import Opportunity, Refusal, Window
 from keeper.domain.units import USD_E8, Address, BaseCurrency, Gas
 from keeper.protocols.aave_v3 import rules
-from keeper.protocols.aave_v3.afterwards import account_after, pool_after
 from keeper.protocols.aave_v3.model import Account, PoolState
 from keeper.protocols.aave_v3.opportunity import PairOpportunity
-from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
+from keeper.protocols.aave_v3.position import Clock, Leg, Position
 from keeper.protocols.aave_v3.rulebook import Rules
-from keeper.protocols.aave_v3.rules import Liquidation
 
 LIQUIDATION_GAS: Final = Gas(390_000)
 """``liquidationCall`` with one collateral and one debt, from 3.5: a few percent above the most
@@ -29,22 +26,17 @@ GAS_PER_FURTHER_LEG: Final = Gas(40_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unhealthy:
-    """
-    An account that can be liquidated at a block.
-
-    ``ends`` are its positions at the window's, ``clocks`` those by which they were reckoned.
-    """
+    """A liquidatable account. ``ends`` are its positions at the ends of the window."""
 
     pool: PoolState
     clock: Clock
-    clocks: tuple[Clock, Clock]
     account: Address
     kept: Account
     window: Window
     ends: tuple[Position, Position]
 
     def pairs(self) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
-        """Return the pairs that can be liquidated within the window, and why not the others."""
+        """Return the pairs that can be liquidated within the window, and the refused ones."""
         refusal = self._refusal()
         if refusal is not None:
             return (), (refusal,)
@@ -95,31 +87,12 @@ class Unhealthy:
             last=last,
             payable=backing.available,
             gas=gas_of(len(self.ends[0].legs), structure.rules),
-            continued=partial(self._after, (debt, collateral)),
         )
         return pair if backing.available else _lent_out(pair, structure.base_unit)
 
-    def _after(
-        self, legs: tuple[int, int], first: Liquidation, last: Liquidation
-    ) -> Afterwards | None:
-        """Return the account after a pair's liquidation, which did so at the window's ends."""
-        kept = account_after(self.kept, self.ends[0], self.clocks[0], legs, first)
-        try:
-            position = self.clocks[0].position(kept)
-            health = position.data.health_factor
-            if health >= rules.LIQUIDATION_THRESHOLD:
-                return Afterwards(health_factor=health)
-            later = account_after(self.kept, self.ends[1], self.clocks[1], legs, last)
-            ends = position, self.clocks[1].position(later)
-        except (Unpriced, Unread):
-            return None
-        pool = pool_after(self.pool, legs, first)
-        left = replace(self, pool=pool, kept=kept, ends=ends)
-        return Afterwards(health_factor=health, opportunities=left.pairs()[0])
-
 
 def _pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
-    """Source: ``ValidationLogic.validateLiquidationCall``, all versions."""
+    """Return the reason against a pair. Source: ``ValidationLogic.validateLiquidationCall``."""
     for leg in (collateral, debt):
         refusal = _reserve_refusal(leg, window)
         if refusal is not None:
@@ -134,7 +107,7 @@ def _pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
 
 
 def _lent_out(pair: PairOpportunity, base_unit: BaseCurrency) -> Refusal:
-    """Say what is missed where all collateral is lent out: aTokens could be had, and not sold."""
+    """Refuse a pair with collateral that is entirely lent out, and state the missed bonus."""
     missed = pair.bonus_at_most * 100 // base_unit
     word = "USD" if base_unit == USD_E8 else "of the base currency"
     detail = (
@@ -156,7 +129,7 @@ def _reserve_refusal(leg: Leg, window: Window) -> Refusal | None:
 
 
 def gas_of(legs: int, rulebook: Rules) -> Gas:
-    """Return the most gas that liquidating an account of so many legs takes."""
+    """Return an upper bound of the gas to liquidate an account with this number of legs."""
     base = LIQUIDATION_GAS if rulebook.directed_rounding else OLD_LIQUIDATION_GAS
     return Gas(base + GAS_PER_FURTHER_LEG * max(0, legs - 2))
 

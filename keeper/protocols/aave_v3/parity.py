@@ -1,4 +1,4 @@
-"""An account as ``Pool.getUserAccountData`` states it, held against ours; no I/O."""
+"""Compares an account with ``Pool.getUserAccountData``. No I/O."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ HEALTH_FACTOR_WORD = 5
 
 
 def account_data_calls(pool: Address, account: Address) -> tuple[Call, ...]:
-    """Return the pool's own valuation of an account, at the read's timestamp."""
+    """Return the call for the pool's own valuation of an account."""
     return (ask(pool, "getUserAccountData(address)", account),)
 
 
 def differences(
     market: MarketKey, account: Address, ours: AccountData, results: Sequence[CallResult]
 ) -> tuple[Difference, ...]:
-    """Return what of the collateral, the debt and the health factor the pool states otherwise."""
+    """Return the differences in collateral, debt and health factor."""
     mine = {
         "collateral_base": ours.collateral,
         "debt_base": ours.debt,

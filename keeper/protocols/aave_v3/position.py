@@ -1,4 +1,4 @@
-"""One account at one timestamp: balances, values and health, as the pool reckons them."""
+"""One account at one timestamp. Balances, values and health, as the pool computes them."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -17,7 +17,7 @@ from keeper.protocols.aave_v3.rules import AccountData, Pair, Sums
 
 
 class Leg(NamedTuple):
-    """One reserve that an account uses: amounts and values; zero where it is not used so."""
+    """One reserve that an account uses, with amounts and values. Unused sides are zero."""
 
     state: ReserveState
     price: BaseCurrency
@@ -38,16 +38,16 @@ class Position(NamedTuple):
 
 
 class Unpriced(Exception):
-    """An account that cannot be valued: the message says which price is missing."""
+    """An account that cannot be valued. The message names the missing price."""
 
 
 class Unread(Exception):
-    """An account whose balances are not known at this block; they are read with the next."""
+    """An account with unknown balances at this block. They are read with the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """A reserve for the accounts of one eMode: what its balances count at a clock's timestamp."""
+    """Factors of a reserve for the accounts of one eMode at one timestamp."""
 
     state: ReserveState
     price: BaseCurrency
@@ -60,7 +60,7 @@ class Weighed:
 
 
 class Clock:
-    """The indices of a pool's reserves at one timestamp, each reckoned once."""
+    """A pool projected to one timestamp. Each reserve's indices are computed once."""
 
     def __init__(self, pool: PoolState, now: Timestamp) -> None:
         self.pool = pool
@@ -75,13 +75,12 @@ class Clock:
         self._supplied, self._borrowed, self._valued = rules.roundings(pool.structure.rules)
 
     def position(self, account: Account) -> Position:
-        """
-        Return the account at this clock's timestamp.
+        """Return the account's position at this timestamp.
 
-        A flagged reserve that the pool dropped is passed over, as the pool does.
+        Like the pool, it skips a flagged reserve that was dropped.
 
         Raises:
-            Unpriced: a price that the pool would ask for failed.
+            Unpriced: a price that the pool would read failed.
             Unread: a balance has not been read.
         """
         reserves, category, legs = self.pool.reserves, account.category, dict[int, Leg]()
@@ -101,7 +100,7 @@ class Clock:
         return Position(now=self.now, legs=legs, data=sums.data(self.pool.structure.rules))
 
     def _leg(self, weighed: Weighed, holding: Holding, *, backs: bool, owed: bool) -> Leg:
-        """Return what a balance is; ``rules.roundings`` says how each figure rounds."""
+        """Return the leg of a balance, rounded by ``select_roundings``."""
         price, unit = weighed.price, weighed.unit
         collateral = debt = _NO_UNITS
         collateral_value = debt_value = _NO_VALUE
@@ -127,11 +126,10 @@ class Clock:
         )
 
     def weighed(self, at: int, category: int) -> Weighed:
-        """
-        Return a reserve as it counts for the accounts of an eMode, reckoned once for all.
+        """Return a reserve's factors for the accounts of an eMode, computed once.
 
         Raises:
-            Unpriced: the price that the pool would ask for failed.
+            Unpriced: the price that the pool would read failed.
         """
         key = at, category
         if key not in self._weighed:
@@ -144,13 +142,12 @@ class Clock:
         return self._weighed[key]
 
     def weights(self, at: int, account: Account) -> tuple[BaseCurrency, Bps, bool]:
-        """
-        Return a reserve's price and threshold for an account, and whether it can back a debt.
+        """Return a reserve's price and threshold for an account, and whether it can be collateral.
 
-        Up to 3.1 the pool asks for an eMode's own price whatever the account holds.
+        Up to 3.1 the pool reads an eMode's own price whatever the account holds.
 
         Raises:
-            Unpriced: the price that the pool would ask for failed.
+            Unpriced: the price that the pool would read failed.
         """
         rulebook, state = self.pool.structure.rules, self.pool.reserves[at]
         category = self._category_of(at, account)
@@ -166,10 +163,6 @@ class Clock:
         """Return a reserve's supply and variable debt indices (ray) at this timestamp."""
         return self._supply[at], self._debt[at]
 
-    def variable_debt(self, scaled: int, index: int) -> int:
-        """Return what a scaled debt at the variable rate is, as ``rules.roundings`` says."""
-        return self._borrowed(scaled, index, RAY)
-
     def _category_of(self, at: int, account: Account) -> Category | None:
         """Return the eMode that applies to this reserve for this account."""
         if account.category == 0:
@@ -181,11 +174,10 @@ class Clock:
         return category if same else None
 
     def pair(self, account: Account, position: Position, debt: int, collateral: int) -> Pair:
-        """
-        Return what a liquidation of this pair is reckoned with.
+        """Return the inputs of a liquidation of this pair.
 
-        Up to 3.1 an eMode's own price is also the debt's, whatever the debt's category.
-        Source: ``LiquidationLogic._getConfigurationData``, core-v3 1.19.3.
+        Up to 3.1 an eMode's own price is also the debt's, whatever the debt's category. Source:
+        ``LiquidationLogic._getConfigurationData``, core-v3 1.19.3.
         """
         owed, backing = position.legs[debt], position.legs[collateral]
         category = self.pool.categories.get(account.category) if account.category else None
@@ -221,11 +213,10 @@ def _threshold(state: ReserveState, category: Category | None) -> Bps:
 
 
 def _price(state: ReserveState, category: Category | None) -> BaseCurrency:
-    """
-    Return the price that the pool values this reserve with, for this account.
+    """Return the pool's price of this reserve for this account.
 
-    Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 (the eMode's own
-    price, unless it is zero, replaces the asset's) and aave-v3-origin fd1fbd91.
+    Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 (the eMode's own price, unless
+    it is zero, replaces the asset's) and aave-v3-origin fd1fbd91.
     """
     if category is not None and category.has_price and category.price:
         return category.price

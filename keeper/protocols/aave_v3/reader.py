@@ -1,4 +1,4 @@
-"""The calls that bring a market to a block, and the decoding of their answers; no I/O."""
+"""Builds the calls that bring a market to a block, and decodes their results. No I/O."""
 
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
@@ -43,7 +43,7 @@ NEVER: Final = 2**40
 
 
 class StructureRead(NamedTuple):
-    """What every block reads of a structure: the reserves' tokens, the revision, the oracle."""
+    """The part of a structure that every block reads (tokens, revision, oracle)."""
 
     tokens: tuple[str, ...]
     revision: int
@@ -62,10 +62,10 @@ def pool_calls(structure: Structure) -> list[Call]:
 
 
 def pool_state(structure: Structure, answers: Answers) -> PoolState:
-    """Return the market from the answers to ``pool_calls``; MarketUnreadable if it cannot be."""
+    """Decode the market from the results of its pool calls. MarketUnreadable if invalid."""
     reserves = {r.identity: _reserve_state(structure, r, answers) for r in structure.reserves}
     categories = {at: _category(structure, at, answers) for at in structure.categories}
-    allowed = structure.sentinel is None or answers.maybe_integer() == 1
+    allowed = structure.sentinel is None or answers.maybe_integer() == 1  # mutation: F27 sentinel
     premium = answers.integer("the pool's FLASHLOAN_PREMIUM_TOTAL")
     return PoolState(
         structure=structure,
@@ -77,7 +77,7 @@ def pool_state(structure: Structure, answers: Answers) -> PoolState:
 
 
 def structure_calls(structure: Structure) -> list[Call]:
-    """Return the reads that show another structure, whatever logs were heard of."""
+    """Return the reads that reveal a changed structure, independent of logs."""
     return [
         ask(structure.pool, "getReservesList()"),
         ask(structure.pool, "POOL_REVISION()"),
@@ -86,7 +86,7 @@ def structure_calls(structure: Structure) -> list[Call]:
 
 
 def structure_read(structure: Structure, answers: Answers) -> StructureRead | None:
-    """Return what ``structure_calls`` say where it differs from the structure; None if equal."""
+    """Decode the structure calls if they differ from the structure. None if equal."""
     listed, revision, oracle = answers.next(), answers.maybe_integer(), answers.maybe_address()
     own = StructureRead(
         tuple(reserve.token.lower() for reserve in structure.reserves),
@@ -154,7 +154,7 @@ def _reserve_state(structure: Structure, reserve: Reserve, answers: Answers) -> 
 
 
 def _round(answer: CallResult) -> Round:
-    """Return what ``latestRoundData`` states; ``UNTOLD`` where it is none of that shape."""
+    """Decode ``latestRoundData``. ``UNTOLD`` if it does not have that shape."""
     if not answer.success or len(answer.data) < ROUND_WORDS * 32:
         return UNTOLD
     return Round(
@@ -233,7 +233,7 @@ def holding_calls(structure: Structure, account: Address, reserves: Collection[i
 
 
 def flags_of(answers: Answers) -> tuple[int, int]:
-    """Return the flags and the eMode from the answers to ``account_calls``."""
+    """Decode the flags and the eMode from the results of the account calls."""
     flags, category = answers.integer("getUserConfiguration"), answers.integer("getUserEMode")
     if category > MOST_CATEGORIES:
         raise MarketUnreadable(f"getUserEMode answers {category}, and an eMode is one byte")
@@ -243,7 +243,7 @@ def flags_of(answers: Answers) -> tuple[int, int]:
 def holdings_of(
     structure: Structure, reserves: Collection[int], answers: Answers
 ) -> dict[int, Holding]:
-    """Return the balances from the answers to ``holding_calls``."""
+    """Decode the balances from the results of the holding calls."""
     found = dict[int, Holding]()
     for reserve in structure.reserves:
         if reserve.identity not in reserves:
@@ -261,7 +261,7 @@ def holdings_of(
 def account_of(
     flags: tuple[int, int], holdings: Mapping[int, Holding], structure: Structure
 ) -> tuple[Account, bool]:
-    """Return an account of its flagged reserves, and whether all of these have been read."""
+    """Return an account with its flagged reserves, and whether all of them have been read."""
     known = {reserve.identity for reserve in structure.reserves}
     account = Account(*flags, {})
     used = [at for at in account.flagged() if at in known]

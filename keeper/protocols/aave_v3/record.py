@@ -1,4 +1,4 @@
-"""What a pool and its accounts are made of, for the record, and a snapshot made of that again."""
+"""Encodes a pool and its accounts for the record, and decodes a snapshot from it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,10 +17,9 @@ VERSION: Final = "1"
 
 
 def market_facts(snapshot: MarketSnapshot) -> object:
-    """
-    Return everything that the contracts said of the pool but its accounts.
+    """Encode the contracts' data of the pool without its accounts.
 
-    What seldom changes, and each reserve, is a part of its own: stored once while it is the same.
+    The structure and each reserve are separate parts, which are stored once while unchanged.
     """
     pool = _own(snapshot).pool
     reserves = {at: Part(_reserve(state)) for at, state in pool.reserves.items()}
@@ -37,23 +36,22 @@ def _reserve(state: ReserveState) -> object:
 
 
 def account_facts(snapshot: MarketSnapshot, account: Address) -> object | None:
-    """Return the account's flags, eMode and holdings, before interest."""
+    """Encode the account's flags, eMode and holdings, before interest."""
     return _own(snapshot).borrowers.get(account)
 
 
 def _own(snapshot: MarketSnapshot) -> AaveSnapshot:
-    """Return the snapshot as this protocol's own; one that is guarded passes for it."""
+    """Return the snapshot as this protocol's own type, also if it is wrapped."""
     return cast(AaveSnapshot, snapshot)
 
 
 def snapshot_of(
     head: Head, facts: Mapping[str, Any], accounts: Mapping[Address, object]
 ) -> AaveSnapshot:
-    """
-    Return the market of these facts with these accounts of it.
+    """Decode the market with these accounts.
 
     Raises:
-        ValueError: these are not the facts of a pool, or of another version.
+        ValueError: the facts are not those of a pool, or have another version.
     """
     if facts.get("version") != VERSION:
         raise ValueError(f"facts of version {facts.get('version')}, not {VERSION}")

@@ -1,11 +1,10 @@
-"""
-Which rules a pool of which revision follows.
+"""Rules of a pool by its revision.
 
-The revision is ``Pool.POOL_REVISION()``. Sources: ``@aave/core-v3`` 1.19.3 for
-revision 1; for revision 3 the published difference of Aave's deployed pool to v3.1.0
-(rates, counted underlying and grace periods only); aave-dao/aave-v3-origin for the
-later ones, at the commits in ``RULEBOOK``. Revisions 1 and 10 are proved against the
-deployed contracts by the chain tests; the others follow from reading.
+The revision is ``Pool.POOL_REVISION()``. Sources: ``@aave/core-v3`` 1.19.3 for revision 1. For
+revision 3 the published difference of Aave's deployed pool to v3.1.0 (rates, counted underlying and
+grace periods only). Aave-dao/aave-v3-origin for the later ones, at the commits in ``RULEBOOK``.
+Revisions 1 and 10 are proved against the deployed contracts by the chain tests. The others follow
+from reading the source.
 """
 
 from dataclasses import dataclass
@@ -14,18 +13,17 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """
-    What differs between the revisions of the pool, as facts.
+    """Differences between the revisions of the pool.
 
-    ``stable_debt``: debts at a fixed rate count. ``emode_bitmaps``: a category lists its
-    assets (else each asset names one category, which may have its own price).
-    ``needs_reserve_threshold``: collateral whose reserve has no liquidation threshold
-    does not count, not even in an eMode. ``polynomial_interest``: how the variable index
-    compounds. ``directed_rounding``: debts round up and collateral down (else to
-    nearest, and down in base currency), the health factor is divided once, the flash fee
-    and the debt needed round up. ``value_thresholds``: close factor and leftovers depend
-    on values. ``floored_seizure``: 3.7's rounding of what is seized. ``premium_to_suppliers``:
-    a flash loan's fee raises the liquidity index at once (from 3.4 the treasury has it all).
+    ``stable_debt``: debts at a stable rate count. ``emode_bitmaps``: a category lists its assets
+    (else each asset names one category, which may have its own price). ``needs_reserve_threshold``:
+    collateral without a reserve threshold does not count, not even in an eMode.
+    ``polynomial_interest``: how the variable index compounds. ``directed_rounding``: debts round up
+    and collateral down (else to nearest, and down in base currency), the health factor is divided
+    once, the flash fee and the debt needed round up. ``value_thresholds``: close factor and
+    leftovers depend on values. ``floored_seizure``: 3.7's rounding of the seizure.
+    ``premium_to_suppliers``: a flash loan's fee raises the liquidity index at once (from 3.4 the
+    treasury has it all).
     """
 
     version: str
@@ -114,7 +112,7 @@ NEWEST: Final = RULEBOOK[max(RULEBOOK)]
 
 
 def rules_of(revision: int) -> tuple[Rules, bool]:
-    """Return the rules to value a pool of this revision with, and whether to act on them."""
+    """Return the rules to value a pool of this revision, and whether to act on them."""
     if revision in RULEBOOK:
         return RULEBOOK[revision], True
     return OBSERVED.get(revision, NEWEST), False

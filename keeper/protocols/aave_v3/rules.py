@@ -1,4 +1,4 @@
-"""Exact integer rules of a pool: an account's data, and what a liquidation call does."""
+"""Exact integer rules of a pool for account data and liquidation calls."""
 
 import enum
 from collections.abc import Callable
@@ -36,12 +36,12 @@ MIN_LEFTOVER_VALUE: Final = BaseCurrency(MIN_FULL_CLOSE_VALUE // 2)
 
 
 def percent_mul(value: int, percentage: int) -> int:
-    """Return a share in bps, halves up; source: ``PercentageMath.percentMul``."""
+    """Return a share in bps, halves up. Source: ``PercentageMath.percentMul``."""
     return mul_div_half_up(value, percentage, BPS)
 
 
 def percent_div(value: int, percentage: int) -> int:
-    """Return ``value`` before a share was taken, halves up; ``PercentageMath.percentDiv``."""
+    """Return ``value`` divided by a share, halves up. Source: ``PercentageMath.percentDiv``."""
     return mul_div_half_up(value, BPS, percentage)
 
 
@@ -52,13 +52,12 @@ _NEAREST: Final = (mul_div_half_up, mul_div_half_up, mul_div_floor)
 
 
 def roundings(rules: Rules) -> tuple[MulDiv, MulDiv, MulDiv]:
-    """Return how ``supply_balance``, ``debt_balance`` and ``debt_value`` multiply and divide."""
+    """Return the mul-div functions for supply balance, debt balance and debt value."""
     return _DIRECTED if rules.directed_rounding else _NEAREST
 
 
 def supply_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
-    """
-    Return what was supplied, interest included.
+    """Return the supplied balance, interest included.
 
     Rounds to nearest up to 3.4 (``rayMul``), down from 3.5 (``TokenMath.getATokenBalance``).
     """
@@ -66,8 +65,7 @@ def supply_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
 
 
 def debt_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
-    """
-    Return what is owed at the variable rate, interest included.
+    """Return the variable debt, interest included.
 
     Rounds to nearest up to 3.4 (``rayMul``), up from 3.5 (``TokenMath.getVTokenBalance``).
     """
@@ -75,23 +73,22 @@ def debt_balance(scaled: int, index: int, rules: Rules) -> TokenUnits:
 
 
 def scaled(amount: int, index: int, rules: Rules) -> int:
-    """
-    Return what supplying an amount adds to the scaled balance, or repaying takes off the debt's.
+    """Return the change of the scaled balance by a supply, or of the scaled debt by a repayment.
 
-    Rounds to nearest up to 3.4 (``rayDiv``), down from 3.5
-    (``TokenMath.getATokenMintScaledAmount`` and ``getVTokenBurnScaledAmount``).
+    Rounds to nearest up to 3.4 (``rayDiv``), down from 3.5 (``TokenMath.getATokenMintScaledAmount``
+    and ``getVTokenBurnScaledAmount``).
     """
     divide = mul_div_floor if rules.directed_rounding else mul_div_half_up
     return divide(amount, RAY, index)
 
 
 def debt_value(amount: int, price: int, unit: int, rules: Rules) -> BaseCurrency:
-    """Return a debt in base currency: rounded down up to 3.4, up (``mulDivCeil``) from 3.5."""
+    """Return a debt in base currency, rounded down up to 3.4 and up (``mulDivCeil``) from 3.5."""
     return BaseCurrency(roundings(rules)[2](amount, price, unit))
 
 
 class AccountData(NamedTuple):
-    """What ``Pool.getUserAccountData`` says, as far as a liquidation needs it."""
+    """The figures of ``Pool.getUserAccountData`` that a liquidation needs."""
 
     collateral: BaseCurrency
     debt: BaseCurrency
@@ -99,7 +96,7 @@ class AccountData(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """An account in base currency: collateral, the same times its thresholds (bps), and debt."""
+    """An account's totals in base currency. ``weighted`` is collateral times thresholds (bps)."""
 
     total: int
     weighted: int
@@ -107,18 +104,17 @@ class Sums(NamedTuple):
 
     @property
     def average_threshold(self) -> int:
-        """The collateral's threshold (bps, down) that the pool works with up to 3.4."""
+        """The collateral's average threshold (bps, rounded down), which counts up to 3.4."""
         return self.weighted // self.total if self.total else 0
 
     def health_factor(self, rules: Rules) -> Wad:
-        """
-        Return the pool's health factor.
+        """Return the pool's health factor.
 
-        Up to 3.4 the threshold is averaged (down), applied (halves up) and divided (halves
-        up); from 3.5 the weighted sum is divided by the debt (halves up), then by 10 000 (down).
+        Up to 3.4 the threshold is averaged (down), applied (halves up) and divided (halves up).
+        From 3.5 the weighted sum is divided by the debt (halves up), then by 10 000 (down).
 
-        Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 and aave-v3-origin
-        at 6138e1fd (unchanged at fd1fbd91).
+        Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 and aave-v3-origin at
+        6138e1fd (unchanged at fd1fbd91).
         """
         if self.debt == 0:
             return HEALTH_FACTOR_NO_DEBT
@@ -136,10 +132,9 @@ class Sums(NamedTuple):
         )
 
     def health_factor_at_least(self) -> int:
-        """
-        Return less than the health factor of any version, without an average's jumps.
+        """Return a lower bound of the health factor in any version.
 
-        An average that is rounded down loses less than one bps of the collateral.
+        It is monotonic. An average that is rounded down loses less than one bps of the collateral.
         """
         if self.debt == 0:
             return HEALTH_FACTOR_NO_DEBT
@@ -147,7 +142,7 @@ class Sums(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """One debt and one collateral of an account at one timestamp, and the account's data."""
+    """One debt and one collateral of an account at one timestamp, with the account's data."""
 
     data: AccountData
     debt: TokenUnits
@@ -165,7 +160,7 @@ class Pair(NamedTuple):
 
 
 class Close(enum.StrEnum):
-    """How much of the pair's debt one call may repay."""
+    """The share of the pair's debt that one call may repay."""
 
     HEALTHY_HALF = "half"  # the default close factor applies
     ALL_UNHEALTHY = "all: health factor"
@@ -173,7 +168,7 @@ class Close(enum.StrEnum):
 
 
 class Liquidation(NamedTuple):
-    """What one call would do: ``seized`` is before, ``received`` after the protocol's fee."""
+    """Effect of one call. ``seized`` is before, ``received`` after the protocol's fee."""
 
     close: Close
     repaid: TokenUnits
@@ -192,11 +187,10 @@ class Liquidation(NamedTuple):
 
 
 def close_of(pair: Pair, rules: Rules) -> Close:
-    """
-    Return which close factor applies.
+    """Return the close factor that applies.
 
-    Source: ``LiquidationLogic._calculateDebt`` (core-v3 1.19.3) and
-    ``executeLiquidationCall`` (aave-v3-origin 5431379f, rounding from 6138e1fd).
+    Source: ``LiquidationLogic._calculateDebt`` (core-v3 1.19.3) and ``executeLiquidationCall``
+    (aave-v3-origin 5431379f, rounding from 6138e1fd).
     """
     if pair.data.health_factor <= CLOSE_FACTOR_THRESHOLD:
         return Close.ALL_UNHEALTHY
@@ -216,14 +210,13 @@ def most_repayable(pair: Pair, rules: Rules) -> TokenUnits:
 
 
 def half_repayable(pair: Pair, rules: Rules) -> TokenUnits:
-    """
-    Return what the default close factor lets one call repay.
+    """Return the most that one call may repay under the default close factor.
 
-    Up to 3.2 half of the pair's debt (halves up); from 3.3 half of the account's whole
-    debt (halves up in base currency, then down in token units) where the pair's is more.
+    Up to 3.2 half of the pair's debt (halves up). From 3.3 half of the account's whole debt (halves
+    up in base currency, then down in token units) if the pair's is more.
 
-    Source: ``LiquidationLogic._calculateDebt`` (core-v3 1.19.3) and
-    ``executeLiquidationCall`` (aave-v3-origin 5431379f).
+    Source: ``LiquidationLogic._calculateDebt`` (core-v3 1.19.3) and ``executeLiquidationCall``
+    (aave-v3-origin 5431379f).
     """
     if not rules.value_thresholds:
         return TokenUnits(percent_mul(pair.debt, DEFAULT_CLOSE_FACTOR))
@@ -234,12 +227,10 @@ def half_repayable(pair: Pair, rules: Rules) -> TokenUnits:
 
 
 def liquidation(pair: Pair, debt_to_cover: int, rules: Rules) -> Liquidation:
-    """
-    Return what ``liquidationCall`` does with ``debt_to_cover``, the leftover rule aside.
+    """Return the effect of ``liquidationCall`` with ``debt_to_cover``, without the leftover rule.
 
-    Source: ``LiquidationLogic._calculateAvailableCollateralToLiquidate``, core-v3 1.19.3;
-    the debt needed rounds up from 6138e1fd (3.5), the seizure down and the fee up from
-    fd1fbd91 (3.7).
+    Source: ``LiquidationLogic._calculateAvailableCollateralToLiquidate``, core-v3 1.19.3. The debt
+    needed rounds up from 6138e1fd (3.5), the seizure down and the fee up from fd1fbd91 (3.7).
     """
     close = close_of(pair, rules)
     most = pair.debt if close is not Close.HEALTHY_HALF else half_repayable(pair, rules)
@@ -282,10 +273,9 @@ def _fee(seized: int, pair: Pair, rules: Rules) -> int:
 
 
 def leaves_dust(done: Liquidation, rules: Rules, margin: int = 0) -> bool:
-    """
-    Whether the pool refuses since too little would be left of both debt and collateral.
+    """Return whether the leftover rule forbids the remaining debt and collateral.
 
-    ``margin`` (base currency) is added to what must be left.
+    ``margin`` (base currency) is added to the required leftover.
 
     Source: ``LiquidationLogic.executeLiquidationCall``, aave-v3-origin 5431379f (3.3).
     """
@@ -295,8 +285,7 @@ def leaves_dust(done: Liquidation, rules: Rules, margin: int = 0) -> bool:
 
 
 def flash_fee(amount: int, premium: Bps, rules: Rules) -> TokenUnits:
-    """
-    Return the fee of ``flashLoanSimple``: halves up to 3.4, up from 3.5.
+    """Return the fee of ``flashLoanSimple``, rounded halves up up to 3.4 and up from 3.5.
 
     Source: ``FlashLoanLogic.executeFlashLoanSimple``, core-v3 1.19.3 and 6138e1fd.
     """

@@ -1,9 +1,8 @@
-"""
-A pool's prices, indices and thresholds at one timestamp as factors of scaled balances.
+"""A pool's prices, indices and thresholds at one timestamp as factors of scaled balances.
 
-Every rounding of the exact rules is less than what is conceded here: a balance's by the unit that
-the columns' floats concede (an index is never below one), a value's by ``rounded_off``, and up
-to 3.4 the average threshold's by the basis point that each threshold is taken too low.
+The tolerances here exceed every rounding of the exact rules. A balance's is covered by the unit
+that the columns' floats allow (an index is never below one), a value's by ``rounded_off``, and up
+to 3.4 the average threshold's by lowering each threshold by one basis point.
 """
 
 import math
@@ -32,7 +31,7 @@ _UNTOLD: Final = {
 
 
 def factors(clock: Clock, codes: Codes) -> tuple[Factors, Flags]:
-    """Return what the clock makes of each code, and which codes have no price."""
+    """Return the factor of each code, and the codes without a price."""
     by_code = np.zeros(len(codes.keys))
     unpriced = np.zeros(len(codes.keys), dtype=np.bool_)
     for code, (category, at, role) in enumerate(codes.keys):
@@ -50,11 +49,10 @@ def factors(clock: Clock, codes: Codes) -> tuple[Factors, Flags]:
 
 
 def _factor(clock: Clock, at: int, category: int, role: int) -> float:
-    """
-    Return base units per scaled unit: weighted where it backs, negative where it is owed.
+    """Return base units per scaled unit, weighted for collateral and negative for debt.
 
     Raises:
-        Unpriced: the price that the pool would ask for failed.
+        Unpriced: the price that the pool would read failed.
     """
     one, (supply, debt) = clock.weighed(at, category), clock.indices(at)
     if min(supply, debt) < RAY:

@@ -1,4 +1,4 @@
-"""One market at one block: every account exact, and what can be done with each."""
+"""One market at one block, with all accounts exact and their opportunities."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -52,10 +52,9 @@ from keeper.risk.tiers import Thresholds, Tier
 
 @dataclass(frozen=True)
 class AaveSnapshot:
-    """
-    See ``keeper.ports.MarketSnapshot``.
+    """An Aave v3 market at one block, as a ``MarketSnapshot``.
 
-    ``pool`` holds everything the contracts said but for the accounts, which are in ``view``.
+    ``pool`` holds the contracts' data without the accounts, which are in ``view``.
     """
 
     head: Head
@@ -65,11 +64,11 @@ class AaveSnapshot:
 
     @cached_property
     def borrowers(self) -> Accounts[Account]:
-        """Everyone who ever borrowed, made from the columns when looked at."""
+        """Every account that ever borrowed, decoded from the columns on access."""
         return borrowers(self.view)
 
     def kept(self, account: Address) -> Account | None:
-        """Return one account as the contracts keep it; None if it never borrowed."""
+        """Return one account as the contracts store it. None if it never borrowed."""
         return self.borrowers.get(account)
 
     @property
@@ -84,7 +83,7 @@ class AaveSnapshot:
 
     @cached_property
     def prices(self) -> Mapping[Address, TokenPrice]:
-        """The oracle's prices by token; a token whose source failed is missing."""
+        """The oracle's prices by token. Tokens with a failing source are missing."""
         return {
             state.reserve.token: TokenPrice(
                 token=state.reserve.token,
@@ -98,20 +97,20 @@ class AaveSnapshot:
 
     @cached_property
     def price_sources(self) -> Mapping[Address, PriceSource]:
-        """Where each token's price comes from, unwrapped as far as known."""
+        """The price source of each token, unwrapped as far as known."""
         return {r.token: r.price_source for r in self.pool.structure.reserves}
 
     def readings(self) -> Sequence[Reading]:
-        """Return each reserve's price with what its feed states of it."""
+        """Return each reserve's price with its feed's statements."""
         return readings(self.pool)
 
     def facts(self) -> Sequence[Fact]:
-        """Return what an operator should know of the pool's rules and prices."""
+        """Return facts about the pool's rules and prices for the operator."""
         return facts(self.pool, self.head.timestamp)
 
     @cached_property
     def liquidity(self) -> Mapping[LiquidityKey, TokenUnits]:
-        """What each reserve can pay out."""
+        """The amount that each reserve can pay out."""
         return {
             LiquidityKey(holder=state.reserve.a_token, token=state.reserve.token): state.available
             for state in self.pool.reserves.values()
@@ -119,7 +118,7 @@ class AaveSnapshot:
 
     @cached_property
     def clock(self) -> Clock:
-        """The pool's prices and indices at this block."""
+        """The pool projected to this block's timestamp."""
         return Clock(self.pool, self.head.timestamp)
 
     @cached_property
@@ -127,14 +126,14 @@ class AaveSnapshot:
         return {}
 
     def _clock_at(self, moment: Timestamp) -> Clock:
-        """Return the clock of a window's end, made once for all accounts."""
+        """Return the pool projected to a timestamp, computed once for all accounts."""
         if moment not in self._clocks:
             self._clocks[moment] = Clock(self.pool, moment)
         return self._clocks[moment]
 
     @cached_property
     def screen(self) -> Screen:
-        """The pass over all accounts at this block, made when first asked."""
+        """The screening pass over all accounts at this block, computed on first access."""
         factors, unpriced = screen.factors(self.clock, self.view.columns.codes)
         return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._exact)
 
@@ -150,7 +149,7 @@ class AaveSnapshot:
                     yield self._stated(account, data)
 
     def tabulated(self) -> Tabulated:
-        """Return everyone with debt as columns, for asking what if prices moved."""
+        """Return all accounts with debt as columns, for what-if questions about prices."""
         return tabulated(self.view, self.clock)
 
     @cached_property
@@ -158,23 +157,23 @@ class AaveSnapshot:
         return ordered(self._exact(np.flatnonzero(self.view.owes())))
 
     def liquidatable(self) -> Sequence[AccountHealth]:
-        """Return the liquidatable of ``accounts``, without valuing those far from the line."""
+        """Return the liquidatable accounts without valuing those far from the threshold."""
         return self.screen.liquidatable
 
     def below(self, health_factor: Wad) -> Sequence[AccountHealth]:
-        """Return those of ``accounts`` with less than this, liquidatable or unpriced."""
+        """Return accounts with a lower health factor, and liquidatable or unpriced ones."""
         return self.screen.below(health_factor)
 
     def tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
-        """Return how many of ``accounts`` are in each tier, without valuing them all."""
+        """Return the number of accounts in each tier, without valuing all of them."""
         return self.screen.tiers(thresholds)
 
     def accounts(self) -> Sequence[AccountHealth]:
-        """Return every account with debt, exact, worst first; the unpriced come first."""
+        """Return the health of every account with debt, exact, unpriced first, then worst first."""
         return self._healths
 
     def account(self, account: Address) -> AccountHealth | None:
-        """Return one account's health; None without debt, or if it never borrowed."""
+        """Return one account's health. None if it has no debt, or never borrowed."""
         kept = self.kept(account)
         return None if kept is None or not kept.owes else self._health(account, kept)
 
@@ -206,7 +205,7 @@ class AaveSnapshot:
         )
 
     def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
-        """Return the account's collateral and its debts; nothing where it is unpriced."""
+        """Return the account's collateral and its debts. Empty if it is unpriced."""
         kept = self.kept(account)
         if kept is None:
             return (), ()
@@ -226,7 +225,7 @@ class AaveSnapshot:
         return self.borrowers.everyone
 
     def is_auditable(self, account: Address) -> bool:
-        """Whether the account is known and valued at this block."""
+        """Return whether the account is known and valued at this block."""
         return self._position(account) is not None
 
     def audit_calls(self, account: Address) -> Sequence[Call]:
@@ -236,14 +235,14 @@ class AaveSnapshot:
     def audited(
         self, account: Address, results: Sequence[CallResult]
     ) -> Sequence[Difference] | None:
-        """Return what ``getUserAccountData`` states otherwise; None where ours is unpriced."""
+        """Return the differences from ``getUserAccountData``. None if ours is unpriced."""
         position = self._position(account)
         if position is None:
             return None
         return parity.differences(self.market, account, position.data, results)
 
     def exposure(self, account: Address) -> Exposure | None:
-        """Return the account's legs with thresholds and bonuses; None where it is unpriced."""
+        """Return the account's legs with thresholds and bonuses. None if it is unpriced."""
         position = self._position(account)
         return None if position is None else exposure_of(position)
 
@@ -256,7 +255,7 @@ class AaveSnapshot:
                 continue
 
     def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
-        """Return what would cure an account; a time before the block counts as the block's."""
+        """Return the cures of an account. A time before the block counts as the block's."""
         kept = self.kept(account)
         if kept is None or not kept.owes:
             return None
@@ -274,22 +273,25 @@ class AaveSnapshot:
         return Advice(target=target, holds_until=moment, impossible=(why,))
 
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
-        """Return a cure in the vault's words."""
+        """Return a cure as a call of the vault."""
         return cure_step(self.pool.structure.pool, account, cure)
 
     @property
     def clear_place(self) -> bytes:
-        """The pool as the vault's owner opens it."""
+        """The pool as an entry of the vault's list."""
         return place_of(self.pool.structure.pool)
 
     @property
     def loss_unit(self) -> tuple[str, int]:
-        """The vault counts a loss in the oracle's base currency: dollars, as a rule."""
+        """The name of the unit in which the vault counts a loss, and its decimals.
+
+        It is the oracle's base currency, usually US dollars.
+        """
         word = "USD" if self.base_unit == USD_E8 else "of the base currency"
         return word, len(str(self.base_unit)) - 1
 
     def clear_step(self, account: Address) -> ClearStep:
-        """Return the clearing of an account in the vault's words."""
+        """Return an account's clearing as a call of the vault."""
         return clear_step(self.pool.structure.pool, account)
 
     def _position(self, account: Address) -> Position | None:
@@ -300,14 +302,14 @@ class AaveSnapshot:
             return None
 
     def flash_lenders(self, token: Address) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
-        """Return the pool's flash loan of ``token``, or why there is none."""
+        """Return the pool's flash loan of ``token``, or the reason for none."""
         lender = flash_lender(self.pool, token)
         return ((), (lender,)) if isinstance(lender, Refusal) else ((lender,), ())
 
     def bonus_at_most(
         self, health: AccountHealth, window: Window
     ) -> tuple[BaseCurrency, Gas] | None:
-        """Return a bound by what the account owes, and the gas of the simplest account."""
+        """Return a bound from the account's debt, and the gas of the simplest account."""
         if not self.pool.structure.supported:
             return None
         until = window.deadline
@@ -325,7 +327,7 @@ class AaveSnapshot:
     def opportunities(
         self, account: Address, window: Window
     ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
-        """Return the pairs that can be liquidated within ``window``, and why not the others."""
+        """Return the pairs that can be liquidated within ``window``, and the refused ones."""
         kept = self.kept(account)
         if kept is None:
             return (), (_no(SkipReason.NO_LONGER_LIQUIDATABLE, "the market does not know it"),)
@@ -334,18 +336,19 @@ class AaveSnapshot:
             detail = f"pool revision {revision} is observed only"
             return (), (_no(SkipReason.UNSUPPORTED_REVISION, detail),)
         try:
-            clocks = self._clock_at(window.earliest), self._clock_at(window.deadline)
-            ends = clocks[0].position(kept), clocks[1].position(kept)
+            ends = tuple(
+                self._clock_at(moment).position(kept)
+                for moment in (window.earliest, window.deadline)
+            )
         except (Unpriced, Unread) as reason:
             return (), (_no(SkipReason.PRICE_UNAVAILABLE, str(reason)),)
         borrower = Unhealthy(
             pool=self.pool,
             clock=self.clock,
-            clocks=clocks,
             account=account,
             kept=kept,
             window=window,
-            ends=ends,
+            ends=(ends[0], ends[1]),
         )
         return borrower.pairs()
 

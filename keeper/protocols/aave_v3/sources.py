@@ -1,4 +1,4 @@
-"""Price sources, unwrapped to the feed that knows how old its answer is."""
+"""Unwraps price sources to the feed that states the age of its answer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ LEAST_ROUND_DATA: Final = 5 * 32
 async def price_sources(
     reader: ChainReader, sources: Sequence[Address], basis: Basis
 ) -> list[PriceSource]:
-    """Return each source with its feed; a source that cannot be unwrapped has none."""
+    """Return each source with its feed. A source that cannot be unwrapped has none."""
     below: list[Address | None] = list(sources)
     found: list[PriceSource | None] = [None] * len(sources)
     for _ in range(MOST_LAYERS):
@@ -68,7 +68,7 @@ async def price_sources(
 async def _bounded(
     reader: ChainReader, sources: Sequence[PriceSource], basis: Basis
 ) -> list[PriceSource]:
-    """Return the sources with the bounds that their aggregators state."""
+    """Return the sources with the bounds of their aggregators."""
     asked = [one.aggregator for one in sources if one.aggregator is not None]
     if not asked:
         return list(sources)
@@ -84,7 +84,7 @@ async def _bounded(
 
 
 def _bounds(answers: Answers) -> tuple[int | None, int | None]:
-    """Return the least and the most that an aggregator says: by the newer names, else the older."""
+    """Return the minimum and maximum of an aggregator, preferring the newer getters."""
     low, high, older_low, older_high = (_signed(answers.next()) for _ in BOUND_GETTERS)
     return low if low is not None else older_low, high if high is not None else older_high
 
@@ -102,7 +102,7 @@ def _questions(source: Address | None) -> list[Call]:
 def _unwrapped(
     source: Address | None, answers: Answers
 ) -> tuple[PriceSource | None, Address | None]:
-    """Return the feed if this is one, else the layer below."""
+    """Return the source if it is a feed, else the layer below."""
     rounds = answers.next()
     aggregator, decimals = answers.maybe_address(), answers.maybe_integer()
     below = [answers.maybe_address() for _ in ADAPTER_GETTERS]

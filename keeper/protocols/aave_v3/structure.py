@@ -1,16 +1,16 @@
-"""What of a pool's structure the adapter compares and says; no I/O."""
+"""Comparisons and warnings of a pool's structure. No I/O."""
 
 from keeper.domain.units import Address
 from keeper.protocols.aave_v3.model import PoolState, Reserve, Structure
 
 
 def tokens_of(reserve: Reserve) -> frozenset[Address | None]:
-    """Return the contracts that a log about the reserve may name."""
+    """Return the contracts that logs about the reserve may name."""
     return frozenset(identity_and_tokens(reserve)[1:])
 
 
 def changed_reserves(before: Structure, after: Structure) -> frozenset[int]:
-    """Return the places in the bitmaps that hold other tokens than before (or none, or new)."""
+    """Return the places in the bitmaps with changed, removed or new tokens."""
     old, new = (
         {identity_and_tokens(reserve) for reserve in each.reserves} for each in (before, after)
     )
@@ -18,7 +18,7 @@ def changed_reserves(before: Structure, after: Structure) -> frozenset[int]:
 
 
 def identity_and_tokens(reserve: Reserve) -> tuple[int, Address, Address, Address, Address | None]:
-    """Return the place in the bitmaps, the token, and the tokens that hold balances of it."""
+    """Return the place in the bitmaps, the token, and its aToken and debt tokens."""
     return (
         reserve.identity,
         reserve.token,
@@ -29,7 +29,7 @@ def identity_and_tokens(reserve: Reserve) -> tuple[int, Address, Address, Addres
 
 
 def warnings_of(pool: PoolState) -> tuple[str, ...]:
-    """Return what is wrong with parts of the market, one line each."""
+    """Return problems with parts of the market, one line each."""
     found = [
         f"the price source of {state.reserve.symbol} ({state.reserve.token}) fails"
         for state in pool.reserves.values()

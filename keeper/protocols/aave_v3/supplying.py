@@ -1,4 +1,4 @@
-"""Whether an asset may be supplied for an account, and whether it would back its debt."""
+"""Validates a supply for an account, and whether it would count as collateral."""
 
 from keeper.domain.units import RAY, mul_div_ceil, mul_div_floor
 from keeper.protocols.aave_v3 import rules
@@ -10,11 +10,10 @@ from keeper.protocols.aave_v3.position import Clock
 def supply_refusal(
     pool: PoolState, account: Account, at: int, amount: int = 0, clock: Clock | None = None
 ) -> str:
-    """
-    Return why a reserve cannot be supplied so that it counts; empty where it can.
+    """Return why a supply of a reserve cannot count as collateral. Empty if it can.
 
-    An account that has a supply which backs nothing is not asked about: it stays that way.
-    With a clock, ``amount`` is held against the supply cap at that time, too.
+    An existing supply that is not used as collateral is not handled here. With a clock, ``amount``
+    is also checked against the supply cap at that time.
 
     Source: ``ValidationLogic.validateSupply``, core-v3 1.19.3 and aave-v3-origin 5a230ec8.
     """
@@ -35,11 +34,10 @@ def supply_refusal(
 
 
 def _not_flagged(pool: PoolState, account: Account, at: int) -> str:
-    """
-    Return why a first supply would not back the debt; empty where it would at once.
+    """Return why a first supply would not be used as collateral. Empty if it would.
 
-    Source: ``ValidationLogic.validateAutomaticUseAsCollateral``, core-v3 1.19.3 and
-    aave-v3-origin 5a230ec8; a role that may flag isolated assets is not counted on.
+    Source: ``ValidationLogic.validateAutomaticUseAsCollateral``, core-v3 1.19.3 and aave-v3-origin
+    5a230ec8. Ignores the role that may enable isolated assets.
     """
     if _ltv(pool, account, at) == 0:
         return "with a loan-to-value of zero it would not be used as collateral"
@@ -53,7 +51,7 @@ def _not_flagged(pool: PoolState, account: Account, at: int) -> str:
 
 
 def _ltv(pool: PoolState, account: Account, at: int) -> int:
-    """Return the loan-to-value that decides; the eMode's own counts from 3.6."""
+    """Return the loan-to-value that applies. The eMode's own counts from 3.6."""
     category: Category | None = pool.categories.get(account.category)
     if (
         account.category
@@ -66,7 +64,7 @@ def _ltv(pool: PoolState, account: Account, at: int) -> int:
 
 
 def _over_cap(state: ReserveState, amount: int, clock: Clock) -> str:
-    """Return why the supply cap does not let ``amount`` in at the clock's time."""
+    """Return why the supply cap refuses ``amount`` at the clock's time."""
     cap = state.configuration.supply_cap * state.unit
     if not cap:
         return ""
@@ -86,10 +84,9 @@ def _over_cap(state: ReserveState, amount: int, clock: Clock) -> str:
 
 
 def _accrued(state: ReserveState, clock: Clock) -> int:
-    """
-    Return what the treasury will have got by then, scaled.
+    """Return the scaled amount accrued to the treasury by then.
 
-    Of debts at a stable rate (to 3.1) the treasury's part is not known here and left out.
+    The treasury's part of stable debts (up to 3.1) is unknown here and left out.
 
     Source: ``ReserveLogic._accrueToTreasury``, core-v3 1.19.3 and aave-v3-origin 5a230ec8.
     """

@@ -1,4 +1,4 @@
-"""A whole market's legs as columns, for asking what if prices moved."""
+"""All legs of a market as columns, for what-if questions about prices."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from keeper.risk.table import Asset, Legs, Tabulated
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """By code: base currency per scaled unit (0: does not count), threshold and bonus, 1.0 all."""
+    """Values by code. Base currency per scaled unit (0 if it does not count), threshold, bonus."""
 
     worth: Floats
     threshold: Floats
@@ -29,10 +29,9 @@ class _Weights:
 
 
 def tabulated(view: View, clock: Clock) -> Tabulated:
-    """
-    Return everyone with debt: health exact, values as floats.
+    """Return all accounts with debt. Health is exact, values are floats.
 
-    Apart are those whom the codes do not tell: a fixed rate, a missing price or balance.
+    Accounts with a stable rate, a missing price or a missing balance are listed apart.
     """
     weights, totals = _weights(clock, view.columns.codes), Totals(clock, view.columns.codes)
     rows = np.flatnonzero(view.owes())
@@ -72,7 +71,7 @@ def tabulated(view: View, clock: Clock) -> Tabulated:
 
 
 def _exact(block: Block, totals: Totals) -> tuple[list[bool], list[float], list[bool]]:
-    """Return whether each account is told, its health factor and whether it is liquidatable."""
+    """Return whether each account is valued, its health factor and whether it is liquidatable."""
     told, health, verdict = list[bool](), list[float](), list[bool]()
     for data in totals.of_block(block):
         factor = WAD if data is None else data.health_factor

@@ -1,7 +1,6 @@
-"""
-An account's exact totals straight from its legs: what ``Clock.position`` says, and no more.
+"""Computes an account's exact totals from its legs, without a full position.
 
-Hundreds of accounts past the line are told in every block, worth their gas or not.
+Hundreds of liquidatable accounts are valued in every block, profitable or not.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +25,7 @@ _Counted = tuple[bool, int, int, int, int]
 
 
 class Totals:
-    """The codes of a market at a clock's timestamp, each reckoned once."""
+    """The codes of a market at one timestamp, each computed once."""
 
     def __init__(self, clock: Clock, codes: Codes) -> None:
         self._rules = clock.pool.structure.rules
@@ -39,7 +38,7 @@ class Totals:
             self._told.append(told)
 
     def of_block(self, block: Block) -> Iterator[AccountData | None]:
-        """Return the totals of each account; None where its position has to be asked."""
+        """Return the totals of each account. None if it needs a full position."""
         legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
         at = 0
         for count in block.count.tolist():
@@ -47,7 +46,7 @@ class Totals:
             at += count
 
     def _of(self, legs: _Legs) -> AccountData | None:
-        """Return what ``Clock.position`` says, with the roundings that the rules name."""
+        """Return one account's totals, rounded as the rules state."""
         total = weighted = debt = 0
         for code, words in legs:
             one = self._counted[code]
@@ -67,7 +66,7 @@ class Totals:
 
 
 def _counted(clock: Clock, key: Key) -> tuple[_Counted | None, bool]:
-    """Return what a code counts, None for nothing, and whether that is all there is to know."""
+    """Return the factors of a code (None for nothing), and whether they are complete."""
     category, at, role = key
     if at not in clock.pool.reserves or role in _IDLE:
         return None, True

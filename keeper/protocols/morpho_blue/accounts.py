@@ -1,4 +1,4 @@
-"""A market's positions in columns: to arrays and back."""
+"""Encodes a market's positions as columns, and decodes them."""
 
 import enum
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +18,7 @@ PLANES: Final = 2
 
 
 class Role(enum.IntEnum):
-    """What a leg is."""
+    """Role of a leg."""
 
     COLLATERAL = 1
     DEBT = 2
@@ -33,7 +33,7 @@ def new_columns() -> Columns:
 
 
 def encoded(positions: Iterable[Position], into: Columns) -> Block:
-    """Return these positions as they are written to the columns; both legs always."""
+    """Encode positions as they are written to the columns, always with both legs."""
     kept = list(positions)
     codes = [into.codes.code((0, 0, role), _SIDES[role]) for role in Role]
     return Block(
@@ -47,7 +47,7 @@ def encoded(positions: Iterable[Position], into: Columns) -> Block:
 
 
 def decoded(block: Block, codes: Codes) -> list[Position]:
-    """Return the positions of a block; of an account that was only named, one of nothing."""
+    """Decode the positions of a block. An account that is only named gets an empty one."""
     found, at = list[Position](), 0
     legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
     for count in block.count.tolist():
@@ -64,7 +64,7 @@ def decoded(block: Block, codes: Codes) -> list[Position]:
 
 
 def named(count: int) -> Block:
-    """Return so many accounts of which nothing is known but that they borrowed."""
+    """Return a block of ``count`` accounts that borrowed and have not been read."""
     none = np.zeros(count, dtype=np.uint16)
     return Block(
         category=none,
@@ -83,14 +83,14 @@ def filled(positions: Mapping[Address, Position]) -> Columns:
 
 
 def named_apart(books: Mapping[MarketId, Mapping[str, Array]]) -> dict[str, Array]:
-    """Return the arrays of each market's columns, named after it."""
+    """Return the arrays of all markets, with the market's id as prefix of the names."""
     return {
         f"{each}/{name}": array for each, arrays in books.items() for name, array in arrays.items()
     }
 
 
 def by_market(pairs: Collection[Pair]) -> dict[MarketId, list[Address]]:
-    """Return whose positions these are, by market, in order and each once."""
+    """Group positions by market. Accounts are sorted and unique."""
     found = dict[MarketId, list[Address]]()
     for identity, account in sorted(set(pairs)):
         found.setdefault(identity, []).append(account)

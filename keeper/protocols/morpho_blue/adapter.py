@@ -45,16 +45,15 @@ NAME = "morpho_blue"
 
 
 def build(options: Options, *, from_block: int, reader: ChainReader) -> LendingMarket:
-    """Return the deployment of these options; it reads nothing until ``discover``."""
+    """Return the deployment of these options. It reads nothing before ``discover``."""
     return MorphoDeployment(options, from_block, reader)
 
 
 class MorphoDeployment:
-    """
-    See ``keeper.ports.LendingMarket``: one contract, many isolated markets.
+    """One Morpho Blue contract with many isolated markets, as a ``LendingMarket``.
 
-    Each market with a borrower is a snapshot of its own, so that a failing oracle or a
-    hostile token concerns nobody else. Markets without one are not read.
+    Each market with a borrower has its own snapshot, so that a failing oracle or a hostile token
+    affects no other market. Of markets without a borrower only the totals are read.
     """
 
     def __init__(self, options: Options, from_block: int, chain: ChainReader) -> None:
@@ -82,23 +81,22 @@ class MorphoDeployment:
 
     @property
     def from_block(self) -> int:
-        """Where the deployment's first log may be."""
+        """The first block that can have logs of the deployment."""
         return self._from_block
 
     @property
     def structure(self) -> Structure:
-        """What the deployment consists of; MarketUnreadable before ``discover``."""
+        """The deployment's structure. MarketUnreadable before ``discover``."""
         if self._structure is None:
             raise MarketUnreadable(f"{self.key} has not been discovered")
         return self._structure
 
     def executor_targets(self) -> ExecutorTargets:
-        """Return the contract: the executor calls it and lets it take what is repaid."""
+        """Return the contract, which the executor calls and approves for repayments."""
         return ExecutorTargets(lenders=(self._morpho,))
 
     async def discover(self, head: Head) -> None:
-        """
-        Read which markets there are, and what they consist of.
+        """Read the deployment's markets and their structure.
 
         Raises:
             ConfigError: there is no Morpho Blue at the address.
@@ -115,13 +113,13 @@ class MorphoDeployment:
             raise MarketUnreadable(f"{self.key}: {error}") from error
 
     async def origin(self, head: Head) -> Origin:
-        """Return the contract and the log of its first owner (``keeper.abilities.HasOrigin``)."""
+        """Return the contract and the log of its first owner (``HasOrigin``)."""
         basis = Basis(block_hash=head.hash)
         await discovery.refuse_others(self._chain, self._morpho, basis)
         return Origin(contract=self._morpho, created=events.origin_filter(self._morpho))
 
     def freeze_structure(self) -> Callable[[], str]:
-        """Return what makes JSON of the structure (``keeper.abilities.KeepsStructure``)."""
+        """Return a function that encodes the structure as JSON (``KeepsStructure``)."""
         return partial(self._facts_of, self.structure)
 
     def _facts_of(self, structure: Structure) -> str:
@@ -131,7 +129,7 @@ class MorphoDeployment:
         return facts[1]
 
     def restore_structure(self, facts: str) -> None:
-        """Take up a kept structure instead of ``discover``; ValueError if it is another's."""
+        """Restore a stored structure. ValueError if it belongs to another deployment."""
         structure = restored(Structure, json.loads(facts))
         if structure.morpho != self._morpho:
             raise ValueError(f"this is {structure.morpho}")
@@ -139,34 +137,36 @@ class MorphoDeployment:
 
     @property
     def history_filter(self) -> LogFilter:
-        """The ``Borrow`` logs, and those that name markets: read twice, they are not missed."""
+        """The ``Borrow`` and ``CreateMarket`` logs.
+
+        Creations are read again, so that none is missed.
+        """
         return events.history_filter(self._morpho)
 
     def borrowers(self, logs: LogTable) -> frozenset[Address]:
-        """
-        Return whom these ``Borrow`` logs name as the debtor in a market that is followed.
+        """Return the debtors in these ``Borrow`` logs of followed markets.
 
-        Where each of them borrowed is remembered, so that ``load`` need not look everywhere. A
-        market that discovery did not find becomes known by its creation or its first borrower.
+        Their markets are stored, so that ``load`` need not read every market. A market that
+        discovery did not find becomes known by its creation or its first borrower.
         """
         pairs = self._followed_pairs(logs)
         self._name(pairs)
         return events.accounts(pairs)
 
     def _followed_pairs(self, logs: LogTable) -> frozenset[Pair]:
-        """Return who borrowed where, in the followed markets and in those that are new."""
+        """Return the borrowers by market, in followed and in new markets."""
         pairs = events.history_borrowed(logs)
         self._learn_markets({pair[0] for pair in pairs} | events.history_created(logs))
         followed = self._created | self.structure.markets.keys()
         return frozenset(pair for pair in pairs if pair[0] in followed)
 
     def _learn_markets(self, named: Collection[MarketId]) -> None:
-        """Have markets described whose creation was never seen, unless the settings name ids."""
+        """Note markets with an unseen creation, unless the settings list market ids."""
         if not self._options.listed and self._structure is not None:
             self._created |= {*named} - self._described - self._structure.markets.keys()
 
     def _name(self, pairs: Collection[Pair]) -> None:
-        """Remember that these accounts borrowed in these markets."""
+        """Store that these accounts borrowed in these markets."""
         for identity, accounts in by_market(pairs).items():
             book = self._books[identity]
             addresses = packed(accounts)
@@ -179,7 +179,7 @@ class MorphoDeployment:
         return book is not None and book.index.row_of(unlisted(account)) != UNKNOWN
 
     async def load(self, head: Head, accounts: Collection[Address]) -> None:
-        """Read these accounts where they borrowed; everywhere, if that was never seen."""
+        """Read these accounts in the markets where they borrowed, or in all if unknown."""
         pairs = self._pairs(sorted(accounts))
         calls = reader.position_calls(self._morpho, pairs)
         answers = Answers(await self._chain.aggregate(calls, Basis(block_hash=head.hash)))
@@ -189,7 +189,7 @@ class MorphoDeployment:
         self._loaded = True
 
     def _pairs(self, accounts: Sequence[Address]) -> list[Pair]:
-        """Return where these accounts borrowed; every market for those never seen to."""
+        """Return the markets where these accounts borrowed, or all markets if unknown."""
         addresses = packed(accounts)
         known = {e: b.index.rows_of(addresses) != UNKNOWN for e, b in self._books.items()}
         nowhere = ~np.any([np.zeros(len(accounts), dtype=np.bool_), *known.values()], axis=0)
@@ -206,38 +206,37 @@ class MorphoDeployment:
             book.put(packed(accounts), encoded(positions, book))
 
     def array_form(self) -> str:
-        """
-        Return what stored positions depend on (``keeper.abilities.KeepsColumns``).
+        """Return the dependencies of stored positions (``KeepsColumns``).
 
-        Who they are: where the history begins, and which markets the settings want.
+        The first line has the block at which the history begins and the settings, the second the
+        contract.
         """
         return f"{self._from_block} {self._options.model_dump_json()}\n1 {self._morpho}"
 
     def is_settled(self) -> bool:
-        """Whether everything that was noted has been read, as far as it is followed."""
+        """Return whether all noted positions of followed markets have been read."""
         followed = self.structure.markets
         return not self._created and not any(pair[0] in followed for pair in self._noted)
 
     def to_arrays(self) -> dict[str, Array]:
-        """Return every position (``keeper.abilities.KeepsColumns``), each market's apart."""
+        """Return every position by market (``KeepsColumns``)."""
         return named_apart({each: book.to_arrays() for each, book in self._books.items()})
 
     def changed(self) -> dict[str, Array]:
-        """Return the positions that were read since this was asked last."""
+        """Return the positions that were read since the last call."""
         changes = {each: book.changes() for each, book in self._books.items()}
         return named_apart({each: one for each, one in changes.items() if len(one["count"])})
 
     def from_arrays(self, arrays: Mapping[str, Array]) -> None:
-        """Take up stored positions instead of ``load``; MarketUnreadable if they are not whole."""
+        """Restore stored positions instead of ``load``. MarketUnreadable if they are incomplete."""
         self._books.clear()
         self.merge(arrays)
         self._loaded = True
 
     def merge(self, arrays: Mapping[str, Array]) -> None:
-        """
-        Write stored changes over what is there; MarketUnreadable if they are not whole.
+        """Merge stored changes into the positions. MarketUnreadable if they are incomplete.
 
-        Markets that are stored are known, whatever discovery found.
+        Stored markets become known even if discovery did not find them.
         """
         for name in arrays:
             identity, _, column = name.rpartition("/")
@@ -258,7 +257,7 @@ class MorphoDeployment:
         return events.liquidation_filter(self._morpho)
 
     def liquidated(self, logs: Sequence[Log]) -> frozenset[Subject]:
-        """Return whom these logs say was liquidated, in the markets that are followed."""
+        """Return the liquidated accounts in these logs of followed markets."""
         markets = self.structure.markets
         return frozenset(
             (markets[identity].key, account)
@@ -267,7 +266,7 @@ class MorphoDeployment:
         )
 
     def note(self, logs: Sequence[Log]) -> None:
-        """Remember what these logs touched; orphaned logs are noted just the same."""
+        """Note the positions and markets in these logs. Orphaned logs are noted as well."""
         self._turn += 1
         found = events.touched(logs)
         self._created |= found.created
@@ -277,7 +276,7 @@ class MorphoDeployment:
         self._noted |= {pair: self._turn for pair in found.changed if self._is_followed(pair)}
 
     def note_history(self, logs: LogTable, *, known_too: bool) -> int:
-        """Have new positions read, and the known ones anew (``keeper.coverage``)."""
+        """Note unknown positions in these logs, and with ``known_too`` the known ones."""
         self._turn += 1
         markets, pairs = len(self._created), self._followed_pairs(logs)
         new = [pair for pair in pairs if not self._is_followed(pair)]
@@ -293,7 +292,7 @@ class MorphoDeployment:
                 self._noted[identity, account] = self._turn
 
     async def refresh(self, head: Head) -> None:
-        """Follow the markets that noted logs say were created, where the settings want them."""
+        """Follow the markets that noted logs created, if the settings select them."""
         if not self._created:
             return
         created, before = frozenset(self._created), self.structure
@@ -317,7 +316,7 @@ class MorphoDeployment:
         self._noted = {pair: turn for pair, turn in self._noted.items() if pair[0] in followed}
 
     def calls(self, head: Head) -> Sequence[Call]:
-        """Return the reads that bring the deployment to ``head``: constant but for positions."""
+        """Return the reads that bring the deployment to ``head``. Constant except for positions."""
         structure = self.structure
         pairs = tuple(sorted(pair for pair in self._noted if pair[0] in structure.markets))
         active = {e for e in structure.markets if self._borrowers_in(e) or not self._loaded}
@@ -334,8 +333,7 @@ class MorphoDeployment:
         return len(self._books[identity]) if identity in self._books else 0
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> Sequence[MorphoSnapshot]:
-        """
-        Return each market with a borrower at ``head``, from the answers to ``calls(head)``.
+        """Return each market with a borrower at ``head``, from the results of its calls.
 
         Raises:
             MarketUnreadable: the contract does not answer as Morpho Blue does.
@@ -370,7 +368,7 @@ class MorphoDeployment:
         )
 
     def figures(self) -> dict[Figure, int]:
-        """Return the totals at the last ``apply``, of markets without a known borrower, too."""
+        """Return the totals at the last ``apply``, including markets without a known borrower."""
         if self._read is None:
             return {}
         states = {**self._idle.newest, **self._read.states}
@@ -381,13 +379,13 @@ class MorphoDeployment:
     def expected_figures(
         self, before: Figures, logs: Sequence[Log]
     ) -> dict[Figure, ExpectedFigure]:
-        """Return what follows from earlier figures and from all logs since."""
+        """Predict figures from earlier ones and all logs since."""
         return figures.expected_figures(
             before, [log for log in logs if log.address == self._morpho]
         )
 
     def debt_totals(self) -> list[DebtTotal] | None:
-        """Return each market's total of borrow shares beside the book's; None while unsettled."""
+        """Return each market's total borrow shares and the book's sum. None while unsettled."""
         markets, is_read = self.structure.markets, self._loaded and self.is_settled()
         if self._read is None or not is_read or (self._options.listed and not markets):
             return None

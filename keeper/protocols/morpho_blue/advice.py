@@ -1,4 +1,4 @@
-"""What would cure a debtor of a market: exact amounts at a stated time, and why not otherwise."""
+"""Cures of a market's debtor. Exact amounts for a stated time, or reasons for none."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,10 +25,9 @@ MOST_COLLATERAL: Final = 2**128 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """
-    One debtor: the market ``now`` and ``then``, when the cure is to hold, interest accrued.
+    """One debtor with the market ``now`` and at the cure's time ``then``, interest accrued.
 
-    ``collateral_price`` and ``loan_price`` are in base currency per whole token; 0 unpriced.
+    ``collateral_price`` and ``loan_price`` are in base currency per whole token, 0 if unpriced.
     """
 
     market: Market
@@ -46,7 +45,7 @@ class Case:
 
 
 def advised(case: Case, target: Wad) -> Advice:
-    """Return what brings a debtor to ``target`` at the time of ``case.then``."""
+    """Return the cures that bring a debtor to ``target`` at the time of ``case.then``."""
     untreated = rules.health(case.position, case.then, case.price, case.lltv).factor
     found = [] if untreated >= target else [_pledged(case, target), _repaid(case, target)]
     return Advice(
@@ -60,8 +59,7 @@ def advised(case: Case, target: Wad) -> Advice:
 
 
 def after_repaying(amount: int, position: Position, state: State) -> tuple[Position, State] | None:
-    """
-    Return position and market after ``repay`` of so many assets; None where it reverts.
+    """Return position and market after ``repay`` of this amount. None if it reverts.
 
     ``state`` is accrued to the block's timestamp. Source: ``Morpho.repay``.
     """
@@ -77,7 +75,7 @@ def after_repaying(amount: int, position: Position, state: State) -> tuple[Posit
 
 
 def _pledged(case: Case, target: Wad) -> Cure | str:
-    """Return the least collateral to add. Source: ``Morpho.supplyCollateral``: nothing forbids."""
+    """Return the smallest collateral to add. Source: ``Morpho.supplyCollateral``."""
     token, held = case.market.collateral, case.position.collateral
 
     def reaches(amount: int) -> bool:
@@ -96,7 +94,7 @@ def _pledged(case: Case, target: Wad) -> Cure | str:
 
 
 def _repaid(case: Case, target: Wad) -> Cure:
-    """Return the least debt to repay; all of it is repaid by shares, which leaves none."""
+    """Return the smallest repayment. The whole debt is repaid by shares, which leaves none."""
     token, position, state = case.market.loan, case.position, case.then
 
     def reaches(amount: int) -> bool:
@@ -134,10 +132,9 @@ def _cure(
 
 
 def _prices(case: Case) -> Iterator[LiquidationPrice]:
-    """
-    Return where liquidation starts: the oracle's price, told by either token's in dollars.
+    """Yield the liquidation price of each token, in dollars, from the oracle's price.
 
-    The oracle's price is exact; in dollars the collateral's is rounded down, the loan's up.
+    The oracle's price is exact. In dollars the collateral's is rounded down, the loan's up.
     """
     if not case.loan_price or not case.collateral_price or not case.position.collateral:
         return

@@ -1,4 +1,4 @@
-"""The executor's step for a liquidation, and the vault's for a cure."""
+"""Encodes a liquidation for the executor, and a cure for the vault."""
 
 from typing import Final
 
@@ -18,11 +18,10 @@ EXECUTOR_MODULE: Final = 2
 def liquidation_step(
     morpho: Address, params: Params, borrower: Address, *, seized: int, repaid_shares: int
 ) -> ExecutorStep:
-    """
-    Return the step; exactly one of ``seized`` and ``repaid_shares`` is not zero.
+    """Encode the step. Exactly one of ``seized`` and ``repaid_shares`` is not zero.
 
-    It is ``abi.encode(address morpho, MarketParams marketParams, address borrower,
-    uint256 seizedAssets, uint256 repaidShares)``.
+    It is ``abi.encode(address morpho, MarketParams marketParams, address borrower, uint256
+    seizedAssets, uint256 repaidShares)``.
     """
     data = encoded(
         ("address", PARAMS_TYPE, "address", "uint256", "uint256"),
@@ -42,8 +41,7 @@ SEIZURE_TYPE: Final = f"(address,{PARAMS_TYPE},address,uint256,uint256)"
 
 
 def cure_step(morpho: Address, params: Params, borrower: Address, cure: Cure) -> CureStep:
-    """
-    Return the cure: ``abi.encode(address morpho, MarketParams, address borrower)``.
+    """Encode the cure ``abi.encode(address morpho, MarketParams, address borrower)``.
 
     The vault's place is ``keccak256(abi.encode(morpho, market id))``.
     """
@@ -63,12 +61,11 @@ def clear_step(
     repaid_shares: int,
     usd_per_loan: tuple[int, int],
 ) -> ClearStep:
-    """
-    Return the clearing; exactly one of ``seized`` and ``repaid_shares`` is not zero.
+    """Encode the clearing. Exactly one of ``seized`` and ``repaid_shares`` is not zero.
 
     It is ``abi.encode((address morpho, MarketParams, address borrower, uint256 seizedAssets,
-    uint256 repaidShares))``; the vault counts losses in units of the loan token, of which
-    ``usd_per_loan`` makes 1e-8 dollars.
+    uint256 repaidShares))``. The vault counts losses in units of the loan token, which
+    ``usd_per_loan`` converts to 1e-8 dollars.
     """
     values = (morpho, params.values, borrower, seized, repaid_shares)
     return ClearStep(
@@ -80,5 +77,5 @@ def clear_step(
 
 
 def place_of(morpho: Address, params: Params) -> bytes:
-    """Return the market as the vault lists and opens it."""
+    """Encode the market as an entry of the vault's list."""
     return keccak(encoded(("address", "bytes32"), (morpho, bytes.fromhex(params.id[2:]))))

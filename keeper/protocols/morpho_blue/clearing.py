@@ -1,4 +1,4 @@
-"""What the vault is asked for where it clears a debtor of a market."""
+"""Builds the vault's clearing of a market's debtor."""
 
 from keeper.domain.cure import ClearStep
 from keeper.domain.units import Address, BaseCurrency
@@ -14,11 +14,10 @@ def cleared(
     now: State,
     prices: tuple[OraclePrice | None, BaseCurrency | None],
 ) -> ClearStep | None:
-    """
-    Return the clearing of a debtor; None without both the oracle's and the loan's dollar price.
+    """Return the clearing of a debtor. None without the oracle's and the loan's dollar price.
 
-    By all of the collateral where the debt covers that, else by all of the debt: interest only
-    makes the first more possible, and the second is what is left. ``now`` is accrued.
+    It seizes all collateral if the debt covers that, else it repays the whole debt. Interest only
+    makes the first more likely. ``now`` is accrued.
     """
     price, loan_price = prices
     account, position = borrower

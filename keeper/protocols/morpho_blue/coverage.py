@@ -1,4 +1,4 @@
-"""The contract's own totals of borrow shares, beside the sums over the positions in the columns."""
+"""The contract's own totals of borrow shares, with the sums over the positions in the columns."""
 
 from collections.abc import Mapping
 
@@ -16,12 +16,11 @@ def debt_total(
     columns: Columns | None,
     usd: Mapping[Address, BaseCurrency],
 ) -> DebtTotal:
-    """
-    Return a market's total of borrow shares, beside the book's.
+    """Return a market's total of borrow shares, and the book's sum.
 
     Equal to the unit: the total is the sum of the positions' shares. The virtual shares of
-    ``SharesMathLib`` are in neither of both, and bad debt is taken from both alike.
-    Source: ``Morpho.sol`` of morpho-blue 1.0.0 (``borrow``, ``repay``, ``liquidate``).
+    ``SharesMathLib`` are in neither, and bad debt is subtracted from both. Source: ``Morpho.sol``
+    of morpho-blue 1.0.0 (``borrow``, ``repay``, ``liquidate``).
     """
     known = 0
     if columns is not None:

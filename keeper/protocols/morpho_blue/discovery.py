@@ -1,4 +1,4 @@
-"""What a deployment consists of, read from nothing but its address."""
+"""Discovers a deployment's structure from its address alone."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
@@ -45,7 +45,7 @@ _NO_ID: Final = bytes(32)
 
 
 async def refuse_others(chain: ChainReader, morpho: Address, basis: Basis) -> None:
-    """Raise ConfigError where no Morpho Blue answers."""
+    """Raise ConfigError if no Morpho Blue answers."""
     calls = [
         ask(morpho, "idToMarketParams(bytes32)", _NO_ID),
         ask(morpho, "market(bytes32)", _NO_ID),
@@ -63,7 +63,7 @@ async def refuse_others(chain: ChainReader, morpho: Address, basis: Basis) -> No
 async def known_markets(
     chain: ChainReader, options: Options, head: Head, from_block: int
 ) -> dict[MarketId, Params]:
-    """Return the markets that exist at ``head``, as far as ids or creation logs name them."""
+    """Return the markets that exist at ``head``, by the listed ids or the creation logs."""
     morpho = Address(options.morpho)
     if options.listed:
         return await described(chain, morpho, options.listed, Basis(block_hash=head.hash))
@@ -74,7 +74,7 @@ async def known_markets(
 async def described(
     chain: ChainReader, morpho: Address, ids: Collection[MarketId], basis: Basis
 ) -> dict[MarketId, Params]:
-    """Return the parameters of those of these markets that exist."""
+    """Fetch the parameters of these markets, as far as they exist."""
     ordered = sorted(ids)
     calls = [ask(morpho, "idToMarketParams(bytes32)", bytes.fromhex(each[2:])) for each in ordered]
     found = dict[MarketId, Params]()
@@ -94,10 +94,9 @@ async def structure(
     head: Head,
     before: Structure | None = None,
 ) -> Structure:
-    """
-    Return these markets with their tokens, rate models and feeds; what was known is not read.
+    """Fetch the tokens, rate models and feeds of these markets, unless they are known.
 
-    A market whose tokens or rate model do not answer is left out with a warning.
+    Markets with a token or rate model that does not answer are left out with a warning.
     """
     basis = Basis(block_hash=head.hash)
     found = await _by_factory(chain, options, found, basis)
@@ -137,7 +136,7 @@ async def structure(
 async def _by_factory(
     chain: ChainReader, options: Options, found: Mapping[MarketId, Params], basis: Basis
 ) -> dict[MarketId, Params]:
-    """Return the markets whose oracle one of the wanted factories made; all if none is named."""
+    """Return the markets with an oracle of a wanted factory, or all if none is named."""
     if not options.factories:
         return dict(found)
     pairs = [(each, factory) for each in sorted(found) for factory in options.factories]
@@ -177,11 +176,10 @@ async def _feeds(
 
 
 async def _irms(chain: ChainReader, found: Sequence[Params], head: Head) -> dict[MarketId, Irm]:
-    """
-    Return how each market's interest is known.
+    """Return the kind of each market's rate model.
 
-    A rate model counts as AdaptiveCurveIrm where it answers as that does, to the wei, for an
-    idle, a quiet and a fully used market.
+    A rate model counts as AdaptiveCurveIrm if it answers like that one, to the wei, for an idle, a
+    quiet and a fully used market.
     """
     asked = [params for params in found if params.irm != ZERO_ADDRESS]
     calls = [call for params in asked for call in _probe(params, head.timestamp)]

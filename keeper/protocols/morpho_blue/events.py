@@ -1,4 +1,4 @@
-"""Which logs matter to a deployment, and what they say was touched; no I/O."""
+"""Filters and decoding of a deployment's logs. No I/O."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -42,10 +42,10 @@ Pair = tuple[MarketId, Address]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touched:
-    """
-    Positions that borrowed, positions that changed (those too), markets that were created.
+    """Changes that logs report.
 
-    ``named`` is every market that a log is about.
+    ``changed`` are all changed positions, including the ``borrowed`` ones. ``created`` are new
+    markets. ``named`` is every market in a log.
     """
 
     borrowed: frozenset[Pair]
@@ -55,40 +55,40 @@ class Touched:
 
 
 def history_filter(morpho: Address) -> LogFilter:
-    """Return the logs that name everyone who ever borrowed, and every market."""
+    """Return the filter of logs that name every borrower and every market."""
     return LogFilter(addresses=(morpho,), topics=((BORROW, CREATE_MARKET),))
 
 
 def origin_filter(morpho: Address) -> LogFilter:
-    """Return the logs that name an owner; the constructor's is the contract's first log."""
+    """Return the filter of owner logs. The constructor's is the contract's first log."""
     return LogFilter(addresses=(morpho,), topics=((SET_OWNER,),))
 
 
 def creation_filter(morpho: Address) -> LogFilter:
-    """Return the logs that name every market."""
+    """Return the filter of logs that name every market."""
     return LogFilter(addresses=(morpho,), topics=((CREATE_MARKET,),))
 
 
 def block_filter(morpho: Address) -> LogFilter:
-    """Return the logs of a block: changed positions and totals, and markets that are new."""
+    """Return the filter of a block's logs that report changes and new markets."""
     kinds = (CREATE_MARKET, *_ACCOUNT_AT, *_TOTALS_ONLY)
     return LogFilter(addresses=(morpho,), topics=(kinds,))
 
 
 def liquidation_filter(morpho: Address) -> LogFilter:
-    """Return the logs that say who was liquidated, and where."""
+    """Return the filter of liquidation logs."""
     return LogFilter(addresses=(morpho,), topics=((LIQUIDATE,),))
 
 
 def liquidated(logs: Iterable[Log]) -> frozenset[Pair]:
-    """Return the positions that ``Liquidate`` logs name, removed ones aside."""
+    """Return the positions in ``Liquidate`` logs, without removed logs."""
     return touched(
         log for log in logs if log.topics[:1] == (LIQUIDATE,) and not log.removed
     ).changed
 
 
 def touched(logs: Iterable[Log]) -> Touched:
-    """Return what these logs touched, removed ones too."""
+    """Return the positions and markets in these logs, including removed ones."""
     borrowed, changed, created = set[Pair](), set[Pair](), set[MarketId]()
     named = set[MarketId]()
     for log in logs:
@@ -113,25 +113,24 @@ def touched(logs: Iterable[Log]) -> Touched:
 
 
 def history_borrowed(logs: LogTable) -> frozenset[Pair]:
-    """Return the positions that borrowed, for many logs at once."""
+    """Return the positions that borrowed, from a table of logs."""
     rows = rows_with(logs, BORROW, _ACCOUNT_AT[BORROW] + 1)
     words = (words_at(logs, at, rows) for at in (1, _ACCOUNT_AT[BORROW]))
     return frozenset((MarketId(each), account) for each, account in pairs_of(*words))
 
 
 def history_created(logs: LogTable) -> frozenset[MarketId]:
-    """Return the markets that were created, for many logs at once."""
+    """Return the created markets, from a table of logs."""
     column = words_at(logs, 1, rows_with(logs, CREATE_MARKET, 2)).tobytes()
     size = TOPIC_BYTES
     return frozenset(_id(column[start : start + size]) for start in range(0, len(column), size))
 
 
 def created(logs: Iterable[Log]) -> dict[MarketId, Params]:
-    """
-    Return the markets that ``CreateMarket`` logs describe.
+    """Return the markets in ``CreateMarket`` logs.
 
     Raises:
-        RpcMalformed: a log is not as the contract writes it.
+        RpcMalformed: a log does not match the contract's format.
     """
     found = dict[MarketId, Params]()
     for log in logs:
@@ -145,7 +144,7 @@ def created(logs: Iterable[Log]) -> dict[MarketId, Params]:
 
 
 def params_of(data: bytes) -> Params:
-    """Return the market parameters that five words hold; RpcMalformed if they are none."""
+    """Decode market parameters from five words. RpcMalformed if they are invalid."""
     loan, collateral, oracle, irm, lltv = decoded(
         ("address", "address", "address", "address", "uint256"), data, "a market's parameters"
     )
@@ -159,7 +158,7 @@ def params_of(data: bytes) -> Params:
 
 
 def accounts(pairs: Collection[Pair]) -> frozenset[Address]:
-    """Return whose these positions are."""
+    """Return the accounts of these positions."""
     return frozenset(account for _, account in pairs)
 
 

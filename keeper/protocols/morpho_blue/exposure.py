@@ -1,4 +1,4 @@
-"""A position's two legs as weights, for asking what if prices moved."""
+"""Exposure of a position by leg, for what-if questions about prices."""
 
 from keeper.domain.exposure import Exposure, ExposureLeg
 from keeper.domain.units import WAD, BaseCurrency, TokenUnits, Wad

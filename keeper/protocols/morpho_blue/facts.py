@@ -1,4 +1,4 @@
-"""What an operator should know of a market before trusting it: its terms, prices and troubles."""
+"""Facts about a market for the operator. Terms, prices and problems."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from keeper.protocols.morpho_blue.model import Irm, Market, OraclePrice, State
 
 
 def facts(market: Market, state: State, trouble: str) -> Sequence[Fact]:
-    """Return what the market is, and what of it this keeper cannot tell."""
+    """Return the market's terms, and the reason if it cannot be valued."""
     params, permille = market.params, market.params.lltv * 1_000 // WAD
     model = "no interest" if market.irm is Irm.NONE else f"rate model {params.irm}"
     fee = f"fee {state.fee * 1_000 // WAD} per mille"
@@ -19,10 +19,9 @@ def facts(market: Market, state: State, trouble: str) -> Sequence[Fact]:
 
 
 def readings(market: Market, price: OraclePrice | None, usd: BaseCurrency) -> Sequence[Reading]:
-    """
-    Return the oracle's price of the collateral, and ``usd``, the loan token's.
+    """Return the oracle's price of the collateral, and ``usd``, the loan token's.
 
-    How old the oracle's answer is, it does not say.
+    The oracle does not state the age of its answer.
     """
     loan, collateral, oracle = market.loan, market.collateral, market.params.oracle
     scale = rules.ORACLE_PRICE_SCALE * 10**loan.decimals
@@ -34,7 +33,7 @@ def readings(market: Market, price: OraclePrice | None, usd: BaseCurrency) -> Se
 
 
 def trouble(market: Market, price: OraclePrice | None) -> str:
-    """Return why no account of the market can be valued; empty if all can."""
+    """Return why no account of the market can be valued. Empty if all can."""
     if market.irm is Irm.UNKNOWN:
         return f"the rate model {market.params.irm} is not one this keeper knows"
     if price is None:
@@ -45,6 +44,6 @@ def trouble(market: Market, price: OraclePrice | None) -> str:
 
 
 def unpriced(market: Market) -> str:
-    """Return what to do about a loan token without a price."""
+    """Return the remedy for a loan token without a price."""
     loan = market.loan
     return f"{market.name}: {loan.symbol} has no dollar price: set usd_feeds for {loan.address}"

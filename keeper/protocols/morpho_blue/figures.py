@@ -1,5 +1,4 @@
-"""
-What the contract's logs say of its totals: every one of them, to the unit.
+"""Predicts the contract's totals from its logs, exact to the unit.
 
 Source: ``Morpho.sol`` and ``EventsLib``, morpho-blue 1.0.0.
 """
@@ -34,10 +33,9 @@ def figures(
     states: Mapping[MarketId, State],
     held: Mapping[Address, TokenUnits],
 ) -> dict[Figure, int]:
-    """
-    Return the totals of these markets, and what the contract holds of each token.
+    """Return the totals of these markets, and the contract's balance of each token.
 
-    The update time of a market without a rate model is left out: it changes without a log.
+    The update time of a market without a rate model is left out, since it changes without a log.
     """
     stated = {Figure(HELD, token): int(balance) for token, balance in held.items()}
     for identity, state in states.items():
@@ -51,7 +49,7 @@ def figures(
 
 
 def expected_figures(before: Figures, logs: Sequence[Log]) -> dict[Figure, ExpectedFigure]:
-    """Return what follows from figures at a block and from all logs since."""
+    """Predict figures from those at a block and all logs since."""
     values: dict[str, _Totals] = {}
     for figure, value in before.items():
         values.setdefault(figure.subject, {})[figure.what] = value
@@ -80,7 +78,7 @@ def _add(totals: _Totals, what: str, amount: int) -> None:
 
 
 def _take(totals: _Totals, what: str, amount: int) -> None:
-    """Subtract down to zero, as ``UtilsLib.zeroFloorSub`` does: a repayment may be 1 unit more."""
+    """Subtract down to zero as ``UtilsLib.zeroFloorSub``. A repayment may exceed by one unit."""
     if what in totals:
         totals[what] = max(0, totals[what] - amount)
 

@@ -1,4 +1,4 @@
-"""Markets without a known borrower: their totals are read all the same, some in each block."""
+"""Reads the totals of markets without a known borrower, a few in each block."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -10,8 +10,7 @@ IDLE_MARKETS: Final = 64
 
 
 class IdleMarkets:
-    """
-    The totals of idle markets, as each was read last.
+    """The totals of idle markets at their latest read.
 
     ``states`` has all of them, ``newest`` those that the last block read.
     """
@@ -21,7 +20,7 @@ class IdleMarkets:
         self.newest: Mapping[MarketId, State] = {}
 
     def choose(self, idle: Collection[MarketId]) -> tuple[MarketId, ...]:
-        """Return which to read: those that state a debt, then those unread for the longest."""
+        """Return the markets to read, those with debt first, then the longest unread."""
         self.states = {each: state for each, state in self.states.items() if each in idle}
         indebted = [each for each, state in self.states.items() if state.borrow_shares]
         unread = sorted({*idle} - self.states.keys())
@@ -29,7 +28,7 @@ class IdleMarkets:
         return tuple(sorted({*indebted, *waiting[: max(0, IDLE_MARKETS - len(indebted))]}))
 
     def record(self, read: Mapping[MarketId, State]) -> None:
-        """Take the totals that a block read. These markets are last in the next turn."""
+        """Record the totals of a block. Its markets move to the end of the queue."""
         self.newest = read
         for identity, state in read.items():
             self.states.pop(identity, None)

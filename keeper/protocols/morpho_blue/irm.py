@@ -1,8 +1,7 @@
-"""
-AdaptiveCurveIrm, exactly: signed integers, divisions toward zero.
+"""AdaptiveCurveIrm in exact signed integers with divisions toward zero.
 
-Source: morpho-org/morpho-blue-irm ``AdaptiveCurveIrm`` and ``ExpLib``, proven against the
-bytecode that ``@morpho-org/morpho-blue-bundlers`` 1.1.2 carries.
+Source: morpho-org/morpho-blue-irm ``AdaptiveCurveIrm`` and ``ExpLib``, proven against the bytecode
+that ``@morpho-org/morpho-blue-bundlers`` 1.1.2 carries.
 """
 
 from typing import Final
@@ -27,16 +26,16 @@ WEXP_UPPER_VALUE: Final = (
 
 
 def divided(x: int, y: int) -> int:
-    """Return ``x / y`` rounded toward zero, as the chain divides signed integers."""
+    """Return ``x / y`` rounded toward zero, as the EVM divides signed integers."""
     quotient = abs(x) // abs(y)
     return quotient if (x < 0) == (y < 0) else -quotient
 
 
 def w_exp(x: int) -> int:
-    """
-    Return e^x (wads): x = q ln 2 + r, the second-order Taylor polynomial of r, shifted by q.
+    """Return e^x in wads.
 
-    Source: ``ExpLib.wExp``.
+    With x = q ln 2 + r it is the second-order Taylor polynomial of r, shifted by q. Source:
+    ``ExpLib.wExp``.
     """
     if x < LN_WEI:
         return 0

@@ -1,4 +1,4 @@
-"""Who pays first: Morpho's own callback for its liquidations, its flash loan for any."""
+"""Morpho's liquidation callback and its flash loan as funding."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -27,7 +27,7 @@ At most 97 000 of the least step gas measured, for an Aave v3.6 liquidation; a t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lender:
-    """A fee-free source of the spend token; see ``keeper.domain.opportunity.FlashLender``."""
+    """A source of the spend token without a fee, as a ``FlashLender``."""
 
     source: int
     kind: str
@@ -38,12 +38,12 @@ class Lender:
     gas: Gas
 
     def fee(self, amount: TokenUnits) -> TokenUnits:  # noqa: ARG002 - the port's: Morpho asks none
-        """Return the fee: there is none."""
+        """Return the fee, which is always zero."""
         return TokenUnits(0)
 
 
 def flash_loan(morpho: Address, token: Address, balance: TokenUnits) -> Lender:
-    """Return the flash loan of ``token``: all of it that Morpho holds, whosever it is."""
+    """Return the flash loan of ``token``, up to Morpho's whole balance."""
     return Lender(
         source=FLASH_LOAN_SOURCE,
         kind=FLASH_LOAN_KIND,
@@ -56,10 +56,9 @@ def flash_loan(morpho: Address, token: Address, balance: TokenUnits) -> Lender:
 
 
 def callback(morpho: Address, token: Address) -> Lender:
-    """
-    Return the liquidation's own callback: the collateral comes first, the debt is paid after.
+    """Return the liquidation's own callback, which pays the collateral before the repayment.
 
-    Nothing is lent, so that nothing is used up: its holder is nobody.
+    It lends nothing, so it uses up no liquidity and has no holder.
     """
     return Lender(
         source=CALLBACK_SOURCE,

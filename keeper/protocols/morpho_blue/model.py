@@ -1,4 +1,4 @@
-"""What the contracts of a Morpho Blue deployment say, as frozen facts."""
+"""Immutable state of the contracts of a Morpho Blue deployment."""
 
 import enum
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ ZERO_ADDRESS: Final = Address("0x" + "00" * 20)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Params:
-    """What identifies a market, for ever. ``lltv`` is a wad."""
+    """The permanent identity of a market. ``lltv`` is a wad."""
 
     loan_token: Address
     collateral_token: Address
@@ -45,7 +45,7 @@ class Params:
 
 
 class Irm(enum.Enum):
-    """How a market's interest is known."""
+    """Kind of a market's rate model."""
 
     NONE = "none"  # the zero address: there is no interest
     ADAPTIVE_CURVE = "adaptive_curve"  # answered as AdaptiveCurveIrm does when it was asked
@@ -63,7 +63,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
-    """One isolated market; ``key`` is the keeper's name for it."""
+    """One isolated market. ``key`` is its market key."""
 
     id: MarketId
     key: MarketKey
@@ -74,7 +74,7 @@ class Market:
 
     @property
     def name(self) -> str:
-        """The market in a few words, for people."""
+        """The market's short display name."""
         return f"{self.collateral.symbol}/{self.loan.symbol} {self.id[:10]}"
 
 
@@ -88,7 +88,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
-    """What a deployment consists of, as far as the settings want it."""
+    """The deployment's markets and tokens that the settings select."""
 
     morpho: Address
     markets: Mapping[MarketId, Market]
@@ -99,11 +99,10 @@ class Structure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """
-    A market's totals at ``last_update``, with the IRM's own state.
+    """A market's totals at ``last_update``, with the IRM's own state.
 
-    ``fee`` is the share of the interest (wad) that becomes supply shares of the
-    fee's recipient; ``rate_at_target`` a wad per second, 0 before the first borrow.
+    ``fee`` is the share of the interest (wad) that becomes supply shares of the fee's recipient.
+    ``rate_at_target`` is a wad per second, 0 before the first borrow.
     """
 
     supply_assets: TokenUnits
@@ -117,7 +116,7 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """What one account owes and has pledged in one market."""
+    """Debt and collateral of one account in one market."""
 
     borrow_shares: Shares
     collateral: TokenUnits

@@ -1,13 +1,11 @@
-"""One unhealthy account of one market: what any amount does, over the whole window."""
+"""The opportunity of one liquidatable account of a market, over the landing window."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
 from keeper.domain.decision import SkipReason
 from keeper.domain.opportunity import (
-    Afterwards,
     ExecutorStep,
     FlashLender,
     LiquidityKey,
@@ -30,7 +28,7 @@ from keeper.domain.units import (
 from keeper.protocols.morpho_blue import rules
 from keeper.protocols.morpho_blue.calls import liquidation_step
 from keeper.protocols.morpho_blue.lenders import callback
-from keeper.protocols.morpho_blue.model import Market, OraclePrice, Position, Shares, State
+from keeper.protocols.morpho_blue.model import Market, OraclePrice, Position, State
 from keeper.protocols.morpho_blue.rules import Liquidation
 
 LIQUIDATION_GAS: Final = Gas(170_000)
@@ -50,14 +48,13 @@ LEAST_UNITS: Final = 1_000
 
 @dataclass(frozen=True)
 class PositionOpportunity:
-    """
-    See ``keeper.domain.opportunity.Opportunity``.
+    """A debtor's position as an ``Opportunity``.
 
-    ``first`` and ``last`` are the market at the window's ends, at the snapshot's price.
-    In between a share of the debt only grows, so that the ends bound everything. There is no
-    close factor: any part may be taken. A part is taken by collateral, which then is
-    exact at any timestamp; everything by shares, which leaves no debt, or under water by
-    collateral, which leaves the bad debt to the suppliers.
+    ``first`` and ``last`` are the market at the window's ends, at the snapshot's price. A debt
+    share only grows in between, so that the ends bound everything. There is no close factor, so any
+    part may be repaid. A part is given by collateral, which then is exact at any timestamp. The
+    whole is given by shares, which leaves no debt, or for an insolvent account by collateral, which
+    leaves bad debt to the suppliers.
     """
 
     morpho: Address
@@ -88,12 +85,12 @@ class PositionOpportunity:
 
     @property
     def own_funding(self) -> tuple[FlashLender, ...]:
-        """Morpho pays the collateral out and calls back before it takes the repayment."""
+        """The callback. Morpho pays the collateral before it takes the repayment."""
         return (callback(self.morpho, self.spend_token),)
 
     @cached_property
     def partial(self) -> tuple[TokenUnits, TokenUnits] | None:
-        """Smallest and largest partial amount; None when only everything may be taken."""
+        """Smallest and largest partial amount. None if only the whole amount is allowed."""
         low, high = self._least, self._largest
         if low > high or isinstance(self._part(low), Refusal):
             return None
@@ -101,14 +98,14 @@ class PositionOpportunity:
 
     @cached_property
     def bonus_at_most(self) -> BaseCurrency:
-        """The incentive on all that can be repaid, plus a few units for roundings."""
+        """The incentive on the largest repayment, plus a few units for rounding."""
         worth = rules.repayment(self.position.collateral, self.price, self._factor)
         repaid = min(worth, rules.assets_up(self.position.borrow_shares, self.last)) + 1
         gain = mul_div_ceil(repaid, self._factor - WAD, WAD) + LEAST_UNITS
         return BaseCurrency(mul_div_ceil(gain, self.loan_price, 10**self.market_read.loan.decimals))
 
     def outcome(self, amount: TokenUnits) -> Outcome | Refusal:
-        """Return what ``amount`` does at every timestamp of the window, or why not to try."""
+        """Return the amounts at every timestamp of the window, or the reason for a refusal."""
         if amount <= 0:
             return _no(SkipReason.DUST, "nothing to repay")
         if amount == UINT256_MAX:
@@ -129,40 +126,13 @@ class PositionOpportunity:
             repaid_shares=shares,
         )
 
-    def after(self, amount: TokenUnits) -> Afterwards | None:
-        """
-        Return the account after ``amount``, in the same block.
-
-        What is left of the debt are shares: the fewest of either end, since no more can be repaid.
-        """
-        done = [self._done(amount, state) for state in (self.first, self.last)]
-        if done[0] is None or done[1] is None:
-            return None
-        debtor, first = rules.after_liquidation(self.position, self.first, done[0])
-        later, last = rules.after_liquidation(self.position, self.last, done[1])
-        if not debtor.borrow_shares:
-            return Afterwards(health_factor=HEALTH_FACTOR_NO_DEBT)
-        health = rules.health(debtor, first, self.price, self.market_read.params.lltv)
-        if not (health.liquidatable and debtor.collateral and later.collateral):
-            return Afterwards(health_factor=health.factor)
-        fewest = Shares(min(debtor.borrow_shares, later.borrow_shares))
-        left = replace(debtor, borrow_shares=fewest)
-        rest = replace(self, position=left, first=first, last=last)
-        return Afterwards(health_factor=health.factor, opportunities=(rest,))
-
-    def _done(self, amount: TokenUnits, state: State) -> Liquidation | None:
-        """Return what the step for ``amount`` does at one end; None where it is refused."""
-        if amount == UINT256_MAX and self._clears:
-            return self._by_shares(state)
-        return self._by_collateral(self._seized(amount), state)
-
     @cached_property
     def _factor(self) -> Wad:
         return rules.incentive(self.market_read.params.lltv)
 
     @cached_property
     def _clears(self) -> bool:
-        """Whether the collateral suffices for the whole debt until the deadline."""
+        """Whether the collateral covers the whole debt until the deadline."""
         done = self._by_shares(self.last)
         return done is not None and done.seized > 0
 
@@ -190,13 +160,16 @@ class PositionOpportunity:
         return self._seizing(self._seized(amount), amount)
 
     def _seized(self, amount: int) -> TokenUnits:
-        """Return the collateral that an amount seizes, such that no more than it is spent."""
+        """Return the collateral to seize such that no more than ``amount`` is spent."""
         if amount == UINT256_MAX:
             return self.position.collateral
         return rules.seizure(max(0, amount - self._rounding), self.price, self._factor)
 
     def _seizing(self, seized: TokenUnits, amount: TokenUnits) -> Outcome | Refusal:
-        """Return what seizing this collateral does; a share is dearest at the deadline."""
+        """Return the amounts of seizing this collateral.
+
+        Its price in debt is highest at the deadline.
+        """
         first = self._by_collateral(seized, self.first)
         if first is None:
             detail = "the debt may or may not be covered by the collateral"
@@ -205,7 +178,7 @@ class PositionOpportunity:
         return self._outcome(amount, first, TokenUnits(max(most, first.repaid)))
 
     def _outcome(self, amount: TokenUnits, first: Liquidation, most: TokenUnits) -> Outcome:
-        """Return the outcome of ``first``; by shares it seizes more later, else the same."""
+        """Return the amounts of ``first``. By shares it seizes more later, otherwise the same."""
         return Outcome(
             amount=amount,
             spend=first.repaid,
@@ -219,10 +192,9 @@ class PositionOpportunity:
 
     @cached_property
     def _rounding(self) -> int:
-        """
-        Return what is spent at most beyond the debt that collateral is worth.
+        """The most that is spent beyond the debt's worth of collateral.
 
-        The debt is rounded up to a share and that up to a unit: one share, rounded up.
+        The debt is rounded up to a share and that up to a unit, which is one share, rounded up.
         """
         return rules.assets_up(1, self.last)
 
@@ -233,7 +205,7 @@ class PositionOpportunity:
 
     @cached_property
     def _largest(self) -> TokenUnits:
-        """Return the largest partial amount: within both debt and collateral at either end."""
+        """The largest partial amount, within both debt and collateral at either end."""
         by_debt = rules.assets_down(self.position.borrow_shares, self.first)
         by_collateral = mul_div_floor(
             rules.quoted(self.position.collateral, self.price), WAD, self._factor

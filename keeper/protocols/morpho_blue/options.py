@@ -1,4 +1,4 @@
-"""What the settings say of a Morpho Blue deployment: where it is, and which markets to follow."""
+"""Settings of a Morpho Blue deployment and of the markets to follow."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -30,19 +30,18 @@ MarketIdField = Annotated[str, BeforeValidator(_market_id)]
 
 
 class Options(BaseModel):
-    """
-    A ``[[market]]`` section of this protocol.
+    """A ``[[market]]`` section of this protocol.
 
-    A market is followed if every list that is given has what it consists of:
-    ``markets`` its id, ``loan_tokens`` and ``collateral_tokens`` its tokens, ``irms``
-    its rate model, ``oracles`` its oracle, ``oracle_factories`` a contract that made it.
-    Markets that are created later are followed where the lists want them. Anybody can
-    create a market with any token and oracle: ``all`` follows every one of them.
+    A market is followed if it matches every given list. ``markets`` has its id, ``loan_tokens`` and
+    ``collateral_tokens`` its tokens, ``irms`` its rate model, ``oracles`` its oracle,
+    ``oracle_factories`` the factory of its oracle. Markets that are created later are followed if
+    the lists match. Any user can create a market with any token and oracle, and ``all`` follows
+    every one of them.
 
-    ``usd_feeds`` maps tokens to Chainlink-shaped price sources in US dollars. A market's
-    oracle only compares its two tokens; what a profit is worth follows from the feed of
-    the loan token. Without one a market is watched but nothing in it is liquidated. The
-    wrapped native coin belongs there too where no native price feed is set.
+    ``usd_feeds`` maps tokens to Chainlink-shaped price sources in US dollars. A market's oracle
+    only compares its two tokens. The value of a profit needs the feed of the loan token. Without
+    one a market is watched but nothing in it is liquidated. The wrapped native coin belongs there
+    too if no native price feed is set.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,16 +83,16 @@ class Options(BaseModel):
 
     @property
     def listed(self) -> tuple[MarketId, ...]:
-        """The markets that are named."""
+        """The markets that are listed by id."""
         return tuple(MarketId(one) for one in self.markets)
 
     @property
     def factories(self) -> tuple[Address, ...]:
-        """The contracts of which one must have made a market's oracle."""
+        """The factories of accepted oracles."""
         return tuple(Address(one) for one in self.oracle_factories)
 
     def wants(self, params: Params) -> bool:
-        """Whether every list has the market, the oracle's maker aside."""
+        """Return whether the market matches every list, except for the oracle factories."""
         pairs = (
             (self.markets, params.id),
             (self.loan_tokens, params.loan_token),

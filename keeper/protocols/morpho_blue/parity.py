@@ -1,11 +1,10 @@
-"""
-A position as the contract itself reckons it, held against ours; no I/O.
+"""Compares a position with the contract's own data. No I/O.
 
-Morpho Blue has no view of an account's health. What it stores is read after ``accrueInterest``
-within the same read, and its verdict is what ``liquidate`` of one unit of collateral refuses
-with: a healthy position is named as such before anything is taken, and whoever reads has no
-loan token to go on with. Where the node did not keep the accrual from one call of the read to the
-next, the totals as they are stored are compared.
+Morpho Blue has no view of an account's health. Its stored data is read after ``accrueInterest``
+within the same read, and its verdict is the refusal of ``liquidate`` for one unit of collateral. A
+healthy position is refused as such before anything is transferred, and the caller of the read has
+no loan token to continue. If the node did not keep the accrual between the calls of the read, the
+stored totals are compared.
 """
 
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ _ONE_UNIT: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
-    """What the book has: the stored totals, the position, and the verdict at the block."""
+    """The book's stored totals, position and verdict at the block."""
 
     market: Market
     state: State
@@ -39,7 +38,7 @@ class Ours:
 
 
 def position_calls(morpho: Address, market: Market, account: Address) -> tuple[Call, ...]:
-    """Return the reads of one position, in the order in which they have to be made."""
+    """Return the audit calls of one position, in their required order."""
     identity, params = bytes.fromhex(market.id[2:]), market.params.values
     liquidate = f"liquidate({PARAMS_TYPE},address,uint256,uint256,bytes)"
     return (
@@ -53,7 +52,7 @@ def position_calls(morpho: Address, market: Market, account: Address) -> tuple[C
 def differences(
     ours: Ours, account: Address, results: Sequence[CallResult]
 ) -> tuple[Difference, ...]:
-    """Return what of the market's totals, the position and the verdict is stated otherwise."""
+    """Return the differences in the market's totals, the position and the verdict."""
     key, answers = ours.market.key, Answers(results[1:3])
     try:
         totals, position = answers.words(6, "market"), answers.words(3, "position")
@@ -75,7 +74,7 @@ def differences(
 
 
 def verdict_of(answer: CallResult) -> bool | None:
-    """Return whether the contract would let the position be liquidated; None if it is silent."""
+    """Return whether the contract allows the liquidation. None if it does not answer."""
     if answer.success:
         return True
     if not answer.data:
@@ -88,7 +87,7 @@ def verdict_of(answer: CallResult) -> bool | None:
 
 
 def _figures(ours: Ours, moment: Timestamp) -> dict[str, int]:
-    """Return our figures in the contract's order, interest reckoned to ``moment``."""
+    """Return the book's figures in the contract's order, with interest up to ``moment``."""
     state = rules.accrued(ours.state, ours.market.irm, moment)
     return {
         "supply_assets": state.supply_assets,

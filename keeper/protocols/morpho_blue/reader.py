@@ -1,4 +1,4 @@
-"""The reads of a block and what they say; no I/O."""
+"""Builds the reads of a block, and decodes their results. No I/O."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +28,10 @@ _SIGN: Final = 2**255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """
-    What the contracts said at a block.
+    """The contracts' data at a block.
 
-    ``prices`` has None where an oracle fails, ``usd`` only the feeds that answer a
-    positive price, ``balances`` only the tokens that answer.
+    ``prices`` is None for a failing oracle, ``usd`` has only feeds with a positive price,
+    ``balances`` only tokens that answer.
     """
 
     states: Mapping[MarketId, State]
@@ -43,8 +42,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """
-    What the latest ``calls`` asked for, so that ``apply`` can read the answers.
+    """The reads of the latest ``build_calls``, which ``apply`` needs to decode the results.
 
     Of ``idle`` markets, without a known borrower, only the totals are read.
     """
@@ -58,7 +56,7 @@ class Asked:
 
 
 def block_calls(structure: Structure, active: Collection[MarketId]) -> list[Call]:
-    """Return the reads of these markets: constant in the number of positions."""
+    """Return the reads of these markets. Constant in the number of positions."""
     markets = [structure.markets[each] for each in sorted(active)]
     calls = [call for market in markets for call in _market_calls(structure.morpho, market)]
     calls += [ask(feed.source, "latestAnswer()") for _, feed in sorted(structure.feeds.items())]
@@ -67,7 +65,7 @@ def block_calls(structure: Structure, active: Collection[MarketId]) -> list[Call
 
 
 def block_read(structure: Structure, active: Collection[MarketId], answers: Answers) -> Read:
-    """Return what the answers to ``block_calls`` say; MarketUnreadable if Morpho is silent."""
+    """Decode the results of the block calls. MarketUnreadable if Morpho does not answer."""
     markets = [structure.markets[each] for each in sorted(active)]
     states, prices = dict[MarketId, State](), dict[MarketId, OraclePrice | None]()
     for market in markets:
@@ -89,12 +87,12 @@ def block_read(structure: Structure, active: Collection[MarketId], answers: Answ
 
 
 def total_calls(morpho: Address, identities: Sequence[MarketId]) -> list[Call]:
-    """Return the reads of the totals of markets of which nothing else is read."""
+    """Return the reads of the totals of idle markets."""
     return [ask(morpho, "market(bytes32)", bytes.fromhex(identity[2:])) for identity in identities]
 
 
 def totals_read(identities: Sequence[MarketId], answers: Answers) -> dict[MarketId, State]:
-    """Return what the answers to ``total_calls`` say; MarketUnreadable if one is none."""
+    """Decode the results of the total calls. MarketUnreadable if one is invalid."""
     return {identity: _totals(identity, answers) for identity in identities}
 
 
@@ -105,7 +103,7 @@ def position_calls(morpho: Address, pairs: Sequence[Pair]) -> list[Call]:
 
 
 def positions(pairs: Sequence[Pair], answers: Answers) -> dict[Pair, Position]:
-    """Return what the answers to ``position_calls`` say; MarketUnreadable if one is none."""
+    """Decode the results of the position calls. MarketUnreadable if one is invalid."""
     found = dict[Pair, Position]()
     for pair in pairs:
         _, borrowed, collateral = answers.words(3, "position")

@@ -1,4 +1,4 @@
-"""What a market and its accounts are made of, for the record, and a snapshot of that again."""
+"""Encodes a market and its accounts for the record, and decodes a snapshot from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,10 +30,9 @@ class _Facts:
 
 
 def market_facts(snapshot: MarketSnapshot) -> object:
-    """
-    Return everything that the contracts said of the market but its accounts.
+    """Encode the contracts' data of the market without its accounts.
 
-    What all markets of the deployment share is a part of its own, and so is what never changes.
+    The data that all markets of the deployment share, and permanent data, are separate parts.
     """
     own = cast(MorphoSnapshot, snapshot)
     return {
@@ -51,18 +50,17 @@ def market_facts(snapshot: MarketSnapshot) -> object:
 
 
 def account_facts(snapshot: MarketSnapshot, account: Address) -> object | None:
-    """Return the account's position, before interest."""
+    """Encode the account's position, before interest."""
     return cast(MorphoSnapshot, snapshot).positions.get(account)
 
 
 def snapshot_of(
     head: Head, facts: Mapping[str, Any], accounts: Mapping[Address, object]
 ) -> MorphoSnapshot:
-    """
-    Return the market of these facts with these accounts of it.
+    """Decode the market with these accounts.
 
     Raises:
-        ValueError: these are not the facts of a market, or of another version.
+        ValueError: the facts are not those of a market, or have another version.
     """
     if facts.get("version") != VERSION:
         raise ValueError(f"facts of version {facts.get('version')}, not {VERSION}")

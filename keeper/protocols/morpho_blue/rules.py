@@ -1,5 +1,4 @@
-"""
-Morpho Blue's rules in exact integers: shares, interest, health, seizure, bad debt.
+"""Morpho Blue's rules for shares, interest, health, seizure and bad debt in exact integers.
 
 Source: ``@morpho-org/morpho-blue`` 1.0.0, ``src/Morpho.sol`` and its libraries.
 """
@@ -26,7 +25,7 @@ MAX_INCENTIVE: Final = Wad(115 * WAD // 100)
 
 
 def assets_up(shares: int, state: State) -> TokenUnits:
-    """Return what borrow shares owe, rounded up. Source: ``SharesMathLib.toAssetsUp``."""
+    """Return the debt of borrow shares, rounded up. Source: ``SharesMathLib.toAssetsUp``."""
     return TokenUnits(
         mul_div_ceil(
             shares, state.borrow_assets + VIRTUAL_ASSETS, state.borrow_shares + VIRTUAL_SHARES
@@ -35,7 +34,7 @@ def assets_up(shares: int, state: State) -> TokenUnits:
 
 
 def assets_down(shares: int, state: State) -> TokenUnits:
-    """Return what borrow shares owe, rounded down. Source: ``SharesMathLib.toAssetsDown``."""
+    """Return the debt of borrow shares, rounded down. Source: ``SharesMathLib.toAssetsDown``."""
     return TokenUnits(
         mul_div_floor(
             shares, state.borrow_assets + VIRTUAL_ASSETS, state.borrow_shares + VIRTUAL_SHARES
@@ -73,10 +72,9 @@ def compounded(rate: int, seconds: int) -> int:
 
 
 def accrued(state: State, irm: Irm, moment: Timestamp) -> State:
-    """
-    Return the market as ``accrueInterest`` leaves it at ``moment``, the IRM's state included.
+    """Return the market as ``accrueInterest`` leaves it at ``moment``, the IRM's state included.
 
-    Source: ``Morpho._accrueInterest``; it does nothing in the second of the last update.
+    Source: ``Morpho._accrueInterest``. It does nothing in the second of the last update.
     """
     elapsed = moment - state.last_update
     if elapsed <= 0:
@@ -103,8 +101,7 @@ def accrued(state: State, irm: Irm, moment: Timestamp) -> State:
 
 
 def incentive(lltv: Wad) -> Wad:
-    """
-    Return the multiplier on what is seized, principal included.
+    """Return the multiplier on the seized assets, principal included.
 
     Source: ``Morpho.liquidate``: min(1.15, 1 / (1 - 0.3 (1 - lltv))), each step rounded down.
     """
@@ -113,25 +110,25 @@ def incentive(lltv: Wad) -> Wad:
 
 
 def quoted(collateral: int, price: OraclePrice) -> TokenUnits:
-    """Return collateral's worth in loan units, rounded down."""
+    """Return the value of collateral in loan units, rounded down."""
     return TokenUnits(mul_div_floor(collateral, price, ORACLE_PRICE_SCALE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What an account owes (rounded up) and may owe at most (rounded down), in loan units."""
+    """An account's debt (rounded up) and its maximum debt (rounded down), in loan units."""
 
     borrowed: TokenUnits
     most: TokenUnits
 
     @property
     def liquidatable(self) -> bool:
-        """The contract's verdict; equality is healthy. Source: ``Morpho._isHealthy``."""
+        """The contract's verdict. Equality is healthy. Source: ``Morpho._isHealthy``."""
         return self.most < self.borrowed
 
     @property
     def factor(self) -> Wad:
-        """``most`` over ``borrowed``, rounded down: below 1e18 exactly where liquidatable."""
+        """Maximum debt over debt, rounded down. Below 1e18 exactly if liquidatable."""
         return Wad(mul_div_floor(self.most, WAD, self.borrowed))
 
 
@@ -144,32 +141,11 @@ def health(position: Position, state: State, price: OraclePrice, lltv: Wad) -> H
     )
 
 
-def after_liquidation(
-    position: Position, state: State, done: "Liquidation"
-) -> tuple[Position, State]:
-    """Return the debtor and the market as a liquidation leaves them. Source: ``liquidate``."""
-    shares = done.repaid_shares + done.bad_debt_shares
-    debt = state.borrow_assets - done.repaid
-    left = replace(
-        state,
-        borrow_assets=TokenUnits(max(0, debt) - done.bad_debt),
-        borrow_shares=Shares(state.borrow_shares - shares),
-        supply_assets=TokenUnits(state.supply_assets - done.bad_debt),
-    )
-    debtor = replace(
-        position,
-        borrow_shares=Shares(position.borrow_shares - shares),
-        collateral=TokenUnits(position.collateral - done.seized),
-    )
-    return debtor, left
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liquidation:
-    """
-    What one call does: token units of loan and collateral, shares of debt.
+    """Effect of one call in token units of loan and collateral, and in shares of debt.
 
-    ``bad_debt`` is what is taken from the suppliers since nothing is left to seize.
+    ``bad_debt`` is charged to the suppliers if no collateral is left.
     """
 
     repaid: TokenUnits
@@ -192,8 +168,7 @@ def seizure(repaid: int, price: OraclePrice, factor: Wad) -> TokenUnits:
 def by_collateral(
     seized: int, position: Position, state: State, price: OraclePrice, factor: Wad
 ) -> Liquidation | None:
-    """
-    Return ``liquidate`` with ``seizedAssets``; None where it takes more than there is.
+    """Return the effect of ``liquidate`` with ``seizedAssets``. None if it exceeds the position.
 
     ``state`` is accrued to the block's timestamp.
     """
@@ -204,10 +179,9 @@ def by_collateral(
 def by_shares(
     shares: int, position: Position, state: State, price: OraclePrice, factor: Wad
 ) -> Liquidation | None:
-    """
-    Return ``liquidate`` with ``repaidShares``; None where it seizes more than there is.
+    """Return the effect of ``liquidate`` with ``repaidShares``. None if it exceeds the collateral.
 
-    ``state`` is accrued to the block's timestamp; the price is not zero.
+    ``state`` is accrued to the block's timestamp. The price is not zero.
     """
     seized = seizure(assets_down(shares, state), price, factor)
     return _done(seized, Shares(shares), position, state)

@@ -1,8 +1,7 @@
-"""
-A market's price and totals at one timestamp as factors of collateral and borrow shares.
+"""A market's price and totals at one timestamp as factors of collateral and borrow shares.
 
-Both sides are in loan units. Every rounding of the exact rules is less than what is conceded: what
-may be owed is rounded down twice, what is owed up once.
+Both sides are in loan units. The tolerances exceed every rounding of the exact rules. Those round
+the maximum debt down twice, and the debt up once.
 """
 
 import math
@@ -28,7 +27,7 @@ _COUNTABLE: Final = 1 - 1e-9
 def factors(
     state: State, price: OraclePrice | None, lltv: Wad, codes: Codes
 ) -> tuple[Factors, Flags]:
-    """Return what each code's balance counts; ``price`` None: nothing here can be valued."""
+    """Return the factor of each code. With ``price`` None no account can be valued."""
     weight = float(lltv) / WAD / ORACLE_PRICE_SCALE
     owed = (state.borrow_assets + VIRTUAL_ASSETS) / (state.borrow_shares + VIRTUAL_SHARES)
     by_role = {

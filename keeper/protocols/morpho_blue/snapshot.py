@@ -1,4 +1,4 @@
-"""One market at one block: every account exact, and what can be done with each."""
+"""One market at one block, with all accounts exact and their opportunities."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,13 +54,12 @@ TOO_MUCH: Final = "the collateral at this price is more than the contract can co
 
 @dataclass(frozen=True)
 class MorphoSnapshot:
-    """
-    See ``keeper.ports.MarketSnapshot``.
+    """An isolated market at one block, as a ``MarketSnapshot``.
 
-    ``state`` is as stored, ``price`` the oracle's answer (None where it fails), ``usd`` the
-    dollar price of every token with a feed, ``held`` what Morpho holds of the market's
-    tokens. ``view`` has the positions of accounts that ever borrowed here, ``notes`` are warnings
-    that concern the whole deployment.
+    ``state`` is as stored, ``price`` the oracle's answer (None if it fails), ``usd`` the dollar
+    price of every token with a feed, ``held`` Morpho's balances of the market's tokens. ``view``
+    has the positions of accounts that ever borrowed here, ``notes`` are warnings that concern the
+    whole deployment.
     """
 
     head: Head
@@ -76,12 +75,12 @@ class MorphoSnapshot:
 
     @cached_property
     def positions(self) -> Accounts[Position]:
-        """Everyone who ever borrowed here, made from the columns when looked at."""
+        """Every account that ever borrowed here, decoded from the columns on access."""
         return Accounts(self.view, decoded)
 
     @property
     def market(self) -> MarketKey:
-        """The market: protocol, deployment, id."""
+        """The market key with protocol, deployment and market id."""
         return self.read.key
 
     @property
@@ -91,11 +90,7 @@ class MorphoSnapshot:
 
     @cached_property
     def prices(self) -> Mapping[Address, TokenPrice]:
-        """
-        The feeds' prices, and the collateral's by the market's oracle where it has no feed.
-
-        Empty where the loan token has no price: nothing could be weighed then.
-        """
+        """Prices by feed, else by the oracle. Empty if the loan token has no price."""
         if self._loan_price is None:
             return {}
         found = dict(self.usd)
@@ -116,14 +111,14 @@ class MorphoSnapshot:
 
     @cached_property
     def liquidity(self) -> Mapping[LiquidityKey, TokenUnits]:
-        """What Morpho holds of the market's tokens, whosever it is."""
+        """Morpho's whole balances of the market's tokens."""
         return {
             LiquidityKey(holder=self.morpho, token=token): held for token, held in self.held.items()
         }
 
     @cached_property
     def warnings(self) -> Sequence[str]:
-        """What is wrong with the market, one line each."""
+        """The market's problems, one line each."""
         found = [*self.notes]
         if self._trouble:
             found.append(f"{self.read.name}: {self._trouble}")
@@ -132,11 +127,11 @@ class MorphoSnapshot:
         return tuple(found)
 
     def readings(self) -> Sequence[Reading]:
-        """Return both prices, in dollars where the loan token has one, else in loan tokens."""
+        """Return both prices, in dollars if the loan token has a price, else in loan tokens."""
         return facts.readings(self.read, self.price, self._loan_price or USD_UNIT)
 
     def facts(self) -> Sequence[Fact]:
-        """Return what the market is, and what of it this keeper cannot tell."""
+        """Return the market's terms, and the reason if it cannot be valued."""
         return facts.facts(self.read, self.state, self._trouble)
 
     @cached_property
@@ -152,7 +147,7 @@ class MorphoSnapshot:
         return {}
 
     def _at(self, moment: Timestamp) -> State:
-        """Return the market at a window's end, made once for all accounts."""
+        """Return the market accrued to a timestamp, computed once for all accounts."""
         if moment not in self._states:
             self._states[moment] = rules.accrued(self.state, self.read.irm, moment)
         return self._states[moment]
@@ -162,20 +157,23 @@ class MorphoSnapshot:
         return self.usd.get(self.read.params.loan_token)
 
     def _base(self, collateral: int) -> BaseCurrency:
-        """Return collateral in base currency by oracle and feed, rounded down once; 0 unpriced."""
+        """Return collateral in base currency by oracle and feed, rounded down once.
+
+        0 if unpriced.
+        """
         per_loan = self._loan_price or 0
         scale = rules.ORACLE_PRICE_SCALE * 10**self.read.loan.decimals
         return BaseCurrency(mul_div_floor(collateral * (self.price or 0), per_loan, scale))
 
     def _debt_base(self, assets: int) -> BaseCurrency:
-        """Return loan units in base currency, rounded up; 0 where the loan token has no price."""
+        """Return loan units in base currency, rounded up. 0 if the loan token has no price."""
         return BaseCurrency(
             mul_div_ceil(assets, self._loan_price or 0, 10**self.read.loan.decimals)
         )
 
     @cached_property
     def screen(self) -> Screen:
-        """The pass over all accounts at this block, made when first asked."""
+        """The screening pass over all accounts at this block, computed on first access."""
         price, lltv = None if self._trouble else self.price, self.read.params.lltv
         factors, unpriced = screen.factors(self._now, price, lltv, self.view.columns.codes)
         return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._exact)
@@ -186,7 +184,7 @@ class MorphoSnapshot:
             yield from map(self._stated, Listed(self.view, part), kept)
 
     def tabulated(self) -> Tabulated:
-        """Return everyone with debt as columns, for asking what if prices moved."""
+        """Return all accounts with debt as columns, for what-if questions about prices."""
         if self._trouble or self.price is None:
             return Tabulated(legs=NO_LEGS, unvalued=self.screen.debtors)
         return tabulated(self.view, self.read, self._now, self.price, self._loan_price)
@@ -196,23 +194,23 @@ class MorphoSnapshot:
         return ordered(self._exact(np.flatnonzero(self.view.owes())))
 
     def accounts(self) -> Sequence[AccountHealth]:
-        """Return every account with debt, exact, worst first; the unpriced come first."""
+        """Return the health of every account with debt, exact, unpriced first, then worst first."""
         return self._healths
 
     def liquidatable(self) -> Sequence[AccountHealth]:
-        """Return the liquidatable of ``accounts``, without valuing those far from the line."""
+        """Return the liquidatable accounts without valuing those far from the threshold."""
         return self.screen.liquidatable
 
     def below(self, health_factor: Wad) -> Sequence[AccountHealth]:
-        """Return those of ``accounts`` with less than this, liquidatable or unpriced."""
+        """Return accounts with a lower health factor, and liquidatable or unpriced ones."""
         return self.screen.below(health_factor)
 
     def tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
-        """Return how many of ``accounts`` are in each tier, without valuing them all."""
+        """Return the number of accounts in each tier, without valuing all of them."""
         return self.screen.tiers(thresholds)
 
     def account(self, account: Address) -> AccountHealth | None:
-        """Return one account's health; None without debt, or if it never borrowed here."""
+        """Return one account's health. None if it has no debt, or never borrowed here."""
         position = self.positions.get(account)
         if position is None or position.borrow_shares == 0:
             return None
@@ -234,13 +232,13 @@ class MorphoSnapshot:
         )
 
     def _health(self, position: Position, state: State) -> Health | None:
-        """Return a debtor's health; None where the contract itself could not tell it."""
+        """Return a debtor's health. None if the contract itself could not compute it."""
         if self._trouble or self.price is None or not self._is_countable(position):
             return None
         return rules.health(position, state, self.price, self.read.params.lltv)
 
     def balances(self, account: Address) -> tuple[tuple[Balance, ...], tuple[Balance, ...]]:
-        """Return the account's collateral and its debt; values are zero where unpriced."""
+        """Return the account's collateral and its debt. Values are zero if unpriced."""
         position = self.positions.get(account)
         if position is None or self.read.irm is Irm.UNKNOWN:
             return (), ()
@@ -254,18 +252,18 @@ class MorphoSnapshot:
         return self.positions.everyone
 
     def is_auditable(self, account: Address) -> bool:
-        """Whether the account is known and the market can be valued."""
+        """Return whether the account is known and the market can be valued."""
         position = self.positions.get(account)
         return position is not None and not self._trouble and self._is_countable(position)
 
     def audit_calls(self, account: Address) -> Sequence[Call]:
-        """Return the contract's totals, position and verdict, interest accrued."""
+        """Return the calls for the contract's totals, position and verdict, interest accrued."""
         return parity.position_calls(self.morpho, self.read, account)
 
     def audited(
         self, account: Address, results: Sequence[CallResult]
     ) -> Sequence[Difference] | None:
-        """Return what the contract states otherwise; None where ours is unpriced."""
+        """Return the differences from the contract. None if ours is unpriced."""
         if not self.is_auditable(account):
             return None
         health = self.account(account)
@@ -278,7 +276,7 @@ class MorphoSnapshot:
         return parity.differences(ours, account, results)
 
     def exposure(self, account: Address) -> Exposure | None:
-        """Return collateral and debt in loan units by the oracle; None where it is unpriced."""
+        """Return collateral and debt in loan units by the oracle. None if it is unpriced."""
         position = self.positions.get(account)
         return None if position is None else self._exposure(position)
 
@@ -297,7 +295,7 @@ class MorphoSnapshot:
         return exposure_of(self.read, worth, health.borrowed, self._loan_price)
 
     def advice(self, account: Address, target: Wad, holds_until: Timestamp) -> Advice | None:
-        """Return what would cure an account; a time before the block counts as the block's."""
+        """Return the cures of an account. A time before the block counts as the block's."""
         position = self.positions.get(account)
         if position is None or position.borrow_shares == 0:
             return None
@@ -320,21 +318,21 @@ class MorphoSnapshot:
         return advised(case, target)
 
     def cure_step(self, account: Address, cure: Cure) -> CureStep:
-        """Return a cure in the vault's words."""
+        """Return a cure as a call of the vault."""
         return cure_step(self.morpho, self.read.params, account, cure)
 
     @property
     def clear_place(self) -> bytes:
-        """The market as the vault's owner opens it."""
+        """The market as an entry of the vault's list."""
         return place_of(self.morpho, self.read.params)
 
     @property
     def loss_unit(self) -> tuple[str, int]:
-        """The vault counts a loss in the loan token."""
+        """The loan token's symbol and decimals, in which the vault counts a loss."""
         return self.read.loan.symbol, self.read.loan.decimals
 
     def clear_step(self, account: Address) -> ClearStep | None:
-        """Return the clearing of an account in the vault's words; None without a dollar price."""
+        """Return an account's clearing as a call of the vault. None without a dollar price."""
         position = self.positions.get(account)
         if position is None:
             return None
@@ -342,13 +340,13 @@ class MorphoSnapshot:
         return cleared(self.morpho, self.read, (account, position), self._now, prices)
 
     def _is_countable(self, position: Position) -> bool:
-        """Whether the contract can count the collateral at the oracle's price."""
+        """Return whether the contract can represent the collateral's value at this price."""
         return position.collateral * (self.price or 0) <= UINT256_MAX
 
     def opportunities(
         self, account: Address, window: Window
     ) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
-        """Return the liquidation of the account, if it is one within ``window``, or why not."""
+        """Return the account's liquidation within ``window``, or the reason for none."""
         position = self.positions.get(account)
         if position is None or position.borrow_shares == 0:
             return (), (_no(SkipReason.NO_LONGER_LIQUIDATABLE, "the account owes nothing here"),)
@@ -379,7 +377,7 @@ class MorphoSnapshot:
         return (found,), ()
 
     def flash_lenders(self, token: Address) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
-        """Return Morpho's flash loan of ``token``, or why there is none."""
+        """Return Morpho's flash loan of ``token``, or the reason for none."""
         held = self.held.get(token, 0)
         if not held:
             return (), (_no(SkipReason.NO_FUNDING, f"Morpho holds no {token}"),)

@@ -1,4 +1,4 @@
-"""A whole market's positions as columns, for asking what if prices moved."""
+"""All positions of a market as columns, for what-if questions about prices."""
 
 import numpy as np
 
@@ -14,10 +14,10 @@ from keeper.risk.table import Asset, Legs, Tabulated
 def tabulated(
     view: View, market: Market, now: State, price: OraclePrice, loan_price: BaseCurrency | None
 ) -> Tabulated:
-    """
-    Return everyone with debt, health exact, both legs in loan units; ``now`` is accrued.
+    """Return all accounts with debt. Health is exact, both legs are in loan units.
 
-    More collateral than the contract can count at the price cannot be valued.
+    ``now`` is accrued. Accounts with more collateral than the contract can represent cannot be
+    valued.
     """
     lltv, rows = market.params.lltv, np.flatnonzero(view.owes())
     told = np.zeros(len(rows), dtype=np.bool_)

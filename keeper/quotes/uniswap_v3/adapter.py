@@ -31,7 +31,7 @@ class Options(BaseModel):
 
 
 def build(options: Options, *, reader: ChainReader) -> UniswapV3Venue:
-    """Return the venue; it reads nothing until it is asked."""
+    """Return the venue. It sends no request until it is used."""
     return UniswapV3Venue(
         reader,
         factory=Address(options.factory),

@@ -14,11 +14,10 @@ _INT256_MAX: Final = 2**255 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UniswapV3Curve:
-    """
-    One pool, frozen; ``after`` of a trade shares everything with it but the position.
+    """One pool at one block. ``after`` of a trade shares everything with it except the position.
 
-    A swap that the known ticks cannot fill completely is None, never a part of it.
-    An amount of zero is a trade of nothing (the pool itself would refuse it).
+    A swap that the known ticks cannot fill completely is None, never a partial fill. An amount of
+    zero is an empty trade (the pool itself would refuse it).
     """
 
     pool: Address
@@ -28,11 +27,10 @@ class UniswapV3Curve:
     position: Position
 
     def sold(self, token_in: Address, amount_in: TokenUnits) -> Trade | None:
-        """
-        Return the trade that sells exactly ``amount_in``; None if the depth does not reach.
+        """Return the trade that sells exactly ``amount_in``. None if the depth is insufficient.
 
-        Rounds as ``UniswapV3Pool.swap`` does: what goes in up, what comes out down, at
-        every tick and at every end of a word of the tick bitmap.
+        Rounds as ``UniswapV3Pool.swap`` does, the input up and the output down, at every tick and
+        at every end of a word of the tick bitmap.
 
         Raises:
             ValueError: the pool does not have the token, or the amount is negative.
@@ -40,8 +38,7 @@ class UniswapV3Curve:
         return self._traded(amount_in, zero_for_one=self._is_first(token_in), exact_in=True)
 
     def bought(self, token_out: Address, amount_out: TokenUnits) -> Trade | None:
-        """
-        Return the trade that buys exactly ``amount_out``; None if the depth does not reach.
+        """Return the trade that buys exactly ``amount_out``. None if the depth is insufficient.
 
         Raises:
             ValueError: the pool does not have the token, or the amount is negative.
@@ -55,7 +52,7 @@ class UniswapV3Curve:
         return token == self.tokens[0]
 
     def _traded(self, amount: int, *, zero_for_one: bool, exact_in: bool) -> Trade | None:
-        """Return the exact trade, whichever side the amount is of."""
+        """Return the exact trade for an amount of either side."""
         if not 0 < amount <= _INT256_MAX:
             return self._without_swap(amount)
         ladder = self.depth.down if zero_for_one else self.depth.up
@@ -106,7 +103,7 @@ class UniswapV3Curve:
         )
 
     def _without_swap(self, amount: int) -> Trade | None:
-        """Return the trade of nothing; None for more than the pool can be asked for."""
+        """Return the empty trade for zero, and None for an amount above int256."""
         if amount < 0:
             raise ValueError("an amount is not negative")
         return None if amount else self._trade(self.position, 0, 0, 0)
@@ -115,10 +112,10 @@ class UniswapV3Curve:
 def _partial(
     ladder: Ladder, start: Position, stop: int, amount: int, fee: int, *, exact_in: bool
 ) -> tuple[Position, int, int, int]:
-    """
-    Return where less than the whole step to ``stop`` ends, what goes in, what out, ticks crossed.
+    """Compute a swap that ends before the next stop.
 
-    Rounding lets the price of a purchase reach the stop all the same: it is crossed then.
+    Returns the position afterwards, the input, the output and the ticks crossed. With exact output
+    rounding can bring the price to the stop, which is crossed then.
     """
     liquidity, falling = ladder.liquidity[stop], ladder.zero_for_one
     if exact_in:

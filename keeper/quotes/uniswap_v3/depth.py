@@ -1,11 +1,9 @@
-"""
-A pool's initialised ticks, and what each stretch between two of them takes and pays.
+"""Liquidity of a pool between its initialised ticks.
 
-A swap does not run from one initialised tick to the next: the pool looks for them in
-words of 256 bits, stops at every word's end, and rounds there. The stops of a
-direction are the same wherever a swap starts, so the amounts between them are
-summed once per pool and block, as far as they are asked for; a swap then is a
-search in the sums and two partial steps.
+A pool searches initialised ticks in words of 256 bits, stops at the end of every word, and rounds
+there. The stops of a direction are the same wherever a swap starts, so the amounts between them are
+summed once per pool and block, on demand. A swap then is a search in the sums and two partial
+steps.
 
 Source: Uniswap/v3-core ``UniswapV3Pool.swap`` and ``libraries/TickBitmap.sol``.
 """
@@ -31,11 +29,10 @@ WORD_BITS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """
-    A pool's price, and on which side of a tick it stands that it is exactly at.
+    """A pool's price, and its side of a tick that equals the price.
 
-    ``below`` says that the price came down through the tick and the pool counts
-    itself below it; elsewhere the price alone says which tick the pool is in.
+    ``below`` means that the price fell through the tick and the pool counts as below it. Otherwise
+    the price alone determines the tick.
     """
 
     price: int
@@ -48,11 +45,10 @@ class Position:
 
 
 class Depth:
-    """
-    The liquidity of one pool over the ticks from ``lowest`` to ``highest``, frozen.
+    """The liquidity of one pool over the ticks from ``lowest`` to ``highest``.
 
-    Nothing is known beyond these two ticks, so every swap ends there; the whole
-    range is ``MIN_TICK`` to ``MAX_TICK``.
+    Ticks outside are unknown, so every swap ends there. The whole range is ``MIN_TICK`` to
+    ``MAX_TICK``.
     """
 
     __slots__ = ("_active", "_ticks", "down", "fee", "highest", "lowest", "spacing", "up")
@@ -68,7 +64,7 @@ class Depth:
         lowest: int = MIN_TICK,
         highest: int = MAX_TICK,
     ) -> None:
-        """Take the ticks with their net liquidity, and the liquidity active at ``tick``."""
+        """Build the depth from ticks with net liquidity and the active liquidity at ``tick``."""
         known = sorted(ticks)
         self._ticks = [at for at, _ in known]
         self.spacing, self.fee = spacing, fee
@@ -83,7 +79,7 @@ class Depth:
 
     @property
     def empty(self) -> bool:
-        """Whether no liquidity is known anywhere."""
+        """Whether all known liquidity is zero."""
         return not any(self._active)
 
     @property
@@ -92,7 +88,7 @@ class Depth:
         return self._active[0]
 
     def net_liquidity(self) -> tuple[tuple[int, int], ...]:
-        """Return the known ticks with the liquidity that each adds for a rising price."""
+        """Return the known ticks with their net liquidity (added by a rising price)."""
         pairs = zip(self._ticks, self._active, self._active[1:], strict=False)
         return tuple((at, after - before) for at, before, after in pairs)
 
@@ -101,12 +97,12 @@ class Depth:
         return self._active[bisect_right(self._ticks, tick)]
 
     def initialised(self, tick: int) -> bool:
-        """Return whether a swap that crosses the tick changes the liquidity's bookkeeping."""
+        """Return whether the tick is initialised."""
         at = bisect_left(self._ticks, tick)
         return at < len(self._ticks) and self._ticks[at] == tick
 
     def stop_below(self, tick: int) -> int | None:
-        """Return the stop of a falling price that is at or below ``tick``; None past the known."""
+        """Return the stop of a falling price at or below ``tick``. None beyond the known ticks."""
         at = bisect_right(self._ticks, tick)
         stop = self._ticks[at - 1] if at else None
         if self._active[at]:
@@ -115,7 +111,7 @@ class Depth:
         return stop if stop is not None and stop >= self.lowest else None
 
     def stop_above(self, tick: int) -> int | None:
-        """Return the stop of a rising price that is above ``tick``; None past the known."""
+        """Return the stop of a rising price above ``tick``. None beyond the known ticks."""
         at = bisect_right(self._ticks, tick)
         stop = self._ticks[at] if at < len(self._ticks) else None
         if self._active[at]:
@@ -125,11 +121,10 @@ class Depth:
 
 
 class Ladder:
-    """
-    The stops of one direction from some place on, and the sums of the steps between them.
+    """Stops of one swap direction, with the sums of the steps between them.
 
-    Grows on demand at its far end, and starts anew when asked from before its first
-    stop. ``keys`` rise in the direction of the swap: prices, negated for a falling one.
+    Grows on demand at its far end, and restarts for a position before its first stop. ``keys`` are
+    prices, negated for a falling one, so that they rise in the direction of the swap.
     """
 
     _next: int
@@ -143,12 +138,12 @@ class Ladder:
     crossed: list[int]
 
     def __init__(self, depth: Depth, *, zero_for_one: bool) -> None:
-        """Begin without stops."""
+        """Start without stops."""
         self._depth, self.zero_for_one = depth, zero_for_one
         self._clear(0, (math.inf, True))
 
     def first_stop(self, position: Position) -> int | None:
-        """Return the index of the first stop ahead of a position; None past what is known."""
+        """Return the index of the first stop ahead of a position. None beyond the known ticks."""
         key = -position.price if self.zero_for_one else position.price
         passed = position.below == self.zero_for_one
         if (key, passed) < self._start:
@@ -160,7 +155,7 @@ class Ladder:
         return index
 
     def grow(self) -> bool:
-        """Add one stop; return False when there is none known."""
+        """Append one stop. Return False if no further stop is known."""
         here, stop = self._next, None if self._ended else self._stop(self._next)
         if stop is None:
             return False
@@ -184,7 +179,7 @@ class Ladder:
         return True
 
     def position_at(self, index: int) -> Position:
-        """Return where a swap stands that ended exactly at a stop: it has crossed it."""
+        """Return the position after a swap that ends exactly at a stop, which it crosses."""
         price = self.prices[index]
         return Position(price, below=self.zero_for_one and price != LOWEST_PRICE)
 
@@ -193,7 +188,7 @@ class Ladder:
         return self.crossed[index] - (self.crossed[index - 1] if index else 0)
 
     def _append(self, price: int, liquidity: int, taken: int, paid: int, crossed: int) -> None:
-        """Add a stop at ``price`` that ``liquidity`` leads to."""
+        """Append a stop at ``price``, reached with ``liquidity``."""
         self.sum_in.append((self.sum_in[-1] if self.sum_in else 0) + taken)
         self.sum_out.append((self.sum_out[-1] if self.sum_out else 0) + paid)
         self.keys.append(-price if self.zero_for_one else price)
@@ -202,7 +197,7 @@ class Ladder:
         self.crossed.append(crossed)
 
     def _clear(self, tick: int, start: tuple[float, bool]) -> None:
-        """Forget every stop; the next one is the one ahead of ``tick``, where ``start`` is."""
+        """Remove all stops. The next one is the one ahead of ``tick`` at the position ``start``."""
         self._next, self._start = tick, start
         self._ended = False
         self.keys, self.prices, self.liquidity = [], [], []
@@ -213,5 +208,5 @@ class Ladder:
         return (self._depth.stop_below if self.zero_for_one else self._depth.stop_above)(tick)
 
     def _price(self, stop: int) -> int:
-        """Return the price of a stop; the range's two ends are one step inside."""
+        """Return the price of a stop. Both ends of the range are one step inside."""
         return min(max(sqrt_ratio_at_tick(stop), LOWEST_PRICE), HIGHEST_PRICE)

@@ -1,10 +1,8 @@
-"""
-Whole pools read at one block: price, liquidity, balances and initialised ticks.
+"""Reads whole pools at one block (price, liquidity, balances and initialised ticks).
 
-All pools come in one request where the node runs our lens, a contract that is
-deployed nowhere (``contracts/src/lens/UniswapV3Lens.sol``), and their answer
-fits into a contract's greatest size; several requests otherwise. A node that refuses
-such a request is asked by plain calls.
+One request reads all pools if the node runs the undeployed lens contract
+(``contracts/src/lens/UniswapV3Lens.sol``) and the answer fits into the largest contract code.
+Otherwise several requests do. A node that refuses such a request is read by plain calls.
 """
 
 import functools
@@ -41,7 +39,7 @@ _PLAIN_READS: Final = 100  # reads by plain calls until the lens is tried again
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
-    """One pool at one block; ``ticks`` packed as the lens returns them, sorted or not."""
+    """One pool at one block. ``ticks`` are packed as the lens returns them, sorted or not."""
 
     price: int
     tick: int
@@ -51,7 +49,7 @@ class PoolState:
     ticks: bytes
 
     def net_liquidity(self) -> list[tuple[int, int]]:
-        """Return the initialised ticks with their net liquidity."""
+        """Decode the initialised ticks with their net liquidity."""
         raw, middle = self.ticks, _TICK_BYTES
         return [
             (
@@ -63,23 +61,23 @@ class PoolState:
 
 
 class Lens:
-    """Reads pools; remembers how long their answers were, to ask for as many as fit."""
+    """Reads pools. Remembers the sizes of their answers, so that each request is filled."""
 
     def __init__(self, reader: ChainReader) -> None:
-        """Ask nothing yet."""
+        """Send no request yet."""
         self._reader = reader
         self._sizes = dict[Address, int]()
         self._plain_reads = 0
 
     async def states(self, pools: Sequence[Pool], basis: Basis) -> Mapping[Address, PoolState]:
-        """Return the pools' states; one that has no code or no price at the block is missing."""
+        """Fetch the pools' states. Pools without code or price at the block are missing."""
         states = dict[Address, PoolState]()
         for chunk in self._chunks(pools):
             states.update(await self._read(chunk, basis))
         return states
 
     def _chunks(self, pools: Sequence[Pool]) -> list[list[Pool]]:
-        """Return the pools in groups whose answers should fit."""
+        """Return the pools in groups that fit into one answer each."""
         chunks, size = list[list[Pool]](), 0
         for pool in pools:
             expected = self._sizes.get(pool.address, _UNKNOWN_SIZE)
@@ -91,7 +89,7 @@ class Lens:
         return chunks
 
     async def _read(self, pools: Sequence[Pool], basis: Basis) -> dict[Address, PoolState]:
-        """Read some pools by the lens; in halves, and in the end by plain calls, where refused."""
+        """Read some pools by the lens. If refused, in halves and finally by plain calls."""
         if self._plain_reads:
             self._plain_reads -= 1
             return await plain_states(self._reader, pools, basis)
@@ -109,7 +107,7 @@ class Lens:
         return await plain_states(self._reader, pools, basis)
 
     def _decoded(self, pools: Sequence[Pool], raw: bytes) -> dict[Address, PoolState]:
-        """Return the states of a lens's answer."""
+        """Decode the states from a lens's answer."""
         states, at = dict[Address, PoolState](), 0
         for pool in pools:
             header = raw[at : at + HEADER]
@@ -155,7 +153,7 @@ def _creation_code() -> bytes:
 
 
 def words_around(tick: int, spacing: int) -> tuple[int, int]:
-    """Return the first and the last word of the tick bitmap that are read around a tick."""
+    """Return the first and last word of the tick bitmap to read around a tick."""
     here, last = tick // spacing // WORD_BITS, MAX_TICK // spacing
     return max(here - RADIUS, -last // WORD_BITS), min(here + RADIUS, last // WORD_BITS)
 
@@ -163,7 +161,7 @@ def words_around(tick: int, spacing: int) -> tuple[int, int]:
 async def plain_states(
     reader: ChainReader, pools: Sequence[Pool], basis: Basis
 ) -> dict[Address, PoolState]:
-    """Return the pools' states by plain calls, in three rounds whatever the number of pools."""
+    """Fetch the pools' states by plain calls in three rounds."""
     heads = await reader.aggregate([call for pool in pools for call in _head_calls(pool)], basis)
     per = len(_head_calls(pools[0])) if pools else 0
     states = dict[Address, PoolState]()
@@ -211,7 +209,7 @@ def _head_calls(pool: Pool) -> list[Call]:
 
 
 def _headed(pool: Pool, answers: Sequence[CallResult]) -> PoolState | None:
-    """Return a pool's state without its ticks; None where there is no pool yet."""
+    """Decode a pool's state without its ticks. None before the pool exists."""
     slot0, liquidity, *balances = answers
     if not slot0.success or not slot0.data or not word(slot0.data, 0):
         return None
@@ -228,12 +226,12 @@ def _headed(pool: Pool, answers: Sequence[CallResult]) -> PoolState | None:
 
 
 def _call(target: Address, signature: str, *values: object) -> Call:
-    """Return a call."""
+    """Build a call."""
     return Call(target=target, data=calldata(signature, *values))
 
 
 def _word_of(answer: CallResult, index: int) -> int:
-    """Return a word of an answer that has to be there."""
+    """Return a word of a successful answer."""
     if not answer.success:
         raise RpcMalformed("a pool does not answer as Uniswap v3's do")
     return word(answer.data, index)

@@ -1,4 +1,4 @@
-"""Which pools exist: the factory's fee tiers, and its pools for pairs of tokens."""
+"""Finds pools by the factory's fee tiers and pairs of tokens."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _FEE_ENABLED: Final = "FeeAmountEnabled(uint24,int24)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """One pool: what about it never changes."""
+    """The immutable properties of one pool."""
 
     address: Address
     tokens: TokenPair
@@ -41,10 +41,10 @@ def ordered(a: Address, b: Address) -> TokenPair:
 
 
 class PoolDirectory:
-    """The factory's pools for pairs of tokens, remembered, and asked for again now and then."""
+    """The factory's pools by pair of tokens, cached and refreshed from time to time."""
 
     def __init__(self, reader: ChainReader, factory: Address, from_block: int | None) -> None:
-        """Ask nothing yet; ``from_block`` is where the factory's logs begin."""
+        """Send no request yet. ``from_block`` is the first block of the factory's logs."""
         self._reader, self._factory, self._from_block = reader, factory, from_block
         self._spacings = dict[int, int]()
         self._pools = dict[TokenPair, tuple[Pool, ...]]()
@@ -53,11 +53,11 @@ class PoolDirectory:
         self._tiers_read_at: int | None = None
 
     async def learn(self, basis: Basis) -> None:
-        """Read the tiers, unless they are known."""
+        """Fetch the fee tiers unless they are known."""
         await self._tiers(basis)
 
     def facts(self) -> Mapping[str, object]:
-        """Return the tiers that are enabled, for ever, and at which block they were read."""
+        """Return the permanent fee tiers, and the block at which they were read."""
         if self._tiers_read_at is None:
             return {}
         return {
@@ -67,7 +67,7 @@ class PoolDirectory:
         }
 
     def restore(self, facts: Mapping[str, Any], head: Head) -> None:
-        """Take up the facts of an earlier process; old ones have new tiers looked for."""
+        """Restore the facts of an earlier process. Old facts cause a new search for tiers."""
         logs_to, read_at = facts["logs_to"], int(facts["read_at"])
         self._spacings = {int(fee): int(spacing) for fee, spacing in facts["spacings"].items()}
         if logs_to is not None:
@@ -79,11 +79,9 @@ class PoolDirectory:
     async def pools(
         self, pairs: Collection[TokenPair], basis: Basis
     ) -> Mapping[TokenPair, tuple[Pool, ...]]:
-        """
-        Return the pools of the pairs, by fee.
+        """Return the pools of the pairs, by fee.
 
-        A pair that was asked for before costs nothing, but for a look every so many
-        blocks at what was created since.
+        Known pairs cost no request, except for a periodic search for new pools.
         """
         if basis.block_hash != self._newest:
             self._blocks, self._newest = self._blocks + 1, basis.block_hash
@@ -93,12 +91,12 @@ class PoolDirectory:
         return {pair: self._pools[pair] for pair in pairs}
 
     def _is_due(self, pair: TokenPair) -> bool:
-        """Return whether the factory should be asked about the pair."""
+        """Return whether the pair needs a request to the factory."""
         patience = _RECHECK if self._pools.get(pair) else _RECHECK_EMPTY
         return pair not in self._asked or self._blocks - self._asked[pair] >= patience
 
     async def _find(self, pairs: Collection[TokenPair], basis: Basis) -> None:
-        """Ask the factory for every tier of every pair, in one request."""
+        """Fetch every fee tier of every pair from the factory in one request."""
         spacings = await self._tiers(basis)
         wanted = [(pair, fee) for pair in pairs for fee in sorted(spacings)]
         calls = [self._call("getPool(address,address,uint24)", *pair, fee) for pair, fee in wanted]
@@ -115,7 +113,7 @@ class PoolDirectory:
             self._pools[pair], self._asked[pair] = tuple(pools), self._blocks
 
     async def _tiers(self, basis: Basis) -> Mapping[int, int]:
-        """Return the tick spacing of every fee that the factory is found to have enabled."""
+        """Return the tick spacing of every fee that the factory has enabled."""
         if self._blocks - self._tiers_asked < _RECHECK:
             return self._spacings
         fees = sorted({*COMMON_FEES, *self._spacings, *await self._fees_in_logs(basis)})
@@ -130,7 +128,7 @@ class PoolDirectory:
         return self._spacings
 
     async def _fees_in_logs(self, basis: Basis) -> set[int]:
-        """Return the fees of the factory's logs, where these can be read at a fair price."""
+        """Return the fees in the factory's logs, if reading these is cheap enough."""
         head = await self._reader.head(basis.block_hash)
         self._tiers_read_at = head.number
         first = self._from_block
@@ -144,11 +142,11 @@ class PoolDirectory:
         return {word(log.topics[1], 0) for log in logs if len(log.topics) > 1}
 
     def _call(self, signature: str, *values: object) -> Call:
-        """Return a call of the factory."""
+        """Build a call of the factory."""
         return Call(target=self._factory, data=calldata(signature, *values))
 
     def _checked(self, answer: CallResult) -> bytes:
-        """Return the answer's one word."""
+        """Return the answer's single word."""
         if not answer.success or len(answer.data) != WORD:
             raise RpcMalformed(f"{self._factory} does not answer as a Uniswap v3 factory does")
         return answer.data

@@ -1,4 +1,4 @@
-"""Pools and those of them that lend, for the record, and the way back."""
+"""Encodes pools and pool lenders for the record, and decodes them."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,7 +16,7 @@ VERSION: Final = "1"
 
 
 def curve_facts(curve: ExitCurve) -> object:
-    """Return a pool at a block; its ticks are a part of their own, for they seldom change."""
+    """Encode a pool at a block. Its ticks are a separate part, since they seldom change."""
     if not isinstance(curve, UniswapV3Curve):
         raise TypeError(f"no curve of Uniswap v3: {type(curve).__name__}")
     depth = curve.depth
@@ -40,11 +40,10 @@ def curve_facts(curve: ExitCurve) -> object:
 
 
 def curve_of(facts: Mapping[str, Any]) -> ExitCurve:
-    """
-    Return the pool of these facts.
+    """Decode a pool from its facts.
 
     Raises:
-        ValueError: they are not the facts of a pool, or of another version.
+        ValueError: the facts are not those of a pool, or have another version.
     """
     if facts.get("version") != VERSION:
         raise ValueError(f"facts of version {facts.get('version')}, not {VERSION}")
@@ -68,10 +67,10 @@ def curve_of(facts: Mapping[str, Any]) -> ExitCurve:
 
 
 def lender_facts(lender: FlashLender) -> object:
-    """Return a pool as a lender."""
+    """Encode a pool as a lender."""
     return lender
 
 
 def lender_of(facts: Mapping[str, Any]) -> FlashLender:
-    """Return the lender of these facts; ValueError where they are not one's."""
+    """Decode a lender from its facts. ValueError if they are not those of a lender."""
     return restored(PoolLender, facts)

@@ -1,4 +1,4 @@
-"""The ways from one token to another: directly, or through one other token."""
+"""Routes between two tokens, direct or through one other token."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -9,8 +9,7 @@ from keeper.quotes.uniswap_v3.pools import Pool, TokenPair, ordered
 
 
 def pairs_of_pools(pairs: Collection[Pair], via: Sequence[Address]) -> list[TokenPair]:
-    """
-    Return the pairs of tokens whose pools the routes of ``pairs`` may use, sorted.
+    """Return the token pairs of the pools that routes of ``pairs`` may use, sorted.
 
     A pair of the same token needs no route, but a pool that lends the token.
     """
@@ -30,7 +29,7 @@ def routes_between(
     via: Sequence[Address],
     pools: Mapping[TokenPair, Sequence[Pool]],
 ) -> tuple[Route, ...]:
-    """Return every route of the pair: direct ones first, then by ``via``, then by fee."""
+    """Return every route of the pair, direct ones first, then by ``via``, then by fee."""
     sold, bought = pair
     if sold == bought:
         return ()
@@ -45,7 +44,7 @@ def routes_between(
 
 
 def _between(sold: Address, bought: Address, via: Sequence[Address]) -> list[Address]:
-    """Return the tokens that a route of two hops may pass through."""
+    """Return the intermediate tokens of possible routes with two hops."""
     return [token for token in dict.fromkeys(via) if token not in (sold, bought)]
 
 

@@ -41,7 +41,7 @@ def amount1_ceil(lower: int, upper: int, liquidity: int) -> int:
 def whole_step(
     price: int, target: int, liquidity: int, fee: int, *, zero_for_one: bool
 ) -> tuple[int, int]:
-    """Return what goes in (fee included, rounded up) and out (down) on the way to ``target``."""
+    """Return the input (fee included, rounded up) and output (rounded down) up to ``target``."""
     if zero_for_one:
         taken = amount0_ceil(target, price, liquidity)
         paid = amount1_floor(target, price, liquidity)
@@ -54,11 +54,10 @@ def whole_step(
 def step_in(
     price: int, liquidity: int, amount_in: int, fee: int, *, zero_for_one: bool
 ) -> tuple[int, int]:
-    """
-    Return the price after selling ``amount_in``, and what comes out of it.
+    """Return the price after selling ``amount_in``, and the output.
 
-    The amount must not suffice for the whole step: all of it goes in, and what the
-    rounding of the price leaves over is fee.
+    The amount must be less than the whole step's. All of it is spent, and the rounding remainder of
+    the price is fee.
     """
     net = amount_in * (PIPS - fee) // PIPS
     if zero_for_one:
@@ -71,10 +70,9 @@ def step_in(
 def step_out(
     price: int, liquidity: int, amount_out: int, fee: int, *, zero_for_one: bool
 ) -> tuple[int, int]:
-    """
-    Return the price after buying ``amount_out``, and what goes in for it, fee included.
+    """Return the price after buying ``amount_out``, and the input, fee included.
 
-    The amount must be less than the whole step's; the price may still reach its end.
+    The amount must be less than the whole step's. The price may still reach its end.
     """
     if zero_for_one:
         after = price + (-amount_out << RESOLUTION) // liquidity
@@ -87,7 +85,7 @@ def step_out(
 
 
 def _price_down_by_input(price: int, liquidity: int, amount: int) -> int:
-    """Return the price after ``amount`` of token0 went in, rounded up (coarse past 256 bits)."""
+    """Return the price after an input of token0, rounded up (coarse above 256 bits)."""
     if amount == 0:
         return price
     numerator, product = liquidity << RESOLUTION, amount * price

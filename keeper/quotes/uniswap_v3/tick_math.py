@@ -68,8 +68,7 @@ def sqrt_ratio_at_tick(tick: int) -> int:
 
 
 def tick_at_sqrt_ratio(sqrt_price: int) -> int:
-    """
-    Return the greatest tick whose square root price is at most ``sqrt_price``.
+    """Return the greatest tick with a square root price of at most ``sqrt_price``.
 
     Raises:
         ValueError: no pool can have the price.

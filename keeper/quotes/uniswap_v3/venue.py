@@ -25,7 +25,7 @@ KIND: Final = "uniswap_v3"
 
 
 class UniswapV3Venue:
-    """The pools of one factory; one request per block once the pools are known."""
+    """The pools of one factory. Sends one request per block once the pools are known."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class UniswapV3Venue:
         via: Sequence[Address] = (),
         from_block: int | None = None,
     ) -> None:
-        """Ask nothing yet; ``from_block`` is where the factory's logs begin."""
+        """Send no request yet. ``from_block`` is the first block of the factory's logs."""
         self._reader, self._factory, self._quoter = reader, factory, quoter
         self._via = tuple(via)
         self._directory = PoolDirectory(reader, factory, from_block)
@@ -50,7 +50,7 @@ class UniswapV3Venue:
         return KIND
 
     def executor_targets(self) -> ExecutorTargets:
-        """Return the factory: it vouches for the pools that the executor trades with."""
+        """Return the factory that the executor checks pools against."""
         return ExecutorTargets(factories=(self._factory,))
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
@@ -81,11 +81,10 @@ class UniswapV3Venue:
         )
 
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
-        """
-        Return what QuoterV2 says the sale brings.
+        """Fetch the sale's output amount from QuoterV2.
 
         Raises:
-            RpcRefused: the sale reverts (a pool without depth), or as the reader says.
+            RpcRefused: the sale reverts (a pool without depth), or any error of the reader.
         """
         if not route.hops:
             return amount_in
@@ -98,7 +97,7 @@ class UniswapV3Venue:
         )
 
     async def wrapped_native(self) -> Address:
-        """Return the wrapped native coin that the venue's quoter was made for, asked once."""
+        """Fetch the wrapped native coin of the venue's quoter, once."""
         if self._wrapped is None:
             basis = Basis(block_hash=(await self._reader.head()).hash)
             question = Call(target=self._quoter, data=calldata("WETH9()"))
@@ -106,12 +105,12 @@ class UniswapV3Venue:
         return self._wrapped
 
     async def learn_facts(self, basis: Basis) -> None:
-        """Read the tiers and the wrapped coin (``keeper.abilities.KeepsFacts``)."""
+        """Fetch the fee tiers and the wrapped coin (``KeepsFacts``)."""
         await self._directory.learn(basis)
         await self.wrapped_native()
 
     def chain_facts(self) -> str:
-        """Return the tiers and the wrapped coin (``keeper.abilities.KeepsFacts``)."""
+        """Return the fee tiers and the wrapped coin (``KeepsFacts``)."""
         tiers = self._directory.facts()
         if not tiers:  # half of them would be written over all of them
             return ""
@@ -119,7 +118,7 @@ class UniswapV3Venue:
         return canonical({**own, "tiers": tiers})
 
     def restore_facts(self, facts: str, head: Head) -> None:
-        """Take up kept facts; ValueError if they are of another factory, or none."""
+        """Restore stored facts. ValueError if they belong to another factory or are invalid."""
         document = json.loads(facts)
         try:
             if (document["factory"], document["quoter"]) != (self._factory, self._quoter):
@@ -130,7 +129,10 @@ class UniswapV3Venue:
             raise ValueError(f"these are no facts of a venue: {error}") from error
 
     def _curve(self, pool: Pool, state: PoolState) -> UniswapV3Curve:
-        """Return the pool's curve; its sums survive from block to block while its ticks do."""
+        """Build the pool's curve.
+
+        Its sums are reused between blocks while its ticks are unchanged.
+        """
         key = (state.ticks, state.words)
         known = self._depths.get(pool.address)
         if known is not None and known[0] == key and known[1].active(state.tick) == state.liquidity:
@@ -160,7 +162,7 @@ class UniswapV3Venue:
 def _lenders(
     pools: Iterable[Pool], states: Mapping[Address, PoolState]
 ) -> dict[Address, tuple[FlashLender, ...]]:
-    """Return the pools that lend each token, cheapest first; only those in range lend at all."""
+    """Return the pools in range that lend each token, cheapest first."""
     by_token = dict[Address, list[PoolLender]]()
     for pool in pools:
         state = states.get(pool.address)

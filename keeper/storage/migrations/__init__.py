@@ -1,4 +1,4 @@
-"""How the journal's schema grows; run when a journal is opened for writing."""
+"""Migrations of the journal's schema, run when a journal is opened for writing."""
 
 from pathlib import Path
 from typing import Final
@@ -10,13 +10,13 @@ VERSION_TABLE: Final = "alembic_version"
 
 
 def newest() -> str:
-    """Return the last revision; a file's name begins with its own: ``r0001_journal.py``."""
+    """Return the last revision, by the prefix of the files' names (``r0001_journal.py``)."""
     names = [path.stem for path in (FOLDER / "versions").glob("r[0-9]*_*.py")]
     return max(names).partition("_")[0].removeprefix("r")
 
 
 def is_newest(connection: Connection) -> bool:
-    """Return whether the journal has nothing to be migrated, as far as it says itself."""
+    """Whether the journal states the newest revision."""
     if not connection.dialect.has_table(connection, VERSION_TABLE):
         return False
     found = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars()  # noqa: S608

@@ -1,4 +1,4 @@
-"""Alembic's entry point: migrates the connection that the journal hands over."""
+"""Alembic's entry point, which migrates the journal's connection."""
 
 from alembic import context
 

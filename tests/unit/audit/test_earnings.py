@@ -48,8 +48,10 @@ def outcome(of, profit=100, profit_wei=ETHER, failure=""):
     )
 
 
-def mined(*plans, outcomes=None, success=True, tried="0xaa", gas=GAS, kind=AttemptKind.SEND):
-    """A nonce that a block has, at a gas price of one gwei."""
+def mined(
+    *plans, outcomes=None, success=True, tried="0xaa", gas=GAS, kind=AttemptKind.SEND, price=10**9
+):
+    """A nonce that a block has, at a gas price of one gwei unless another is given."""
     whole = replace(batch(), plans=plans) if plans else None
     return Submission(
         nonce=0,
@@ -62,7 +64,7 @@ def mined(*plans, outcomes=None, success=True, tried="0xaa", gas=GAS, kind=Attem
             block_hash="0x5",
             success=success,
             gas_used=gas,
-            effective_gas_price=10**9,
+            effective_gas_price=price,
             plans=tuple(outcome(one) for one in plans) if outcomes is None else outcomes,
             timestamp=NOON,
         ),
@@ -100,6 +102,36 @@ def test_a_plan_that_failed_earned_nothing_and_keeps_its_share_of_the_gas():
     assert found.received == {TOKEN: 100}
     assert found.realised_wei == ETHER - GAS * 10**9 * 3 // 4
     assert found.net_wei == ETHER - GAS * 10**9
+
+
+def test_each_plan_pays_the_bid_that_was_made_for_it():
+    """
+    The tip is one price for the whole transaction, but each plan offered its own part of it.
+
+    Shared by gas alone, a small profit beside a large one would pay for the large one's bid: what
+    it netted would be far from what it was predicted to net.
+    """
+    price, tip = 10**9, 7 * 10**9  # the bids of both, per unit of gas that both use
+    small, large = (
+        plan(place, gas=200_000, gas_price=price, bid=bid, net_profit=ETHER - 200_000 * price - bid)
+        for place, bid in enumerate((200_000 * 10**9, 200_000 * 13 * 10**9))
+    )
+    done = mined(small, large, gas=400_000, price=price + tip)
+
+    first, second = deals(done)
+
+    for deal, planned in ((first, small), (second, large)):
+        assert deal.profit_wei - deal.gas_wei == planned.net_profit
+    assert first.gas_wei + second.gas_wei == 400_000 * (price + tip)
+
+
+def test_what_costs_more_than_planned_is_dearer_for_every_plan_alike():
+    """The base fee rose while it waited: no plan pays another one's part."""
+    small, large = plan(0, gas=100_000, gas_price=10**9), plan(1, gas=300_000, gas_price=10**9)
+
+    first, second = deals(mined(small, large, gas=400_000, price=3 * 10**9))
+
+    assert (first.gas_wei, second.gas_wei) == (300_000 * 10**9, 900_000 * 10**9)
 
 
 def test_a_whole_transaction_that_reverted_cost_all_of_its_gas():

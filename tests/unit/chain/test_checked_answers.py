@@ -266,7 +266,7 @@ def test_a_nodes_text_is_stripped_of_addresses_and_control_characters():
         ("ipc:///home/SECRET/geth.ipc", "ipc"),
     ],
 )
-def test_an_endpoint_shows_scheme_and_host_only(address, shown):
+def test_an_endpoint_of_any_kind_shows_scheme_and_host_only(address, shown):
     """Keys are in paths, queries and user names."""
     place = endpoint(address)
 

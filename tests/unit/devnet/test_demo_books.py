@@ -2,8 +2,9 @@
 
 import pytest
 
+from keeper.audit.earnings import shared
 from keeper.devnet.demo.books import Purse, audited, net_in_books, net_on_chain
-from keeper.devnet.demo.ledger import funding_words, shared
+from keeper.devnet.demo.ledger import funding_words
 from tests.unit.devnet.books_builders import ONE, POOR, WHO, books, liquidation, seizure
 
 

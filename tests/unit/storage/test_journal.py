@@ -352,3 +352,24 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_uses(journal, path
     engine.dispose()
 
     assert differences == []
+
+
+async def test_what_failed_long_ago_is_known_however_much_was_mined_since(path):
+    """A restart knows who is left alone; what worked comes without its bytes."""
+    journal = Journal.open(path, chain_id=1, sender=SENDER, init=True)
+    failure = PlanOutcome(
+        market="m", account="a", token="t", profit=0, profit_wei=0, failure="lies"
+    )
+    for nonce in range(250):
+        await journal.record([submission(nonce)])
+        plans = {"plans": (failure,)} if nonce in (0, 5) else {}
+        seen = inclusion(hash=attempt(nonce).hash, block_number=8 + nonce, **plans)
+        await journal.include(nonce, seen)
+
+    found = await journal.mined_since(9)
+    journal.close()
+
+    assert [one.nonce for one in found] == list(range(1, 250))
+    (failed,) = [one for one in found if one.batch is not None]
+    assert (failed.nonce, failed.inclusion.plans) == (5, (failure,))
+    assert {one.inclusion.plans[0].failure for one in found if one is not failed} == {""}

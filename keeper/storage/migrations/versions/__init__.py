@@ -1,1 +1,1 @@
-"""One module per step of the schema."""
+"""Migrations of the schema, one module per step."""

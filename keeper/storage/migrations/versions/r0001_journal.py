@@ -1,4 +1,4 @@
-"""The first journal: nonces, attempts, intents, outcomes, decisions, control, paper."""
+"""First schema, with nonces, attempts, intents, outcomes, decisions, control and paper."""
 
 import sqlalchemy as sa
 from alembic import op

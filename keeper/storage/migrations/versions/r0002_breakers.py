@@ -1,4 +1,4 @@
-"""Limits: the time of a receipt's block, and the breakers."""
+"""Breakers, and block times of receipts."""
 
 from datetime import datetime
 
@@ -12,10 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Add the block's time to outcomes, and the table of breakers.
+    """Add the block's time to outcomes, and the table of breakers.
 
-    A receipt that is there already gets the time at which it was seen.
+    Existing receipts get the time at which they were seen.
     """
     op.add_column("outcomes", sa.Column("block_time", sa.Integer))
     op.create_index("outcomes_by_time", "outcomes", ["block_time"])

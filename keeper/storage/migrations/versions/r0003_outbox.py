@@ -1,4 +1,4 @@
-"""The outbox: what is to be told, to which channels, and how that went."""
+"""Outbox of notices, messages and deliveries."""
 
 import sqlalchemy as sa
 from alembic import op

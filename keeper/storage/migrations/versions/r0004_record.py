@@ -1,4 +1,4 @@
-"""The record: one chain of entries and the texts that they refer to."""
+"""The record, a chain of entries with the texts that they refer to."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,11 +18,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Add the chain; it begins with the decisions of before, as they stand now.
+    """Add the chain, starting with the existing decisions.
 
-    They were not chained when they were written: they are marked, and their block's time, which
-    was not kept, is 0. Their digests vouched for nothing that was stored, and are dropped.
+    These were not chained when they were written, so they are marked, and their unknown block time
+    is 0. Their digests covered nothing that was stored, and are dropped.
     """
     op.create_table(
         "entries",

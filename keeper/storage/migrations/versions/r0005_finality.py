@@ -1,4 +1,4 @@
-"""Finality: the chain's anchor, a rollup's data fee, and profit by log."""
+"""Finality, with the chain's anchor, the data fee of rollups, and profit by log."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add what a receipt's money is booked in; what was mined before has no bookings."""
+    """Add the profit ledger. Earlier receipts have no bookings."""
     op.add_column("identity", sa.Column("anchor_number", sa.Integer))
     op.add_column("identity", sa.Column("anchor_hash", sa.Text))
     op.add_column("outcomes", sa.Column("data_fee", sa.Text()))

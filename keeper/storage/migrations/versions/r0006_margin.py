@@ -1,4 +1,4 @@
-"""Margin calls: what is remembered of accounts and prices, and episodes."""
+"""Margin calls, with states of accounts and prices, and episodes."""
 
 import sqlalchemy as sa
 from alembic import op

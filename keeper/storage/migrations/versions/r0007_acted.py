@@ -1,4 +1,4 @@
-"""What a block said of those acted on, kept with the nonces."""
+"""Facts of a block about acted-on accounts, stored with the nonces."""
 
 import sqlalchemy as sa
 from alembic import op

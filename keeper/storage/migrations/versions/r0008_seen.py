@@ -1,4 +1,4 @@
-"""When this machine kept the newest block, by its own clock; deliveries of many found quickly."""
+"""Local time of the newest block, and an index of deliveries of digests."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add column and index; what earlier versions kept has no such time and no deliveries."""
+    """Add column and index. Earlier rows have no such time and no deliveries."""
     op.add_column("margin_state", sa.Column("seen_at", sa.Integer))
     of_many = sa.text("kind = 'delivery' AND account IS NULL")
     op.create_index(

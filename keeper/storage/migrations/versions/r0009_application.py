@@ -1,4 +1,4 @@
-"""Whose file it is, in the file's header: no other program's database is taken for a journal."""
+"""Application id in the file's header, by which the journal is recognised."""
 
 from alembic import op
 
@@ -11,6 +11,6 @@ APPLICATION = 0x6B6A726E
 
 
 def upgrade() -> None:
-    """Mark the file; it was recognised by its tables."""
+    """Mark the file, which was recognised by its tables so far."""
     if op.get_bind().dialect.name == "sqlite":
         op.execute(f"PRAGMA application_id = {APPLICATION}")

@@ -1,0 +1,61 @@
+"""How good a first transaction was, beside the best one by ranking every account at once."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from unittest.mock import patch
+
+from keeper.domain.plan import Plan
+from keeper.domain.units import BPS
+from keeper.stages import planning
+from keeper.strategy.candidate import Candidate
+from keeper.strategy.ranking import Ranked, ranked
+
+
+@dataclass(slots=True)
+class Rankings:
+    """
+    The rankings of one head's portions, as they were asked for.
+
+    They are only noted while the keeper runs: ranking everybody would hold up what is measured.
+    """
+
+    _asked: list[tuple[Sequence[Candidate], tuple[Any, ...], dict[str, Any], Ranked]] = field(
+        default_factory=list
+    )
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator["Rankings"]:
+        """Note every ranking of the planning until the block is left."""
+        with patch.object(planning, "ranked", self._noted):
+            yield self
+
+    def clear(self) -> None:
+        """Forget what was noted."""
+        self._asked.clear()
+
+    def best_bps(self, accounts: int) -> int | None:
+        """
+        Return the first portion's worth in basis points of the best plans of a full ranking.
+
+        None where the portions did not rank so many ``accounts`` together.
+        """
+        candidates = {(one.market, one.account): one for asked, *_ in self._asked for one in asked}
+        if not self._asked or len(candidates) != accounts:
+            return None
+        _, rest, named, answer = self._asked[0]
+        best = ranked(
+            [replace(one, barred=frozenset()) for one in candidates.values()], *rest, **named
+        )
+        first = answer.plans
+        return _worth(first) * BPS // max(1, _worth(best.plans[: len(first)]))
+
+    def _noted(self, candidates: Sequence[Candidate], *rest: Any, **named: Any) -> Ranked:  # noqa: ANN401 (handed on)
+        answer = ranked(candidates, *rest, **named)
+        self._asked.append((tuple(candidates), rest, named, answer))
+        return answer
+
+
+def _worth(plans: Sequence[Plan]) -> int:
+    return sum(plan.gross_profit_wei for plan in plans)

@@ -1,0 +1,204 @@
+"""
+Predicted against realised, plan by plan: the journal's word against receipts and balances. Pure.
+
+A plan is held to its prediction where nothing moved between the head that it was made at and
+the block that has it, but for the keeper's own transactions. Where it waited for a block with
+room, it is held to it at the price of gas that it was planned with. A feed, somebody else's
+trade in its pools, or a plan of the keeper's own that failed ahead of it explains a deviation:
+the other sold nothing and left more of the pools, and of the gas.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from keeper.domain.units import BPS
+
+TOLERANCE_BPS: Final = 100
+"""How far a plan's net profit may be from its prediction, in basis points of it."""
+FULL: Final = 12
+"""As many plans as a transaction usually holds at most."""
+
+
+class Cause(enum.StrEnum):
+    """What moved between a plan's head and its block, beside the keeper's own transactions."""
+
+    NOTHING = "nothing else moved"
+    FELLOW = "a plan ahead of it failed"
+    FEE = "waited for room"
+    POOL = "others traded in its pools"
+    PRICE = "a feed moved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """
+    A plan of a mined transaction, in wei; ``realised`` at the prices of its block.
+
+    ``with_planned_fee`` is what it had netted at the price of gas that it was planned with.
+    ``waited`` are the blocks that it was left out of, ``behind`` how many of the keeper's nonces
+    waited when it was planned, ``beside`` the plans of its transaction.
+    """
+
+    account: str
+    transaction: str
+    planned_block: int
+    landed_block: int
+    predicted: int
+    realised: int
+    with_planned_fee: int
+    failure: str = ""
+    moved: Cause = Cause.NOTHING
+    beside: int = 1
+    behind: int = 0
+
+    @property
+    def waited(self) -> int:
+        """The blocks that had no room for it."""
+        return self.landed_block - self.planned_block - 1
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it brought what was predicted, within the tolerance."""
+        return not self.failure and is_within(self.realised, self.predicted)
+
+    @property
+    def deviation_bps(self) -> int:
+        """The deviation in basis points of the prediction."""
+        return (self.realised - self.predicted) * BPS // max(abs(self.predicted), 1)
+
+    @property
+    def cause(self) -> Cause:
+        """What moved under it; where it waited and nothing else did, the base fee."""
+        return Cause.FEE if self.moved is Cause.NOTHING and self.waited else self.moved
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether it is as predicted, or something moved that accounts for the difference."""
+        if self.cause in {Cause.FELLOW, Cause.POOL, Cause.PRICE}:
+            return True
+        if self.failure:
+            return False
+        return self.is_exact or (
+            self.waited > 0 and is_within(self.with_planned_fee, self.predicted)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balances:
+    """
+    What the receiver's tokens and the key's wei changed by, by the chain and by the journal.
+
+    Tokens by symbol. ``left_waiting`` are nonces that no block has.
+    """
+
+    received: dict[str, int]
+    booked: dict[str, int]
+    paid_wei: int
+    booked_wei: int
+    left_waiting: int
+
+    @property
+    def is_even(self) -> bool:
+        """Whether both say the same."""
+        return (
+            self.received == self.booked
+            and self.paid_wei == self.booked_wei
+            and not self.left_waiting
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the table: some rows, summed."""
+
+    name: str
+    rows: Sequence[Row]
+
+    @property
+    def landed(self) -> list[Row]:
+        """Those that worked."""
+        return [row for row in self.rows if not row.failure]
+
+    @property
+    def predicted(self) -> int:
+        """The predictions' sum, of those that worked."""
+        return sum(row.predicted for row in self.landed)
+
+    @property
+    def realised(self) -> int:
+        """What they netted."""
+        return sum(row.realised for row in self.landed)
+
+    @property
+    def worst(self) -> Row | None:
+        """The row that is farthest from its prediction."""
+        return max(self.landed, key=lambda row: abs(row.deviation_bps), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Everything of one crash; ``blocks`` were mined, ``full`` of them left own ones waiting."""
+
+    rows: Sequence[Row]
+    balances: Balances
+    blocks: int
+    full: int
+
+    def lines(self) -> list[Line]:
+        """Return the table's lines: all, by what moved, and parts of what nothing moved under."""
+        still = [row for row in self.rows if row.cause is Cause.NOTHING]
+        return [
+            Line(name="all", rows=self.rows),
+            Line(name=Cause.NOTHING, rows=still),
+            Line(name="  own ones pending", rows=[row for row in still if row.behind]),
+            Line(name="  several in one", rows=[row for row in still if row.beside > 1]),
+            Line(name="  twelve in one", rows=[row for row in still if row.beside >= FULL]),
+            *(
+                Line(name=cause, rows=[row for row in self.rows if row.cause is cause])
+                for cause in (Cause.FEE, Cause.FELLOW, Cause.POOL, Cause.PRICE)
+            ),
+        ]
+
+    @property
+    def unexplained(self) -> list[Row]:
+        """Plans that failed or deviate though nothing moved."""
+        return [row for row in self.rows if not row.is_explained]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all is within the tolerance or has its cause, and the balances agree."""
+        still = Line(name=Cause.NOTHING, rows=[r for r in self.rows if r.cause is Cause.NOTHING])
+        return (
+            not self.unexplained
+            and self.balances.is_even
+            and is_within(still.realised, still.predicted)
+        )
+
+
+def with_fellows(rows: Sequence[Row]) -> list[Row]:
+    """
+    Return the rows, in the order of their transactions, with what failed of the keeper's own.
+
+    It counts where it failed in the same transaction, or in one that was to come before.
+    """
+    failed = [row for row in rows if row.failure]
+    return [
+        replace(row, moved=Cause.FELLOW)
+        if row.moved is Cause.NOTHING and any(_is_ahead(other, row) for other in failed)
+        else row
+        for row in rows
+    ]
+
+
+def _is_ahead(other: Row, row: Row) -> bool:
+    if other is row:
+        return False
+    is_beside = other.transaction == row.transaction
+    return is_beside or row.planned_block < other.landed_block <= row.landed_block
+
+
+def is_within(realised: int, predicted: int) -> bool:
+    """Return whether an amount is within the tolerance of its prediction."""
+    return abs(realised - predicted) * BPS <= abs(predicted) * TOLERANCE_BPS

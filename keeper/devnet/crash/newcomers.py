@@ -1,0 +1,45 @@
+"""Borrowers who come during a crash, as healthy at its prices as the first ones at theirs."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from keeper.devnet.assets import BY_SYMBOL
+from keeper.devnet.borrowers import Borrower, enter_market, planned_borrowers
+from keeper.devnet.market import Devnet
+from keeper.devnet.morpho import enter_markets
+from keeper.devnet.morpho_markets import BLOCKING, MARKETS, MorphoBorrower, planned_morpho_borrowers
+
+_SPECS = {spec.name: spec for spec in MARKETS if not spec.moody}
+
+
+def let_enter(devnet: Devnet, count: int, seed: int) -> None:
+    """Let so many borrowers enter each protocol's markets at today's prices."""
+    prices = devnet.prices()
+    comers = tuple(_repriced(one, prices) for one in planned_borrowers(count, seed))
+    enter_market(devnet.node, devnet.aave, devnet.tokens, comers)
+    if devnet.morpho is not None:
+        planned = (one for one in planned_morpho_borrowers(count, seed) if one.market in _SPECS)
+        more = tuple(_repriced_in_market(one, prices) for one in planned)
+        enter_markets(devnet.morpho, more, devnet.tokens)
+
+
+def _repriced(borrower: Borrower, prices: Mapping[str, int]) -> Borrower:
+    """Return the borrower with amounts of the same worth as at the first prices."""
+    return replace(
+        borrower,
+        collateral={s: _units(s, units, prices) for s, units in borrower.collateral.items()},
+        debt={s: _units(s, units, prices) for s, units in borrower.debt.items()},
+    )
+
+
+def _repriced_in_market(borrower: MorphoBorrower, prices: Mapping[str, int]) -> MorphoBorrower:
+    spec = _SPECS[borrower.market]
+    return replace(
+        borrower,
+        collateral=_units(spec.collateral, borrower.collateral, prices),
+        debt=_units(spec.loan, borrower.debt, prices),
+    )
+
+
+def _units(symbol: str, units: int, prices: Mapping[str, int]) -> int:
+    return units if symbol == BLOCKING else units * BY_SYMBOL[symbol].price // prices[symbol]
