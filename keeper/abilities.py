@@ -171,6 +171,15 @@ class KeepsItself(Protocol):
 
 
 @runtime_checkable
+class DefersChecks(Protocol):
+    """A book with checks that need not precede a block's decisions."""
+
+    def settle(self) -> None:
+        """Run the newest block's deferred checks."""
+        ...
+
+
+@runtime_checkable
 class ReportsRebuilds(Protocol):
     """A book that reports when it had to read a market again."""
 

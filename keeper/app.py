@@ -157,6 +157,7 @@ async def run_session(
         await stack.enter_async_context(session.kept())
         await stack.enter_async_context(racing(session, parts.submitter))
         await session.started(head, progress)
+        session.follower.checking.is_deferred = True
         if isinstance(parts.submitter, NodeSubmitter):
             quiet = 0 if own_clock else session.settings.run.quiet_blocks
             await parts.submitter.tracker.listen(quiet)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from keeper.abilities import KeepsItself
+from keeper.abilities import DefersChecks, KeepsItself
 from keeper.domain.decision import Decision, Liquidate
 from keeper.domain.errors import (
     BreakerOpen,
@@ -145,8 +145,6 @@ class Node:
             return False
         self.watch.passed(Stage.READ, head)
         self._tell_markets(head, snapshots)
-        for event in book_news(self.book, head):
-            self.emit(event)
         self._read = (head, snapshots)
         reached("K0")
         sent_before = bool(self.submitter.in_flight())
@@ -158,11 +156,13 @@ class Node:
             result = await self._decided(head, snapshots, cures)
             self._departures.pass_decided(head)
         except ChainError as error:
+            self._settle(head)
             self._skipped(head, error)
             if not isinstance(error, SnapshotReorged):
                 await self._called(head, snapshots)  # what was read is told all the same
             return False
         sent_now = self._submitted(result)
+        self._settle(head)
         self._tell_decisions(result.decisions, head)
         await self._called(head, snapshots)
         self._tell_block(head, snapshots)
@@ -174,6 +174,13 @@ class Node:
         if not sent_before and not sent_now:
             await self._look_after(head, snapshots)
         return True
+
+    def _settle(self, head: Head) -> None:
+        """Run the checks that the sends did not wait for, and emit the book's news."""
+        if isinstance(self.book, DefersChecks):
+            self.book.settle()
+        for event in book_news(self.book, head):
+            self.emit(event)
 
     def _skipped(self, head: Head, error: ChainError) -> None:
         self.watch.skipped(head, error)

@@ -8,10 +8,12 @@ failed one.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
-from keeper.abilities import KeepsColumns, Resyncs, Rider
+from keeper.abilities import KeepsColumns, Rider
 from keeper.book.branch import BY_HASH, Branch, ancestry, branch_to, logs_of
+from keeper.book.checking import Checking
 from keeper.book.coverage import DebtCoverage
 from keeper.book.filters import merged
 from keeper.book.followed import Followed, Progress
@@ -24,7 +26,6 @@ from keeper.book.rereading import Rereading
 from keeper.book.resuming import Resuming
 from keeper.book.trail import Trail
 from keeper.chain.second_look import second_look_over
-from keeper.coverage import StatesDebtTotals, StatesFigures
 from keeper.domain.coverage import CoverageNews
 from keeper.domain.errors import (
     BlockUnknown,
@@ -35,9 +36,9 @@ from keeper.domain.errors import (
 )
 from keeper.domain.figures import StretchNews
 from keeper.domain.head import Head
-from keeper.domain.parity import Difference, ParityNews
+from keeper.domain.parity import ParityNews
 from keeper.domain.reads import Call, CallResult, Log, LogFilter
-from keeper.domain.units import BlockHash, MarketKey, deployment
+from keeper.domain.units import BlockHash, MarketKey
 from keeper.ports import ChainReader, LendingMarket, MarketSnapshot
 
 __all__ = ["Follower", "Progress", "merged"]
@@ -63,6 +64,13 @@ class Follower:
         self.coverage = DebtCoverage()
         source = second_look_over(reader)
         self.looks, self.rereading = Looks(source), Rereading(source, self.coverage)
+        self.checking = Checking(
+            followed=self._followed,
+            trail=self._trail,
+            parity=self.parity,
+            coverage=self.coverage,
+            looks=self.looks,
+        )
         self.keeping = Keeping(None, 0)
         """Writer of the stored book, without a file until it is replaced."""
         self.reorged: Callable[[int], None] = _ignored
@@ -152,6 +160,7 @@ class Follower:
             SnapshotReorged: the block is no longer canonical.
             RpcUnavailable: the endpoint did not answer in time.
         """
+        self.settle()
         self._merge_looks()
         self.rereading.merge(head)
         ahead = self._begin_reads(head)
@@ -163,9 +172,17 @@ class Follower:
             snapshots = await self._read(head, ahead)
         finally:
             ahead.cancel()
+        self.checking.add(partial(self._begin_looks, head))
+        return snapshots
+
+    def settle(self) -> None:
+        """Run the newest block's deferred checks."""
+        self.checking.settle()
+
+    def _begin_looks(self, head: Head) -> None:
+        """Start the background reads that are due after a block."""
         self.looks.begin(head, self._trail, self._wanted_logs())
         self.rereading.begin(head, [each.market for each in self._loaded()])
-        return snapshots
 
     def concern(self) -> str:
         """Return the book's possible omissions in one line, empty without any."""
@@ -177,6 +194,7 @@ class Follower:
         Nothing is written before the first block is read while a restored market has unread logs,
         since its stored state is of an earlier block, which must remain in the window.
         """
+        self.settle()
         self.parity.prepare()
         if self._is_unread and any(each.has_unread_logs() for each in self._followed):
             return
@@ -187,6 +205,7 @@ class Follower:
 
     async def close(self) -> None:
         """Write the newest state, if it is not written yet, and close the file."""
+        self.settle()
         await self.looks.close()
         await self.rereading.close()
         await self.keeping.written()
@@ -327,9 +346,7 @@ class Follower:
             try:
                 before = each.market.log_filter
                 await each.market.refresh(head)
-                if (
-                    each.market.log_filter != before
-                ):  # logs of its new contracts in a gap are missing
+                if each.market.log_filter != before:  # its new contracts went unheard in a gap
                     await learn_logs(each, head, self._reader, self._trail, self.keeping)
                 asked.append((each, each.market.calls(head)))
             except ITS_OWN_FAULT as error:
@@ -337,9 +354,7 @@ class Follower:
         results, rest = await ahead.fetch([call for _, calls in asked for call in calls])
         snapshots = self._applied(head, asked, results)
         answers = ahead.hand_over(head, rest)
-        for difference in self.parity.judge(ahead.questions, snapshots, answers):
-            self._resync(difference)
-            self.looks.hint()
+        self.checking.compare(ahead.questions, snapshots, answers)
         self._is_unread = False
         return self.parity.guarded(snapshots)
 
@@ -360,28 +375,10 @@ class Follower:
                 each.failed(head, error)
             else:
                 each.recovered()
-                self._judge_totals(each.market, head)
+                self.checking.add(partial(self.checking.judge_totals, each.market, head))
                 if self.keeping.enabled and isinstance(each.market, KeepsColumns):
                     self.keeping.changed(each.market.key, each.market.changed())
         return snapshots
-
-    def _judge_totals(self, market: LendingMarket, head: Head) -> None:
-        """Compare the book and its logs with the contracts' figures at this head."""
-        if isinstance(market, StatesFigures):
-            takes_hints = self.looks.takes_hints(head)
-            self.looks.explanations.judge(
-                market.key, market, head, self._trail, takes_hints=takes_hints
-            )
-        totals = market.debt_totals() if isinstance(market, StatesDebtTotals) else None
-        if totals is not None:
-            self.coverage.record_totals(market.key, totals)
-
-    def _resync(self, difference: Difference) -> None:
-        """Read a differing account again with the next block."""
-        for each in self._followed:
-            mine = each.market.key == deployment(difference.market)
-            if mine and isinstance(each.market, Resyncs):
-                each.market.resync(difference.market, difference.account)
 
 
 def _ignored(_: int) -> None:

@@ -6,7 +6,7 @@ block's aggregate, so it costs no request.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -20,7 +20,7 @@ from keeper.domain.opportunity import Opportunity, Refusal, Window
 from keeper.domain.parity import Difference, ParityNews, Subject
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, MarketKey
-from keeper.ports import ChainReader, MarketSnapshot
+from keeper.ports import ChainReader, MarketSnapshot, ScreensAccounts
 
 SAMPLE: Final = 8
 """Accounts compared with the contracts in every block, in all markets together."""
@@ -103,18 +103,42 @@ class Parity:
             self._turn = later[0]
             self._waiting = iter(self._latest[self._turn].everyone())
 
+    def find_urgent(
+        self, questions: Sequence[Question], snapshots: Sequence[MarketSnapshot]
+    ) -> frozenset[Subject]:
+        """Return the accounts of a sample that this block may act on, or that are in doubt."""
+        unscreened = {one.market for one in snapshots if not isinstance(one, ScreensAccounts)}
+        unhealthy = {
+            (health.market, health.account)
+            for one in snapshots
+            if isinstance(one, ScreensAccounts)
+            for health in one.liquidatable()
+        }
+        subjects = (question.subject for question in questions)
+        return frozenset(
+            one
+            for one in subjects
+            if one in unhealthy or one in self._doubted or one[0] in unscreened
+        )
+
     def judge(
         self,
         questions: Sequence[Question],
         snapshots: Sequence[MarketSnapshot],
         results: Sequence[CallResult],
+        left_out: Collection[Subject] = (),
     ) -> Sequence[Difference]:
-        """Compare the answers. Return a difference for each account to be read again."""
+        """Compare the answers, and return a difference for each account to be read again.
+
+        Those ``left_out`` are not compared.
+        """
         self._latest = auditing(snapshots)
         found, at = list[Difference](), 0
         for question in questions:
             answers = results[at : at + len(question.calls)]
             at += len(question.calls)
+            if question.subject in left_out:
+                continue
             market, account = question.subject
             snapshot = self._latest.get(market)
             differences = snapshot.audited(account, answers) if snapshot is not None else None

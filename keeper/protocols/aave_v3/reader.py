@@ -1,6 +1,7 @@
 """Builds the calls that bring a market to a block, and decodes their results. No I/O."""
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from keeper.chain.abi import decoded, signed_word, word
@@ -95,13 +96,19 @@ def structure_read(structure: Structure, answers: Answers) -> StructureRead | No
     )
     tokens = own.tokens
     if listed.success:
-        tokens = tuple(decoded(("address[]",), listed.data, "the pool's list of reserves")[0])
+        tokens = _listed_tokens(listed.data)
     stated = StructureRead(
         tokens,
         own.revision if revision is None else revision,
         own.oracle if oracle is None else oracle,
     )
     return None if stated == own else stated
+
+
+@lru_cache(maxsize=64)
+def _listed_tokens(answer: bytes) -> tuple[str, ...]:
+    """Decode the list of reserves, the same bytes in nearly every block."""
+    return tuple(decoded(("address[]",), answer, "the pool's list of reserves")[0])
 
 
 def _reserve_calls(structure: Structure, reserve: Reserve) -> list[Call]:
