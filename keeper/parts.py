@@ -63,6 +63,17 @@ class Calls(Protocol):
         ...
 
 
+@runtime_checkable
+class PreparesFacts(Protocol):
+    """Margin calls that compute the result of ``acting`` while the node is awaited."""
+
+    async def prepare(
+        self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
+    ) -> None:
+        """Compute the facts of accounts that are probably acted on."""
+        ...
+
+
 StandingOf = Callable[[Subject], tuple[str, int] | None]
 """The tier that an account's margin call is in, and the number of its episode."""
 

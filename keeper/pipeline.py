@@ -14,7 +14,7 @@ from keeper.domain.head import Basis, Head
 from keeper.domain.opportunity import LiquidityKey, Window
 from keeper.domain.parity import Subject
 from keeper.domain.pending import PendingSale
-from keeper.domain.plan import Batch, News
+from keeper.domain.plan import Batch, News, Plan
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, MarketKey, Timestamp, TokenUnits
 from keeper.ports import (
@@ -71,7 +71,7 @@ class Planner:
     deadline_seconds: int
     next_timestamp: Callable[[Head], Awaitable[Timestamp]]
     expected_timestamp: Callable[[Head], Timestamp] = soonest
-    before_simulation: Callable[[Head], None] = lambda _: None
+    before_simulation: Callable[[Head, Sequence[Plan]], None] = lambda _, __: None
     waiting: Waiting = field(default_factory=NothingWaits)
     chooser: Chooser = field(default_factory=Everybody)
     leave: Leave | None = None

@@ -1,8 +1,11 @@
 """A planner whose transactions leave portion by portion, by the settings."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from keeper.config import Settings
+from keeper.domain.head import Head
+from keeper.domain.plan import Plan
 from keeper.domain.units import Gas
 from keeper.execution.affording import free_nonces
 from keeper.execution.paper import PaperSubmitter
@@ -35,8 +38,12 @@ def plan_in_portions(planner: Planner, settings: Settings, departures: Departure
         plans = [plan for bound in waiting if bound.batch for plan in bound.batch.plans]
         return Gas(sum(plan.gas for plan in plans))
 
+    def begin(head: Head, plans: Sequence[Plan]) -> None:
+        submitter.tracker.begin_reads(head)
+        departures.prepare(head, plans)
+
     chooser.gas_ahead = gas_ahead
-    return replace(planner, before_simulation=submitter.tracker.begin_reads, room=room)
+    return replace(planner, before_simulation=begin, room=room)
 
 
 def _plan_on_paper(planner: Planner, paper: PaperSubmitter) -> Planner:

@@ -1,17 +1,19 @@
 """The transactions of one head on their way out, in the portions in which they are planned."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from keeper.chain.concurrent import begin
 from keeper.domain.decision import Decision, Liquidate, SkipReason
 from keeper.domain.errors import JournalError, NotBroadcast, OutcomeUnknown
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
-from keeper.domain.plan import Batch, News
+from keeper.domain.plan import Batch, News, Plan
 from keeper.execution.failpoints import reached
 from keeper.observe.stages import Stage, Unwatched, Watch
-from keeper.parts import Calls, HoldsBack
+from keeper.parts import Calls, HoldsBack, PreparesFacts
 from keeper.ports import MarketSnapshot, Submitter
 from keeper.strategy.attempts import skip_plan
 
@@ -38,6 +40,7 @@ class Departures:
     _waiting: list[Batch] = field(default_factory=list)
     _handed: list[Batch] = field(default_factory=list)
     _is_decided: bool = False
+    _preparing: asyncio.Task[None] | None = None
 
     def begin(
         self,
@@ -47,6 +50,8 @@ class Departures:
         watch: Watch,
     ) -> None:
         """Begin a head: nothing has left, and what waits leaves before the first portion."""
+        if self._preparing is not None:
+            self._preparing.cancel()
         self._snapshots, self._calls, self._watch = snapshots, calls, watch
         self._waiting, self._handed = list(waiting), []
         self.left, self.refusals = set(), {}
@@ -55,6 +60,12 @@ class Departures:
     def not_handed(self, batches: Sequence[Batch]) -> list[Batch]:
         """Return those of a head's transactions that were not handed over yet."""
         return [batch for batch in batches if batch not in self._handed]
+
+    def prepare(self, head: Head, plans: Sequence[Plan]) -> None:
+        """Start computing what is stored with the plans' nonces, without waiting for it."""
+        if isinstance(self._calls, PreparesFacts):
+            subjects = {(plan.market, plan.account) for plan in plans}
+            self._preparing = begin(self._calls.prepare(head, self._snapshots, subjects))
 
     async def leave(
         self, head: Head, batches: Sequence[Batch], losses: Mapping[Subject, int]

@@ -48,6 +48,8 @@ from keeper.storage.subsidies import taken_up
 ADVISED_AT_ONCE: Final = 64
 """Calls that get an advice in one block, new ones first and the worst: each takes milliseconds."""
 
+_Prepared = tuple[frozenset[Subject], BlockFacts, News]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -87,6 +89,7 @@ class MarginCalls:
     _acted: list[BlockFacts] = field(default_factory=list)
     _unadvised: list[Subject] = field(default_factory=list)
     _stated: BlockFacts | None = None
+    _prepared: _Prepared | None = None
 
     async def start(self) -> None:
         """Take up what an earlier process kept."""
@@ -171,9 +174,23 @@ class MarginCalls:
                 await self._keep_rest(_set_aside(self.state, losses, head))
             if not subjects or self.state.hash == head.hash:
                 return None
-            facts = await self._facts_of(head, snapshots, subjects)
-            self._acted.append(facts)
-        return acted.news_of(facts)
+            known = self._prepared
+            if known is None or known[1].hash != head.hash or known[0] != frozenset(subjects):
+                known = await self._prepare(head, snapshots, subjects)
+            self._acted.append(known[1])
+        return known[2]
+
+    async def prepare(
+        self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
+    ) -> None:
+        """Compute the result of ``acting`` for these accounts while the node is awaited."""
+        self._prepared = await self._prepare(head, snapshots, subjects)
+
+    async def _prepare(
+        self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
+    ) -> _Prepared:
+        facts = await self._facts_of(head, snapshots, subjects)
+        return frozenset(subjects), facts, acted.news_of(facts)
 
     async def learned(
         self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]

@@ -47,7 +47,7 @@ class Planning:
     policy: Policy
     rehearsal: Rehearsal
     liquidity: Mapping[LiquidityKey, TokenUnits]
-    begin_reads: Callable[[Head], None]
+    begin_reads: Callable[[Head, Sequence[Plan]], None]
     pending: Sequence[PendingSale] = ()
     batches: list[Batch] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Planning:
                 gas_model=self.rehearsal.gas_model,
             )
             if answer.plans:
-                self.begin_reads(self.head)
+                self.begin_reads(self.head, answer.plans)
             found = await self.rehearsal.of(
                 answer.plans,
                 policy,

@@ -1,5 +1,6 @@
 """What is checked before a block's sends, and what may follow them."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +10,18 @@ from keeper.book.parity import Parity
 from keeper.domain.decision import SkipReason
 from keeper.domain.parity import Difference, ParityNews
 from keeper.node import Node
+from keeper.observe.stages import Unwatched
 from keeper.pipeline import Decided
-from tests.flow.test_node import ALICE, ListLog, RecordingSubmitter, ScriptedBook, ScriptedHeads
+from keeper.stages.departing import Departures
+from tests.flow.test_node import (
+    ALICE,
+    ListLog,
+    RecordingSubmitter,
+    ScriptedBook,
+    ScriptedHeads,
+    a_head,
+    a_plan,
+)
 from tests.flow.test_parity import ASKED, Snapshot, people
 
 NAMES = people(6)
@@ -176,3 +187,40 @@ async def test_the_sends_do_not_wait_for_deferred_checks():
 
     assert order == ["sent", "settled"]
     assert [one["block_number"] for one in told if one["event"] == "parity"] == [1]
+
+
+async def test_facts_are_prepared_while_the_simulation_is_awaited():
+    """What the margin calls store with the nonces is worked out before the answer is there."""
+    asked = []
+
+    class Calls:
+        async def prepare(self, head, snapshots, subjects):
+            asked.append((head, snapshots, subjects))
+
+    departures, plan = Departures(submitter=RecordingSubmitter()), a_plan()
+    departures.begin(["snapshot"], [], Calls(), Unwatched())
+    departures.prepare(a_head(1), [plan])
+    await asyncio.sleep(0)
+
+    assert asked == [(a_head(1), ["snapshot"], {("m:1", ALICE)})]
+
+
+async def test_facts_of_the_last_block_are_not_prepared_in_the_next():
+    """What is late is not worth having; an error of it concerns nobody."""
+    ended = []
+
+    class Calls:
+        async def prepare(self, head, snapshots, subjects):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(head.number)
+
+    departures = Departures(submitter=RecordingSubmitter())
+    departures.begin([], [], Calls(), Unwatched())
+    departures.prepare(a_head(1), [a_plan()])
+    await asyncio.sleep(0)
+    departures.begin([], [], None, Unwatched())
+    await asyncio.sleep(0)
+
+    assert ended == [1]

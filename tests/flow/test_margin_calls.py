@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
+from keeper.audit.canonical import restored
 from keeper.domain.advice import Advice
 from keeper.domain.errors import ConfigError, JournalError, RpcUnavailable
 from keeper.domain.head import Head
+from keeper.margin.facts import BlockFacts
 from keeper.margin.settings import COMPETITIVE, GUARDIAN
 from keeper.stages.margincalls import MarginCalls, Wanted
 from keeper.storage import acted, database, episodes
@@ -355,6 +357,26 @@ async def test_whoever_is_acted_on_is_kept_before_anything_is_sent(world, learne
     assert world.kept() == [("called", "liquidatable")]
     assert world.told() == []
     assert await world.database.write(unrouted, 10) == []
+
+
+@pytest.mark.parametrize("ahead", [[1, 2], [2], [1, 2, 3]], ids=["same", "fewer", "more"])
+async def test_what_was_prepared_is_kept_only_for_the_same_accounts_and_block(world, ahead):
+    """The facts may be worked out while the node simulates; they are those of the act itself."""
+    world.debts |= {2: world.debts[1], 3: world.debts[1]}
+    await world.block(2_600)
+    head, stale = a_head(world.number + 1), a_head(world.number + 2)
+    snapshots = [Snapshot(head, 1_990, world.debts)]
+    subjects = [subject(1), subject(2)]
+    await world.calls.restraint(head, snapshots)
+    await world.calls.prepare(head, snapshots, [subject(one) for one in ahead])
+
+    news = await world.calls.acting(head, snapshots, subjects, {})
+
+    facts = restored(BlockFacts, json.loads(news.document))
+    assert facts.accounts.keys() == set(subjects)
+    assert (facts.hash, news.block_hash) == (head.hash, head.hash)
+    later = [Snapshot(stale, 1_980, world.debts)]
+    assert (await world.calls.acting(stale, later, subjects, {})).block_hash == stale.hash
 
 
 @pytest.mark.parametrize("learned", [True, False], ids=["cured", "liquidated"])
