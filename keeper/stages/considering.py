@@ -16,6 +16,7 @@ from keeper.domain.units import (
     Address,
     BaseCurrency,
     Bps,
+    Gas,
     MarketKey,
     Timestamp,
     Wei,
@@ -101,6 +102,9 @@ class Unplanned:
     skips: list[Skip] = field(default_factory=list)
     _markets: dict[MarketKey, _Market] = field(default_factory=dict)
     _worth: dict[Subject, tuple[int, int, int]] = field(default_factory=dict)
+    _bonus_bounds: dict[Subject, tuple[Window, tuple[BaseCurrency, Gas] | None]] = field(
+        default_factory=dict
+    )
     _answers: dict[Subject, tuple[Window, Candidate | Skip]] = field(default_factory=dict)
 
     async def enter(
@@ -199,7 +203,7 @@ class Unplanned:
     def _bound(self, health: AccountHealth, window: Window) -> tuple[int, int, int]:
         """Return the place in the order of an account that was not looked at."""
         market, subject = self._markets[health.market], (health.market, health.account)
-        bound = None if market.bounded is None else market.bounded.bonus_at_most(health, window)
+        bound = self._bonus_bound(health, window)
         bonus = (
             BaseCurrency(mul_div_ceil(health.debt_base, _UNBOUNDED_BONUS, BPS))
             if bound is None
@@ -207,6 +211,17 @@ class Unplanned:
         )
         rank = self.known.restraint.ranks.get(subject, 0)
         return 0, rank, -bonus_wei(bonus, market.valuation)
+
+    def _bonus_bound(
+        self, health: AccountHealth, window: Window
+    ) -> tuple[BaseCurrency, Gas] | None:
+        """Return the market's bound of an account's bonus, asked once for each window."""
+        bounded, subject = self._markets[health.market].bounded, (health.market, health.account)
+        known = self._bonus_bounds.get(subject)
+        if known is None or known[0] != window:
+            bound = None if bounded is None else bounded.bonus_at_most(health, window)
+            known = self._bonus_bounds[subject] = (window, bound)
+        return known[1]
 
     def _answer(self, subject: Subject, window: Window) -> Candidate | Skip:
         """Return an account's candidate or skip within a window, looked at once."""
@@ -220,7 +235,8 @@ class Unplanned:
         market, subject = self._markets[health.market], (health.market, health.account)
         subsidy = self.known.subsidy(health, market.valuation)
         if not subsidy:  # who may cost something is left for no such reason
-            small = _too_small(market, health, window)
+            bound = self._bonus_bound(health, window) if health.collateral_base else None
+            small = None if bound is None else too_small(health, *bound, market.terms)
             if small is not None:
                 return small
         opportunities, refusals = market.snapshots[0].opportunities(health.account, window)
@@ -250,14 +266,6 @@ def _worth_of(candidate: Candidate) -> Wei:
     return max(
         bonus_wei(pair.bonus_at_most, candidate.valuation) for pair in candidate.opportunities
     )
-
-
-def _too_small(market: _Market, health: AccountHealth, window: Window) -> Skip | None:
-    """Return why an account is not looked at closely: all it owes would not pay the gas."""
-    if market.bounded is None or not health.collateral_base:
-        return None
-    bound = market.bounded.bonus_at_most(health, window)
-    return None if bound is None else too_small(health, *bound, market.terms)
 
 
 def _lenders(
