@@ -185,6 +185,12 @@ def _verdict(verdict: Verdict, story: Story) -> Iterator[str]:
             spend = story.snapshot.prices[decision.plan.spend_token]
             quoted = decimal(verdict.quoted, spend.decimals)
             yield f"    the venue's own quoter: all of it sells for {quoted} {spend.symbol}"
+        for number, plan in enumerate(decision.further, 2):
+            yield (
+                f"    round {number}, in the same transaction, with health"
+                f" {health_text(plan.health_factor)} by then:"
+            )
+            yield from _plan(plan, story)
         return
     netted = (
         "" if decision.net_profit is None else f"; it would net {ether(decision.net_profit)} ETH"

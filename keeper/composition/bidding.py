@@ -36,6 +36,7 @@ def liquidation_policy(settings: Settings, wrapped: Address | None) -> Policy:
         profit_bid_bps=Bps(policy.profit_bid_bps),
         max_transaction_gas=Gas(policy.max_transaction_gas),
         max_plans_per_transaction=policy.max_plans_per_transaction,
+        rounds=policy.max_rounds_per_account,
     )
 
 

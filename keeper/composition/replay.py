@@ -102,6 +102,8 @@ def _compared(mine: Decision | None, recorded: Mapping[str, Any]) -> list[Differ
             detail=str(recorded.get("detail")),
             net_profit=mine.plan.net_profit,
         )
+    if isinstance(mine, Liquidate) and recorded.get("further") is None:
+        recorded = {"further": [], **recorded}  # as it was recorded before there were any
     if mine is None:
         return [Difference(field="decision", recorded="one", replayed="none")]
     return list(_differences("", recorded, plain(mine)))

@@ -9,6 +9,7 @@ from keeper.execution.reserving import Subset
 from keeper.ports import Simulator
 from keeper.strategy.batches import batch_net_profit
 from keeper.strategy.gas import GasModel
+from keeper.strategy.rounds import drop_unled
 from keeper.strategy.settled import sharing_less
 
 _BEFORE_REFUNDS: Final = (5, 4)
@@ -40,12 +41,13 @@ def batch_subset(simulators: Mapping[Address, Simulator], gas_model: GasModel) -
     Return what makes a transaction of some of a batch's plans, in their order.
 
     What all of them shared, the part pays alone: its plans' gas and the minimums that the
-    executor enforces are raised by that. A plan that does not pay it is left out.
+    executor enforces are raised by that. A plan that does not pay it is left out, and so is a
+    further round of an account without its earlier ones: an account has one transaction at a time.
     """
 
     def subset(batch: Batch, plans: Sequence[Plan]) -> Batch | None:
         simulator = simulators.get(batch.executor)
-        kept = sharing_less(plans, len(batch.plans), gas_model.transaction)
+        kept = sharing_less(drop_unled(batch.plans, plans), len(batch.plans), gas_model.transaction)
         if simulator is None or not kept:
             return None
         beside = max(0, batch.gas_limit - _steps_gas(gas_model, batch.plans))  # a rollup's data

@@ -165,6 +165,7 @@ class Policy(Restraints):
         default=MAX_TRANSACTION_GAS, ge=500_000, le=MAX_TRANSACTION_GAS
     )
     max_plans_per_transaction: Whole = Field(default=12, ge=1, le=64)
+    max_rounds_per_account: Whole = Field(default=4, ge=1, le=16)
 
     @model_validator(mode="after")
     def _leaves_a_profit(self) -> Self:

@@ -42,9 +42,15 @@ class SkipReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liquidate:
-    """Decision to send a liquidation, with its plan."""
+    """
+    Decision to send a liquidation, with its plan.
+
+    ``further`` are the account's next rounds, in order. Each is planned on what the round before
+    leaves of the account. All rounds are steps of one transaction.
+    """
 
     plan: Plan
+    further: tuple[Plan, ...] = ()
 
     @property
     def market(self) -> MarketKey:
@@ -55,6 +61,11 @@ class Liquidate:
     def account(self) -> Address:
         """The borrower."""
         return self.plan.account
+
+    @property
+    def rounds(self) -> tuple[Plan, ...]:
+        """All of the account's plans, the first one included."""
+        return (self.plan, *self.further)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

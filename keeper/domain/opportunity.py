@@ -7,10 +7,10 @@ and ranking know nothing else about the protocol.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from keeper.domain.decision import SkipReason
-from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits
+from keeper.domain.units import Address, BaseCurrency, Gas, MarketKey, Timestamp, TokenUnits, Wad
 
 _NOTHING: Final = TokenUnits(0)
 
@@ -125,6 +125,27 @@ class Opportunity(Protocol):
 
     def step(self, amount: TokenUnits) -> ExecutorStep:
         """Return the executor's step for ``amount``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Afterwards:
+    """
+    One account as a liquidation leaves it, in the same block: its health and its opportunities.
+
+    There are no ``opportunities`` where it is healthy then, or nothing is left to seize.
+    """
+
+    health_factor: Wad
+    opportunities: Sequence[Opportunity] = ()
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """An opportunity that states what can be done with its account once it was taken."""
+
+    def after(self, amount: TokenUnits) -> Afterwards | None:
+        """Return the account after ``amount``; None where the market cannot tell."""
         ...
 
 

@@ -10,6 +10,7 @@ from keeper.domain.plan import Batch
 from keeper.domain.submission import Fees, NonceState, Submission
 from keeper.execution.fees import FeeMarket, FeePolicy, fee_cap, opening_fees
 from keeper.execution.reserving import Subset, no_subset
+from keeper.strategy.rounds import drop_unled
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def _priced(
         for plan in batch.plans
         if fee_cap(replace(batch, plans=(plan,)), policy) > market.base_fee
     ]
+    paying = drop_unled(batch.plans, paying)
     part = subset(batch, paying) if paying and len(paying) < len(batch.plans) else None
     return (batch, None) if part is None else (part, opening_fees(part, market, policy))
 

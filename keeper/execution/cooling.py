@@ -64,10 +64,15 @@ class Cooling:
             return {}
         before = dict(self._markets)
         planned = mined.batch.plans if mined.batch is not None else ()
-        routes = {(plan.market, plan.account): plan.route for plan in planned}
-        for plan in inclusion.plans:
+        routes: list[Route | None] = [plan.route for plan in planned]
+        if len(routes) != len(inclusion.plans):
+            routes = [None] * len(inclusion.plans)
+        failed = set[Subject]()
+        for plan, route in zip(inclusion.plans, routes, strict=True):
             subject = (plan.market, plan.account)
-            self._note(plan, routes.get(subject), inclusion.block_number)
+            if subject not in failed:  # an account's later rounds rest on the one that failed
+                self._note(plan, route, inclusion.block_number)
+            failed |= {subject} if plan.failure else set()
         return {
             market: self._market_reason(block, times)
             for market, (block, times) in self._markets.items()

@@ -26,6 +26,7 @@ from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_
 from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import Unsigned
 from keeper.execution.tracker import Tracker
+from keeper.strategy.rounds import drop_unled
 
 log = logging.getLogger(__name__)
 
@@ -232,13 +233,19 @@ class Replacer:
             log.warning("not_rehearsed block=%d reason=%s", head.number, error or "no answer")
             return earning
         for one, batch, answer in zip(acting, batches, found, strict=True):
-            failures = _failures(batch, answer)
-            for plan, failure in failures.items():
-                log.info("plan_fails nonce=%d account=%s reason=%s", one.nonce, plan[1], failure)
+            working = list[Plan]()
+            for plan, failure in zip(batch.plans, _failures(batch, answer), strict=True):
+                if failure == _WORKS:
+                    working.append(plan)
+                    continue
+                log.info(
+                    "plan_fails nonce=%d account=%s reason=%s", one.nonce, plan.account, failure
+                )
+            unhealthy = {(plan.market, plan.account) for plan in earning[one.nonce]}
             earning[one.nonce] = [
                 plan
-                for plan in earning[one.nonce]
-                if failures.get((plan.market, plan.account), _WORKS) == _WORKS
+                for plan in drop_unled(batch.plans, working)
+                if (plan.market, plan.account) in unhealthy
             ]
         return earning
 
@@ -319,12 +326,8 @@ def expired(submission: Submission, head: Head) -> bool:
     return acting and batch is not None and head.timestamp >= batch.deadline
 
 
-def _failures(batch: Batch, answer: SimulatedBatch) -> dict[tuple[MarketKey, Address], str]:
-    """Return which plans would fail, and why; all of them where the transaction would."""
+def _failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
+    """Return why each plan would fail, empty where it works; all of them as the transaction."""
     if not answer.plans:
-        return {(plan.market, plan.account): answer.failure or "reverts" for plan in batch.plans}
-    return {
-        (plan.market, plan.account): outcome.failure
-        for plan, outcome in zip(batch.plans, answer.plans, strict=True)
-        if outcome.failure
-    }
+        return [answer.failure or "reverts"] * len(batch.plans)
+    return [outcome.failure for _, outcome in zip(batch.plans, answer.plans, strict=True)]

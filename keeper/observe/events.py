@@ -1,5 +1,7 @@
 """Events of `keeper run --json`, one JSON object each, with amounts as decimal strings."""
 
+from collections.abc import Sequence
+
 from keeper.domain.coverage import CoverageNews
 from keeper.domain.cure import ClearOrder, ClearRefusal, CureOrder, CureRefusal
 from keeper.domain.decision import Decision, Liquidate
@@ -16,7 +18,7 @@ Event = dict[str, object]
 def decision_event(decision: Decision, head: Head) -> Event:
     """Build the event of one decision at one block."""
     if isinstance(decision, Liquidate):
-        return _liquidate(decision.plan, head)
+        return {**_liquidate(decision.plan, head), **_further(decision.further)}
     profit = decision.net_profit
     return {
         "event": "decision",
@@ -164,6 +166,26 @@ def clear_event(
     if cost is not None:
         told["cost_wei"] = str(cost)
     return {**told, **_block(head)}
+
+
+def _further(plans: Sequence[Plan]) -> Event:
+    """Return what is said of an account's further rounds; nothing where there is none."""
+    if not plans:
+        return {}
+    return {
+        "further_rounds": [
+            {
+                "health_factor": str(plan.health_factor),
+                "spend": {"token": plan.spend_token, "amount": str(plan.spend)},
+                "receive": {"token": plan.receive_token, "amount": str(plan.receive)},
+                "route": list(plan.route.pools),
+                "funding": plan.funding.name,
+                "gross_profit": {"token": plan.spend_token, "amount": str(plan.gross_profit)},
+                "net_profit_wei": str(plan.net_profit),
+            }
+            for plan in plans
+        ]
+    }
 
 
 def _liquidate(plan: Plan, head: Head) -> Event:

@@ -86,8 +86,8 @@ class Planning:
         costs, exits = priced
         start = self._start(exits)
         self._attempts.enter(candidates)
-        policy, found = self.policy, Rehearsed()
-        answer = Ranked(decisions=[], remaining=[start])
+        policy, found = self._policy(len(candidates), portion, costs), Rehearsed()
+        answer = Ranked(decisions=[], plans=[], remaining=[start])
         for _ in range(MAX_ROUNDS):
             answer = ranked(
                 self._attempts.candidates,
@@ -136,6 +136,8 @@ class Planning:
                 self.put_off.append((plan.market, plan.account))
         for skip in found.refused:
             self._attempts.refused(skip)
+        for plan, rounds in found.cut:
+            self._attempts.cut(plan, rounds)
 
     def _start(self, exits: Exits) -> Remaining:
         before = self._remaining
@@ -143,6 +145,12 @@ class Planning:
             start = Remaining(curves=exits.curves, liquidity=self.liquidity)
             return less_pending(start, self.pending)
         return replace(before, curves={**exits.curves, **before.curves})
+
+    def _policy(self, accounts: int, portion: Portion, costs: Costs) -> Policy:
+        """Return the policy; without further rounds where the block cannot take all first ones."""
+        filling = self._queue(portion, costs).filling
+        is_full = filling is not None and filling < accounts + portion.rest
+        return replace(self.policy, rounds=1) if is_full else self.policy
 
     def _queue(self, portion: Portion | None = None, costs: Costs | None = None) -> Queue:
         limit = self.head.gas_limit if costs is None else costs.block_gas_limit

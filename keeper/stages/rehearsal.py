@@ -6,14 +6,16 @@ from typing import Protocol
 
 from keeper.domain.decision import Skip
 from keeper.domain.head import Head
+from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
 from keeper.domain.units import MAX_TRANSACTION_GAS, Address, Gas, MarketKey, Wei, deployment
 from keeper.ports import ChargesForData, Simulator
 from keeper.stages.fitting import BlockRoom
-from keeper.strategy.batches import ANY_LIMIT, Queue, batch_net_profit, packed
+from keeper.strategy.batches import ANY_LIMIT, Queue, batch_net_profit
 from keeper.strategy.gas import GasModel, limits_of
 from keeper.strategy.policy import Costs, Policy
-from keeper.strategy.settled import losses, settled
+from keeper.strategy.rounds import pack_rounds, round_numbers, subject_of
+from keeper.strategy.settled import loss, settled
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class Rehearsed:
 
     ``batches`` are those that can be sent as they are: of each executor, all before its
     first trouble. ``failed`` are plans with why, ``refused`` those that do not pay.
+    ``cut`` are further rounds that fail or do not pay, with how many rounds come before them.
     ``apart`` is set where plans work one by one and not together, ``is_full`` where the next
     block did not take all of them.
     """
@@ -30,13 +33,45 @@ class Rehearsed:
     batches: list[Batch] = field(default_factory=list)
     failed: list[tuple[Plan, str]] = field(default_factory=list)
     refused: list[Skip] = field(default_factory=list)
+    cut: list[tuple[Plan, int]] = field(default_factory=list)
     apart: bool = False
     is_full: bool = False
 
     @property
     def clean(self) -> bool:
         """Whether everything can be sent."""
-        return not (self.failed or self.refused or self.apart)
+        return not (self.failed or self.refused or self.cut or self.apart)
+
+    def blame(self, plans: Sequence[Plan], failures: Sequence[str]) -> bool:
+        """
+        Note which plans of a transaction fail, each account once; whether any does.
+
+        Where an account's round fails its later ones say nothing: they rest on it.
+        """
+        blamed = set[Subject]()
+        for plan, number, failure in zip(plans, round_numbers(plans), failures, strict=True):
+            if not failure or subject_of(plan) in blamed:
+                continue
+            blamed.add(subject_of(plan))
+            if number:
+                self.cut.append((plan, number))
+            else:
+                self.failed.append((plan, failure))
+        return bool(blamed)
+
+    def refuse(self, plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> bool:
+        """Note which settled plans of a transaction do not pay; whether any does not."""
+        refused = set[Subject]()
+        for plan, number in zip(plans, round_numbers(plans), strict=True):
+            skip = None if subject_of(plan) in refused else loss(plan, minimums)
+            if skip is None:
+                continue
+            refused.add(subject_of(plan))
+            if number:
+                self.cut.append((plan, number))
+            else:
+                self.refused.append(skip)
+        return bool(refused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +112,7 @@ class Rehearsal:
         result = Rehearsed()
         room = BlockRoom(left=ANY_LIMIT if queue is None else queue.limit_left)
         for executor, own in self._by_executor(plans):
-            groups = packed(own, policy, costs, self.gas_model, queue)
+            groups = pack_rounds(own, policy, costs, self.gas_model, queue)
             if queue is not None:
                 groups = groups[: queue.transactions] if queue.is_bounded else groups
                 for group in groups:
@@ -90,9 +125,8 @@ class Rehearsal:
             found = list(zip(batches, answers, fees, strict=True))
             self._judge(result, executor, found, policy, room)
             if any(_whole(*pair) for pair in zip(batches, answers, strict=True)):
-                culprits = await self._culprits(behind, batches, answers, head)
-                result.failed += culprits
-                result.apart = result.apart or not culprits
+                blamed = await self._blame_alone(result, behind, batches, answers, head)
+                result.apart = result.apart or not blamed
         result.is_full = room.is_full
         return result
 
@@ -107,13 +141,11 @@ class Rehearsal:
         """Add to ``result`` what fails, what does not pay, and what can be sent before that."""
         trouble = False
         for batch, answer, data in found:
-            failed = _failures(batch, answer)
+            failed = result.blame(batch.plans, _failures(batch, answer))
             spoilt = failed or not answer.plans
             after = () if spoilt else settled(batch, answer, self.minimums, policy, data.fee)
-            refused = losses(after, self.minimums)
-            result.failed += failed
-            result.refused += refused
-            trouble = trouble or not after or bool(refused)
+            refused = result.refuse(after, self.minimums)
+            trouble = trouble or not after or refused
             used = [outcome.gas_used for outcome in answer.plans]
             fitting = () if trouble else room.fit(after, used, self.gas_model, data.gas)
             if fitting:
@@ -121,29 +153,30 @@ class Rehearsal:
                 made = replace(self._batch(executor, fitting), gas_limit=limit)
                 result.batches.append(with_data_gas(made, data))
 
-    async def _culprits(
+    async def _blame_alone(
         self,
+        result: Rehearsed,
         behind: "_Behind",
         batches: Sequence[Batch],
         answers: Sequence[SimulatedBatch],
         head: Head,
-    ) -> list[tuple[Plan, str]]:
-        """Return who fails alone of the batches that failed as a whole, each in its place."""
+    ) -> bool:
+        """Note who fails alone of the batches that failed as a whole; whether anybody does."""
         apart: list[Batch] = []
-        asked: set[int] = set()
+        asked: list[tuple[Batch, int]] = []
         for batch, answer in zip(batches, answers, strict=True):
             if not _whole(batch, answer):
                 apart.append(batch)
                 continue
-            asked.update(range(len(apart), len(apart) + len(batch.plans)))
+            asked.append((batch, len(apart)))
             apart.extend(self._batch(behind.executor, (plan,)) for plan in batch.plans)
-        alone = zip(apart, await behind.simulated(apart, head), strict=True)
-        return [
-            failure
-            for place, (batch, answer) in enumerate(alone)
-            if place in asked
-            for failure in _failures(batch, answer)
-        ]
+        alone = await behind.simulated(apart, head)
+        blamed = False
+        for batch, start in asked:
+            places = range(start, start + len(batch.plans))
+            failures = [_failures(apart[place], alone[place])[0] for place in places]
+            blamed = result.blame(batch.plans, failures) or blamed
+        return blamed
 
     async def _data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
         if self.charges is None:
@@ -228,9 +261,8 @@ def _whole(batch: Batch, answer: SimulatedBatch) -> bool:
     return not answer.plans and len(batch.plans) > 1
 
 
-def _failures(batch: Batch, answer: SimulatedBatch) -> list[tuple[Plan, str]]:
-    """Return the plans known to fail, and why; of a transaction that fails, its only plan."""
+def _failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
+    """Return why each plan fails, as far as it is known; of a failed transaction its only one."""
     if not answer.plans:
-        return [] if len(batch.plans) > 1 else [(batch.plans[0], answer.failure)]
-    pairs = zip(batch.plans, answer.plans, strict=True)
-    return [(plan, outcome.failure) for plan, outcome in pairs if outcome.failure]
+        return [answer.failure or "reverts"] if len(batch.plans) == 1 else [""] * len(batch.plans)
+    return [outcome.failure for _, outcome in zip(batch.plans, answer.plans, strict=True)]

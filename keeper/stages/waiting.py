@@ -1,15 +1,17 @@
 """Plans of ours that wait for a block, as they change what the next plans meet."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from keeper.domain.opportunity import Outcome, Window
+from keeper.domain.opportunity import Continues, Opportunity, Outcome, Window
+from keeper.domain.parity import Subject
 from keeper.domain.pending import PendingSale
 from keeper.domain.plan import FundingKind, Plan
 from keeper.domain.submission import Submission
-from keeper.domain.units import TokenUnits
+from keeper.domain.units import MarketKey, TokenUnits
 from keeper.ports import MarketSnapshot
+from keeper.strategy.rounds import subject_of
 
 _OWN_MONEY: Final = frozenset({FundingKind.VAULT, FundingKind.CLEARANCE})
 _NOTHING: Final = TokenUnits(0)
@@ -67,17 +69,14 @@ def _sales(
     plans: Iterable[Plan], snapshots: Sequence[MarketSnapshot], window: Window
 ) -> Sequence[PendingSale]:
     """Return the sales of the plans that a lender's money pays for."""
-    by_market = {snapshot.market: snapshot for snapshot in snapshots}
+    known = _Accounts(snapshots={one.market: one for one in snapshots}, window=window)
     return tuple(
-        _sale(plan, by_market.get(plan.market), window)
-        for plan in plans
-        if plan.funding.kind not in _OWN_MONEY
+        _sale(plan, known.outcome(plan)) for plan in plans if plan.funding.kind not in _OWN_MONEY
     )
 
 
-def _sale(plan: Plan, snapshot: MarketSnapshot | None, window: Window) -> PendingSale:
+def _sale(plan: Plan, outcome: Outcome | None) -> PendingSale:
     """Return what a plan will do now; as it was planned where the market says nothing of it."""
-    outcome = None if snapshot is None else _outcome(plan, snapshot, window)
     swaps = plan.funding.kind is FundingKind.FLASH_SWAP
     return PendingSale(
         route=plan.route,
@@ -88,13 +87,33 @@ def _sale(plan: Plan, snapshot: MarketSnapshot | None, window: Window) -> Pendin
     )
 
 
-def _outcome(plan: Plan, snapshot: MarketSnapshot, window: Window) -> Outcome | None:
-    """Return what the plan's own amount does by the market as it is; None where it is refused."""
-    if not (health := snapshot.account(plan.account)) or not health.liquidatable:
+@dataclass(slots=True, kw_only=True)
+class _Accounts:
+    """What can be done with the accounts of plans, each plan's rounds before it done."""
+
+    snapshots: Mapping[MarketKey, MarketSnapshot]
+    window: Window
+    pairs: dict[Subject, Sequence[Opportunity]] = field(default_factory=dict)
+
+    def outcome(self, plan: Plan) -> Outcome | None:
+        """Return what the plan's own amount does by its market; None where it is refused."""
+        subject = subject_of(plan)
+        if subject not in self.pairs:
+            self.pairs[subject] = self._pairs(plan)
+        for pair in self.pairs[subject]:
+            if (pair.spend_token, pair.receive_token) == (plan.spend_token, plan.receive_token):
+                answer = pair.outcome(plan.amount)
+                if not isinstance(answer, Outcome):
+                    return None
+                after = pair.after(plan.amount) if isinstance(pair, Continues) else None
+                self.pairs[subject] = () if after is None else after.opportunities
+                return answer
         return None
-    pairs, _ = snapshot.opportunities(plan.account, window)
-    for pair in pairs:
-        if (pair.spend_token, pair.receive_token) == (plan.spend_token, plan.receive_token):
-            answer = pair.outcome(plan.amount)
-            return answer if isinstance(answer, Outcome) else None
-    return None
+
+    def _pairs(self, plan: Plan) -> Sequence[Opportunity]:
+        """Return what can be done with an account by its market as it is now."""
+        snapshot = self.snapshots.get(plan.market)
+        health = None if snapshot is None else snapshot.account(plan.account)
+        if snapshot is None or health is None or not health.liquidatable:
+            return ()
+        return snapshot.opportunities(plan.account, self.window)[0]

@@ -21,6 +21,7 @@ from keeper.storage.database import Database
 from keeper.storage.inputs import Recorder
 from keeper.storage.record import DAY, append, entries_of, prune_older
 from keeper.storage.schema import entries
+from keeper.strategy.rounds import liquidate
 
 DECISION: Final = "decision"
 DIGEST: Final = "digest"
@@ -202,7 +203,7 @@ def _adopt(connection: Connection) -> None:
     told = select(entries.c.id).where(entries.c.block_number >= block, kinds)
     if connection.execute(told.limit(1)).first() is None:
         plans = submissions.plans_at(connection, block)
-        sent = [Liquidate(plan=one) for one in plans if not (one.is_cure or one.is_clearance)]
+        sent = liquidate([one for one in plans if not (one.is_cure or one.is_clearance)])
         append(connection, [_adopted(block, one) for one in sent])
 
 

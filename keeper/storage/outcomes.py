@@ -1,6 +1,6 @@
 """Outcomes of transactions as entries of the record, with their reversal after a reorg."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
@@ -24,8 +24,9 @@ LIQUIDATION = "liquidation"
 def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
     """Persist a nonce's receipt, also in the record."""
     submissions.include(connection, nonce, inclusion)
-    meant = _meant(connection, nonce)
-    append(connection, [_entry(nonce, inclusion, one, meant) for one in inclusion.plans])
+    planned = _match_plans(_meant(connection, nonce), inclusion.plans)
+    pairs = zip(inclusion.plans, planned, strict=True)
+    append(connection, [_entry(nonce, inclusion, *pair) for pair in pairs])
 
 
 def reopen(connection: Connection, nonce: int) -> None:
@@ -40,14 +41,24 @@ def finalise(connection: Connection, nonce: int) -> None:
     submissions.finalise(connection, nonce)
 
 
-def _meant(connection: Connection, nonce: int) -> Mapping[tuple[str, str], Plan]:
-    """Load the plans of a nonce, by market and account."""
+def _meant(connection: Connection, nonce: int) -> list[Plan]:
+    """Load the plans of a nonce, in the order of its steps."""
     rows = connection.execute(
-        select(intents.c.market, intents.c.borrower, intents.c.plan)
+        select(intents.c.plan)
         .join(transactions, transactions.c.id == intents.c.transaction_id)
         .where(transactions.c.lane == LANE, transactions.c.nonce == nonce)
+        .order_by(intents.c.position)
     )
-    return {(row.market, row.borrower): plan_from(row.plan) for row in rows}
+    return [plan_from(row.plan) for row in rows]
+
+
+def _match_plans(meant: Sequence[Plan], outcomes: Sequence[PlanOutcome]) -> list[Plan | None]:
+    """Return the plan of each outcome: of an account's rounds each its own, in their order."""
+    waiting = dict[tuple[str, str], list[Plan]]()
+    for plan in reversed(meant):
+        waiting.setdefault((plan.market, plan.account), []).append(plan)
+    found = [waiting.get((one.market, one.account)) for one in outcomes]
+    return [rounds.pop() if rounds else None for rounds in found]
 
 
 def _deed(plan: Plan | None) -> str:
@@ -56,10 +67,7 @@ def _deed(plan: Plan | None) -> str:
     return CURE if plan.is_cure else CLEARING if plan.is_clearance else LIQUIDATION
 
 
-def _entry(
-    nonce: int, inclusion: Inclusion, plan: PlanOutcome, meant: Mapping[tuple[str, str], Plan]
-) -> NewEntry:
-    planned = meant.get((plan.market, plan.account))
+def _entry(nonce: int, inclusion: Inclusion, plan: PlanOutcome, planned: Plan | None) -> NewEntry:
     return NewEntry(
         kind=OUTCOME,
         block_number=inclusion.block_number,

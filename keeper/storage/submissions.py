@@ -27,7 +27,7 @@ _NEW_TRANSACTION: Final = insert(transactions)
 _NEW_INTENT: Final = insert(intents)
 _NEW_ATTEMPT: Final = insert(attempts)
 _NEWEST_ROUND: Final = (
-    select(intents.c.round, intents.c.state)
+    select(intents.c.round, intents.c.state, intents.c.transaction_id)
     .where(
         *(
             intents.c[name] == bindparam(name)
@@ -112,19 +112,23 @@ def _record_intents(connection: Connection, owner: int, batch: Batch, chain_id: 
                 **key,
                 "transaction_id": owner,
                 "position": position,
-                "round": _next_round(connection, key),
+                "round": _next_round(connection, key, owner),
                 "state": NonceState.BOUND,
                 "plan": plan_document(plan),
             },
         )
 
 
-def _next_round(connection: Connection, key: Mapping[str, object]) -> int:
-    """Return the round of a key's next intent. Raises JournalError while the last one is open."""
+def _next_round(connection: Connection, key: Mapping[str, object], owner: int) -> int:
+    """
+    Return the round of a key's next intent.
+
+    Raises JournalError while the last one is open, unless it belongs to the same transaction.
+    """
     newest = connection.execute(_NEWEST_ROUND, key).first()
     if newest is None:
         return 0
-    if newest.state == NonceState.BOUND:
+    if newest.state == NonceState.BOUND and newest.transaction_id != owner:
         raise JournalError(
             f"{key['borrower']} has a transaction that no block consumed yet",
             hint="nothing was signed; this is a bug: please report it",

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from keeper.domain.decision import Decision, Liquidate, Skip, SkipReason
+from keeper.domain.decision import Decision, Skip, SkipReason
 from keeper.domain.plan import Batch, Plan
 from keeper.domain.units import Address, MarketKey
 from keeper.strategy.candidate import Candidate, Tried
+from keeper.strategy.rounds import liquidate
 
 MAX_ATTEMPTS: Final = 3
 """Ways of one account that are simulated at one head before it is left alone."""
@@ -27,12 +28,14 @@ class Attempts:
 
     A plan that fails bars its way (pair, route and funding), and the account is sized
     again with the others; after ``MAX_ATTEMPTS`` ways it is given up. Whoever failed and is
-    not sent in the end is skipped for the first failure: the best way's.
+    not sent in the end is skipped for the first failure: the best way's. A further round that
+    fails or does not pay ends its account's rounds, and nothing else.
     """
 
     def __init__(self, candidates: Sequence[Candidate] = ()) -> None:
         self._open: dict[_Key, Candidate] = {}
         self._barred: dict[_Key, frozenset[Tried]] = {}
+        self._rounds: dict[_Key, int] = {}
         self._first: dict[_Key, Skip] = {}
         self._given_up: list[Skip] = []
         self.enter(candidates)
@@ -42,6 +45,8 @@ class Attempts:
         self._open = {(candidate.market, candidate.account): candidate for candidate in candidates}
         for key in self._open.keys() & self._barred.keys():
             self._open[key] = replace(self._open[key], barred=self._barred[key])
+        for key in self._open.keys() & self._rounds.keys():
+            self._open[key] = replace(self._open[key], rounds=self._rounds[key])
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -58,6 +63,13 @@ class Attempts:
             self._given_up.append(self._first[key])
             del self._open[key]
         return key in self._open
+
+    def cut(self, plan: Plan, rounds: int) -> None:
+        """Plan no more than so many rounds of a plan's account."""
+        key = (plan.market, plan.account)
+        self._rounds[key] = rounds
+        if key in self._open:
+            self._open[key] = replace(self._open[key], rounds=rounds)
 
     def put_off(self, plan: Plan) -> None:
         """Take an account out of this round; it may enter again later."""
@@ -97,13 +109,13 @@ def as_sent(
     decisions: Sequence[Decision], batches: Sequence[Batch], why: str = OTHERS_FAILED
 ) -> list[Decision]:
     """Return the decisions with the plans as in the batches; the others are put off, and why."""
-    sent = {(plan.market, plan.account): plan for batch in batches for plan in batch.plans}
+    plans = [plan for batch in batches for plan in batch.plans]
+    sent = {(one.market, one.account): one for one in liquidate(plans)}
     told: list[Decision] = []
     for one in decisions:
-        plan = sent.get((one.market, one.account))
         if isinstance(one, Skip):
             told.append(one)
         else:
             put_off = skip_plan(one.plan, SkipReason.NOT_SENT, why)
-            told.append(put_off if plan is None else Liquidate(plan=plan))
+            told.append(sent.get((one.market, one.account), put_off))
     return told

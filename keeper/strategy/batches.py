@@ -110,7 +110,7 @@ def packed(
     most = queue.plans_per_transaction(len(plans), usual)
     for place, plan in enumerate(plans):
         grown = (*group, plan)
-        if len(grown) > most or (group and not _fits(grown, policy, costs, gas_model)):
+        if len(grown) > most or (group and not fits_together(grown, policy, costs, gas_model)):
             groups.append(group)
             queue, grown = queue.after(len(group)), (plan,)
             most = queue.plans_per_transaction(len(plans) - place, usual)
@@ -123,5 +123,6 @@ def batch_net_profit(plans: Sequence[Plan]) -> Wei:
     return Wei(sum(plan.net_profit for plan in plans))
 
 
-def _fits(plans: Sequence[Plan], policy: Policy, costs: Costs, gas_model: GasModel) -> bool:
+def fits_together(plans: Sequence[Plan], policy: Policy, costs: Costs, gas_model: GasModel) -> bool:
+    """Whether plans can share one transaction, by their limits."""
     return gas_model.fits(gas_model.batch_limit(limits_of(plans)), policy, costs)

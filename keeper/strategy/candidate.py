@@ -27,6 +27,7 @@ from keeper.strategy.gas import GasModel
 from keeper.strategy.policy import Costs, Policy
 
 _NO_SUBSIDY: Final = Wei(0)
+_ANY_NUMBER: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class Candidate:
     ``lenders`` are the flash lenders of any market by token, ``lender_refusals``
     why others do not lend it. Lenders of the venues come with the exits. ``barred`` are
     ways that are not to be taken. Accounts of a lesser ``rank`` are taken first. ``subsidy``
-    is what liquidating it may cost in the end.
+    is what liquidating it may cost in the end, ``rounds`` how many of its rounds may be planned.
     """
 
     market: MarketKey
@@ -74,6 +75,7 @@ class Candidate:
     barred: frozenset[Tried] = frozenset()
     rank: int = 0
     subsidy: Wei = _NO_SUBSIDY
+    rounds: int = _ANY_NUMBER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ _FLASH_SWAP: Final = Gas(20_000)
 _SWEEP: Final = Gas(30_000)
 _REPORT: Final = Gas(36_000)
 _EXPECTED: Final = Bps(4_500)
+_FURTHER: Final = Bps(4_000)
 _MARGIN: Final = Bps(1_000)
 
 
@@ -54,6 +55,7 @@ class GasModel:
     sweep: Gas = _SWEEP
     report: Gas = _REPORT
     expected_bps: Bps = _EXPECTED
+    further_bps: Bps = _FURTHER
     margin_bps: Bps = _MARGIN
 
     def at_least(self, opportunity: Opportunity) -> Gas:

@@ -11,6 +11,8 @@ DEFAULT_MIN_PROFIT_USD_E8: Final = 500_000_000
 _TOLERANCE: Final = Bps(1_000)
 _BID: Final = Bps(0)
 _TRANSACTIONS: Final = 16
+_ROUNDS: Final = 1
+"""No further round: what was recorded before there were any is made again so."""
 _BUILDER_SHARE: Final = Bps(0)
 _HEADROOM: Final = Bps(2_500)
 
@@ -30,6 +32,8 @@ class Policy:
     venue's name, the executor's number for a flash swap there; a venue without one
     cannot fund. A transaction holds ``max_plans_per_transaction``, or more where so many wait
     that ``transactions`` in a row could not take them; ``max_transaction_gas`` bounds it.
+    ``rounds`` is how often one account is liquidated in one transaction at most; the further
+    rounds of a transaction's accounts do not count as its plans.
     """
 
     min_profit_usd_e8: int = DEFAULT_MIN_PROFIT_USD_E8
@@ -40,6 +44,7 @@ class Policy:
     max_transaction_gas: Gas = MAX_TRANSACTION_GAS
     max_plans_per_transaction: int = 12
     transactions: int = _TRANSACTIONS
+    rounds: int = _ROUNDS
     headroom_bps: Bps = _HEADROOM
     flash_swap_sources: Mapping[str, int] = field(default_factory=lambda: {"uniswap_v3": 2})
 

@@ -8,6 +8,7 @@ from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
 from keeper.domain.units import BPS, Gas, MarketKey, TokenUnits, Wei, mul_div_ceil, mul_div_floor
 from keeper.strategy.policy import Policy
+from keeper.strategy.rounds import drop_unled
 
 NO_FEE: Final = Wei(0)
 
@@ -57,8 +58,13 @@ def losses(plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> list[Ski
     than its market's minimum, or where the least that the executor lets pass would not
     pay the gas.
     """
-    found = ((plan, _too_little(plan, _least(plan, minimums))) for plan in plans)
-    return [_skip(plan, *why) for plan, why in found if why is not None]
+    return [skip for plan in plans if (skip := loss(plan, minimums)) is not None]
+
+
+def loss(plan: Plan, minimums: Mapping[MarketKey, Wei]) -> Skip | None:
+    """Return why a settled plan does not pay; None where it does."""
+    why = _too_little(plan, _least(plan, minimums))
+    return None if why is None else _skip(plan, *why)
 
 
 def _least(plan: Plan, minimums: Mapping[MarketKey, Wei]) -> Wei:
@@ -119,6 +125,7 @@ def sharing_less(plans: Sequence[Plan], whole: int, shared: Gas) -> tuple[Plan, 
         paying = tuple(
             plan for plan, one in zip(kept, raised, strict=True) if one.net_profit >= _floor(one)
         )
+        paying = tuple(drop_unled(kept, paying))
         if len(paying) == len(kept):
             return raised
         kept = paying

@@ -6,7 +6,7 @@ import pytest
 
 from keeper.audit.canonical import plain, restored
 from keeper.audit.inputs import Inputs
-from keeper.domain.opportunity import LiquidityKey
+from keeper.domain.opportunity import LiquidityKey, Window
 from keeper.domain.pending import PendingSale
 from keeper.domain.submission import Attempt, AttemptKind, AttemptState, Fees, Submission
 from keeper.execution.pending import acting_nonces, pending_calls
@@ -14,9 +14,11 @@ from keeper.pipeline import decided
 from keeper.stages.waiting import BoundPlans
 from keeper.stages.witness import witnessed
 from keeper.strategy.pending import less_pending
+from keeper.strategy.policy import Policy
 from keeper.strategy.remaining import Remaining
 from tests.flow.scripted_market import HEAD, Desk, ScriptedSnapshot, ScriptedVenue, account, pair
 from tests.unit.strategy.market import WETH, exits, route, weth_pool
+from tests.unit.strategy.test_rounds import chain
 
 POOL = weth_pool(20_000_000)
 VENUE = ScriptedVenue(exits(route(POOL), pools=(POOL,)))
@@ -143,3 +145,17 @@ async def test_only_what_acts_and_waits_is_run_first():
     assert [one.nonce for one in acting] == [1, 4]
     assert [call["to"] for call in calls] == [batch.executor] * 2
     assert all(int(call["maxFeePerGas"], 16) > HEAD.base_fee for call in calls)
+
+
+async def test_rounds_that_wait_take_what_each_takes_after_the_ones_before():
+    """The second one's amount is asked of the account as the first one leaves it."""
+    crowd = Snapshot((*chain(account(1), 50_000, 30_000), pair(2, 49_000)))
+    desk = Desk(venues=[VENUE], policy=Policy(rounds=2))
+    plans = [plan for one in (await desk.decide(crowd)).batches for plan in one.plans]
+    waiting = BoundPlans(acting=lambda: [bound(batch) for batch in together.batches])
+    together = await desk.decide(crowd)
+
+    sales = waiting.sales([crowd], Window(earliest=HEAD.timestamp + 1, deadline=HEAD.timestamp + 9))
+
+    assert [plan.account for plan in plans] == [account(1), account(2), account(1)]
+    assert [sale.received for sale in sales] == [plan.receive for plan in plans]

@@ -1,11 +1,13 @@
 """One pair of a liquidatable account. Amounts of any repayment over the landing window."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 from keeper.domain.decision import SkipReason
 from keeper.domain.opportunity import (
+    Afterwards,
     ExecutorStep,
     FlashLender,
     LiquidityKey,
@@ -52,6 +54,7 @@ class PairOpportunity:
 
     ``first`` and ``last`` are the pair at the window's ends, at the snapshot's prices. Between them
     interest moves every figure in one direction, so that the ends bound it.
+    ``continued`` states the account after a call, given what it did at either end.
     """
 
     market: MarketKey
@@ -65,6 +68,9 @@ class PairOpportunity:
     last: Pair
     payable: TokenUnits
     gas: Gas
+    continued: Callable[[Liquidation, Liquidation], Afterwards | None] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def spend_token(self) -> Address:
@@ -119,6 +125,12 @@ class PairOpportunity:
             drawn=((self._key(self.collateral), first.received),),
             repaid=((self._key(self.debt), first.repaid),),
         )
+
+    def after(self, amount: TokenUnits) -> Afterwards | None:
+        """Return the account after ``amount``, in the same block."""
+        if self.continued is None:
+            return None
+        return self.continued(*(self._everything if amount == UINT256_MAX else self._done(amount)))
 
     @cached_property
     def _everything(self) -> tuple[Liquidation, Liquidation]:

@@ -1,17 +1,20 @@
 """Pairs of debt and collateral of a liquidatable account, and reasons for refused ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from keeper.domain.decision import SkipReason
-from keeper.domain.opportunity import Opportunity, Refusal, Window
+from keeper.domain.opportunity import Afterwards, Opportunity, Refusal, Window
 from keeper.domain.units import USD_E8, Address, BaseCurrency, Gas
 from keeper.protocols.aave_v3 import rules
+from keeper.protocols.aave_v3.afterwards import account_after, pool_after
 from keeper.protocols.aave_v3.model import Account, PoolState
 from keeper.protocols.aave_v3.opportunity import PairOpportunity
-from keeper.protocols.aave_v3.position import Clock, Leg, Position
+from keeper.protocols.aave_v3.position import Clock, Leg, Position, Unpriced, Unread
 from keeper.protocols.aave_v3.rulebook import Rules
+from keeper.protocols.aave_v3.rules import Liquidation
 
 LIQUIDATION_GAS: Final = Gas(390_000)
 """``liquidationCall`` with one collateral and one debt, from 3.5: a few percent above the most
@@ -26,10 +29,15 @@ GAS_PER_FURTHER_LEG: Final = Gas(40_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unhealthy:
-    """A liquidatable account. ``ends`` are its positions at the ends of the window."""
+    """
+    A liquidatable account.
+
+    ``ends`` are its positions at the ends of the window, ``clocks`` the clocks they follow.
+    """
 
     pool: PoolState
     clock: Clock
+    clocks: tuple[Clock, Clock]
     account: Address
     kept: Account
     window: Window
@@ -87,8 +95,27 @@ class Unhealthy:
             last=last,
             payable=backing.available,
             gas=gas_of(len(self.ends[0].legs), structure.rules),
+            continued=partial(self._after, (debt, collateral)),
         )
         return pair if backing.available else _lent_out(pair, structure.base_unit)
+
+    def _after(
+        self, legs: tuple[int, int], first: Liquidation, last: Liquidation
+    ) -> Afterwards | None:
+        """Return the account after a pair's liquidation, which did so at the window's ends."""
+        kept = account_after(self.kept, self.ends[0], self.clocks[0], legs, first)
+        try:
+            position = self.clocks[0].position(kept)
+            health = position.data.health_factor
+            if health >= rules.LIQUIDATION_THRESHOLD:
+                return Afterwards(health_factor=health)
+            later = account_after(self.kept, self.ends[1], self.clocks[1], legs, last)
+            ends = position, self.clocks[1].position(later)
+        except (Unpriced, Unread):
+            return None
+        pool = pool_after(self.pool, legs, first)
+        left = replace(self, pool=pool, kept=kept, ends=ends)
+        return Afterwards(health_factor=health, opportunities=left.pairs()[0])
 
 
 def _pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:

@@ -163,6 +163,10 @@ class Clock:
         """Return a reserve's supply and variable debt indices (ray) at this timestamp."""
         return self._supply[at], self._debt[at]
 
+    def variable_debt(self, scaled: int, index: int) -> int:
+        """Return what a scaled debt at the variable rate is, as ``rules.roundings`` says."""
+        return self._borrowed(scaled, index, RAY)
+
     def _category_of(self, at: int, account: Account) -> Category | None:
         """Return the eMode that applies to this reserve for this account."""
         if account.category == 0:

@@ -336,19 +336,18 @@ class AaveSnapshot:
             detail = f"pool revision {revision} is observed only"
             return (), (_no(SkipReason.UNSUPPORTED_REVISION, detail),)
         try:
-            ends = tuple(
-                self._clock_at(moment).position(kept)
-                for moment in (window.earliest, window.deadline)
-            )
+            clocks = self._clock_at(window.earliest), self._clock_at(window.deadline)
+            ends = clocks[0].position(kept), clocks[1].position(kept)
         except (Unpriced, Unread) as reason:
             return (), (_no(SkipReason.PRICE_UNAVAILABLE, str(reason)),)
         borrower = Unhealthy(
             pool=self.pool,
             clock=self.clock,
+            clocks=clocks,
             account=account,
             kept=kept,
             window=window,
-            ends=(ends[0], ends[1]),
+            ends=ends,
         )
         return borrower.pairs()
 

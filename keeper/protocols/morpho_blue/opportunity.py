@@ -1,11 +1,13 @@
 """The opportunity of one liquidatable account of a market, over the landing window."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
+from keeper.domain.account import HEALTH_FACTOR_NO_DEBT
 from keeper.domain.decision import SkipReason
 from keeper.domain.opportunity import (
+    Afterwards,
     ExecutorStep,
     FlashLender,
     LiquidityKey,
@@ -28,7 +30,7 @@ from keeper.domain.units import (
 from keeper.protocols.morpho_blue import rules
 from keeper.protocols.morpho_blue.calls import liquidation_step
 from keeper.protocols.morpho_blue.lenders import callback
-from keeper.protocols.morpho_blue.model import Market, OraclePrice, Position, State
+from keeper.protocols.morpho_blue.model import Market, OraclePrice, Position, Shares, State
 from keeper.protocols.morpho_blue.rules import Liquidation
 
 LIQUIDATION_GAS: Final = Gas(170_000)
@@ -125,6 +127,33 @@ class PositionOpportunity:
             seized=seized,
             repaid_shares=shares,
         )
+
+    def after(self, amount: TokenUnits) -> Afterwards | None:
+        """
+        Return the account after ``amount``, in the same block.
+
+        What is left of the debt are shares: the fewest of either end, since no more can be repaid.
+        """
+        done = [self._done(amount, state) for state in (self.first, self.last)]
+        if done[0] is None or done[1] is None:
+            return None
+        debtor, first = rules.after_liquidation(self.position, self.first, done[0])
+        later, last = rules.after_liquidation(self.position, self.last, done[1])
+        if not debtor.borrow_shares:
+            return Afterwards(health_factor=HEALTH_FACTOR_NO_DEBT)
+        health = rules.health(debtor, first, self.price, self.market_read.params.lltv)
+        if not (health.liquidatable and debtor.collateral and later.collateral):
+            return Afterwards(health_factor=health.factor)
+        fewest = Shares(min(debtor.borrow_shares, later.borrow_shares))
+        left = replace(debtor, borrow_shares=fewest)
+        rest = replace(self, position=left, first=first, last=last)
+        return Afterwards(health_factor=health.factor, opportunities=(rest,))
+
+    def _done(self, amount: TokenUnits, state: State) -> Liquidation | None:
+        """Return what the step for ``amount`` does at one end; None where it is refused."""
+        if amount == UINT256_MAX and self._clears:
+            return self._by_shares(state)
+        return self._by_collateral(self._seized(amount), state)
 
     @cached_property
     def _factor(self) -> Wad:

@@ -141,6 +141,26 @@ def health(position: Position, state: State, price: OraclePrice, lltv: Wad) -> H
     )
 
 
+def after_liquidation(
+    position: Position, state: State, done: "Liquidation"
+) -> tuple[Position, State]:
+    """Return the debtor and the market as a liquidation leaves them. Source: ``liquidate``."""
+    shares = done.repaid_shares + done.bad_debt_shares
+    debt = state.borrow_assets - done.repaid
+    left = replace(
+        state,
+        borrow_assets=TokenUnits(max(0, debt) - done.bad_debt),
+        borrow_shares=Shares(state.borrow_shares - shares),
+        supply_assets=TokenUnits(state.supply_assets - done.bad_debt),
+    )
+    debtor = replace(
+        position,
+        borrow_shares=Shares(position.borrow_shares - shares),
+        collateral=TokenUnits(position.collateral - done.seized),
+    )
+    return debtor, left
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liquidation:
     """Effect of one call in token units of loan and collateral, and in shares of debt.
