@@ -31,7 +31,7 @@ from keeper.rehearse.prices import PricePath, parsed
 
 BORROWERS: Final = 68
 CRASHES: Final = ("2021-05", "2022-06")
-_HOT_ETHER: Final = 20
+_HOT_ETHER: Final = 500
 
 
 def crash_path(name: str, first_hour: int = 0, hours: int | None = None) -> PricePath:

@@ -183,20 +183,20 @@ def with_fellows(rows: Sequence[Row]) -> list[Row]:
 
     It counts where it failed in the same transaction, or in one that was to come before.
     """
-    failed = [row for row in rows if row.failure]
+    failed = [(place, row) for place, row in enumerate(rows) if row.failure]
     return [
         replace(row, moved=Cause.FELLOW)
-        if row.moved is Cause.NOTHING and any(_is_ahead(other, row) for other in failed)
+        if row.moved is Cause.NOTHING
+        and any(_is_ahead(other, row, is_first=at < place) for at, other in failed if at != place)
         else row
-        for row in rows
+        for place, row in enumerate(rows)
     ]
 
 
-def _is_ahead(other: Row, row: Row) -> bool:
-    if other is row:
-        return False
-    is_beside = other.transaction == row.transaction
-    return is_beside or row.planned_block < other.landed_block <= row.landed_block
+def _is_ahead(other: Row, row: Row, *, is_first: bool) -> bool:
+    if other.transaction == row.transaction:
+        return True
+    return is_first and row.planned_block < other.landed_block <= row.landed_block
 
 
 def is_within(realised: int, predicted: int) -> bool:

@@ -26,7 +26,7 @@ from keeper.rehearse.prices import PricePath
 HOUR: Final = 3_600
 INTERVAL: Final = 12
 BASE_FEE: Final = 40 * GWEI
-NEWCOMERS_HOURS: Final = 12
+NEWCOMERS_HOURS: Final = 24
 """So often new borrowers enter, since the crash leaves few of the earlier ones."""
 FEEDS: Final = (("WETH", "wstETH"), ("WBTC",), ("LINK",), ("DAI", "USDC", "USDT"))
 """Which prices move in one block."""
@@ -42,7 +42,7 @@ class Player:
     """
     Plays a path; ``prices`` are the market's at every block that was mined since the start.
 
-    ``full`` counts the blocks in which transactions of the keeper had no room, ``blocks`` all.
+    ``blocks`` counts those.
     """
 
     devnet: Devnet
@@ -52,7 +52,6 @@ class Player:
     borrowers: int
     prices: dict[int, dict[str, int]] = field(default_factory=dict)
     blocks: int = 0
-    full: int = 0
     _open: set[int] = field(default_factory=set)
     _seen: int = 0
     _active: int = 0
@@ -61,6 +60,11 @@ class Player:
 
     def __post_init__(self) -> None:
         self._traffic = Traffic(self.devnet.node, self.chance, BASE_FEE)
+
+    @property
+    def full(self) -> int:
+        """The blocks in which transactions of the keeper had no room."""
+        return self._traffic.full
 
     def start(self) -> None:
         """Let blocks be mined on demand only, and wait until the keeper follows."""
@@ -115,7 +119,6 @@ class Player:
         number = self.devnet.node.block_number()
         self._check(hashes)
         self.blocks += 1
-        self.full += is_full
         self.prices[number] = self.devnet.prices()
         self._wait_for(number)
 

@@ -25,6 +25,9 @@ _SIZES: Final = (16_000_000,) * 4 + tuple(64_000_000 >> shift for shift in range
 _HALF: Final = 15_000_000
 _USUAL: Final = 2
 _STEER_PERCENT: Final = 4
+_FAR_PERCENT: Final = 125
+_MOST_PERCENT: Final = 200
+"""Beyond it no block is full: the fee would rise until nothing pays any more."""
 _TIPS: Final = (GWEI // 10, GWEI // 5, GWEI // 2)
 
 
@@ -34,12 +37,13 @@ class Traffic:
     Fills blocks; the base fee is steered back to ``base_fee`` by EIP-1559's own rule.
 
     Transactions go by their ceilings, the highest first; what a full block did not take is
-    dropped.
+    dropped. ``full`` counts the full blocks.
     """
 
     node: Node
     chance: random.Random
     base_fee: int
+    full: int = 0
 
     def start(self) -> None:
         """Set the base fee once and give the senders money."""
@@ -56,9 +60,11 @@ class Traffic:
         fees = self.node.rpc("eth_feeHistory", ["0x1", "latest", []])
         hashes = self._submit(transactions)
         next_fee = int(fees["baseFeePerGas"][-1], 16)
+        is_full = is_full and next_fee * 100 < self.base_fee * _MOST_PERCENT
         fillers = self._fill() if is_full else self._half_fill(next_fee)
         self.node.rpc("evm_mine")
         self.node.batch([("anvil_dropTransaction", [one]) for one in fillers])
+        self.full += is_full
         return hashes
 
     def _submit(self, transactions: Sequence[Transaction]) -> list[str]:
@@ -93,6 +99,9 @@ class Traffic:
         )
 
     def _wanted(self, next_fee: int) -> int:
+        """Return how many transactions of a quarter block lead the base fee back."""
+        if next_fee * 100 > self.base_fee * _FAR_PERCENT:
+            return 0
         low = self.base_fee * (100 - _STEER_PERCENT) // 100
         high = self.base_fee * (100 + _STEER_PERCENT) // 100
         return _USUAL + (next_fee < low) - (next_fee > high)

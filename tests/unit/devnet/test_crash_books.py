@@ -91,8 +91,11 @@ def test_a_plan_that_failed_ahead_leaves_more_for_the_others(failed, explains):
     first = replace(EXACT, account="0x02", failure="Panic(17)", moved=Cause.PRICE, **failed)
 
     _, second = with_fellows([first, EXACT])
+    behind, _ = with_fellows([EXACT, first])
 
     assert second.cause is (Cause.FELLOW if explains else Cause.NOTHING)
+    is_beside = first.transaction == EXACT.transaction
+    assert behind.cause is (Cause.FELLOW if is_beside else Cause.NOTHING)
 
 
 def test_a_failed_plan_does_not_explain_itself():
