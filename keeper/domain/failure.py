@@ -31,6 +31,8 @@ LIED: Final = (
     " left)"
 )
 """What is added where a market or a token tells a simulation from the chain."""
+OVERTAKEN: Final = " (the same call fails alike in a simulation on the state that its block left)"
+"""Suffix of a reason that is no race's, where prices or pools moved on the way to the block."""
 
 _SIGNS: Final = (
     (
@@ -65,9 +67,15 @@ def classify_failure(reason: str) -> FailureKind:
     """
     if reason.endswith(LIED):
         return FailureKind.DEFECT
-    plain = reason.removesuffix(TOUCHED).removesuffix(UNTOUCHED)
-    kinds = [_classify(part.strip()) for part in _FRAME.sub("", plain).split(";")]
+    if reason.endswith(OVERTAKEN):
+        return FailureKind.MOVED
+    kinds = [_classify(part.strip()) for part in plain_reason(reason).split(";")]
     return max(kinds, key=_WORST.index)
+
+
+def plain_reason(reason: str) -> str:
+    """Return a reason without the transaction's frame and without what its block adds."""
+    return _FRAME.sub("", reason.removesuffix(TOUCHED).removesuffix(UNTOUCHED))
 
 
 def has_defect(reasons: Iterable[str]) -> bool:

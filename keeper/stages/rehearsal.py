@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from keeper.domain.decision import Skip
+from keeper.domain.errors import RpcUnavailable
 from keeper.domain.head import Head
 from keeper.domain.parity import Subject
 from keeper.domain.plan import Batch, DataFee, Plan, SimulatedBatch
@@ -250,9 +251,10 @@ class Repeats:
         for executor in dict.fromkeys(one.executor for one in batches):
             own = [at for at, one in enumerate(batches) if one.executor == executor]
             wanted = [batches[at] for at in own]
-            found.update(
-                zip(own, await self.simulators[executor].simulated(wanted, head), strict=True)
-            )
+            runs = self.simulators.get(executor)
+            if runs is None:
+                raise RpcUnavailable(f"{executor} is in no [[executor]] any more")
+            found.update(zip(own, await runs.simulated(wanted, head), strict=True))
         return [found[at] for at in range(len(batches))]
 
 

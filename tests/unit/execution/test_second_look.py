@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import pytest
 
 from keeper.domain.errors import RpcUnavailable
-from keeper.domain.failure import LIED, UNTOUCHED, FailureKind, classify_failure
+from keeper.domain.failure import LIED, OVERTAKEN, TOUCHED, UNTOUCHED, FailureKind, classify_failure
 from keeper.domain.plan import SimulatedBatch, SimulatedPlan
 from keeper.domain.reads import Log
 from keeper.domain.submission import Attempt, AttemptKind, Fees
 from keeper.execution import second_look
 from keeper.execution.second_look import DRAWS, SecondLook
+from keeper.stages.rehearsal import Repeats
 from tests.support.scripted_submission import account, head
 from tests.unit.execution.test_cooling import HEALTHY, ROUTE, mined
 
@@ -54,14 +55,17 @@ class Chain:
 class Simulations:
     """Every draw fails but those given."""
 
-    def __init__(self, *works, error=None):
+    def __init__(self, *works, error=None, failure=HEALTHY, whole=False):
         self.works, self.error, self.heads = works, error, []
+        self.failure, self.whole = failure, whole
 
     async def __call__(self, batches, at):
         self.heads.append(at)
         if self.error:
             raise self.error
-        failure = "" if len(self.heads) in self.works else HEALTHY
+        failure = "" if len(self.heads) in self.works else self.failure
+        if failure and self.whole:
+            return [SimulatedBatch(plans=(), gas_used=1, failure=f"nothing worked: {failure}")]
         plans = tuple(SimulatedPlan(profit=1, failure=failure) for _ in batches[0].plans)
         return [SimulatedBatch(plans=plans, gas_used=1)]
 
@@ -106,9 +110,9 @@ async def test_what_fails_in_every_simulation_stays_a_race(failure):
     assert await judged(failure, Simulations()) == failure
 
 
-@pytest.mark.parametrize("failure", [HEALTHY, "DeadlinePassed(1, 2)", "Panic(17)", ""])
+@pytest.mark.parametrize("failure", [HEALTHY, "DeadlinePassed(1, 2)", "", "Panic(17)" + LIED])
 async def test_what_others_caused_is_not_looked_at_again(failure):
-    """An account that was touched, a deadline, what is a defect already, and a success."""
+    """An account that was touched, a deadline, a success, and what was looked at already."""
     simulate = Simulations(*range(1, DRAWS + 1))
 
     assert await judged(failure, simulate) == failure
@@ -120,6 +124,48 @@ async def test_a_sale_in_pools_that_others_traded_in_is_not_looked_at_again():
     simulate = Simulations(*range(1, DRAWS + 1))
 
     assert await judged(TOO_LITTLE, simulate, "0x1", "0xother") == TOO_LITTLE
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        ("Panic(17)", "Panic(17)"),
+        ("Panic(17)" + TOUCHED, "Panic(17)"),
+        ("ERC20: transfer amount exceeds balance", "ERC20: transfer amount exceeds balance"),
+        ("TooMuch(5, 6)", "TooMuch(7, 8)"),
+        ("the whole transaction reverted: nothing worked: Panic(17)", "Panic(17)"),
+    ],
+)
+async def test_what_fails_alike_on_the_state_that_its_block_left_is_no_defect(failure, told, whole):
+    """A price moved before it: more collateral is asked for than it leaves, say."""
+    found = await judged(failure, Simulations(failure=told, whole=whole))
+
+    assert found == failure + OVERTAKEN
+    assert classify_failure(found) is FailureKind.MOVED
+
+
+@pytest.mark.parametrize(
+    "simulate",
+    [
+        Simulations(*range(1, DRAWS + 1)),
+        Simulations(DRAWS, failure="Panic(17)"),
+        Simulations(failure=HEALTHY),
+        Simulations(failure="NotEnoughGas(1, 2)"),
+        Simulations(error=RpcUnavailable("gone")),
+        Repeats(simulators={}),
+    ],
+    ids=["works", "works once", "fails otherwise", "lacks gas", "no answer", "another executor's"],
+)
+async def test_a_defect_stays_one_unless_every_simulation_fails_alike(simulate):
+    """One that works once can tell simulations from the chain, or needs luck.
+
+    Where the settings do not name its executor any more, nothing is known and nothing breaks.
+    """
+    found = await judged("Panic(17)", simulate)
+
+    assert found == "Panic(17)"
+    assert classify_failure(found) is FailureKind.DEFECT
 
 
 async def test_a_node_that_does_not_answer_convicts_nobody(monkeypatch):
