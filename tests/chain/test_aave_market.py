@@ -349,6 +349,7 @@ def land(chain, taken, offer, outcome, where):
     log = next(each for each in receipt["logs"] if each["topics"][0] == LIQUIDATION_CALL)
     spent, received = decode(["uint256", "uint256"], bytes.fromhex(log["data"][2:])[:64])
     after = {at: tokens[at].call("balanceOf", chain.admin) for at in tokens}
+    left = chain.aave.pool.call("getUserAccountData", offer.account)[5]
     undo(chain.node, kept)
 
     expected = expected_at(taken, offer, outcome.amount, moment)
@@ -357,6 +358,7 @@ def land(chain, taken, offer, outcome, where):
     assert received >= outcome.receive_at_least
     if moment == offer.window.earliest:
         assert (spent, received) == (outcome.spend, outcome.receive)
+        assert offer.after(outcome.amount).health_factor == left
     change = Counter({offer.receive_token: received})
     change[offer.spend_token] -= spent
     assert {at: after[at] - before[at] for at in tokens if after[at] != before[at]} == dict(change)

@@ -12,7 +12,7 @@ from keeper.domain.opportunity import Outcome, Window
 from keeper.domain.units import UINT256_MAX
 from keeper.protocols.morpho_blue import rules
 from keeper.protocols.morpho_blue.adapter import build
-from tests.chain.morpho_world import ADMIN, loaded, running_world, snapshots
+from tests.chain.morpho_world import ADMIN, LIQUIDATE, loaded, running_world, snapshots
 from tests.support.undoing import undo
 
 RETURNS_NOTHING = "0x00"
@@ -169,6 +169,51 @@ def proven(world, one, taken, offer, amount):
         "all" if amount == UINT256_MAX else "part",
         *(["bad debt"] if outcome.bad_debt else []),
     }
+
+
+async def test_what_is_left_of_an_account_is_taken_in_the_same_block(world, market, reader):
+    """The next round's figures hold at both ends of the window: totals, shares, collateral."""
+    world.price(WETH=2_300, WBTC=49_000, LINK=8)
+    rounds = 0
+    for each, one in (await snapshots(market, reader)).items():
+        for health in [h for h in one.accounts() if h.liquidatable][:2]:
+            (offer,), _ = one.opportunities(health.account, window(one))
+            low, high = offer.partial
+            for amount in (low, (low + high) // 3, high):
+                for rest in offer.after(amount).opportunities:
+                    both_land(world, world.market(each), (offer, amount), rest)
+                    rounds += 1
+            assert not offer.after(UINT256_MAX).opportunities
+    assert rounds > 6
+
+
+def both_land(world, one, first, rest):
+    """Do both in one block, at the window's ends, and compare the second with what was planned."""
+    offer = first[0]
+    for part in (*(rest.partial or ())[1:], UINT256_MAX):
+        outcome = rest.outcome(part)
+        assert isinstance(outcome, Outcome)
+        for moment in (offer.window.earliest, offer.window.deadline):
+            kept = world.node.rpc("evm_snapshot")
+            world.next_at(moment)
+            calls = [
+                world.morpho.contract.transaction(
+                    "liquidate", one.terms, offer.account, *step_of(*step), b""
+                )
+                for step in (first, (rest, part))
+            ]
+            _, receipt = world.node.send_all(calls)
+            undo(world.node, kept)
+            log = next(e for e in receipt["logs"] if e["topics"][0] == "0x" + LIQUIDATE.hex())
+            repaid, _, seized, lost, _ = (
+                int.from_bytes(bytes.fromhex(log["data"][2:])[32 * at : 32 * at + 32])
+                for at in range(5)
+            )
+            assert repaid <= outcome.spend_at_most
+            assert seized >= outcome.receive_at_least
+            if moment == offer.window.earliest:
+                planned = (outcome.spend, outcome.receive, outcome.bad_debt)
+                assert planned == (repaid, seized, lost)
 
 
 def step_of(offer, amount):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from keeper.domain.decision import Liquidate
 from keeper.domain.opportunity import Afterwards
+from keeper.strategy import contender
 from keeper.strategy.gas import GasModel
 from keeper.strategy.ranking import ranked
 from keeper.strategy.remaining import Remaining
@@ -199,3 +200,23 @@ def test_slots_that_the_first_round_warmed_count():
     first, second = planned(candidate(*chain(ONE, 30_000, 30_000))).plans
     assert second.gas < first.gas
     assert second.step_gas == first.step_gas
+
+
+def test_an_account_that_is_healthy_afterwards_is_sized_no_more_often(monkeypatch):
+    """Most are: planning them costs what it did, one look at what their plan leaves."""
+    calls = []
+    plain = contender.sized
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return plain(*arguments)
+
+    monkeypatch.setattr(contender, "sized", counted)
+    crowd = [candidate(*chain(address(0x1000 + n), 30_000 + n)) for n in range(12)]
+    counts = []
+    for policy in (POLICY, ROUNDS):
+        calls.clear()
+        assert len(planned(*crowd, policy=policy).plans) == len(crowd)
+        counts.append(len(calls))
+
+    assert counts[0] == counts[1]
