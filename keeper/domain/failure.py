@@ -33,6 +33,8 @@ LIED: Final = (
 """What is added where a market or a token tells a simulation from the chain."""
 OVERTAKEN: Final = " (the same call fails alike in a simulation on the state that its block left)"
 """Suffix of a reason that is no race's, where prices or pools moved on the way to the block."""
+BEHIND: Final = " (an earlier liquidation of the account worked in the same transaction)"
+"""Suffix of a reason of a further round. What the first round leaves depends on the price."""
 
 _SIGNS: Final = (
     (
@@ -67,7 +69,7 @@ def classify_failure(reason: str) -> FailureKind:
     """
     if reason.endswith(LIED):
         return FailureKind.DEFECT
-    if reason.endswith(OVERTAKEN):
+    if reason.endswith((OVERTAKEN, BEHIND)):
         return FailureKind.MOVED
     kinds = [_classify(part.strip()) for part in plain_reason(reason).split(";")]
     return max(kinds, key=_WORST.index)

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from keeper.chain.records import Receipt
 from keeper.domain.errors import ChainError
 from keeper.domain.failure import (
+    BEHIND,
     LIED,
     OVERTAKEN,
     UNTOUCHED,
@@ -57,12 +58,14 @@ class SecondLook:
         """Add what a second simulation says of failed plans to their reasons.
 
         ``LIED`` is added to suspects whose call works in a simulation, ``OVERTAKEN`` to defects
-        that fail alike in every simulation.
+        that fail alike in every simulation, and ``BEHIND`` to defects of an account that an
+        earlier plan of the transaction liquidated.
         """
         batch = submission.batch
-        if batch is None:
+        if batch is None or len(outcomes) != len(batch.plans):
             return outcomes
-        defects = {_subject(one) for one in outcomes if _is_defect(one)}
+        outcomes = _mark_further_rounds(outcomes)
+        defects = {place for place, one in enumerate(outcomes) if _is_defect(one)}
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 suspects = await self._find_suspects(batch, outcomes, receipt)
@@ -72,35 +75,32 @@ class SecondLook:
         except (ChainError, TimeoutError) as error:
             log.info("no_second_look nonce=%d reason=%s", submission.nonce, error or "no answer")
             return outcomes
-        told = _collect_failures(batch, drawn)
         return tuple(
-            _judged(one, told[_subject(one)], is_suspect=_subject(one) in suspects)
-            for one in outcomes
+            _judged(one, _failures_at(place, drawn), is_suspect=place in suspects)
+            for place, one in enumerate(outcomes)
         )
 
     async def _find_suspects(
         self, batch: Batch, outcomes: Sequence[PlanOutcome], receipt: Receipt
-    ) -> set[Subject]:
-        """Return the plans that failed without anybody else's doing."""
-        suspects, moved = set[Subject](), set[Subject]()
-        for outcome in outcomes:
+    ) -> set[int]:
+        """Return the places of plans that failed without anybody else's doing."""
+        suspects, moved = set[int](), set[int]()
+        for place, outcome in enumerate(outcomes):
             if outcome.failure.endswith(UNTOUCHED):
-                suspects.add((outcome.market, outcome.account))
-            elif outcome.failure and classify_failure(outcome.failure) is FailureKind.MOVED:
-                moved.add((outcome.market, outcome.account))
+                suspects.add(place)
+            elif _is_moved(outcome):
+                moved.add(place)
+        further = _further_rounds(outcomes)
+        suspects, moved = suspects - further, moved - further
         if not moved or not isinstance(self.chain, ReadsBlockLogs):
             return suspects
-        pools: dict[Subject, frozenset[Address]] = {
-            (plan.market, plan.account): frozenset(plan.route.pools)
-            for plan in batch.plans
-            if (plan.market, plan.account) in moved
-        }
+        pools = {place: frozenset(batch.plans[place].route.pools) for place in moved}
         wanted = tuple(sorted(frozenset[Address]().union(*pools.values())))
         if not wanted:
             return suspects | moved
         logs = await self.chain.block_logs(LogFilter(addresses=wanted), receipt.block_hash)
         traded = {log.address for log in logs if log.transaction_hash != receipt.transaction_hash}
-        return suspects | {subject for subject in moved if not traded & pools[subject]}
+        return suspects | {place for place in moved if not traded & pools[place]}
 
     async def _draw(
         self, submission: Submission, batch: Batch, receipt: Receipt
@@ -114,16 +114,33 @@ class SecondLook:
         return [answer for answers in drawn for answer in answers]
 
 
-def _collect_failures(
-    batch: Batch, drawn: Sequence[SimulatedBatch]
-) -> Mapping[Subject, Sequence[str]]:
-    """Collect the failures of each plan in every draw. Empty strings are successes."""
-    found: dict[Subject, list[str]] = {(plan.market, plan.account): [] for plan in batch.plans}
-    for answer in drawn:
-        for place, plan in enumerate(batch.plans):
-            ran = answer.plans[place].failure if answer.plans else answer.failure
-            found[plan.market, plan.account].append(ran)
+def _further_rounds(outcomes: Sequence[PlanOutcome]) -> set[int]:
+    """Return the places of plans whose account an earlier plan of the transaction liquidated.
+
+    Their first round would be the one that the state after their block shows.
+    """
+    worked, found = set[Subject](), set[int]()
+    for place, outcome in enumerate(outcomes):
+        subject = (outcome.market, outcome.account)
+        if subject in worked:
+            found.add(place)
+        if not outcome.failure:
+            worked.add(subject)
     return found
+
+
+def _mark_further_rounds(outcomes: tuple[PlanOutcome, ...]) -> tuple[PlanOutcome, ...]:
+    """Return the outcomes with ``BEHIND`` added to defects of accounts that were liquidated."""
+    further = _further_rounds(outcomes)
+    return tuple(
+        replace(one, failure=one.failure + BEHIND) if place in further and _is_defect(one) else one
+        for place, one in enumerate(outcomes)
+    )
+
+
+def _failures_at(place: int, drawn: Sequence[SimulatedBatch]) -> list[str]:
+    """Return the failure of the plan at a place in every draw. Empty strings are successes."""
+    return [one.plans[place].failure if one.plans else one.failure for one in drawn]
 
 
 def _judged(outcome: PlanOutcome, told: Sequence[str], *, is_suspect: bool) -> PlanOutcome:
@@ -142,9 +159,10 @@ def _is_alike(failure: str, told: str) -> bool:
 
 def _is_defect(outcome: PlanOutcome) -> bool:
     failure = outcome.failure
-    is_judged = failure.endswith((LIED, OVERTAKEN))
-    return bool(failure) and not is_judged and classify_failure(failure) is FailureKind.DEFECT
+    is_told = failure.endswith(LIED)
+    return bool(failure) and not is_told and classify_failure(failure) is FailureKind.DEFECT
 
 
-def _subject(outcome: PlanOutcome) -> Subject:
-    return (outcome.market, outcome.account)
+def _is_moved(outcome: PlanOutcome) -> bool:
+    failure = outcome.failure
+    return bool(failure) and classify_failure(failure) is FailureKind.MOVED

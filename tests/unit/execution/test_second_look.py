@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 import pytest
 
 from keeper.domain.errors import RpcUnavailable
-from keeper.domain.failure import LIED, OVERTAKEN, TOUCHED, UNTOUCHED, FailureKind, classify_failure
+from keeper.domain.failure import (
+    BEHIND,
+    LIED,
+    OVERTAKEN,
+    TOUCHED,
+    UNTOUCHED,
+    FailureKind,
+    classify_failure,
+)
 from keeper.domain.plan import SimulatedBatch, SimulatedPlan
 from keeper.domain.reads import Log
 from keeper.domain.submission import Attempt, AttemptKind, Fees
@@ -166,6 +174,48 @@ async def test_a_defect_stays_one_unless_every_simulation_fails_alike(simulate):
 
     assert found == "Panic(17)"
     assert classify_failure(found) is FailureKind.DEFECT
+
+
+async def judged_rounds(failure, simulate):
+    """Judge a transaction in which an account's first round worked and its second one failed."""
+    submission = failed(failure)
+    (plan,), (outcome,) = submission.batch.plans, submission.inclusion.plans
+    both = replace(submission, batch=replace(submission.batch, plans=(plan, plan)))
+    outcomes = (replace(outcome, failure=""), outcome)
+    look = SecondLook(chain=Chain("0x1"), simulate=simulate)
+    first, second = await look.judge(both, outcomes, Receipt())
+    assert first == outcomes[0]
+    return second.failure
+
+
+@pytest.mark.parametrize("failure", [HEALTHY + UNTOUCHED, TOO_LITTLE])
+async def test_a_further_round_is_no_lie_where_its_first_round_would_work_again(failure):
+    """The state after the block is that of the second round: the first one's call may fit it."""
+    assert await judged_rounds(failure, Simulations(*range(1, DRAWS + 1))) == failure
+
+
+async def test_a_further_round_that_fails_is_no_defect():
+    """The first one worked on chain: market and route are as they were in the simulation."""
+    found = await judged_rounds("Panic(17)", Simulations(*range(1, DRAWS + 1)))
+
+    assert found == "Panic(17)" + BEHIND
+    assert classify_failure(found) is FailureKind.MOVED
+
+
+async def test_plans_are_told_apart_by_their_places():
+    """One account fails twice: what its second simulation says is no word on the first."""
+    submission = failed("Panic(17)")
+    (plan,), (outcome,) = submission.batch.plans, submission.inclusion.plans
+    both = replace(submission, batch=replace(submission.batch, plans=(plan, plan)))
+
+    async def simulate(batches, at):
+        told = (SimulatedPlan(profit=0, failure="Panic(17)"), SimulatedPlan(profit=1))
+        return [SimulatedBatch(plans=told, gas_used=1)]
+
+    look = SecondLook(chain=Chain("0x1"), simulate=simulate)
+    first, second = await look.judge(both, (outcome, outcome), Receipt())
+
+    assert (first.failure, second.failure) == ("Panic(17)" + OVERTAKEN, "Panic(17)")
 
 
 async def test_a_node_that_does_not_answer_convicts_nobody(monkeypatch):
