@@ -12,7 +12,8 @@ from typing import Final
 from keeper.domain.plan import Plan
 from keeper.domain.submission import AttemptKind, Submission
 from keeper.domain.units import Gas, Wei
-from keeper.execution.fees import FeePolicy, gas_at_most, plan_profit, plan_surplus
+from keeper.execution.fees import FeePolicy, plan_profit, plan_surplus
+from keeper.strategy.gas import gas_at_most
 
 CANCEL_GAS: Final = Gas(21_000)
 """What a transfer of nothing to oneself takes."""

@@ -20,6 +20,7 @@ from keeper.execution.fee_market import (
 )
 from keeper.execution.fee_quotes import FeeHistory, HistoryQuotes, QuotesFees
 from keeper.execution.signer import LOCAL_CHAINS
+from keeper.strategy.gas import gas_at_most
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,6 @@ STANDARD_CHAINS: Final = frozenset({1, 1337, 17_000, 31_337, 560_048, 11_155_111
 LOCAL_RISE: Final = 16
 OTHER_RISE: Final = 2
 """The rise of a block at the most, on chains with parameters of their own, is a quarter."""
-
-GAS_MARGIN_BPS: Final = Bps(1_000)
-"""How much more gas than simulated a landing is reckoned with, in basis points."""
 
 MAX_MULTIPLE: Final = 5
 """
@@ -153,11 +151,6 @@ def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = No
     paid = sum(plan.gas * plan.gas_price + plan.bid for plan in earning if not plan.subsidy)
     dearer = profit // max(gas_at_most(gas), 1)
     return Wei(min(policy.max_fee, surplus // max(gas, 1), max(dearer, paid // max(gas, 1))))
-
-
-def gas_at_most(gas: int) -> Gas:
-    """Return the gas that a landing is reckoned with at most where ``gas`` was simulated."""
-    return Gas(mul_div_ceil(gas, BPS + GAS_MARGIN_BPS, BPS))
 
 
 def market_fees(market: FeeMarket, policy: FeePolicy) -> Fees | None:

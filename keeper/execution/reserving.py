@@ -13,9 +13,9 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Batch, Plan
 from keeper.domain.submission import AttemptKind, AttemptState, Fees, Submission
 from keeper.domain.units import Gas, Wei, mul_div_ceil
-from keeper.execution.fees import gas_at_most
 from keeper.execution.guard import Parts, Priced
 from keeper.execution.landing import expected_base_fee
+from keeper.strategy.gas import gas_at_most
 
 TWO_FULL_BLOCKS: Final = (81, 64)
 """By how much a base fee rises at the most in two blocks (EIP-1559)."""

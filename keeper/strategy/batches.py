@@ -6,6 +6,7 @@ from typing import Final
 
 from keeper.domain.plan import Plan
 from keeper.domain.units import Gas, Wei
+from keeper.strategy.bids import can_share_tip
 from keeper.strategy.gas import GasModel, limits_of
 from keeper.strategy.policy import Costs, Policy
 
@@ -100,6 +101,7 @@ def packed(
 
     A group holds at most ``policy.max_plans_per_transaction`` plans, so that a few plans do not
     share one fate; more where the ``queue`` says that groups of that size could not take all.
+    Where a share of the profit is bid, each plan can pay alone the tip that they offer together.
     It asks for no more gas, headroom included, than policy and block allow. A plan that is too
     big for any transaction is alone in its group; sizing never makes one.
     """
@@ -124,5 +126,6 @@ def batch_net_profit(plans: Sequence[Plan]) -> Wei:
 
 
 def fits_together(plans: Sequence[Plan], policy: Policy, costs: Costs, gas_model: GasModel) -> bool:
-    """Whether plans can share one transaction, by their limits."""
-    return gas_model.fits(gas_model.batch_limit(limits_of(plans)), policy, costs)
+    """Whether plans can share one transaction, by their limits and by what they can bid."""
+    fits = gas_model.fits(gas_model.batch_limit(limits_of(plans)), policy, costs)
+    return fits and can_share_tip(plans, policy)

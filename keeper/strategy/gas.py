@@ -9,6 +9,8 @@ from keeper.domain.plan import Plan
 from keeper.domain.units import BPS, Bps, Gas, mul_div_ceil, mul_div_floor
 from keeper.strategy.policy import Costs, Policy
 
+GAS_MARGIN_BPS: Final = Bps(1_000)
+"""How much more gas than simulated a landing is reckoned with, in basis points."""
 _TRANSACTION: Final = Gas(40_000)
 _STEP: Final = Gas(12_000)
 _HOP: Final = Gas(110_000)
@@ -20,6 +22,11 @@ _REPORT: Final = Gas(36_000)
 _EXPECTED: Final = Bps(4_500)
 _FURTHER: Final = Bps(4_000)
 _MARGIN: Final = Bps(1_000)
+
+
+def gas_at_most(gas: int) -> Gas:
+    """Return the gas that a landing is reckoned with at most where ``gas`` was simulated."""
+    return Gas(mul_div_ceil(gas, BPS + GAS_MARGIN_BPS, BPS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,23 @@ from typing import Final
 
 from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
-from keeper.domain.units import BPS, Gas, MarketKey, TokenUnits, Wei, mul_div_ceil, mul_div_floor
+from keeper.domain.units import (
+    BPS,
+    Bps,
+    Gas,
+    MarketKey,
+    TokenUnits,
+    Wei,
+    mul_div_ceil,
+    mul_div_floor,
+)
+from keeper.strategy.bids import Earned, common_tip, margin_of_place, required_profit
+from keeper.strategy.gas import GAS_MARGIN_BPS
 from keeper.strategy.policy import Policy
 from keeper.strategy.rounds import drop_unled
 
 NO_FEE: Final = Wei(0)
+_NO_MARGIN: Final = Bps(0)
 
 
 def settled(
@@ -29,15 +41,24 @@ def settled(
 
     The minimum that the executor enforces follows. It pays for the gas that was really used,
     an equal share of the ``data_fee``, the bid and the market's least net profit
-    (``minimums``); and it protects the simulated profit but for the policy's tolerance, as far
-    as that is sure at every landing of the window. The larger of the two counts.
+    (``minimums``); and it protects the simulated profit but for the policy's tolerance, and pays
+    for a tenth more gas, as far as that is sure at every landing of the window. The larger counts.
+
+    The plans pay one tip per unit of gas, so each one's bid is that of its gas. A bid leaves
+    enough for all the gas that a step may take where those before it fail.
     """
     shared = Wei(mul_div_ceil(data_fee, 1, max(len(batch.plans), 1)))
-    return tuple(
-        _settled(replace(plan, data_fee=shared), outcome, gas, _least(plan, minimums), policy)
-        for plan, outcome, gas in zip(
-            batch.plans, simulated.plans, shared_gas(batch, simulated), strict=True
+    plans = [replace(plan, data_fee=shared) for plan in batch.plans]
+    earned = [
+        _earned(plan, outcome, gas, _least(plan, minimums), margin_of_place(place))
+        for place, (plan, outcome, gas) in enumerate(
+            zip(plans, simulated.plans, shared_gas(batch, simulated), strict=True)
         )
+    ]
+    tip = common_tip(earned, policy)
+    return tuple(
+        _settled(plan, outcome, own, tip, policy)
+        for plan, outcome, own in zip(plans, simulated.plans, earned, strict=True)
     )
 
 
@@ -89,25 +110,41 @@ def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
     return None
 
 
-def _settled(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei, policy: Policy) -> Plan:
-    worth, bid, least = 0, 0, plan.min_profit
-    cost = gas * plan.gas_price + plan.data_fee
+def _earned(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei, margin: Bps) -> Earned:
+    worth = 0
     if plan.gross_profit_wei > 0:
         worth = mul_div_floor(outcome.profit, plan.gross_profit_wei, plan.gross_profit)
-        bid = _bid(worth - cost, minimum, policy)
-        paid = max(0, cost + bid + minimum)
-        required = mul_div_ceil(paid, plan.gross_profit, plan.gross_profit_wei)
+    return Earned(
+        worth=Wei(worth),
+        gas=gas,
+        gas_price=plan.gas_price,
+        data_fee=plan.data_fee,
+        minimum=minimum,
+        margin_bps=margin,
+    )
+
+
+def _settled(plan: Plan, outcome: SimulatedPlan, own: Earned, tip: Wei, policy: Policy) -> Plan:
+    least, bid = plan.min_profit, own.gas * tip
+    cost = own.gas * own.gas_price + own.data_fee
+    if plan.gross_profit_wei > 0:
+        margin = own.margin_bps if tip else _NO_MARGIN
+        required, roomy = (
+            mul_div_ceil(required_profit(own, tip, more), plan.gross_profit, plan.gross_profit_wei)
+            for more in (margin, GAS_MARGIN_BPS)
+        )
         protected = mul_div_floor(outcome.profit, BPS - policy.tolerance_bps, BPS)
-        least = TokenUnits(min(max(required, min(protected, plan.sure_profit)), outcome.profit))
+        sure = min(max(protected, roomy), plan.sure_profit)
+        least = TokenUnits(min(max(required, sure), outcome.profit))
     return replace(
         plan,
         gross_profit=outcome.profit,
-        gross_profit_wei=Wei(worth),
-        gas=gas,
-        net_profit=Wei(worth - cost - bid),
+        gross_profit_wei=own.worth,
+        gas=own.gas,
+        net_profit=Wei(own.worth - cost - bid),
         min_profit=least,
         bid=Wei(bid),
-        least_net=Wei(max(0, minimum)),
+        least_net=Wei(max(0, own.minimum)),
     )
 
 
@@ -144,12 +181,6 @@ def _with_more_gas(plan: Plan, more: Gas) -> Plan:
         required = mul_div_ceil(max(0, paid), plan.gross_profit, plan.gross_profit_wei)
         least = TokenUnits(min(max(required, least), plan.gross_profit))
     return replace(plan, gas=gas, net_profit=Wei(plan.net_profit - cost), min_profit=least)
-
-
-def _bid(net: int, minimum: int, policy: Policy) -> int:
-    """Return the bid share of a net profit, rounded down, that leaves the minimum."""
-    offered = mul_div_floor(max(0, net), policy.profit_bid_bps, BPS)
-    return max(0, min(offered, net - max(0, minimum)))
 
 
 def _published(plan: Plan) -> str:

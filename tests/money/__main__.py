@@ -27,7 +27,7 @@ def _scenarios(asked: argparse.Namespace) -> int:
     with ProcessPoolExecutor(asked.jobs) as pool:
         for world, outcomes in zip(worlds, pool.map(lived, worlds), strict=True):
             known = len(campaign.violations)
-            campaign.add(world, outcomes)
+            campaign.add(outcomes)
             sys.stderr.writelines(f"{wrong}\n" for wrong in campaign.violations[known:])
             sys.stderr.write(f"world {world}: {len(campaign.violations)} violations so far\n")
     if asked.json:
@@ -35,7 +35,7 @@ def _scenarios(asked: argparse.Namespace) -> int:
     else:
         sys.stdout.write(f"{table(campaign)}\n")
         sys.stdout.write(f"seed {seed}, {time.monotonic() - began:.0f} s\n")
-    keep(campaign.failed_worlds)
+    keep(campaign.failed)
     return 1 if campaign.violations else 0
 
 

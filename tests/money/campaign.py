@@ -1,6 +1,7 @@
 """A thousand scenarios in worlds of their own, and the table of what they came to."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Row:
     taken: int = 0
     worst: int | None = None
     rivals_first: int = 0
+    short: int = 0
     attacked: int = 0
     attacked_landed: int = 0
 
@@ -46,6 +48,7 @@ class Row:
         self.burnt += outcome.burnt_usd_e8
         self.taken += outcome.taken_usd_e8
         self.rivals_first += outcome.rivals_first
+        self.short += outcome.short
         self.attacked += outcome.attacked
         self.attacked_landed += outcome.attacked_landed
         worst = [one for one in (self.worst, outcome.worst_usd_e8) if one is not None]
@@ -59,26 +62,26 @@ class Campaign:
     rows: dict[str, Row] = field(default_factory=dict)
     left: Counter = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
-    failed_worlds: list[int] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
-    def add(self, seed: int, outcomes: list[Outcome]) -> None:
+    def add(self, outcomes: list[Outcome]) -> None:
         """Count a world."""
         for outcome in outcomes:
             self.rows.setdefault(outcome.hazard, Row()).add(outcome)
             self.left += outcome.left
             self.violations += outcome.violations
-        if any(outcome.violations for outcome in outcomes):
-            self.failed_worlds.append(seed)
+            if outcome.violations and outcome.seed:
+                self.failed.append(outcome.seed)
 
 
-def lived(seed: int, count: int = SCENARIOS) -> list[Outcome]:
-    """Play a world's scenarios, one after the other, before one keeper."""
+def lived(seed: int, numbers: Sequence[int] = range(SCENARIOS)) -> list[Outcome]:
+    """Play scenarios of a world, one after the other, before one keeper."""
     world = draw_world(seed)
     outcomes = []
     try:
         with arena(world.policy(), minimum=world.min_profit_usd) as there:
             first = there.devnet.prices()
-            for scenario in draw_scenarios(seed, count):
+            for scenario in draw_scenarios(seed, numbers):
                 outcomes.append(Play(there, world, scenario, first).run())  # noqa: PERF401
     except EnvironmentFault as error:
         wrong = f"world {seed}: {error}: {error.hint}"
@@ -86,14 +89,19 @@ def lived(seed: int, count: int = SCENARIOS) -> list[Outcome]:
     return outcomes
 
 
-def kept_seeds() -> list[int]:
-    """Return the worlds in which something once was wrong."""
-    return [int(line) for line in SEEDS.read_text().splitlines() if line.isdigit()]
+def kept_scenarios() -> dict[int, list[int]]:
+    """Return the scenarios, by world, in which something once was wrong."""
+    kept = {}
+    for line in SEEDS.read_text().splitlines():
+        world, number = map(int, line.split(":"))
+        kept.setdefault(world, []).append(number)
+    return kept
 
 
-def keep(seeds: list[int]) -> None:
-    """Add worlds to those that the tests live through."""
-    new = [seed for seed in dict.fromkeys(seeds) if seed not in kept_seeds()]
+def keep(seeds: Sequence[str]) -> None:
+    """Add scenarios to those that the tests play."""
+    known = SEEDS.read_text().splitlines()
+    new = [seed for seed in dict.fromkeys(seeds) if seed not in known]
     with SEEDS.open("a") as file:
         file.writelines(f"{seed}\n" for seed in new)
 
@@ -107,10 +115,12 @@ def table(campaign: Campaign) -> str:
     rivals = sum(row.rivals_first for row in campaign.rows.values())
     attacks = sum(row.attacked for row in campaign.rows.values())
     landed = sum(row.attacked_landed for row in campaign.rows.values())
+    short = sum(row.short for row in rows.values())
     left = ", ".join(f"{count} {why}" for why, count in sorted(campaign.left.items()))
     lines += [
         "",
         f"rivals that came first: {rivals}; sandwiches: {attacks}, landed inside: {landed}",
+        f"landed with less than the minimum for more gas than simulated: {short}",
         f"left: {left or 'nobody'}",
         f"violations: {len(campaign.violations)}",
     ]

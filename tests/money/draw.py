@@ -1,6 +1,7 @@
 """What a scenario is: drawn from a seed, before anything of it happens."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eth_utils.address import to_checksum_address
@@ -125,9 +126,9 @@ def draw_world(seed: int) -> World:
     )
 
 
-def draw_scenarios(seed: int, count: int = SCENARIOS) -> list[Scenario]:
-    """Return the scenarios of a world, in their order."""
-    return [_scenario(f"{seed}:{number}") for number in range(count)]
+def draw_scenarios(seed: int, numbers: Iterable[int] = range(SCENARIOS)) -> list[Scenario]:
+    """Return scenarios of a world, in their order."""
+    return [_scenario(f"{seed}:{number}") for number in numbers]
 
 
 def _scenario(seed: str) -> Scenario:

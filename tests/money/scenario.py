@@ -33,6 +33,8 @@ class Outcome:
     attacked: int = 0
     attacked_landed: int = 0
     rivals_first: int = 0
+    short: int = 0
+    seed: str = ""
     left: Counter = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
@@ -43,7 +45,7 @@ class Play:
     def __init__(self, there: Arena, world: World, scenario: Scenario, first: dict) -> None:
         self.there, self.world, self.scenario = there, world, scenario
         self.first = first
-        self.outcome = Outcome(hazard=scenario.hazard)
+        self.outcome = Outcome(hazard=scenario.hazard, seed=scenario.seed)
         self.prices = first
         self.chance = random.Random(f"play {scenario.seed}")  # noqa: S311
         self.terms = {debtor.address: debtor.terms() for debtor in scenario.debtors}
@@ -222,13 +224,30 @@ class Play:
             for step in sent.steps
         )
         least = len(sent.steps) * minimum - rounding
+        short = self._short(sent, minimum, decided)
+        self.outcome.short += least > sent.net >= least - short
         each = self._usd(sent.net) // len(sent.steps)
         if self.outcome.worst_usd_e8 is None or each < self.outcome.worst_usd_e8:
             self.outcome.worst_usd_e8 = each
-        if sent.net < least:
+        if sent.net < least - short:
             self._violated(f"{sent.hash} nets {sent.net} wei, the minimum is {least}")
         for who in {step.account for step in sent.steps}:
             self._judge_tolerance(who, sent, decided)
+
+    def _short(self, sent: Sent, minimum: int, decided: dict) -> int:
+        """Return what may be missing where plans net hardly more than the minimum.
+
+        They are sent, since their simulation pays. A tenth more gas than simulated, or twice as
+        much where a step before theirs failed, is theirs to bear.
+        """
+        cost = (sent.cost - sent.lost) // len(sent.steps)
+        room = cost if sent.failed else cost // 10
+        nets = [
+            min(int(one["net_profit_wei"]) for one in decided[step.account])
+            for step in sent.steps
+            if decided.get(step.account)
+        ]
+        return sum(room for net in nets if net < minimum + room)
 
     def _judge_tolerance(self, who: str, sent: Sent, decided: dict) -> None:
         landed = [step for step in sent.steps if step.account == who]

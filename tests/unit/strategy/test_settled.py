@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from keeper.domain.decision import SkipReason
 from keeper.domain.plan import Batch, SimulatedBatch, SimulatedPlan
 from keeper.domain.units import GWEI
+from keeper.strategy.batches import packed
 from keeper.strategy.ranking import sequenced
 from keeper.strategy.settled import losses, settled, sharing_less
 from tests.support.scripted_submission import account
@@ -168,17 +169,74 @@ def test_the_minimum_protects_the_simulated_profit_but_for_the_tolerance(toleran
 
 @given(bid=st.integers(0, 10_000), minimum=st.integers(0, 10**17))
 def test_a_bid_is_in_the_numbers_and_leaves_the_minimum(bid, minimum):
-    """What is predicted is what is left after the bid; the enforced minimum pays for it too."""
+    """What is predicted is what is left after the bid; the enforced minimum pays for it too.
+
+    It would do so with a tenth more gas than simulated.
+    """
     batch = a_batch(1)
     policy = replace(POLICY, profit_bid_bps=bid, tolerance_bps=10_000)
 
     (plain,) = settled(batch, as_planned(batch, 500_000), {MARKET: minimum}, POLICY)
     (plan,) = settled(batch, as_planned(batch, 500_000), {MARKET: minimum}, policy)
 
+    cost = plan.gas * plan.gas_price
+    affordable = (plain.gross_profit_wei - minimum) * 10_000 // 11_000 - cost
+    offered = max(0, min(plain.net_profit * bid // 10_000, affordable))
     assert plan.net_profit == plain.net_profit - plan.bid
-    assert plan.bid == max(0, min(plain.net_profit * bid // 10_000, plain.net_profit - minimum))
-    if plain.net_profit >= minimum:
-        assert enforced(plan) >= plan.gas * plan.gas_price + plan.bid + minimum - 1
+    assert plan.bid == offered // plan.gas * plan.gas
+    if plan.bid:
+        assert enforced(plan) >= (cost + plan.bid) * 11_000 // 10_000 + minimum - 1
+    elif plain.net_profit >= minimum:
+        assert enforced(plan) >= cost + minimum - 1
+
+
+@given(
+    bid=st.integers(0, 10_000),
+    minimum=st.integers(0, 10**16),
+    shares=st.lists(st.integers(1, 1_000), min_size=2, max_size=4),
+)
+def test_each_plan_of_a_transaction_pays_the_tip_alone(bid, minimum, shares):
+    """
+    Where the plan that earns most fails, the others' own minimum pays the tip on their gas.
+
+    And on twice the gas: the slots that a failed step would have warmed are cold. Before, each
+    one's minimum had its own share of the bid only, while a tip is paid by gas: a small plan
+    beside a large one that was lost landed at a loss.
+    """
+    batch = a_batch(len(shares))
+    policy = replace(POLICY, profit_bid_bps=bid)
+    answer = SimulatedBatch(
+        plans=tuple(
+            SimulatedPlan(profit=plan.gross_profit * share // 1_000, gas_used=300_000)
+            for plan, share in zip(batch.plans, shares, strict=True)
+        ),
+        gas_used=340_000 * len(shares),
+    )
+
+    after = settled(batch, answer, {MARKET: minimum}, policy)
+
+    tip = sum(plan.bid for plan in after) // sum(plan.gas for plan in after)
+    assert {plan.bid for plan in after} == {plan.gas * tip for plan in after}
+    for place, plan in enumerate(after):
+        if tip:
+            margin = 20_000 if place else 11_000
+            paid = plan.gas * (plan.gas_price + tip) * margin // 10_000
+            assert enforced(plan) >= paid + minimum - plan.gross_profit_wei // plan.gross_profit - 1
+
+
+@given(bid=st.integers(1, 10_000), ratio=st.integers(1, 1_000))
+def test_plans_that_earn_too_differently_do_not_share_a_bid(bid, ratio):
+    """The small one does not hold back the large one's bid, nor pays it: it goes apart."""
+    rich = scripted(0, gas=300_000, min_profit=10**15, net_profit=10**18)
+    poor = replace(rich, account=account(1), net_profit=rich.net_profit // ratio)
+    policy = replace(POLICY, profit_bid_bps=bid)
+
+    groups = packed([rich, poor], policy, COSTS, GAS)
+
+    tip = (rich.net_profit + poor.net_profit) * bid // 10_000 // 600_000
+    cost = poor.gas * poor.gas_price
+    pays = poor.net_profit + cost >= 2 * poor.gas * (poor.gas_price + tip)
+    assert groups == ([(rich, poor)] if pays or not tip else [(rich,), (poor,)])
 
 
 def test_gas_is_shared_by_what_each_step_took():
