@@ -106,14 +106,12 @@ class Play:
         return int(self.there.newest()["baseFeePerGas"], 16)
 
     def _decided(self) -> dict[str, list[dict]]:
-        """Return each account's newest decisions to liquidate it: more where steps follow."""
-        decided = {}
-        for event in self.there.events[self.start :]:
-            if event["event"] == "decision" and event["action"] == "liquidate":
-                known = decided.get(event["account"], [])
-                same = known and known[0]["block_number"] == event["block_number"]
-                decided[event["account"]] = [*known, event] if same else [event]
-        return decided
+        """Return each account's newest decision to liquidate it, and its further rounds."""
+        return {
+            event["account"]: [event, *event.get("further_rounds", [])]
+            for event in self.there.events[self.start :]
+            if event["event"] == "decision" and event["action"] == "liquidate"
+        }
 
     def _others_act(self, turn: int, decided: dict) -> bool:
         """Put before the keeper what the scenario has; whether an attacker surrounds it."""
@@ -252,9 +250,10 @@ class Play:
     def _judge_tolerance(self, who: str, sent: Sent, decided: dict) -> None:
         landed = [step for step in sent.steps if step.account == who]
         planned = decided.get(who, [])
-        if len(landed) != len(planned):
+        if len(landed) > len(planned):
             self._violated(f"{who}: {len(landed)} steps landed, {len(planned)} were decided")
-            return
+        if len(landed) != len(planned):
+            return  # which of its rounds landed, the receipt does not say
         expected = sum(int(one["gross_profit"]["amount"]) for one in planned)
         got = sum(step.profit for step in landed)
         if got < expected * (10_000 - self.world.tolerance_bps) // 10_000 - len(landed):
