@@ -28,7 +28,7 @@ from keeper.composition.simulating import by_executor, simulators_of
 from keeper.composition.splitting import batch_splitter, batch_subset
 from keeper.composition.stalling import Stalling, stall_bound
 from keeper.composition.timing import untimely_reason
-from keeper.composition.treatment import clearing_of, curing_of, vault_calls, vault_runs
+from keeper.composition.treatment import clearing_of, curing_of, repeating_runs, vault_calls
 from keeper.composition.wallet import in_flight_limit, is_operator
 from keeper.composition.watching import watch_of, watched
 from keeper.composition.wiring import FORMS
@@ -39,6 +39,7 @@ from keeper.domain.head import Head
 from keeper.domain.plan import Batch
 from keeper.domain.restraint import FREE, Restraint
 from keeper.domain.units import Address, Gas, MarketKey
+from keeper.execution.bump_rehearsal import Rehearse
 from keeper.execution.cooling import Cooling
 from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.executor import LIQUIDATE_SIGNATURE
@@ -47,7 +48,6 @@ from keeper.execution.fees import FeeOracle
 from keeper.execution.idle import Forgetful, NobodySends
 from keeper.execution.paper import resume_paper
 from keeper.execution.pending import acting_nonces
-from keeper.execution.replacing import Rehearse
 from keeper.execution.reserving import Subset, no_subset
 from keeper.execution.results import plan_outcomes
 from keeper.execution.second_look import SecondLook, Simulate
@@ -66,7 +66,6 @@ from keeper.ports import MarketSnapshot, Simulator, Submitter
 from keeper.stages.departing import Departures
 from keeper.stages.margincalls import MarginCalls
 from keeper.stages.open_routes import open_venues
-from keeper.stages.rehearsal import Repeats
 from keeper.stages.waiting import BoundPlans
 from keeper.storage.decisions import DecisionJournal
 from keeper.storage.inputs import Recorder
@@ -230,15 +229,15 @@ async def _parts(
     else:
         # What is repeated waits itself: nothing comes before it.
         executors = by_executor(session, await simulators_of(session, sender))
-        runs = {**executors, **vault_runs(session, signer.address)}
+        pending_run, repeats = repeating_runs(session, signer.address, executors)
         submitter = await live_submitter(
             session,
             signer,
             fees,
             journal,
             emit,
-            rehearse=Repeats(simulators=runs),
-            simulate=Repeats(simulators=runs),
+            rehearse=pending_run,
+            simulate=repeats,
             split=batch_splitter(executors, GasModel()),
             subset=batch_subset(executors, GasModel()),
         )

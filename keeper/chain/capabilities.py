@@ -34,6 +34,7 @@ class Capability(enum.StrEnum):
     BALANCE = "eth_getBalance"
     DEPLOYLESS = "calls of code that is deployed nowhere"
     STATE_OVERRIDES = "state overrides of eth_call"
+    BLOCK_OVERRIDES = "block overrides of eth_call"
     MULTICALL3 = "Multicall3"
     SUBSCRIPTIONS = "eth_subscribe to newHeads"
     FINALIZED = "the finalized tag"
@@ -59,6 +60,7 @@ INSTEAD: Final = {
     Capability.BALANCE: "balances are read by a call",
     Capability.DEPLOYLESS: "reads are sent one by one",
     Capability.STATE_OVERRIDES: "code that is not deployed runs as a deployment, in smaller parts",
+    Capability.BLOCK_OVERRIDES: "a transaction run alone sees the newest block's fields",
     Capability.MULTICALL3: "reads are aggregated by code that is not deployed, or sent one by one",
     Capability.SUBSCRIPTIONS: "new blocks are polled for",
     Capability.FINALIZED: "finality goes by the number of confirmations",

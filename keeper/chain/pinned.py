@@ -6,11 +6,12 @@ from typing import TypeVar
 from keeper.chain import fields
 from keeper.chain.batching import BATCH, Answer, BatchRead
 from keeper.chain.call_gas import CallGas, Run
+from keeper.chain.capabilities import Capability
 from keeper.chain.fields import Json
 from keeper.chain.pinning import BlockParameter, Pinning
 from keeper.chain.refusal import failed_in_evm
 from keeper.chain.rpc import Rpc
-from keeper.domain.errors import ChainError, RpcRefused
+from keeper.domain.errors import ChainError, RpcMalformed, RpcRefused
 from keeper.domain.head import Basis, CodeOverride
 from keeper.domain.reads import Call, CallResult
 from keeper.domain.units import Address, Gas
@@ -58,12 +59,25 @@ class PinnedReads:
     async def ask_call(
         self, endpoint: int, block: BlockParameter, transaction: Mapping[str, object], basis: Basis
     ) -> bytes:
-        """Run a transaction at one endpoint, with as much gas as it accepts."""
-        run: Run = (
-            "eth_call",
-            {**transaction, "gas": hex(self.gas)},
-            (block, *overrides(basis)),
-        )
+        """Run a transaction at one endpoint, with as much gas as that takes."""
+        if not basis.landing or not self.rpc.capabilities.has(endpoint, Capability.BLOCK_OVERRIDES):
+            return await self._run(endpoint, transaction, (block, *overrides(basis)))
+        rest = (block, state_overrides(basis.overlay), dict(basis.landing))
+        try:
+            answer = await self._run(endpoint, transaction, rest)
+        except (RpcRefused, RpcMalformed) as error:
+            if isinstance(error, RpcRefused) and (error.data or failed_in_evm(error)):
+                raise
+            answer = await self._run(endpoint, transaction, (block, *overrides(basis)))
+            self.rpc.capabilities.learn_lack(endpoint, Capability.BLOCK_OVERRIDES, str(error))
+            return answer
+        self.rpc.capabilities.learn_success(endpoint, Capability.BLOCK_OVERRIDES)
+        return answer
+
+    async def _run(
+        self, endpoint: int, transaction: Mapping[str, object], rest: tuple[object, ...]
+    ) -> bytes:
+        run: Run = ("eth_call", {**transaction, "gas": hex(self.gas)}, rest)
         return fields.data(await self._call_gas.ask(endpoint, run), "the returned data")
 
     def single_calls(self, calls: Sequence[Call], basis: Basis) -> "SingleCalls":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from keeper.composition.operators import OperatorReads
 from keeper.composition.session import Session
+from keeper.composition.timing import block_seconds
 from keeper.composition.treatment import somebody
 from keeper.domain.errors import ConfigError, KeeperError
 from keeper.domain.head import Head
@@ -74,7 +75,7 @@ def _executor_simulator(
         operator=operator,
         step_gas=_step_gas,
         builder_share_bps=session.settings.policy.builder_share_bps,
-        block_seconds=_block_seconds(session),
+        block_seconds=block_seconds(session.settings),
         waiting=waiting,
     )
 
@@ -104,7 +105,7 @@ def _made_up(session: Session) -> Simulator:
             operator=OPERATOR,
             step_gas=_step_gas,
             builder_share_bps=session.settings.policy.builder_share_bps,
-            block_seconds=_block_seconds(session),
+            block_seconds=block_seconds(session.settings),
         ),
         describe=describe,
     )
@@ -124,8 +125,3 @@ def _targets(session: Session) -> ExecutorTargets:
 
 def _step_gas(plan: Plan) -> Gas:
     return plan.step_gas
-
-
-def _block_seconds(session: Session) -> int:
-    """Return how long after the newest block the next one comes: what a contract will see."""
-    return max(1, session.settings.chain.block_time_ms // 1_000)

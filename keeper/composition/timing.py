@@ -73,3 +73,8 @@ def bound_timestamp(
 
 def _patience(settings: Settings) -> float:
     return patience(settings.chain.block_time_ms / 1000, settings.observe.late_after_blocks)
+
+
+def block_seconds(settings: Settings) -> int:
+    """Return the expected seconds from the newest block to the next one, at least 1."""
+    return max(1, settings.chain.block_time_ms // 1_000)

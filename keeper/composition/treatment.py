@@ -1,27 +1,33 @@
 """Cures as the settings want them, on the journal of the mode."""
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from keeper.chain.abi import selector
 from keeper.composition.bidding import fee_oracle
 from keeper.composition.session import Session
+from keeper.composition.timing import block_seconds
 from keeper.composition.wallet import an_operator, hot_address, is_operator
 from keeper.config import Settings
 from keeper.domain.cure import cure_tolerance
 from keeper.domain.errors import EnvironmentFault
 from keeper.domain.head import Basis, Head
 from keeper.domain.parity import Subject
+from keeper.domain.submission import Submission
 from keeper.domain.units import Address
 from keeper.execution.chain import Emit
+from keeper.execution.landing_run import LandingRun
 from keeper.execution.paper import PaperSubmitter
+from keeper.execution.pending import acting_nonces
 from keeper.execution.purse import Purse
+from keeper.execution.repeating import PendingRun
 from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.vault import CLEAR_SIGNATURE, CURE_SIGNATURE
 from keeper.execution.vault_simulator import VaultSimulator
 from keeper.ports import Submitter
 from keeper.stages.clearing import Clearing
 from keeper.stages.curing import Curing, Learned, Terms, nothing_learned
-from keeper.stages.rehearsal import Runs
+from keeper.stages.rehearsal import Repeats, Runs
 from keeper.storage.cures import was_cured
 from keeper.storage.database import Database
 from keeper.storage.journal import Journal
@@ -50,9 +56,10 @@ async def curing_of(
         return None
     live = submitter if isinstance(submitter, NodeSubmitter) else None
     sender = await _sender(session, submitter, wanted.vault)
+    simulator = _simulator_for(session, submitter, wanted.vault, sender)
     made = Curing(
         purse=Purse(chain=session.reader, vault=wanted.vault, limit_of=wanted.limit_of),
-        simulator=None if sender is None else _simulator(session, wanted.vault, sender),
+        simulator=simulator,
         accounts=[one.listed for one in wanted.account],
         terms=Terms(
             max_gas=wanted.max_gas,
@@ -85,9 +92,10 @@ async def clearing_of(session: Session, submitter: Submitter, emit: Emit) -> Cle
     if wanted.vault is None or not wanted.clear:
         return None
     sender = await _sender(session, submitter, wanted.vault)
+    simulator = _simulator_for(session, submitter, wanted.vault, sender)
     return Clearing(
         purse=Purse(chain=session.reader, vault=wanted.vault),
-        simulator=None if sender is None else _simulator(session, wanted.vault, sender),
+        simulator=simulator,
         fees=await fee_oracle(session),
         valuer=await session.coin(),
         deadline_seconds=session.settings.policy.deadline_seconds,
@@ -120,8 +128,42 @@ def vault_runs(session: Session, sender: Address) -> dict[Address, Runs]:
     return {} if vault is None else {vault: _simulator(session, vault, sender)}
 
 
-def _simulator(session: Session, vault: Address, sender: Address) -> VaultSimulator:
-    return VaultSimulator(chain=session.reader, vault=vault, operator=sender)
+def repeating_runs(
+    session: Session, sender: Address, executors: Mapping[Address, Runs]
+) -> tuple[PendingRun, Repeats]:
+    """Return what runs pending nonces in their order, and what runs single batches again."""
+    runs = {**executors, **vault_runs(session, sender)}
+    landing = LandingRun(
+        chain=session.reader, sender=sender, block_seconds=block_seconds(session.settings)
+    )
+    pending = PendingRun(landing=landing, alone=runs, vault=session.settings.cure.vault)
+    return pending, Repeats(simulators=runs)
+
+
+def _simulator(
+    session: Session,
+    vault: Address,
+    sender: Address,
+    waiting: Callable[[], Sequence[Submission]] = tuple,
+) -> VaultSimulator:
+    return VaultSimulator(
+        chain=session.reader,
+        vault=vault,
+        operator=sender,
+        block_seconds=block_seconds(session.settings),
+        waiting=waiting,
+    )
+
+
+def _simulator_for(
+    session: Session, submitter: Submitter, vault: Address, sender: Address | None
+) -> VaultSimulator | None:
+    """Return the vault's simulator behind what the submitter sent; None without a sender."""
+    if sender is None:
+        return None
+    if isinstance(submitter, NodeSubmitter):
+        return _simulator(session, vault, sender, partial(acting_nonces, submitter.tracker))
+    return _simulator(session, vault, sender)
 
 
 async def somebody(session: Session, contract: Address, head: Head | None = None) -> Address:

@@ -55,8 +55,10 @@ class Basis:
     """Block hash and state overlay that all reads of one decision are pinned to.
 
     The overlay is empty for a mined block. A pending oracle update is an overlay on the block
-    before it, so that acting early uses the same pipeline.
+    before it, so that acting early uses the same pipeline. ``landing`` are the fields of a later
+    block that a call sees in place of the pinned block's, where the node overrides them.
     """
 
     block_hash: BlockHash
     overlay: tuple[CodeOverride, ...] = ()
+    landing: tuple[tuple[str, str], ...] = ()

@@ -5,19 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from keeper.chain.fields import Json, document, quantity, sequence
 from keeper.chain.refusal import failed_in_evm
 from keeper.domain.errors import ChainError, RpcRefused
 from keeper.domain.head import Basis
 from keeper.domain.reads import Call
-from keeper.domain.units import Address, Gas, mul_div_ceil
+from keeper.domain.units import Address, Gas
 from keeper.execution.reverts import failure_reason
 from keeper.execution.sending import Answer, classified
 
 log = logging.getLogger(__name__)
 
 FEE_FIELDS: Final = ("maxFeePerGas", "maxPriorityFeePerGas")
-_BEFORE_REFUNDS: Final = (5, 4)
+BEFORE_REFUNDS: Final = (5, 4)
 """Refunds are a fifth of the gas at most (EIP-3529), and are needed until the end."""
 
 
@@ -37,16 +36,6 @@ class RunsAlone(Protocol):
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
         """Return the gas that a transaction needs."""
-        ...
-
-
-class SimulatesGas(Protocol):
-    """The read that says how much gas was used; it may raise ``ChainError``."""
-
-    async def simulate_v1(
-        self, payload: Mapping[str, object], basis: Basis
-    ) -> list[Mapping[str, Json]]:
-        """Run blocks of calls on top of the pinned block."""
         ...
 
 
@@ -77,11 +66,18 @@ async def run_alone(
             return failure_reason(error.data)
         told = error.text or str(error)
         return told if failed_in_evm(error) else f"the node does not run it: {told}"
+    return Ran(returned=returned, gas=await estimate_gas(chain, transaction, basis))
+
+
+async def estimate_gas(
+    chain: RunsAlone, transaction: Mapping[str, object], basis: Basis
+) -> Gas | None:
+    """Return the least gas limit of a transaction, None where the node estimates nothing."""
     try:
-        return Ran(returned=returned, gas=await chain.estimate_gas(transaction, basis))
+        return await chain.estimate_gas(transaction, basis)
     except ChainError as error:
         log.info("gas_not_estimated block=%s reason=%s", basis.block_hash, error)
-        return Ran(returned=returned, gas=None)
+        return None
 
 
 async def _called(
@@ -99,17 +95,3 @@ async def _called(
 def lacks_funds(error: RpcRefused) -> bool:
     """Return whether a node refused to run a transaction since its sender cannot pay for it."""
     return not error.data and classified(error) is Answer.UNFUNDED
-
-
-async def simulated_gas(
-    chain: SimulatesGas, transaction: Mapping[str, object], basis: Basis
-) -> Gas | None:
-    """Return the most gas that a transaction needs by its simulation; None where none says."""
-    payload = {"blockStateCalls": [{"calls": [transaction]}], "validation": False}
-    try:
-        blocks = await chain.simulate_v1(payload, basis)
-        (answer,) = sequence(blocks[0].get("calls"), "the calls")
-        used = quantity(document(answer, "the call").get("gasUsed"), "the simulated gas")
-    except (ChainError, LookupError, ValueError):
-        return None
-    return Gas(mul_div_ceil(used, *_BEFORE_REFUNDS))

@@ -10,7 +10,7 @@ coinbase, randomness that nobody knows beforehand, and the fees that will be off
 import secrets
 from collections.abc import Mapping
 
-from keeper.domain.head import Head
+from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch
 from keeper.domain.units import Gas, Wei
 from keeper.execution.fees import next_base_fee
@@ -30,6 +30,12 @@ def landing_block(head: Head, *, seconds: int, gas_limit: Gas) -> Mapping[str, s
     }
 
 
+def landing_basis(head: Head, *, seconds: int, gas_limit: Gas) -> Basis:
+    """Return the state of ``head`` under the overrides of the block after it."""
+    overrides = landing_block(head, seconds=seconds, gas_limit=gas_limit)
+    return Basis(block_hash=head.hash, landing=tuple(overrides.items()))
+
+
 def expected_base_fee(head: Head) -> Wei:
     """Return the base fee of the block after ``head`` by EIP-1559's own parameters."""
     return next_base_fee(base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit)
@@ -41,4 +47,20 @@ def landing_fees(batch: Batch, head: Head) -> Mapping[str, str]:
     bid = sum(plan.bid for plan in batch.plans) // gas
     base_fee = expected_base_fee(head)
     price = max(base_fee + 1, max((plan.gas_price for plan in batch.plans), default=0) + bid)
-    return {"maxFeePerGas": hex(price), "maxPriorityFeePerGas": hex(price - base_fee)}
+    return fee_fields(Wei(price - base_fee), head)
+
+
+def fee_fields(tip: Wei, head: Head) -> Mapping[str, str]:
+    """
+    Return the fee fields of a transaction that tips so much, in the block after ``head``.
+
+    The ceiling has room for the newest block's base fee: a node that runs a call without
+    overrides refuses what does not pay it. Contracts see the effective price, not the ceiling.
+    """
+    most = max(expected_base_fee(head), head.base_fee) + tip
+    return {"maxFeePerGas": hex(most), "maxPriorityFeePerGas": hex(tip)}
+
+
+def tip_within(price: Wei, head: Head) -> Wei:
+    """Return the priority fee within an effective gas price of the block after ``head``."""
+    return Wei(max(0, price - expected_base_fee(head)))

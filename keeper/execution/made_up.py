@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from eth_hash.auto import keccak
@@ -120,7 +120,7 @@ class OverlaidChain:
         return await self._chain.estimate_gas(transaction, self._on(basis))
 
     def _on(self, basis: Basis) -> Basis:
-        return Basis(block_hash=basis.block_hash, overlay=(*basis.overlay, *self.overlay))
+        return replace(basis, overlay=(*basis.overlay, *self.overlay))
 
 
 @dataclass(slots=True, kw_only=True)

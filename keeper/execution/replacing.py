@@ -1,16 +1,15 @@
 """Signs what takes a nonce's place: higher bids, cancellations, and what fills a gap."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from keeper.domain.errors import ChainError, NotBroadcast
 from keeper.domain.head import Head
-from keeper.domain.plan import Batch, Plan, SimulatedBatch
+from keeper.domain.plan import Batch, Plan
 from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
-from keeper.domain.units import Address, MarketKey, Wei
+from keeper.domain.units import Address, Gas, MarketKey, Wei
+from keeper.execution.bump_rehearsal import Rehearse, rehearse_bumps
 from keeper.execution.caps import (
     CANCEL_GAS,
     Stake,
@@ -26,17 +25,10 @@ from keeper.execution.fees import FeeMarket, FeeOracle, bumped, fee_cap, market_
 from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import Unsigned
 from keeper.execution.tracker import Tracker
-from keeper.strategy.rounds import drop_unled
 
 log = logging.getLogger(__name__)
 
 StillUnhealthy = Callable[[MarketKey, Address], bool]
-Rehearse = Callable[[Sequence[Batch], Head], Awaitable[Sequence[SimulatedBatch]]]
-"""Runs batches one after the other on top of a block, without sending; may raise ChainError."""
-
-_WORKS: Final = ""
-REHEARSE_SECONDS: Final = 4.0
-"""How long a bump waits for its simulation: sends of others wait as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +36,8 @@ class _Round:
     """
     One look at the bound nonces, lowest first.
 
-    ``earning`` has, for every nonce that acts, its plans that still would work.
+    ``earning`` has, for every nonce that acts, its plans that still would work. ``used`` is the
+    gas of those that were simulated again, ``why`` a reason of those that failed.
     """
 
     head: Head
@@ -53,6 +46,8 @@ class _Round:
     earning: Mapping[int, Sequence[Plan]]
     market: FeeMarket | None
     queue: list[Stake]
+    used: Mapping[int, Gas] = field(default_factory=dict)
+    why: Mapping[int, str] = field(default_factory=dict)
     by_hand: bool = False
 
 
@@ -147,16 +142,16 @@ class Replacer:
         refuses them for good. They only ever end.
         """
         due = {one.nonce for one in bound if self._is_due(one, head)} - left_alone
-        earning = await self._earning(bound, head, still_unhealthy, due)
-        needed = due or not all(earning.values())
+        earning = self._still_earning(bound, head, still_unhealthy)
         now = _Round(
             head=head,
             bound=bound,
             due=frozenset(due),
             earning=earning,
-            market=await self._market(head) if needed else None,
+            market=await self._market(head) if due or not all(earning.values()) else None,
             queue=[stake(one, earning.get(one.nonce, ())) for one in bound],
         )
+        now = await self._rehearsed(now, due)
         for at, one in enumerate(bound):
             kind = self._wanted(now, at)
             if kind is None:
@@ -166,7 +161,7 @@ class Replacer:
             except NotBroadcast as error:  # its old bytes still are the best offer
                 log.warning("not_replaced nonce=%d reason=%s", one.nonce, error)
                 continue
-            now.queue[at] = stake(made, earning.get(one.nonce, ()))
+            now.queue[at] = stake(made, now.earning.get(one.nonce, ()))
 
     async def ordered(
         self,
@@ -197,22 +192,25 @@ class Replacer:
             queue=[stake(one, earning.get(one.nonce, ())) for one in bound],
             by_hand=by_hand,
         )
-        cancelled = bound[at].newest.kind is AttemptKind.CANCEL
-        await self._replaced(now, at, AttemptKind.CANCEL if cancelled else kind)
+        if bound[at].newest.kind is AttemptKind.CANCEL:
+            kind = AttemptKind.CANCEL
+        # What left at this very block was simulated on it.
+        if kind is AttemptKind.BUMP and bound[at].newest.block_number != head.number:
+            now = await self._rehearsed(now, {nonce})
+            if bound[at].batch is not None and not now.earning.get(nonce):
+                reason = now.why.get(nonce, "its accounts need it no more")
+                raise NotBroadcast(f"nonce {nonce} would fail in the next block: {reason}")
+        await self._replaced(now, at, kind)
 
     def _is_due(self, one: Submission, head: Head) -> bool:
         # mutation: F18 stuck
         return head.number - one.newest.block_number >= self.bump_after_blocks
 
-    async def _earning(
-        self,
-        bound: Sequence[Submission],
-        head: Head,
-        still_unhealthy: StillUnhealthy,
-        due: set[int],
-    ) -> dict[int, list[Plan]]:
-        """Return the plans that still would work, by nonce, for every nonce that acts."""
-        earning = {
+    def _still_earning(
+        self, bound: Sequence[Submission], head: Head, still_unhealthy: StillUnhealthy
+    ) -> dict[int, Sequence[Plan]]:
+        """Return each acting nonce's plans that are in time and whose accounts need them."""
+        return {
             one.nonce: [
                 plan
                 for plan in one.batch.plans
@@ -221,33 +219,32 @@ class Replacer:
             for one in bound
             if one.batch is not None and one.newest.kind is not AttemptKind.CANCEL
         }
-        acting = [one for one in bound if earning.get(one.nonce)]
+
+    async def _rehearsed(self, now: _Round, due: Collection[int]) -> _Round:
+        """Return the round with the plans that work at the fees that would be offered."""
+        acting = [one for one in now.bound if now.earning.get(one.nonce)]
         # mutation: G19 simulate-again
         if self.rehearse is None or not any(one.nonce in due for one in acting):
-            return earning
-        batches = [one.batch for one in acting if one.batch is not None]
-        try:
-            async with asyncio.timeout(REHEARSE_SECONDS):
-                found = await self.rehearse(batches, head)
-        except (ChainError, TimeoutError) as error:
-            log.warning("not_rehearsed block=%d reason=%s", head.number, error or "no answer")
-            return earning
-        for one, batch, answer in zip(acting, batches, found, strict=True):
-            working = list[Plan]()
-            for plan, failure in zip(batch.plans, _failures(batch, answer), strict=True):
-                if failure == _WORKS:
-                    working.append(plan)
-                    continue
-                log.info(
-                    "plan_fails nonce=%d account=%s reason=%s", one.nonce, plan.account, failure
-                )
-            unhealthy = {(plan.market, plan.account) for plan in earning[one.nonce]}
-            earning[one.nonce] = [
-                plan
-                for plan in drop_unled(batch.plans, working)
-                if (plan.market, plan.account) in unhealthy
-            ]
-        return earning
+            return now
+        offered = [
+            self._offered(now, at) if one.nonce in due else one for at, one in enumerate(now.bound)
+        ]
+        found = await rehearse_bumps(self.rehearse, offered, now.earning, now.head)
+        return replace(
+            now,
+            earning=found.earning,
+            used=found.gas,
+            why=found.why,
+            queue=[stake(one, found.earning.get(one.nonce, ())) for one in now.bound],
+        )
+
+    def _offered(self, now: _Round, at: int) -> Submission:
+        """Return a pending nonce with the fees that its bump would have."""
+        one = now.bound[at]
+        cap = self._cap(now, at, cancelling=False)
+        fees = bumped(one.newest.fees, cap, self.fees.policy, now.market)
+        newest = one.newest if fees is None else replace(one.newest, fees=fees)
+        return replace(one, attempts=(*one.attempts[:-1], newest))
 
     def _wanted(self, now: _Round, at: int) -> AttemptKind | None:
         """Return what should take a nonce's place now; None where nothing should."""
@@ -260,7 +257,7 @@ class Replacer:
         if one.newest.kind is AttemptKind.CANCEL:
             return AttemptKind.CANCEL
         if one.batch is not None and now.market is not None and has_waiting(now.queue, at):
-            own = fee_cap(one.batch, self.fees.policy, earning)
+            own = self._own_cap(now, at)
             spent = bumped(one.newest.fees, own, self.fees.policy, now.market) is None
             if own <= now.market.base_fee or spent:
                 return AttemptKind.CANCEL
@@ -276,7 +273,12 @@ class Replacer:
             level = logging.DEBUG if one.nonce in self._capped else logging.WARNING
             self._capped.add(one.nonce)
             log.log(
-                level, "fee_cap_reached nonce=%d cap=%d block=%d", one.nonce, cap, now.head.number
+                level,
+                "fee_cap_reached nonce=%d cap=%d block=%d reason=%s",
+                one.nonce,
+                cap,
+                now.head.number,
+                self._why_capped(now, at, cap, cancelling=cancelling),
             )
             return one
         self._capped.discard(one.nonce)
@@ -307,8 +309,24 @@ class Replacer:
         if one.batch is None:
             return most
         # What is mined nets the minimum by itself: others pay for a cancellation only.
-        own = fee_cap(one.batch, policy, now.earning.get(one.nonce))
-        return Wei(min(most, own, shared_cap(now.queue, at)))
+        return Wei(min(most, self._own_cap(now, at), shared_cap(now.queue, at)))
+
+    def _own_cap(self, now: _Round, at: int) -> Wei:
+        """Return the most that a nonce's own profit pays at the gas that it was seen to use."""
+        one = now.bound[at]
+        if one.batch is None:
+            return self.fees.policy.max_fee
+        cap = fee_cap(one.batch, self.fees.policy, now.earning.get(one.nonce))
+        planned = sum(plan.gas for plan in one.batch.plans)
+        used = max(planned, now.used.get(one.nonce, 0))
+        return Wei(cap * planned // used) if used else cap
+
+    def _why_capped(self, now: _Round, at: int, cap: Wei, *, cancelling: bool) -> str:
+        """Return in words what keeps a nonce's fee from rising."""
+        wanted = f"its fee of {now.bound[at].newest.fees.max_fee} wei can rise to {cap} at most"
+        if not cancelling and now.bound[at].batch is not None and self._own_cap(now, at) <= cap:
+            return f"{wanted}: the profit does not cover more"
+        return f"{wanted}: the policy, the market or the node allows no more"
 
     async def _market(self, head: Head) -> FeeMarket | None:
         try:
@@ -324,10 +342,3 @@ def expired(submission: Submission, head: Head) -> bool:
     acting = batch is not None and submission.newest.kind is not AttemptKind.CANCEL
     # mutation: G10 past-deadline
     return acting and batch is not None and head.timestamp >= batch.deadline
-
-
-def _failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
-    """Return why each plan would fail, empty where it works; all of them as the transaction."""
-    if not answer.plans:
-        return [answer.failure or "reverts"] * len(batch.plans)
-    return [outcome.failure for _, outcome in zip(batch.plans, answer.plans, strict=True)]

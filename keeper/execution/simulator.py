@@ -6,25 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from keeper.chain.endpoint import sanitised
-from keeper.chain.fields import Json, data, document, quantity, sequence
+from keeper.chain.fields import Json, data, quantity
 from keeper.domain.errors import ChainError, RpcMalformed, RpcRefused
 from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch, Plan, SimulatedBatch, SimulatedPlan
 from keeper.domain.reads import Call
 from keeper.domain.submission import Submission
-from keeper.domain.units import WAD, Address, Gas, Timestamp, Wei
-from keeper.execution.alone import lacks_funds, run_alone
+from keeper.domain.units import Address, Gas, Timestamp, Wei
+from keeper.execution.alone import run_alone
 from keeper.execution.executor import decode_results, liquidate_calldata
-from keeper.execution.landing import landing_block, landing_fees
+from keeper.execution.landing import landing_basis, landing_fees
+from keeper.execution.landing_run import Answer, LandingRun, describe_failure
 from keeper.execution.pending import pending_calls
-from keeper.execution.reverts import failure_reason
 
 log = logging.getLogger(__name__)
 
 _STARVED: Final = "NotEnoughGas("
-UNVALIDATED_RUNS: Final = 100
-"""So many simulations are not validated by a node that refused that, before it is asked again."""
 
 
 class SimulatingChain(Protocol):
@@ -76,9 +73,8 @@ class ExecutorSimulator:
         self._operator = operator
         self._step_gas = step_gas
         self._builder_share_bps = builder_share_bps
-        self._block_seconds = block_seconds
+        self._landing = LandingRun(chain=chain, sender=operator, block_seconds=block_seconds)
         self._waiting = waiting
-        self._unvalidated_left = 0
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
         """Return the executor's transaction for these plans; it expires with the first of them."""
@@ -112,68 +108,31 @@ class ExecutorSimulator:
         """
         if not batches:
             return []
-        basis = Basis(block_hash=head.hash)
         try:
-            return await self._sequence(batches, head, basis)
+            return await self._sequence(batches, head)
         except ChainError as error:
             log.info("simulation_alone block=%d reason=%s", head.number, error)
         return list(await asyncio.gather(*(self._alone(batch, head) for batch in batches)))
 
-    async def _sequence(
-        self, batches: Sequence[Batch], head: Head, basis: Basis
-    ) -> list[SimulatedBatch]:
+    async def _sequence(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
         own = {(plan.market, plan.account) for batch in batches for plan in batch.plans}
         before = [bound for bound in self._waiting() if not own.intersection(bound.accounts)]
         limits = [one.newest.gas_limit for one in before] + [one.gas_limit for one in batches]
         limit = Gas(sum(limits))
-        last = min(batch.deadline for batch in batches) - head.timestamp
-        seconds = max(1, min(self._block_seconds, last))  # an early block is what they are for
-        overrides = landing_block(head, seconds=seconds, gas_limit=limit)
         calls = [
             *pending_calls(before, self._operator, head),
             *(self._transaction(batch, head) for batch in batches),
         ]
-        blocks = await self._simulate({"blockOverrides": overrides, "calls": calls}, basis)
-        answers = sequence(blocks[0].get("calls"), "the calls") if blocks else []
-        if len(answers) != len(calls):
-            raise RpcMalformed("the node simulated another number of calls than it was given")
+        left = min(batch.deadline for batch in batches) - head.timestamp
+        answers = await self._landing.simulate(calls, head, gas=limit, seconds_left=left)
         found = [
-            _simulated(document(answer, "a simulated call"), batch)
+            simulated_batch(answer, batch)
             for batch, answer in zip(batches, answers[len(before) :], strict=True)
         ]
         # Nodes bound the gas of a whole simulation, and the last ones run with what is left of it.
-        if any(_STARVED in batch.failure or any(map(is_starved, batch.plans)) for batch in found):
+        if any(map(is_starved_batch, found)):
             raise RpcRefused("the node ran transactions with less gas than they have")
         return found
-
-    async def _simulate(
-        self, block: Mapping[str, object], basis: Basis
-    ) -> list[Mapping[str, Json]]:
-        """
-        Simulate a block as the chain would take it.
-
-        Without ``validation`` nodes set the base fee to nought, which a contract can see. They do
-        without it where the node does not take the block so; and a dry run's account, which
-        need not have money, is given some.
-        """
-        is_refused = False
-        if self._unvalidated_left:
-            self._unvalidated_left -= 1
-        else:
-            try:
-                return await self._chain.simulate_v1(_payload(block, validation=True), basis)
-            except RpcRefused as error:
-                is_refused = not lacks_funds(error)
-        try:
-            found = await self._chain.simulate_v1(_payload(block, validation=False), basis)
-        except RpcRefused as error:
-            if not lacks_funds(error):
-                raise  # whatever it is, it is not the validation
-        else:
-            self._unvalidated_left = UNVALIDATED_RUNS if is_refused else self._unvalidated_left
-            return found
-        funded = {**block, "stateOverrides": {self._operator: {"balance": hex(WAD * WAD)}}}
-        return await self._chain.simulate_v1(_payload(funded, validation=False), basis)
 
     async def _alone(self, batch: Batch, head: Head) -> SimulatedBatch:
         """
@@ -195,7 +154,9 @@ class ExecutorSimulator:
 
     async def _run_alone(self, batch: Batch, head: Head) -> SimulatedBatch:
         call = Call(target=batch.executor, data=batch.calldata)
-        transaction, basis = self._transaction(batch, head), Basis(block_hash=head.hash)
+        transaction = self._transaction(batch, head)
+        seconds = self._landing.seconds_to(batch.deadline - head.timestamp)
+        basis = landing_basis(head, seconds=seconds, gas_limit=batch.gas_limit)
         found = await run_alone(self._chain, transaction, call, self._operator, basis)
         if isinstance(found, str):
             return SimulatedBatch(plans=(), gas_used=Gas(0), failure=found)
@@ -218,6 +179,11 @@ class ExecutorSimulator:
         }
 
 
+def is_starved_batch(batch: SimulatedBatch) -> bool:
+    """Return whether a transaction, or one of its plans, lacked gas."""
+    return _STARVED in batch.failure or any(map(is_starved, batch.plans))
+
+
 def is_starved(plan: SimulatedPlan) -> bool:
     """Whether a plan was not begun because the gas that was left did not suffice for it."""
     return plan.failure.startswith(_STARVED)
@@ -228,26 +194,12 @@ def cap_at_size(outcome: SimulatedPlan, plan: Plan) -> SimulatedPlan:
     return replace(outcome, profit=min(outcome.profit, plan.gross_profit))
 
 
-def _payload(block: Mapping[str, object], *, validation: bool) -> Mapping[str, object]:
-    return {"blockStateCalls": [block], "validation": validation}
-
-
-def _simulated(answer: Mapping[str, Json], batch: Batch) -> SimulatedBatch:
+def simulated_batch(answer: Answer, batch: Batch) -> SimulatedBatch:
+    """Return what an executor's simulated transaction did; RpcMalformed if it says nothing."""
     gas = Gas(quantity(answer.get("gasUsed"), "the simulated gas"))
     if quantity(answer.get("status"), "the simulated status") == 1:
         return _worked(data(answer.get("returnData"), "the simulated result"), gas, batch)
-    return SimulatedBatch(plans=(), gas_used=gas, failure=_failure(answer))
-
-
-def _failure(answer: Mapping[str, Json]) -> str:
-    """Return why a call failed: its revert data, wherever the node puts it, else its words."""
-    error = answer.get("error")
-    told = error if isinstance(error, dict) else {}
-    for stated in (answer.get("returnData"), told.get("data")):
-        if isinstance(stated, str) and len(stated) > len("0x"):
-            return failure_reason(data(stated, "the simulated result"))
-    said = told.get("message")
-    return sanitised(said) if said else failure_reason(b"")
+    return SimulatedBatch(plans=(), gas_used=gas, failure=describe_failure(answer))
 
 
 def _worked(returned: bytes, gas: Gas, batch: Batch) -> SimulatedBatch:

@@ -15,6 +15,7 @@ from keeper.domain.submission import AttemptKind, Submission
 from keeper.domain.units import Address, Gas, MarketKey, Wei
 from keeper.execution.affording import affordable, free_nonces
 from keeper.execution.broadcast import Broadcast, seen_through
+from keeper.execution.bump_rehearsal import Rehearse
 from keeper.execution.chain import RawSender, Signer, readable
 from keeper.execution.dispatching import Dispatcher
 from keeper.execution.failpoints import reached
@@ -23,7 +24,7 @@ from keeper.execution.guard import Guard, Priced, Unlimited
 from keeper.execution.nonces import next_nonce
 from keeper.execution.observation import Observation
 from keeper.execution.recording import Recording
-from keeper.execution.replacing import Rehearse, Replacer, StillUnhealthy, expired
+from keeper.execution.replacing import Replacer, StillUnhealthy, expired
 from keeper.execution.send_caps import SendCaps
 from keeper.execution.signer import Unsigned
 from keeper.execution.takeback_hold import TakebackHold

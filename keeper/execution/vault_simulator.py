@@ -1,17 +1,32 @@
 """Runs cures on a pinned block without sending them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+from keeper.chain.fields import data as data_of
+from keeper.chain.fields import quantity
+from keeper.domain.errors import ChainError, RpcRefused
 from keeper.domain.head import Basis, Head
 from keeper.domain.plan import Batch, SimulatedBatch, SimulatedPlan
 from keeper.domain.reads import Call
-from keeper.domain.units import Address, Gas, TokenUnits
+from keeper.domain.submission import Submission
+from keeper.domain.units import Address, Gas, TokenUnits, Wei, mul_div_ceil
 from keeper.execution import vault as language
-from keeper.execution.alone import run_alone, simulated_gas
+from keeper.execution.alone import BEFORE_REFUNDS, estimate_gas, run_alone
+from keeper.execution.landing import fee_fields, landing_basis, tip_within
+from keeper.execution.landing_run import LandingRun, describe_failure
+from keeper.execution.pending import pending_calls
 from keeper.execution.simulator import SimulatingChain
 
+log = logging.getLogger(__name__)
+
+_NO_TIP: Final = Wei(0)
+SIMULATED_GAS: Final = Gas(45_000_000)
+"""Gas of a whole simulation that nodes surely give: with more, the last call may lack some."""
+TRIAL_GAS: Final = Gas(3_000_000)
+"""Gas limit of a cure's or clearing's first simulation."""
 MOST_GAS: Final = Gas(1_000_000)
 """Gas that a cure or a clearing surely does with, for nodes that say nothing of it."""
 
@@ -25,56 +40,113 @@ class Trial:
     gas: Gas
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class VaultSimulator:
-    """One vault's cures and clearings; ``operator`` is who would send them."""
+    """
+    One vault's cures and clearings.
+
+    ``operator`` would send them. ``waiting`` are its transactions that no block has yet, and run
+    first. ``tip`` is the priority fee that a contract sees beside the next base fee.
+    """
 
     chain: SimulatingChain
     vault: Address
     operator: Address
+    block_seconds: int = 1
+    waiting: Callable[[], Sequence[Submission]] = tuple
+    _landing: LandingRun = field(init=False)
 
-    async def tried(self, data: bytes, head: Head) -> Gas | str:
+    def __post_init__(self) -> None:
+        self._landing = LandingRun(
+            chain=self.chain, sender=self.operator, block_seconds=self.block_seconds
+        )
+
+    async def tried(self, data: bytes, head: Head, *, tip: Wei = _NO_TIP) -> Gas | str:
         """
         Return the gas that a cure needs at a block, or why it would revert.
 
         Raises:
             ChainError: the node did not run it.
         """
-        found = await self._run(data, head)
+        found = await self._run(data, head, TRIAL_GAS, tip, self.waiting())
         return found if isinstance(found, str) else found[1]
 
-    async def cleared(self, data: bytes, head: Head) -> Trial | str:
+    async def cleared(self, data: bytes, head: Head, *, tip: Wei = _NO_TIP) -> Trial | str:
         """
         Return what a clearing does at a block, or why it would revert.
 
         Raises:
             ChainError: the node did not run it.
         """
-        found = await self._run(data, head)
+        found = await self._run(data, head, TRIAL_GAS, tip, self.waiting())
         if isinstance(found, str):
             return found
         spent, loss = language.cleared_of(found[0])
         return Trial(spent=spent, loss=loss, gas=found[1])
 
-    async def _run(self, data: bytes, head: Head) -> tuple[bytes, Gas] | str:
-        basis = Basis(block_hash=head.hash)
-        transaction = {"from": self.operator, "to": self.vault, "input": "0x" + data.hex()}
+    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+        """
+        Return what each transaction would do now, each behind what waits for other accounts.
+
+        Raises:
+            ChainError: the node did not run one.
+        """
+        return [await self._simulated(batch, head) for batch in batches]
+
+    async def _simulated(self, batch: Batch, head: Head) -> SimulatedBatch:
+        own = {(plan.market, plan.account) for plan in batch.plans}
+        before = [bound for bound in self.waiting() if not own.intersection(bound.accounts)]
+        tip = tip_within(max(plan.gas_price for plan in batch.plans), head)
+        return simulated_vault(await self._run(batch.calldata, head, batch.gas_limit, tip, before))
+
+    async def _run(
+        self, data: bytes, head: Head, limit: Gas, tip: Wei, waiting: Sequence[Submission]
+    ) -> tuple[bytes, Gas] | str:
+        """Return the call's result and the gas that it needs, or why it would revert."""
+        transaction = {
+            **fee_fields(tip, head),
+            "from": self.operator,
+            "to": self.vault,
+            "gas": hex(limit),
+            "input": "0x" + data.hex(),
+        }
+        try:
+            return await self._behind(waiting, transaction, limit, head)
+        except ChainError as error:
+            log.info("simulation_alone block=%d reason=%s", head.number, error)
         call = Call(target=self.vault, data=data)
+        basis = landing_basis(head, seconds=self._landing.seconds_to(), gas_limit=limit)
+        del transaction["gas"]
         found = await run_alone(self.chain, transaction, call, self.operator, basis)
         if isinstance(found, str):
             return found
-        gas = found.gas
-        if gas is None:
-            gas = await simulated_gas(self.chain, transaction, basis)
-        return found.returned, MOST_GAS if gas is None else gas
+        return found.returned, MOST_GAS if found.gas is None else found.gas
 
-    async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """Return what each cure would do now, each alone; ChainError where none can be run."""
-        return [_simulated(await self.tried(one.calldata, head)) for one in batches]
+    async def _behind(
+        self,
+        waiting: Sequence[Submission],
+        transaction: Mapping[str, object],
+        limit: Gas,
+        head: Head,
+    ) -> tuple[bytes, Gas] | str:
+        """Run a transaction after those that wait, in the block that it will land in."""
+        calls = [*pending_calls(waiting, self.operator, head), transaction]
+        gas = Gas(limit + sum(bound.newest.gas_limit for bound in waiting))
+        *_, answer = await self._landing.simulate(calls, head, gas=gas)
+        if quantity(answer.get("status"), "the simulated status") != 1:
+            if gas > SIMULATED_GAS:
+                raise RpcRefused("the node may have run it with less gas than it has")
+            return describe_failure(answer)
+        used = quantity(answer.get("gasUsed"), "the simulated gas")
+        needed = Gas(mul_div_ceil(used, *BEFORE_REFUNDS))
+        estimated = await estimate_gas(self.chain, transaction, Basis(block_hash=head.hash))
+        returned = data_of(answer.get("returnData"), "the simulated result")
+        return returned, needed if estimated is None else Gas(max(estimated, used))
 
 
-def _simulated(found: Gas | str) -> SimulatedBatch:
+def simulated_vault(found: tuple[bytes, Gas] | str) -> SimulatedBatch:
+    """Return a run of the vault as the result of a transaction with one plan."""
     if isinstance(found, str):
         return SimulatedBatch(plans=(), gas_used=Gas(0), failure=found)
     done = SimulatedPlan(profit=TokenUnits(0))
-    return SimulatedBatch(plans=(done,), gas_used=found)
+    return SimulatedBatch(plans=(done,), gas_used=found[1])

@@ -25,6 +25,7 @@ from keeper.domain.units import (
 )
 from keeper.domain.value import Valuation
 from keeper.execution import vault as language
+from keeper.execution.landing import tip_within
 from keeper.execution.purse import Purse
 from keeper.execution.vault_simulator import Trial, VaultSimulator
 from keeper.observe.events import Event, clear_event
@@ -161,13 +162,21 @@ class Clearing:
             return None
         most_lost = order.step.base_floor(case.granted)
         data = language.clear_calldata(order, most_lost, case.deadline)
-        trial = await self.simulator.cleared(data, case.head)
+        price = await self.fees.gas_price(case.head)
+        tip = tip_within(price, case.head)
+        trial = await self.simulator.cleared(data, case.head, tip=tip)
         if isinstance(trial, str):
             return ClearRefusal(order=order, reason=ClearReason.SIMULATION_FAILED, detail=trial)
-        price = await self.fees.gas_price(case.head)
         draft = self._batch(case, order, trial, price, data)
         (fee,) = await self.fees.data_fees([draft], case.head)
-        return self._within(case, order, trial, draft, fee)
+        made = self._within(case, order, trial, draft, fee)
+        if isinstance(made, ClearRefusal):
+            return made
+        (answer,) = await self.simulator.simulated([made], case.head)
+        if answer.failure:
+            reason = ClearReason.SIMULATION_FAILED
+            return ClearRefusal(order=order, reason=reason, detail=answer.failure)
+        return made
 
     def _within(
         self, case: _Case, order: ClearOrder, trial: Trial, draft: Batch, fee: DataFee

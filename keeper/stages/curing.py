@@ -33,6 +33,7 @@ from keeper.domain.units import (
     mul_div_floor,
 )
 from keeper.execution import vault as language
+from keeper.execution.landing import tip_within
 from keeper.execution.purse import Purse, Spent
 from keeper.execution.vault_simulator import VaultSimulator
 from keeper.observe.events import Event, cure_event
@@ -271,10 +272,10 @@ class Curing:
         deadline = Timestamp(case.head.timestamp + self.terms.deadline_seconds)
         least = mul_div_floor(order.target, BPS - self.terms.tolerance_bps, BPS)
         data = language.cure_calldata(order, Wad(least), deadline)
-        gas = await simulator.tried(data, case.head)
+        price = await self.fees.gas_price(case.head)
+        gas = await simulator.tried(data, case.head, tip=tip_within(price, case.head))
         if isinstance(gas, str):
             return CureRefusal(reason=CureReason.SIMULATION_FAILED, detail=gas)
-        price = await self.fees.gas_price(case.head)
         plan = replace(self._plan(case, order, gas, price), deadline=deadline)
         limit = Gas(min(mul_div_ceil(gas, GAS_HEADROOM_BPS, BPS), MAX_TRANSACTION_GAS))
         batch = Batch(

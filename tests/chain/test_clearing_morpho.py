@@ -12,6 +12,7 @@ from keeper.devnet.artifacts import Deployer
 from keeper.devnet.market import hot_key
 from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.restraint import Restraint
+from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
 from keeper.domain.units import WAD
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.purse import Purse
@@ -20,7 +21,7 @@ from keeper.execution.signer import LocalSigner, Mandate
 from keeper.execution.submitter import NodeSubmitter
 from keeper.execution.tracker import Tracker
 from keeper.execution.vault import CLEAR_SIGNATURE
-from keeper.execution.vault_simulator import VaultSimulator
+from keeper.execution.vault_simulator import Trial, VaultSimulator
 from keeper.stages.clearing import Clearing
 from keeper.stages.valuation import NativeCoin
 from keeper.storage.journal import Journal
@@ -99,6 +100,30 @@ async def taken(chain, reader):
     )
 
 
+def pledge(chain, snapshot, account):
+    """Return a transaction of the hot key that waits, and makes the account healthy."""
+    weth, morpho = chain.tokens["WETH"], chain.morpho.contract
+    terms = chain.market(snapshot.read.id).terms
+    change = morpho.transaction("supplyCollateral", terms, 10**21, account, b"")
+    for made in (
+        weth.transaction("transfer", HOT, 10**21),
+        weth.transaction("approve", morpho.address, 2**255, sender=HOT),
+    ):
+        chain.node.send(made)
+    attempt = Attempt(
+        nonce=0,
+        kind=AttemptKind.SEND,
+        hash="0x1",
+        raw=b"",
+        fees=Fees(max_fee=10**11, priority_fee=10**9),
+        gas_limit=1_000_000,
+        to=checksum(morpho.address),
+        calldata=change.data,
+        block_number=snapshot.head.number,
+    )
+    return Submission(nonce=0, batch=None, attempts=(attempt,))
+
+
 async def test_a_debtor_under_water_is_cleared_within_the_grant(chain, tmp_path):
     """To the unit by Morpho's event; the loss is the loan token's, the grant in dollars."""
     chain.price(WETH=1_200)
@@ -170,3 +195,33 @@ async def test_a_grant_that_does_not_reach_is_no_clearing(chain, tmp_path):
     (told,) = [one for one in bench.events if one["event"] == "clear"]
     assert (told["action"], told["reason"]) == ("skip", "simulation_failed")
     assert "OverLoss" in told["detail"]
+
+
+async def test_a_clearing_is_simulated_after_what_waits(chain, tmp_path):
+    """A transaction of ours that no block has yet makes the account healthy: nothing to clear."""
+    chain.price(WETH=1_200)
+    vault = Deployer(chain.node, ADMIN).deploy(
+        vaults.worlds.artifact(VAULT_BUILDS[0].name), ADMIN, [HOT]
+    )
+    async with connect([chain.url], chain_id=CHAIN_ID) as reader:
+        found = await taken(chain, reader)
+        account = max(found.liquidatable(), key=lambda one: one.debt_base).account
+        chain.tokens["USDC"].send("transfer", vault.address, 10**15)
+        vault.send("setLimit", found.read.loan.address, FAR, FAR)
+        vault.send("setLossLimit", found.clear_place, FAR, FAR)
+        vault.send("setCounted", found.clear_place, found.read.collateral.address, COUNTED)
+        waiting = pledge(chain, found, account)
+        found = await taken(chain, reader)
+        coin = NativeCoin(reader, wrapped=chain.tokens["WETH"].address, feed=None)
+        bench = Bench(reader, vault.address, coin, tmp_path / "keeper.sqlite")
+        (made,) = await bench.batches(found, account, GRANT)
+        simulator = bench.clearing.simulator
+        alone = await simulator.cleared(made.calldata, found.head)
+        simulator.waiting = lambda: [waiting]
+        behind = await simulator.cleared(made.calldata, found.head)
+        refused = await bench.batches(found, account, GRANT)
+        bench.journal.close()
+
+    assert (isinstance(alone, Trial), isinstance(behind, str)) == (True, True)
+    assert refused == []
+    assert bench.events[-1]["reason"] == "simulation_failed"

@@ -13,7 +13,7 @@ from keeper.devnet.artifacts import Deployer
 from keeper.devnet.market import hot_key
 from keeper.domain.cure import Listed
 from keeper.domain.errors import NotBroadcast
-from keeper.domain.submission import Fees
+from keeper.domain.submission import Fees, Submission
 from keeper.domain.units import WAD
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.purse import Purse
@@ -332,3 +332,30 @@ async def test_a_debtor_on_morpho_is_cured(chain, tmp_path):
     assert after.account(account).health_factor >= TARGET
     assert ward.told() == ["cure"]
     undo(chain.node, kept)
+
+
+async def test_a_cure_is_simulated_after_what_waits(world, ward, reader):
+    """A transaction of ours that no block has yet repays the debt: nothing is left to cure."""
+    taken = await aave_snapshot(world.devnet, reader)
+    (sent,) = await ward.block(taken)
+    usdc, hot = world.devnet.tokens["USDC"], world.devnet.accounts.hot
+    pool = world.devnet.aave.pool
+    usdc.send("transfer", hot, 10**13)
+    usdc.send("approve", pool.address, 2**255, sender=hot)
+    repayment = pool.transaction("repay", usdc.address, 10**12, 2, ward.account)
+    attempt = replace(
+        ward.submitter.tracker.book[0].newest,
+        to=checksum(pool.address),
+        calldata=repayment.data,
+        gas_limit=1_000_000,
+    )
+    waiting = [Submission(nonce=0, batch=None, attempts=(attempt,))]
+    simulator = VaultSimulator(chain=reader, vault=checksum(world.vault.address), operator=hot)
+    head = await reader.head()
+
+    alone = await simulator.tried(sent.calldata, head)
+    simulator.waiting = lambda: waiting
+    behind = await simulator.tried(sent.calldata, head)
+
+    assert isinstance(alone, int)
+    assert isinstance(behind, str)

@@ -6,7 +6,11 @@ from contracts.build import BUILDS
 from keeper.chain.abi import checksum
 from keeper.chain.reader import connect
 from keeper.devnet.artifacts import Contract, Deployer
+from keeper.domain.errors import RpcRefused
 from keeper.domain.plan import Batch
+from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
+from keeper.execution.landing_run import LandingRun
+from keeper.execution.repeating import PendingRun
 from keeper.execution.simulator import ExecutorSimulator
 from tests.chain import executor_world as worlds
 from tests.chain.executor_world import Step, World
@@ -223,49 +227,113 @@ def test_reports_name_the_hostile_token(trap):
     assert checksum(trap.token.address).lower() in reason.lower()
 
 
-async def simulated(trap):
-    """Return what the keeper's own simulation says of the trap's step, on the newest block."""
-    devnet = trap.devnet
-    transaction = trap.transaction([trap.step()])
-    batch = Batch(
+class Poor:
+    """A node without eth_simulateV1."""
+
+    def __init__(self, reader):
+        self.call, self.estimate_gas = reader.call, reader.estimate_gas
+
+    async def simulate_v1(self, payload, basis):
+        raise RpcRefused("no such method", number=-32601, text="Method not found")
+
+
+def trapped_batch(trap):
+    """Return the transaction of the trap's step."""
+    return Batch(
         plans=(plan(),),
         executor=checksum(trap.executor.address),
-        calldata=transaction.data,
+        calldata=trap.transaction([trap.step()]).data,
         gas_limit=3_500_000,
         deadline=worlds.SOON,
         net_profit=1,
     )
-    async with connect([f"http://127.0.0.1:{trap.node.port}"], chain_id=31337) as reader:
-        executor = ExecutorSimulator(
-            reader,
-            executor=batch.executor,
-            operator=devnet.accounts.hot,
-            step_gas=lambda _: worlds.GAS,
-        )
-        (answer,) = await executor.simulated([batch], await reader.head())
+
+
+def simulator(trap, chain):
+    return ExecutorSimulator(
+        chain,
+        executor=checksum(trap.executor.address),
+        operator=trap.devnet.accounts.hot,
+        step_gas=lambda _: worlds.GAS,
+    )
+
+
+def connected(trap):
+    return connect([f"http://127.0.0.1:{trap.node.port}"], chain_id=31337)
+
+
+async def simulated(trap, *, is_poor=False):
+    """Return what the keeper's own simulation says of the trap's step, on the newest block."""
+    async with connected(trap) as reader:
+        executor = simulator(trap, Poor(reader) if is_poor else reader)
+        (answer,) = await executor.simulated([trapped_batch(trap)], await reader.head())
     return answer
 
 
+@pytest.mark.parametrize("is_poor", [False, True], ids=["in sequence", "alone"])
 @pytest.mark.parametrize("mode", ["plain", *TOKEN_MODES[-7:]])
-async def test_b3_a_simulation_cannot_be_told_from_the_chain(trap, mode):
+async def test_b3_a_simulation_cannot_be_told_from_the_chain(trap, mode, is_poor):
     """
     Tokens that work in simulations only would make the keeper send what reverts.
 
-    What the simulation says is what the next block does, whatever the token looks at.
+    What the simulation says is what the next block does, whatever the token looks at, also
+    where a transaction can only be run alone. The number and the time of the newest block still
+    work, those of the next one do not.
     """
     trap.node.rpc("anvil_setCoinbase", ["0x" + "c0" * 20])
     trap.node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(10**10)])
-    trap.node.rpc("evm_mine")
-    block = trap.node.rpc("eth_getBlockByNumber", ["latest", False])
-    seen = int(block["timestamp" if mode == "time" else "number"], 16)
-    trap.token.send("wait", seen + 1 if mode in ("height", "time") else 0)
     trap.token.send("behave", TOKEN_MODES.index(mode))
+    block = trap.node.rpc("eth_getBlockByNumber", ["latest", False])
+    number, time = (int(block[name], 16) + 1 for name in ("number", "timestamp"))
+    trap.node.rpc("evm_setNextBlockTimestamp", [time])
+    trap.token.send("wait", {"height": number, "time": time}.get(mode, 0))
 
-    answer = await simulated(trap)
+    answer = await simulated(trap, is_poor=is_poor)
     works = _works(trap)
 
     assert works == (mode == "plain")
     assert bool(answer.plans and not answer.plans[0].failure) == works
+
+
+def pending(nonce, batch, to, data):
+    """Return a nonce that waits for a block."""
+    attempt = Attempt(
+        nonce=nonce,
+        kind=AttemptKind.SEND,
+        hash=f"0x{nonce}",
+        raw=b"",
+        fees=Fees(max_fee=10**11, priority_fee=10**9),
+        gas_limit=3_500_000,
+        to=to,
+        calldata=data,
+        block_number=1,
+    )
+    return Submission(nonce=nonce, batch=batch, attempts=(attempt,))
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_bump_is_simulated_after_what_waits_whoever_is_called(trap, waits):
+    """
+    Lower nonces run first: a person's order, another executor's, the vault's.
+
+    Here the order that waits makes the token honest. The very calldata of the later nonce works
+    after it, and fails without it.
+    """
+    trap.token.send("behave", TOKEN_MODES.index("returns_false"))
+    change = trap.token.transaction("behave", 0)
+    order = pending(0, None, checksum(trap.token.address), change.data)
+    batch = trapped_batch(trap)
+    step = pending(1, batch, batch.executor, batch.calldata)
+
+    async with connected(trap) as reader:
+        run = PendingRun(
+            landing=LandingRun(chain=reader, sender=trap.devnet.accounts.hot),
+            alone={batch.executor: simulator(trap, reader)},
+        )
+        found = await run([order, step] if waits else [step], await reader.head())
+
+    assert list(found) == [1]
+    assert (found[1].failure == "") is waits
 
 
 def _works(trap) -> bool:

@@ -103,14 +103,14 @@ async def test_g8_alone_it_waits_for_cheaper_gas_with_the_bytes_it_has():
 
 
 async def rehearsed(failure):
-    async def run(batches, head):
-        return [
-            SimulatedBatch(
-                plans=tuple(SimulatedPlan(profit=1, failure=failure) for _ in one.plans),
+    async def run(bound, head):
+        return {
+            one.nonce: SimulatedBatch(
+                plans=tuple(SimulatedPlan(profit=1, failure=failure) for _ in one.batch.plans),
                 gas_used=1,
             )
-            for one in batches
-        ]
+            for one in bound
+        }
 
     return run
 
@@ -130,7 +130,7 @@ async def test_g19_what_would_fail_now_is_cancelled_and_not_bid_up():
 async def test_g19_a_node_that_cannot_simulate_does_not_stop_a_bump():
     """What the last block said of the account still stands."""
 
-    async def refuse(batches, head):
+    async def refuse(bound, head):
         raise RpcRefused("no", number=-32601, text="no such method")
 
     world = World(rehearse=refuse)
