@@ -1,4 +1,4 @@
-"""Which batches may be sent now, and with what fees."""
+"""Admission, selects the batches that may be sent now, with their fees."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -26,17 +26,16 @@ def affordable(
     consumed: frozenset[int] = frozenset(),
     subset: Subset = no_subset,
 ) -> list[tuple[Batch, Fees]]:
-    """
-    Return the batches that may be sent, in order, with their fees.
+    """Select the batches that may be sent, in order, with their fees.
 
-    ``open_`` are the nonces that are not final, of which ``most`` may wait for a block; the
-    ``consumed`` ones do not, though nothing more is known of them. An
-    account has one transaction at a time: its next round begins at a block that is not older
-    than the one which has its last. Plans that pull a batch below what the next block asks are
-    left out of it: ``subset`` makes one of the others.
+    ``open_`` are the nonces that are not final. At most ``most`` of them may be unmined. Nonces in
+    ``consumed`` no longer count, although their receipts are not known yet. An account has one
+    transaction at a time: its next one needs a head that is not older than the block of its last
+    one. Where a batch cannot pay the next base fee, ``subset`` builds a batch of the plans that
+    can.
 
     Raises:
-        NotBroadcast: none may, and why.
+        NotBroadcast: no batch may be sent, with the reason.
     """
     bound = [one for one in open_ if one.state is NonceState.BOUND]
     room = free_nonces(bound, consumed, most)
@@ -71,9 +70,9 @@ def affordable(
 def _priced(
     batch: Batch, market: FeeMarket, policy: FeePolicy, subset: Subset
 ) -> tuple[Batch, Fees | None]:
-    """Return a batch with its fees; where all of it cannot pay, those plans that can by themselves.
+    """Price a batch, reduced to the plans that can pay by themselves where all of it cannot.
 
-    Each one left out leaves the others more of the pools that both sell to.
+    Each plan that is left out leaves more of the shared pools' depth to the other plans.
     """
     fees = opening_fees(batch, market, policy)
     if fees is not None:
@@ -89,6 +88,6 @@ def _priced(
 
 
 def free_nonces(bound: Sequence[Submission], consumed: Collection[int], most: int) -> int:
-    """Return how many more transactions may wait for a block; ``most`` may in all."""
+    """Count the further transactions that may be in flight, ``most`` being the limit."""
     # mutation: G12 most-in-flight
     return most - len([one for one in bound if one.nonce not in consumed])

@@ -1,4 +1,4 @@
-"""Runs of one transaction by itself, on nodes that simulate no sequence of them."""
+"""Simulation of a single transaction, for nodes that simulate no sequence of them."""
 
 import logging
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ BEFORE_REFUNDS: Final = (5, 4)
 
 
 class RunsAlone(Protocol):
-    """The reads of it; each may raise ``ChainError``."""
+    """Reads of a single simulation. Each may raise ``ChainError``."""
 
     async def call(
         self,
@@ -31,7 +31,7 @@ class RunsAlone(Protocol):
         sender: Address | None = None,
         fees: Mapping[str, object] | None = None,
     ) -> bytes:
-        """Read one call, at these fee fields; a revert raises ``RpcRefused`` with its data."""
+        """Read one call with these fee fields. A revert raises ``RpcRefused`` with its data."""
         ...
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
@@ -41,7 +41,7 @@ class RunsAlone(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What a transaction returned, and the least gas that it needs; None where nobody says."""
+    """Result of a simulated call, its return data, and the least gas it needs (None if unknown)."""
 
     returned: bytes
     gas: Gas | None
@@ -83,7 +83,7 @@ async def estimate_gas(
 async def _called(
     chain: RunsAlone, call: Call, basis: Basis, sender: Address, fees: Mapping[str, object]
 ) -> bytes:
-    """Read a call at its fees, or at none where the sender could not pay them."""
+    """Read a call with its fees, or without fees where the sender could not pay them."""
     try:
         return await chain.call(call, basis, sender=sender, fees=fees)
     except RpcRefused as error:
@@ -93,5 +93,5 @@ async def _called(
 
 
 def lacks_funds(error: RpcRefused) -> bool:
-    """Return whether a node refused to run a transaction since its sender cannot pay for it."""
+    """Return whether a node refused a transaction because its sender cannot pay for it."""
     return not error.data and classified(error) is Answer.UNFUNDED

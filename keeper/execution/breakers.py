@@ -1,4 +1,4 @@
-"""The limits on a running node: counts from the journal, throws the switches, says so."""
+"""Circuit breakers of a running node, counted from the journal."""
 
 import asyncio
 import logging
@@ -46,18 +46,18 @@ from keeper.execution.told import breaker_event
 log = logging.getLogger(__name__)
 
 BALANCE_BLOCKS: Final = 50
-"""How often the wallet's balance is read; what gas cost since then is taken off."""
+"""Blocks between two reads of the wallet's balance. Gas costs since then are subtracted."""
 BALANCE_SECONDS: Final = 2.0
-"""How long it is waited for: sends wait as long."""
+"""Timeout of the balance read. Sends wait as long."""
 
 _NOTHING: Final = Wei(0)
 
 
 class BreakerJournal(Protocol):
-    """What the limits are counted from and kept in; each method may raise JournalError."""
+    """Stored receipts and breaker states. Each method may raise JournalError."""
 
     async def spent(self, since: Timestamp, newest: int) -> list[Spent]:
-        """Return what was mined since a time, and the newest liquidations, by nonce."""
+        """Return the costs of transactions mined since a time, and of the newest liquidations."""
         ...
 
     async def breakers(self) -> list[BreakerState]:
@@ -65,16 +65,16 @@ class BreakerJournal(Protocol):
         ...
 
     async def open_breaker(self, opened: OpenBreaker) -> None:
-        """Keep that a breaker is open."""
+        """Persist that a breaker is open."""
         ...
 
     async def close_breaker(self, name: Breaker, by: str, *, forgive: bool) -> bool:
-        """Keep that a breaker is closed; return whether it was open."""
+        """Persist that a breaker is closed. Returns whether it was open."""
         ...
 
 
 class Balances(Protocol):
-    """The one read that limits need; it may raise ``ChainError``."""
+    """The balance read of the limits. It may raise ``ChainError``."""
 
     async def balance(self, address: Address, basis: Basis) -> Wei:
         """Return an account's native balance."""
@@ -83,17 +83,17 @@ class Balances(Protocol):
 
 @dataclass(slots=True)
 class Dates:
-    """
-    Corrects when transactions were mined: not before the block at which they still waited.
+    """Corrects mined times to be no earlier than the block at which the nonce was pending.
 
-    A node whose clock is an hour late for a block would take its cost out of the hour's.
+    A node with a clock that is an hour late would otherwise move their cost out of the hourly
+    window.
     """
 
     observed_at: int = 0
     _earliest: dict[int, int] | None = None
 
     def corrected(self, spent: Sequence[Spent]) -> list[Spent]:
-        """Return what was spent; what is new since the last time was mined since then."""
+        """Return the costs with corrected times. New ones were mined since the last observation."""
         known = self._earliest
         earliest = 0 if known is None else self.observed_at
         self._earliest = {one.nonce: (known or {}).get(one.nonce, earliest) for one in spent}
@@ -105,11 +105,10 @@ class Dates:
 
 @dataclass(slots=True, kw_only=True)
 class Breakers:
-    """
-    The guard of a key: its limits, and the switches that its journal keeps.
+    """Guard of a key by its limits and by the breakers stored in its journal.
 
-    ``observe`` reads the journal only where a receipt was noted since, and the balance
-    every ``BALANCE_BLOCKS`` blocks (each block while it is too low); ``allowed`` reads nothing.
+    ``observe`` reads the journal only if a receipt was noted since, and the balance every
+    ``BALANCE_BLOCKS`` blocks (each block while it is too low). ``allowed`` reads nothing.
     """
 
     limits: Limits
@@ -130,24 +129,23 @@ class Breakers:
 
     @property
     def held(self) -> str:
-        """Why a limit holds new transactions, or held some of the last ones; empty: none does."""
+        """Reason why a limit holds new transactions, or held some of the last ones, else empty."""
         return self.refusal() or (_worded(self._refused) if self._refused else "")
 
     def refusal(self) -> str:
-        """Return why nothing new may be sent; empty where something may."""
+        """Return why nothing new may be sent. Empty if sending is possible."""
         told = [f"breaker {one.name} is open: {one.detail}" for one in self._open()]
         return "; ".join(told + ([_worded(self._short)] if self._short else []))
 
     def allowed(
         self, wanted: Sequence[Priced], nonces: Nonces, head: Head, parts: Parts = whole_only
     ) -> list[Priced]:
-        """
-        Return the transactions that may be sent, in order; asks nobody.
+        """Return the transactions that may be sent, in order, without any request.
 
-        Each one that may counts as in flight for the next. One that is too dear is made smaller
-        (``parts`` divides it after so many plans): its first plans, which are the best, as far
-        as they fit. Where one transaction may not cost so much, the others follow in more of
-        them. A tripped breaker leaves out all that follow.
+        Each allowed one counts as in flight for the next. One that costs too much is made smaller:
+        ``parts`` splits it after a number of plans, and its first plans, the best ones, are sent as
+        far as they fit. Where only the limit per transaction is exceeded, the other plans follow in
+        further transactions. A tripped breaker stops all that follow.
         """
         self._refused = None
         bound, base_fee = nonces.bound(), base_fee_reserved(head)
@@ -178,17 +176,16 @@ class Breakers:
         return passed
 
     def _room(self, history: History, in_flight: Wei) -> Wei:
-        """Return the most that one more transaction may cost; 0 where none may be sent."""
+        """Compute the most that one more transaction may cost. 0 if none may be sent."""
         if not isinstance(verdict(history, in_flight, _NOTHING, self.limits), Allowed):
             return _NOTHING
         return room_left(history, in_flight, self.limits)
 
     async def take_up(self, nonces: Nonces, head: Head) -> None:
-        """
-        Count everything from the journal, and tell which breakers an earlier process left open.
+        """Count everything from the journal, and report the breakers left open.
 
         Raises:
-            JournalError: it could not be read or kept.
+            JournalError: it could not be read or written.
         """
         await self._load()
         for one in self._open():
@@ -196,11 +193,10 @@ class Breakers:
         await self.observe(nonces, head)
 
     async def observe(self, nonces: Nonces, head: Head) -> None:
-        """
-        Count what was mined since, and throw the switches that it asks for.
+        """Count the newly mined transactions, and open or close breakers accordingly.
 
         Raises:
-            JournalError: it could not be read or kept.
+            JournalError: it could not be read or written.
         """
         # A head may be older than the one before; then its day began earlier.
         if nonces.settlements != self._counted or head.timestamp < self._counted_at:
@@ -225,7 +221,7 @@ class Breakers:
             await self.keep(head)
 
     async def _close_for_probe(self, head: Head) -> None:
-        """Close the breaker of defects for one transaction, once its pause has passed."""
+        """Close the ``reverts`` breaker for one probing transaction once its pause has passed."""
         state = self._states[Breaker.REVERTS]
         if state.open is None:
             return
@@ -238,11 +234,10 @@ class Breakers:
         self._tell(Breaker.REVERTS, "closed", detail, head)
 
     async def keep(self, head: Head | None) -> None:
-        """
-        Keep the breaker that was tripped, if one was.
+        """Persist the tripped breaker, if there is one.
 
         Raises:
-            JournalError: it could not be kept.
+            JournalError: it could not be written.
         """
         tripped, self._to_keep = self._to_keep, None
         if tripped is not None and self._states[tripped.name].open is None:
@@ -255,11 +250,10 @@ class Breakers:
         return any(one.name is breaker for one in self._open())
 
     async def hold(self, opened: OpenBreaker, head: Head | None) -> None:
-        """
-        Open a breaker, also for the processes that come after.
+        """Open a breaker and persist it for later processes.
 
         Raises:
-            JournalError: it could not be kept; nothing changed.
+            JournalError: it could not be written. Nothing changed.
         """
         if not self.is_open(opened.name):
             await self.journal.open_breaker(opened)
@@ -267,33 +261,30 @@ class Breakers:
             self._tell(opened.name, "open", opened.detail, head)
 
     async def release(self, breaker: Breaker, why: str, head: Head | None) -> None:
-        """
-        Close a breaker that what opened it has ceased for.
+        """Close a breaker once its cause has ceased.
 
         Raises:
-            JournalError: it could not be kept; nothing changed.
+            JournalError: it could not be written. Nothing changed.
         """
         if await self.journal.close_breaker(breaker, "chain", forgive=False):
             await self._load()
             self._tell(breaker, "closed", why, head)
 
     async def pause(self, head: Head | None) -> None:
-        """
-        Hold new transactions until ``reset``, also in the processes that come after.
+        """Hold new transactions until ``reset``, also in later processes.
 
         Raises:
-            JournalError: it could not be kept; nothing changed.
+            JournalError: it could not be written. Nothing changed.
         """
         self._to_keep = paused_at(head)
         await self.keep(head)
 
     async def reset(self, name: str, head: Head | None) -> None:
-        """
-        Close a breaker by an operator's word; what was mined so far is out of its count.
+        """Close a breaker by an operator's command, excluding from its count all mined so far.
 
         Raises:
             ConfigError: there is no such breaker, or it is not open.
-            JournalError: it could not be kept; nothing changed.
+            JournalError: it could not be written. Nothing changed.
         """
         breaker = named(name)
         if not await self.journal.close_breaker(breaker, "reset", forgive=True):
@@ -318,14 +309,14 @@ class Breakers:
         )
 
     def _holds(self) -> Wei | None:
-        """Return the balance that was read last, less the gas of the blocks after it."""
+        """Return the balance read last, less the gas cost of the blocks after it."""
         if self._balance is None:
             return None
         block, read = self._balance
         return Wei(read - sum(one.cost for one in self._spent if one.block_number > block))
 
     async def _weigh(self, head: Head) -> None:
-        """Read the balance where that is due, and tell when it leaves its band."""
+        """Read the balance if due, and report when it leaves or enters its allowed range."""
         fresh = self._balance is not None and head.number - self._balance[0] < BALANCE_BLOCKS
         if not fresh or shortfall(self._history(head), self.limits) is not None:
             try:
@@ -362,7 +353,7 @@ class Breakers:
 
 
 def _opening(found: Tripped, wanted: Wei, head: Head) -> OpenBreaker | None:
-    """Return the breaker that a limit trips; None where it has no switch."""
+    """Build the breaker that a limit trips. None if the limit has no breaker."""
     if not isinstance(found.breaker, Breaker):
         return None
     return OpenBreaker(

@@ -1,4 +1,4 @@
-"""Recorded bytes onto the wire: once each, and what the node said is kept."""
+"""Broadcasts journaled transactions once each and persists the nodes' answers."""
 
 import asyncio
 import logging
@@ -21,17 +21,16 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LAST_SEND_SECONDS: Final = 10.0
-"""How long a node that is stopped waits for a send that it has begun."""
+"""How long a stopping node waits for a send in progress."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Broadcast:
-    """
-    Sends what the journal holds already.
+    """Sends transactions that the journal already holds.
 
-    ``unfunded`` are the nonces whose newest bytes the account could not pay for when they
-    were sent last, ``refused`` those that nodes will never take. What an earlier process may
-    have sent is ``inherited``: of that no answer proves that nobody has it.
+    ``unfunded`` are the nonces with a newest transaction that the account could not pay for at the
+    last send, ``refused`` those that nodes never accept. ``inherited`` are hashes that an earlier
+    process may have sent. No answer proves that no node holds them.
     """
 
     node: RawSender
@@ -43,21 +42,19 @@ class Broadcast:
     _perhaps_taken: set[TransactionHash] = field(default_factory=set)
 
     def refusal(self, submission: Submission) -> RpcRefused | None:
-        """
-        Return why all of a nonce's acting bytes were refused for good, from the first time on.
+        """Return why all non-cancelling attempts of a nonce were refused for good at every send.
 
-        None where any of them may be with a node.
+        None: a node may hold one of them.
         """
         acting = [one for one in submission.attempts if one.kind is not AttemptKind.CANCEL]
         errors = [self._refusals.get(one.hash) for one in acting]
         return errors[-1] if errors and None not in errors else None
 
     async def send(self, bound: Sequence[Submission], head: Head) -> None:
-        """
-        Hand over each nonce's newest bytes, lowest first, all in flight at once, none repeated.
+        """Send each nonce's newest attempt, lowest first, all concurrently, none twice.
 
         Raises:
-            JournalError: the bytes have left, but what the node said could not be kept.
+            JournalError: the transactions were sent, but the answers could not be persisted.
         """
         if not bound:
             return
@@ -103,7 +100,7 @@ class Broadcast:
         self.tracker.book[submission.nonce] = replace(submission, attempts=attempts)
 
     def _note(self, attempt: Attempt, error: ChainError | None, answer: Answer) -> None:
-        """Note whether bytes may be with a node, by all that was ever answered to them."""
+        """Note whether a node may hold an attempt, by all answers to it so far."""
         known = self.inherited | self._perhaps_taken
         if answer is Answer.REFUSED:
             self.refused.add(attempt.nonce)
@@ -115,7 +112,7 @@ class Broadcast:
         self._perhaps_taken.add(attempt.hash)  # mutation: G3 perhaps-taken
 
     async def _send_older(self, bound: Sequence[Submission], answers: Sequence[Answer]) -> None:
-        """Keep alive what nodes did take, where they refuse what was to replace it."""
+        """Resend the attempt that nodes did accept where they refuse its replacement."""
         older = [
             before.raw
             for one, answer in zip(bound, answers, strict=True)
@@ -133,10 +130,9 @@ class Broadcast:
 
 
 async def seen_through(work: Coroutine[object, object, T]) -> T:
-    """
-    Await work that must not be cut in half: who is cancelled meanwhile waits for its end.
+    """Await work that must not be interrupted. A cancelled caller waits for its end.
 
-    Bytes that were recorded and not sent would only leave after the next start, too late.
+    Attempts that were recorded and not sent would leave only after the next start, too late.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -144,5 +140,5 @@ async def seen_through(work: Coroutine[object, object, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task], timeout=LAST_SEND_SECONDS)
         if task.done() and not task.cancelled() and task.exception() is not None:
-            log.error("last_send_failed reason=%s", task.exception())  # noqa: TRY400 (it is told)
+            log.error("last_send_failed reason=%s", task.exception())  # noqa: TRY400 (the error is in the line)
         raise

@@ -1,8 +1,7 @@
-"""
-What a nonce may cost, with the profit that waits behind it.
+"""Maximum fee of a nonce, including the profit of later queued nonces. Pure.
 
-Nonces are consumed in order, so a stuck one holds up everything behind it: what those will
-earn may pay for it. Pure.
+Nonces are consumed in order, so a stuck nonce delays all nonces behind it. Their profit may pay for
+it.
 """
 
 from collections.abc import Sequence
@@ -16,23 +15,22 @@ from keeper.execution.fees import FeePolicy, plan_profit, plan_surplus
 from keeper.strategy.gas import gas_at_most
 
 CANCEL_GAS: Final = Gas(21_000)
-"""What a transfer of nothing to oneself takes."""
+"""Gas of an empty transfer to oneself."""
 REVERT_GAS: Final = Gas(60_000)
 """
-What a transaction takes that the executor undoes at its first check, at least.
+Least gas of a transaction that the executor reverts at its first check.
 
-A cancellation is worth as much as that, where nobody waits behind it.
+A cancellation may cost as much where no later nonce waits behind it.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stake:
-    """
-    One bound nonce in the queue: what it may still earn, and what it has bid.
+    """Value of one bound nonce in the queue, its possible earnings and its bid.
 
-    ``gas`` is expected, ``gas_limit`` the most that is reckoned with. ``surplus`` is what of
-    the profit may go into expected gas, ``profit`` all of it; both are 0 where the nonce earns
-    nothing any more.
+    ``gas`` is the expected gas, ``gas_limit`` the highest that is assumed. ``surplus`` is the part
+    of the profit that may pay for expected gas, ``profit`` all of it. Both are 0 for a nonce that
+    no longer earns.
     """
 
     gas: int
@@ -43,10 +41,9 @@ class Stake:
 
 
 def stake(submission: Submission, earning: Sequence[Plan]) -> Stake:
-    """
-    Return a nonce's place in the queue; ``earning`` are its plans that still would work.
+    """Compute the value of a nonce from ``earning``, its plans that are still expected to work.
 
-    What a person ordered is the person's to pay: it neither gives nor takes.
+    A transaction that an operator ordered pays its own bid and neither shares nor uses profit.
     """
     newest, batch = submission.newest, submission.batch
     max_fee, limit = newest.fees.max_fee, newest.gas_limit
@@ -65,13 +62,12 @@ def stake(submission: Submission, earning: Sequence[Plan]) -> Stake:
 
 
 def shared_cap(queue: Sequence[Stake], at: int, *, gas: Gas | None = None) -> Wei:
-    """
-    Return the most per unit of gas that the nonce at a place of the queue may bid.
+    """Compute the maximum fee per gas of the nonce at a place of the queue.
 
-    Its own profit pays, and what the nonces behind it will have left after their own bids.
-    What lower nonces overdrew is taken off. Where everybody bids within this, all bids
-    together never cost more than all profits. ``gas`` is that of a transaction in its place
-    that earns nothing, as a cancellation.
+    Its own profit pays, and what later nonces have left after their own bids. Overdrafts of lower
+    nonces are deducted. While all bids stay within this cap, they never cost more than all profits
+    together. ``gas`` is the gas of a transaction in its place that earns nothing, such as a
+    cancellation.
     """
     one = queue[at]
     expected, most = (one.gas, one.gas_limit) if gas is None else (gas, gas)
@@ -85,11 +81,10 @@ def shared_cap(queue: Sequence[Stake], at: int, *, gas: Gas | None = None) -> We
 
 
 def cancellation_cap(queue: Sequence[Stake], at: int, submission: Submission) -> Wei:
-    """
-    Return the most per unit of gas that a nonce's cancellation may bid.
+    """Compute the maximum fee per gas of a nonce's cancellation.
 
-    The queue pays. Where nothing waits, it is worth what the reverted transaction would
-    have cost. Nothing but the policy's ceiling bounds what fills a gap.
+    The queue pays. If nothing waits, it may cost as much as the reverted transaction would. A gap
+    filler is bounded by the policy's hard cap only.
     """
     waiting = shared_cap(queue, at, gas=CANCEL_GAS)
     acting = [one.fees.max_fee for one in submission.attempts if one.kind is not AttemptKind.CANCEL]
@@ -97,15 +92,14 @@ def cancellation_cap(queue: Sequence[Stake], at: int, submission: Submission) ->
 
 
 def has_waiting(queue: Sequence[Stake], at: int) -> bool:
-    """Whether something that earns waits behind a nonce."""
+    """Return whether a nonce that earns waits behind a nonce."""
     return any(one.surplus > 0 for one in queue[at + 1 :])
 
 
 def ceiling(policy: FeePolicy, market_price: int | None) -> Wei:
-    """
-    Return the most that may be bid whatever is earned: in gwei, and as a multiple of the market.
+    """Compute the hard cap on a bid, in gwei and as a multiple of the market price.
 
-    ``market_price`` is the next base fee and what others tip; None where nobody knows.
+    ``market_price`` is the next base fee plus the usual tip. None: unknown.
     """
     if market_price is None:
         return policy.max_fee
@@ -113,7 +107,7 @@ def ceiling(policy: FeePolicy, market_price: int | None) -> Wei:
 
 
 def _available(values: Sequence[int], costs: Sequence[int], at: int) -> int:
-    """Return what the nonce at a place may cost in all."""
+    """Compute the most that the nonce at a place may cost in total."""
     overdrawn = 0
     for value, cost in zip(values[:at], costs[:at], strict=True):
         overdrawn = max(0, overdrawn + cost - value)

@@ -1,4 +1,4 @@
-"""What execution needs from the chain, the journal and the signer."""
+"""Ports of execution, chain, journal and signer."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
@@ -15,14 +15,14 @@ from keeper.execution.signer import Signed, Unsigned
 T = TypeVar("T")
 
 Emit = Callable[[dict[str, object]], None]
-"""Takes one event for people and scripts."""
+"""Emits one event."""
 
 Outcomes = Callable[[Batch, Sequence[Log]], tuple[PlanOutcome, ...]]
-"""Reads from a receipt's logs what each plan of a batch brought."""
+"""Computes each plan's outcome from a receipt's logs."""
 
 
 class ReadsHeads(Protocol):
-    """The read of headers; it may raise ``ChainError``."""
+    """Header read. It may raise ``ChainError``."""
 
     async def head(self, block: int | BlockHash | None = None) -> Head:
         """Return a block's header."""
@@ -30,14 +30,14 @@ class ReadsHeads(Protocol):
 
 
 class Chain(Protocol):
-    """Reads; each may raise ``ChainError``."""
+    """Chain reads of execution. Each may raise ``ChainError``."""
 
     async def head(self, block: int | BlockHash | None = None) -> Head:
         """Return a block's header."""
         ...
 
     async def finalized(self) -> Head | None:
-        """Return the newest finalized block; None where the node knows no such tag."""
+        """Return the newest finalized block. None if the node does not know the tag."""
         ...
 
     async def transaction_count(self, address: Address, block: str = "latest") -> int:
@@ -45,7 +45,7 @@ class Chain(Protocol):
         ...
 
     async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
-        """Read one call; a revert raises ``RpcRefused`` with its data."""
+        """Read one call. A revert raises ``RpcRefused`` with its data."""
         ...
 
     async def block_logs(self, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
@@ -53,16 +53,16 @@ class Chain(Protocol):
         ...
 
     async def receipt(self, transaction: TransactionHash) -> Receipt | None:
-        """Return a mined transaction's receipt; None where the node has none."""
+        """Return a mined transaction's receipt. None if the node has none."""
         ...
 
 
 @runtime_checkable
 class SeesForks(Protocol):
-    """A chain that can be looked at while it contradicts what was final."""
+    """A chain that can be read while it contradicts a finalized block."""
 
     async def canonical_head(self, block: int) -> Head:
-        """Return the canonical block of a height, to look at and not to sign upon."""
+        """Return the canonical block of a height, for reading only, not as a base for signing."""
         ...
 
     @property
@@ -71,15 +71,15 @@ class SeesForks(Protocol):
         ...
 
     def accept_finality(self) -> None:
-        """Take the chain as it is, whatever was final."""
+        """Accept the present chain, also where it contradicts a finalized block."""
         ...
 
 
 class RawSender(Protocol):
-    """The one call that cannot be taken back."""
+    """Broadcast port. A send cannot be undone."""
 
     async def send_raw(self, raw: bytes) -> TransactionHash:
-        """Hand signed bytes to a node, once."""
+        """Send signed bytes to a node, once."""
         ...
 
 
@@ -92,16 +92,16 @@ class Signer(Protocol):
         ...
 
     def sign(self, wanted: Unsigned) -> Signed:
-        """Return the signed bytes, compared with what was wanted."""
+        """Sign a transaction and compare the signed bytes with the request."""
         ...
 
 
 class SubmitJournal(Protocol):
-    """The durable record; each method returns when it is on the disk or raises JournalError."""
+    """Durable journal. Each method returns once data is on disk, or raises JournalError."""
 
     @property
     def first_nonce(self) -> int:
-        """The key's transaction count when the journal was made."""
+        """The key's transaction count when the journal was created."""
         ...
 
     async def open_submissions(self) -> list[Submission]:
@@ -110,23 +110,23 @@ class SubmitJournal(Protocol):
 
     @property
     def anchor(self) -> tuple[int, BlockHash] | None:
-        """A deep block of the chain that the journal was made on; None where none is kept yet."""
+        """Deep block of the chain that the journal was created on. None if not stored yet."""
         ...
 
     async def keep_anchor(self, number: int, block_hash: BlockHash) -> None:
-        """Keep a deep block of the chain, by which the chain is known again."""
+        """Persist a deep block by which the chain is recognized."""
         ...
 
     async def probe(self) -> None:
-        """Write something that changes nothing."""
+        """Test that the journal is writable, without changing anything."""
         ...
 
     async def final_above(self, block_number: int) -> list[Submission]:
-        """Return the final nonces whose block is above this one, lowest first."""
+        """Return the final nonces mined above this block, lowest first."""
         ...
 
     async def mined_since(self, block_number: int) -> list[Submission]:
-        """Return the nonces whose block is this one or above, lowest first."""
+        """Return the nonces mined in this block or a later one, lowest first."""
         ...
 
     async def unbound(self, first: int, last: int) -> list[int]:
@@ -134,47 +134,47 @@ class SubmitJournal(Protocol):
         ...
 
     async def high_water(self) -> int | None:
-        """Return the highest nonce that was ever bound; None when there is none."""
+        """Return the highest nonce that was ever bound. None if no nonce was bound."""
         ...
 
     async def record(self, bound: Sequence[Submission], news: News | None = None) -> None:
-        """Bind nonces to intents and keep the signed bytes and the news, in one transaction."""
+        """Bind nonces to intents and persist signed bytes and action facts, in one transaction."""
         ...
 
     async def add_attempt(self, attempt: Attempt) -> None:
-        """Keep the bytes of a replacement."""
+        """Persist the signed bytes of a replacement."""
         ...
 
     async def release(self, cancellation: Attempt) -> None:
-        """Note that nobody has a nonce's bytes, free its intents, and keep what takes it."""
+        """Persist that no node holds a nonce's attempts, free its intents, add its cancellation."""
         ...
 
     async def mark_sent(self, sent: Sequence[Attempt], results: Sequence[str]) -> None:
-        """Note what the node answered to each send."""
+        """Persist the node's answer to each send."""
         ...
 
     async def include(self, nonce: int, inclusion: Inclusion) -> None:
-        """Note the receipt of a nonce."""
+        """Persist the receipt of a nonce."""
         ...
 
     async def reopen(self, nonce: int) -> None:
-        """Take a receipt back after a reorg."""
+        """Remove a receipt after a reorg."""
         ...
 
     async def finalise(self, nonce: int) -> None:
-        """Note that a receipt is deep enough."""
+        """Persist that a receipt is final."""
         ...
 
 
 async def canonical_head(chain: ReadsHeads, number: int) -> Head:
-    """Return the chain's block of a height, to look at; ChainError where it cannot be read."""
+    """Fetch the canonical block of a height, for reading only. May raise ChainError."""
     if isinstance(chain, SeesForks):
         return await chain.canonical_head(number)
     return await chain.head(number)
 
 
 async def readable(what: str, work: Awaitable[T]) -> T:
-    """Return what is read before something is signed; NotBroadcast where it cannot be."""
+    """Await a read that signing needs. A failure raises NotBroadcast."""
     try:
         return await work
     except ChainError as error:

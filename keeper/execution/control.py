@@ -1,4 +1,4 @@
-"""The running node's control socket: changing commands come in here, and each is recorded."""
+"""Control socket of the running node. Each command is recorded."""
 
 import asyncio
 import contextlib
@@ -24,24 +24,23 @@ TIMEOUT_SECONDS: Final = 30
 LINE_SECONDS: Final = 5
 """How long a client may take for its line."""
 MOST_WAITING: Final = 16
-"""Clients at a time that have not said what they want."""
+"""Clients at a time that have not sent their line."""
 MOST_DIGITS: Final = 18
 """Digits of a nonce: as many as the journal can hold."""
 NUMBERED: Final = frozenset({"bump", "cancel"})
 """Commands whose argument is a nonce."""
 
 Record = Callable[[str, str, str], Awaitable[None]]
-"""Keeps action, argument and result."""
+"""Records action, argument and result."""
 
 Actions = Mapping[str, Callable[[str], Awaitable[str]]]
-"""Further commands by name: each takes an argument and returns a result in words."""
+"""Further commands by name: each takes an argument and returns a result as text."""
 
 
 def socket_path(journal: Path) -> Path:
-    """
-    Return where the node that has this journal listens: beside it.
+    """Return the path of the control socket, beside the journal.
 
-    Its name is made of the journal's where that one is too long for a socket's.
+    It is derived from a hash of the journal's name where that name is too long for a socket's path.
     """
     real = journal.resolve()
     name = real.name + ".sock"
@@ -52,11 +51,10 @@ def socket_path(journal: Path) -> Path:
 
 @contextlib.contextmanager
 def reachable(path: Path) -> Iterator[str]:
-    """
-    Yield a short path to a socket, whatever the length of its folder's.
+    """Yield a short path to a socket, whatever the length of its folder's path.
 
-    The system bounds a socket's path at 107 bytes. A descriptor of the folder stands for it, so
-    that the socket never lies where strangers may write.
+    The system limits a socket's path to 107 bytes. The path uses a descriptor of the folder, so
+    that the socket never lies where other users may write.
 
     Raises:
         OSError: the folder cannot be opened.
@@ -69,7 +67,7 @@ def reachable(path: Path) -> Iterator[str]:
 
 
 def refuse_stranger(connection: socket.socket) -> None:
-    """Raise EnvironmentFault where the other side is neither this user nor root."""
+    """Raise EnvironmentFault if the peer is neither this user nor root."""
     size = struct.calcsize(PEER)
     _, user, _ = struct.unpack(
         PEER, connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
@@ -85,15 +83,13 @@ def refuse_stranger(connection: socket.socket) -> None:
 async def listening(
     path: Path, submitter: NodeSubmitter | None, record: Record, more: Actions | None = None
 ) -> AsyncIterator[None]:
-    """
-    Listen on a unix socket of mode 0600 while the context lasts.
+    """Listen on a unix socket of mode 0600 while the context lasts.
 
-    Without a submitter, since nothing is sent, there are no commands but ``more``.
-
-    The caller holds the journal's lock, so a socket that is there already is a dead one's.
+    ``more`` are further commands. They are the only ones without a submitter. The caller holds the
+    journal's lock, so an existing socket belongs to a dead process.
 
     Raises:
-        EnvironmentFault: the socket cannot be made.
+        EnvironmentFault: the socket cannot be created.
     """
     actions = {**(_actions(submitter) if submitter is not None else {}), **(more or {})}
 
@@ -123,8 +119,7 @@ async def listening(
 
 
 def ask(journal: Path, action: str, argument: str = "") -> dict[str, object]:
-    """
-    Give a command to the running node and return its answer.
+    """Send a command to the running node and return its answer.
 
     Raises:
         EnvironmentFault: no node runs on this journal, or it did not answer.
@@ -172,7 +167,7 @@ async def _fetch_line(
     writer: asyncio.StreamWriter,
     waiting: dict[asyncio.StreamWriter, None],
 ) -> bytes:
-    """Return a client's line; of many clients that say nothing the first gives way to the next."""
+    """Read a client's line. Beyond ``MOST_WAITING`` silent clients the oldest is disconnected."""
     if len(waiting) >= MOST_WAITING:
         oldest = next(iter(waiting))
         del waiting[oldest]
@@ -186,7 +181,7 @@ async def _fetch_line(
 
 
 async def _answered(line: bytes, actions: Actions, record: Record) -> dict[str, object]:
-    """Do what one line asks and return what to answer; never an exception's details."""
+    """Run one command and build its answer, which never holds an exception's details."""
     try:
         wanted = json.loads(line)
         action, argument = str(wanted["action"]), str(wanted.get("argument", ""))
@@ -212,7 +207,7 @@ def _is_nonce(argument: str) -> bool:
 
 
 def _actions(submitter: NodeSubmitter) -> Actions:
-    """Return the commands about what is sent."""
+    """Build the commands on transactions."""
 
     async def bump(argument: str) -> str:
         return await submitter.bump(int(argument))
@@ -235,11 +230,10 @@ def _actions(submitter: NodeSubmitter) -> Actions:
 
 
 def _bound(path: Path) -> socket.socket:
-    """
-    Return a socket of mode 0600 that is bound to a path; no other task runs meanwhile.
+    """Bind a socket of mode 0600 to a path. No other task runs meanwhile.
 
     Raises:
-        EnvironmentFault: it cannot be made, or another user's file lies there.
+        EnvironmentFault: it cannot be created, or another user's file lies there.
     """
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

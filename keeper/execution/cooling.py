@@ -1,8 +1,7 @@
-"""
-Accounts, markets and routes whose last transaction was a defect are left alone for a while.
+"""Cooldown of accounts, markets and routes after a transaction failed for a defect.
 
-The longer, the more often they fail. A lost race or a market that moved leaves nobody alone: the
-account is sized anew in the next block.
+The time grows with the number of failures in a row. A lost race or a market move causes no
+cooldown. The account is sized again in the next block.
 """
 
 import logging
@@ -22,27 +21,25 @@ from keeper.domain.units import MarketKey, deployment
 log = logging.getLogger(__name__)
 
 DOUBLINGS: Final = 6
-"""How often the time doubles before it stays as it is."""
+"""How often the cooldown doubles at most."""
 MARKET_TIMES: Final = 100
-"""How many times as long as an account an isolated market is left alone."""
+"""Cooldown of an isolated market as a multiple of an account's."""
 
 K = TypeVar("K")
 
 
 @dataclass(slots=True, kw_only=True)
 class Cooling:
-    """
-    Who failed for a defect, in which block, and how often in a row.
+    """Failures by account, isolated market and route, with block and count in a row.
 
-    After the n-th failure an account waits ``blocks`` times 2**(n - 1) blocks; 0 never waits. An
-    isolated market, whose makers are anybody, waits ``MARKET_TIMES`` as long as a whole: its
-    token or oracle may work in simulations only, and its next account would fail alike. In a
-    shared market the route waits with the account, so that others take another one; never in an
-    isolated one, which could have an honest pool put aside. What worked ends each of them.
+    After the n-th failure an account waits ``blocks`` times 2**(n - 1) blocks. 0 disables it. An
+    isolated market can be created by any party, and its token or oracle may work in simulations
+    only. It waits ``MARKET_TIMES`` as long as a whole. In a shared market the route waits along
+    with the account, so that other accounts use another route. In an isolated market it does not,
+    since the creator could make honest pools wait. A success ends each cooldown.
 
-    An account that its block called healthy, although nobody had touched it, is doubted: if the
-    market still calls it liquidatable at that block, it says one thing to reads and another to
-    transactions.
+    An account that its block called healthy although no transaction touched it is doubted. If the
+    market still calls it liquidatable at that block, it answers reads and transactions differently.
     """
 
     blocks: int = 0
@@ -54,11 +51,11 @@ class Cooling:
 
     @property
     def longest_wait(self) -> int:
-        """The most blocks for which anything is left alone after a failure."""
+        """Longest possible cooldown, in blocks."""
         return MARKET_TIMES * (self.blocks << DOUBLINGS)
 
     def note(self, mined: Submission) -> Mapping[MarketKey, str]:
-        """Note what became of each plan of a mined transaction; return the markets put aside."""
+        """Note the outcome of each plan of a mined transaction. Returns markets put aside."""
         inclusion = mined.inclusion
         if inclusion is None:
             return {}
@@ -95,7 +92,7 @@ class Cooling:
             self._doubts[subject] = block
 
     def _convict(self, subject: Subject, block: int, *, market_too: bool) -> None:
-        """Leave an account alone, and its market if that is isolated."""
+        """Start the cooldown of an account, and of its market if that is isolated."""
         market = subject[0]
         _count(self._failed, subject, block)
         if market_too and deployment(market) != market:
@@ -104,25 +101,25 @@ class Cooling:
             log.warning("market_put_aside market=%s block=%d until=%d", market, block, until)
 
     def doubted(self, head: Head) -> list[Subject]:
-        """Return whom a market can be asked about at a block: at a later one prices differ."""
+        """Return the doubted accounts to check at a block. At a later block prices differ."""
         self._doubts = {
             subject: block for subject, block in self._doubts.items() if block >= head.number
         }
         return [subject for subject, block in self._doubts.items() if block == head.number]
 
     def settle(self, subject: Subject, *, lies: bool) -> None:
-        """Settle a doubt, by what the market says of the account at that block."""
+        """Settle a doubt by the market's answer about the account at that block."""
         block = self._doubts.pop(subject)
         if lies:
             self._convict(subject, block, market_too=True)
 
     def take_up(self, mined: Iterable[Submission]) -> None:
-        """Note what an earlier process saw, oldest first."""
+        """Restore the state from an earlier process's mined transactions, oldest first."""
         for one in mined:
             self.note(one)
 
     def market_waits(self, head: Head) -> Mapping[MarketKey, Wait]:
-        """Return the isolated markets that are to be left alone at a block."""
+        """Return the isolated markets in cooldown at a block."""
         found: dict[MarketKey, Wait] = {}
         for market, (block, times) in self._markets.items():
             until = self._market_until(block, times)
@@ -141,7 +138,7 @@ class Cooling:
         )
 
     def is_barred(self, route: Route) -> bool:
-        """Return whether a route is to be left alone at the block that was looked at last."""
+        """Return whether a route is in cooldown at the block passed to ``waits`` last."""
         failed = self._routes.get(route)
         return failed is not None and self._block < self._until(*failed)
 
@@ -152,7 +149,7 @@ class Cooling:
         return block + (self.blocks << min(times - 1, DOUBLINGS))  # mutation: G20 cooling
 
     def waits(self, head: Head) -> Mapping[Subject, Wait]:
-        """Return who is to be left alone at a block."""
+        """Return the accounts in cooldown at a block."""
         self._block = head.number
         found: dict[Subject, Wait] = {}
         for subject, (block, times) in self._failed.items():

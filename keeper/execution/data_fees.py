@@ -1,4 +1,4 @@
-"""What a rollup takes for publishing a transaction's data, beside or within its gas."""
+"""Data fee of rollups for publishing a transaction, charged beside or within its gas."""
 
 import enum
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _NODE_SELECTOR: Final = "gasEstimateL1Component(address,bool,bytes)"
 
 
 class DataFeeKind(enum.StrEnum):
-    """Who takes a data fee, and how it is known."""
+    """Data-fee model of a chain."""
 
     NONE = "none"
     OP_STACK = "op_stack"
@@ -44,23 +44,23 @@ class DataFeeKind(enum.StrEnum):
 
 
 class DataFeeReads(Protocol):
-    """The reads of it; each may raise ``ChainError``."""
+    """Reads of data fees. Each may raise ``ChainError``."""
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
-        """Read calls at one block; a failed call fails alone."""
+        """Read calls at one block. A failed call does not affect the others."""
         ...
 
     async def call(self, call: Call, basis: Basis, *, sender: Address | None = None) -> bytes:
-        """Read one call; a revert raises ``RpcRefused``."""
+        """Read one call. A revert raises ``RpcRefused``."""
         ...
 
     async def code(self, address: Address, basis: Basis) -> bytes:
-        """Return a contract's code; empty where there is none."""
+        """Return a contract's code. Empty if no contract."""
         ...
 
 
 async def kind_of(reader: DataFeeReads, chain_id: int, head: Head) -> DataFeeKind:
-    """Return who takes a data fee on this chain: by its id, or by the predeploy's code."""
+    """Detect this chain's data-fee model, by its id or by the predeploy's code."""
     if chain_id in ARBITRUM_CHAINS:
         return DataFeeKind.ARBITRUM
     predeploy = await reader.code(GAS_PRICE_ORACLE, Basis(block_hash=head.hash))
@@ -69,18 +69,17 @@ async def kind_of(reader: DataFeeReads, chain_id: int, head: Head) -> DataFeeKin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFees:
-    """Asks the chain itself what a transaction's data will cost."""
+    """Fetches data fees from the chain's own contracts."""
 
     reader: DataFeeReads
     chain_id: int
     kind: DataFeeKind
 
     async def of(self, batches: Sequence[Batch], head: Head) -> list[DataFee]:
-        """
-        Return what publishing each batch will cost, rounded up; asks nobody where it is free.
+        """Fetch the cost of publishing each batch, rounded up. Free chains need no request.
 
         Raises:
-            ChainError: the chain did not say.
+            ChainError: the chain did not answer.
         """
         basis = Basis(block_hash=head.hash)
         if self.kind is DataFeeKind.OP_STACK:
@@ -90,7 +89,7 @@ class DataFees:
         return [DataFee() for _ in batches]
 
     async def _op_stack(self, batch: Batch, basis: Basis) -> DataFee:
-        """Return what the oracle asks now, with a margin, but never above its own bound."""
+        """Return the oracle's present fee with a margin, but never above its own upper bound."""
         data = unsigned_payload(_unsigned(batch), self.chain_id)
         asked, bound = await self.reader.aggregate(
             [
@@ -109,7 +108,7 @@ class DataFees:
         return DataFee(fee=Wei(min(found)))
 
     async def _arbitrum(self, batch: Batch, basis: Basis) -> DataFee:
-        """Return the gas that is bought for the data, and its price: it is part of the limit."""
+        """Return the gas that pays for the data, which is part of the gas limit, and its fee."""
         asked = calldata(_NODE_SELECTOR, batch.executor, False, batch.calldata)  # noqa: FBT003 (no creation)
         answer = await self.reader.call(Call(target=NODE_INTERFACE, data=asked), basis)
         gas, base_fee, _ = decoded(("uint64", "uint256", "uint256"), answer, "the data's gas")
@@ -118,7 +117,7 @@ class DataFees:
 
 
 def _unsigned(batch: Batch) -> Unsigned:
-    """Return the transaction as it will be, but for fees and nonce, of which the size counts."""
+    """Build the transaction with sample fees and a sample nonce of the right size."""
     return Unsigned(
         nonce=_SAMPLE_NONCE,
         to=batch.executor,

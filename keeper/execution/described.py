@@ -1,4 +1,4 @@
-"""A recorded transaction's calldata in our contracts' own words, by their ABIs."""
+"""Decodes recorded calldata of the executor and the vault by their ABIs."""
 
 from functools import cache
 from typing import Any
@@ -15,8 +15,7 @@ Described = dict[str, object]
 
 
 def described(calldata: bytes) -> Described | None:
-    """
-    Return the executor's or the vault's function and its arguments by name; None if neither's.
+    """Decode a call of the executor or the vault, function and arguments by name, else None.
 
     Integers are decimal strings and bytes 0x-prefixed, so that JSON loses nothing.
     """

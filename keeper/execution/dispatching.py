@@ -1,4 +1,4 @@
-"""Batches to bytes on the wire: recorded, sent once, and in smaller ones where all refuse them."""
+"""Records and sends batches, and splits those that every endpoint refuses."""
 
 import asyncio
 import logging
@@ -22,28 +22,26 @@ from keeper.execution.tracker import Tracker
 log = logging.getLogger(__name__)
 
 ROUNDS: Final = 3
-"""So often what all refuse is sent again at one head, smaller each time."""
+"""Rounds at one head in which refused batches are sent again, smaller each time."""
 PROOF_SECONDS: Final = 2.0
 """How long endpoints may take to say that they do not have a transaction."""
 
 
 @runtime_checkable
 class KnowsTransactions(Protocol):
-    """A chain whose endpoints all can be asked whether one has a transaction."""
+    """A chain with endpoints that can all be asked for a transaction."""
 
     async def is_known(self, transaction: TransactionHash) -> bool | None:
-        """Return whether any endpoint has it; None where one of them does not say."""
+        """Return whether any endpoint has it. None if one of them does not answer."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Dispatcher:
-    """
-    Sends for a submitter, under its lock.
+    """Sends for a submitter, under its lock.
 
-    A nonce is released where each of its bytes was refused for good by every endpoint from the
-    first time on, and no endpoint knows them: its accounts are free, and a cancellation takes
-    the nonce.
+    A nonce is released if every endpoint refused all of its attempts for good at every send and no
+    endpoint knows them. Its accounts are free again, and a cancellation uses up the nonce.
     """
 
     tracker: Tracker
@@ -60,10 +58,9 @@ class Dispatcher:
         news: News | None,
         smaller: Callable[[Sequence[Priced]], Sequence[Priced]],
     ) -> list[Batch]:
-        """
-        Bind nonces from ``nonce`` on to the batches, record and send them; return those that left.
+        """Bind nonces from ``nonce`` on, record and send the batches. Returns those that were sent.
 
-        ``smaller`` makes transactions that may be taken of batches that were refused for good.
+        ``smaller`` builds acceptable transactions from batches that were refused for good.
 
         Raises:
             JournalError: nothing was sent, since it could not be recorded.
@@ -91,7 +88,7 @@ class Dispatcher:
     async def record_and_send(
         self, bound: Sequence[Submission], head: Head, news: News | None = None
     ) -> None:
-        """Record nonces with the news, then send their bytes; JournalError: nothing was sent."""
+        """Record nonces with the action facts, then send them. JournalError if nothing was sent."""
         reached("K3")  # mutation: G2 before-record
         try:
             await self.tracker.journal.record(bound, news)
@@ -103,14 +100,14 @@ class Dispatcher:
         await self.send(bound, head)  # mutation: G2 sent-after-record
 
     async def send(self, bound: Sequence[Submission], head: Head) -> None:
-        """Send what is recorded; what the node says of it may be lost, the bytes are not."""
+        """Send recorded transactions. A failure to persist the answers is only noted."""
         try:
             await self.broadcast.send(bound, head)
         except JournalError as error:
             self.recording.note_failure(error)
 
     async def release_refused(self, bound: Sequence[Submission], head: Head) -> frozenset[int]:
-        """Release the nonces whose bytes no endpoint has nor will take, and return them."""
+        """Release the nonces that no endpoint has or will accept, and return them."""
         released = set[int]()
         cancelled = list[Submission]()
         for one in bound:
@@ -132,7 +129,7 @@ class Dispatcher:
         return frozenset(released)
 
     async def _released(self, one: Submission, head: Head) -> Submission:
-        """Keep that a nonce's bytes are with nobody, and sign what takes it instead."""
+        """Persist that no node holds a nonce's attempts, and sign its cancellation."""
         cancellation = self.replacer.cancellation(one.nonce, one.attempts[0].fees, head)
         await self.tracker.journal.release(cancellation)
         freed = [replace(attempt, state=AttemptState.RELEASED) for attempt in one.attempts]
@@ -142,7 +139,7 @@ class Dispatcher:
         return made
 
     async def _is_known(self, one: Submission) -> bool | None:
-        """Return whether an endpoint has any of a nonce's bytes; None where that is not sure."""
+        """Return whether an endpoint has any of a nonce's attempts. None if not certain."""
         chain = self.tracker.chain
         if not isinstance(chain, KnowsTransactions):
             return None

@@ -1,4 +1,4 @@
-"""Reads that a signature waits for, begun while what would be signed is still simulated."""
+"""Prefetched reads that signing needs, started during the simulation."""
 
 import asyncio
 import contextlib
@@ -16,15 +16,14 @@ from keeper.execution.chain import Chain
 T = TypeVar("T")
 
 FRESH_SECONDS: Final = 0.25
-"""An answer that was asked for earlier than this is asked for again before anything is signed."""
+"""Maximum age of a prefetched answer. An older one is fetched again before signing."""
 
 
 @dataclass(slots=True, kw_only=True)
 class EarlyReads:
-    """
-    The sender's count of nonces, and the block at a head's height.
+    """Prefetched transaction count of the sender, and block at a head's height.
 
-    What was begun for a head is used once, if it is fresh; what failed is asked for again.
+    A result is used once, if it is fresh. A failed read is repeated.
     """
 
     sender: Address
@@ -33,7 +32,7 @@ class EarlyReads:
     _head: asyncio.Task[Head] | None = field(default=None, init=False)
 
     def begin(self, chain: Chain, head: Head) -> None:
-        """Ask for both; returns at once."""
+        """Start both reads and return at once."""
         for task in (self._count, self._head):
             if task is not None:
                 task.cancel()
@@ -42,19 +41,19 @@ class EarlyReads:
         self._head = begin(chain.head(head.number))
 
     async def fetch_count(self, chain: Chain, head: Head) -> int:
-        """Return the sender's count of nonces; ChainError where it cannot be read."""
+        """Return the sender's transaction count. ChainError if it cannot be read."""
         task, self._count = self._count, None
         return await self._answer(task, head, lambda: chain.transaction_count(self.sender))
 
     async def fetch_head(self, chain: Chain, head: Head) -> Head:
-        """Return the block at a head's height; ChainError where it cannot be read."""
+        """Return the block at a head's height. ChainError if it cannot be read."""
         task, self._head = self._head, None
         return await self._answer(task, head, lambda: chain.head(head.number))
 
     async def _answer(
         self, task: asyncio.Task[T] | None, head: Head, ask: Callable[[], Awaitable[T]]
     ) -> T:
-        """Return what was begun, if it is fresh and did not fail; otherwise ask."""
+        """Return the prefetched answer if it is fresh and did not fail. Otherwise fetch it."""
         if task is not None and self._is_fresh(head):
             with contextlib.suppress(ChainError):
                 return await task

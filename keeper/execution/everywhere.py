@@ -1,4 +1,4 @@
-"""Signed bytes to every good endpoint at once, to each of them once."""
+"""Broadcasts signed bytes to all healthy endpoints at once, to each of them once."""
 
 import asyncio
 import logging
@@ -16,9 +16,9 @@ from keeper.execution.sending import DONE_OR_THERE, Answer, classified, contradi
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS: Final = 2.0
-"""How long a send waits where every endpoint has asked to be left alone."""
+"""How long a send waits if every endpoint is rate limited."""
 ANSWER_SECONDS: Final = 3.0
-"""How long answers are waited for: what comes later is heard, and holds nobody up."""
+"""Timeout of a send's answers. Later answers are only compared and logged."""
 SEND: Final = "send"
 
 Outcome = ChainError | None
@@ -26,25 +26,24 @@ Outcome = ChainError | None
 
 
 class SendsEverywhere:
-    """
-    ``RawSender`` over all endpoints that are good.
+    """``RawSender`` over all healthy endpoints.
 
-    It returns with the first that has the bytes; what the others say comes later, and is told
-    only where it contradicts. Where none has them the most telling answer is raised: one that
-    is silent outweighs one that refuses.
+    It returns at the first endpoint that has the transaction. Later answers are logged only if they
+    contradict. If no endpoint has it, the most conclusive answer is raised. A missing answer
+    outweighs a refusal.
     """
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
 
     async def send_raw(self, raw: bytes) -> TransactionHash:
-        """
-        Send to each good endpoint once and return the transaction's hash.
+        """Send to each healthy endpoint once and return the transaction's hash.
 
         Raises:
-            RpcRefused: every endpoint said no ("nonce too low" and "already known" included).
-            RpcUnavailable: no answer, or nobody to ask; the bytes may be in a mempool.
-            RpcMalformed: an answer that is none, or another transaction's hash; as above.
+            RpcRefused: every endpoint refused ("nonce too low" and "already known" included).
+            RpcUnavailable: no answer, or no endpoint. The bytes may be in a mempool.
+            RpcMalformed: an invalid answer, or another transaction's hash. The bytes may be
+                in a mempool.
         """
         own = TransactionHash("0x" + keccak(raw).hex())
         places = await self._places()  # mutation: F04 all-endpoints
@@ -73,7 +72,7 @@ class SendsEverywhere:
         return own
 
     async def _places(self) -> list[int]:
-        """Return whom to send to: all that are good, else the one that may be tried."""
+        """Select the endpoints to send to, all healthy ones, else the best of the others."""
         pool = self._rpc.pool
         wait = pool.patience()
         if 0 < wait <= PATIENCE_SECONDS:
@@ -96,7 +95,7 @@ class SendsEverywhere:
         outcomes: dict[int, Outcome],
         waiting: Collection[asyncio.Task[Outcome]],
     ) -> None:
-        """Hear out the endpoints that had not answered when the first one did."""
+        """Await the endpoints that answer after the first one, and compare all answers."""
         await asyncio.wait(waiting)
         outcomes |= {tasks[task]: task.result() for task in waiting if not task.cancelled()}
         self._compare(outcomes)

@@ -1,7 +1,6 @@
-"""
-The executor's language: calldata of a batch, what it reports, what its logs say.
+"""Calldata, results and logs of the executor contract. Pure.
 
-Pure. Source: ``contracts/src/LiquidationExecutor.sol``.
+Source: ``contracts/src/LiquidationExecutor.sol``.
 """
 
 import json
@@ -56,12 +55,11 @@ _INDEXED_ADDRESS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """
-    What one step of a mined batch did, by its logs; ``index`` is its place in the batch.
+    """Outcome of one step of a mined batch, from its logs. ``index`` is its place in the batch.
 
-    The amounts are differences of the executor's balances, ``profit`` is what the receiver
-    got of the spend token. ``failure`` is empty when the step worked; otherwise all
-    else is zero or None.
+    The amounts are differences of the executor's balances. ``profit`` is the receiver's amount of
+    the spend token. ``failure`` is empty if the step succeeded. Otherwise all other amounts are
+    zero or None.
     """
 
     index: int
@@ -75,7 +73,7 @@ class StepReport:
 
 
 def encode_path(route: Route) -> bytes:
-    """Return the route as the executor reads it: token, fee, token, ..; empty without hops."""
+    """Encode the route for the executor, token, fee, token, and so on. Empty without hops."""
     if not route.hops:
         return b""
     packed = b"".join(_address(hop.token_in) + hop.fee.to_bytes(_FEE_BYTES) for hop in route.hops)
@@ -85,11 +83,10 @@ def encode_path(route: Route) -> bytes:
 def liquidate_calldata(
     plans: Sequence[Plan], step_gas: Sequence[int], deadline: int, builder_share_bps: int
 ) -> bytes:
-    """
-    Return the transaction's data; ``step_gas`` is each step's gas limit, in the plans' order.
+    """Encode the transaction's data. ``step_gas`` is each step's gas limit, in the plans' order.
 
-    The route's factory vouches for the pools of the route and, where a Uniswap v3 pool
-    lends, for that pool too, even where the route has no hops.
+    The route's factory verifies the pools of the route. Where a Uniswap v3 pool lends, it verifies
+    that pool too, even if the route has no hops.
 
     Raises:
         ValueError: not one gas limit per plan.
@@ -107,11 +104,10 @@ def liquidate_calldata(
 
 
 def decode_results(data: bytes) -> tuple[SimulatedPlan, ...]:
-    """
-    Return what ``liquidate`` returned, one per plan, in order.
+    """Decode the return value of ``liquidate``, one result per plan, in order.
 
     Raises:
-        RpcMalformed: it is not what the executor returns.
+        RpcMalformed: it is not a result of the executor.
     """
     if _is_first_version(data):
         (plain,) = decoded(("(bool,uint256,bytes)[]",), data, "the executor's result")
@@ -129,11 +125,10 @@ def decode_results(data: bytes) -> tuple[SimulatedPlan, ...]:
 
 
 def _is_first_version(data: bytes) -> bool:
-    """
-    Return whether results are those of version 1, which says nothing of gas.
+    """Return whether results are those of version 1, which report no gas.
 
-    The first result's words are told apart by the offset of its failure: it is the length of
-    the words before it, three of them or four.
+    The two versions differ in the offset of the first result's failure: the length of the words
+    before it, three or four of them.
     """
     count, first = word(data, 1), word(data, 2)
     if count == 0:
@@ -143,13 +138,12 @@ def _is_first_version(data: bytes) -> bool:
 
 
 def decode_logs(logs: Sequence[Log], executor: Address) -> tuple[StepReport, ...]:
-    """
-    Return what each step of the executor's transactions did, in the order of the logs.
+    """Decode each step's outcome from the executor's logs, in the order of the logs.
 
-    Logs of other contracts are passed over, whatever their topics say.
+    Logs of other contracts are ignored, whatever their topics.
 
     Raises:
-        RpcMalformed: a log of the executor is not one of its own.
+        RpcMalformed: a log of the executor has an unknown form.
     """
     reports = list[StepReport]()
     for log in logs:
@@ -178,12 +172,11 @@ def creation_code(
     min_sale_bps: int = 0,
     artifact: str = ARTIFACT,
 ) -> bytes:
-    """
-    Return the data of the transaction that deploys the executor.
+    """Encode the data of the transaction that deploys the executor.
 
-    ``max_builder_share_bps`` caps what an operator may give to the block's builder;
-    ``min_sale_bps`` is the least that a sale must bring of the protocol's own valuation, 0 for
-    no such floor.
+    ``max_builder_share_bps`` caps the share of the profit that an operator may pay to the block's
+    builder. ``min_sale_bps`` is the least proceeds of a sale relative to the protocol's own
+    valuation. 0: no such floor.
 
     Raises:
         EnvironmentFault: the artifact is missing or broken.
@@ -202,7 +195,7 @@ def creation_code(
 
 
 def _step(plan: Plan, gas_limit: int) -> bytes:
-    """Return one Step, encoded: eleven words, of which two point to the bytes behind them."""
+    """Encode one Step, eleven words, two of which are offsets of the bytes behind them."""
     data, path = _tail(plan.step_data), _tail(encode_path(plan.route))
     return b"".join(
         [

@@ -59,17 +59,16 @@ _armed: list[_Failpoint] = []
 
 
 def reached(point: str) -> None:
-    """Say that the work has come this far; the process ends here where a test asked for it."""
+    """Pass a failpoint. The process ends here if a test armed it."""
     for one in _armed:
         one.reached(point)
 
 
 def arm(chain_id: int, environ: Mapping[str, str] | None = None) -> None:
-    """
-    Arm what the environment names; on any chain but a local one it is ignored, and told.
+    """Arm the failpoint that the environment names. On a non-local chain it is ignored and logged.
 
     Raises:
-        ConfigError: what it names is no point.
+        ConfigError: it names no failpoint.
     """
     _armed.clear()
     wanted = (os.environ if environ is None else environ).get(VARIABLE, "")

@@ -1,8 +1,7 @@
-"""
-The next block's fees, from what nodes claim and what blocks prove. Pure.
+"""Next block's fees, from the nodes' claims and the newest blocks. Pure.
 
-A claim is one node's word. What the newest blocks' transactions really paid bounds it, and the
-claims of several endpoints are held against each other.
+A claim is one node's statement. The tips that the newest blocks' transactions really paid bound it,
+and the claims of several endpoints are compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ NEGLIGIBLE_SHARE: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeeQuote:
-    """One node's claim: the next base fee and the usual tip; None where it does not say."""
+    """One node's claim of the next base fee and the usual tip. None if not stated."""
 
     base_fee: Wei | None = None
     tip: Wei | None = None
@@ -28,17 +27,16 @@ class FeeQuote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidTip:
-    """What a transaction of a mined block paid per gas beside the base fee, and its gas limit."""
+    """Tip per gas that a transaction of a mined block paid, and its gas limit."""
 
     tip: Wei
     gas: int
 
 
 def paid_percentile(paid: Sequence[PaidTip], percentile: int) -> Wei | None:
-    """
-    Return the tip that so many per cent of a block's gas paid at most; None where nobody tipped.
+    """Compute the gas-weighted percentile of a block's tips. None if no transaction tipped.
 
-    Transactions without a tip are left out: they were paid for in another way.
+    Transactions without a tip are excluded, since they were paid for in another way.
     """
     tipping = sorted((one for one in paid if one.tip > 0), key=lambda one: one.tip)
     reached, wanted = 0, sum(one.gas for one in tipping) * percentile
@@ -50,16 +48,15 @@ def paid_percentile(paid: Sequence[PaidTip], percentile: int) -> Wei | None:
 
 
 def median_tip(rewards: Sequence[Wei]) -> Wei:
-    """Return the median of the blocks' tips, of those that are any; 0 where none is."""
+    """Compute the median of the blocks' tips above zero. 0 if no tips."""
     paid = sorted(one for one in rewards if one > 0)
     return paid[len(paid) // 2] if paid else Wei(0)
 
 
 def bound_base_fee(head: Head, expected: Wei, claim: Wei | None, rise: int) -> Wei:
-    """
-    Return the next block's base fee: what a node claims, within ``rise`` times the newest block's.
+    """Bound a node's claim of the next base fee to ``rise`` times the newest one, up or down.
 
-    With a ``rise`` of 0, or without a claim, it is ``expected``, the formula's.
+    Without a claim, or if ``rise`` is 0, it is ``expected``, the formula's.
     """
     if claim is None or not rise:
         return expected
@@ -68,20 +65,18 @@ def bound_base_fee(head: Head, expected: Wei, claim: Wei | None, rise: int) -> W
 
 
 def tip_bound(paid: Wei | None, base_fee: Wei, multiple: int) -> Wei:
-    """
-    Return the most that the market's tip may be.
+    """Compute the highest plausible market tip.
 
-    That is ``multiple`` times what the newest blocks' transactions ``paid``; where no block
-    shows a tip, so many times the base fee or a gwei, whichever is more.
+    It is ``multiple`` times the tip that the newest blocks' transactions ``paid``. If no block
+    shows a tip, it is that multiple of the base fee or of a gwei, whichever is more.
     """
     return Wei(multiple * (max(base_fee, UNPROVEN_TIP) if paid is None else paid))
 
 
 def chosen_claim(claims: Sequence[Wei], paid: Wei | None) -> Wei:
-    """
-    Return which of several contradicting tips counts: the nearest to what was paid.
+    """Choose one of several contradicting tips, the nearest to the paid one.
 
-    Where no block shows a tip, it is the lowest.
+    If no block shows a tip, it is the lowest.
     """
     if paid is None:
         return min(claims)
@@ -89,10 +84,9 @@ def chosen_claim(claims: Sequence[Wei], paid: Wei | None) -> Wei:
 
 
 def contradiction(claims: Mapping[int, Wei], base_fee: Wei, multiple: int) -> str:
-    """
-    Return how endpoints contradict each other on the tip; empty where they do not.
+    """Describe how endpoints contradict each other on the tip. Empty if they agree.
 
-    They do where one claims more than ``multiple`` times what another does, and more than a
+    They contradict if one claims more than ``multiple`` times another's tip, and more than a
     negligible part of the base fee.
     """
     lowest, highest = min(claims.values()), max(claims.values())
@@ -103,6 +97,6 @@ def contradiction(claims: Mapping[int, Wei], base_fee: Wei, multiple: int) -> st
 
 
 def _ratio(claim: int, paid: int) -> int:
-    """Return how many times one of two amounts is the other, in millionths."""
+    """Compute the ratio of the larger to the smaller amount, in millionths."""
     high, low = max(claim, paid), max(1, min(claim, paid))
     return high * 1_000_000 // low

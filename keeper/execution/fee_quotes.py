@@ -1,8 +1,7 @@
-"""
-Fee quotes of every good endpoint, each by the best method that it has, and what blocks paid.
+"""Fee quotes of every healthy endpoint, each by the best method it has, and paid tips.
 
-``eth_feeHistory``, else ``eth_maxPriorityFeePerGas``, else ``eth_gasPrice`` less the base fee. An
-endpoint that lacks a method is asked by the next one until it is tried again.
+The methods are ``eth_feeHistory``, else ``eth_maxPriorityFeePerGas``, else ``eth_gasPrice`` less
+the base fee. An endpoint that lacks a method is asked by the next one until it is tried again.
 """
 
 import asyncio
@@ -28,18 +27,18 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 METHOD_SECONDS: Final = 1.5
-"""How long an endpoint may take for one method before the next one is tried."""
+"""Timeout of one method of an endpoint before the next one is tried."""
 PATIENCE_SECONDS: Final = 0.5
-"""How long a second endpoint is waited for once the first has answered."""
+"""Timeout of a second endpoint once the first has answered."""
 GRACE_SECONDS: Final = 0.25
-"""How long further ones are waited for once two have answered."""
+"""Timeout of further endpoints once two have answered."""
 PAID_BLOCKS: Final = 3
-"""So many of the newest blocks are looked at for a transaction that paid a tip."""
+"""Number of newest blocks searched for a transaction that paid a tip."""
 FEES: Final = "fees"
 
 
 class FeeHistory(Protocol):
-    """The one read that a source of fees must have."""
+    """Fee history read of a fee source."""
 
     async def fee_history(self, blocks: int, percentile: int) -> tuple[list[Wei], list[Wei]]:
         """Return base fees (the next block's last) and the percentile's rewards per block."""
@@ -48,20 +47,20 @@ class FeeHistory(Protocol):
 
 @runtime_checkable
 class QuotesFees(Protocol):
-    """A source of fees over several endpoints; it answers what there is, and raises nothing."""
+    """Fee source over several endpoints. It returns what is available and raises nothing."""
 
     async def fetch_quotes(
         self, head: Head, blocks: int, percentile: int
     ) -> Mapping[int, FeeQuote]:
-        """Return each endpoint's claim, best endpoint first; those that do not answer lack."""
+        """Return each endpoint's claim, best endpoint first, without those that do not answer."""
         ...
 
     async def fetch_paid(self, head: Head, percentile: int) -> Wei | None:
-        """Return the tip that the newest blocks' transactions paid; None where none shows one."""
+        """Return the tip that the newest blocks' transactions paid. None if no block shows one."""
         ...
 
     def report_conflict(self, detail: str) -> None:
-        """Say what endpoints contradict each other about; empty where they do not any more."""
+        """Report a contradiction between endpoints. Empty if it has ended."""
         ...
 
 
@@ -77,17 +76,17 @@ class HistoryQuotes:
         blocks: int,
         percentile: int,
     ) -> Mapping[int, FeeQuote]:
-        """Return the history's claim; ChainError where it cannot be read."""
+        """Return the history's claim. ChainError if it cannot be read."""
         base_fees, rewards = await self.source.fee_history(blocks, percentile)
         base_fee = base_fees[-1] if base_fees else None
         return {0: FeeQuote(base_fee=base_fee, tip=median_tip(rewards))}
 
     async def fetch_paid(self, head: Head, percentile: int) -> Wei | None:  # noqa: ARG002
-        """Return nothing: no block can be read."""
+        """Return None, since no block can be read."""
         return None
 
     def report_conflict(self, detail: str) -> None:
-        """Do nothing: one source contradicts nobody."""
+        """Do nothing, since a single source contradicts no other."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,12 +110,12 @@ class NodeFees:
         return found
 
     async def fetch_paid(self, head: Head, percentile: int) -> Wei | None:
-        """Return the least of what the endpoints' own blocks show as the tip that is paid."""
+        """Return the lowest of the tips that the endpoints' newest blocks show as paid."""
         found = await self._of_each(lambda place: self._paid(place, head, percentile))
         return min((tip for tip in found.values() if tip is not None), default=None)
 
     def report_conflict(self, detail: str) -> None:
-        """Note a contradiction, or that there is none."""
+        """Report a contradiction between endpoints. Empty if it has ended."""
         disagreements = self.rpc.pool.disagreements
         if detail:
             disagreements.found(FEES, "tip", detail)
@@ -158,7 +157,7 @@ class NodeFees:
     async def _first(
         self, place: int, ways: Sequence[tuple[Capability, Callable[[], Awaitable[Wei]]]]
     ) -> Wei | None:
-        """Return the tip by the first method that the endpoint has; None where it has none."""
+        """Return the tip by the first method that the endpoint has. None if it has none."""
         capabilities = self.rpc.capabilities
         for capability, ask in ways:
             if not capabilities.has(place, capability):
@@ -180,7 +179,7 @@ class NodeFees:
         return None
 
     async def _paid(self, place: int, head: Head, percentile: int) -> Wei | None:
-        """Return the tip that the newest block paid, or one of its parents where it paid none."""
+        """Return the tip that the newest block paid, or one of its parents if it paid none."""
         wanted = head.hash if head.gas_used else head.parent_hash  # an empty block shows none
         for _ in range(PAID_BLOCKS):
             try:
@@ -199,7 +198,7 @@ class NodeFees:
         return await self.rpc.ask(place, method, *params)
 
     async def _of_each(self, ask: Callable[[int], Awaitable[T]]) -> Mapping[int, T]:
-        """Ask every good endpoint; one that takes longer than the first ones is left out."""
+        """Ask every healthy endpoint, leaving out those much slower than the first ones."""
         pool = self.rpc.pool
         try:
             places = pool.alive() or [pool.best()]
@@ -220,7 +219,7 @@ class NodeFees:
 
 
 def _patience(answered: int) -> float | None:
-    """Return how long to wait for further endpoints; None for ever, as each is bounded."""
+    """Return the timeout for further endpoints. None if unbounded, as each read has its own."""
     if answered == 0:
         return None
     return PATIENCE_SECONDS if answered < QUORUM else GRACE_SECONDS
@@ -243,5 +242,5 @@ async def _awaited(ask: Callable[[int], Awaitable[T]], place: int) -> T:
 
 
 def _is_passing(error: RpcRefused | RpcMalformed) -> bool:
-    """Whether a refusal is about this moment: the node does not have the block yet."""
+    """Return whether a refusal is temporary, the node does not have the block yet."""
     return isinstance(error, RpcRefused) and refusal_kind(error) is RefusalKind.BLOCK_UNKNOWN

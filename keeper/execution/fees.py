@@ -1,4 +1,4 @@
-"""EIP-1559 fees: what the next block will charge, what to bid, and how to outbid ourselves."""
+"""EIP-1559 fees, from the next base fee to bids and replacement bids."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ STANDARD_CHAINS: Final = frozenset({1, 1337, 17_000, 31_337, 560_048, 11_155_111
 """Chains whose base fee follows EIP-1559's own parameters."""
 LOCAL_RISE: Final = 16
 OTHER_RISE: Final = 2
-"""The rise of a block at the most, on chains with parameters of their own, is a quarter."""
+"""Highest rise per block on chains with their own parameters is a quarter."""
 
 MAX_MULTIPLE: Final = 5
 """
@@ -43,7 +43,7 @@ Of the next base fee and the usual tip: what replacements rise to by themselves.
 Also of what the newest blocks paid: what the usual tip may be.
 """
 PAID_FRESH_BLOCKS: Final = 8
-"""For how many blocks it counts what a block's transactions paid."""
+"""Blocks for which the tips paid in a block stay valid."""
 
 _HEADROOM: Final = Bps(20_000)
 _BUMP: Final = Bps(1_250)
@@ -54,15 +54,13 @@ _NOTHING: Final = Fees(max_fee=Wei(0), priority_fee=Wei(0))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeePolicy:
-    """
-    How to bid.
+    """Bidding policy.
 
-    ``max_fee`` is the most per unit of gas, ever: a last line, for the profit is the cap.
-    ``headroom_bps`` of the next base fee may be charged before a transaction is too cheap.
-    ``percentile`` of the last ``history_blocks`` blocks' tips is what others pay.
-    ``bump_bps`` is a replacement's rise; replacements rise to ``max_multiple`` times
-    the market's price at most, and no claim of a tip counts beyond so many times what the
-    newest blocks paid.
+    ``max_fee`` is the hard cap on maxFeePerGas. Normally the profit is the cap. ``headroom_bps`` of
+    the next base fee may be charged before a transaction becomes too cheap. ``percentile`` of the
+    last ``history_blocks`` blocks' tips is the usual tip. ``bump_bps`` is a replacement's rise.
+    Replacements rise to at most ``max_multiple`` times the market's price, and a claimed tip counts
+    up to the same multiple of the tips that the newest blocks paid.
     """
 
     max_fee: Wei = _MAX_FEE
@@ -76,15 +74,14 @@ class FeePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeeMarket:
-    """What the next block charges, and what others tip, per unit of gas."""
+    """Next base fee and usual tip, per unit of gas."""
 
     base_fee: Wei
     priority_fee: Wei
 
 
 def next_base_fee(*, base_fee: Wei, gas_used: Gas, gas_limit: Gas) -> Wei:
-    """
-    Return the base fee of the child of a block.
+    """Compute the base fee of a block's child.
 
     Source: ethereum/execution-specs ``calculate_base_fee_per_gas`` (london and later).
     """
@@ -96,11 +93,10 @@ def next_base_fee(*, base_fee: Wei, gas_used: Gas, gas_limit: Gas) -> Wei:
 
 
 def base_fee_rise(chain_id: int) -> int:
-    """
-    Return how many times the newest base fee a node's claim of the next one may be.
+    """Return the highest multiple of the newest base fee that a claim of the next may be.
 
-    It is 0 where the formula is known to be the chain's, so that no claim is needed. A local
-    chain follows the formula too, but for the hand of whoever tests.
+    It is 0 where the chain is known to follow the formula, so that no claim is needed. A local
+    chain follows the formula too, unless a test sets the base fee.
     """
     if chain_id in LOCAL_CHAINS:
         return LOCAL_RISE
@@ -108,7 +104,7 @@ def base_fee_rise(chain_id: int) -> int:
 
 
 def least_next_base_fee(head: Head, chain_id: int) -> Wei:
-    """Return the least the next base fee can be: the formula's, or an eighth off elsewhere."""
+    """Compute the lowest possible next base fee, by the formula or an eighth lower elsewhere."""
     if chain_id in STANDARD_CHAINS:
         return next_base_fee(
             base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit
@@ -117,11 +113,10 @@ def least_next_base_fee(head: Head, chain_id: int) -> Wei:
 
 
 def plan_surplus(plan: Plan) -> Wei:
-    """
-    Return what of a plan's profit may go into gas, in wei, rounded down.
+    """Compute the part of a plan's profit that may pay for gas, in wei, rounded down.
 
-    The executor enforces a minimum; whatever happens on the way, a landing brings that much.
-    So the gas may take all of it but for the least net profit. A subsidy is there to be spent.
+    The executor enforces a minimum profit, so an included plan earns at least that. Gas may use all
+    of it except the least net profit. A subsidy may be spent in full.
     """
     if plan.gross_profit <= 0:
         return Wei(max(0, plan.subsidy - plan.data_fee))
@@ -130,19 +125,17 @@ def plan_surplus(plan: Plan) -> Wei:
 
 
 def plan_profit(plan: Plan) -> Wei:
-    """Return all that a plan's gas may cost without a loss, or with no more than its subsidy."""
+    """Compute the highest gas cost of a plan without a loss, or with its subsidy as the loss."""
     return Wei(max(0, max(0, plan.gross_profit_wei) + plan.subsidy - plan.data_fee))
 
 
 def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = None) -> Wei:
-    """
-    Return the most per unit of gas that may be bid for a batch.
+    """Compute the maximum fee per gas for a batch.
 
-    At the simulated gas it leaves the minimum profit. Beyond the price that the plans were
-    found to pay at, gas with ``GAS_MARGIN_BPS`` on top still costs no more than the whole profit,
-    and never more than a subsidy.
-    ``earning`` are the plans that are still expected to work, all of them by default; the others
-    only cost gas.
+    At the simulated gas it leaves the minimum profit. Above the price that the plans were found to
+    pay at, gas with ``GAS_MARGIN_BPS`` added still costs no more than the whole profit, and never
+    more than a subsidy. ``earning`` are the plans still expected to work, all by default. The
+    others only cost gas.
     """
     earning = batch.plans if earning is None else earning
     gas = sum(plan.gas for plan in batch.plans)
@@ -154,7 +147,7 @@ def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = No
 
 
 def market_fees(market: FeeMarket, policy: FeePolicy) -> Fees | None:
-    """Return a bid that no profit pays for; None where the setting's ceiling does not allow it."""
+    """Compute a bid without profit behind it. None if the hard cap is too low."""
     asked = _asked(market, policy)
     max_fee = min(asked.max_fee, policy.max_fee)
     if max_fee <= market.base_fee:
@@ -163,11 +156,9 @@ def market_fees(market: FeeMarket, policy: FeePolicy) -> Fees | None:
 
 
 def opening_fees(batch: Batch, market: FeeMarket, policy: FeePolicy) -> Fees | None:
-    """
-    Return the first bid for a batch; None when it cannot pay the next block's base fee.
+    """Compute the first bid for a batch. None if it cannot pay the next base fee.
 
-    The tip is what history asks, and the plans' bids on top; the ceiling leaves the minimum
-    profit.
+    The tip is the usual tip, or the plans' bids on top of it. The cap leaves the minimum profit.
     """
     gas = sum(plan.gas for plan in batch.plans)
     cap = fee_cap(batch, policy)
@@ -180,12 +171,11 @@ def opening_fees(batch: Batch, market: FeeMarket, policy: FeePolicy) -> Fees | N
 
 
 def bumped(fees: Fees, cap: Wei, policy: FeePolicy, market: FeeMarket | None = None) -> Fees | None:
-    """
-    Return fees that replace a pending transaction, both risen and rounded up.
+    """Compute fees that replace a pending transaction, both raised and rounded up.
 
-    They rise to what ``market`` asks now where that is more than the policy's step.
-    A rise that ``cap`` cuts short is taken if nodes still accept it; otherwise None:
-    the same bytes stay the best offer.
+    They rise to the present ``market`` price if that exceeds the policy's step. A rise cut short by
+    ``cap`` is used if nodes still accept it. Otherwise the result is None, and the present bid
+    remains the best one.
     """
     wanted, least = _risen(fees, policy.bump_bps), _risen(fees, NODE_REPLACEMENT_BPS)
     if least.max_fee > cap:
@@ -197,7 +187,7 @@ def bumped(fees: Fees, cap: Wei, policy: FeePolicy, market: FeeMarket | None = N
 
 
 def _asked(market: FeeMarket, policy: FeePolicy, offered: int = 0) -> Fees:
-    """Return a bid with headroom for the market, or for the tip that is ``offered``."""
+    """Compute a bid with headroom over the market, or with the ``offered`` tip."""
     priority = max(market.priority_fee, policy.min_priority_fee, offered)
     # mutation: F17 headroom
     ceiling = mul_div_ceil(market.base_fee, policy.headroom_bps, BPS) + priority
@@ -212,13 +202,11 @@ def _risen(fees: Fees, rise: int) -> Fees:
 
 
 class FeeOracle:
-    """
-    What gas will cost, asked once per block at most.
+    """Fee source, fetched once per block at most.
 
-    Each endpoint's claim is bounded by the header's formula and by what the newest blocks'
-    transactions paid, which is looked at every ``PAID_FRESH_BLOCKS`` blocks. One that
-    ``saves_requests``, for whoever sends nothing, looks only where a claim would be too much
-    without any proof.
+    Each endpoint's claim is bounded by the header's formula and by the tips that the newest blocks
+    paid, which are read every ``PAID_FRESH_BLOCKS`` blocks. With ``saves_requests``, for modes that
+    send nothing, they are read only if a claim would be implausible without evidence.
     """
 
     def __init__(
@@ -239,11 +227,11 @@ class FeeOracle:
         self._paid: tuple[int, Wei] | None = None
 
     def floor(self, head: Head) -> Wei:
-        """Return the least that a unit of gas can cost in the next block, without asking."""
+        """Compute the lowest possible price of gas in the next block, without a request."""
         return Wei(least_next_base_fee(head, self._chain_id) + self.policy.min_priority_fee)
 
     def unasked(self, head: Head) -> Wei:
-        """Return the price that counts where nobody is worth asking for it: the floor."""
+        """Return the gas price used without a request, the floor."""
         return self.floor(head)
 
     async def gas_price(self, head: Head) -> Wei:
@@ -252,13 +240,13 @@ class FeeOracle:
         return Wei(market.base_fee + market.priority_fee)
 
     async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
-        """Return what publishing each batch will cost; nothing on most chains."""
+        """Return the cost of publishing each batch, zero on most chains."""
         if self._data is None:
             return [DataFee() for _ in batches]
         return await self._data.of(batches, head)
 
     async def market(self, head: Head) -> FeeMarket:
-        """Return the next block's base fee and the usual tip, both within their bounds."""
+        """Return the next base fee and the usual tip, both within their bounds."""
         if self._known is not None and self._known[0] == head.hash:
             return self._known[1]
         quotes, paid = await self._fetch(head)
@@ -268,7 +256,7 @@ class FeeOracle:
         return found
 
     async def _fetch(self, head: Head) -> tuple[Mapping[int, FeeQuote], Wei | None]:
-        """Return what endpoints claim, and what was paid."""
+        """Return the endpoints' claims and the tip that was paid."""
         policy = self.policy
         asked = self._source.fetch_quotes(head, policy.history_blocks, policy.percentile)
         if not self._saves_requests:
@@ -302,7 +290,7 @@ class FeeOracle:
     def _tip(
         self, head: Head, quotes: Mapping[int, FeeQuote], paid: Wei | None, base_fee: Wei
     ) -> Wei:
-        """Return the usual tip, no more than a multiple of what was paid."""
+        """Return the usual tip, at most a multiple of the tip that was paid."""
         claims = {place: quote.tip for place, quote in quotes.items() if quote.tip is not None}
         if not claims:
             return self.policy.min_priority_fee

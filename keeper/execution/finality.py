@@ -1,4 +1,4 @@
-"""How deep is deep enough: the chain's own word where it has one, a depth where it has none."""
+"""Finality, by the chain's finalized tag or by depth where no node has the tag."""
 
 import logging
 from dataclasses import dataclass
@@ -12,33 +12,32 @@ from keeper.execution.chain import SeesForks, canonical_head
 log = logging.getLogger(__name__)
 
 ASK_AGAIN_BLOCKS: Final = 8
-"""How often the finalized block is asked for while something waits for it."""
+"""Blocks between reads of the finalized block while a nonce waits for it."""
 GONE_AFTER_ASKS: Final = 2
-"""A node that told a finalized block has lost the tag if it told none so often in a row."""
+"""Reads in a row without a finalized block after which the tag counts as lost."""
 LOOK_AGAIN_BLOCKS: Final = 64
-"""How often it is looked at while nothing waits."""
+"""Blocks between reads of the finalized block while no nonce waits."""
 NOTHING_FINAL: Final = -1
 
 
 class FinalityReads(Protocol):
-    """The reads of it; each may raise ``ChainError``."""
+    """Reads of finality. Each may raise ``ChainError``."""
 
     async def head(self, block: int | BlockHash | None = None) -> Head:
         """Return a block's header."""
         ...
 
     async def finalized(self) -> Head | None:
-        """Return the newest finalized block; None where the node knows no such tag."""
+        """Return the newest finalized block. None if the node does not know the tag."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Finality:
-    """
-    What is final on a chain.
+    """Finalized block of a chain.
 
-    ``known`` is the newest block that the chain called final. Where it, or the head, contradicts
-    that, there is no ground left to sign on.
+    ``known`` is the newest block that the chain called final. If the chain or the head contradicts
+    it, nothing may be signed.
     """
 
     chain: FinalityReads
@@ -51,7 +50,7 @@ class Finality:
 
     @property
     def changed(self) -> str:
-        """Which block was final and is another one now; empty where none is."""
+        """Description of a final block that was replaced. Empty if none was."""
         return self._changed
 
     @property
@@ -60,24 +59,23 @@ class Finality:
         return self._by_depth
 
     def forget(self) -> None:
-        """Take whatever the chain calls final from now on."""
+        """Forget the final block and accept the chain's next one."""
         self.known, self._asked_at = None, None
         self._changed = self._older = ""
 
     @property
     def violated(self) -> str:
-        """Why nothing that was called final can be relied on; empty while it can."""
+        """Reason why finality cannot be relied on. Empty while it can."""
         return self._changed or self._older  # mutation: F16 final-block-changed
 
     async def through(
         self, head: Head, *, waiting: bool, is_suspicious: bool = False
     ) -> int | None:
-        """
-        Return the newest final block's number; None where only depth can tell.
+        """Return the newest final block's number. None if only depth decides.
 
-        It is what was known before where the node does not answer now. A node that has lost
-        the tag leaves it to the depth. ``waiting``: something would become final by it.
-        ``is_suspicious``: blocks were taken back, so ask now.
+        If the node does not answer, the last known number counts. A node that has lost the tag
+        leaves it to the depth. ``waiting`` states that a nonce would become final by it.
+        ``is_suspicious`` states that blocks were replaced, so that the block is read now.
         """
         if is_suspicious or self._is_due(head, waiting=waiting):
             self._asked_at = head.number
@@ -115,7 +113,7 @@ class Finality:
             self.known = found
 
     async def _compare(self, found: Head | None) -> bool:
-        """Hold the newest block that was final against the chain; False where it is another one."""
+        """Compare the newest final block with the chain. False if it was replaced."""
         before = self.known
         if before is None:
             return True
@@ -129,7 +127,7 @@ class Finality:
         return is_same
 
     def _take_note(self) -> None:
-        """Know what an endpoint called final meanwhile: it is noted without being asked for."""
+        """Adopt the finalized block that an endpoint reported meanwhile."""
         noted = self.chain.noted_finalized if isinstance(self.chain, SeesForks) else None
         if noted is not None and (self.known is None or noted.number > self.known.number):
             self.known = noted

@@ -1,4 +1,4 @@
-"""Looking after what was sent, beside the work on blocks: it may hang, and holds nothing up."""
+"""Follows sent transactions beside the block loop, without delaying it."""
 
 import asyncio
 import logging
@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Following:
-    """
-    A submitter's following of its transactions, one look at a time.
+    """Follows a submitter's transactions, one pass at a time.
 
-    A look is waited for ``seconds`` at most and then goes on by itself. ``tasks`` is where it
-    runs, so that what ends the keeper ends it at once. ``unkept`` is the journal's last failure.
+    A pass is awaited for at most ``seconds`` and then continues in the background. ``tasks`` is the
+    group it runs in, so that stopping the keeper stops it at once. ``unkept`` is the journal's last
+    failure.
     """
 
     submitter: Submitter
@@ -28,11 +28,10 @@ class Following:
     _look: asyncio.Task[None] | None = None
 
     async def look(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
-        """
-        Have what was sent followed; one that still runs is left to its end, and not waited for.
+        """Start a pass, unless the last one still runs, and await it for a limited time.
 
         Raises:
-            ForeignKeyUse: a nonce of this key was used by somebody else.
+            ForeignKeyUse: another party used a nonce of this key.
         """
         if self._look is not None and not self._look.done():
             return
@@ -46,7 +45,7 @@ class Following:
             log.warning("follow_slow block=%d", head.number)
 
     async def end(self) -> None:
-        """End the look that runs; the next start goes on with it."""
+        """Stop the running pass. The next start continues it."""
         if self._look is not None and not self._look.done():
             await asyncio.wait({self._look}, timeout=self.seconds)
             self._look.cancel()

@@ -1,4 +1,4 @@
-"""What stands between a decision and a signature: the port, and nothing in its place."""
+"""Pre-sign guard interface and an implementation without limits."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ Priced = tuple[Batch, Fees]
 """A batch, and the fees that it would be sent with."""
 
 Parts = Callable[[Batch, int], Sequence[Priced]]
-"""Divides a batch after so many plans: the first ones, and the others where they pay."""
+"""Splits a batch after a number of plans: the first ones, and the others if they pay."""
 
 
 def whole_only(batch: Batch, count: int) -> Sequence[Priced]:  # noqa: ARG001 (the type's)
-    """Divide nothing."""
+    """Split nothing."""
     return ()
 
 
@@ -27,34 +27,34 @@ PAUSED: Final = "sending is paused by the operator"
 
 
 class Nonces(Protocol):
-    """What a guard needs to know of the nonces; the tracker has it."""
+    """Nonce state that a guard needs, as the tracker has it."""
 
     @property
     def settlements(self) -> int:
-        """How many receipts were noted or taken back."""
+        """Number of receipts noted or reverted so far."""
         ...
 
     def bound(self) -> list[Submission]:
-        """Return the nonces that no block consumed yet."""
+        """Return the nonces that no block has consumed yet."""
         ...
 
 
 class Guard(Protocol):
-    """Stands between a decision and a signature."""
+    """Pre-sign guard."""
 
     @property
     def held(self) -> str:
-        """Why a limit holds new transactions, or held some of the last ones; empty: none does."""
+        """Reason why a limit holds new transactions, or held some of the last ones, else empty."""
         ...
 
     def refusal(self) -> str:
-        """Return why nothing new may be sent; empty where something may."""
+        """Return why nothing new may be sent. Empty if sending is possible."""
         ...
 
     def allowed(
         self, wanted: Sequence[Priced], nonces: Nonces, head: Head, parts: Parts = whole_only
     ) -> list[Priced]:
-        """Return what may be sent, in order, in smaller transactions by ``parts``; asks nobody."""
+        """Return the allowed transactions in order, split by ``parts``, without any request."""
         ...
 
     def is_open(self, breaker: Breaker) -> bool:
@@ -66,19 +66,19 @@ class Guard(Protocol):
         ...
 
     async def release(self, breaker: Breaker, why: str, head: Head | None) -> None:
-        """Close a breaker that what opened it has ceased for."""
+        """Close a breaker once its cause has ceased."""
         ...
 
     async def take_up(self, nonces: Nonces, head: Head) -> None:
-        """Take over what an earlier process left."""
+        """Restore the state that an earlier process left."""
         ...
 
     async def observe(self, nonces: Nonces, head: Head) -> None:
-        """Count what was mined since, and throw the switches that it asks for."""
+        """Count newly mined transactions, and open or close breakers accordingly."""
         ...
 
     async def keep(self, head: Head | None) -> None:
-        """Keep what ``allowed`` found, once the bytes that it let pass have left."""
+        """Persist the breaker that ``allowed`` tripped, once the allowed transactions were sent."""
         ...
 
     async def pause(self, head: Head | None) -> None:
@@ -86,23 +86,23 @@ class Guard(Protocol):
         ...
 
     async def reset(self, name: str, head: Head | None) -> None:
-        """Close a breaker by an operator's word."""
+        """Close a breaker by an operator's command."""
         ...
 
 
 @dataclass(slots=True)
 class Unlimited:
-    """Knows no limit, and of the switches those that are thrown by hand or by the chain."""
+    """Guard without limits. It has only the breakers opened by an operator or by the chain."""
 
     _open: dict[Breaker, str] = field(default_factory=dict)
 
     @property
     def held(self) -> str:
-        """What is open, for as long as this process lives."""
+        """Details of the open breakers, which last as long as this process."""
         return "; ".join(self._open.values())
 
     def refusal(self) -> str:
-        """Return what is open."""
+        """Return the details of the open breakers."""
         return self.held
 
     def allowed(
@@ -116,7 +116,7 @@ class Unlimited:
         return list(wanted)
 
     def is_open(self, breaker: Breaker) -> bool:
-        """Whether a switch was thrown."""
+        """Return whether a breaker is open."""
         return breaker in self._open
 
     async def hold(self, opened: OpenBreaker, head: Head | None) -> None:  # noqa: ARG002 (the port's)
@@ -124,30 +124,30 @@ class Unlimited:
         self._open.setdefault(opened.name, opened.detail)
 
     async def release(self, breaker: Breaker, why: str, head: Head | None) -> None:  # noqa: ARG002 (the port's)
-        """Let them pass again."""
+        """Close a breaker."""
         self._open.pop(breaker, None)
 
     async def take_up(self, nonces: Nonces, head: Head) -> None:
-        """Take over nothing."""
+        """Restore nothing."""
 
     async def observe(self, nonces: Nonces, head: Head) -> None:
         """Count nothing."""
 
     async def keep(self, head: Head | None) -> None:
-        """Keep nothing."""
+        """Persist nothing."""
 
     async def pause(self, head: Head | None) -> None:
         """Hold new transactions."""
         await self.hold(paused_at(head), head)
 
     async def reset(self, name: str, head: Head | None) -> None:  # noqa: ARG002 (the port's)
-        """Let them pass again."""
+        """Close a breaker."""
         if self._open.pop(named(name), None) is None:
             raise not_open(named(name))
 
 
 def named(name: str) -> Breaker:
-    """Return the breaker of that name; ConfigError where there is none."""
+    """Parse a breaker's name. ConfigError if there is no such breaker."""
     try:
         return Breaker(name)
     except ValueError:
@@ -156,19 +156,19 @@ def named(name: str) -> Breaker:
 
 
 def not_open(breaker: Breaker) -> ConfigError:
-    """Return the error of a reset that has nothing to do."""
+    """Build the error of a reset of a breaker that is not open."""
     return ConfigError(f"the breaker {breaker} is not open", hint="see `keeper breaker list`")
 
 
 def finality_broken(detail: str, head: Head) -> OpenBreaker:
-    """Return the breaker of a chain that took back what was final."""
+    """Build the breaker of a chain that replaced a final block."""
     return OpenBreaker(
         name=Breaker.FINALITY, detail=detail, block_number=head.number, timestamp=head.timestamp
     )
 
 
 def paused_at(head: Head | None) -> OpenBreaker:
-    """Return an operator's pause."""
+    """Build the breaker of an operator's pause."""
     return OpenBreaker(
         name=Breaker.PAUSED,
         detail=PAUSED,

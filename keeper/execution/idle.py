@@ -1,4 +1,4 @@
-"""What stands where nothing is signed: an observer's submitter and record, no simulation."""
+"""Null objects of observe mode and of runs without an executor."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +11,7 @@ from keeper.ports import Given
 
 
 class Forgetful:
-    """Observing keeps no record: nothing is decided."""
+    """Decision log of observe mode, which decides and stores nothing."""
 
     async def record(
         self,
@@ -20,11 +20,11 @@ class Forgetful:
         health: Mapping[tuple[MarketKey, Address], AccountHealth],
         given: Given | None = None,
     ) -> None:
-        """Forget it."""
+        """Store nothing."""
 
 
 class NobodySends:
-    """The submitter of a node that only observes: nothing is ever in flight."""
+    """Submitter of observe mode, with nothing ever in flight."""
 
     def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
         """Return nothing."""
@@ -37,7 +37,7 @@ class NobodySends:
         *,
         news: News | None = None,  # noqa: ARG002 (the port's)
     ) -> list[Batch]:
-        """Take nothing: an observer has no plans."""
+        """Accept nothing, since an observer has no plans."""
         return list(batches[:0])
 
     async def follow(
@@ -47,10 +47,10 @@ class NobodySends:
 
 
 class Unsimulated:
-    """Where no executor is configured, plans are explained without a simulation."""
+    """Simulator without an executor, which returns the expected results."""
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
-        """Return a batch that could not be sent."""
+        """Build a batch that cannot be sent."""
         return Batch(
             plans=tuple(plans),
             executor=Address(""),
@@ -65,7 +65,7 @@ class Unsimulated:
         batches: Sequence[Batch],
         head: Head,  # noqa: ARG002 (the port's)
     ) -> list[SimulatedBatch]:
-        """Take every plan at its word."""
+        """Return each plan's expected result."""
         return [
             SimulatedBatch(
                 plans=tuple(SimulatedPlan(profit=plan.gross_profit) for plan in batch.plans),

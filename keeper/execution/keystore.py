@@ -1,4 +1,4 @@
-"""Keystore files, version 3: made, read and checked; the key never leaves in a message."""
+"""Keystore files of version 3. No message ever holds the key."""
 
 import importlib
 import json
@@ -22,17 +22,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LEAST_ROUNDS: Final = {"scrypt": ("n", 2**14), "pbkdf2": ("c", 100_000)}
-"""How much work a guess at the password must cost at least, by key derivation."""
+"""Least work factor of a guess at the password, by key derivation."""
 
 
 def create(path: Path, password: str) -> Address:
-    """Make a key from the operating system's randomness and keep it; return its address."""
+    """Create a key from the operating system's randomness, store it and return its address."""
     return store(path, secrets.token_bytes(KEY_BYTES), password)
 
 
 def store(path: Path, key: bytes, password: str) -> Address:
-    """
-    Write a key as an encrypted file of mode 0600; return its address.
+    """Write a key as an encrypted file of mode 0600 and return its address.
 
     Raises:
         ConfigError: not a key, an empty password, or the file exists already.
@@ -55,12 +54,11 @@ def store(path: Path, key: bytes, password: str) -> Address:
 
 
 def load(path: Path, password: str) -> bytes:
-    """
-    Return the key of an encrypted file.
+    """Decrypt the key of a keystore file.
 
     Raises:
-        ConfigError: readable by others, not a keystore, a wrong password, or a file
-            whose stated address is not its key's.
+        ConfigError: readable by others, not a keystore, a wrong password, or a stated
+            address that is not the key's.
     """
     document = _read(path)
     try:
@@ -91,13 +89,13 @@ def load(path: Path, password: str) -> bytes:
 
 
 def _accounts() -> type["Account"]:
-    """Return the library's accounts, loaded when they are needed: that takes half a start."""
+    """Import eth_account's Account when needed, since the import takes half of a start."""
     found: type[Account] = importlib.import_module("eth_account").Account
     return found
 
 
 def is_weak(document: Mapping[str, Any]) -> bool:
-    """Whether a sound keystore lets passwords be guessed at little cost."""
+    """Return whether a valid keystore lets passwords be guessed cheaply."""
     crypto = document.get("crypto") or document.get("Crypto")
     kdf = str(crypto["kdf"]) if isinstance(crypto, Mapping) else ""
     if kdf not in LEAST_ROUNDS or not isinstance(crypto, Mapping):
@@ -107,7 +105,7 @@ def is_weak(document: Mapping[str, Any]) -> bool:
 
 
 def stated_address(path: Path) -> Address | None:
-    """Return the address that the file states, undecrypted and unproven; None if it does not."""
+    """Return the address that the file states, unverified. None if it states none."""
     stated = _read(path).get("address")
     if stated is None:
         return None

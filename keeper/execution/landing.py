@@ -1,10 +1,9 @@
-"""
-Block and price that a transaction will meet, so that a simulation cannot be told from the chain.
+"""Block and fee fields of a simulation, as the next block will have them.
 
-A token or an oracle that is anybody's may look at what differs in a simulation: a gas price or a
-base fee of nought, no coinbase, no randomness. What is run has what the next block will have,
-as far as that can be known: its number and time, the base fee by EIP-1559, the newest block's
-coinbase, randomness that nobody knows beforehand, and the fees that will be offered.
+A hostile token or oracle may detect a simulation by a zero gas price or base fee, a missing
+coinbase or missing randomness. So a simulation uses the next block's number and time, its base fee
+by EIP-1559, the newest block's coinbase, unpredictable randomness, and the fees that will be
+offered.
 """
 
 import secrets
@@ -19,7 +18,7 @@ _RANDOM_BYTES = 32
 
 
 def landing_block(head: Head, *, seconds: int, gas_limit: Gas) -> Mapping[str, str]:
-    """Return the overrides of the block after ``head``, which takes ``gas_limit`` at least."""
+    """Build the overrides for the block after ``head``, with a limit of at least ``gas_limit``."""
     return {
         "number": hex(head.number + 1),
         "time": hex(head.timestamp + seconds),
@@ -37,12 +36,12 @@ def landing_basis(head: Head, *, seconds: int, gas_limit: Gas) -> Basis:
 
 
 def expected_base_fee(head: Head) -> Wei:
-    """Return the base fee of the block after ``head`` by EIP-1559's own parameters."""
+    """Compute the base fee of the block after ``head`` by EIP-1559's own parameters."""
     return next_base_fee(base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit)
 
 
 def landing_fees(batch: Batch, head: Head) -> Mapping[str, str]:
-    """Return a batch's fee fields: what its plans were priced at, bids on top."""
+    """Build a batch's fee fields, from the price of its plans plus their bids."""
     gas = max(1, sum(plan.gas for plan in batch.plans))
     bid = sum(plan.bid for plan in batch.plans) // gas
     base_fee = expected_base_fee(head)

@@ -1,8 +1,7 @@
-"""
-How much may be spent and how often it may fail: one pure rule over what was mined.
+"""Spending and failure limits, computed from mined transactions. Pure.
 
-Nothing is counted in memory: the history comes from the journal's receipts, so that a
-restart forgets nothing. What is in flight counts with what it can cost (``reserving``).
+No counter is kept in memory. The history comes from the journal's receipts, so that a restart loses
+nothing. Transactions in flight count with their possible cost (``reserving``).
 """
 
 import enum
@@ -23,11 +22,10 @@ _DIGITS: Final = len(str(WAD)) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """
-    What may be spent on gas, how many defects in a row, and what the wallet should hold.
+    """Limits on gas costs, on consecutive defects and on the wallet's balance.
 
-    ``max_races_per_hour`` is what transactions may cost in an hour that reverted because
-    somebody was faster, or the market moved.
+    ``max_races_per_hour`` bounds the hourly cost of transactions that reverted because a competitor
+    was faster or the market moved.
     """
 
     max_gas_per_transaction: Wei
@@ -40,18 +38,17 @@ class Limits:
 
     @property
     def one_transaction(self) -> Wei:
-        """The most that one may cost: more than an hour or a day allows could never be sent."""
+        """Highest cost of one transaction, also bounded by the hourly and the daily limit."""
         return Wei(min(self.max_gas_per_transaction, self.max_gas_per_hour, self.max_gas_per_day))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """
-    What was spent until ``now``, the chain's time.
+    """Costs up to ``now``, the chain's time.
 
-    ``forgiven`` is, by breaker, the newest nonce that a reset took out of the count.
-    ``balance`` is the wallet's, None where it could not be read yet. ``probes`` counts how often
-    in a row the breaker of defects was closed for one probing transaction.
+    ``forgiven`` is, by breaker, the newest nonce that a reset excluded from the count. ``balance``
+    is the wallet's, None if it was not read yet. ``probes`` counts how often in a row the
+    ``reverts`` breaker was closed for one probing transaction.
     """
 
     now: Timestamp
@@ -62,14 +59,14 @@ class History:
 
     @property
     def is_probing(self) -> bool:
-        """Whether the next transaction is a probe: none has succeeded since the breaker closed."""
+        """Whether the next transaction is a probe, without a success since the breaker closed."""
         forgiven = self.forgiven.get(Breaker.REVERTS, -1)
         newer = (spent for spent in self.spent if spent.nonce > forgiven)
         return self.probes > 0 and not any(spent.reverted is False for spent in newer)
 
 
 class Limit(enum.StrEnum):
-    """A limit that holds without a switch: it is looked at again each time."""
+    """Limit without a breaker, checked again for every transaction."""
 
     GAS_PER_TRANSACTION = "gas_per_transaction"
     MIN_BALANCE = "min_balance"
@@ -77,12 +74,12 @@ class Limit(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
-    """Nothing stands against it."""
+    """Verdict that no limit is exceeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tripped:
-    """A limit stands against it: which, and in words with the numbers."""
+    """Verdict that a limit is exceeded, with the figures."""
 
     breaker: Breaker | Limit
     detail: str
@@ -97,11 +94,10 @@ _WINDOWS: Final = (
 
 
 def verdict(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Verdict:
-    """
-    Return whether a transaction that may cost ``wanted`` may be sent now.
+    """Check whether a transaction that may cost ``wanted`` may be sent now.
 
-    ``in_flight`` is what all transactions without a receipt can cost. With
-    ``wanted`` 0 it says whether anything could be sent.
+    ``in_flight`` is the possible cost of all transactions without a receipt. With ``wanted`` 0 it
+    checks whether any transaction could be sent.
     """
     reverts = consecutive_reverts(history)
     if history.is_probing and reverts:
@@ -132,7 +128,7 @@ def verdict(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Ve
 
 
 def shortfall(history: History, limits: Limits) -> Tripped | None:
-    """Return that the wallet holds too little; None where it does not, or nobody knows."""
+    """Return the verdict that the balance is too low. None if it is sufficient or unknown."""
     # mutation: F37 balance-floor
     if history.balance is None or history.balance >= limits.min_balance:
         return None
@@ -160,10 +156,9 @@ def _windows(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> V
 def has_passed(
     breaker: Breaker, history: History, in_flight: Wei, wanted: Wei, limits: Limits
 ) -> bool:
-    """
-    Return whether an open breaker closes by itself: what tripped it would pass now.
+    """Return whether an open breaker closes by itself, as its cause would now be allowed.
 
-    Never one for defects (it closes after a pause, for a probe) or an operator's.
+    Never for defects, which close after a pause for a probe, and never for an operator's pause.
     """
     if breaker is Breaker.RACES_PER_HOUR:
         return lost_races_cost(history) < limits.max_races_per_hour
@@ -175,7 +170,7 @@ def has_passed(
 
 
 def room_left(history: History, in_flight: Wei, limits: Limits) -> Wei:
-    """Return the most that one more transaction may cost within every limit of money."""
+    """Compute the highest cost of one more transaction within every spending limit."""
     left = [
         _limit(breaker, limits) - spent_within(history, breaker, seconds) - in_flight
         for breaker, seconds, _ in _WINDOWS
@@ -184,7 +179,7 @@ def room_left(history: History, in_flight: Wei, limits: Limits) -> Wei:
 
 
 def spent_within(history: History, breaker: Breaker, seconds: int) -> Wei:
-    """Return what was spent in the window that ends now, as far as no reset forgave it."""
+    """Sum the costs in the window that ends now, without those that a reset excluded."""
     since, forgiven = history.now - seconds, history.forgiven.get(breaker, -1)
     return Wei(
         sum(one.cost for one in history.spent if one.timestamp > since and one.nonce > forgiven)
@@ -192,7 +187,7 @@ def spent_within(history: History, breaker: Breaker, seconds: int) -> Wei:
 
 
 def lost_races_cost(history: History) -> Wei:
-    """Return what transactions that reverted for no defect cost in the hour that ends now."""
+    """Sum the costs of the last hour's transactions that reverted for no defect."""
     since = history.now - HOUR_SECONDS
     forgiven = history.forgiven.get(Breaker.RACES_PER_HOUR, -1)
     return Wei(
@@ -205,12 +200,12 @@ def lost_races_cost(history: History) -> Wei:
 
 
 def pause_before_probe(probes: int) -> int:
-    """Return the seconds before the next probe: five minutes, doubled, six hours at most."""
+    """Compute the pause before the next probe, in seconds, from 5 minutes doubling to 6 hours."""
     return min(FIRST_PAUSE_SECONDS << min(probes, _DOUBLINGS), LONGEST_PAUSE_SECONDS)
 
 
 def consecutive_reverts(history: History) -> int:
-    """Return how many of the newest liquidations were defects, by nonce, without a success."""
+    """Count the newest liquidations, by nonce, that were defects without a success between."""
     forgiven = history.forgiven.get(Breaker.REVERTS, -1)
     count = 0
     for one in sorted(history.spent, key=lambda spent: -spent.nonce):
@@ -221,7 +216,7 @@ def consecutive_reverts(history: History) -> int:
 
 
 def ether(amount: int) -> str:
-    """Return wei as ether, exactly."""
+    """Format wei as ether, exactly."""
     sign, digits = ("-" if amount < 0 else ""), str(abs(amount)).rjust(_DIGITS + 1, "0")
     fraction = digits[-_DIGITS:].rstrip("0")
     return sign + digits[:-_DIGITS] + (f".{fraction}" if fraction else "")

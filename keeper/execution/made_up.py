@@ -1,8 +1,7 @@
-"""
-An executor that is deployed nowhere: the release's code at a made-up address, for simulations.
+"""Simulated executor that is deployed nowhere, with the release's code at an unused address.
 
-A dry run needs none of its own then, no key and no money: code, storage and balance are laid over
-the block in each simulation, and nothing of it can be sent.
+A dry run then needs no executor, no key and no money. Code, storage and balance are state overrides
+of each simulation, and nothing of it can be sent.
 """
 
 import json
@@ -32,7 +31,7 @@ log = logging.getLogger(__name__)
 EXECUTOR: Final = Address("0x00000000000000000000000000000000001e4501")
 OPERATOR: Final = Address("0x00000000000000000000000000000000001E4502")
 OWNER: Final = Address("0x00000000000000000000000000000000001e4503")
-"""Where nobody is: the owner is the receiver, too."""
+"""An unused address. The owner is the receiver, too."""
 
 OWNER_PLACE: Final = 0
 RECEIVER_PLACE: Final = 2
@@ -40,11 +39,11 @@ OPERATORS_PLACE: Final = 3
 LENDERS_PLACE: Final = 4
 FACTORIES_PLACE: Final = 5
 LIMITS_PLACE: Final = 6
-"""The places of ``Access``'s variables, by its layout (contracts/src/Access.sol)."""
+"""Storage slots of ``Access``'s variables (contracts/src/Access.sol)."""
 
 BALANCE: Final = Wei(1_000_000 * WAD)
 RETRY_SECONDS: Final = 60.0
-"""How long a node that cannot lay code over a block is not asked to again."""
+"""Pause before a node without state overrides is asked again."""
 
 INSTEAD: Final = "plans are taken at their word, without the executor's step"
 
@@ -54,7 +53,7 @@ _FOR_EVER: Final = 2**64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What the executor is made with: allow-lists, the wrapped coin, the builder's most."""
+    """Executor setup with allow-lists, wrapped native coin and cap of the builder's share."""
 
     targets: ExecutorTargets
     wrapped: Address
@@ -62,8 +61,7 @@ class Setup:
 
 
 def overlay_of(setup: Setup, artifact: str) -> tuple[CodeOverride, CodeOverride]:
-    """
-    Return the executor as its constructor would leave it, and an operator with money for gas.
+    """Build overrides with the executor as constructed and an operator with money for gas.
 
     Raises:
         EnvironmentFault: the artifact is missing or broken.
@@ -86,7 +84,7 @@ def overlay_of(setup: Setup, artifact: str) -> tuple[CodeOverride, CodeOverride]
 
 
 class OverlaidChain:
-    """A chain whose blocks have more state than they have; ``overlay`` may change."""
+    """Simulating chain with state overrides added to every block. ``overlay`` may change."""
 
     def __init__(self, chain: SimulatingChain) -> None:
         self._chain = chain
@@ -112,7 +110,7 @@ class OverlaidChain:
         sender: Address | None = None,
         fees: Mapping[str, object] | None = None,
     ) -> bytes:
-        """Read one call on the overlay; a revert raises ``RpcRefused`` with its data."""
+        """Read one call on the overlay. A revert raises ``RpcRefused`` with its data."""
         return await self._chain.call(call, self._on(basis), sender=sender, fees=fees)
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
@@ -125,11 +123,10 @@ class OverlaidChain:
 
 @dataclass(slots=True, kw_only=True)
 class MadeUpSimulator:
-    """
-    ``Simulator`` of an executor that is deployed nowhere.
+    """``Simulator`` of an executor that is deployed nowhere.
 
-    ``describe`` says what it is made with, when it is first needed. Where a node cannot lay code
-    over a block, plans are taken at their word, which is logged once; it is tried again later.
+    ``describe`` returns its setup when first needed. If a node does not support state overrides,
+    plans keep their expected results, which is logged once. It is tried again later.
     """
 
     chain: OverlaidChain
@@ -142,12 +139,11 @@ class MadeUpSimulator:
     _unsimulated: Unsimulated = field(default_factory=Unsimulated)
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
-        """Return the transaction that an executor of one's own would be sent."""
+        """Build the transaction for an executor of one's own."""
         return self.inner.batch(plans, net_profit=net_profit, gas_limit=gas_limit)
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """
-        Run the batches on top of ``head`` and the overlay, or take them at their word.
+        """Simulate the batches on ``head`` with the overlay, or return their expected results.
 
         Raises:
             RpcUnavailable: the node did not answer.
@@ -158,7 +154,7 @@ class MadeUpSimulator:
         return await self._unsimulated.simulated(batches, head)
 
     async def _is_made(self, head: Head) -> bool:
-        """Lay the executor over the block, and say whether the node runs it there."""
+        """Set the overlay, and return whether the node runs the executor there."""
         if self.clock() < self._retry_at:
             return False
         try:
@@ -186,7 +182,7 @@ class MadeUpSimulator:
         return False
 
     async def _runs(self, head: Head) -> bool:
-        """Whether the executor, given nothing to do, says so itself: code, roles and opcodes."""
+        """Return whether the executor itself rejects an empty call, which proves code and roles."""
         nothing = calldata(LIQUIDATE_SIGNATURE, [], _FOR_EVER, 0)
         call = Call(target=EXECUTOR, data=nothing)
         try:
@@ -197,7 +193,7 @@ class MadeUpSimulator:
 
 
 def _runtime_code(artifact: str, wrapped: Address) -> bytes:
-    """Return a build's runtime code with the wrapped coin, its one immutable, filled in."""
+    """Load a build's runtime code with its only immutable, the wrapped coin, filled in."""
     try:
         built = json.loads((ABI_FOLDER / f"{artifact}.json").read_text(encoding="utf-8"))
         code = bytearray.fromhex(str(built["deployedBytecode"]).removeprefix("0x"))
@@ -210,7 +206,7 @@ def _runtime_code(artifact: str, wrapped: Address) -> bytes:
 
 
 def _entry(key: Address, place: int) -> bytes:
-    """Return where a mapping at a place keeps what belongs to an address."""
+    """Compute the storage slot of an address in the mapping at ``place``."""
     return keccak(_word(key) + _number(place))
 
 

@@ -1,4 +1,4 @@
-"""Whether a receipt can be that of the bytes that were signed."""
+"""Check of a receipt against the signed transaction."""
 
 from keeper.chain.records import Receipt
 from keeper.domain.errors import RpcMalformed
@@ -7,11 +7,10 @@ from keeper.domain.units import Address
 
 
 def refuse_foreign(receipt: Receipt, attempt: Attempt, sender: Address) -> None:
-    """
-    Check a receipt against what was signed, field by field.
+    """Verify a receipt against the signed transaction, field by field.
 
     Raises:
-        RpcMalformed: it says what these bytes could not have done.
+        RpcMalformed: the receipt cannot be that of this transaction.
     """
     said = {
         "another sender": receipt.sender not in (None, sender),  # mutation: F11 receipt-sender

@@ -1,7 +1,7 @@
-"""
-Reads of what the chain did with our nonces; nothing is changed by them.
+"""Reads of the chain's state of our nonces, without changing anything.
 
-Each nonce's own reads are bounded and contained: one that fails, or hangs, holds up no other.
+Each nonce's own reads have a timeout and contain their errors, so that one failure delays no other
+nonce.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ from keeper.execution.results import REVERTED, why_reverted
 log = logging.getLogger(__name__)
 
 DEEPEST_REORG: Final = 1_024
-"""How far down, in blocks, what was final is looked at again after a reorg."""
+"""Depth, in blocks, to which final nonces are read again after a reorg."""
 RECEIPT_SECONDS: Final = 4.0
 """How long the reads of one nonce may take."""
 REASON_SECONDS: Final = 1.0
-"""How long of that it may take to find out why a transaction failed."""
+"""Timeout of finding out why a transaction failed, within the former."""
 UNREAD_BLOCKS: Final = 3
-"""For how many blocks a receipt that cannot be read is waited for before it is done without."""
+"""Blocks for which an unreadable receipt is awaited before it is replaced by a derived one."""
 
 MinedPair = tuple[Submission, Inclusion]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mined:
-    """A consumed nonce's settlement, the time of its block, and why it failed if it did."""
+    """Settlement of a consumed nonce, its block's time, and the reasons of a failure."""
 
     settlement: Settlement
     timestamp: Timestamp
@@ -47,10 +47,10 @@ class Mined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unread:
-    """
-    A consumed nonce of which something cannot be read now.
+    """Consumed nonce with data that cannot be read now.
 
-    ``is_ours``: a canonical block has one of our attempts, so that nobody else used the nonce.
+    ``is_ours`` states that a canonical block has one of our attempts, so that no other party used
+    the nonce.
     """
 
     reason: str
@@ -59,14 +59,13 @@ class Unread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """
-    What the chain has at ``head``.
+    """State of our nonces on the chain at ``head``.
 
-    ``gone`` are the mined nonces whose block is not the chain's any more, ``final`` those that
-    are deep enough. ``consumed`` has for every other consumed nonce what is known of it; None
-    where no node has a receipt. ``is_linear``: nothing was taken back since the last head.
-    ``is_complete``: every block that had to be looked at could be read. ``depth`` is how many
-    blocks were taken back, where that is more than counts as final.
+    ``gone`` are mined nonces with a block that is no longer canonical, ``final`` the ones that are
+    deep enough. ``consumed`` has the state of every other consumed nonce, None if no node has a
+    receipt. ``is_linear`` states that no block was replaced since the last head, ``is_complete``
+    that every required block could be read. ``depth`` is the number of replaced blocks if that
+    exceeds the confirmations.
     """
 
     head: Head
@@ -81,7 +80,7 @@ class Observation:
 
 @dataclass(slots=True, kw_only=True)
 class Observer:
-    """Looks at the chain for one key."""
+    """Reads the chain's state of one key's nonces."""
 
     chain: Chain
     journal: SubmitJournal
@@ -96,10 +95,9 @@ class Observer:
         head: Head,
         unread_since: Mapping[int, int],
     ) -> Observation:
-        """
-        Return what the chain has of the book's nonces; ``last`` is the head that was seen last.
+        """Read the chain's state of the book's nonces. ``last`` is the last head observed.
 
-        ``unread_since`` has the blocks since which a nonce's receipt cannot be read.
+        ``unread_since`` has the first block at which a nonce's receipt could not be read.
 
         Raises:
             ChainError: the chain could not be read.
@@ -143,7 +141,7 @@ class Observer:
         )
 
     async def is_linear(self, last: Head | None, head: Head) -> bool:
-        """Whether nothing was taken back since a head that was seen."""
+        """Return whether no block was replaced since an observed head."""
         if last is None or head.number < last.number:
             return False
         if head.parent_hash == last.hash:
@@ -153,7 +151,7 @@ class Observer:
     async def _consumed(
         self, submission: Submission, head: Head, since: int
     ) -> Mined | Unread | None:
-        """Return what became of a consumed nonce; its reads are contained here."""
+        """Read the outcome of a consumed nonce, containing its read errors."""
         try:
             async with asyncio.timeout(RECEIPT_SECONDS):
                 return await self._canonical(submission, head)
@@ -167,7 +165,7 @@ class Observer:
         return await self._without_receipt(submission, head, since, reason)
 
     async def _canonical(self, submission: Submission, head: Head) -> Mined | Unread | None:
-        """Return the settlement of whichever attempt a canonical block has."""
+        """Return the settlement of the attempt that a canonical block has."""
         for attempt in reversed(submission.attempts):
             receipt = await self.chain.receipt(attempt.hash)
             if receipt is None:
@@ -202,7 +200,7 @@ class Observer:
     async def _without_receipt(
         self, submission: Submission, head: Head, since: int, reason: str
     ) -> Mined | Unread:
-        """Return what is known of a nonce whose receipt cannot be read: by its transaction."""
+        """Derive the outcome of a nonce with an unreadable receipt from its transaction."""
         try:
             async with asyncio.timeout(RECEIPT_SECONDS):
                 for attempt in reversed(submission.attempts):
@@ -223,11 +221,10 @@ class Observer:
     async def _final_and_gone(
         self, through: int | None, last: Head | None, head: Head
     ) -> list[MinedPair]:
-        """
-        Return what the journal has for final and the chain has not any more, newest first.
+        """Return the nonces final in the journal and gone from the chain, newest block first.
 
-        What the chain itself calls final is looked at too where the chain contradicts that, and
-        by a process that begins. Below a block that is canonical all others are.
+        Blocks that the chain itself calls final are read too where the chain contradicts that, and
+        by a starting process. Below a canonical block all others are canonical.
         """
         trusted = last is not None and not self.finality.changed
         floor = NOTHING_FINAL if through is None or not trusted else through
@@ -245,7 +242,7 @@ class Observer:
     async def _included_and_gone(
         self, included: Sequence[MinedPair], head: Head
     ) -> tuple[list[MinedPair], frozenset[int]]:
-        """Return which included nonces a reorg took back, and of which it cannot be read."""
+        """Return the included nonces that a reorg reverted, and the ones that cannot be read."""
         blocks: dict[int, Head | None] = {}
         gone, unread = list[MinedPair](), set[int]()
         for submission, inclusion in included:
@@ -264,7 +261,7 @@ class Observer:
         return gone, frozenset(unread)
 
     async def _block(self, number: int, head: Head) -> Head:
-        """Return the chain's block of that number, as far as ``head`` knows it."""
+        """Return the canonical block of a height, or ``head`` itself."""
         return head if number == head.number else await canonical_head(self.chain, number)
 
 

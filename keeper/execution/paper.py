@@ -1,4 +1,4 @@
-"""A dry run's submitter: no signer, no sender, a ledger of what would have been earned."""
+"""Dry run's submitter, which books plans in a ledger and never signs or sends."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -10,25 +10,24 @@ from keeper.domain.units import Address, MarketKey
 from keeper.execution.chain import Emit
 
 OVERLAY_BLOCKS: Final = 3
-"""Blocks for which the pools of a paper sale count as sold into; others restore them by then."""
+"""Blocks for which a paper sale reduces its pools' depth. Arbitrage restores it by then."""
 
 
 class Ledger(Protocol):
-    """Where a dry run books."""
+    """Ledger of a dry run."""
 
     async def add(self, plans: Sequence[Plan], head: Head) -> None:
-        """Keep the plans as if they had been executed."""
+        """Book the plans as executed."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class PaperSubmitter:
-    """
-    Books each plan once per breach.
+    """Books each plan once per breach of the health factor.
 
-    On the real chain nobody acts, so the account stays unhealthy: it counts as in
-    flight until it is healthy again, or until ``forget_after_blocks`` have passed where that is
-    set. What is sold on paper counts as sold for ``OVERLAY_BLOCKS``.
+    The account stays liquidatable on the real chain. It counts as in flight until it is healthy
+    again, or until ``forget_after_blocks`` have passed if that is set. A paper sale counts as sold
+    for ``OVERLAY_BLOCKS``.
     """
 
     ledger: Ledger
@@ -39,19 +38,19 @@ class PaperSubmitter:
     _booked: dict[tuple[MarketKey, Address], int] = field(default_factory=dict)
 
     def restore(self, booked: Collection[tuple[MarketKey, Address]]) -> None:
-        """Plan accounts of earlier runs anew, but book none until it was seen healthy."""
+        """Restore the accounts booked by earlier runs. They are booked again once seen healthy."""
         self._before.update(booked)
 
     def has_sold_before(self, head: Head) -> bool:
-        """Whether a sale of an earlier block still counts."""
+        """Return whether a sale of an earlier block still counts."""
         return any(block < head.number for block, _ in self._sold)
 
     def sold(self) -> list[Plan]:
-        """Return the plans whose sales still count, in their order."""
+        """Return the plans with sales that still count, in their order."""
         return [plan for _, plan in self._sold]
 
     def in_flight(self) -> frozenset[tuple[MarketKey, Address]]:
-        """Return the accounts that were booked and did not recover since."""
+        """Return the accounts that were booked and have not recovered."""
         return frozenset(self._booked)
 
     async def submit(
@@ -61,8 +60,7 @@ class PaperSubmitter:
         *,
         news: News | None = None,  # noqa: ARG002 (nobody is acted on, so the next block says it again)
     ) -> list[Batch]:
-        """
-        Book what the batches would have earned, but for breaches that an earlier run booked.
+        """Book the batches' expected profit, except for breaches that an earlier run booked.
 
         Raises:
             JournalError: the ledger cannot be written.
@@ -90,7 +88,7 @@ class PaperSubmitter:
     async def follow(
         self, head: Head, still_unhealthy: Callable[[MarketKey, Address], bool]
     ) -> None:
-        """Forget the accounts that recovered, and the sales that others have made good by now."""
+        """Forget recovered accounts, and sales older than ``OVERLAY_BLOCKS``."""
         self._sold = [
             (block, plan) for block, plan in self._sold if head.number - block <= OVERLAY_BLOCKS
         ]
@@ -104,7 +102,7 @@ class PaperSubmitter:
 
 
 class KeptLedger(Ledger, Protocol):
-    """A ledger that knows what earlier runs booked."""
+    """A ledger that lists the accounts booked by earlier runs."""
 
     async def booked(self) -> Collection[tuple[MarketKey, Address]]:
         """Return the accounts of all rows."""
@@ -112,10 +110,9 @@ class KeptLedger(Ledger, Protocol):
 
 
 async def resume_paper(ledger: KeptLedger, emit: Emit) -> PaperSubmitter:
-    """
-    Return a submitter that knows what earlier runs on the ledger booked.
+    """Build a submitter with the bookings of earlier runs restored.
 
-    An account that was booked and is unhealthy at the start is taken for the same breach.
+    A booked account that is liquidatable at the start counts as the same breach.
     """
     paper = PaperSubmitter(ledger=ledger, emit=emit)
     paper.restore(await ledger.booked())

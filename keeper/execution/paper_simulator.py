@@ -1,4 +1,4 @@
-"""Simulations of a dry run, which the chain answers as if the run had never acted."""
+"""Simulator of a dry run, which caps results by the run's own earlier sales."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +12,10 @@ from keeper.ports import Simulator
 
 @dataclass(frozen=True, slots=True)
 class PaperSimulator:
-    """
-    An executor of which no plan brings more than it was sized for on what the run has sold.
+    """Simulator that caps each plan at its expected profit while earlier paper sales count.
 
-    ``has_sold_before`` says whether a sale of an earlier block still counts. Where none does, the
-    answer is the node's.
+    ``has_sold_before`` returns whether a sale of an earlier block still counts. If none does, the
+    node's result is used.
     """
 
     simulator: Simulator
@@ -27,7 +26,7 @@ class PaperSimulator:
         return self.simulator.batch(plans, net_profit=net_profit, gas_limit=gas_limit)
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """Run the batches, and leave each plan no more than it was sized for."""
+        """Simulate the batches, capping each plan at its expected profit."""
         answers = await self.simulator.simulated(batches, head)
         if not self.has_sold_before(head):
             return answers

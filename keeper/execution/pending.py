@@ -1,4 +1,4 @@
-"""Transactions of ours that wait for a block: run first in a simulation, as the chain will."""
+"""Our pending transactions, simulated before new batches as the chain will order them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +10,9 @@ from keeper.execution.tracker import Tracker
 
 
 def acting_nonces(tracker: Tracker) -> list[Submission]:
-    """
-    Return the nonces that act and that no block consumed yet, as far as is known, lowest first.
+    """Return the pending nonces that change state, lowest first.
 
-    A cancellation changes nothing but the sender's balance, and what was released is nobody's.
+    A cancellation changes only the sender's balance, and a released nonce is held by no node.
     """
     return [
         bound
@@ -27,11 +26,10 @@ def acting_nonces(tracker: Tracker) -> list[Submission]:
 def pending_calls(
     waiting: Sequence[Submission], sender: Address, head: Head
 ) -> list[Mapping[str, object]]:
-    """
-    Return the calls of the newest bytes, in their order.
+    """Build the calls of the newest attempts, in order.
 
-    Their ceiling is at least what the next block takes: one that has to wait longer is mined
-    before whatever comes after it all the same, and a node would refuse the whole simulation.
+    Their maxFeePerGas is at least the next block's base fee. A transaction that has to wait longer
+    is still mined before later nonces, and a node would refuse the whole simulation.
     """
     base_fee = expected_base_fee(head)
     calls = list[Mapping[str, object]]()

@@ -1,4 +1,4 @@
-"""What there is in a vault for an account, at one block."""
+"""Funds of a vault for an account at one block."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from keeper.execution import vault as language
 
 
 class VaultChain(Protocol):
-    """The read of a vault; it may raise ``ChainError``."""
+    """Vault read. It may raise ``ChainError``."""
 
     async def aggregate(self, calls: Sequence[Call], basis: Basis) -> list[CallResult]:
         """Read all the calls at one block."""
@@ -25,13 +25,13 @@ class VaultChain(Protocol):
 
 @dataclass(slots=True)
 class Spent:
-    """What the cures of this block take already, of a token and for an account."""
+    """Funds that the cures of this block already use, by token and by account."""
 
     tokens: dict[Address, int] = field(default_factory=dict)
     accounts: dict[tuple[Address, Address], int] = field(default_factory=dict)
 
     def left(self, funds: Funds, account: Address, token: Address) -> Funds:
-        """Return the funds that are left of a token for an account."""
+        """Compute the funds remaining of a token for an account."""
         gone, own = self.tokens.get(token, 0), self.accounts.get((account, token), 0)
         return replace(
             funds,
@@ -41,7 +41,7 @@ class Spent:
         )
 
     def take(self, account: Address, cure: Cure) -> None:
-        """Count a cure."""
+        """Add a cure."""
         self.tokens[cure.token] = self.tokens.get(cure.token, 0) + cure.amount
         key = (account, cure.token)
         self.accounts[key] = self.accounts.get(key, 0) + cure.amount
@@ -49,15 +49,14 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purse:
-    """One vault, and the settings' limits beside its own."""
+    """One vault with the settings' limits beside its own."""
 
     chain: VaultChain
     vault: Address
     limit_of: Callable[[Address], CureLimit | None] = lambda _: None
 
     async def listed(self, head: Head, place: bytes, health: AccountHealth) -> Wad | CureRefusal:
-        """
-        Return below which health factor the vault cures an account there; a refusal if not now.
+        """Return the health factor below which the vault cures an account, or a refusal.
 
         Raises:
             ChainError: the chain cannot be read.
@@ -78,8 +77,7 @@ class Purse:
     async def funds(
         self, head: Head, account: Address, tokens: Mapping[Address, int | None]
     ) -> dict[Address, Funds]:
-        """
-        Return what there is of each token for an account; ``tokens`` have their decimals.
+        """Fetch the vault's funds for an account by token. ``tokens`` has their decimals.
 
         Raises:
             ChainError: the chain cannot be read.
@@ -97,7 +95,7 @@ class Purse:
         }
 
     def _limited(self, funds: Funds, token: Address, decimals: int | None) -> Funds:
-        """Return the funds within the settings' limits, too; a day's are the vault's to count."""
+        """Limit the funds by the settings. The vault itself counts a day's limit."""
         limit = self.limit_of(token)
         if limit is None or decimals is None:
             return funds

@@ -1,8 +1,7 @@
-"""
-What a mined transaction of ours did, also where its receipt leaves it out.
+"""Outcome of our mined transaction, also where its receipt omits fields.
 
-Price, end and logs follow from the signed bytes, the block and its logs. Gas that no node states
-counts as all that the transaction was allowed.
+Price, success and logs follow from the signed transaction, the block and its logs. Unstated gas
+counts as the whole gas limit.
 """
 
 import logging
@@ -34,13 +33,13 @@ class SeesTransactions(Protocol):
     """A chain that knows transactions beside their receipts."""
 
     async def transaction(self, transaction: TransactionHash) -> SeenTransaction | None:
-        """Return a transaction that the node knows, mined or waiting; None if it does not."""
+        """Return a transaction, mined or pending. None if the node does not know it."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What a mined transaction did: its end, its gas and its price, and what it logged."""
+    """Outcome of a mined transaction with its success, gas, price and logs."""
 
     receipt: Receipt
     success: bool
@@ -50,8 +49,7 @@ class Settlement:
 
 
 def effective_gas_price(fees: Fees, base_fee: Wei) -> Wei:
-    """
-    Return what an EIP-1559 transaction pays per gas in a block of this base fee.
+    """Compute the price per gas of an EIP-1559 transaction at this base fee.
 
     Source: ethereum/execution-specs ``check_transaction`` (london and later).
     """
@@ -60,12 +58,11 @@ def effective_gas_price(fees: Fees, base_fee: Wei) -> Wei:
 
 
 async def settle(chain: object, receipt: Receipt, attempt: Attempt, block: Head) -> Settlement:
-    """
-    Return what the attempt did in its block, as stated or as it follows.
+    """Return the attempt's outcome in its block, as stated or as derived.
 
     Raises:
-        ChainError: its logs are asked for elsewhere, and cannot be read now.
-        RpcMalformed: nothing tells how it ended.
+        ChainError: its logs are read elsewhere and cannot be read now.
+        RpcMalformed: nothing shows whether it succeeded.
     """
     logs = receipt.logs
     if logs is None:
@@ -90,11 +87,10 @@ async def settle(chain: object, receipt: Receipt, attempt: Attempt, block: Head)
 
 
 def _success(attempt: Attempt, logs: Sequence[Log] | None, gas_used: Gas | None) -> bool:
-    """
-    Return how a transaction ended whose receipt does not say it.
+    """Derive whether a transaction succeeded if its receipt does not state it.
 
-    A transfer of nothing to oneself works. What acts on a contract of ours logs something, or
-    fails; of anything else a log shows success, and gas up to the limit failure.
+    An empty transfer to oneself succeeds. A call of our contracts logs something or fails. For any
+    other transaction a log shows success, and gas use up to the limit shows failure.
     """
     if attempt.kind is AttemptKind.CANCEL:
         return True
@@ -108,7 +104,7 @@ def _success(attempt: Attempt, logs: Sequence[Log] | None, gas_used: Gas | None)
 
 
 async def _fetch_logs(chain: object, receipt: Receipt, attempt: Attempt) -> tuple[Log, ...] | None:
-    """Return the transaction's logs by its block's; None where the chain has no such read."""
+    """Fetch the transaction's logs through its block's. None if the chain has no such read."""
     if attempt.kind is AttemptKind.CANCEL or attempt.to is None:
         return ()
     if not isinstance(chain, ReadsBlockLogs):
@@ -119,11 +115,10 @@ async def _fetch_logs(chain: object, receipt: Receipt, attempt: Attempt) -> tupl
 
 
 async def fetch_unreceipted(chain: object, attempt: Attempt) -> Receipt | None:
-    """
-    Return a receipt that states nothing but the block, of a transaction that a block has.
+    """Build a receipt with only the block of a mined transaction.
 
-    None where no block has it, or the chain knows no transactions. It stands in for a receipt
-    that cannot be read.
+    None if no block has it, or the chain cannot read transactions. It replaces a receipt that
+    cannot be read.
     """
     if not isinstance(chain, SeesTransactions):
         return None

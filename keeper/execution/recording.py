@@ -1,4 +1,4 @@
-"""Whether the journal can be written: without it nothing is signed, and watching goes on."""
+"""Health of the journal. While it cannot be written nothing is signed, and observing goes on."""
 
 import logging
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Recording:
-    """The journal of a tracker; ``fault`` is why it cannot be written, empty while it can."""
+    """Health of a tracker's journal. ``fault`` is why it cannot be written, else empty."""
 
     tracker: Tracker
     fault: str = ""
 
     def note_failure(self, error: JournalError) -> None:
-        """Have nothing signed from now on, until the journal can be written again."""
+        """Note a failure. Nothing is signed until the journal can be written again."""
         self.fault = str(error)  # mutation: G30 journal-fault
         log.error("journal_failed reason=%s", error)
 
     async def is_working(self) -> bool:
-        """Whether the journal can be written; after a fault, what it holds is what there is."""
+        """Return whether the journal can be written. After a fault, its nonces are loaded again."""
         if not self.fault:
             return True
         try:
@@ -36,6 +36,6 @@ class Recording:
         return True
 
     async def load(self) -> None:
-        """Take every nonce that is not final from the journal."""
+        """Load every nonce that is not final from the journal."""
         found = await self.tracker.journal.open_submissions()
         self.tracker.book = {one.nonce: one for one in found}

@@ -27,7 +27,7 @@ LACKS: Final = {
     ),
     2: (),
 }
-"""What each version lacks beside the current one."""
+"""Features that each version lacks, compared with the current one."""
 
 _FILE: Final = Path(__file__).with_name("releases.json")
 
@@ -44,11 +44,11 @@ class Release:
 
     @property
     def lacks(self) -> Sequence[str]:
-        """What it lacks beside the current version, a sentence each."""
+        """Features that it lacks compared with the current version, a sentence each."""
         return LACKS[self.version]
 
     def matches(self, code: bytes) -> bool:
-        """Return whether runtime code is this build's; its immutables are one same address."""
+        """Return whether runtime code is of this build, with one address in all its immutables."""
         if len(code) != self.size:
             return False
         places = [code[start : start + WORD] for start in self.immutables]
@@ -64,7 +64,7 @@ def masked_hash(code: bytes, immutables: Sequence[int]) -> bytes:
 
 
 def find_release(code: bytes) -> Release | None:
-    """Return the release that runtime code is of; None where it is none's."""
+    """Find the release of runtime code. None if it is of no release."""
     return next((release for release in releases() if release.matches(code)), None)
 
 

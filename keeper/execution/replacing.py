@@ -1,4 +1,4 @@
-"""Signs what takes a nonce's place: higher bids, cancellations, and what fills a gap."""
+"""Signs replacements, cancellations and gap fillers."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -33,11 +33,9 @@ StillUnhealthy = Callable[[MarketKey, Address], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
-    """
-    One look at the bound nonces, lowest first.
+    """One pass over the bound nonces, lowest first.
 
-    ``earning`` has, for every nonce that acts, its plans that still would work. ``used`` is the
-    gas of those that were simulated again, ``why`` a reason of those that failed.
+    ``earning`` has the plans still expected to work, for every nonce that acts.
     """
 
     head: Head
@@ -53,10 +51,9 @@ class _Round:
 
 @dataclass(slots=True, kw_only=True)
 class Replacer:
-    """
-    Makes attempts and records them; what it made is sent with everything else.
+    """Signs and records attempts, which are sent along with all others.
 
-    ``rehearse`` None trusts every plan whose account is still unhealthy.
+    With ``rehearse`` None, every plan of a still unhealthy account is expected to work.
     """
 
     signer: Signer
@@ -68,7 +65,7 @@ class Replacer:
     _capped: set[int] = field(default_factory=set)
 
     def attempt(self, wanted: Unsigned, kind: AttemptKind, head: Head) -> Attempt:
-        """Sign a transaction; NotBroadcast where the signer will not."""
+        """Sign a transaction. NotBroadcast if the signer refuses."""
         signed = self.signer.sign(wanted)
         return Attempt(
             nonce=wanted.nonce,
@@ -95,17 +92,16 @@ class Replacer:
         return Submission(nonce=nonce, batch=batch, attempts=(attempt,))
 
     def cancellation(self, nonce: int, fees: Fees, head: Head) -> Attempt:
-        """Sign a transfer of nothing that takes a nonce, at these fees."""
+        """Sign an empty transfer that uses up a nonce, at these fees."""
         wanted = Unsigned(
             nonce=nonce, to=self.signer.address, calldata=b"", gas_limit=CANCEL_GAS, fees=fees
         )
         return self.attempt(wanted, AttemptKind.CANCEL, head)
 
     async def fill(self, head: Head, count: int) -> None:
-        """
-        Bind and record a transfer of nothing for every nonce that was skipped.
+        """Bind and record an empty transfer for every skipped nonce.
 
-        Only below the journal's own high water: above it no nonce is ours yet.
+        Only nonces up to the journal's high water are filled. Higher ones are not ours yet.
         """
         journal, book = self.tracker.journal, self.tracker.book
         water = await journal.high_water()
@@ -135,11 +131,11 @@ class Replacer:
         still_unhealthy: StillUnhealthy,
         left_alone: frozenset[int] = frozenset(),
     ) -> None:
-        """
-        Replace what is due, lowest first: dearer where it still pays, by nothing where it does not.
+        """Replace due attempts, lowest first, by higher bids or by cancellations.
 
-        Those ``left_alone`` are not bid up: the account could not pay for them, or every node
-        refuses them for good. They only ever end.
+        An attempt that no longer pays is cancelled. Nonces in ``left_alone`` are not bid up,
+        because the account could not pay for them or every node refuses them for good. They can
+        only be cancelled.
         """
         due = {one.nonce for one in bound if self._is_due(one, head)} - left_alone
         earning = self._still_earning(bound, head, still_unhealthy)
@@ -158,7 +154,7 @@ class Replacer:
                 continue
             try:
                 made = await self._replaced(now, at, kind)
-            except NotBroadcast as error:  # its old bytes still are the best offer
+            except NotBroadcast as error:  # its present attempt is still the best offer
                 log.warning("not_replaced nonce=%d reason=%s", one.nonce, error)
                 continue
             now.queue[at] = stake(made, now.earning.get(one.nonce, ()))
@@ -172,10 +168,9 @@ class Replacer:
         by_hand: bool = False,
         tip: Wei | None = None,
     ) -> None:
-        """
-        Replace a nonce's transaction now, within the cap; with at least a ``tip``, if one is given.
+        """Replace a nonce's transaction now, within the cap and with at least ``tip`` if given.
 
-        What a person cancels may cost up to the policy's ceiling.
+        A cancellation ordered by an operator may cost up to the policy's hard cap.
         """
         market = await self._market(head)
         if market is not None and tip is not None:
@@ -247,7 +242,7 @@ class Replacer:
         return replace(one, attempts=(*one.attempts[:-1], newest))
 
     def _wanted(self, now: _Round, at: int) -> AttemptKind | None:
-        """Return what should take a nonce's place now; None where nothing should."""
+        """Choose the kind of a nonce's replacement. None if it is not replaced now."""
         one = now.bound[at]
         earning = now.earning.get(one.nonce)
         if earning is not None and not earning:
@@ -264,7 +259,7 @@ class Replacer:
         return AttemptKind.BUMP
 
     async def _replaced(self, now: _Round, at: int, kind: AttemptKind) -> Submission:
-        """Record a replacement with higher fees; at the cap nothing changes."""
+        """Sign and record a replacement with higher fees. At the cap nothing changes."""
         one = now.bound[at]
         newest, cancelling = one.newest, kind is AttemptKind.CANCEL
         cap = self._cap(now, at, cancelling=cancelling)
@@ -337,7 +332,7 @@ class Replacer:
 
 
 def expired(submission: Submission, head: Head) -> bool:
-    """Whether the executor would refuse it in any block from here on."""
+    """Return whether the executor would refuse it in any block from this head on."""
     batch = submission.batch
     acting = batch is not None and submission.newest.kind is not AttemptKind.CANCEL
     # mutation: G10 past-deadline

@@ -1,9 +1,8 @@
-"""
-What a transaction can really cost: the gas it was simulated with, at what the next blocks ask.
+"""Possible cost of a transaction, from its simulated gas and the next blocks' base fee.
 
-Its gas limit has room that is not used, and its ceiling is twice the base fee, so that limits
-which counted both held transactions that nobody could ever have paid for. What waits is counted
-anew at each head, at that head's base fee.
+Its gas limit has unused room and its maximum fee is twice the base fee. Limits that counted both
+held transactions that could never have cost as much. Pending transactions are counted again at each
+head, at its base fee.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,32 +17,31 @@ from keeper.execution.landing import expected_base_fee
 from keeper.strategy.gas import gas_at_most
 
 TWO_FULL_BLOCKS: Final = (81, 64)
-"""By how much a base fee rises at the most in two blocks (EIP-1559)."""
+"""Highest rise of a base fee in two blocks (EIP-1559)."""
 
 Subset = Callable[[Batch, Sequence[Plan]], Batch | None]
-"""Makes a transaction of some of a batch's plans; None where there can be none that pays."""
+"""Builds a transaction of some of a batch's plans. None if it would not pay."""
 
 
 def no_subset(batch: Batch, plans: Sequence[Plan]) -> Batch | None:  # noqa: ARG001 (the type's)
-    """Make none."""
+    """Build no subset."""
     return None
 
 
 def base_fee_reserved(head: Head) -> Wei:
-    """Return the base fee that is reckoned with: the next block's after two full ones more."""
+    """Compute the base fee assumed for reservations, the next one after two more full blocks."""
     return Wei(mul_div_ceil(expected_base_fee(head), *TWO_FULL_BLOCKS))
 
 
 def batch_cost(batch: Batch, fees: Fees, base_fee: Wei) -> Wei:
-    """Return what a batch can cost where a block asks ``base_fee``."""
+    """Compute the possible cost of a batch at a base fee."""
     return Wei(_gas(batch, batch.gas_limit) * _price(fees, base_fee) + batch.data_fee)
 
 
 def in_flight_cost(bound: Sequence[Submission], base_fee: Wei) -> Wei:
-    """
-    Return what these nonces can cost: of each one's attempts only one is mined, the dearest.
+    """Compute the possible cost of these nonces, each by its most expensive attempt.
 
-    What nobody has cannot be mined.
+    Of a nonce's attempts only one is mined. Released attempts are held by no node and do not count.
     """
     return Wei(sum(_dearest(submission, base_fee) for submission in bound))
 
@@ -51,7 +49,7 @@ def in_flight_cost(bound: Sequence[Submission], base_fee: Wei) -> Wei:
 def priced_parts(
     subset: Subset, price: Callable[[Batch], Fees | None], batch: Batch, count: int
 ) -> list[Priced]:
-    """Return a batch's first ``count`` plans and the others as two transactions with their fees."""
+    """Split a batch after ``count`` plans into two transactions with their fees."""
     parts = list[Priced]()
     for plans in (batch.plans[:count], batch.plans[count:]):
         part = subset(batch, plans)
@@ -64,10 +62,9 @@ def priced_parts(
 
 
 def largest_within(batch: Batch, room: Wei, base_fee: Wei, parts: Parts) -> Sequence[Priced]:
-    """
-    Return a batch divided after as many plans as cost no more than ``room``.
+    """Split a batch after as many plans as cost no more than ``room``.
 
-    Nothing where not even the first one does. More plans cost more, so it is searched by halves.
+    Empty if even the first plan costs more. More plans cost more, so the search bisects.
     """
     fitting: Sequence[Priced] = ()
     low, high = 1, len(batch.plans) - 1
@@ -82,7 +79,7 @@ def largest_within(batch: Batch, room: Wei, base_fee: Wei, parts: Parts) -> Sequ
 
 
 def least_cost(batch: Batch, fees: Fees, base_fee: Wei, parts: Parts) -> Wei:
-    """Return what the smallest part of a batch can cost: room for that is room for something."""
+    """Compute the possible cost of the smallest part of a batch."""
     first = parts(batch, 1) if len(batch.plans) > 1 else ()
     return batch_cost(*(first[0] if first else (batch, fees)), base_fee)
 

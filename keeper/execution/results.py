@@ -1,4 +1,4 @@
-"""What a batch brought on chain, plan by plan, from the executor's own logs."""
+"""Outcomes of a batch's plans on chain, from the executor's own logs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,19 +28,18 @@ from keeper.execution.vault import clear_outcome, cure_outcome
 REVERTED = "the whole transaction reverted"
 NOT_REPORTED = "the executor did not report it"
 LOGS_SECONDS: Final = 2.0
-"""How long the logs of a failure's block may take: what is mined is noted after that."""
+"""Timeout of reading the logs of a failure's block. The receipt is noted after that."""
 
 _TOLD_BY_TOUCH: Final = frozenset({FailureKind.RACE, FailureKind.DEFECT})
 
 
 def plan_outcomes(batch: Batch, logs: Sequence[Log]) -> tuple[PlanOutcome, ...]:
-    """
-    Return one outcome per plan; a plan without a log of its own failed.
+    """Build one outcome per plan. A plan without a log of its own failed.
 
-    The worth in wei is at the plan's own prices, rounded down.
+    The value in wei is at the plan's own prices, rounded down.
 
     Raises:
-        RpcMalformed: a log of the executor (or of the vault) is not one of its own.
+        RpcMalformed: a log of the executor (or of the vault) has an unknown form.
     """
     if any(plan.is_cure for plan in batch.plans):
         return tuple(cure_outcome(plan, logs, batch.executor) for plan in batch.plans)
@@ -51,7 +50,7 @@ def plan_outcomes(batch: Batch, logs: Sequence[Log]) -> tuple[PlanOutcome, ...]:
 
 
 def failed_outcomes(batch: Batch, why: Sequence[str]) -> tuple[PlanOutcome, ...]:
-    """Return the outcome of plans that all failed, each for its reason."""
+    """Build the outcomes of plans that all failed, each with its reason."""
     return tuple(
         _outcome(plan, StepReport(index=0, failure=reason))
         for plan, reason in zip(batch.plans, why, strict=True)
@@ -61,10 +60,9 @@ def failed_outcomes(batch: Batch, why: Sequence[str]) -> tuple[PlanOutcome, ...]
 async def why_reverted(
     chain: Chain, batch: Batch, attempt: Attempt, settlement: Settlement, sender: Address
 ) -> list[str]:
-    """
-    Return why each plan of a failed transaction did, as far as it can be known afterwards.
+    """Return each plan's reason in a failed transaction, as far as it can be found afterwards.
 
-    A receipt does not say it: the call is run again on the state that its block left.
+    A receipt does not state it, so the call is run again on the state after its block.
     """
     reason = await _why_reverted(chain, batch, attempt, settlement, sender)
     if isinstance(reason, str):
@@ -75,7 +73,7 @@ async def why_reverted(
 async def _why_reverted(
     chain: Chain, batch: Batch, attempt: Attempt, settlement: Settlement, sender: Address
 ) -> str | list[str]:
-    """Return the reason of the whole, or each step's own."""
+    """Return the reason of the whole transaction, or each step's own."""
     if settlement.gas_used >= attempt.gas_limit:
         return f"{REVERTED}: out of gas"
     call = Call(target=batch.executor, data=attempt.calldata)
@@ -96,12 +94,11 @@ async def _why_reverted(
 async def with_touches(
     chain: Chain, outcomes: tuple[PlanOutcome, ...], receipt: Receipt
 ) -> tuple[PlanOutcome, ...]:
-    """
-    Return the outcomes, with what the block's logs say of a failed one beside its reason.
+    """Add to failed outcomes whether other transactions of the block touched the account.
 
-    An account that was liquidatable, is said to be healthy, and that nobody touched, may be one
-    of a market that lies to simulations; a defect of one that others touched says nothing of its
-    market. Where the logs cannot be read nothing is added.
+    A liquidatable account that the chain called healthy although no transaction touched it may be
+    in a market that detects simulations. A defect of an account that others touched does not count
+    against its market. If the logs cannot be read, nothing is added.
     """
     kinds = {outcome: classify_failure(outcome.failure) for outcome in outcomes if outcome.failure}
     if not _TOLD_BY_TOUCH & set(kinds.values()) or not isinstance(chain, ReadsBlockLogs):
@@ -128,7 +125,7 @@ async def with_touches(
 
 
 async def _others_traded(chain: Chain, batch: Batch, receipt: Receipt) -> bool:
-    """Return whether anybody left a log at the pools of a batch's routes in its block."""
+    """Return whether another transaction of the block logged at the batch's pools."""
     pools = {pool for plan in batch.plans for pool in plan.route.pools}
     if not pools:
         return False

@@ -1,4 +1,4 @@
-"""Revert data in words: whatever a contract threw, however hostile, becomes one short line."""
+"""Formats revert data as one short printable line, also for hostile data."""
 
 import functools
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from keeper.domain.errors import RpcMalformed
 
 NO_REASON: Final = "reverted without a reason"
 MAX_REASON: Final = 240
-"""Characters of a reason; what is longer ends in an ellipsis."""
+"""Characters of a reason. A longer one ends in an ellipsis."""
 
 _ABIS: Final = ("LiquidationExecutor", "CureVault", "AaveV3Errors")
 _NESTING: Final = 3
@@ -17,18 +17,17 @@ _SHOWN_BYTES: Final = 32
 
 
 def failure_reason(revert_data: bytes) -> str:
-    """
-    Return why a call reverted, in one printable line; never raises, never empty.
+    """Format why a call reverted, in one printable line, never empty, without raising.
 
-    Knows ``Error(string)`` (words, or error numbers as text), ``Panic``, the
-    executor's and the vault's own errors (those of several steps are listed in order) and those of
-    Aave 3.4 and later; of any other it shows the selector.
+    It decodes ``Error(string)`` (text, or error numbers as text), ``Panic``, the executor's and the
+    vault's own errors (several steps are listed in order) and the ones of Aave 3.4 and later. For
+    any other error it shows the selector.
     """
     return _shortened(_reason(revert_data[: 1 << 16], _NESTING))
 
 
 def step_reasons(revert_data: bytes) -> list[str]:
-    """Return why each step failed of a transaction in which nothing worked; else nothing."""
+    """Decode each step's failure in a transaction without a success. Empty for other data."""
     if revert_data[:SELECTOR] != selector("NothingWorked(bytes[])"):
         return []
     try:

@@ -1,10 +1,8 @@
-"""
-Rivals that are about to act on the same account, answered with a higher tip in the same block.
+"""Rivals about to act on the same account, outbid by a higher tip in the same block.
 
-What a node shows of the next block is looked at while something of ours waits for it. A rival is
-a transaction of somebody else whose calldata names an account of ours and that tips at least as
-much. It is outbid as far as a share of the plans' profit goes: what a stranger shows may be made
-to have others overpay.
+The pending block is read while a nonce of ours is in flight. A rival is another party's transaction
+with one of our accounts in its calldata and a tip at least as high. It is outbid up to a share of
+the plans' profit, since it may be shown only to make others overpay.
 """
 
 import logging
@@ -20,18 +18,16 @@ from keeper.domain.units import BPS, Bps, Wei, mul_div_ceil, mul_div_floor
 log = logging.getLogger(__name__)
 
 OUTBID: Final = (9, 8)
-"""How much more than a rival is tipped."""
+"""Tip of an outbidding replacement as a ratio of the rival's."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Rivals:
-    """
-    Looks for rivals of what waits, and outbids them.
+    """Finds rivals of pending nonces and outbids them.
 
-    Nonces are mined in their order, so those that wait before the contested one are raised with
-    it. What all of that tips beside what was offered first may cost ``share_bps`` of the contested
-    plans' net profit. ``bound`` are the nonces that wait, lowest first; ``bump`` replaces one
-    with a tip.
+    Nonces are mined in order, so lower pending nonces are raised along with the contested one. The
+    tips above the first offers may cost ``share_bps`` of the contested plans' net profit. ``bound``
+    lists the pending nonces, lowest first. ``bump`` replaces one with a tip.
     """
 
     sender: str
@@ -75,12 +71,12 @@ class Rivals:
                 return
 
     def _leave(self, contested: Submission, tip: Wei, why: str) -> None:
-        """Let a rival win; said once."""
+        """Let a rival win, logged once."""
         self._left.add((contested.nonce, tip))
         log.warning("rival_not_outbid nonce=%d tip=%d reason=%s", contested.nonce, tip, why)
 
     def _highest(self, submission: Submission, seen: Sequence[PendingTransaction]) -> Wei | None:
-        """Return the highest tip of a rival; None where nobody else names an account of ours."""
+        """Return the highest tip of a rival. None if no other party names an account of ours."""
         accounts = [bytes.fromhex(account[2:]) for _, account in submission.accounts]
         tips = [
             other.tip
@@ -92,7 +88,7 @@ class Rivals:
 
 
 def raising_cost(queue: Sequence[Submission], tip: Wei) -> Wei:
-    """Return what it costs that all of these tip so much, beside what they offered first."""
+    """Compute the cost of raising all of these to a tip, above their first offers."""
     return Wei(
         sum(
             max(0, tip - submission.attempts[0].fees.priority_fee) * _gas(submission)
@@ -102,7 +98,7 @@ def raising_cost(queue: Sequence[Submission], tip: Wei) -> Wei:
 
 
 def affordable_cost(contested: Submission, share_bps: Bps) -> Wei:
-    """Return the share of a transaction's net profit that a race for it may cost."""
+    """Compute the share of a transaction's net profit that outbidding may cost."""
     plans = () if contested.batch is None else contested.batch.plans
     net = max(0, sum(plan.net_profit for plan in plans))
     return Wei(mul_div_floor(net, share_bps, BPS))

@@ -1,4 +1,4 @@
-"""Second simulation of failed plans, on the state that their block left."""
+"""Second simulation of unexplained failed plans, on the state after their block."""
 
 import asyncio
 import logging
@@ -29,24 +29,22 @@ from keeper.execution.receipts import ReadsBlockLogs
 log = logging.getLogger(__name__)
 
 Simulate = Callable[[Sequence[Batch], Head], Awaitable[Sequence[SimulatedBatch]]]
-"""Runs batches one after the other on top of a block, without sending; may raise ChainError."""
+"""Simulates batches one after the other on a block. May raise ChainError."""
 
 DRAWS: Final = 8
-"""How many simulations are compared with the chain: each has a randomness of its own."""
+"""Number of simulations, each with its own randomness."""
 LOOK_SECONDS: Final = 1.0
-"""How long the simulations may take: what is mined is noted after that."""
+"""Timeout of the simulations. The receipt is noted after that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecondLook:
-    """Tells a market that lies to simulations, and a defect, from a race or a moved price.
+    """Distinguishes a market that detects simulations from a lost race.
 
-    An account that was healthy on chain although nobody touched it, or a sale that brought too
-    little in pools that nobody traded in, has two explanations: a price moved, or the contract
-    looked at something that a simulation cannot know. A price that moved has moved for every
-    simulation on the state that the block left. For the same reason a failure with any other
-    reason is no defect if every such simulation fails alike: more collateral was asked for
-    than a fallen price leaves, say.
+    An account healthy on chain although no transaction touched it, or a sale with too little
+    proceeds in pools without other trades, has two explanations. Either a price moved, or the
+    contract read something that a simulation cannot reproduce. A moved price shows in every
+    simulation on the state after the block.
     """
 
     chain: Chain
@@ -55,12 +53,7 @@ class SecondLook:
     async def judge(
         self, submission: Submission, outcomes: tuple[PlanOutcome, ...], receipt: Receipt
     ) -> tuple[PlanOutcome, ...]:
-        """Add what a second simulation says of failed plans to their reasons.
-
-        ``LIED`` is added to suspects whose call works in a simulation, ``OVERTAKEN`` to defects
-        that fail alike in every simulation, and ``BEHIND`` to defects of an account that an
-        earlier plan of the transaction liquidated.
-        """
+        """Return the outcomes, with ``LIED`` added if the call works in a simulation."""
         batch = submission.batch
         if batch is None or len(outcomes) != len(batch.plans):
             return outcomes
@@ -83,7 +76,7 @@ class SecondLook:
     async def _find_suspects(
         self, batch: Batch, outcomes: Sequence[PlanOutcome], receipt: Receipt
     ) -> set[int]:
-        """Return the places of plans that failed without anybody else's doing."""
+        """Return the plans that failed without another transaction as the cause."""
         suspects, moved = set[int](), set[int]()
         for place, outcome in enumerate(outcomes):
             if outcome.failure.endswith(UNTOUCHED):

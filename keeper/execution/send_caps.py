@@ -1,9 +1,8 @@
-"""
-Caps on what nodes take, learnt from sends that every endpoint refused for good.
+"""Caps of nodes on transactions, inferred from sends that every endpoint refused for good.
 
-A cap is kept for a while and then tried again. An account whose transaction is refused alone is
-left alone for as long; where nothing of ours would be taken (a type of transaction that nodes do
-not know), signing halts.
+A cap lasts for a while and is then tested again. An account whose transaction is refused alone is
+skipped as long. If no transaction of ours would be accepted, for example because nodes do not know
+its type, signing halts.
 """
 
 import enum
@@ -30,13 +29,13 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS: Final = 300.0
 LONGEST_RETRY_SECONDS: Final = 3_600.0
 LEAST_GAS: Final = Gas(100_000)
-"""No cap on gas is below this: a number in a refusal that is smaller means something else."""
+"""Lowest plausible gas cap. A smaller number in a refusal means something else."""
 ENVELOPE_BYTES: Final = 200
 """Bytes of a signed transaction beside its calldata, at the most."""
 
 
 class SendLimit(enum.StrEnum):
-    """What a transaction has too much of, where a node refuses it for good."""
+    """Quantity of which a permanently refused transaction has too much."""
 
     GAS = "gas"
     FEE = "fee"  # gas limit times max fee, as geth's rpc.txfeecap counts
@@ -101,11 +100,10 @@ class _Cap:
 
 @dataclass(slots=True, kw_only=True)
 class SendCaps:
-    """
-    What a transaction may have to be taken.
+    """Caps that an accepted transaction has to respect.
 
-    ``most_gas`` is the policy's. ``split`` returns a batch in halves, each a transaction of its
-    own, nothing where it cannot be divided; ``subset`` makes one of some of its plans.
+    ``most_gas`` is the policy's. ``split`` halves a batch into two transactions, or returns nothing
+    if it cannot be divided. ``subset`` builds a transaction of some of its plans.
     """
 
     most_gas: Gas = MAX_TRANSACTION_GAS
@@ -116,7 +114,7 @@ class SendCaps:
     _halted: str = ""
 
     def learn(self, submission: Submission, error: RpcRefused) -> SendLimit:
-        """Learn from bytes that were refused for good, and return what they had too much of."""
+        """Derive a cap from a permanently refused transaction, and return the exceeded limit."""
         attempt = submission.newest
         said = _SEPARATORS.sub(" ", (error.text or str(error)).lower())
         limit = next(
@@ -134,7 +132,7 @@ class SendCaps:
         return limit
 
     def _keep(self, key: SendLimit | Subject, value: int) -> None:
-        """Keep a cap; the lowest while it is known, for twice as long where it was tried again."""
+        """Store a cap, the lowest while one is active, for twice as long after another refusal."""
         before, now, pause = self._caps.get(key), self.clock(), FIRST_RETRY_SECONDS
         if before is not None:
             known = now < before.retry_at
@@ -143,22 +141,22 @@ class SendCaps:
         self._caps[key] = _Cap(value, now + pause, pause)
 
     def halted(self) -> str:
-        """Return why nothing new is signed for a while; empty where something may be."""
+        """Return why signing is halted for a while. Empty if it is not."""
         if self._value(SendLimit.KIND) is None:
             return ""
         return f"every endpoint refuses our transactions for good: {self._halted}"
 
     def reason(self) -> str:
-        """Return why nothing was sent that might have paid."""
+        """Return why no transaction was sent that might have paid."""
         return self.halted() or "no endpoint takes such a transaction"
 
     def most_fee(self, gas_limit: Gas) -> Wei | None:
-        """Return the most per unit of gas that a transaction may offer; None without a cap."""
+        """Return the highest maxFeePerGas that nodes accept. None without a cap."""
         cap = self._value(SendLimit.FEE)
         return None if cap is None else Wei(cap // max(gas_limit, 1))
 
     def parts(self, price: Callable[[Batch], Fees | None]) -> Parts:
-        """Return what divides a batch into two transactions, with their fees by ``price``."""
+        """Build the function that splits a batch into two transactions, with fees by ``price``."""
         return partial(priced_parts, self.subset, price)
 
     def fit(
@@ -168,11 +166,10 @@ class SendCaps:
         market: FeeMarket,
         head: Head,
     ) -> list[Priced]:
-        """
-        Return the batches as transactions that are within every cap, in their order.
+        """Fit the batches into transactions within every cap, in order.
 
-        One that is beyond a cap is split, or its ceiling lowered as far as the market allows.
-        ``price`` bids for a part. What does not fit by itself is left out.
+        A batch beyond a cap is split, or its maximum fee lowered as far as the market allows.
+        ``price`` bids for a part. A single plan that does not fit is dropped.
         """
         fitting = list[Priced]()
         for batch, fees in priced:
@@ -218,7 +215,7 @@ class SendCaps:
         )
 
     def _lowered(self, batch: Batch, fees: Fees, market: FeeMarket) -> Fees | None:
-        """Return the fees within the cap; None where that would not pay two rising blocks."""
+        """Lower the fees to the cap. None if they would not cover two rising blocks."""
         most = self.most_fee(batch.gas_limit)
         if most is None or fees.max_fee <= most:
             return fees
@@ -233,7 +230,7 @@ class SendCaps:
 
 
 def _cap_of(limit: SendLimit, submission: Submission, said: str) -> int:
-    """Return the cap that a refusal names, or half of what was refused."""
+    """Return the cap that a refusal names, or half of the refused quantity."""
     attempt = submission.newest
     if limit is SendLimit.GAS:
         named = [int(number) for number in _WHOLE.findall(said)]
@@ -252,7 +249,7 @@ def _cap_of(limit: SendLimit, submission: Submission, said: str) -> int:
 
 
 def _wei(ether: str) -> int:
-    """Return decimal ether in wei, exactly, rounded down."""
+    """Parse decimal ether to wei, exactly, rounded down."""
     whole, _, fraction = ether.partition(".")
     digits = len(str(WAD)) - 1
     return int(whole) * WAD + int(fraction[:digits].ljust(digits, "0"))

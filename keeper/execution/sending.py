@@ -1,11 +1,11 @@
-"""
-What a node's answer to a send proves. Everything that is not in the table proves nothing.
+"""Classifies ``eth_sendRawTransaction`` errors. Unknown errors are ambiguous.
 
-The words are those of go-ethereum (core/txpool/errors.go, core/error.go, core/txpool/legacypool),
-reth (crates/rpc/rpc-eth-types/src/error, crates/transaction-pool/src/error.rs), erigon
-(txnprovider/txpool/txpoolcfg), nethermind (Nethermind.TxPool: AcceptTxResult and
-TxPoolErrorMessages), besu (RpcErrorType), anvil (crates/anvil/src/eth/error.rs) and of the hosted
-providers that put their own in front. The tests have each in full (tests/data/wordings.toml).
+The wordings are the ones of go-ethereum (core/txpool/errors.go, core/error.go,
+core/txpool/legacypool), reth (crates/rpc/rpc-eth-types/src/error,
+crates/transaction-pool/src/error.rs), erigon (txnprovider/txpool/txpoolcfg), nethermind
+(Nethermind.TxPool: AcceptTxResult and TxPoolErrorMessages), besu (RpcErrorType), anvil
+(crates/anvil/src/eth/error.rs) and of the hosted providers that answer before their nodes. The
+tests have each in full (tests/data/wordings.toml).
 """
 
 import enum
@@ -18,7 +18,7 @@ from keeper.domain.submission import AttemptState
 
 
 class Answer(enum.StrEnum):
-    """The classes of answers to ``eth_sendRawTransaction``."""
+    """Outcome classes of ``eth_sendRawTransaction``."""
 
     ACCEPTED = "accepted"
     KNOWN = "known"  # the node had these very bytes
@@ -203,7 +203,7 @@ _SEPARATORS: Final = re.compile(r"[\s_-]+")
 
 
 def classified(error: ChainError | None) -> Answer:
-    """Return what the outcome of a send proves; None stands for the node's own hash."""
+    """Classify the outcome of a send. None means that the node returned the hash."""
     if error is None:
         return Answer.ACCEPTED
     if not isinstance(error, RpcRefused):
@@ -213,7 +213,7 @@ def classified(error: ChainError | None) -> Answer:
 
 
 def state_after(answer: Answer) -> AttemptState:
-    """Return what is known about the bytes after such an answer."""
+    """Return the attempt's state after such an outcome."""
     return _STATES[answer]
 
 
@@ -231,11 +231,11 @@ _MOST_TELLING: Final = (
 
 
 def together(answers: Sequence[Answer]) -> int:
-    """Return the place of the answer that counts where several nodes were sent the same bytes."""
+    """Select the index of the most conclusive outcome of several nodes."""
     return min(range(len(answers)), key=lambda at: _MOST_TELLING.index(answers[at]))
 
 
 def contradicts(answers: Sequence[Answer]) -> bool:
-    """Whether one node took the bytes that another says can never be taken, or not paid for."""
+    """Return whether one node accepted an attempt that another refused as invalid or unfunded."""
     taken = Answer.ACCEPTED in answers or Answer.KNOWN in answers
     return taken and bool({Answer.REFUSED, Answer.UNFUNDED} & set(answers))

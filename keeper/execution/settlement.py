@@ -1,7 +1,6 @@
-"""
-What receipts say that mined transactions paid: to the receiver, to the block's builder, as tips.
+"""Amounts that mined transactions paid, to the receiver, to the builder and as tips. Pure.
 
-Pure. Sources: ``Proceeds._distribute`` and ``_payBuilder`` of the executor, WETH9's events.
+Sources: ``Proceeds._distribute`` and ``_payBuilder`` of the executor, WETH9's events.
 """
 
 from collections import Counter
@@ -37,7 +36,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stated:
-    """A receipt's figures, all of them."""
+    """Complete figures of a receipt."""
 
     success: bool
     gas_used: Gas
@@ -49,11 +48,10 @@ class _Stated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """
-    A mined transaction by its receipt.
+    """Settlement of a mined transaction by its receipt.
 
-    ``deals`` are the journal's with bids and tips; ``received`` what the receiver got by the
-    tokens' own logs; ``differences`` what the journal has otherwise.
+    ``deals`` are the journal's with bids and tips. ``received`` has the receiver's amounts by the
+    tokens' own logs. ``differences`` lists deviations of the journal.
     """
 
     deals: Sequence[Deal]
@@ -62,13 +60,13 @@ class Settled:
 
 
 def settled(one: Submission, deals: Sequence[Deal], seen: Seen, wrapped: Address | None) -> Settled:
-    """
-    Return what a receipt makes of a nonce's deals.
+    """Settle a nonce's deals by its receipt.
 
-    ``wrapped`` is the coin that the executor pays builders from; None where it could not be read.
+    ``wrapped`` is the wrapped coin that the executor pays builders from. None if it could not be
+    read.
 
     Raises:
-        RpcMalformed: a log of the executor (or of the vault) is not one of its own.
+        RpcMalformed: a log of the executor (or of the vault) has an unknown form.
     """
     mined = one.inclusion
     stated = _completed(seen.receipt, mined)
@@ -97,7 +95,7 @@ def settled(one: Submission, deals: Sequence[Deal], seen: Seen, wrapped: Address
 
 
 def _completed(receipt: Receipt, mined: Inclusion | None) -> _Stated:
-    """Return a receipt's figures; what it leaves out is as the journal has it."""
+    """Return a receipt's figures, completed from the journal."""
     success, gas, price = receipt.success, receipt.gas_used, receipt.gas_price
     if mined is not None:
         success = mined.success if success is None else success
@@ -114,7 +112,7 @@ def _completed(receipt: Receipt, mined: Inclusion | None) -> _Stated:
 
 
 def _booked_otherwise(one: Submission, receipt: _Stated) -> Iterator[str]:
-    """Yield what the journal has of a nonce and the receipt says otherwise."""
+    """Yield the journal's deviations from a nonce's receipt."""
     mined = one.inclusion
     if mined is None:
         return
@@ -137,7 +135,7 @@ def _booked_otherwise(one: Submission, receipt: _Stated) -> Iterator[str]:
 
 
 def _steps(logs: Sequence[Log], executor: Address) -> Iterator[tuple[int, Sequence[Log]]]:
-    """Yield each step that worked with its logs: those since the step before, its own last."""
+    """Yield each successful step with its logs, which end with its own."""
     span = list[Log]()
     for log in logs:
         span.append(log)
@@ -150,7 +148,7 @@ def _steps(logs: Sequence[Log], executor: Address) -> Iterator[tuple[int, Sequen
 
 
 def _received(logs: Sequence[Log], batch: Batch, index: int) -> Mapping[Address, int]:
-    """Return what a step sent to the receiver: to whom its profit went, last of all."""
+    """Sum a step's transfers to the receiver, the target of its last profit transfer."""
     plan = batch.plans[index]
     sent = [
         (log.address, move[1], move[2])
@@ -168,7 +166,7 @@ def _received(logs: Sequence[Log], batch: Batch, index: int) -> Mapping[Address,
 
 
 def _transfer(log: Log) -> tuple[Address, Address, int] | None:
-    """Return who sent how much to whom; None for another log, or one that is not well formed."""
+    """Decode a transfer's sender, receiver and amount. None for another or malformed log."""
     if len(log.topics) != _TRANSFER_TOPICS or log.topics[0] != TRANSFER_TOPIC:
         return None
     topics = b"".join(log.topics)
@@ -179,7 +177,7 @@ def _transfer(log: Log) -> tuple[Address, Address, int] | None:
 
 
 def _bid(logs: Sequence[Log], executor: Address, wrapped: Address | None) -> int:
-    """Return what a step unwrapped for the builder, less what was wrapped again."""
+    """Compute a step's payment to the builder, unwrapped less wrapped again."""
     paid = 0
     for log in logs:
         if log.address != wrapped or len(log.topics) != _WRAP_TOPICS:

@@ -1,4 +1,4 @@
-"""The only module that holds a key: signs what it was asked to, and checks that it did."""
+"""Transaction signing. No other module holds a key."""
 
 import functools
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _DEVELOPMENT_ADDRESSES: Final = frozenset(
         "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720",
     }
 )
-"""Anvil's and Hardhat's first ten accounts: everybody has their keys."""
+"""Anvil's and Hardhat's first ten accounts with publicly known keys."""
 
 
 _DYNAMIC_FEE: Final = b"\x02"
@@ -67,7 +67,7 @@ _SIGNED: Final = List((*_UNSIGNED, *(big_endian_int,) * 3))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsigned:
-    """The fields of a transaction that sends no value; ``to`` None creates a contract."""
+    """Fields of a transaction without value. ``to`` None creates a contract."""
 
     nonce: int
     to: Address | None
@@ -78,7 +78,7 @@ class Unsigned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """Bytes that may be sent, and the hash they will have."""
+    """Signed bytes and their hash."""
 
     hash: TransactionHash
     raw: bytes
@@ -86,11 +86,10 @@ class Signed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mandate:
-    """
-    What a node's signer may sign, whatever it is asked: it does not trust the rest.
+    """Policy of a node's signer, enforced against the rest of the program.
 
-    Calls of ``selector`` on ``targets``, of exactly one more function of each of ``others``, and
-    transfers of nothing to the account itself; never dearer than ``max_fee`` per unit of gas.
+    It allows calls of ``selector`` on ``targets``, of exactly one more function of each of
+    ``others``, and empty transfers to the account itself, none above ``max_fee`` per unit of gas.
     """
 
     targets: frozenset[Address]
@@ -99,7 +98,7 @@ class Mandate:
     others: frozenset[tuple[Address, bytes]] = frozenset()
 
     def refusal(self, wanted: Unsigned, own: Address) -> str:
-        """Return why this is not to be signed; empty where it may be."""
+        """Return why a transaction must not be signed. Empty if it may."""
         empty = wanted.to == own and not wanted.calldata
         called = wanted.to in self.targets and wanted.calldata.startswith(self.selector)
         other = any(
@@ -116,12 +115,11 @@ class Mandate:
 
 
 def checked_key(key: bytes, chain_id: int | None = None) -> Address:
-    """
-    Return the address of a private key.
+    """Derive the address of a private key.
 
     Raises:
-        ConfigError: not a key, or (with a chain id) one that everybody knows, on a
-            chain that is not a local one. The message never holds the key.
+        ConfigError: not a key, or (with a chain id) a public development key on a chain
+            that is not local. The message never holds the key.
     """
     if len(key) != KEY_BYTES:
         raise ConfigError(
@@ -162,12 +160,11 @@ class LocalSigner:
         raise TypeError("a signer cannot be pickled")
 
     def sign(self, wanted: Unsigned) -> Signed:
-        """
-        Return the signed bytes after comparing every field and the sender.
+        """Sign a transaction after comparing every field and the sender.
 
         Raises:
-            NotBroadcast: it is outside of the mandate, or what was signed is not what was
-                asked for.
+            NotBroadcast: it is outside of the signing policy, or the signed bytes differ from
+                it.
         """
         refusal = self._mandate.refusal(wanted, self.address) if self._mandate else ""
         if refusal:
@@ -179,7 +176,7 @@ class LocalSigner:
 
 
 def unsigned_payload(wanted: Unsigned, chain_id: int) -> bytes:
-    """Return the transaction as it is before it is signed, type byte and all."""
+    """Encode the unsigned transaction, type byte included."""
     fields = _fields(wanted, chain_id)
     to = bytes.fromhex(str(fields["to"])[2:])
     return _DYNAMIC_FEE + _rlp([to if name == "to" else fields[name] for name in _ORDER])
@@ -201,13 +198,12 @@ def _fields(wanted: Unsigned, chain_id: int) -> dict[str, object]:
 
 
 def _signed(key: SecretKey, fields: dict[str, object]) -> bytes:
-    """
-    Return the signed EIP-1559 transaction.
+    """Encode and sign the EIP-1559 transaction.
 
-    Written by hand, since a send waits for it and the library takes ten times as long;
-    ``_compare`` reads what came of it with libraries, field by field.
+    It is implemented here because sends wait for it and the library takes ten times as long.
+    ``_compare`` decodes the result with libraries, field by field.
 
-    Source: EIP-1559, EIP-2718; the signature is RFC 6979's, low s, as the library's.
+    Source: EIP-1559, EIP-2718. The signature follows RFC 6979 with low s, like the library's.
     """
     to = bytes.fromhex(str(fields["to"])[2:])
     unsigned = [to if name == "to" else fields[name] for name in _ORDER]
@@ -218,13 +214,13 @@ def _signed(key: SecretKey, fields: dict[str, object]) -> bytes:
 
 
 def _rlp(item: object) -> bytes:
-    """Return the recursive length prefix encoding of an integer, bytes or a sequence of these."""
+    """Encode an integer, bytes or a sequence of these by recursive length prefix."""
     if isinstance(item, int):
         item = item.to_bytes((item.bit_length() + 7) // 8)
     if not isinstance(item, bytes):
         body = b"".join(map(_rlp, item))  # type: ignore[call-overload]
         return _prefix(len(body), 0xC0) + body
-    if len(item) == 1 and item[0] < 0x80:  # noqa: PLR2004 - a small byte stands for itself
+    if len(item) == 1 and item[0] < 0x80:  # noqa: PLR2004 - a small byte encodes itself
         return item
     return _prefix(len(item), 0x80) + item
 
@@ -237,11 +233,10 @@ def _prefix(size: int, kind: int) -> bytes:
 
 
 def _compare(raw: bytes, fields: dict[str, object], address: Address) -> None:
-    """
-    Read signed bytes back, by libraries that did not write them.
+    """Decode signed bytes with independent libraries and compare them.
 
     Raises:
-        NotBroadcast: they say anything else than what was asked for.
+        NotBroadcast: they differ from the request.
     """
     try:
         *said, v, r, s = rlp.decode(raw.removeprefix(_DYNAMIC_FEE), _SIGNED)

@@ -1,4 +1,4 @@
-"""Runs the very transactions that would be sent, one after the other, on the pinned block."""
+"""Simulates the exact transactions to be sent, one after the other, on the pinned block."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ _STARVED: Final = "NotEnoughGas("
 
 
 class SimulatingChain(Protocol):
-    """The reads of a simulation; each may raise ``ChainError``."""
+    """Reads of a simulation. Each may raise ``ChainError``."""
 
     async def simulate_v1(
         self, payload: Mapping[str, object], basis: Basis
@@ -41,7 +41,7 @@ class SimulatingChain(Protocol):
         sender: Address | None = None,
         fees: Mapping[str, object] | None = None,
     ) -> bytes:
-        """Read one call, at these fee fields; a revert raises ``RpcRefused`` with its data."""
+        """Read one call with these fee fields. A revert raises ``RpcRefused`` with its data."""
         ...
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
@@ -50,11 +50,10 @@ class SimulatingChain(Protocol):
 
 
 class ExecutorSimulator:
-    """
-    One executor's transactions, made and run without sending.
+    """Builds and simulates one executor's transactions.
 
-    ``operator`` is who would send them, ``step_gas`` the gas limit of a plan's step. ``waiting``
-    are the operator's transactions that no block has yet, by nonce: they come first.
+    ``operator`` is their sender, ``step_gas`` returns the gas limit of a plan's step. ``waiting``
+    lists the operator's pending transactions by nonce, which are simulated first.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class ExecutorSimulator:
         self._waiting = waiting
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
-        """Return the executor's transaction for these plans; it expires with the first of them."""
+        """Build the executor's transaction for these plans. It expires with the first of them."""
         deadline = min(plan.deadline for plan in plans)
         return Batch(
             plans=tuple(plans),
@@ -94,13 +93,12 @@ class ExecutorSimulator:
         )
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """
-        Run the batches in one block on top of ``head``, after what waits.
+        """Simulate the batches in one block on top of ``head``, after the pending transactions.
 
-        What waits for the same accounts is not run besides: it is among the batches already.
-
-        Where no endpoint simulates them so, each is run alone on the pinned block. What others
-        leave behind for it is then not seen, so a plan brings no more than it was sized for.
+        A pending transaction about the same accounts is not simulated besides, as it is among the
+        batches already. If no endpoint supports sequences, each batch is simulated alone on the
+        pinned block. Its pools are then unaffected by other batches, so a plan is capped at its
+        expected profit.
 
         Raises:
             RpcUnavailable: the node did not answer.
@@ -129,16 +127,15 @@ class ExecutorSimulator:
             simulated_batch(answer, batch)
             for batch, answer in zip(batches, answers[len(before) :], strict=True)
         ]
-        # Nodes bound the gas of a whole simulation, and the last ones run with what is left of it.
+        # Nodes bound the gas of a whole simulation, and the last calls run with the remainder.
         if any(map(is_starved_batch, found)):
             raise RpcRefused("the node ran transactions with less gas than they have")
         return found
 
     async def _alone(self, batch: Batch, head: Head) -> SimulatedBatch:
-        """
-        Run a batch by itself, and in further runs the plans for which the gas did not suffice.
+        """Simulate a batch alone, and plans that ran out of gas in further simulations.
 
-        A node may run calls with less gas than the batch's limit, which has room for all.
+        A node may run calls with less gas than the batch's limit, which suffices for all plans.
         """
         result = await self._run_alone(batch, head)
         starved = [place for place, plan in enumerate(result.plans) if is_starved(plan)]
@@ -185,12 +182,12 @@ def is_starved_batch(batch: SimulatedBatch) -> bool:
 
 
 def is_starved(plan: SimulatedPlan) -> bool:
-    """Whether a plan was not begun because the gas that was left did not suffice for it."""
+    """Return whether a plan was not started for lack of remaining gas."""
     return plan.failure.startswith(_STARVED)
 
 
 def cap_at_size(outcome: SimulatedPlan, plan: Plan) -> SimulatedPlan:
-    """Return what a plan brought by itself, no more than it was sized for on what others leave."""
+    """Cap the profit of a plan simulated alone at its expected profit."""
     return replace(outcome, profit=min(outcome.profit, plan.gross_profit))
 
 

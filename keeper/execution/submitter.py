@@ -1,4 +1,4 @@
-"""From batches to bytes on the wire: record, then send once, then look after the nonce."""
+"""Submission of batches, from recording and sending to following the nonces."""
 
 import asyncio
 import logging
@@ -33,21 +33,20 @@ from keeper.execution.tracker import Tracker
 log = logging.getLogger(__name__)
 
 ANCHOR_DEPTH = 64
-"""How deep, in blocks, the block lies by which the chain is known again."""
+"""Depth, in blocks, of the block by which the chain is recognized."""
 LIMIT_BLOCKS = 50
-"""How often it is asked how many nonces may wait."""
-LIMIT_SECONDS = 1.0  # how long that may take: sends wait as long
+"""Blocks between two reads of the limit of nonces in flight."""
+LIMIT_SECONDS = 1.0  # timeout of that read, for which sends wait
 
 
 @dataclass(slots=True, kw_only=True)
 class NodeSubmitter:
-    """
-    Sends through one node and follows what it sent.
+    """Submits batches and follows their transactions.
 
-    One lock orders everything that changes a nonce: the heads and the operator's
-    commands. ``max_in_flight`` bounds the nonces that wait, as ``limit`` says. ``guard`` holds
-    new batches only: what is in flight, and what a person orders, goes on. ``rehearse`` runs
-    what is about to be bid up once more; ``caps`` is what nodes take.
+    One lock orders everything that changes a nonce, by heads and by the operator's commands.
+    ``max_in_flight`` bounds the nonces in flight, as ``limit`` returns it. ``guard`` holds new
+    batches only, while replacements and an operator's transactions go on. ``rehearse`` simulates
+    again before a bump. ``caps`` are the nodes' limits on transactions.
     """
 
     signer: Signer
@@ -147,13 +146,13 @@ class NodeSubmitter:
     async def submit(
         self, batches: Sequence[Batch], head: Head, *, news: News | None = None
     ) -> list[Batch]:
-        """
-        Bind a nonce to each batch that can pay, record all with the news, then send each once.
+        """Bind a nonce to each batch that can pay, record all with the facts, then send each once.
 
         Raises:
             JournalError: nothing was sent, since it could not be recorded.
-            NotBroadcast: nothing was signed: a limit, too much in flight, or gas too expensive.
-            ForeignKeyUse: somebody else used a nonce of this key.
+            NotBroadcast: nothing was signed, due to a limit, too much in flight, or expensive
+                gas.
+            ForeignKeyUse: another party used a nonce of this key.
         """
         async with self._lock:
             self._head = head
@@ -190,7 +189,7 @@ class NodeSubmitter:
             return taken
 
     def _fitting(self, market: FeeMarket, head: Head, priced: Sequence[Priced]) -> list[Priced]:
-        """Return the transactions that nodes take, as far as the limits allow them."""
+        """Fit the transactions to the nodes' caps and to the limits."""
         price = partial(opening_fees, market=market, policy=self.fees.policy)
         tracker = self.tracker
         room = max(0, free_nonces(tracker.bound(), tracker.consumed, self.max_in_flight))
@@ -198,19 +197,19 @@ class NodeSubmitter:
         return self.guard.allowed(fitting, self.tracker, head, self.caps.parts(price))[:room]
 
     async def refresh_limit(self, head: Head, *, after: int = LIMIT_BLOCKS) -> None:
-        """Ask now and then how many nonces may wait: an account may be delegated meanwhile."""
+        """Refresh the limit of nonces in flight, since the account may be delegated meanwhile."""
         if self.limit is None or head.number < self._limited_at + after:  # mutation: F21 limit
             return
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 self.max_in_flight = await self.limit(head)
-        except (ChainError, TimeoutError) as error:  # what was known before still is likely
+        except (ChainError, TimeoutError) as error:  # the previous limit most likely still holds
             log.warning("limit_unread block=%d reason=%s", head.number, error or "no answer")
             return
         self._limited_at = head.number
 
     async def _kept(self, head: Head) -> None:
-        """Keep the breaker that was tripped; the bytes that it let pass have left already."""
+        """Persist the tripped breaker. The allowed transactions were sent already."""
         try:
             await self.guard.keep(head)
         except JournalError as error:
@@ -223,15 +222,14 @@ class NodeSubmitter:
     async def order(
         self, to: Address | None, calldata: bytes, gas_limit: Gas, head: Head
     ) -> Submission:
-        """
-        Record and send a transaction that a person wants; ``to`` None creates a contract.
+        """Record and send a transaction of an operator. ``to`` None creates a contract.
 
-        It takes the next nonce, like any other, and is followed like any other.
+        It takes the next nonce and is followed like any other transaction.
 
         Raises:
             JournalError: nothing was sent, since it could not be recorded.
-            NotBroadcast: nothing was signed: unsettled, or gas too expensive.
-            ForeignKeyUse: somebody else used a nonce of this key.
+            NotBroadcast: nothing was signed, due to an unsettled nonce or expensive gas.
+            ForeignKeyUse: another party used a nonce of this key.
         """
         async with self._lock:
             self._head = head
@@ -250,7 +248,7 @@ class NodeSubmitter:
             return bound
 
     async def _next_nonce(self, head: Head) -> int:
-        """Return the next intent's nonce, if the chain knows neither more nor less than we do."""
+        """Return the next intent's nonce, if the chain's count agrees with the journal."""
         tracker = self.tracker
         count = await readable("the nonce", tracker.early.fetch_count(tracker.chain, head))
         await tracker.check_known(count)
@@ -263,16 +261,15 @@ class NodeSubmitter:
         return next_nonce(water, count, tracker.journal.first_nonce)
 
     async def follow(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
-        """
-        Look after every open nonce: receipts, then cancel, bump or re-send, lowest first.
+        """Follow every open nonce by its receipt, then cancel, bump or resend it, lowest first.
 
-        What is read for that holds up nobody: only what follows from it is in order with sends.
-        Where the chain or the journal fails, the recorded bytes are sent again all the same.
+        The reads delay no send. Only their consequences are ordered with sends by the lock. If the
+        chain or the journal fails, recorded attempts are resent nevertheless.
 
         Raises:
-            ForeignKeyUse: a nonce of this key was used by somebody else.
-            ChainError: the chain could not be read; nothing was changed.
-            JournalError: what happened could not be kept; nothing was signed after that.
+            ForeignKeyUse: another party used a nonce of this key.
+            ChainError: the chain could not be read. Nothing was changed.
+            JournalError: an event could not be persisted. Nothing was signed after that.
         """
         async with self._lock:
             self._head = head
@@ -293,7 +290,7 @@ class NodeSubmitter:
     async def _followed(
         self, seen: Observation | None, head: Head, still_unhealthy: StillUnhealthy
     ) -> None:
-        """Act on what was seen; None where there is nothing to look after."""
+        """Act on an observation. None if there is nothing to follow."""
         tracker = self.tracker
         count = None if seen is None else await tracker.apply(seen)
         await self._takeback.hold(self.guard, head)
@@ -317,7 +314,7 @@ class NodeSubmitter:
             return str(self.tracker.book[nonce].newest.hash)
 
     async def cancel(self, nonce: int) -> str:
-        """Replace a bound nonce's transaction by an empty one; returns its hash."""
+        """Replace a bound nonce's transaction by an empty one and return its hash."""
         async with self._lock:
             head = await self._commanded(nonce)
             await self._replacer.ordered(nonce, head, AttemptKind.CANCEL, by_hand=True)
@@ -332,7 +329,7 @@ class NodeSubmitter:
             await self.guard.pause(self._head)
 
     async def reset(self, breaker: str) -> None:
-        """Close a breaker; ConfigError where none of that name is open."""
+        """Close a breaker. ConfigError if none of that name is open."""
         async with self._lock:
             await self.guard.reset(breaker, self._head)
             if breaker == Breaker.FINALITY:
@@ -340,12 +337,12 @@ class NodeSubmitter:
 
     @property
     def fault(self) -> str:
-        """Why the journal cannot be written; empty while it can."""
+        """Reason why the journal cannot be written. Empty while it can."""
         return self._recording.fault
 
     @property
     def held(self) -> str:
-        """Why a limit holds new batches, or held some of the last ones; empty where none does."""
+        """Reason why a limit holds new batches, or held some of the last ones, else empty."""
         return self.guard.held
 
     @property
@@ -355,7 +352,7 @@ class NodeSubmitter:
 
     @property
     def hindrance(self) -> str:
-        """Why nothing new may be signed now, whatever the limits say; empty where it may."""
+        """Reason why nothing new may be signed, apart from the limits. Empty if it may."""
         if self.fault or self.tracker.finality.violated:
             return self.fault or self.tracker.finality.violated
         if self.tracker.unexplained:
@@ -364,21 +361,21 @@ class NodeSubmitter:
         return self.tracker.unread or self.caps.halted()
 
     async def _commanded(self, nonce: int) -> Head:
-        """Return the head to act at; an error where the nonce cannot be replaced."""
+        """Return the head to act at. Raises if the nonce cannot be replaced."""
         await self._refuse_faulty()
         if self._head is None or nonce not in {one.nonce for one in self.tracker.bound()}:
             raise ConfigError(f"nonce {nonce} is not waiting", hint="see `keeper tx list`")
         return self._head
 
     def _may_replace(self, head: Head) -> bool:
-        """Whether what is in flight may be bid up or cancelled by what this head says."""
+        """Return whether this head allows bumps and cancellations."""
         return not (self.tracker.untimely(head) or self.guard.is_open(Breaker.FINALITY))
 
     def _unconsumed(self, count: int) -> list[Submission]:
         return [one for one in self.tracker.bound() if one.nonce >= count]
 
     async def _refuse_held(self, head: Head) -> None:
-        """Raise NotBroadcast where a limit holds everything, unless it has ceased to by now."""
+        """Raise NotBroadcast if a limit still holds all transactions after a new observation."""
         if not self.guard.refusal():
             return
         try:
@@ -390,7 +387,7 @@ class NodeSubmitter:
             raise NotBroadcast(self.guard.refusal())
 
     def _refuse_unsettled(self) -> None:
-        """Raise NotBroadcast where another nonce would not help, or is not to be had."""
+        """Raise NotBroadcast if another nonce would not help or cannot be used."""
         if self.hindrance:
             raise NotBroadcast(self.hindrance)
         unfunded = self._broadcast.unfunded & {one.nonce for one in self.tracker.bound()}

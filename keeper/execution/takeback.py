@@ -1,8 +1,7 @@
-"""
-Blocks taken back that were final: noticed at the next head, said, and held against signing.
+"""Final blocks that were replaced, noticed at the next head, reported and held against signing.
 
-Where the chain names a final block, that block must stay. Depth is a guess: a reorg deeper than
-the confirmations is said, what it took back is opened again, and signing goes on.
+If the chain names a final block, that block must stay. Depth is only a guess. A reorg deeper than
+the confirmations is reported, its nonces are reopened, and signing goes on.
 """
 
 import logging
@@ -20,16 +19,15 @@ from keeper.execution.observation import MinedPair
 log = logging.getLogger(__name__)
 
 REMEMBERED: Final = 1_024
-"""Heads that are remembered, to see how deep a reorg went."""
+"""Remembered heads, for measuring the depth of a reorg."""
 _HINT: Final = "compare with another node; then: keeper breaker reset finality"
 
 
 @dataclass(slots=True, kw_only=True)
 class TakebackWatch:
-    """
-    Notices blocks that were final and are not the chain's any more.
+    """Notices final blocks that are no longer canonical.
 
-    ``violation`` is why nothing may be signed until a person, or the chain, has explained it.
+    ``violation`` is why nothing may be signed until an operator, or the chain, has resolved it.
     """
 
     finality: Finality
@@ -42,7 +40,7 @@ class TakebackWatch:
     _sound: int = -1
 
     def remember(self, head: Head, *, is_linear: bool = True) -> None:
-        """Remember a head; where blocks were taken back, only what was found again stays."""
+        """Remember a head. After a reorg only the heads found canonical remain."""
         top = head.number - 1 if is_linear else min(head.number - 1, self._sound)
         for number in [known for known in self._heads if known > top]:
             del self._heads[number]
@@ -51,11 +49,10 @@ class TakebackWatch:
             del self._heads[min(self._heads)]
 
     async def depth_taken_back(self, chain: Chain, head: Head) -> int:
-        """
-        Return how many blocks at least were taken back, where more than ``confirmations``; else 0.
+        """Return the least number of replaced blocks if above ``confirmations``, else 0.
 
         Raises:
-            ChainError: the block that tells it could not be read.
+            ChainError: the block that decides could not be read.
         """
         newest = max(self._heads, default=0)
         deepest = min(newest - self.confirmations, head.number)
@@ -72,7 +69,7 @@ class TakebackWatch:
         return 0
 
     def judge(self, head: Head, depth: int, gone: Sequence[MinedPair]) -> None:
-        """Draw the conclusion of a look at the chain: ``gone`` are the nonces taken back in it."""
+        """Update the violation after an observation. ``gone`` are the reverted nonces."""
         changed = self.finality.changed
         lost = [one.nonce for one, _ in gone if one.state is NonceState.FINAL]
         if changed or (lost and not self.finality.is_by_depth):
@@ -92,7 +89,7 @@ class TakebackWatch:
             self._tell(head, "taken_back", detail, lost)
 
     def concern(self) -> str:
-        """Return what was taken back, until as many blocks as are final have come since."""
+        """Describe the last deep reorg until as many new blocks as the confirmations have come."""
         if self.violation:
             return self.violation
         newest = max(self._heads, default=0)
@@ -101,7 +98,7 @@ class TakebackWatch:
         return self._noticed[1]
 
     def accept(self) -> None:
-        """Take the chain as it is: a person has explained what happened."""
+        """Accept the present chain after an operator has resolved the violation."""
         self.violation = ""
         self._noticed = None
         self.finality.forget()

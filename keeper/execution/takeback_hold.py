@@ -1,4 +1,4 @@
-"""Signing held by a breaker while what was final is gone."""
+"""Breaker that holds signing while a final block is replaced."""
 
 from dataclasses import dataclass
 
@@ -10,22 +10,20 @@ from keeper.execution.tracker import Tracker
 
 @dataclass(slots=True, kw_only=True)
 class TakebackHold:
-    """
-    Opens the breaker ``finality`` where the tracker says that what was final is gone.
+    """Opens the breaker ``finality`` while the tracker reports a violation.
 
-    It closes where the chain has that again, while the process that saw it lives; else by an
-    operator's reset.
+    It closes if the chain has the final block again while this process lives, else by an operator's
+    reset.
     """
 
     tracker: Tracker
     _seen: bool = False
 
     async def hold(self, guard: Guard, head: Head) -> None:
-        """
-        Open or close the breaker, as the newest look at the chain asks for.
+        """Open or close the breaker after the newest observation.
 
         Raises:
-            JournalError: it could not be kept.
+            JournalError: it could not be persisted.
         """
         violation = self.tracker.takebacks.violation
         if violation:
@@ -35,6 +33,6 @@ class TakebackHold:
         self._seen = bool(violation)
 
     def accept(self) -> None:
-        """Take the chain as it is: an operator has closed the breaker."""
+        """Accept the present chain after an operator has closed the breaker."""
         self.tracker.accept_chain()
         self._seen = False

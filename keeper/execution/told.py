@@ -1,4 +1,4 @@
-"""The events of sending: one object each, amounts as decimal strings."""
+"""Event payloads for attempts, inclusions and breaker changes."""
 
 from keeper.domain.head import Head
 from keeper.domain.submission import Attempt, Inclusion, Submission
@@ -9,7 +9,7 @@ Event = dict[str, object]
 
 
 def attempt_event(submission: Submission, attempt: Attempt, answer: Answer, head: Head) -> Event:
-    """Return the event of bytes that left the process, and what the node answered."""
+    """Build the event of a sent attempt with the node's answer."""
     batch = submission.batch
     return {
         "event": "attempt",
@@ -28,7 +28,7 @@ def attempt_event(submission: Submission, attempt: Attempt, answer: Answer, head
 
 
 def inclusion_event(name: str, submission: Submission, inclusion: Inclusion) -> Event:
-    """Return the event ``included``, ``final`` or ``reopened`` of a nonce."""
+    """Build the event ``included``, ``final`` or ``reopened`` of a nonce."""
     kinds = {one.hash: str(one.kind) for one in submission.attempts}
     return {
         "event": name,
@@ -60,14 +60,14 @@ def inclusion_event(name: str, submission: Submission, inclusion: Inclusion) -> 
 
 
 def _usd_e8(submission: Submission, inclusion: Inclusion) -> str | None:
-    """Return the net profit in 1e-8 dollars, rounded down, at the decision's own price."""
+    """Compute the net profit in 1e-8 dollars, rounded down, at the decision's own price."""
     plans = submission.batch.plans if submission.batch is not None else ()
     price = max((plan.native_usd_e8 for plan in plans), default=0)
     return str(inclusion.net_profit * price // WAD) if price else None
 
 
 def breaker_event(name: str, state: str, detail: str, head: Head | None) -> Event:
-    """Return the event of a limit that begins (``open``) or ceases (``closed``) to hold sends."""
+    """Build the event of a limit that starts (``open``) or stops (``closed``) holding sends."""
     return {
         "event": "breaker",
         "name": str(name),
@@ -79,7 +79,7 @@ def breaker_event(name: str, state: str, detail: str, head: Head | None) -> Even
 
 
 def market_warning_event(market: MarketKey, reason: str, inclusion: Inclusion) -> Event:
-    """Return the event of an isolated market that is put aside for what failed in it on chain."""
+    """Build the event of an isolated market in cooldown after failures on chain."""
     return {
         "event": "warning",
         "market": market,

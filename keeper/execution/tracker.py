@@ -1,4 +1,4 @@
-"""What the chain did with our nonces: included, final, re-opened, or used by somebody else."""
+"""Tracks our nonces on chain, included, final, reopened or used by another party."""
 
 import asyncio
 import logging
@@ -39,17 +39,15 @@ log = logging.getLogger(__name__)
 
 MISSING_RECEIPT_BLOCKS = 3
 MISSING_RECEIPT_SECONDS = 15
-"""How long, in both, to wait for a used nonce's receipt before it counts as somebody else's."""
+"""Both must pass without a used nonce's receipt before it counts as another party's."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Tracker:
-    """
-    Observes; it never signs or sends. ``book`` holds every nonce that is not final.
+    """Tracks nonces without signing or sending. ``book`` holds every nonce that is not final.
 
-    ``settlements`` counts the receipts that were noted or taken back: what was spent changed.
-    ``untimely`` says why a head is too old, or too far ahead, to be acted on; empty where it is
-    not.
+    ``settlements`` counts the receipts noted or reverted, each of which changes the costs.
+    ``untimely`` returns why a head is too old, or too far ahead, to act on, else empty.
     """
 
     chain: Chain
@@ -79,28 +77,26 @@ class Tracker:
         )
 
     def bound(self) -> list[Submission]:
-        """Return the nonces that no block consumed yet, lowest first."""
+        """Return the nonces that no block has consumed yet, lowest first."""
         return [self.book[n] for n in sorted(self.book) if self.book[n].state is NonceState.BOUND]
 
     @property
     def consumed(self) -> frozenset[int]:
-        """The bound nonces that a block is known to have, and of which no more is known yet."""
+        """Bound nonces known to be mined, without further details yet."""
         return frozenset(nonce for nonce, (_, found) in self._unread.items() if found.is_ours)
 
     async def observe(self, head: Head) -> int:
-        """
-        Bring the book to ``head`` and return how many nonces the chain consumed.
+        """Update the book to ``head`` and return how many nonces the chain consumed.
 
         Raises:
-            ForeignKeyUse: the chain consumed a nonce with a transaction of somebody else.
-            ChainError: the chain could not be read; nothing was concluded.
-            JournalError: what was seen could not be kept.
+            ForeignKeyUse: the chain consumed a nonce with another party's transaction.
+            ChainError: the chain could not be read. Nothing was concluded.
+            JournalError: an observation could not be persisted.
         """
         return await self.apply(await self.look(head))
 
     async def look(self, head: Head) -> Observation:
-        """
-        Read what the chain has of the book's nonces; nothing is changed.
+        """Read the chain's state of the book's nonces, without changing anything.
 
         Raises:
             ChainError: the chain could not be read.
@@ -117,12 +113,11 @@ class Tracker:
             return replace(seen, is_complete=False)
 
     async def apply(self, seen: Observation) -> int:
-        """
-        Bring the book to what was seen and return how many nonces the chain consumed.
+        """Apply an observation to the book and return how many nonces the chain consumed.
 
         Raises:
-            ForeignKeyUse: the chain consumed a nonce with a transaction of somebody else.
-            JournalError: what was seen could not be kept.
+            ForeignKeyUse: the chain consumed a nonce with another party's transaction.
+            JournalError: an observation could not be persisted.
         """
         for submission, inclusion in seen.gone:
             if self.book.get(submission.nonce, submission).inclusion == inclusion:
@@ -152,10 +147,9 @@ class Tracker:
         return seen.count
 
     async def quiet(self, head: Head) -> bool:
-        """
-        Whether there is nothing to look after, asking nobody where blocks follow each other.
+        """Return whether there is nothing to follow, without a request while blocks are linear.
 
-        A reorg may take back what was final, so then there is.
+        A reorg may revert a final nonce, so then there is.
         """
         if self.book:
             return False
@@ -189,19 +183,18 @@ class Tracker:
 
     @property
     def unexplained(self) -> frozenset[int]:
-        """The nonces that the chain consumed and no receipt of ours explains, so far."""
+        """Nonces that the chain consumed without a receipt of ours so far."""
         return frozenset(self._missing)
 
     def settled(self, high_water: int | None) -> int:
-        """Return how many nonces are final by the journal: no chain of ours has fewer."""
+        """Count the nonces final in the journal. No chain of ours has fewer."""
         own = self.journal.first_nonce if high_water is None else high_water + 1
         return min(self.book, default=own)
 
     async def check_same_chain(self, head: Head, depth: int) -> None:
-        """
-        Raise JournalError where the journal was made on another chain of the same id.
+        """Raise JournalError if the journal was created on another chain of the same id.
 
-        It is known by a block ``depth`` below the head that the journal was made at.
+        The chain is recognized by a block ``depth`` below the head at which it was created.
         """
         if self.journal.anchor is None:
             deep = await self.chain.head(max(0, head.number - depth))
@@ -217,11 +210,10 @@ class Tracker:
         )
 
     async def listen(self, blocks: int, pause: float = 1.0) -> None:
-        """
-        Watch the key for so many blocks, before the first signature.
+        """Watch the key for a number of blocks before the first signature.
 
         Raises:
-            ForeignKeyUse: somebody else used it meanwhile, or is about to.
+            ForeignKeyUse: another party used it meanwhile, or has a transaction pending.
             ChainError: the chain cannot be read.
         """
         first = (await self.chain.head()).number
@@ -235,11 +227,11 @@ class Tracker:
             await asyncio.sleep(pause)
 
     def begin_reads(self, head: Head) -> None:
-        """Begin what a signature at this head will wait for; returns at once."""
+        """Start the reads that signing at this head needs, and return at once."""
         self.early.begin(self.chain, head)
 
     async def check_canonical(self, head: Head) -> None:
-        """Raise NotBroadcast unless the block that was decided on is still the chain's newest."""
+        """Raise NotBroadcast unless the decision's block is still the chain's newest."""
         self.refuse_untimely(head)
         try:
             known = await self.early.fetch_head(self.chain, head)
@@ -249,21 +241,20 @@ class Tracker:
             raise NotBroadcast(f"block {head.number} was reorganised while deciding")
 
     def accept_chain(self) -> None:
-        """Take the chain as it is, whatever was final: a person has explained it."""
+        """Accept the present chain, also where it contradicts a final block."""
         self.takebacks.accept()
         if isinstance(self.chain, SeesForks):
             self.chain.accept_finality()
 
     def refuse_untimely(self, head: Head) -> None:
-        """Raise NotBroadcast where a block is too old, or too far ahead, to be signed upon."""
+        """Raise NotBroadcast if a block is too old, or too far ahead, to sign on."""
         if why := self.untimely(head):  # mutation: G14 untimely-block
             raise NotBroadcast(why)
 
     async def check_waiting(self) -> None:
-        """
-        Raise ForeignKeyUse where transactions wait that the journal never bound.
+        """Raise ForeignKeyUse if transactions are pending that the journal never bound.
 
-        Where no node tells what waits, others' use of the key shows only once it is mined.
+        If no node reports pending transactions, foreign use of the key shows only once mined.
         """
         count = await fetch_pending_nonce(self.chain, self.sender)
         if count is not None:
@@ -293,7 +284,7 @@ class Tracker:
         log.warning("receipt_missing nonce=%d block=%d", nonce, head.number)
 
     def unexplained_error(self, settled: int, count: int) -> KeeperError:
-        """Return why the chain's ``count`` of nonces cannot be taken for what is known."""
+        """Build the error of a transaction count that the journal does not explain."""
         if self.unexplained:
             return self.used_by_others(min(self.unexplained))
         if self.unread:
@@ -305,7 +296,7 @@ class Tracker:
         )
 
     def used_by_others(self, nonce: int) -> ForeignKeyUse:
-        """Return the error of a nonce that none of our attempts used."""
+        """Build the error of a nonce that none of our attempts used."""
         return ForeignKeyUse(
             f"nonce {nonce} of {self.sender} was used by a transaction that is not in the journal",
             hint="somebody else signs with this key: move the funds, use a new key",
@@ -339,14 +330,14 @@ class Tracker:
     async def _judged(
         self, submission: Submission, plans: tuple[PlanOutcome, ...], receipt: Receipt
     ) -> tuple[PlanOutcome, ...]:
-        """Return the outcomes with what their block says of the failed ones."""
+        """Add to failed outcomes what their block shows."""
         outcomes = await with_touches(self.chain, plans, receipt)
         if self.second_look is None:
             return outcomes
         return await self.second_look.judge(submission, outcomes, receipt)
 
     def _plans(self, submission: Submission, mined: Mined) -> tuple[PlanOutcome, ...]:
-        """Return what each plan brought; nothing where the attempt that was mined cancelled."""
+        """Build each plan's outcome. Empty if the mined attempt is a cancellation."""
         batch, settlement = submission.batch, mined.settlement
         mined_hash = settlement.receipt.transaction_hash
         (attempt,) = [one for one in submission.attempts if one.hash == mined_hash]
@@ -361,7 +352,7 @@ class Tracker:
             return failed_outcomes(batch, [f"its logs cannot be read: {error}"] * len(batch.plans))
 
     async def _finalise(self, deep: Sequence[MinedPair]) -> None:
-        """Note what is deep enough; it is not looked after any more."""
+        """Persist the nonces that are deep enough, and stop following them."""
         for one in self.book.values():
             if one.state is NonceState.INCLUDED:
                 reached("K9")
@@ -382,7 +373,7 @@ class Tracker:
         self._tell("reopened", submission, inclusion)
 
     def _tell(self, name: str, submission: Submission, inclusion: Inclusion) -> None:
-        """Emit what became of a nonce, and log it."""
+        """Emit and log a nonce's new state."""
         log.info(
             "tx_%s nonce=%d hash=%s block=%d success=%s gas_used=%d net_profit_wei=%d",
             name,

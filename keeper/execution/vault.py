@@ -1,7 +1,6 @@
-"""
-The vault's language: calldata of a cure and of a clearing, what is asked of it, what its logs say.
+"""Calldata, reads and logs of the vault contract. Pure.
 
-Pure. Source: ``contracts/src/CureVault.sol``.
+Source: ``contracts/src/CureVault.sol``.
 """
 
 import json
@@ -36,7 +35,7 @@ FUNDS_CALLS: Final = 4
 
 
 def cure_calldata(order: CureOrder, least_health: Wad, deadline: Timestamp) -> bytes:
-    """Return the transaction's data; the account must have ``least_health`` afterwards."""
+    """Encode a cure. The account must have ``least_health`` afterwards."""
     values = (
         order.step.kind,
         order.step.data,
@@ -49,7 +48,7 @@ def cure_calldata(order: CureOrder, least_health: Wad, deadline: Timestamp) -> b
 
 
 def clear_calldata(order: ClearOrder, most: int, deadline: Timestamp) -> bytes:
-    """Return the transaction's data; the vault may lose ``most`` in the place's base currency."""
+    """Encode a clearing. The vault may lose ``most`` in the place's base currency."""
     values = (
         order.step.kind,
         order.step.data,
@@ -63,11 +62,10 @@ def clear_calldata(order: ClearOrder, most: int, deadline: Timestamp) -> bytes:
 
 
 def cleared_of(data: bytes) -> tuple[TokenUnits, int]:
-    """
-    Return what ``clear`` spent, and its loss in the place's base currency.
+    """Decode the amount that ``clear`` spent, and its loss in the place's base currency.
 
     Raises:
-        RpcMalformed: that is no answer of the vault.
+        RpcMalformed: it is not an answer of the vault.
     """
     if len(data) < 3 * WORD:
         raise RpcMalformed("the vault's answer is too short")
@@ -75,7 +73,7 @@ def cleared_of(data: bytes) -> tuple[TokenUnits, int]:
 
 
 def funds_calls(vault: Address, account: Address, token: Address) -> list[Call]:
-    """Return the reads of what the vault has for an account of a token."""
+    """Build the reads of the vault's funds of a token for an account."""
     return [
         Call(target=token, data=calldata("balanceOf(address)", vault)),
         Call(target=vault, data=calldata("limitOf(address)", token)),
@@ -85,7 +83,7 @@ def funds_calls(vault: Address, account: Address, token: Address) -> list[Call]:
 
 
 def funds_of(results: Sequence[CallResult]) -> Funds:
-    """Return the funds from the answers to ``funds_calls``; nothing where one failed."""
+    """Decode the funds from the answers to ``funds_calls``. A failed read counts as 0."""
     found = [word(one.data, 0) if one.success and len(one.data) >= WORD else 0 for one in results]
     balance, each, today, account = found[:FUNDS_CALLS]
     return Funds(
@@ -97,7 +95,7 @@ def funds_of(results: Sequence[CallResult]) -> Funds:
 
 
 def loss_calls(vault: Address, place: bytes, collaterals: Sequence[Address]) -> list[Call]:
-    """Return the reads of a place's loss limits, what is left today, and each one's share."""
+    """Build the reads of a place's loss limits, today's remainder, and each collateral's share."""
     limits = [
         selector(f"{name}(bytes32)") + encoded(("bytes32",), (place,))
         for name in ("lossLimitOf", "lossLeftToday")
@@ -110,7 +108,7 @@ def loss_calls(vault: Address, place: bytes, collaterals: Sequence[Address]) -> 
 
 
 def listing_call(vault: Address, place: bytes, account: Address) -> Call:
-    """Return the read of how an account is listed in a place."""
+    """Build the read of an account's listing in a place."""
     data = selector("listingOf(bytes32,address)") + encoded(
         ("bytes32", "address"), (place, account)
     )
@@ -125,22 +123,20 @@ def listing_of(result: CallResult) -> tuple[Wad, Wad]:
 
 
 def cure_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcome:
-    """
-    Return what became of a cure, by the vault's own logs; it earns nothing.
+    """Build a cure's outcome from the vault's own logs. It earns nothing.
 
     Raises:
-        RpcMalformed: a log of the vault is not one of its own.
+        RpcMalformed: a log of the vault has an unknown form.
     """
     logged = _reports(plan, logs, vault, CURED_TOPIC)
     return _outcome(plan, Wei(0), "" if logged else NOT_CURED)
 
 
 def clear_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcome:
-    """
-    Return what became of a clearing, by the vault's own logs, the loss at the plan's prices.
+    """Build a clearing's outcome from the vault's own logs, the loss at the plan's prices.
 
     Raises:
-        RpcMalformed: a log of the vault is not one of its own.
+        RpcMalformed: a log of the vault has an unknown form.
     """
     logged = _reports(plan, logs, vault, CLEARED_TOPIC)
     if not logged:
@@ -154,7 +150,7 @@ def clear_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcom
 
 
 def _reports(plan: Plan, logs: Sequence[Log], vault: Address, kind: object) -> list[Log]:
-    """Return the vault's logs of a kind that are about the plan."""
+    """Return the vault's logs of a kind for the plan."""
     found = []
     for log in logs:
         if log.address != vault or not log.topics or log.topics[0] != kind:
@@ -181,7 +177,7 @@ def _outcome(plan: Plan, profit: Wei, failure: str) -> PlanOutcome:
 def creation_code(
     *, owner: Address, operators: Sequence[Address], artifact: str = ARTIFACT
 ) -> bytes:
-    """Return the deployment's data; EnvironmentFault if the artifact is missing or broken."""
+    """Encode the vault's deployment. EnvironmentFault if the artifact is missing or broken."""
     try:
         text = (ABI_FOLDER / f"{artifact}.json").read_text(encoding="utf-8")
         code = bytes.fromhex(str(json.loads(text)["bytecode"]).removeprefix("0x"))

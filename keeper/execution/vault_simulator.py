@@ -1,4 +1,4 @@
-"""Runs cures on a pinned block without sending them."""
+"""Simulates cures and clearings on a pinned block."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -28,12 +28,12 @@ SIMULATED_GAS: Final = Gas(45_000_000)
 TRIAL_GAS: Final = Gas(3_000_000)
 """Gas limit of a cure's or clearing's first simulation."""
 MOST_GAS: Final = Gas(1_000_000)
-"""Gas that a cure or a clearing surely does with, for nodes that say nothing of it."""
+"""Sufficient gas of a cure or a clearing, for nodes without a gas estimate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What a clearing did when it was run: what it spent, its loss in the base currency, gas."""
+    """Result of a simulated clearing with spent amount, loss in the base currency, and gas."""
 
     spent: TokenUnits
     loss: int
@@ -42,12 +42,7 @@ class Trial:
 
 @dataclass(slots=True, kw_only=True)
 class VaultSimulator:
-    """
-    One vault's cures and clearings.
-
-    ``operator`` would send them. ``waiting`` are its transactions that no block has yet, and run
-    first. ``tip`` is the priority fee that a contract sees beside the next base fee.
-    """
+    """Simulator of one vault's cures and clearings, sent by ``operator``."""
 
     chain: SimulatingChain
     vault: Address
@@ -62,8 +57,7 @@ class VaultSimulator:
         )
 
     async def tried(self, data: bytes, head: Head, *, tip: Wei = _NO_TIP) -> Gas | str:
-        """
-        Return the gas that a cure needs at a block, or why it would revert.
+        """Return the gas that a cure needs at a block, or why it would revert.
 
         Raises:
             ChainError: the node did not run it.
@@ -72,8 +66,7 @@ class VaultSimulator:
         return found if isinstance(found, str) else found[1]
 
     async def cleared(self, data: bytes, head: Head, *, tip: Wei = _NO_TIP) -> Trial | str:
-        """
-        Return what a clearing does at a block, or why it would revert.
+        """Return a clearing's result at a block, or why it would revert.
 
         Raises:
             ChainError: the node did not run it.
@@ -85,8 +78,7 @@ class VaultSimulator:
         return Trial(spent=spent, loss=loss, gas=found[1])
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """
-        Return what each transaction would do now, each behind what waits for other accounts.
+        """Simulate each cure alone. ChainError if none can be run.
 
         Raises:
             ChainError: the node did not run one.
