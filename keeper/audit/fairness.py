@@ -128,7 +128,8 @@ class Watcher:
     def _done(self, subject: Subject, entry: Entry) -> None:
         found = self._open.get(subject)
         if found is None:
-            self._early[subject] = entry
+            if self._closed.get(subject, (None, 0))[1] != entry.block_number:  # no further round
+                self._early[subject] = entry
         else:
             _credit(found, entry)
             self._close(subject, End.LIQUIDATED, entry)

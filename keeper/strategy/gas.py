@@ -45,6 +45,8 @@ class GasModel:
     transaction it was 71 to 97 %, in a full one of twelve 50 to 61 % (Aave v3.6) or 47 to 57 %
     (Morpho Blue), for later steps find warm slots. The share is below all of them: what is
     nominated by it is judged again by its simulation, what is not is never looked at.
+    ``further_bps`` is that share for a further round of an account, whose slots are warm: 50 to
+    63 % (Aave v3.0 and v3.6) or 43 % (Morpho Blue) were measured.
 
     ``transaction`` is paid once however many plans share it: the intrinsic 21,000,
     the head of the calldata and the executor's loop. ``step`` is a plan's own share

@@ -108,11 +108,14 @@ def test_rounds_that_pay_are_steps_of_one_transaction(world, tmp_path):
     assert len(shown["outcomes"]) == 4
     verified = keeper.command("audit", "verify", "--json")
     assert verified.code == 0, verified.err
+    again = keeper.command("replay", "--all", "--json")
+    assert again.code == 0, again.out
+    assert {one["same"] for one in json.loads(again.out)["decisions"]} == {True}
     told = keeper.command("explain", MANY, "--recorded", "--json")
     assert told.code == 0, told.err
     rounds = [
         one.get("further_rounds", ())
-        for story in json.loads(told.out)["stories"]
+        for story in told.document["stories"]
         for one in story["decisions"]
     ]
     assert [len(one) for one in rounds] == [2]

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from keeper.audit.canonical import plain, restored
+from keeper.composition.replay import _compared
 from keeper.domain.decision import Liquidate, Skip, SkipReason
 from keeper.domain.plan import SimulatedBatch, SimulatedPlan
 from keeper.strategy.policy import Policy
@@ -156,3 +158,26 @@ async def test_rounds_can_be_turned_off():
     result = await desk(policy=Policy()).decide(ScriptedSnapshot(THREE))
 
     assert sent(result) == [[(account(1), 30_000)]]
+
+
+async def test_what_was_recorded_before_there_were_rounds_is_made_again_the_same():
+    """Its policy names no rounds, and its decision has none: nothing differs."""
+    result = await desk(policy=Policy()).decide(ScriptedSnapshot(THREE))
+    (decision,) = result.decisions
+    recorded = plain(decision)
+    del recorded["further"]
+    policy = plain(ROUNDS)
+    del policy["rounds"]
+
+    assert _compared(decision, recorded) == []
+    assert restored(Policy, policy).rounds == 1
+
+
+async def test_another_number_of_rounds_is_a_difference():
+    """A replay that plans more or less than was recorded is told so."""
+    result = await desk().decide(ScriptedSnapshot(THREE))
+    (decision,) = result.decisions
+
+    (difference,) = _compared(replace(decision, further=decision.further[:1]), plain(decision))
+
+    assert difference.field == "further"

@@ -48,6 +48,20 @@ def test_the_time_to_act_runs_from_the_first_refusal():
     assert breach.refusals == {"policy_grace": 2}
 
 
+def test_a_further_round_is_no_part_of_the_next_breach():
+    """Both rounds of one block end one breach; what is left of the account is another one."""
+    done = {"state": "included", "what": "liquidation", "success": True, "failure": ""}
+    first, second = watched(
+        decision(5, action="liquidate", reason="profitable"),
+        entry("outcome", 6, **done),
+        entry("outcome", 6, **done),
+        decision(6, reason="exit_too_shallow"),
+    )
+
+    assert (first.acted_block, first.end) == (5, End.LIQUIDATED)
+    assert second.acted_block is None
+
+
 def test_a_call_before_the_breach_is_notice():
     """Less than nothing: the account was told so long before."""
     (breach,) = watched(
