@@ -1,5 +1,5 @@
 """
-How property tests draw their examples, and the watch over secrets.
+How property tests draw their examples, what marks tests have, and the watch over secrets.
 
 The examples are the same on every machine, without a deadline;
 ``scripts/test tests/unit --hypothesis-profile search`` looks for new ones.
@@ -8,6 +8,7 @@ The examples are the same on every machine, without a deadline;
 """
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import canaries
+from tests.support.quiet import WATCH
 
 ROOT = Path(__file__).parent
 
@@ -30,33 +32,51 @@ settings.load_profile("repeatable")
 os.umask(0o077)
 
 
-LONGEST = (
-    "chain/test_following.py",
-    "chain/test_demo.py",
-    "faults/test_kills.py",
-    "chain/test_load.py",
-    "chain/test_cure_vault.py",
-    "chain/test_executor.py",
-    "chain/test_margin_story_guardian.py",
-    "chain/conformance/test_replay.py",
-    "chain/test_acceptance_unseen.py",
-    "chain/test_bench.py",
-    "chain/test_aave_market.py",
-    "chain/conformance/test_failures.py",
-    "faults/test_model.py",
-)
-KINDS = ("chain", "faults", "flow", "contracts", "notify", "unit")
+FOLDERS = {
+    "chain": ("io", "chain"),
+    "endpoints": ("io",),
+    "faults": ("io", "chain"),
+    "invariants": ("slow",),
+    "notify": ("io",),
+    "process": ("io",),
+}
+"""Marks that every test of a folder has; elsewhere a test that needs them is marked itself."""
+LOUD = frozenset({"io", "chain"})
+
+COLLECTED = pytest.StashKey[list[tuple[Path, bool]]]()
+"""Of every collected test, before any is left out: its file, and whether ``--quick`` has it."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that several workers end together."""
-    items.sort(key=lambda item: _turn(item.path.relative_to(ROOT)))
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark by folder, and begin with what takes longest: several workers then end together."""
+    for item in items:
+        for mark in FOLDERS.get(item.path.relative_to(ROOT).parts[0], ()):
+            item.add_marker(mark)
+    config.stash[COLLECTED] = [
+        (item.path, not any(_has(item, mark) for mark in (*LOUD, "slow"))) for item in items
+    ]
+    items.sort(key=_turn)
 
 
-def _turn(path: Path) -> tuple[int, int]:
-    name, kind = path.as_posix(), path.parts[0]
-    longest = LONGEST.index(name) if name in LONGEST else len(LONGEST)
-    return longest, KINDS.index(kind) if kind in KINDS else len(KINDS)
+def _turn(item: pytest.Item) -> tuple[float, bool, bool]:
+    early = item.get_closest_marker("early")
+    place = early.args[0] if early else math.inf
+    return place, not _has(item, "chain"), not _has(item, "io")
+
+
+def _has(item: pytest.Item, mark: str) -> bool:
+    return item.get_closest_marker(mark) is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Let a test that is not marked ``io`` open no socket and start no process."""
+    WATCH.begin(quiet=not any(_has(item, mark) for mark in LOUD))
+    try:
+        return (yield)
+    finally:
+        WATCH.end()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -85,8 +105,11 @@ def logging_is_as_it_was() -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Iterator[pytest.TestReport]:
-    """Fail a test whose captured output or log holds a secret."""
+    """Fail a test whose captured output or log holds a secret, and a loud one without its mark."""
     report: pytest.TestReport = yield
+    if report.when == "teardown" and (heard := WATCH.end()):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} is not marked io, and did: {', '.join(heard)}"
     found = canaries.leaking_sections(report.sections) if report.when == "teardown" else []
     if found:
         report.outcome = "failed"

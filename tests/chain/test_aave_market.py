@@ -19,6 +19,8 @@ from keeper.protocols.aave_v3.position import Clock
 from tests.support.history import history_of
 from tests.support.undoing import undo
 
+pytestmark = pytest.mark.early(11)
+
 LIQUIDATION_CALL = (
     "0x"
     + keccak(text="LiquidationCall(address,address,address,uint256,uint256,address,bool)").hex()

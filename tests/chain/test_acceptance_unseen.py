@@ -23,6 +23,8 @@ from tests.chain.worlds import (
 from tests.chain.worlds_unseen import Unseen, unseen_market
 from tests.chain.worlds_verdict import Judge
 
+pytestmark = pytest.mark.early(9)
+
 LINE = 10**18
 BORROWERS = 240
 SEEDS = {"3.6": 7, "3.0": 9}

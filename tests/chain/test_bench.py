@@ -9,6 +9,8 @@ from keeper.devnet.bench_floor import PARTS
 from keeper.devnet.bench_market import Stairs
 from keeper.devnet.bench_wire import SEND, Wire
 
+pytestmark = pytest.mark.early(10)
+
 MOST_REQUESTS = 10
 
 

@@ -19,6 +19,8 @@ from tests.chain.vault_world import (
 )
 from tests.support.undoing import undo
 
+pytestmark = pytest.mark.early(5)
+
 VAULTS = [build.name for build in VAULT_BUILDS]
 STRANGER = "0x" + "77" * 20
 LEAST = 115 * WAD // 100

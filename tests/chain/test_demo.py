@@ -14,6 +14,8 @@ import pytest
 from keeper.devnet.anvil import is_running
 from tests.support.forked import completed
 
+pytestmark = pytest.mark.early(2)
+
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 280
 

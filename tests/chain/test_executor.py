@@ -12,6 +12,8 @@ from tests.chain import executor_world as worlds
 from tests.chain.executor_world import Step, World
 from tests.support.undoing import undo
 
+pytestmark = pytest.mark.early(6)
+
 MAX_RUNTIME = 24 * 1024
 YES = True
 LOAN, SWAP, FLASH = 1, 2, 3

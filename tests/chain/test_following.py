@@ -25,6 +25,8 @@ from tests.chain.worlds import Keeper
 from tests.support.forked import started
 from tests.support.threaded import proxied
 
+pytestmark = pytest.mark.early(1)
+
 NEWCOMER = "0x3131313131313131313131313131313131313131"
 DUST = 1_000
 WAVE = 250

@@ -29,6 +29,8 @@ from tests.faults.invariants import ETHER, Audit
 from tests.support.faults import Faults, parsed
 from tests.support.threaded import proxied
 
+pytestmark = pytest.mark.early(4)
+
 ACCOUNTS = 200
 SEED = 4
 BLOCK_GAS = 30_000_000

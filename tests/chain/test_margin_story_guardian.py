@@ -4,6 +4,8 @@ import pytest
 
 from tests.chain.margin_stories import AT_ONCE, Policy, lived, market_of_five
 
+pytestmark = pytest.mark.early(7)
+
 FALL = [
     {"WETH": 140, "LINK": 140, "WBTC": 140},
     *[{"WETH": 120, "LINK": 120, "WBTC": 120}] * 3,

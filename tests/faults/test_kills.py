@@ -5,6 +5,8 @@ import pytest
 from tests.faults.campaign import ORDERED, Episode, lived, planned, wanted_of
 from tests.faults.world import world
 
+pytestmark = pytest.mark.early(3)
+
 SEEDS = (11, 12)
 
 

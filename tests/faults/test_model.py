@@ -5,6 +5,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.faults.machine import Submission
 
+pytestmark = pytest.mark.early(13)
+
 Submission.TestCase.settings = settings(
     max_examples=200,
     stateful_step_count=30,

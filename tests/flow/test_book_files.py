@@ -51,6 +51,7 @@ def _state(folder):
     return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
 def test_c6_nothing_is_made_beside_another_programs_database(tmp_path, make, way):

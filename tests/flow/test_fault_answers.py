@@ -116,6 +116,7 @@ def deep_recursion():
     sys.setrecursionlimit(before)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("what", ONE)
 async def test_f12_an_answer_that_is_none_has_its_class(what, deep_recursion):
     """Nothing half-understood goes further; no text of the node's address with it."""
@@ -142,6 +143,7 @@ BATCHES = {
 }
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("what", BATCHES)
 async def test_f12_a_batch_that_does_not_fit_is_refused_whole(what):
     """One answer too few or too many puts every other in doubt."""
@@ -154,6 +156,7 @@ async def test_f12_a_batch_that_does_not_fit_is_refused_whole(what):
             await rpc.batch([("eth_blockNumber", ())] * 3)
 
 
+@pytest.mark.io
 async def test_f12_a_reordered_batch_with_one_error_inside_is_read_by_its_ids():
     """Each request has its own answer, in the order in which they were asked."""
 
@@ -187,6 +190,7 @@ def endless(chunk, headers=None):
     return answer
 
 
+@pytest.mark.io
 async def test_f12_two_hundred_megabytes_are_not_read():
     """The bound is on what is read, not on what is announced."""
     async with asked(endless(b" " * MIB)) as rpc:
@@ -194,6 +198,7 @@ async def test_f12_two_hundred_megabytes_are_not_read():
             await rpc.request("eth_blockNumber")
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("layers", [1, 2])
 async def test_f12_a_gzip_bomb_is_bounded_by_what_it_becomes(layers):
     """A gigabyte of spaces is a megabyte on the wire."""
@@ -215,6 +220,7 @@ async def test_f12_a_gzip_bomb_is_bounded_by_what_it_becomes(layers):
     assert grown * 1024 < 3 * MAX_ANSWER_BYTES
 
 
+@pytest.mark.io
 async def test_f12_what_is_no_gzip_says_so():
     """A wrong header is the node's mistake, not a lost connection."""
     async with asked(text("plain", headers={"Content-Encoding": "gzip"})) as rpc:
@@ -222,6 +228,7 @@ async def test_f12_what_is_no_gzip_says_so():
             await rpc.request("eth_blockNumber")
 
 
+@pytest.mark.io
 async def test_f12_a_websocket_message_without_end_is_not_read():
     """The same bound over the other transport."""
     node = ScriptedNode()
@@ -231,6 +238,7 @@ async def test_f12_a_websocket_message_without_end_is_not_read():
             await reader.rpc.request("eth_blockNumber")
 
 
+@pytest.mark.io
 async def test_f12_a_broken_answer_of_one_endpoint_is_read_from_another():
     """The read goes on; the broken one is counted as a failure."""
     first, second = ScriptedNode(), ScriptedNode(height=7)
@@ -240,6 +248,7 @@ async def test_f12_a_broken_answer_of_one_endpoint_is_read_from_another():
         assert reader.rpc.pool.standings[0].failures == 1
 
 
+@pytest.mark.io
 async def test_f12_the_only_endpoint_is_asked_again_after_a_broken_answer():
     """A page in place of the first answers would end a keeper that starts just then."""
     node = ScriptedNode(height=7, pages=1)
@@ -249,6 +258,7 @@ async def test_f12_the_only_endpoint_is_asked_again_after_a_broken_answer():
     assert node.openings == 3  # what talks nonsense is dialled anew
 
 
+@pytest.mark.io
 async def test_f12_nothing_stays_open_after_a_broken_answer(recwarn):
     """Who closes the connection meets who is closing it because of the nonsense."""
     node = ScriptedNode()
@@ -261,6 +271,7 @@ async def test_f12_nothing_stays_open_after_a_broken_answer(recwarn):
     assert [str(one.message) for one in recwarn if one.category is ResourceWarning] == []
 
 
+@pytest.mark.io
 async def test_f41_a_name_that_does_not_resolve_is_said_without_the_address():
     """A typing mistake in the settings, or a resolver that is down."""
     with pytest.raises(RpcUnavailable, match="its name does not resolve") as caught:
@@ -275,6 +286,7 @@ async def test_f41_a_name_that_does_not_resolve_is_said_without_the_address():
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("scheme", ["https", "wss"])
 async def test_f41_a_certificate_of_nobodys_is_refused(scheme, tmp_path):
     """Whoever can stand between must not be taken for the node."""
@@ -298,6 +310,7 @@ async def test_f41_a_certificate_of_nobodys_is_refused(scheme, tmp_path):
     assert "SECRETKEY" not in str(caught.value)
 
 
+@pytest.mark.io
 async def test_f41_proxies_of_the_environment_are_not_used(monkeypatch):
     """A key's traffic does not go through what some shell profile says."""
     through = []

@@ -72,6 +72,7 @@ def little_memory(most):
     assert peak < most, f"{peak / MIB:.1f} MiB"
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("method", SMALL | LARGE)
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "bare deflate", "gzip in members"])
 async def test_f12_64_mib_of_empty_lists_are_stopped_while_they_are_inflated(method, encoding):
@@ -93,6 +94,7 @@ async def test_f12_64_mib_of_empty_lists_are_stopped_while_they_are_inflated(met
     assert caught.value.excessive
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("what", bombs.DOCUMENTS)
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_f12_a_bomb_of_anything_is_bounded_by_what_it_becomes(what, encoding):
@@ -110,6 +112,7 @@ async def test_f12_a_bomb_of_anything_is_bounded_by_what_it_becomes(what, encodi
     assert caught.value.excessive
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "x-gzip", "gzip, gzip", "GZIP"])
 async def test_f12_what_was_not_asked_for_is_not_decompressed_without_bound(encoding):
     """Whatever else this machine could decompress: none of it is offered to the node."""
@@ -123,6 +126,7 @@ async def test_f12_what_was_not_asked_for_is_not_decompressed_without_bound(enco
             await rpc.request("eth_blockNumber")
 
 
+@pytest.mark.io
 async def test_f12_ten_thousand_compressed_members_are_refused():
     """Each alone is nothing; together they are slow."""
     response = http_response(bombs.in_members([b" "] * 10_000), "Content-Encoding: gzip")
@@ -133,6 +137,7 @@ async def test_f12_ten_thousand_compressed_members_are_refused():
             await rpc.request("eth_blockNumber")
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("what", bombs.DOCUMENTS)
 async def test_f12_a_message_that_grows_without_end_is_stopped(scheme, what, tmp_path):
@@ -150,6 +155,7 @@ async def test_f12_a_message_that_grows_without_end_is_stopped(scheme, what, tmp
     assert len(node.writers) == before + 1  # nothing more is read over the old connection
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("scheme", ["ws", "ipc"])
 async def test_f12_a_whole_message_is_measured_before_it_is_decoded(scheme, tmp_path):
     """Two megabytes, in one piece, for a question whose answer has a hundred bytes."""
@@ -164,6 +170,7 @@ async def test_f12_a_whole_message_is_measured_before_it_is_decoded(scheme, tmp_
             await rpc.request("eth_blockNumber")
 
 
+@pytest.mark.io
 async def test_f12_a_frame_that_announces_a_terabyte_is_refused_at_once():
     """And one that announces less is read no further than what is waited for."""
     node = RawNode("ws")
@@ -176,6 +183,7 @@ async def test_f12_a_frame_that_announces_a_terabyte_is_refused_at_once():
             await rpc.request("eth_blockNumber")
 
 
+@pytest.mark.io
 async def test_f12_compressed_messages_are_not_taken_where_none_were_agreed():
     """The keeper offers no compression on websockets, so that there is nothing to inflate."""
     squeezed = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -209,6 +217,7 @@ DRIPS = {
 }
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("what", DRIPS)
 async def test_f06_drips_end_with_the_time_for_the_request(what, tmp_path):
     """Each byte is progress and the answer never comes; nothing goes on afterwards."""
@@ -234,6 +243,7 @@ HEADS = {
 }
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("what", HEADS)
 async def test_f12_headers_are_bounded_too(what):
     """They come before the body, and would be kept."""
@@ -244,6 +254,7 @@ async def test_f12_headers_are_bounded_too(what):
             await rpc.request("eth_blockNumber")
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("scheme", ["http", "ws"])
 async def test_f12_bytes_that_cost_too_much_to_take_apart_end_the_connection(scheme, monkeypatch):
     """Chunks of a byte, interim responses, pings: small, sparse, and a core's whole work."""
@@ -277,6 +288,7 @@ def told(subscription, result):
     return json.dumps({"jsonrpc": "2.0", "method": "eth_subscription", "params": params}).encode()
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("scheme", ["ws", "ipc"])
 @pytest.mark.parametrize("what", ["50 MB", "a flood", "a flood of old answers", "values"])
 async def test_f12_what_is_told_unasked_is_bounded(scheme, what, tmp_path):
@@ -305,6 +317,7 @@ async def test_f12_what_is_told_unasked_is_bounded(scheme, what, tmp_path):
         assert await rpc.request("eth_blockNumber") == "0x1"  # over a new connection
 
 
+@pytest.mark.io
 async def test_f12_nobody_hears_what_piles_up():
     """A reader that is slow keeps the newest, and not much of it."""
     node = RawNode("ws")
@@ -317,6 +330,7 @@ async def test_f12_nobody_hears_what_piles_up():
         assert len(await heard.get()) == 500_000
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("scheme", SCHEMES)
 async def test_f12_a_batch_is_read_no_further_than_its_members_together(scheme, tmp_path):
     """Three nonces are three megabytes at most."""
@@ -327,6 +341,7 @@ async def test_f12_a_batch_is_read_no_further_than_its_members_together(scheme, 
             await rpc.batch([("eth_blockNumber", ())] * 3)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("scheme", ["ws", "ipc"])
 async def test_a_good_node_that_has_too_many_logs_is_asked_for_less_and_not_blamed(
     scheme, tmp_path
@@ -351,6 +366,7 @@ async def test_a_good_node_that_has_too_many_logs_is_asked_for_less_and_not_blam
     assert (standing.state, standing.offences, standing.clings) == (State.ALIVE, 0, False)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("scheme", ["ws", "ipc"])
 async def test_an_answer_that_comes_after_its_time_is_within_its_own_bound(scheme, tmp_path):
     """A slow node is slow: five megabytes of logs that nobody waits for any more are no offence."""
@@ -391,6 +407,7 @@ def some_logs(size):
     return json.dumps({"jsonrpc": "2.0", "id": 1, "result": logs}).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "raw", [some_logs(4 * MIB), b'"' + b"0" * 2 * QUICK_TEXT_BYTES + b'"'], ids=["logs", "a text"]
 )

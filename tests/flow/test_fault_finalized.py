@@ -41,6 +41,7 @@ async def reading(*made, clock=None):
         yield reader
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("kind", LACKS)
 async def test_a_node_that_tells_nothing_final_is_asked_once(kind, caplog):
     """Said once, and no request of later blocks is spent on it."""
@@ -55,6 +56,7 @@ async def test_a_node_that_tells_nothing_final_is_asked_once(kind, caplog):
     assert sum("endpoint_lacks" in line for line in caplog.messages) == 1
 
 
+@pytest.mark.io
 async def test_a_node_that_never_answers_the_tag_holds_nothing_up():
     """It is optional, and is not waited for as a block is."""
 
@@ -65,6 +67,7 @@ async def test_a_node_that_never_answers_the_tag_holds_nothing_up():
         assert await reader.finalized() is None
 
 
+@pytest.mark.io
 async def test_the_first_block_is_not_final_for_ever():
     """Some chains answer block 0 to the tag: nothing would ever become final."""
     old, young = ScriptedNode(height=5_000, final=0), ScriptedNode(height=50, final=0)
@@ -74,6 +77,7 @@ async def test_the_first_block_is_not_final_for_ever():
         assert (await reader.finalized()).number == 0
 
 
+@pytest.mark.io
 async def test_another_endpoint_that_tells_it_is_asked_and_the_poor_one_later_again():
     """What one endpoint lacks the other one has; a node that was upgraded is used."""
     now = [0.0]

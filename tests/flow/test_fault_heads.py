@@ -34,6 +34,7 @@ def subscribed(*made):
     return until(lambda: all(one.sockets for one in made))
 
 
+@pytest.mark.io
 async def test_f06_a_socket_that_swallows_everything_is_closed_and_opened_again():
     """Open, and pings answered by the library; but no answer and no head ever comes."""
     node = ScriptedNode()
@@ -48,6 +49,7 @@ async def test_f06_a_socket_that_swallows_everything_is_closed_and_opened_again(
         assert (await anext(heads)).number == 2
 
 
+@pytest.mark.io
 async def test_f06_a_slow_drip_is_cut_off_at_the_bound():
     """A byte now and then keeps a connection alive, and must not keep a read waiting."""
     node = ScriptedNode()
@@ -68,6 +70,7 @@ async def test_f06_a_slow_drip_is_cut_off_at_the_bound():
         node.raw = None
 
 
+@pytest.mark.io
 async def test_f06_half_open_is_found_out_by_the_other_endpoint_and_left():
     """One black hole of two: the heads go on, and the reads go elsewhere."""
     first, second = ScriptedNode(), ScriptedNode()
@@ -83,6 +86,7 @@ async def test_f06_half_open_is_found_out_by_the_other_endpoint_and_left():
         assert (await reader.head()).number == 7
 
 
+@pytest.mark.io
 async def test_f07_a_socket_that_closes_all_the_time_loses_no_newest_head():
     """Each new connection asks for what was missed before it listens again."""
     node = ScriptedNode()
@@ -96,6 +100,7 @@ async def test_f07_a_socket_that_closes_all_the_time_loses_no_newest_head():
         assert head.number == 11
 
 
+@pytest.mark.io
 async def test_f07_an_abnormal_end_is_survived():
     """The connection is gone without a closing frame (1006)."""
     node = ScriptedNode()
@@ -109,6 +114,7 @@ async def test_f07_an_abnormal_end_is_survived():
         assert (await anext(heads)).number == 2
 
 
+@pytest.mark.io
 async def test_f07_no_heads_while_pings_are_fine_is_found_by_asking():
     """Silence is checked against the node's own newest block, and the subscription is renewed."""
     node = ScriptedNode(announces=False)
@@ -120,6 +126,7 @@ async def test_f07_no_heads_while_pings_are_fine_is_found_by_asking():
             assert (await anext(heads)).number == node.height
 
 
+@pytest.mark.io
 async def test_f07_a_burst_of_a_thousand_heads_leaves_the_newest_alone():
     """Nobody works on what is past; memory and time are bounded."""
     node = ScriptedNode()
@@ -138,6 +145,7 @@ async def test_f07_a_burst_of_a_thousand_heads_leaves_the_newest_alone():
         assert len(numbers) < 500
 
 
+@pytest.mark.io
 async def test_f07_duplicate_missing_and_disordered_heads_come_once_and_forward():
     """A head is decided on once, however often and in whatever order it is told."""
     node = ScriptedNode()
@@ -157,6 +165,7 @@ async def test_f07_duplicate_missing_and_disordered_heads_come_once_and_forward(
         assert numbers == sorted(set(numbers))
 
 
+@pytest.mark.io
 async def test_f07_the_same_head_from_three_endpoints_is_one_head():
     """Newest wins, whoever tells it."""
     made = [ScriptedNode() for _ in range(3)]
@@ -172,6 +181,7 @@ async def test_f07_the_same_head_from_three_endpoints_is_one_head():
         assert taken == [2, 3, 4, 5]
 
 
+@pytest.mark.io
 async def test_f08_a_head_that_goes_backwards_is_not_taken_for_a_reorganisation():
     """A balancer's late node: the block is one of before, and nothing was replaced."""
     node = ScriptedNode(height=20)
@@ -192,6 +202,7 @@ async def test_f08_a_head_that_goes_backwards_is_not_taken_for_a_reorganisation(
         assert reader.rpc.pool.current.number == 24
 
 
+@pytest.mark.io
 async def test_f08_a_shorter_chain_of_one_endpoint_does_not_replace_what_another_stands_on():
     """The newest head stands while somebody who is read from stands on it."""
     first, second = ScriptedNode(height=5), ScriptedNode(height=5)
@@ -205,6 +216,7 @@ async def test_f08_a_shorter_chain_of_one_endpoint_does_not_replace_what_another
         assert (await anext(heads)).hash == block(4, "b")["hash"]
 
 
+@pytest.mark.io
 async def test_f08_a_frozen_node_falls_behind_the_others():
     """It answers every question, and its newest block never changes."""
     first, second = ScriptedNode(height=5), ScriptedNode(height=5)
@@ -216,6 +228,7 @@ async def test_f08_a_frozen_node_falls_behind_the_others():
         assert reader.rpc.pool.head_age(0) > 0
 
 
+@pytest.mark.io
 async def test_f06_an_endpoint_that_never_answers_does_not_hold_up_the_start():
     """The other one is good: the keeper begins, and looks at the silent one later."""
     silent, good = ScriptedNode(), ScriptedNode()

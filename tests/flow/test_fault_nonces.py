@@ -326,6 +326,7 @@ async def test_g30_a_journal_that_fails_after_the_send_signs_nothing_until_it_wo
     assert await world.submitter.submit([batch(plan(1))], head(12)) != []
 
 
+@pytest.mark.io
 async def test_f24_full_busy_and_deleted_files_stop_the_signing_and_nothing_else(tmp_path):
     """The real database says no in three ways; each time nothing has left."""
     path = tmp_path / "j.sqlite"

@@ -41,6 +41,7 @@ async def reading(*made, clock=None):
         yield reader
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("kind", LACKS)
 async def test_a_node_that_does_not_tell_what_waits_is_asked_once(kind, caplog):
     """It is said once, and costs no request in later blocks."""
@@ -58,6 +59,7 @@ async def test_a_node_that_does_not_tell_what_waits_is_asked_once(kind, caplog):
     assert sum("endpoint_lacks" in line for line in caplog.messages) == 1
 
 
+@pytest.mark.io
 async def test_a_node_that_never_answers_it_holds_nothing_up():
     """A read of what is optional is not waited for as one that is not."""
 
@@ -69,6 +71,7 @@ async def test_a_node_that_never_answers_it_holds_nothing_up():
         assert await reader.transaction_count(ME) == 7
 
 
+@pytest.mark.io
 async def test_another_endpoint_that_tells_it_is_asked():
     """One poor endpoint does not make the check of the key's use weaker."""
     poor, good = without_pending("no such method"), ScriptedNode(nonce=9)
@@ -79,6 +82,7 @@ async def test_another_endpoint_that_tells_it_is_asked():
     assert poor.asked["eth_getTransactionCount"] == 1
 
 
+@pytest.mark.io
 async def test_it_is_asked_for_again_after_a_while():
     """A node that was upgraded makes the check strong again."""
     now = [0.0]
@@ -93,6 +97,7 @@ async def test_it_is_asked_for_again_after_a_while():
     assert reader.rpc.capabilities.lacks() == []
 
 
+@pytest.mark.io
 async def test_an_outage_is_not_a_lack():
     """A node that restarts has not lost the method; at the start it is waited for."""
     node = ScriptedNode()

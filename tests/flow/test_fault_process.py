@@ -88,6 +88,7 @@ asyncio.run(_until_stopped(work(), 1))
 """
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("work", ["deaf", "stuck", "thread"])
 def test_g26_what_does_not_end_when_it_is_asked_to_is_ended(work):
     """A stop is bounded: by a timer that needs neither the loop nor the good will of the work."""
@@ -103,6 +104,7 @@ def test_g26_what_does_not_end_when_it_is_asked_to_is_ended(work):
     assert done.returncode == OVERDUE_EXIT
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
 def test_f45_a_keeper_works_on_and_ends_while_nobody_reads_what_it_says(tmp_path, name):
     """A collector of logs that hangs: its pipe is full, and stays full."""
@@ -136,6 +138,7 @@ def test_f45_a_pipe_that_nobody_reads_holds_nobody_up():
     assert sink.broken == "BrokenPipeError"
 
 
+@pytest.mark.io
 def test_f45_a_reader_that_has_gone_ends_nothing():
     """As `keeper run | head` does, or a collector of logs that is started again."""
     reading, writing = os.pipe()

@@ -39,6 +39,7 @@ def lie_about_the_block(node):
     node.fork(5, "b")
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("lie", [lie_about_the_nonce, lie_about_the_block])
 async def test_f10_nothing_is_signed_while_endpoints_contradict(lie):
     """Neither nonce nor block may come from the one that happens to be asked first."""
@@ -60,6 +61,7 @@ async def test_f10_nothing_is_signed_while_endpoints_contradict(lie):
         assert first.sent == second.sent
 
 
+@pytest.mark.io
 async def test_f10_what_is_signed_already_leaves_again_while_endpoints_contradict():
     """The same bytes cannot hurt, and one of the nodes may have lost them; nothing is bid up."""
     first, second = ScriptedNode(height=5), ScriptedNode(height=5)

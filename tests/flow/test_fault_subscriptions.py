@@ -52,6 +52,7 @@ async def reach(node, heads, number):
             return
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("kind", sorted(set(LACKS) - {"a text"}))
 async def test_refused_subscriptions_are_polled_for_said_once_and_tried_again(kind, caplog):
     """Whoever refuses them today may have them tomorrow: polling is later than being told."""
@@ -75,6 +76,7 @@ async def test_refused_subscriptions_are_polled_for_said_once_and_tried_again(ki
     assert sum("endpoint_lacks" in line for line in caplog.messages) == 1
 
 
+@pytest.mark.io
 async def test_a_refusal_in_mid_run_is_polled_over():
     """A balancer puts another node behind the name, which has none."""
     clock, node = Clock(), ScriptedNode()
@@ -88,6 +90,7 @@ async def test_a_refusal_in_mid_run_is_polled_over():
         await reach(node, heads, 4)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("heard", [False, True])
 async def test_subscriptions_that_announce_nothing_are_polled_over(heard):
     """Each block would be noticed as late as the silence lasts, for ever."""
@@ -107,6 +110,7 @@ async def test_subscriptions_that_announce_nothing_are_polled_over(heard):
         assert asked <= 4
 
 
+@pytest.mark.io
 async def test_a_quiet_chain_is_not_taken_for_a_deaf_subscription():
     """Where no block is made none can be announced."""
     clock, node = Clock(), ScriptedNode()

@@ -99,6 +99,7 @@ async def running(heads, book):
         await asyncio.wait([work])
 
 
+@pytest.mark.io
 async def test_a_stalled_head_makes_the_node_not_ready_and_says_why():
     """The process lives, its connection is open, and it would liquidate nobody."""
     async with (
@@ -119,6 +120,7 @@ async def test_a_stalled_head_makes_the_node_not_ready_and_says_why():
     }
 
 
+@pytest.mark.io
 async def test_a_node_that_can_read_nothing_is_not_ready():
     """Before the first block is done, and with its one market in quarantine."""
     silent = ScriptedBook({7: RpcUnavailable("silent")}, {"m:1": "oracle reverts"})
@@ -154,6 +156,7 @@ async def test_what_the_node_does_is_measured():
     assert 'keeper_positions{band="liquidatable",market="m:1"} 1.0' in text
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("path", PAGES)
 async def test_every_page_is_for_reading_on_this_machine(path):
     """No other verb, no foreign name, nothing for another site's page to read."""
@@ -173,6 +176,7 @@ async def test_every_page_is_for_reading_on_this_machine(path):
         assert answer.headers["Connection"] == "close"
 
 
+@pytest.mark.io
 async def test_another_page_is_not_there():
     """Nothing but the pages, and no word of what serves them."""
     async with looked_at(a_window()) as seen:
@@ -181,6 +185,7 @@ async def test_another_page_is_not_there():
     assert (answer.status, body) == (404, "Not Found\n")
 
 
+@pytest.mark.io
 async def test_a_busy_port_is_a_warning_and_the_node_goes_on(caplog):
     """Several keepers run on one machine; none stops because another one is looked at."""
     async with looked_at(a_window()) as seen:
@@ -195,6 +200,7 @@ async def test_a_busy_port_is_a_warning_and_the_node_goes_on(caplog):
     assert "in use" in warning
 
 
+@pytest.mark.io
 async def test_it_listens_on_no_other_address():
     """Loopback means this address, not every one that the machine has."""
     async with looked_at(a_window()) as seen:
@@ -202,6 +208,7 @@ async def test_it_listens_on_no_other_address():
             await asyncio.open_connection("127.0.0.2", seen.port)
 
 
+@pytest.mark.io
 async def test_connections_are_bounded_in_number(monkeypatch):
     """Whoever opens many takes the others' place, and never the keeper's file descriptors."""
     monkeypatch.setattr(http, "MAX_CONNECTIONS", 2)
@@ -218,6 +225,7 @@ async def test_connections_are_bounded_in_number(monkeypatch):
     assert answer.status == 200
 
 
+@pytest.mark.io
 async def test_a_connection_that_says_nothing_is_ended(monkeypatch):
     """Half a request must not be waited for until the end of days."""
     monkeypatch.setattr(http, "CONNECTION_SECONDS", 0.02)

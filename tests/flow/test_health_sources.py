@@ -78,6 +78,7 @@ async def test_a_reorganisation_is_told_with_its_depth():
     assert depths == [2]
 
 
+@pytest.mark.slow
 async def test_a_commit_that_fails_is_counted_until_one_works(tmp_path):
     """No journal, no signing: who looks at readiness sees it before the next send does."""
     path = tmp_path / "keeper.sqlite"

@@ -43,6 +43,7 @@ SLOW = {
 }
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("said", SLOW.values(), ids=SLOW)
 async def test_c7_sixty_slow_clients_do_not_keep_the_next_one_out(said):
     """A supervisor that cannot ask for /readyz would restart a keeper that works."""
@@ -52,6 +53,7 @@ async def test_c7_sixty_slow_clients_do_not_keep_the_next_one_out(said):
             assert answer.status == 200
 
 
+@pytest.mark.io
 async def test_c7_the_number_of_open_connections_stays_bounded():
     """The oldest are ended, not only left alone."""
     async with looked_at(a_window()) as seen, held(seen.port) as opened:
@@ -85,6 +87,7 @@ NONSENSE = {
 }
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("said", NONSENSE.values(), ids=NONSENSE)
 async def test_c7_nonsense_writes_one_line_at_most(said, caplog):
     """A traceback for each of a scanner's requests fills the disk that the journal needs."""
@@ -113,6 +116,7 @@ async def _sent(port, said):
     writer.close()
 
 
+@pytest.mark.io
 async def test_c7_connections_that_are_reset_write_nothing(caplog):
     """A client that dies in mid-answer is nobody's fault."""
     async with looked_at(a_window(metrics=b"x" * 4_000_000)) as seen:
@@ -146,6 +150,7 @@ def test_c7_what_was_not_said_is_counted_in_the_next_line(caplog):
     ]
 
 
+@pytest.mark.io
 async def test_another_machine_cannot_reach_the_pages():
     """They are served on loopback: no other address of this machine takes a connection."""
     others = {one[4][0] for one in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}

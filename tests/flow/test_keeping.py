@@ -151,6 +151,7 @@ actions = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions)
 async def test_whatever_happens_the_book_is_what_the_chain_says(tmp_path_factory, steps):
@@ -494,6 +495,7 @@ async def test_many_changes_are_one_day_written_as_a_whole(path, blocks):
     assert state == chain.counts(chain.tip.hash)
 
 
+@pytest.mark.slow
 async def test_a_start_that_was_killed_goes_on_where_it_was(path):
     """An hour of history is not read twice; who was found is not lost."""
     chain = chain_of(200)

@@ -183,6 +183,7 @@ async def guarded(tmp_path):
     made.database.close()
 
 
+@pytest.mark.slow
 async def test_what_is_told_is_in_the_outbox_with_the_change(world):
     """One transaction: the notice, the standing, the episode and the change of tier."""
     await world.block(2_600)
@@ -199,6 +200,7 @@ async def test_what_is_told_is_in_the_outbox_with_the_change(world):
     assert {body["health_factor"] for _, body in told} == {str(1_025 * 10**15)}
 
 
+@pytest.mark.slow
 async def test_a_restart_between_any_two_blocks_changes_nothing(tmp_path):
     """The story of one account with and without restarts is kept and told alike."""
     prices = [2_600, 2_480, 2_190, 1_990, 2_190, 2_600, 2_600, 2_600, 2_480]
@@ -223,6 +225,7 @@ async def test_a_restart_between_any_two_blocks_changes_nothing(tmp_path):
     ]
 
 
+@pytest.mark.slow
 async def test_a_liquidation_is_looked_up_only_when_somebody_leaves(world):
     """One query of a few blocks when an account gets better; none in all other blocks."""
     for price in (2_600, 1_990, 1_990):
@@ -248,6 +251,7 @@ class RememberingBook(Book):
         return [] if first >= self.since else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("since", "queries"), [(1, []), (3, [(2, 4)])])
 async def test_what_the_book_remembers_is_not_asked_of_the_node(world, since, queries):
     """A block in which somebody gets better costs no query, unless that is too long ago."""
@@ -263,6 +267,7 @@ async def test_what_the_book_remembers_is_not_asked_of_the_node(world, since, qu
     assert world.told()[-1] == ("liquidated", "liquidatable")
 
 
+@pytest.mark.slow
 async def test_while_the_chain_cannot_be_asked_nothing_is_closed(world):
     """Cured or liquidated: whoever does not know says neither, and asks again."""
     await world.block(1_990)
@@ -278,6 +283,7 @@ async def test_while_the_chain_cannot_be_asked_nothing_is_closed(world):
     assert world.told() == [("called", "liquidatable"), ("cured", "liquidatable")]
 
 
+@pytest.mark.slow
 async def test_a_full_disk_tells_nobody(world):
     """What could not be kept is not told; the next block tells it."""
     await world.block(2_600)
@@ -293,6 +299,7 @@ async def test_a_full_disk_tells_nobody(world):
     assert world.told() == [("called", "urgent")]
 
 
+@pytest.mark.slow
 async def test_an_acknowledgement_survives_a_restart(world):
     """Somebody has taken notice: no reminder comes, whoever asks."""
     await world.block(2_050)
@@ -305,6 +312,7 @@ async def test_an_acknowledgement_survives_a_restart(world):
         await world.calls.acknowledge(someone(2))
 
 
+@pytest.mark.slow
 async def test_a_call_says_what_cures_it(world):
     """The advice goes with the notice, and stays with the account."""
     await world.block(2_050)
@@ -319,6 +327,7 @@ async def test_a_call_says_what_cures_it(world):
     assert '"holds_until"' in document
 
 
+@pytest.mark.slow
 async def test_a_guardian_lets_wait_and_keeps_what_it_counts(guarded):
     """Three blocks to believe it, then the grace that was promised; then it is free."""
     waits = [await guarded.block(price) for price in [2_600] + [1_990] * 32]
@@ -330,6 +339,7 @@ async def test_a_guardian_lets_wait_and_keeps_what_it_counts(guarded):
     assert state.hash == guarded.calls.state.hash
 
 
+@pytest.mark.slow
 async def test_members_that_stay_where_they_are_cost_no_look_at_their_legs(world):
     """Ten thousand accounts in tiers: only those who move are looked at closely."""
     world.debts = dict.fromkeys(range(1, 301), DEBT)
@@ -344,6 +354,7 @@ async def test_members_that_stay_where_they_are_cost_no_look_at_their_legs(world
     assert world.snapshot.asked == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learned", [True, False], ids=["cured", "liquidated"])
 async def test_whoever_is_acted_on_is_kept_before_anything_is_sent(world, learned):
     """His standing and his call are in the file; nobody is told before the rest of the block."""
@@ -359,6 +370,7 @@ async def test_whoever_is_acted_on_is_kept_before_anything_is_sent(world, learne
     assert await world.database.write(unrouted, 10) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [[1, 2], [2], [1, 2, 3]], ids=["same", "fewer", "more"])
 async def test_what_was_prepared_is_kept_only_for_the_same_accounts_and_block(world, ahead):
     """The facts may be worked out while the node simulates; they are those of the act itself."""
@@ -379,6 +391,7 @@ async def test_what_was_prepared_is_kept_only_for_the_same_accounts_and_block(wo
     assert (await world.calls.acting(stale, later, subjects, {})).block_hash == stale.hash
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learned", [True, False], ids=["cured", "liquidated"])
 @pytest.mark.parametrize("starts", [1, 2])
 async def test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none(world, learned, starts):
@@ -403,6 +416,7 @@ async def test_a_kill_between_the_act_and_the_calls_loses_and_repeats_none(world
     assert world.reader.asked == [(1, 3)]
 
 
+@pytest.mark.slow
 async def test_accounts_that_left_one_after_the_other_in_one_block_are_all_told_of(world):
     """Each portion of a block's transactions has its own row; one start draws all conclusions."""
     world.debts = {1: DEBT, 2: DEBT}
@@ -419,6 +433,7 @@ async def test_accounts_that_left_one_after_the_other_in_one_block_are_all_told_
     assert await world.database.write(acted.kept) == []
 
 
+@pytest.mark.slow
 async def test_portions_of_a_block_that_could_not_be_told_of_are_all_told_later(world):
     """What left in the block before is kept whole before the next block is looked at."""
     world.debts = {1: DEBT, 2: DEBT}
@@ -431,6 +446,7 @@ async def test_portions_of_a_block_that_could_not_be_told_of_are_all_told_later(
     assert await world.database.write(acted.kept) == []
 
 
+@pytest.mark.slow
 async def test_a_kill_in_the_first_block_of_all_asks_of_no_block_before_it(world):
     """A liquidation is looked for since the keeper knows the account, not since the chain began."""
     world.number = 1_000
@@ -444,6 +460,7 @@ async def test_a_kill_in_the_first_block_of_all_asks_of_no_block_before_it(world
     assert world.reader.asked == [(1_001, 1_002)]
 
 
+@pytest.mark.slow
 async def test_calls_that_are_late_are_told_of_those_acted_on(world):
     """The block's calls could not be kept; by the next block the account was liquidated."""
     await world.block(2_600)
@@ -463,6 +480,7 @@ async def test_calls_that_are_late_are_told_of_those_acted_on(world):
     assert await world.database.write(acted.kept) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learned", [True, False], ids=["cured", "liquidated"])
 @pytest.mark.parametrize("killed", [False, True])
 async def test_the_act_and_the_calls_of_one_block_keep_each_thing_once(world, learned, killed):
@@ -493,6 +511,7 @@ async def test_the_policy_is_asked_without_a_look_at_those_short_of_the_line(gua
     assert (await guarded.database.write(episodes.state_of)).number == 1
 
 
+@pytest.mark.slow
 async def test_what_is_kept_of_those_acted_on_is_one_row_whatever_the_policy(world, guarded):
     """A send waits for it: nothing is reckoned, and nothing written before the nonces are."""
     for one in (world, guarded):
@@ -507,6 +526,7 @@ async def test_what_is_kept_of_those_acted_on_is_one_row_whatever_the_policy(wor
         assert facts.exposures[subject(1)] == exposure_of(800 * USD, DEBT)
 
 
+@pytest.mark.slow
 async def test_thousands_of_calls_get_their_advice_in_the_blocks_after(world):
     """Sixty-four in a block, the worst first; a restart goes on where it was."""
     world.debts = {one: 1_500 + one for one in range(1, 151)}

@@ -78,6 +78,7 @@ async def booked_at(paper, number, *accounts, executor=None):
     return [one.plan for one in result.decisions if isinstance(one, Liquidate)]
 
 
+@pytest.mark.slow
 async def test_an_account_is_booked_once_however_long_it_stays_liquidatable(database):
     """Nobody acts on the real chain: three hundred blocks later it is still the same breach."""
     paper = PaperSubmitter(ledger=PaperLedger(database), emit=lambda _: None)
@@ -88,6 +89,7 @@ async def test_an_account_is_booked_once_however_long_it_stays_liquidatable(data
     assert (await paper.ledger.totals()).liquidations == 1
 
 
+@pytest.mark.slow
 async def test_a_second_breach_is_booked_again(database):
     """In between the account was healthy."""
     paper = PaperSubmitter(ledger=PaperLedger(database), emit=lambda _: None)
@@ -97,6 +99,7 @@ async def test_a_second_breach_is_booked_again(database):
     assert len(await booked_at(paper, 102, 1)) == 1
 
 
+@pytest.mark.slow
 async def test_a_restart_knows_what_was_booked(database):
     """It is planned again and not booked; one that was healthy in between is booked again."""
     ledger = PaperLedger(database)
@@ -113,6 +116,7 @@ async def test_a_restart_knows_what_was_booked(database):
     assert (await ledger.totals()).liquidations == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", [AnyHead, Generous])
 async def test_what_was_sold_on_paper_counts_as_sold_for_some_blocks(database, executor):
     """The next account is booked at the price that the first sale would have left."""

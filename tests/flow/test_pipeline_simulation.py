@@ -1,5 +1,7 @@
 """The simulation decides: what fails goes another way, what does not pay is left."""
 
+import pytest
+
 from keeper.domain.decision import Liquidate, Skip, SkipReason
 from keeper.domain.plan import DataFee
 from keeper.execution.fees import plan_surplus
@@ -205,6 +207,7 @@ class FailingOneByOne(ScriptedExecutor):
         return await super().simulated(batches, head)
 
 
+@pytest.mark.slow
 async def test_the_rounds_of_one_head_are_bounded():
     """What comes before the last trouble is sent, what comes after it waits for a block."""
     executor = FailingOneByOne()

@@ -89,6 +89,7 @@ async def decide(count=60, executor=None, gate=None, **changes):
     return result, executor, gate
 
 
+@pytest.mark.slow
 async def test_the_first_transaction_leaves_before_the_rest_is_simulated():
     """Sizing and simulating sixty accounts holds up none of the first ones."""
     result, executor, gate = await decide(60)
@@ -101,6 +102,7 @@ async def test_the_first_transaction_leaves_before_the_rest_is_simulated():
     ]
 
 
+@pytest.mark.slow
 async def test_every_account_is_decided_once_and_none_is_sent_twice():
     """However many portions there are, an account has one plan and one decision."""
     result, _, gate = await decide(150)
@@ -111,6 +113,7 @@ async def test_every_account_is_decided_once_and_none_is_sent_twice():
     assert {one.account for one in result.decisions if isinstance(one, Liquidate)} == set(sent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [10**9, 10**7])
 async def test_what_leaves_first_is_worth_95_percent_of_the_best_by_full_ranking(depth):
     """The bound by which accounts are chosen is no worse a guide than sizing them all."""
@@ -126,6 +129,7 @@ async def test_what_leaves_first_is_worth_95_percent_of_the_best_by_full_ranking
     assert first * 100 >= sum(plan.gross_profit_wei for plan in best) * 95
 
 
+@pytest.mark.slow
 async def test_later_portions_are_sized_on_what_earlier_ones_leave():
     """A pool is sold into once: no two portions take the same depth."""
     pool = weth_pool(10**7)
@@ -142,6 +146,7 @@ async def test_later_portions_are_sized_on_what_earlier_ones_leave():
     assert total == expected
 
 
+@pytest.mark.slow
 async def test_later_portions_are_simulated_behind_the_earlier_ones():
     """What left is run first in every later simulation."""
     _, executor, gate = await decide(60)
@@ -154,6 +159,7 @@ async def test_later_portions_are_simulated_behind_the_earlier_ones():
         )
 
 
+@pytest.mark.slow
 async def test_an_account_that_fails_holds_up_only_itself():
     """It is put behind the others, and goes its next way in the end."""
     near, far = weth_pool(10**9, number=900, fee=500), weth_pool(10**9, number=901, fee=3_000)
@@ -174,6 +180,7 @@ async def test_an_account_that_fails_holds_up_only_itself():
     assert len(result.decisions) == 60
 
 
+@pytest.mark.slow
 async def test_an_account_that_fails_every_way_is_told_so_and_the_others_leave():
     """One token that refuses its transfer costs nobody else anything."""
     richest = max(range(60), key=lambda number: 10_000 + 100 * (number * 7 % 97))
@@ -209,6 +216,7 @@ async def test_planning_ends_with_its_share_of_the_block():
     assert sum(one.reason is SkipReason.NOT_SENT for one in result.decisions[FIRST:]) == 94
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [1, 2, 3, 5, 16])
 async def test_no_more_transactions_are_made_than_may_wait(room):
     """With few nonces left each transaction holds more; nothing is planned beyond them."""
@@ -220,6 +228,7 @@ async def test_no_more_transactions_are_made_than_may_wait(room):
     assert sent == 100 or len(result.batches) == room or gas > HEAD.gas_limit // 2
 
 
+@pytest.mark.slow
 async def test_no_more_is_planned_than_the_next_block_can_take():
     """Four hundred accounts: a block's worth leaves, the others wait for the next head."""
     result, _, _ = await decide(400)
@@ -231,6 +240,7 @@ async def test_no_more_is_planned_than_the_next_block_can_take():
     assert len(result.decisions) == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gas", [150_000, 280_000, 300_000, 410_000])
 async def test_every_limit_fits_behind_the_gas_of_those_before_it(gas):
     """A block takes what it has room for by its limit: each transaction lands in the next one."""
@@ -248,6 +258,7 @@ async def test_every_limit_fits_behind_the_gas_of_those_before_it(gas):
     assert sum(isinstance(one, Liquidate) for one in result.decisions) == sent
 
 
+@pytest.mark.slow
 async def test_what_a_cut_leaves_pays_alone_for_what_all_had_shared():
     """A plan of a transaction that was cut to the block carries more of its gas, and covers it."""
     gas = {account(n): 280_000 for n in range(600)}
@@ -267,6 +278,7 @@ async def test_what_a_cut_leaves_pays_alone_for_what_all_had_shared():
     )
 
 
+@pytest.mark.slow
 async def test_the_last_transactions_of_a_full_block_are_the_smallest():
     """What stays unused of a block is less than the last transaction that does not fit."""
     result, _, _ = await decide(400)
@@ -303,6 +315,7 @@ async def test_a_node_that_fails_at_first_is_an_error():
         await decide(60, executor=Failing())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 async def test_the_recorded_portions_give_the_same_decisions(fails):
     """Deciding again needs no clock: the portions are on record."""
@@ -331,6 +344,7 @@ async def test_a_few_accounts_are_one_portion():
     assert len(executor.rounds) == 1
 
 
+@pytest.mark.slow
 async def test_ranks_come_before_worth():
     """Where the policy ranks accounts, those of a lesser rank leave first."""
     executor = executor_of()

@@ -216,6 +216,7 @@ async def test_a_bump_that_is_refused_for_good_leaves_what_was_taken_and_is_not_
     assert world.accounts() == accounts(1)
 
 
+@pytest.mark.io
 async def test_a_released_account_may_be_bound_again_and_a_restart_knows_it(tmp_path):
     """The real journal: an intent that is open would refuse the next one."""
     world = Picky()
@@ -288,6 +289,7 @@ def silent(_):
     raise Silence
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     ("handlers", "known"),
     [
@@ -304,6 +306,7 @@ async def test_all_endpoints_have_to_say_that_they_do_not_have_it(handlers, know
     assert await known_over(*handlers) is known
 
 
+@pytest.mark.io
 async def test_an_only_endpoint_that_does_not_say_leaves_it_open():
     """There is nobody else to ask."""
     with pytest.raises(RpcRefused):

@@ -27,6 +27,7 @@ async def asked(world, number, price=1_990, settings=HERE, state=None):
     return await policy_of(settings, kept, head, [Snapshot(head, price, world.debts)], someone(1))
 
 
+@pytest.mark.slow
 async def test_it_is_what_the_running_keeper_said(guarded):
     """At the block that the keeper did last, and at the next one, from its file."""
     for price in [2_600] + [1_990] * 5:
@@ -43,6 +44,7 @@ async def test_it_is_what_the_running_keeper_said(guarded):
     assert "remembers of block 6" in same.basis
 
 
+@pytest.mark.slow
 async def test_what_nobody_remembers_is_said_to_be_left_out(guarded):
     """No file, or a block before what is remembered: no grace is made up."""
     await guarded.block(2_600)

@@ -68,6 +68,7 @@ async def test_what_failed_is_not_simulated_in_the_next_blocks():
     assert f"block {100 + FIRST_BLOCKS}" in skip.detail
 
 
+@pytest.mark.slow
 async def test_the_time_doubles_with_each_failure_in_a_row():
     """An account is looked at again, ever more seldom, but at a stated interval at last."""
     aside, executor = stage(failing(1))

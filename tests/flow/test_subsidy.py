@@ -52,6 +52,7 @@ async def signed(world, nonce, *subjects):
     await world.database.write(submissions.record, [one], 1, 0)
 
 
+@pytest.mark.slow
 async def test_what_was_sent_stays_set_aside_over_a_restart_and_what_was_not_comes_back(world):
     """A process that dies between setting aside and signing has spent nothing."""
     await world.block(2_000)
@@ -65,6 +66,7 @@ async def test_what_was_sent_stays_set_aside_over_a_restart_and_what_was_not_com
     assert left(world) == BUDGET - 20 * USD
 
 
+@pytest.mark.slow
 async def test_it_is_the_same_before_the_news_of_the_block_is_kept(world):
     """Who is acted on is kept first: the process may die with the rest of its block unknown."""
     await world.block(2_000)
@@ -76,6 +78,7 @@ async def test_it_is_the_same_before_the_news_of_the_block_is_kept(world):
     assert left(world) == BUDGET - 20 * USD
 
 
+@pytest.mark.slow
 async def test_what_was_set_aside_in_earlier_blocks_is_not_doubted(world):
     """Its transaction may be of a bundle of blocks ago; what was not sent was taken back then."""
     await world.block(2_000)
@@ -99,6 +102,7 @@ async def test_a_second_loss_on_an_account_does_not_make_the_first_forgotten(wor
     assert left(world, START + 2 * DAY) == BUDGET
 
 
+@pytest.mark.slow
 async def test_blocks_of_one_timestamp_are_blocks_of_their_own(world):
     """Chains with several blocks a second: what an earlier one sent is neither doubted nor lost."""
     await world.block(2_000)
@@ -115,6 +119,7 @@ async def test_blocks_of_one_timestamp_are_blocks_of_their_own(world):
     assert left(world) == BUDGET - 40 * USD
 
 
+@pytest.mark.slow
 async def test_what_a_block_sets_aside_twice_counts_once(world):
     """The same block may be decided about again."""
     await world.block(2_000)

@@ -126,6 +126,7 @@ async def test_a_start_on_a_block_of_the_future_cancels_nothing():
     assert [one.kind for one in world.book[0].attempts] == [AttemptKind.SEND]
 
 
+@pytest.mark.io
 async def test_a_block_of_the_future_closes_no_window_of_the_limits(tmp_path):
     """An hour by the block's time alone would free the next hour's gas."""
     world = await Limited(tmp_path / "j.sqlite", max_gas_per_hour=WORST).start()

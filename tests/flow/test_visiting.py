@@ -139,6 +139,7 @@ async def test_a_running_keepers_file_is_read_and_not_written(path):
     await process.stop()
 
 
+@pytest.mark.slow
 async def test_a_command_beside_a_keeper_that_writes_all_the_time_reads_one_state(path):
     """Reading row after row would mix two states: each look is at one."""
     chain = chain_of()
@@ -225,6 +226,7 @@ async def test_a_command_in_mid_history_does_not_keep_a_keeper_from_its_file(pat
     await again.stop()
 
 
+@pytest.mark.io
 async def test_two_commands_at_once_leave_one_whole_state(path):
     """Whoever writes second leaves it alone; both answer."""
     chain = chain_of()
@@ -518,6 +520,7 @@ def kill_in_mid_write(path, begun):
     asyncio.run(asyncio.sleep(60))
 
 
+@pytest.mark.io
 async def test_a_command_killed_while_it_writes_leaves_the_state_before(path):
     """Neither its locks nor half of a state stay."""
     chain = chain_of()
@@ -637,6 +640,7 @@ def only_readable(folder):
     folder.chmod(0o555)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("is_running", [False, True])
 async def test_a_read_only_folder_is_read_and_said(open_folder, is_running):
     """Whether SQLite's own files lie beside the book or not."""
@@ -661,6 +665,7 @@ async def test_a_read_only_folder_is_read_and_said(open_folder, is_running):
         await process.stop()
 
 
+@pytest.mark.io
 async def test_a_file_that_may_not_be_read_costs_only_the_time(open_folder):
     """Another user's keeper: the history is read, and that is said."""
     path = open_folder / "keeper.book.sqlite"
@@ -717,6 +722,7 @@ steps_of_use = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps_of_use)
 async def test_whoever_uses_the_file_in_any_order_reads_what_the_chain_says(

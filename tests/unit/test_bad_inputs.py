@@ -16,6 +16,7 @@ from tests.support.bad_settings import SETTINGS
 ROWS = [*SETTINGS, *OTHERS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=map(str, ROWS))
 def test_a_bad_input_is_one_clear_line(tmp_path, row):
     """What is wrong is named, what would be right is said, and no secret is repeated."""

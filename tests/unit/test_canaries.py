@@ -45,6 +45,7 @@ def test_what_gives_an_endpoint_away_is_all_but_its_host():
         assert canaries.leaks(f"cannot reach {secret}") == ["a secret setting"]
 
 
+@pytest.mark.io
 def test_what_a_process_prints_is_looked_at():
     """A key in its environment that it tells everybody."""
     variable = "KEEPER_WALLET__PRIVATE_KEY"

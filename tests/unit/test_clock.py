@@ -42,6 +42,7 @@ def readings(file):
     return found
 
 
+@pytest.mark.slow
 def test_f25_nobody_reads_the_time_of_day_but_the_clock():
     """Whoever measures a wait by it would wait for an hour when it is set back."""
     files = [
@@ -53,6 +54,7 @@ def test_f25_nobody_reads_the_time_of_day_but_the_clock():
     assert [reading for file in files for reading in readings(file)] == []
 
 
+@pytest.mark.slow
 def test_f25_every_time_has_its_zone():
     """No summer time and no machine's zone comes into what is shown or kept."""
     bare = []
@@ -207,6 +209,7 @@ GRACE = Span(blocks=0, seconds=600)
 jumps = st.sampled_from([-86_400, -HOUR, -60, 0, 60, HOUR, 86_400])
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(1, 300), jumps), max_size=12), st.booleans())
 def test_f25_a_clock_that_jumps_never_shortens_a_grace(steps, is_own):
     """Whichever of the two clocks jumps, however often: the other one holds."""

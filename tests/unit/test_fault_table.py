@@ -108,6 +108,7 @@ def test_every_number_has_its_row_and_every_row_a_test_or_its_reason(table, caps
     assert set(without) <= LATER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [one for _, listed in LISTS.values() for one in listed])
 def test_a_row_that_is_taken_out_is_missed(number):
     """Or the check above would pass whatever the docs say."""
@@ -135,6 +136,7 @@ def test_a_row_that_says_nothing_is_a_gap(said, gap):
     assert gap in find_gaps(f"| F01 | {said} |", ["F01"])
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(("number", "file", "name"), NAMED)
 def test_a_test_of_the_table_is_collected(number, file, name, collected):
     """Renamed, removed, or no test any more, it shows nothing."""
@@ -159,6 +161,7 @@ def test_every_marker_belongs_to_one_mutation(places):
     assert len(set(named)) == len(named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: f"{one.guarantee} {one.what}")
 def test_a_mutation_changes_its_marked_places(mutation, places):
     """Code that has moved on would be left as it is, and its tests pass for nothing."""

@@ -41,6 +41,7 @@ def test_every_package_is_installed_by_its_hash():
     assert [one for one in installs if "--require-hashes" not in one] == []
 
 
+@pytest.mark.io
 def test_pip_refuses_other_bytes_under_the_same_name(tmp_path):
     """The lock as it is, but for one hash: pip itself, over no network."""
     wheel = tmp_path / "changed-1.0-py3-none-any.whl"
@@ -62,6 +63,7 @@ def test_pip_refuses_other_bytes_under_the_same_name(tmp_path):
     assert "DO NOT MATCH THE HASHES" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_bill_of_materials_is_the_lock():
     """Whoever asks what runs beside a key reads one file, and it is not of last year."""
     sbom = runpy.run_path(str(ROOT / "requirements" / "sbom.py"))

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import keeper
 from keeper.version import code_version
 
@@ -15,6 +17,7 @@ def test_the_code_s_version_names_version_and_sources():
     assert re.fullmatch(re.escape(keeper.__version__) + r"\+[0-9a-f]{16}", code_version())
 
 
+@pytest.mark.io
 def test_one_changed_line_is_another_version(tmp_path):
     """Whoever replays a decision sees that it was made by other code."""
     shutil.copytree(

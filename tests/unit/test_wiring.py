@@ -41,6 +41,7 @@ def test_an_unknown_protocol_names_what_there_is(name, hint):
     assert hint in caught.value.hint
 
 
+@pytest.mark.slow
 def test_wrong_options_are_the_settings_fault():
     """An adapter's own model speaks in the settings' words."""
     venue = Venue.model_validate({"kind": "uniswap_v3", "where": "venue[0]", "factory": "0x1"})

@@ -11,6 +11,8 @@ from tests.chain.conformance.test_health import differing
 from tests.support.threaded import proxied
 from tests.support.undoing import undo
 
+pytestmark = pytest.mark.early(12)
+
 
 class Only:
     """A snapshot without those whom a failure concerns."""

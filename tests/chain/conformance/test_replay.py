@@ -22,6 +22,8 @@ from keeper.storage.record import documents_of, entries_of_kinds
 from tests.chain.conformance.keepers import configured, protocol
 from tests.chain.conformance.world import PRICE_UNIT
 
+pytestmark = pytest.mark.early(8)
+
 NOBODY = 'chain.endpoints=["http://127.0.0.1:1"]'
 """A node that nobody runs: a replay must not ask."""
 

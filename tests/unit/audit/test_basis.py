@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ def stored(basis):
     return restored(Basis, resolved(document, texts))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(POLICIES, DEBTS, PATHS, st.frozensets(st.integers(1, 9)), st.booleans())
 def test_as_much_as_is_stored_gives_the_same_waits(policy, debts, path, chosen, deviates):

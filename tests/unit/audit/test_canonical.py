@@ -57,12 +57,14 @@ TREES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(TREES)
 def test_whatever_is_written_comes_back(tree):
     """Every kind of field that a snapshot is made of, numbers beyond any database's."""
     assert restored(Tree, json.loads(canonical(tree))) == tree
 
 
+@pytest.mark.slow
 @given(TREES)
 def test_the_text_does_not_depend_on_the_order_in_which_it_was_made(tree):
     """A mapping made the other way round is the same fact, and must have the same hash."""
@@ -77,6 +79,7 @@ def test_the_text_does_not_depend_on_the_order_in_which_it_was_made(tree):
     assert canonical(turned) == canonical(tree)
 
 
+@pytest.mark.slow
 @given(TREES, st.text())
 def test_parts_are_stored_apart_and_put_back(tree, other):
     """A part is a reference to its text, nested or not; the whole is the same afterwards."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,6 +80,7 @@ def total(*submissions):
     return next(iter(grouped(deals(*submissions), None).values()))
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 10**7), min_size=1, max_size=12), st.integers(0, 10**20))
 def test_a_transactions_gas_is_shared_to_the_wei(weights, cost):
     """What rows leave out would be missing from the sum."""

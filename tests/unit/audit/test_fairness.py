@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -239,6 +240,7 @@ def test_decisions_of_before_the_record_have_no_time():
     assert watched(decision(1, adopted=True)) == []
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**18))
 def test_every_debt_has_one_size(debt):
     """The bounds belong to the larger size."""
@@ -246,6 +248,7 @@ def test_every_debt_has_one_size(debt):
     assert bucket(debt) <= bucket(debt + 1)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(), min_size=1), st.integers(1, 100))
 def test_a_percentile_is_one_of_the_values_and_covers_its_share(values, percent):
     """No value is invented between two others."""

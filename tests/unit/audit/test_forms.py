@@ -23,6 +23,7 @@ def stored(facts):
     return resolved(document, texts)
 
 
+@pytest.mark.slow
 @given(curves(), amounts, st.sampled_from([A, B]))
 def test_a_stored_pool_trades_as_the_pool_did(curve, amount, token):
     """In both directions, before and after another trade, ticks crossed and all."""
@@ -41,6 +42,7 @@ def test_a_stored_pool_trades_as_the_pool_did(curve, amount, token):
         assert first.after.position == again.after.position
 
 
+@pytest.mark.slow
 @given(curves(), amounts)
 def test_a_pool_s_ticks_are_stored_once_while_only_its_price_moves(curve, amount):
     """They are the most of what is stored of it, and seldom change."""

@@ -25,6 +25,7 @@ CALLS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(CALLS)
 def test_packing_by_hand_equals_the_library(calls):
     """The library takes 57 ms for a thousand calls; speed must not cost a byte."""
@@ -35,6 +36,7 @@ def test_packing_by_hand_equals_the_library(calls):
     assert packed(calls) == AGGREGATE3 + expected
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=100)), max_size=12))
 def test_cutting_by_hand_equals_the_library(results):
     """What the library encodes comes back as it was."""
@@ -45,6 +47,7 @@ def test_cutting_by_hand_equals_the_library(results):
     assert cut == [CallResult(success=success, data=data) for success, data in results]
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300), st.integers(0, 4))
 def test_no_answer_breaks_the_cutting(raw, count):
     """Every broken answer is malformed: never an IndexError, never bytes from outside."""
@@ -52,6 +55,7 @@ def test_no_answer_breaks_the_cutting(raw, count):
         assert len(unpacked(raw, count)) == count
 
 
+@pytest.mark.slow
 @given(CALLS, st.integers(1, 5), st.integers(1, 600))
 def test_chunks_keep_order_and_limits(calls, most, calldata):
     """A call that is too large alone still goes, alone."""
@@ -121,6 +125,7 @@ def test_abis_are_loaded_by_name():
         abi.load_abi("NoSuchContract")
 
 
+@pytest.mark.io
 def test_the_codec_does_not_load_web3():
     """Importing web3 takes a second; help and completion must not wait for it."""
     code = "import sys, keeper.chain.abi; sys.exit('web3' in sys.modules)"

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ steps = st.integers(1, 3)
 spans = st.tuples(heights, heights, steps)
 
 
+@pytest.mark.slow
 @given(spans, spans)
 def test_one_chain_never_contradicts_itself(ours, theirs):
     """Late, sparse or short as the sightings may be."""
@@ -39,6 +41,7 @@ def test_one_chain_never_contradicts_itself(ours, theirs):
     assert one.contradiction(two) is None
 
 
+@pytest.mark.slow
 @given(heights, st.integers(0, 20), st.integers(0, 20))
 def test_two_chains_contradict_each_other_from_their_fork_on_and_not_before(fork, ours, theirs):
     """As soon as both spoke of a height that they do not share."""

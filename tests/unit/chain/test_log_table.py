@@ -49,6 +49,7 @@ def one(**changes):
     }
 
 
+@pytest.mark.slow
 @given(st.lists(raw_logs(), max_size=8))
 def test_a_table_says_what_the_logs_say_one_by_one(raws):
     """Field by field, rows in the node's order."""
@@ -67,6 +68,7 @@ def test_a_table_says_what_the_logs_say_one_by_one(raws):
         start = table.data_ends[row]
 
 
+@pytest.mark.slow
 @given(st.lists(raw_logs(), max_size=8), st.integers(1, 4))
 def test_rows_and_words_are_those_of_the_logs(raws, least):
     """Whoever is named at a place, once each."""
@@ -84,6 +86,7 @@ def test_rows_and_words_are_those_of_the_logs(raws, least):
     }
 
 
+@pytest.mark.slow
 @given(
     st.lists(raw_logs(), max_size=4),
     st.sampled_from([(), (checksum("0x" + "01" * 20),)]),

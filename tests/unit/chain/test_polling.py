@@ -1,5 +1,6 @@
 """A node that announces nothing is asked often while a block is due, and seldom otherwise."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,12 +43,14 @@ def test_nothing_is_taken_to_be_due_before_the_gaps_are_known():
     assert poll_pause(INTERVAL, SLOTS[1:], 12.0) == INTERVAL
 
 
+@pytest.mark.slow
 @given(gap=st.floats(0.2, 1.2))
 def test_a_fast_chain_is_asked_a_few_times_per_block(gap):
     """A block is always due there: a quick pace without a bound would use up a plan."""
     assert len(polls((gap,) * 4, gap)) <= POLLS_PER_BLOCK + 1
 
 
+@pytest.mark.slow
 @given(interval=st.floats(0.01, 5.0), gaps=st.lists(seconds, max_size=4), since=seconds)
 def test_a_node_is_asked_no_less_often_than_the_setting_says(interval, gaps, since):
     """And never without a pause."""

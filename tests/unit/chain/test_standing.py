@@ -46,6 +46,7 @@ def alive(pool):
     return [at for at, one in enumerate(pool) if one.state is State.ALIVE]
 
 
+@pytest.mark.slow
 @given(steps)
 def test_the_last_live_one_is_never_dropped_for_failing_or_lagging(happened):
     """Only another chain, or the node's own wish to be left alone, takes the last one."""
@@ -57,6 +58,7 @@ def test_the_last_live_one_is_never_dropped_for_failing_or_lagging(happened):
             assert alive(pool)
 
 
+@pytest.mark.slow
 @given(steps)
 def test_another_chain_is_left_by_proof_and_probation_only(happened):
     """From wrong chain the way leads through the right identity and as many answers as failures."""
@@ -70,6 +72,7 @@ def test_another_chain_is_left_by_proof_and_probation_only(happened):
             assert pool[at].failures == RULES.failures
 
 
+@pytest.mark.slow
 @given(steps)
 def test_patience_is_kept_until_it_was_asked_for(happened):
     """No answer, failure or lag ends the cooling before its time; it never ends earlier."""
@@ -86,6 +89,7 @@ def test_patience_is_kept_until_it_was_asked_for(happened):
             assert pool[at].until >= before.until or pool[at].state is State.WRONG_CHAIN
 
 
+@pytest.mark.slow
 @given(steps)
 def test_failures_stay_within_their_bounds_and_the_dropped_owe_something(happened):
     """Nobody owes more than the limit, and who is unreachable has something left to pay off."""
@@ -192,6 +196,7 @@ def until_alive(pool, at, now, most=20):
     raise AssertionError(pool[at])
 
 
+@pytest.mark.slow
 @given(steps)
 def test_f12_who_offended_is_left_alone_while_another_one_is_there(happened):
     """Whatever else happens meanwhile; and not once it is the only one left."""
@@ -255,6 +260,7 @@ def test_f12_the_only_one_is_used_all_the_same():
     assert undialled[0].state is State.UNREACHABLE
 
 
+@pytest.mark.slow
 def test_f12_the_only_one_is_told_of_once():
     """It answers nineteen of twenty, and each bomb would be a line in the log."""
     pool = run((ALIVE,), BOMB)

@@ -41,6 +41,7 @@ def depth(document):
     return 1 + max(map(depth, inner), default=0)
 
 
+@pytest.mark.slow
 @given(documents, st.lists(st.integers(1, 9), min_size=1), st.booleans())
 def test_what_is_counted_is_what_stands_outside_of_texts(document, cuts, ascii_only):
     """Brackets, commas and quotes in texts are none, wherever the bytes are cut."""
@@ -57,6 +58,7 @@ def test_what_is_counted_is_what_stands_outside_of_texts(document, cuts, ascii_o
     assert structure.is_complete
 
 
+@pytest.mark.slow
 @given(documents)
 def test_a_quick_count_is_never_too_small(document):
     """What the quick count lets pass is within the bound."""
@@ -68,6 +70,7 @@ def test_a_quick_count_is_never_too_small(document):
     assert decoded_json(raw, WIDE) == document
 
 
+@pytest.mark.slow
 @given(documents)
 def test_a_bound_is_on_values_and_not_on_what_texts_look_like(document):
     """One value more than allowed is refused, as many as allowed are not."""
@@ -139,6 +142,7 @@ def a_log(number, topics):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topics", [0, 1, 4])
 def test_the_shortest_logs_that_there_are_pass(topics):
     """A good node's answer is never taken for a bomb: logs without data, ten thousand of them."""
@@ -149,6 +153,7 @@ def test_the_shortest_logs_that_there_are_pass(topics):
     assert decoded_json(raw) == answer
 
 
+@pytest.mark.slow
 def test_a_block_of_the_shortest_receipts_passes():
     """Many transactions without logs, as in a block full of transfers."""
     receipt = {

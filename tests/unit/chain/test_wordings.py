@@ -112,6 +112,7 @@ def test_a_refused_send_proves_what_its_words_say(row):
     assert classified(_error(row, "eth_sendRawTransaction")) is SEND_CODES[row["code"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=_named)
 def test_each_wording_names_its_source(row):
     """A file of a repository that the table names, or the address of a thread or a page."""

@@ -84,6 +84,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_answer_about_a_keeper_says_as_of_when_and_whether_one_runs(folder, capsys, command):
     """Twelve minutes old, or of a keeper that died in the night: it looks the same otherwise."""

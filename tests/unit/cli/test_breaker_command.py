@@ -50,6 +50,7 @@ def controlled(folder):
     return rows
 
 
+@pytest.mark.io
 def test_the_list_is_read_beside_the_process_that_has_the_journal(tripped, capsys):
     """One line for each, the open one with its reason."""
     assert root.run(["breaker", "list"]) == 0
@@ -65,6 +66,7 @@ def test_the_list_is_read_beside_the_process_that_has_the_journal(tripped, capsy
     ]
 
 
+@pytest.mark.io
 def test_a_reset_needs_the_lock_and_is_recorded(tripped, folder, capsys):
     """A process that holds the journal and takes no commands is not gone behind the back of."""
     assert root.run(["breaker", "reset", "reverts"]) == 4
@@ -79,6 +81,7 @@ def test_a_reset_needs_the_lock_and_is_recorded(tripped, folder, capsys):
     ]
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -95,8 +98,26 @@ def test_what_cannot_be_closed_is_said_in_one_line(tripped, capsys, arguments, c
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("arguments", [["list"], ["pause"], ["reset", "reverts"]])
 def test_without_a_journal_there_is_nothing_to_switch(folder, capsys, arguments):
     """None is made by asking."""
     assert root.run(["breaker", *arguments]) == 4
     assert not (folder / "j.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (["list"], 4, "error[journal]: there is no journal at"),
+        (["reset", "nonsense"], 2, "error[config]: there is no such breaker"),
+    ],
+)
+def test_without_a_journal_or_a_breaker_of_the_name_it_makes_nothing(
+    folder, capsys, arguments, code, error
+):
+    """A journal that a question made would be taken for the key's own."""
+    assert root.run(["breaker", *arguments]) == code
+
+    assert capsys.readouterr().err.startswith(error)
+    assert [path.name for path in folder.iterdir()] == ["keeper.toml"]

@@ -52,6 +52,7 @@ def played(folder, *prices, mode="live"):
     return story
 
 
+@pytest.mark.io
 def test_open_calls_are_listed_worst_first_with_the_time_that_is_left(folder, capsys):
     """One is past the line since three blocks, one is close to it."""
     played(folder, 2_600, *[2_050] * 4, *[2_040] * 4)
@@ -69,6 +70,7 @@ def test_open_calls_are_listed_worst_first_with_the_time_that_is_left(folder, ca
     assert not worst["acknowledged"]
 
 
+@pytest.mark.io
 def test_a_table_for_people(folder, capsys):
     """Symbol and word, the account whole, what is left."""
     played(folder, 2_600, *[2_050] * 4)
@@ -82,6 +84,7 @@ def test_a_table_for_people(folder, capsys):
     assert out.splitlines()[1].split()[-3:] == ["-", "no", "m:1"]
 
 
+@pytest.mark.io
 def test_an_acknowledgement_by_the_beginning_of_the_address(folder, capsys):
     """Where no node runs the command keeps it itself, under the journal's lock, on record."""
     played(folder, 2_600, *[2_050] * 4)
@@ -103,6 +106,7 @@ def test_an_acknowledgement_by_the_beginning_of_the_address(folder, capsys):
     assert rows == [("ack", "asked, no node running"), ("ack", "done")]
 
 
+@pytest.mark.io
 def test_each_way_of_running_has_calls_of_its_own(folder, capsys):
     """Without a flag the live journal is looked at, and where there is none, the observer's."""
     played(folder, 2_600, *[2_050] * 4, mode="observe")
@@ -136,6 +140,7 @@ def told(folder, *states):
     file.close()
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     ("states", "said"),
     [
@@ -171,6 +176,7 @@ def test_a_call_is_due_or_delivered_and_never_assumed(folder, capsys, states, sa
     assert "no delivery is known" in out, "the other account's call is not in the outbox"
 
 
+@pytest.mark.io
 def test_a_board_says_of_which_block_it_is_how_old_and_whether_a_keeper_runs(folder, capsys):
     """A board of twelve minutes ago must not look like now."""
     story = played(folder, 2_600, *[2_050] * 4)
@@ -190,3 +196,14 @@ def test_a_board_says_of_which_block_it_is_how_old_and_whether_a_keeper_runs(fol
     age = time.time() - kept_at
     assert as_of["age_seconds"] == (None if age < -60 else pytest.approx(max(0, age), abs=60))
     assert as_of["running"] is False
+
+
+@pytest.mark.parametrize("arguments", [[], ["ack", someone(1)]])
+def test_without_a_journal_no_call_is_listed_or_acknowledged(folder, capsys, arguments):
+    """An empty list would say that nobody is called."""
+    assert root.run(["calls", *arguments]) == 4
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error[journal]: there is no journal at")
+    assert [path.name for path in folder.iterdir()] == ["keeper.toml"]

@@ -33,6 +33,7 @@ def test_config_check_warns_of_open_settings(folder, capsys):
     assert "warning: keeper.toml: other users may read it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -63,6 +64,7 @@ def test_every_command_refuses_open_settings_with_a_key(folder, capsys, command)
     assert "aB3dE5fG7hJ9" not in said
 
 
+@pytest.mark.slow
 def test_doctor_names_each_open_file_and_its_fix(folder):
     """What the keeper wrote in earlier versions, or somebody copied, is looked at, too."""
     opened(folder / "keeper.sqlite").close()

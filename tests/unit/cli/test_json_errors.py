@@ -49,6 +49,7 @@ def test_most_commands_are_tried():
     assert {"scan", "run", "report profit", "tx list", "audit book"} <= set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=NAMES)
 def test_a_wrong_option_is_a_document(path, command, capsys, monkeypatch, tmp_path):
     """Whoever mistypes an option in a script sees why in what the script reads."""
@@ -66,6 +67,7 @@ NEEDY = [(path, command) for path, command in COMMANDS if path[0] != "devnet"]
 """Commands that need settings at least; a local chain comes up without."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "command"), NEEDY, ids=[" ".join(path) for path, _ in NEEDY])
 def test_what_cannot_be_done_is_a_document(path, command, capsys, monkeypatch, tmp_path):
     """Without settings, key or arguments: one document, of the code that the process ends with."""

@@ -20,6 +20,7 @@ def files(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_an_imported_key_can_be_loaded_again(files, capsys):
     """The address is printed, the key never."""
     target = files / "key.json"

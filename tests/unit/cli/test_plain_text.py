@@ -34,6 +34,7 @@ def told(folder, encoding, *arguments):
     return done.stdout
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_a_table_is_written_in_whatever_stdout_takes(folder, encoding):
     """It ended as a bug: a cron job's stdout is often ASCII."""
@@ -42,6 +43,7 @@ def test_a_table_is_written_in_whatever_stdout_takes(folder, encoding):
     assert ("✖ liquidatable" if encoding == "utf-8" else "x liquidatable") in out
 
 
+@pytest.mark.io
 def test_json_loses_nothing_in_ascii(folder):
     """It has escapes of its own for that."""
     document = json.loads(told(folder, "ascii", "calls", "--json"))

@@ -8,6 +8,7 @@ from keeper.cli import plots
 from keeper.domain.errors import ConfigError, EnvironmentFault
 
 
+@pytest.mark.slow
 def test_only_png_and_svg_are_drawn(tmp_path):
     """By the file's name, as it will be opened."""
     assert plots.checked_plot(tmp_path / "a.SVG")
@@ -25,6 +26,7 @@ def test_without_matplotlib_the_hint_says_how_to_install_it(tmp_path, monkeypatc
     assert "[plot]" in refused.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
 def test_both_kinds_of_picture_are_files_of_their_kind(tmp_path, name, begins):
     """Bars and lines."""

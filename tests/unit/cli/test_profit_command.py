@@ -51,6 +51,7 @@ def ran(capsys, *arguments, code=0):
     return json.loads(told.out) if "--json" in arguments else told.out
 
 
+@pytest.mark.io
 def test_a_liquidation_a_lost_race_and_what_is_not_mined_yet(journal, capsys):
     """Ether for people, wei for scripts, and what is missing said."""
     lost = plan(1, native_usd_e8=2_000 * 10**8)
@@ -86,6 +87,7 @@ def test_a_liquidation_a_lost_race_and_what_is_not_mined_yet(journal, capsys):
     assert "what builders were paid is not known without the chain" in shown
 
 
+@pytest.mark.io
 def test_a_node_that_does_not_answer_leaves_the_journals_figures_and_says_so(journal, capsys):
     """Whoever is asked for the books while the node is down has them still."""
     kept(journal, 0, mined(PRICED))
@@ -99,6 +101,7 @@ def test_a_node_that_does_not_answer_leaves_the_journals_figures_and_says_so(jou
     assert found["total"]["liquidations"] == 1
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     ("since", "liquidations"),
     [
@@ -129,12 +132,14 @@ async def keep_block(journal, head):
     await journal.database.write(episodes.keep_rest, state, 1)
 
 
+@pytest.mark.io
 def test_what_is_no_time_is_refused(journal, capsys):
     """With the forms that there are."""
     assert root.run(["report", "profit", "--since", "yesterday"]) == 2
     assert "--since takes a time, not 'yesterday'" in capsys.readouterr().err
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("since", ["2099-01-01", "2099-01-01T00:00:00+02:00", "9999-12-31"])
 def test_a_time_that_is_yet_to_come_is_refused(journal, capsys, since):
     """A wrong year would read as: nothing was earned."""
@@ -144,6 +149,7 @@ def test_a_time_that_is_yet_to_come_is_refused(journal, capsys, since):
     assert " is in the future" in capsys.readouterr().err
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("since", ["0001-01-01", "9999d", "1D"])
 def test_what_the_figures_begin_with_is_said(journal, capsys, since):
     """Of a report that was printed last month nobody else knows."""
@@ -156,6 +162,7 @@ def test_what_the_figures_begin_with_is_said(journal, capsys, since):
     assert not always.startswith("since")
 
 
+@pytest.mark.io
 def test_a_receipt_that_a_reorg_took_back_earned_nothing(journal, capsys):
     """Until a block has the transaction again."""
     kept(journal, 0, mined(PRICED))
@@ -166,6 +173,7 @@ def test_a_receipt_that_a_reorg_took_back_earned_nothing(journal, capsys):
     assert (found["total"]["liquidations"], found["pending"]) == (0, 1)
 
 
+@pytest.mark.io
 def test_paper_says_what_it_is_and_what_it_counts_twice(folder, capsys):
     """On the real chain nobody acts, so the account stays where it is."""
     paper = Journal.open(file_of(folder / "j.sqlite", "dry-run"), chain_id=1, sender=None)
@@ -187,11 +195,13 @@ def test_paper_says_what_it_is_and_what_it_counts_twice(folder, capsys):
     assert "the receiver would have got" in shown
 
 
+@pytest.mark.io
 def test_nothing_is_said_to_be_nothing(journal, capsys):
     """An empty table reads like a fault."""
     assert "nothing was earned, and nothing was spent" in ran(capsys, "report", "profit")
 
 
+@pytest.mark.io
 def test_transactions_are_listed_in_ether_with_their_accounts(journal, capsys):
     """Wei by the twenty digits, and hashes alone, tell a person nothing."""
     kept(journal, 0, mined(PRICED))
@@ -208,3 +218,13 @@ def test_transactions_are_listed_in_ether_with_their_accounts(journal, capsys):
     assert one["outcomes"][0]["profit"] == "100"
     assert f"{account(0)} in {PRICED.market}: expected" in whole
     assert "earned 1.000000 ETH before gas" in whole
+
+
+def test_without_a_journal_no_profit_is_reported(folder, capsys):
+    """Zero would be an answer, and a wrong one."""
+    assert root.run(["report", "profit"]) == 4
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error[journal]: there is no journal at")
+    assert [path.name for path in folder.iterdir()] == ["keeper.toml"]

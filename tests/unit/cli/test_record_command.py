@@ -48,6 +48,7 @@ def changed(folder, statement):
         raw.commit()
 
 
+@pytest.mark.slow
 def test_a_sound_record_is_told_with_its_head(folder, capsys):
     """The head is what is noted elsewhere, and what is given back as an anchor later."""
     code, out, _ = ran(capsys, "audit", "verify")
@@ -59,6 +60,7 @@ def test_a_sound_record_is_told_with_its_head(folder, capsys):
     assert ran(capsys, "audit", "verify", "--anchor", anchor.strip())[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "bad"),
     [
@@ -79,6 +81,7 @@ def test_what_was_done_to_it_is_named_and_the_command_fails(folder, capsys, stat
     assert ran(capsys, "audit", "verify")[1].startswith("keeper.sqlite: ")
 
 
+@pytest.mark.slow
 def test_a_cut_off_end_is_found_by_the_anchor(folder, capsys):
     """The one thing that the chain itself cannot know."""
     anchor = ran(capsys, "audit", "head")[1].strip()
@@ -90,6 +93,7 @@ def test_a_cut_off_end_is_found_by_the_anchor(folder, capsys):
     assert ran(capsys, "audit", "verify", "--anchor", "nonsense")[0] == 2
 
 
+@pytest.mark.slow
 def test_what_a_running_node_appends_meanwhile_is_no_finding(folder):
     """Entries and texts are read as they stood at one moment; else the newest would seem stray."""
 
@@ -106,6 +110,7 @@ def test_what_a_running_node_appends_meanwhile_is_no_finding(folder):
     assert found.problem == ""
 
 
+@pytest.mark.slow
 def test_an_export_can_be_verified_by_anybody(folder, capsys):
     """The hashes follow from the lines alone: the rule is in the documentation."""
     _, out, _ = ran(capsys, "audit", "export")
@@ -128,6 +133,7 @@ def canonical_json(document):
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -145,6 +151,7 @@ def test_a_part_that_there_is_not_is_refused(folder, capsys, arguments, told):
     assert told in err
 
 
+@pytest.mark.slow
 def test_an_export_to_a_file_says_what_was_written(folder, capsys):
     """Silence leaves open whether there was anything."""
     code, _, err = ran(capsys, "audit", "export", "--out", "r.jsonl", "--to", "4")
@@ -152,6 +159,7 @@ def test_an_export_to_a_file_says_what_was_written(folder, capsys):
     assert (code, err.strip()) == (0, "4 entries and 6 texts written to r.jsonl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_an_export_is_as_private_as_the_journal(folder, capsys, form):
     """It says the same; a file of everybody's that lay there is no way round that."""
@@ -171,6 +179,7 @@ def test_an_export_is_as_private_as_the_journal(folder, capsys, form):
     assert modes == [0o600, 0o600]
 
 
+@pytest.mark.io
 def test_a_record_without_a_breach_says_so(folder, capsys):
     """An empty table with its legend reads like a fault."""
     changed(folder, "DELETE FROM entries")
@@ -180,6 +189,7 @@ def test_a_record_without_a_breach_says_so(folder, capsys):
     )
 
 
+@pytest.mark.slow
 def test_an_export_as_parquet_holds_the_same(folder, capsys):
     """Columns for whoever works with tables; bodies as their canonical text."""
     parquet = pytest.importorskip("pyarrow.parquet", reason="in the lock: run scripts/setup")
@@ -194,6 +204,7 @@ def test_an_export_as_parquet_holds_the_same(folder, capsys):
     assert ran(capsys, "audit", "export", "--format", "parquet")[0] == 2
 
 
+@pytest.mark.io
 def test_pruning_by_the_settings_leaves_a_record_that_verifies(folder, capsys):
     """Without a number of days nothing is removed; the entries here are seconds apart."""
     assert ran(capsys, "audit", "prune")[0] == 2
@@ -218,6 +229,7 @@ def test_there_is_no_record_before_the_first_run(tmp_path, monkeypatch, capsys):
 WARNED = "0x00000000000000000000000000000000000000A1"
 
 
+@pytest.mark.io
 def test_one_who_was_warned_and_never_decided_about_has_a_story(folder, capsys):
     """Most accounts that are called are cured in time; and a keeper may die before it decides."""
     body = {"change": "entered", "before": "watch", "tier": "call", "health_factor": str(10**18)}
@@ -257,6 +269,7 @@ def test_figures_that_differ_are_shown_from_where_they_do():
     assert replay._apart("7", "8") == ("7", "8")
 
 
+@pytest.mark.slow
 def test_who_owes_nothing_any_more_is_found_on_record_by_a_beginning(folder):
     """Who was liquidated is no debtor, and is who is asked about."""
     path = folder / "keeper.sqlite"

@@ -23,6 +23,7 @@ def prices(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_policies_stand_side_by_side_with_what_was_settled(prices, capsys):
     """Figures without their assumptions are read wrongly."""
     call = ["rehearse", "--prices", str(prices), "--accounts", "120", "--policy", "competitive"]
@@ -34,6 +35,7 @@ def test_policies_stand_side_by_side_with_what_was_settled(prices, capsys):
     assert shown.splitlines()[8].split() == ["competitive"]
 
 
+@pytest.mark.io
 def test_the_document_has_a_policy_each(prices, capsys):
     """For scripts: dollars as text, times in seconds."""
     call = ["rehearse", "--prices", str(prices), "--accounts", "120", "--json"]

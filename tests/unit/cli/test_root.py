@@ -78,6 +78,7 @@ def test_an_interrupt_is_quiet(invoked):
     assert invoked(KeyboardInterrupt()) == (130, "", "")
 
 
+@pytest.mark.io
 def test_a_closed_pipe_is_quiet():
     """`keeper --help | true` ends well."""
     reading, writing = os.pipe()
@@ -129,6 +130,7 @@ def test_a_missing_module_breaks_only_its_own_command(monkeypatch, capsys):
     assert "no_such_module" in capsys.readouterr().err
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     "environment",
     [

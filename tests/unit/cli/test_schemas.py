@@ -53,6 +53,7 @@ def calls_of(name):
                 yield file.name, node
 
 
+@pytest.mark.slow
 def test_every_document_names_a_schema_that_there_is_and_every_schema_has_its_document():
     """A command that prints JSON without one would be outside of the contract."""
     used = set()
@@ -185,6 +186,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(("arguments", "code"), COMMANDS, ids=str)
 def test_what_a_command_prints_is_as_its_schema_says(folder, capsys, arguments, code):
     """One document on stdout, with the keys that scripts rely on, all of them listed."""
@@ -208,6 +210,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(("arguments", "code", "kind"), ERRORS, ids=str)
 def test_an_error_is_a_document_too_where_json_was_asked_for(folder, capsys, arguments, code, kind):
     """One on stdout, the lines for people on stderr, the exit code beside both."""
@@ -221,6 +224,7 @@ def test_an_error_is_a_document_too_where_json_was_asked_for(folder, capsys, arg
     assert told_.err.startswith(f"error[{kind}]: ")
 
 
+@pytest.mark.io
 def test_every_mistake_in_the_settings_is_in_the_error(folder, capsys):
     """A script that mends one of five by five runs is not helped."""
     text = (folder / "keeper.toml").read_text()
@@ -236,6 +240,7 @@ def test_every_mistake_in_the_settings_is_in_the_error(folder, capsys):
     }
 
 
+@pytest.mark.io
 def test_a_runs_error_is_its_last_event(folder, capsys):
     """Whoever reads line by line learns why there are no more."""
     assert root.run(["run", "--json", "--dry-run", "--observe"]) == 2
@@ -244,6 +249,7 @@ def test_a_runs_error_is_its_last_event(folder, capsys):
     assert (event["event"], event["exit_code"]) == ("error", 2)
 
 
+@pytest.mark.io
 def test_a_document_that_is_there_already_is_not_followed_by_an_error(folder, capsys):
     """Two documents on stdout are none for `json.loads`."""
     assert root.run(["notify", "test", "--json"]) == 3

@@ -33,6 +33,7 @@ def shell(line, folder, *arguments):
     )
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_no_file_takes_the_place_of_a_closed_stream(closed, tmp_path):
     """A journal on the number of stdout would have every line of output written over it."""
@@ -44,6 +45,7 @@ def test_no_file_takes_the_place_of_a_closed_stream(closed, tmp_path):
     assert int(number) > 2
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("arguments", ["scan --json", "scan", "tx list --json", "nonsense"])
 def test_an_error_with_a_closed_stdout_is_that_error(arguments, tmp_path):
     """And no traceback of ours."""
@@ -54,6 +56,7 @@ def test_an_error_with_a_closed_stdout_is_that_error(arguments, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.io
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
 @pytest.mark.parametrize("arguments", ["config show", "config show --json", "--help"])
 def test_output_that_cannot_be_kept_is_the_machines_fault(arguments, tmp_path):
@@ -67,6 +70,7 @@ def test_output_that_cannot_be_kept_is_the_machines_fault(arguments, tmp_path):
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.io
 def test_a_pipe_that_ends_early_is_no_error(tmp_path):
     """As with `head`."""
     (tmp_path / "keeper.toml").write_text(SETTINGS)

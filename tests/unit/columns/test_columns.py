@@ -3,6 +3,7 @@
 import gc
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,6 +79,7 @@ def owes(account):
     return any(side == Side.OWED and balance for _, side, balance in account[1])
 
 
+@pytest.mark.slow
 @given(WRITES)
 def test_a_view_stays_as_it_was(writes):
     """Whatever is overwritten or added after it: contents, debts, and the pass over it."""
@@ -102,6 +104,7 @@ def test_a_view_stays_as_it_was(writes):
         assert passed is None or np.allclose(passed, least(view), rtol=1e-12, atol=0)
 
 
+@pytest.mark.slow
 @given(WRITES)
 def test_stored_columns_are_restored(writes):
     """As plain arrays, in whatever order the codes came."""
@@ -134,6 +137,7 @@ def added_up(accounts):
     return {key: total for key, total in found.items() if total}
 
 
+@pytest.mark.slow
 @given(WRITES)
 def test_sums_of_balances_are_exact_after_every_write(writes):
     """A sum that drifts by a unit would accuse a whole book of a missing borrower."""
@@ -147,6 +151,7 @@ def test_sums_of_balances_are_exact_after_every_write(writes):
     assert sums_of(from_arrays(columns.to_arrays(), PLANES)) == added_up(now)
 
 
+@pytest.mark.slow
 def test_sums_of_many_balances_of_all_sizes_are_exact():
     """Thousands of legs are added by numpy; none of their 128 bits may be lost in a float."""
     many = {
@@ -163,6 +168,7 @@ def test_sums_of_many_balances_of_all_sizes_are_exact():
     assert sums_of(columns) == added_up({**many, **changed})
 
 
+@pytest.mark.slow
 def test_what_nobody_looks_at_is_not_kept():
     """Old rows live as long as the oldest snapshot that shows them, and no longer."""
     columns = Columns(PLANES)
@@ -183,6 +189,7 @@ def test_what_nobody_looks_at_is_not_kept():
     assert columns._latest() is None
 
 
+@pytest.mark.slow
 def test_the_heap_is_put_together_again():
     """Accounts with many legs that change for ever take no more room for ever."""
     columns, legs = Columns(PLANES), [(at % 3, Side.OWED, at + 1) for at in range(9)]
@@ -194,6 +201,7 @@ def test_the_heap_is_put_together_again():
     assert columns.spill.used < 8_000
 
 
+@pytest.mark.slow
 def test_everybody_has_one_row():
     """A hundred thousand addresses, some alike but for one byte, each found and none twice."""
     index, many = Index(), np.random.default_rng(7).integers(0, 256, (100_000, 20), dtype=np.uint8)

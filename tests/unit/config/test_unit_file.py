@@ -20,6 +20,7 @@ def test_the_unit_neither_dumps_core_nor_gains_privileges():
     assert {"ProtectSystem=strict", "CapabilityBoundingSet=", "Type=notify"} <= settings
 
 
+@pytest.mark.io
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 def test_systemd_itself_rates_the_unit_ok():
     """The rating is systemd's, not ours."""

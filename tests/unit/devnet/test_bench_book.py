@@ -31,6 +31,7 @@ def test_a_target_is_met_on_its_own_side():
     assert not row(9.9, at_most=False).met
 
 
+@pytest.mark.io
 def test_each_figure_stands_beside_its_limit(capsys):
     """One document: the block's parts add up to it, the limit is of the same run."""
     assert bench.main([*SMALL, "--only", "pass", "memory", "stress", "--json"]) == 0
@@ -46,6 +47,7 @@ def test_each_figure_stands_beside_its_limit(capsys):
     assert stress["parts"]["accounts that would cross"] > 0
 
 
+@pytest.mark.slow
 def test_the_table_says_whether_a_target_is_met(capsys):
     """In words, with the target."""
     assert bench.main([*SMALL, "--only", "pass"]) == 0

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,6 +91,7 @@ STAKES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(queue=st.lists(STAKES, min_size=1, max_size=6), data=st.data())
 def test_g8_all_bids_together_never_cost_more_than_all_profits(queue, data):
     """Whoever bids up to its cap, in whatever order, as often as it likes."""
@@ -103,6 +105,7 @@ def test_g8_all_bids_together_never_cost_more_than_all_profits(queue, data):
     assert sum(one.gas * one.max_fee for one in queue) <= sum(one.surplus for one in queue)
 
 
+@pytest.mark.slow
 @given(queue=st.lists(STAKES, min_size=1, max_size=6), data=st.data())
 def test_the_cap_is_never_below_what_the_nonce_pays_by_itself(queue, data):
     """Where nobody overdrew, the queue only adds."""

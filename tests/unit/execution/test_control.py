@@ -33,6 +33,7 @@ from tests.support.scripted_submission import (
 )
 
 
+@pytest.mark.io
 async def test_commands_reach_the_running_node_and_are_recorded(tmp_path):
     """Who changed what must be in the journal, with the outcome."""
     world, kept = World(), []
@@ -59,6 +60,7 @@ async def test_commands_reach_the_running_node_and_are_recorded(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.io
 def test_without_a_running_node_the_command_says_so(tmp_path):
     """Nothing is changed behind the back of the one process that signs."""
     with pytest.raises(EnvironmentFault, match="no node is running"):
@@ -85,6 +87,7 @@ async def test_a_dry_run_books_an_account_once_per_episode():
     assert booked == [plan(0)]
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("name", ["keeper.sqlite", "k" * 200])
 async def test_a_socket_is_beside_the_journal_however_long_its_path_is(tmp_path, name):
     """A guessable place that others may write to would let a stranger take the commands."""
@@ -118,6 +121,7 @@ while True:
 """
 
 
+@pytest.mark.io
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 async def test_c4_a_strangers_socket_gets_no_command():
     """A "paused" from somebody who is not the keeper would leave it running."""
@@ -141,6 +145,7 @@ async def test_c4_a_strangers_socket_gets_no_command():
             await stranger.communicate()
 
 
+@pytest.mark.io
 async def test_a_line_of_brackets_is_one_that_is_not_understood(tmp_path):
     """Four thousand of them exhausted the parser's stack."""
 
@@ -176,6 +181,7 @@ BAD_LINES = {
 }
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
 async def test_c7_a_bad_line_gets_an_answer_and_no_traceback(tmp_path, line, caplog):
     """Whatever is said, the socket answers the next one."""
@@ -192,6 +198,7 @@ async def test_c7_a_bad_line_gets_an_answer_and_no_traceback(tmp_path, line, cap
     assert caplog.records == []
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("said", [b"", b'{"action": "pa', b"x" * 5_000_000])
 async def test_c7_many_clients_that_say_no_line_keep_no_command_out(tmp_path, said, caplog):
     """An operator has to get through: the first of them give way."""
@@ -216,6 +223,7 @@ async def test_c7_many_clients_that_say_no_line_keep_no_command_out(tmp_path, sa
     assert caplog.records == []
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("side", ["keeper", "command"])
 async def test_c4_the_word_of_another_user_counts_on_neither_side(tmp_path, side, monkeypatch):
     """The system says whose the other end is; where both are the same user, one is made another."""

@@ -1,5 +1,6 @@
 """A recorded transaction can be read by a person: web3's codec over the executor's ABI."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ def test_a_liquidation_is_told_by_its_names():
     assert step["data"] == "0x" + one.step_data.hex()
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200))
 def test_foreign_bytes_are_no_call_and_no_error(raw):
     """The journal also has cancellations, and one day other executors' calls."""

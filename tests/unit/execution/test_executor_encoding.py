@@ -214,6 +214,7 @@ def test_f30_reason_is_bounded():
     assert len(failure_reason(data)) == MAX_REASON
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(
         ["Error(string)", "NothingWorked(bytes[])", "Shortfall(address,uint256,uint256)"]

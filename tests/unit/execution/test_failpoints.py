@@ -19,6 +19,7 @@ for number in range(3):
 """
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     ("wanted", "number", "passed"),
     [

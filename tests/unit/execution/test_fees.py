@@ -36,6 +36,7 @@ def test_a_rise_that_the_cap_cuts_short_is_taken_while_nodes_accept_it():
     assert bumped(old, 1099, POLICY) is None
 
 
+@pytest.mark.slow
 @given(st.integers(1, 10**14), st.data())
 def test_a_replacement_is_always_accepted_and_never_above_the_cap(max_fee, data):
     """Nodes want both fees 10 % higher; the tip never exceeds the ceiling."""
@@ -111,6 +112,7 @@ PLANS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     plans=st.lists(PLANS, min_size=1, max_size=5),
     market=st.builds(
@@ -158,6 +160,7 @@ def test_a_replacement_follows_the_market_where_it_ran_away():
     assert bumped(old, 90 * GWEI, POLICY, market).max_fee == 90 * GWEI
 
 
+@pytest.mark.slow
 @given(
     gross=st.integers(1, 10**18),
     least=st.integers(0, 10**18),

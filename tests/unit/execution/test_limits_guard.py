@@ -1,15 +1,16 @@
 """The submitter under limits: a real journal, a scripted chain, restarts in between."""
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
-from keeper.domain.breaker import Breaker
+from keeper.domain.breaker import Breaker, Spent
 from keeper.domain.errors import ConfigError, NotBroadcast
 from keeper.domain.units import GWEI, WAD
 from keeper.execution.breakers import BALANCE_BLOCKS, Breakers
 from keeper.execution.control import _actions, _answered
-from keeper.execution.limits import Limits, ether
+from keeper.execution.limits import History, Limits, ether, room_left
 from keeper.storage.journal import Journal
 from tests.support.scripted_submission import World, batch, head, plan, unhealthy
 
@@ -17,6 +18,18 @@ WORST = 550_000 * (10 * GWEI * 81 // 64 + 2 * GWEI)
 """What a scripted batch may cost: a tenth more gas than simulated, after two full blocks."""
 REAL = 400_000 * 11 * GWEI
 """What a scripted receipt says that it cost."""
+
+
+OPEN = Limits(
+    max_gas_per_transaction=WAD,
+    max_gas_per_hour=WAD,
+    max_gas_per_day=WAD,
+    max_races_per_hour=10**18,
+    max_consecutive_reverts=3,
+    min_balance=0,
+    max_balance=10 * WAD,
+)
+"""Limits that nothing scripted reaches."""
 
 
 class Wallet:
@@ -35,18 +48,7 @@ class Limited(World):
 
     def __init__(self, path, **limits):
         self.path, self.wallet = path, Wallet(WAD)
-        self.limits = Limits(
-            **{
-                "max_gas_per_transaction": WAD,
-                "max_gas_per_hour": WAD,
-                "max_gas_per_day": WAD,
-                "max_races_per_hour": 10**18,
-                "max_consecutive_reverts": 3,
-                "min_balance": 0,
-                "max_balance": 10 * WAD,
-            }
-            | limits
-        )
+        self.limits = replace(OPEN, **limits)
         self.kept = None
         super().__init__()
 
@@ -94,6 +96,7 @@ async def limited(tmp_path):
         one.kept.close()
 
 
+@pytest.mark.io
 async def test_failures_in_a_row_hold_until_a_reset_over_any_restart(limited):
     """The count, the switch and the reset are all in the journal."""
     world = await limited()
@@ -121,6 +124,7 @@ PAUSE_BLOCKS = 30
 """Blocks are twelve seconds apart: longer than the first pause, shorter than the second."""
 
 
+@pytest.mark.io
 async def test_after_a_pause_one_transaction_probes_whether_it_works_again(limited):
     """Nobody has to come: what was wrong may be over, and one transaction finds out."""
     world = await limited()
@@ -143,6 +147,7 @@ async def test_after_a_pause_one_transaction_probes_whether_it_works_again(limit
     assert len(await world.submitter.submit(more, head(late.number + 1))) == 2
 
 
+@pytest.mark.io
 async def test_a_probe_that_fails_waits_twice_as_long_for_the_next(limited):
     """Also over a restart: the journal keeps how often it was tried."""
     world = await limited()
@@ -161,6 +166,7 @@ async def test_a_probe_that_fails_waits_twice_as_long_for_the_next(limited):
     assert [state for _, state in world.breakers()] == [*states, "closed"]
 
 
+@pytest.mark.io
 async def test_one_that_works_ends_a_row_of_failures(limited):
     """Losing a race now and then is the trade."""
     world = await limited()
@@ -170,6 +176,7 @@ async def test_one_that_works_ends_a_row_of_failures(limited):
     assert world.breakers() == []
 
 
+@pytest.mark.io
 async def test_what_is_in_flight_counts_with_all_that_it_may_cost(limited):
     """Both together could break the limit, so the second waits; the receipt makes room."""
     world = await limited(max_gas_per_hour=2 * WORST - 1)
@@ -190,6 +197,7 @@ async def test_what_is_in_flight_counts_with_all_that_it_may_cost(limited):
     assert sorted(world.book) == [0, 1]
 
 
+@pytest.mark.io
 async def test_an_hour_passes_by_the_chains_clock(limited):
     """Also where nothing but refused batches moves the keeper on."""
     world = await limited(max_gas_per_hour=WORST + REAL - 1)
@@ -208,6 +216,7 @@ async def test_an_hour_passes_by_the_chains_clock(limited):
     assert world.submitter.held == ""
 
 
+@pytest.mark.io
 async def test_one_that_is_too_dear_stays_behind_alone(limited):
     """The others of its block go; it is told why, with the numbers."""
     world = await limited(max_gas_per_transaction=WORST)
@@ -227,6 +236,7 @@ def some_of(whole, plans):
     return batch(*plans, gas_limit=1_000_000 * len(plans)) if plans else None
 
 
+@pytest.mark.io
 async def test_one_that_may_not_cost_so_much_goes_in_several(limited):
     """Five plans where one transaction may cost as much as two of them: nothing is left out."""
     world = await limited(max_gas_per_transaction=2 * WORST)
@@ -242,6 +252,7 @@ async def test_one_that_may_not_cost_so_much_goes_in_several(limited):
     assert world.breakers() == []
 
 
+@pytest.mark.io
 async def test_what_an_hour_leaves_room_for_is_sent_of_a_larger_one(limited):
     """The best plans come first; the others are told why they wait, with the numbers."""
     world = await limited(max_gas_per_hour=3 * WORST + WORST // 2)
@@ -260,6 +271,7 @@ async def test_what_an_hour_leaves_room_for_is_sent_of_a_larger_one(limited):
     assert len(again) == 2
 
 
+@pytest.mark.io
 async def test_below_the_floor_nothing_new_is_sent_until_it_is_topped_up(limited):
     """What is in flight goes on: its gas is promised already."""
     world = await limited(min_balance=WAD // 2)
@@ -278,6 +290,7 @@ async def test_below_the_floor_nothing_new_is_sent_until_it_is_topped_up(limited
     assert world.breakers() == [("min_balance", "open"), ("min_balance", "closed")]
 
 
+@pytest.mark.io
 async def test_gas_is_taken_off_the_balance_without_asking_again(limited):
     """The floor holds at once, not fifty blocks later."""
     world = await limited(min_balance=WAD - REAL + 1)
@@ -291,6 +304,7 @@ async def test_gas_is_taken_off_the_balance_without_asking_again(limited):
     assert world.breakers() == [("min_balance", "open")]
 
 
+@pytest.mark.io
 async def test_the_balance_is_read_once_in_many_blocks(limited):
     """A quiet block costs no request for it, a send none either."""
     world = await limited()
@@ -304,6 +318,7 @@ async def test_the_balance_is_read_once_in_many_blocks(limited):
     assert world.wallet.asked == 2
 
 
+@pytest.mark.io
 async def test_too_much_money_on_a_hot_key_is_a_warning(limited, caplog):
     """Said once, and nothing is held."""
     world = await limited(max_balance=WAD - 1)
@@ -314,6 +329,7 @@ async def test_too_much_money_on_a_hot_key_is_a_warning(limited, caplog):
     assert world.submitter.held == ""
 
 
+@pytest.mark.io
 async def test_limits_write_nothing_before_a_send(limited):
     """A commit costs a flush of the disk: the only one is the record itself."""
     world = await limited()
@@ -330,6 +346,7 @@ async def test_limits_write_nothing_before_a_send(limited):
     assert committed == ["record", "mark_sent"]
 
 
+@pytest.mark.io
 async def test_a_pause_outlives_the_process_and_is_recorded(limited):
     """By the command that gave it and the one that took it back."""
     world = await limited()
@@ -362,6 +379,7 @@ async def test_a_pause_outlives_the_process_and_is_recorded(limited):
     ]
 
 
+@pytest.mark.io
 async def test_a_breaker_that_does_not_exist_is_named_as_such(limited):
     """With those that do."""
     world = await limited()
@@ -371,6 +389,7 @@ async def test_a_breaker_that_does_not_exist_is_named_as_such(limited):
     assert str(Breaker.REVERTS) in caught.value.hint
 
 
+@pytest.mark.io
 async def test_a_person_may_order_while_the_keeper_is_held(limited):
     """Deploying a mended executor is how a run of failures ends."""
     world = await limited()
@@ -379,3 +398,23 @@ async def test_a_person_may_order_while_the_keeper_is_held(limited):
     await world.submitter.order(None, b"\x60", 100_000, head(2))
 
     assert len(world.node.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("hour", "day", "in_flight", "room"),
+    [
+        (3 * REAL, 9 * REAL, 0, 2 * REAL),
+        (3 * REAL, 9 * REAL, REAL, REAL),
+        (3 * REAL, 2 * REAL, 0, REAL),
+        (REAL, 9 * REAL, 0, 0),
+        (3 * REAL, 9 * REAL, 5 * REAL, 0),
+    ],
+)
+def test_the_room_that_is_left_is_the_narrowest_windows_and_never_below_nothing(
+    hour, day, in_flight, room
+):
+    """One receipt is spent; what is in flight may cost as much again."""
+    limits = replace(OPEN, max_gas_per_hour=hour, max_gas_per_day=day)
+    spent = Spent(nonce=0, block_number=1, timestamp=1_000, cost=REAL, reverted=False)
+
+    assert room_left(History(now=1_001, spent=[spent]), in_flight, limits) == room

@@ -160,6 +160,7 @@ histories = st.lists(mined, max_size=12, unique_by=lambda one: one.nonce).map(
 amounts = st.integers(0, 400)
 
 
+@pytest.mark.slow
 @given(past=histories, in_flight=amounts, wanted=amounts)
 def test_what_is_allowed_keeps_every_window_within_its_limit(past, in_flight, wanted):
     """Even if all that is in flight costs the most that it can."""
@@ -171,6 +172,7 @@ def test_what_is_allowed_keeps_every_window_within_its_limit(past, in_flight, wa
         assert wanted <= 100
 
 
+@pytest.mark.slow
 @given(past=histories, in_flight=amounts, wanted=amounts, more=amounts)
 def test_asking_for_less_is_never_worse(past, in_flight, wanted, more):
     """What a dearer transaction may do, a cheaper one may."""
@@ -178,6 +180,7 @@ def test_asking_for_less_is_never_worse(past, in_flight, wanted, more):
         assert isinstance(verdict(past, in_flight, wanted, LIMITS), Allowed)
 
 
+@pytest.mark.slow
 @given(past=histories, in_flight=amounts, wanted=amounts)
 def test_a_window_that_has_passed_lets_through_what_tripped_it(past, in_flight, wanted):
     """It closes by itself when, and only when, the same transaction would not trip it again."""
@@ -188,6 +191,7 @@ def test_a_window_that_has_passed_lets_through_what_tripped_it(past, in_flight, 
         assert has_passed(found.breaker, later, 0, wanted, LIMITS)
 
 
+@pytest.mark.slow
 @given(past=histories, wanted=amounts, days=st.integers(0, 10_000))
 def test_failures_are_not_forgotten_with_time(past, wanted, days):
     """Only a person closes that one."""

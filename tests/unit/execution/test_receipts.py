@@ -61,6 +61,7 @@ def test_the_price_that_was_paid_follows_from_the_bytes_and_the_block(cap, tip, 
     assert effective_gas_price(Fees(max_fee=cap, priority_fee=tip), base_fee) == paid
 
 
+@pytest.mark.slow
 @given(st.integers(1, 10**12), st.data())
 def test_a_price_is_between_the_base_fee_and_the_ceiling(cap, data):
     """Whatever was bid: a block has it only if its base fee is within the ceiling."""

@@ -185,6 +185,7 @@ def test_what_no_transaction_would_change_halts_signing_for_a_while():
     assert caps.halted() == ""
 
 
+@pytest.mark.slow
 def test_a_cap_is_tried_again_after_a_while_and_kept_for_longer_each_time():
     """Nodes are upgraded; a cap that stands is not run into every few minutes."""
     clock = Clock()

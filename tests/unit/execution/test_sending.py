@@ -184,6 +184,7 @@ NOTHING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "answer"),
     [*GETH, *RETH, *ERIGON, *NETHERMIND, *BESU, *ANVIL, *HOSTED, *NOTHING],

@@ -33,6 +33,7 @@ def test_the_signed_bytes_are_the_accounts_and_their_hash_is_known():
     assert signer.sign(FIELDS) == signed
 
 
+@pytest.mark.slow
 @given(
     nonce=st.integers(0, 2**32),
     data=st.binary(max_size=70) | st.binary(min_size=250, max_size=300),

@@ -40,6 +40,7 @@ def bound(path):
     return journal
 
 
+@pytest.mark.io
 def test_the_journal_is_listed_beside_the_process_that_has_it(path, capsys):
     """Amounts are strings: no reader of the JSON may round them."""
     journal = bound(path)
@@ -53,6 +54,7 @@ def test_the_journal_is_listed_beside_the_process_that_has_it(path, capsys):
     assert one["attempts"][0]["max_fee_wei"] == str(2**70)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -74,6 +76,7 @@ def test_no_journal_has_its_own_exit_code(path, capsys):
     assert not path.exists()
 
 
+@pytest.mark.io
 def test_show_tells_intents_every_attempt_and_what_was_booked_and_taken_back(path, capsys):
     """A reorg is part of the story: the first receipt and its profit are orphaned, and told."""
     journal = bound(path)

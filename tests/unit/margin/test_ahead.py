@@ -29,6 +29,7 @@ def ahead(story, price, who, *, fork=None):
     return found, facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [COMPETITIVE, GUARDIAN], ids=["competitive", "guardian"])
 @given(prices=PRICES, last=st.sampled_from([1_400, 1_990, 2_600]), groups=st.lists(GROUPS))
 def test_two_steps_come_to_the_same_as_one(settings, prices, last, groups):

@@ -291,6 +291,7 @@ def test_a_price_of_nothing_calls_nobody():
 PRICES = st.lists(st.sampled_from([2_600, 2_520, 2_480, 2_190, 2_050, 1_990, 1_850]), max_size=16)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(prices=PRICES, data=st.data())
 def test_restarts_and_doubled_heads_change_nothing(prices, data):
@@ -309,6 +310,7 @@ def test_restarts_and_doubled_heads_change_nothing(prices, data):
         assert len(keys) == len(set(keys))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(prices=PRICES, data=st.data())
 def test_an_answer_looks_again_at_those_in_question_and_finds_what_looking_at_all_does(
@@ -358,6 +360,7 @@ def test_a_standing_that_moves_keeps_everything_else():
     assert {name: getattr(after, name) for name in kept} == kept
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(prices=PRICES, orphaned=PRICES, after=PRICES, cut=st.integers(1, 6))
 def test_a_reorganisation_neither_repeats_nor_loses_a_call(prices, orphaned, after, cut):
@@ -405,6 +408,7 @@ def test_a_cure_that_a_reorganisation_takes_back_is_not_told():
     assert story.state.standings[subject(1)].episode == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     jumps=st.lists(

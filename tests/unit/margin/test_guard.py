@@ -262,6 +262,7 @@ def steps_of(pairs):
     return tuple(found), moment
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(pairs=STEPS, seconds=st.integers(60, 5_000), after=st.integers(1, 5_000))
 def test_the_median_is_a_price_that_was(pairs, seconds, after):
@@ -283,6 +284,7 @@ def test_the_median_is_a_price_that_was(pairs, seconds, after):
     assert 2 * above >= total
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(pairs=STEPS, debt=st.integers(1, 10**3))
 def test_what_moves_together_does_not_count_as_volatility(pairs, debt):
@@ -297,6 +299,7 @@ def test_what_moves_together_does_not_count_as_volatility(pairs, debt):
     assert found == WAD // 100
 
 
+@pytest.mark.slow
 @given(factor=st.integers(0, 10**20), deviation=st.integers(1, 10**18))
 def test_the_distance_is_nothing_past_the_line(factor, deviation):
     """Standard deviations are counted down to zero, not below."""

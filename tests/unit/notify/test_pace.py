@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ def test_those_who_come_together_are_told_together():
     assert PACE.is_ripe(waiting(2), 103)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50), st.integers(-5, 20))
 def test_everybody_who_waits_is_told_once_and_the_room_is_kept(count, room):
     """A digest takes everybody in; without room all wait."""

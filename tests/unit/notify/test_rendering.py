@@ -318,6 +318,7 @@ def test_steadied_prices_are_told_beside_the_raw_ones():
     assert "Health: 1.0800, 1.1200 at the steadied prices" in message_of("ops", [told]).text
 
 
+@pytest.mark.slow
 def test_many_accounts_are_one_digest_the_worst_first():
     """In a crash nobody reads ten thousand pages."""
     many = [

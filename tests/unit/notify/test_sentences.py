@@ -181,6 +181,7 @@ JUST_PAST = [
 """So little past the line, by ``nearer``, that a patient policy still waits."""
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
     revision=st.sampled_from(REVISIONS),
@@ -305,6 +306,7 @@ def debtors(draw):
     return Debtor(position, state, price, morpho_builders.NOW)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(debtors(), tellings)
 def test_every_number_about_a_position_of_morpho_is_true(case, telling):
@@ -329,6 +331,7 @@ def test_who_owes_nothing_is_told_no_number_but_the_blocks(kind):
     assert set(seen) == {"account", "market", "as_of"}
 
 
+@pytest.mark.slow
 def test_every_rule_was_met():
     """A sentence that no example makes would be held against nothing."""
     expected = {

@@ -22,6 +22,7 @@ def test_an_amount_is_rounded_up_so_that_it_suffices(amount, decimals, shown):
     assert words.amount_ceil(amount, decimals) == shown
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**40), st.integers(0, 24))
 def test_no_amount_shown_is_less_than_what_is_needed(amount, decimals):
     """Whatever the decimals of the token."""

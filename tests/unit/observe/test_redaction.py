@@ -54,6 +54,7 @@ def test_text_of_the_chain_cannot_forge_lines_or_colours():
     assert one_line("A\nERROR forged\x1b[31mred\x1b]0;title\x07\r") == "A ERROR forgedred"
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="abcXYZ019/?=&%-_.", min_size=8, max_size=40))
 def test_no_part_of_a_path_survives(path):
     """Whatever a provider calls its keys."""

@@ -10,6 +10,7 @@ from keeper.observe.supervisor import Supervisor
 from tests.support.scripted_submission import head
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("address", ["path", "@abstract"])
 def test_the_watchdog_is_fed_by_higher_blocks_that_are_done_and_by_nothing_else(tmp_path, address):
     """A loop that spins over one block, or over reads that fail, gets on with nothing."""
@@ -40,6 +41,7 @@ def test_the_watchdog_is_fed_by_higher_blocks_that_are_done_and_by_nothing_else(
     ]
 
 
+@pytest.mark.io
 def test_a_supervisor_that_is_gone_is_said_once_and_holds_nothing_up(tmp_path, caplog):
     """The keeper goes on."""
     supervisor = Supervisor(str(tmp_path / "nobody"))

@@ -95,6 +95,7 @@ def market(revision, drawn):
     return pool, Account(flags, int(any(leg["emode"] for leg in drawn)), holdings)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(st.sampled_from(REVISIONS), legs, st.integers(WAD, 3 * WAD), st.integers(0, 400 * DAY))
 def test_the_advised_amount_reaches_the_target_and_one_less_does_not(
@@ -122,6 +123,7 @@ def vars_of(kept):
     return {"flags": kept.flags, "category": kept.category, "holdings": kept.holdings}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(REVISIONS), legs)
 def test_liquidation_starts_at_the_price_told(revision, drawn):

@@ -165,6 +165,7 @@ def test_a_flash_loan_is_refused_for_its_own_reason():
         assert [refusal.reason for refusal in refusals] == [reason]
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     revision=st.sampled_from(sorted(RULEBOOK)),
@@ -200,6 +201,7 @@ def test_an_outcome_holds_at_every_moment(*, revision, price, weth, usdc, share,
             assert gain <= offer.bonus_at_most
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     revision=st.sampled_from(sorted(RULEBOOK)),

@@ -110,6 +110,7 @@ def test_flash_fees_round_to_nearest_then_up():
     assert (rules.flash_fee(1_001, 5, V30), rules.flash_fee(1_001, 5, V36)) == (1, 1)
 
 
+@pytest.mark.slow
 @given(
     revision=REVISIONS,
     amount=st.integers(1, 10**13),
@@ -128,6 +129,7 @@ def test_never_more_than_there_is(*, revision, amount, debt, collateral, health,
     assert 0 <= done.received <= done.seized <= collateral
 
 
+@pytest.mark.slow
 @given(rate=st.integers(0, 2 * RAY), early=st.integers(0, 10**8), more=st.integers(0, 10**8))
 def test_interest_only_grows(rate, early, more):
     """A later index is never smaller, in either way of compounding."""

@@ -49,6 +49,7 @@ def around_the_line(pool, supply, category, off):
     return Account(rich.flags, category, {0: Holding(supply, 0), 1: Holding(0, max(0, line + off))})
 
 
+@pytest.mark.slow
 @given(st.data(), pools())
 def test_nobody_past_the_line_is_left_out(data, pool):
     """Debts are drawn around the very line, to a unit, where a rounding would decide."""
@@ -73,6 +74,7 @@ def accounts(draw):
     return Account(flags, draw(st.integers(0, 2)), holdings)
 
 
+@pytest.mark.slow
 @given(pools(), st.lists(accounts(), max_size=6), st.integers(0, 3 * WAD))
 def test_below_any_line_are_those_that_the_exact_rules_say(pool, people, line):
     """Whatever is asked for: a threshold of a tier, the line itself, or an odd number."""
@@ -84,6 +86,7 @@ def test_below_any_line_are_those_that_the_exact_rules_say(pool, people, line):
     assert list(taken.below(Wad(line))) == wanted
 
 
+@pytest.mark.slow
 @given(pools(), st.lists(accounts(), max_size=6))
 def test_totals_are_those_of_the_position(pool, people):
     """Everyone at once is reckoned from the columns, one account from its position."""
@@ -93,6 +96,7 @@ def test_totals_are_those_of_the_position(pool, people):
     assert sorted(taken.accounts(), key=lambda h: h.account) == [h for h in apart if h is not None]
 
 
+@pytest.mark.slow
 @given(pools(), st.lists(accounts(), max_size=6))
 def test_the_line_of_an_accounts_own_health_divides(pool, people):
     """At its own health factor it is not below, one wei above it is."""
@@ -107,6 +111,7 @@ def test_the_line_of_an_accounts_own_health_divides(pool, people):
         assert health in above
 
 
+@pytest.mark.slow
 @given(pools(), st.lists(accounts(), max_size=6))
 def test_accounts_come_out_of_the_columns_as_they_went_in(pool, people):
     """Balances, flags, eMode, fixed rates, and what was not read."""
@@ -117,6 +122,7 @@ def test_accounts_come_out_of_the_columns_as_they_went_in(pool, people):
     )
 
 
+@pytest.mark.slow
 @given(pools(), st.lists(accounts(), max_size=6))
 def test_tiers_are_counted_without_valuing_everybody(pool, people):
     """To the account where the screen concedes nothing; never too many of the worst."""

@@ -1,5 +1,6 @@
 """What the vault is asked for on Morpho Blue: all of one side, and by the contract's own rules."""
 
+import pytest
 from eth_abi.abi import decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from tests.unit.protocols import morpho_builders as build
 from tests.unit.protocols.test_morpho_advice import FIRST, states
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     states,

@@ -69,6 +69,7 @@ def test_a_part_is_taken_by_collateral_and_spends_no_more_than_asked():
     assert 999_999_990 < done.spend <= done.spend_at_most <= 1_000 * 10**6
 
 
+@pytest.mark.slow
 @given(
     st.integers(min_value=2_600, max_value=4_000),
     st.integers(min_value=0, max_value=10**6),

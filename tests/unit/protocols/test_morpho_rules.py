@@ -50,6 +50,7 @@ def test_exponential_of_known_points(x, expected):
     assert irm.w_exp(x) == expected
 
 
+@pytest.mark.slow
 @given(st.integers(min_value=-40 * WAD, max_value=90 * WAD))
 def test_exponential_is_within_a_hundredth_of_the_true_one(x):
     """A second-order polynomial over half of ln 2 is never further off than that."""
@@ -57,6 +58,7 @@ def test_exponential_is_within_a_hundredth_of_the_true_one(x):
     assert abs(irm.w_exp(x) - true) <= true / 100 + 1
 
 
+@pytest.mark.slow
 @given(st.integers(min_value=-(10**30), max_value=10**30), st.integers(min_value=1, max_value=WAD))
 def test_division_goes_toward_zero(x, y):
     """As the chain divides, and unlike Python's own."""
@@ -86,6 +88,7 @@ def test_a_market_nobody_borrowed_from_starts_at_the_initial_rate():
     assert irm.borrow_rate(0, 0, 0, YEAR)[1] == irm.INITIAL_RATE_AT_TARGET
 
 
+@pytest.mark.slow
 @given(states, st.integers(min_value=0, max_value=YEAR), st.integers(min_value=1, max_value=3_600))
 def test_debt_and_supply_only_grow_with_time(one, first, more):
     """So that the ends of a window bound everything between them."""
@@ -98,6 +101,7 @@ def test_debt_and_supply_only_grow_with_time(one, first, more):
     assert min(early.supply_shares, late.supply_shares) >= one.supply_shares
 
 
+@pytest.mark.slow
 @given(states)
 def test_nothing_accrues_in_the_second_of_the_last_update(one):
     """Nor before it, nor without a rate model."""
@@ -129,6 +133,7 @@ def test_equality_is_healthy():
     assert rules.Health(borrowed=101, most=100).liquidatable
 
 
+@pytest.mark.slow
 @given(st.integers(min_value=1, max_value=2**128), st.integers(min_value=0, max_value=2**128))
 def test_health_factor_says_what_the_verdict_says(borrowed, most):
     """Rounded down, it is below one exactly where the account can be liquidated."""
@@ -136,6 +141,7 @@ def test_health_factor_says_what_the_verdict_says(borrowed, most):
     assert health.liquidatable == (health.factor < WAD)
 
 
+@pytest.mark.slow
 @given(states, st.integers(min_value=1, max_value=10**30))
 def test_shares_round_against_the_debtor(one, amount):
     """A debt turned into shares and back is never smaller, and at most a share more."""
@@ -147,6 +153,7 @@ prices = st.integers(min_value=10**20, max_value=10**40)
 lltvs = st.sampled_from([per_mille * WAD // 1_000 for per_mille in (625, 770, 860, 945)])
 
 
+@pytest.mark.slow
 @given(states, prices, lltvs, st.integers(min_value=1, max_value=10**24), shares)
 def test_seizing_everything_writes_the_rest_off(one, price, lltv, collateral, owed):
     """Bad debt is what is left, no more than the market's; leaving a unit avoids it."""
@@ -163,6 +170,7 @@ def test_seizing_everything_writes_the_rest_off(one, price, lltv, collateral, ow
         assert part.bad_debt == part.bad_debt_shares == 0
 
 
+@pytest.mark.slow
 @given(states, prices, lltvs, st.integers(min_value=1, max_value=10**24), shares)
 def test_all_shares_or_all_collateral_is_always_possible(one, price, lltv, collateral, owed):
     """At one timestamp: where the collateral lacks for the debt, the debt has room for it."""

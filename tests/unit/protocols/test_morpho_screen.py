@@ -1,6 +1,7 @@
 """The screen misses nobody: what it leaves out is not past the line by the exact rules."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ def said(taken):
     return [h for h in taken.accounts() if h.liquidatable]
 
 
+@pytest.mark.slow
 @given(markets(), st.integers(0, 10**30), st.integers(-3, 3))
 def test_nobody_past_the_line_is_left_out(facts, collateral, off):
     """Debts are drawn around the very line, to a share, where a rounding would decide."""
@@ -64,6 +66,7 @@ POSITIONS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(markets(), POSITIONS, st.integers(0, 3 * WAD))
 def test_below_any_line_are_those_that_the_exact_rules_say(facts, positions, line):
     """Those with more collateral than the contract can count among them."""
@@ -98,12 +101,14 @@ def test_a_debt_that_floats_lose_beside_too_much_collateral_is_not_forgotten():
     assert taken.tiers(DEFAULT)[Tier.UNPRICED] == 1
 
 
+@pytest.mark.slow
 @given(markets(), POSITIONS)
 def test_positions_come_out_of_the_columns_as_they_went_in(facts, positions):
     """Both balances, to the last of 128 bits."""
     assert list(build.snapshot(*positions, **facts).positions.values()) == positions
 
 
+@pytest.mark.slow
 @given(markets(), POSITIONS)
 def test_tiers_are_counted_without_valuing_everybody(facts, positions):
     """Never fewer of the worse tiers than there are."""

@@ -34,6 +34,7 @@ def by_account(table, values):
     return dict(zip(table.accounts, values.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [aave_book, morpho_book])
 @pytest.mark.parametrize("fall", [0.0, -0.1, -0.5])
 def test_a_stressed_book_is_what_its_accounts_add_up_to(made, fall):

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def curves(draw: st.DrawFn) -> UniswapV3Curve:
 amounts = st.integers(1, 10**26).map(TokenUnits)
 
 
+@pytest.mark.slow
 @given(curves(), amounts, amounts, st.sampled_from([A, B]))
 def test_more_in_is_never_less_out(
     curve: UniswapV3Curve, one: TokenUnits, other: TokenUnits, token: Address
@@ -55,6 +57,7 @@ def test_more_in_is_never_less_out(
         assert small.amount_out <= great.amount_out
 
 
+@pytest.mark.slow
 @given(curves(), amounts, st.sampled_from([(A, B), (B, A)]))
 def test_a_round_trip_never_favours_the_trader(
     curve: UniswapV3Curve, amount: TokenUnits, way: tuple[Address, Address]
@@ -66,6 +69,7 @@ def test_a_round_trip_never_favours_the_trader(
         assert back is None or back.amount_out <= amount
 
 
+@pytest.mark.slow
 @given(curves(), amounts, st.sampled_from([(A, B), (B, A)]))
 def test_buying_what_a_sale_brings_costs_what_the_sale_took(
     curve: UniswapV3Curve, amount: TokenUnits, way: tuple[Address, Address]
@@ -85,6 +89,7 @@ def test_buying_what_a_sale_brings_costs_what_the_sale_took(
         assert again.amount_out >= sale.amount_out
 
 
+@pytest.mark.slow
 @given(curves(), amounts, amounts, st.sampled_from([A, B]))
 def test_two_sales_bring_no_more_than_one(
     curve: UniswapV3Curve, one: TokenUnits, other: TokenUnits, token: Address
@@ -97,6 +102,7 @@ def test_two_sales_bring_no_more_than_one(
         assert first.amount_out + second.amount_out <= whole.amount_out
 
 
+@pytest.mark.slow
 @given(curves(), amounts, amounts)
 def test_quotes_do_not_depend_on_what_was_asked_before(
     curve: UniswapV3Curve, one: TokenUnits, other: TokenUnits
@@ -136,6 +142,7 @@ def test_nothing_is_traded_past_the_known_ticks() -> None:
     assert curve.bought(B, TokenUnits(10**18)) is None
 
 
+@pytest.mark.slow
 @given(st.integers(MIN_TICK, MAX_TICK - 1))
 def test_a_tick_and_its_price_are_inverse(tick: int) -> None:
     """A tick's price is in that tick; one less is in the tick below."""

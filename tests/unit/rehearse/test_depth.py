@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def venue():
     return made
 
 
+@pytest.mark.slow
 @given(st.integers(1, 10**22))
 def test_a_pool_never_pays_out_more_than_its_product_allows(amount):
     """Rounding is the pool's."""
@@ -31,6 +33,7 @@ def test_a_pool_never_pays_out_more_than_its_product_allows(amount):
     assert second == CURVE.reserves[1] - trade.amount_out
 
 
+@pytest.mark.slow
 @given(st.integers(1, 2 * 10**13))
 def test_what_is_bought_can_be_had_for_what_is_asked_and_hardly_for_less(amount):
     """The purchase is the sale's inverse, rounded against the buyer by a hair."""

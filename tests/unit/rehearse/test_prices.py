@@ -32,6 +32,7 @@ def test_a_path_is_exact_at_its_records_and_straight_between_them(path):
     assert path.at(first + 99_999) == path.at(path.times[-1])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 7_200))
 def test_no_price_between_two_records_is_outside_of_them(seconds):
     """Interpolation invents no crash."""

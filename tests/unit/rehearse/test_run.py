@@ -35,6 +35,7 @@ def run(policy, path=CRASH, settled=SMALL):
     return rehearsed(policy.name, policy, path, settled).outcome
 
 
+@pytest.mark.slow
 def test_nothing_happens_on_a_calm_day():
     """Interest alone liquidates nobody in two days who is not dust."""
     found = run(COMPETITIVE, CALM)
@@ -60,11 +61,13 @@ def test_a_look_lasts_until_the_guard_can_confirm(changes, blocks):
     assert look_blocks(policy, SMALL) == blocks
 
 
+@pytest.mark.slow
 def test_a_crash_is_met_the_same_way_every_time():
     """Figures that change between two runs compare nothing."""
     assert run(GUARDIAN) == run(GUARDIAN)
 
 
+@pytest.mark.slow
 def test_a_crash_calls_before_it_liquidates():
     """Most of those who were liquidated had been told; the profit is the keeper's."""
     found = run(COMPETITIVE)
@@ -75,6 +78,7 @@ def test_a_crash_calls_before_it_liquidates():
     assert found.messages < found.notices
 
 
+@pytest.mark.slow
 def test_a_wick_of_two_blocks_is_acted_upon_by_speed_and_seen_through_by_restraint():
     """That is what the guard is for; the floor is not reached by so small a wick."""
     wicked = replace(SMALL, accounts=1_500, wicks=6, wick_off_bps=500, wick_seed=1)
@@ -85,6 +89,7 @@ def test_a_wick_of_two_blocks_is_acted_upon_by_speed_and_seen_through_by_restrai
     assert patient.waits > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [COMPETITIVE, GUARDIAN], ids=lambda one: one.name)
 def test_looking_only_where_it_matters_finds_what_looking_everywhere_finds(policy, monkeypatch):
     """Floats choose whom the rules see, and never what they say."""
@@ -122,6 +127,7 @@ def test_a_path_of_too_few_assets_is_refused():
         rehearsed("competitive", COMPETITIVE, path, SMALL)
 
 
+@pytest.mark.slow
 def test_nobody_who_stays_in_a_tier_is_called_twice():
     """Who is looked at now and then must not seem to have gone in between."""
     blocks, _ = all_moments(CRASH, SMALL)

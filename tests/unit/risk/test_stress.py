@@ -147,6 +147,7 @@ def a_million():
     )
 
 
+@pytest.mark.slow
 def test_a_million_accounts_add_up():
     """Everything sold is sold for some debt, and pays no more than is owed, bonus on top."""
     table = a_million()

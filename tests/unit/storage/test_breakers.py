@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 
 from keeper.domain.breaker import Breaker, BreakerState, OpenBreaker, Spent
 from keeper.domain.submission import AttemptKind, PlanOutcome
-from keeper.storage import breakers, database
+from keeper.storage import breakers, database, schema
 from keeper.storage.journal import Journal
 from keeper.storage.migrations import FOLDER
 from tests.support.scripted_submission import plan
@@ -37,6 +37,7 @@ async def mined(journal, nonce, **changes):
     await journal.include(nonce, replace(booked, **changes))
 
 
+@pytest.mark.io
 async def test_what_was_spent_is_read_from_the_receipts(journal):
     """Those of the window, and the newest liquidations however old; a reorg takes one back."""
     for nonce in range(4):
@@ -51,6 +52,7 @@ async def test_what_was_spent_is_read_from_the_receipts(journal):
     assert [one.nonce for one in await journal.spent(0, 1)] == [0, 1, 2]
 
 
+@pytest.mark.io
 async def test_what_a_person_ordered_or_a_cancellation_did_is_no_failure(journal):
     """Its gas was spent all the same."""
     await mined(journal, 0, success=False)
@@ -64,6 +66,7 @@ async def test_what_a_person_ordered_or_a_cancellation_did_is_no_failure(journal
     assert [one.reverted for one in await journal.spent(0, 5)] == [True, None, None]
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     ("market", "reverted", "lost"),
     [
@@ -90,6 +93,7 @@ async def test_a_defect_in_an_isolated_market_is_money_and_no_breaker(
     assert (spent.reverted, spent.lost_race) == (reverted, lost)
 
 
+@pytest.mark.io
 async def test_a_breaker_is_as_it_was_after_a_restart(path):
     """That is what it is kept for."""
     first = Journal.open(path, chain_id=1, sender=SENDER)
@@ -108,6 +112,7 @@ async def test_a_breaker_is_as_it_was_after_a_restart(path):
     )
 
 
+@pytest.mark.io
 async def test_a_reset_forgives_and_a_window_does_not(journal):
     """Whoever closed it is kept, and every time that it opened."""
     await mined(journal, 0)
@@ -125,6 +130,7 @@ async def test_a_reset_forgives_and_a_window_does_not(journal):
     ]
 
 
+@pytest.mark.io
 async def test_a_journal_of_the_first_version_keeps_its_receipts_and_dates_them(path):
     """By when they were seen: nothing better is known, and they must count."""
     engine = create_engine(f"sqlite:///{path}")
@@ -147,6 +153,7 @@ async def test_a_journal_of_the_first_version_keeps_its_receipts_and_dates_them(
     raw.close()
 
 
+@pytest.mark.io
 async def test_reading_needs_no_lock(journal, path):
     """`keeper breaker list` works beside the running node."""
     await journal.open_breaker(HELD)
@@ -156,3 +163,18 @@ async def test_reading_needs_no_lock(journal, path):
     engine.dispose()
 
     assert found[0].open == HELD
+
+
+def test_an_open_breaker_is_opened_once_and_closed_once():
+    """In memory: a second trip does not move the block of the first, nor a second reset it."""
+    with create_engine("sqlite://").begin() as connection:
+        schema.metadata.create_all(connection)
+        breakers.open_breaker(connection, HELD)
+        breakers.open_breaker(connection, replace(HELD, block_number=9, detail="six"))
+
+        opened = {one.name: one.open for one in breakers.states(connection)}
+        assert opened == dict.fromkeys(Breaker) | {Breaker.REVERTS: HELD}
+
+        assert breakers.close_breaker(connection, Breaker.REVERTS, "operator", forgive=True)
+        assert not breakers.close_breaker(connection, Breaker.REVERTS, "operator", forgive=True)
+        assert {one.open for one in breakers.states(connection)} == {None}

@@ -34,6 +34,7 @@ def rows(tmp_path, query):
     return found
 
 
+@pytest.mark.slow
 async def test_permanent_dust_is_one_row_and_every_block_has_its_digest(tmp_path, database):
     """The disk must not fill with the same answer; the digest still proves it was given."""
     log = DecisionJournal(database)
@@ -59,6 +60,7 @@ async def test_permanent_dust_is_one_row_and_every_block_has_its_digest(tmp_path
     assert of_all[0] == of_all[2] != of_all[1]
 
 
+@pytest.mark.slow
 async def test_a_thousand_blocks_of_dust_are_as_many_rows_as_accounts(tmp_path, database):
     """Whatever number the profit trembles around; a digest is a few hundred bytes."""
     log = DecisionJournal(database)
@@ -75,6 +77,7 @@ async def test_a_thousand_blocks_of_dust_are_as_many_rows_as_accounts(tmp_path, 
     assert size[0] < 400
 
 
+@pytest.mark.slow
 async def test_f25_a_block_of_the_far_future_takes_nothing_off_the_record(tmp_path, database):
     """A node's clock ran ten years ahead for a block; what is kept goes by this machine's, too."""
     log, now = DecisionJournal(database, keep_days=2), int(time.time())
@@ -87,6 +90,7 @@ async def test_f25_a_block_of_the_far_future_takes_nothing_off_the_record(tmp_pa
     assert rows(tmp_path, "SELECT min(id) FROM entries") == before
 
 
+@pytest.mark.slow
 async def test_what_is_older_than_the_settings_keep_goes_once_a_day(tmp_path, database):
     """A keeper that is never stopped does not fill the disk; the rest is still verifiable."""
     log = DecisionJournal(database, keep_days=2)
@@ -136,6 +140,7 @@ def test_another_action_or_reason_is_always_news():
     assert is_news(("skip", "dust", 1), ("liquidate", "profitable", 1))
 
 
+@pytest.mark.slow
 @given(st.integers(-(2**255), 2**255))
 def test_a_profit_band_is_a_power_of_two_on_either_side_of_zero(profit):
     """A profit is stored again when it doubles, not when it trembles."""
@@ -152,6 +157,7 @@ def test_a_plan_comes_back_from_the_journal_exactly():
     assert plan_from(plan_document(big)) == big
 
 
+@pytest.mark.slow
 async def test_the_paper_ledger_sums_exactly(database):
     """Sums of wei beyond what a database's own integers hold."""
     ledger = PaperLedger(database)
@@ -163,6 +169,7 @@ async def test_the_paper_ledger_sums_exactly(database):
     assert totals.gas_cost == 2 * plan().gas * plan().gas_price
 
 
+@pytest.mark.io
 async def test_what_was_acted_on_and_not_recorded_is_taken_from_the_journal(tmp_path):
     """A process that dies between its transaction and the record leaves a decision behind."""
     journal = Journal.open(tmp_path / "j.sqlite", chain_id=1, sender=account(9))
@@ -179,6 +186,7 @@ async def test_what_was_acted_on_and_not_recorded_is_taken_from_the_journal(tmp_
     journal.close()
 
 
+@pytest.mark.io
 async def test_what_is_on_record_is_not_taken_from_the_journal_again(tmp_path):
     """A start after an orderly end, whatever was sent, adds nothing."""
     journal = Journal.open(tmp_path / "j.sqlite", chain_id=1, sender=account(9))

@@ -60,6 +60,7 @@ def _link(lock):
     lock.symlink_to("away")
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("change", [_remove, _replace, _link])
 async def test_c5_without_its_lock_a_keeper_signs_no_more_and_no_second_one_starts(
     journal, path, change
@@ -76,6 +77,7 @@ async def test_c5_without_its_lock_a_keeper_signs_no_more_and_no_second_one_star
     assert journal.database.failing
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("how", ["hard link", "rename", "folder", "link"])
 async def test_c5_a_journal_under_another_name_is_the_same_one(journal, path, how, tmp_path):
     """The file itself is locked, so that neither a link nor a new name is a way round."""
@@ -99,6 +101,7 @@ async def test_c5_a_journal_under_another_name_is_the_same_one(journal, path, ho
             await journal.probe()
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("lock", ["stays", "goes"])
 async def test_c5_a_copy_in_its_place_starts_no_second_keeper(journal, path, lock):
     """Both files can be replaced; the name that the first one has cannot."""
@@ -113,6 +116,7 @@ async def test_c5_a_copy_in_its_place_starts_no_second_keeper(journal, path, loc
         await journal.probe()
 
 
+@pytest.mark.io
 async def test_c5_all_locks_end_with_the_keeper(journal, path):
     """A crash or an end leaves nothing that somebody has to remove."""
     journal.close()
@@ -146,6 +150,7 @@ def _last_byte(file):
 CHANGES = [_cut, _halve, _zeros, _longer, _last_byte]
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("end", ["", "-wal"])
 @pytest.mark.parametrize("change", CHANGES)
 async def test_c7_a_file_that_is_cut_or_written_over_ends_signing(journal, path, end, change):
@@ -160,6 +165,7 @@ async def test_c7_a_file_that_is_cut_or_written_over_ends_signing(journal, path,
     assert journal.database.failing
 
 
+@pytest.mark.io
 async def test_c7_what_was_cut_is_not_trusted_when_it_is_whole_again(journal, path):
     """What was committed meanwhile, or was cut off, is nobody's guess."""
     whole = path.read_bytes()
@@ -172,6 +178,7 @@ async def test_c7_what_was_cut_is_not_trusted_when_it_is_whole_again(journal, pa
         await journal.probe()
 
 
+@pytest.mark.io
 async def test_c7_an_older_copy_over_the_file_ends_signing(journal, path):
     """It is a sound journal of this key, and knows nothing of the last nonces."""
     old = path.with_name("old")
@@ -187,6 +194,7 @@ async def test_c7_an_older_copy_over_the_file_ends_signing(journal, path):
         await journal.probe()
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 async def test_c7_a_log_that_is_removed_ends_signing(journal, path, end):
     """Commits into a file without a name are lost with the process."""
@@ -197,6 +205,7 @@ async def test_c7_a_log_that_is_removed_ends_signing(journal, path, end):
         await journal.probe()
 
 
+@pytest.mark.io
 async def test_what_the_keeper_writes_itself_is_no_change(journal, path):
     """Its own checkpoints change the file's size and time."""
     for number in range(1_200):
@@ -206,6 +215,7 @@ async def test_what_the_keeper_writes_itself_is_no_change(journal, path):
     assert not journal.database.failing
 
 
+@pytest.mark.io
 async def test_another_writer_through_sqlite_is_no_damage(journal, path):
     """Whoever does that knows what the file is; nothing of it is lost."""
     with closing(sqlite3.connect(path)) as raw, raw:
@@ -215,6 +225,7 @@ async def test_another_writer_through_sqlite_is_no_damage(journal, path):
     await journal.probe()
 
 
+@pytest.mark.io
 async def test_a_transaction_that_fails_is_no_damage(journal):
     """What it wrote before it failed was rolled back."""
 
@@ -231,6 +242,7 @@ async def test_a_transaction_that_fails_is_no_damage(journal):
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 
+@pytest.mark.io
 @as_root
 @pytest.mark.parametrize("end", ["", "-wal", "-shm", "-journal", ".lock"])
 def test_c5_a_strangers_file_is_not_taken_for_the_keepers(path, end):
@@ -244,6 +256,7 @@ def test_c5_a_strangers_file_is_not_taken_for_the_keepers(path, end):
         Journal.open(path, chain_id=1, sender=SENDER)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("end", ["-wal", "-shm", "-journal", ".lock"])
 def test_c5_a_link_is_not_taken_for_the_keepers(path, tmp_path, end):
     """It would lead SQLite to write where the link says."""
@@ -265,6 +278,7 @@ def test_c5_a_pipe_is_no_journal(path, end):
         Journal.open(path, chain_id=1, sender=SENDER)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("above", [False, True])
 def test_c5_a_folder_of_everybodys_is_refused(path, above):
     """Anybody could put another journal, lock or socket there."""
@@ -276,6 +290,7 @@ def test_c5_a_folder_of_everybodys_is_refused(path, above):
     assert caught.value.hint == f"chmod go-w {folder}"
 
 
+@pytest.mark.io
 def test_c5_a_name_that_a_stranger_took_stops_nobody(path, monkeypatch):
     """The files are locked all the same; a stranger cannot keep a keeper from its work."""
     name = _name_of(path)
@@ -307,6 +322,7 @@ def _without_file(patch):
     patch.setattr(lock.SigningLock, "_lock", lambda *_: None)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     "others",
     [

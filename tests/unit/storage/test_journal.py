@@ -75,6 +75,7 @@ def journal(path):
     made.close()
 
 
+@pytest.mark.io
 async def test_what_was_recorded_but_never_sent_is_there_after_a_restart(path):
     """A crash between record and send: the bytes can be sent by the next process, to the byte."""
     first = Journal.open(path, chain_id=1, sender=SENDER)
@@ -90,6 +91,7 @@ async def test_what_was_recorded_but_never_sent_is_there_after_a_restart(path):
     assert found[0].newest.state is AttemptState.RECORDED
 
 
+@pytest.mark.io
 def test_a_commit_survives_a_process_that_is_killed(path):
     """The write is on the disk when the call returns, not when the journal is closed."""
     script = (
@@ -111,6 +113,7 @@ def test_a_commit_survives_a_process_that_is_killed(path):
     Journal.open(path, chain_id=1, sender="0xAA").close()
 
 
+@pytest.mark.io
 async def test_what_a_block_said_of_those_acted_on_is_kept_with_the_nonces_or_not_at_all(journal):
     """One transaction: a crash after a send finds both, one before it neither."""
     facts = BlockFacts(number=7, hash="0x7", timestamp=84, wall=90)
@@ -123,6 +126,7 @@ async def test_what_a_block_said_of_those_acted_on_is_kept_with_the_nonces_or_no
     assert await journal.database.write(acted.kept) == []
 
 
+@pytest.mark.io
 async def test_attempts_outcomes_and_reorgs_are_kept(journal):
     """The nonce goes from bound to included, back, and to final; every attempt stays."""
     await journal.record([submission(0)])
@@ -142,6 +146,7 @@ async def test_attempts_outcomes_and_reorgs_are_kept(journal):
     assert await journal.high_water() == 0
 
 
+@pytest.mark.io
 async def test_a_nonce_is_never_bound_twice(journal):
     """The second record fails as a whole, and nothing of it is kept."""
     await journal.record([submission(0)])
@@ -154,6 +159,7 @@ async def test_a_nonce_is_never_bound_twice(journal):
     assert await journal.high_water() == 0
 
 
+@pytest.mark.io
 async def test_the_high_water_is_what_the_file_holds_even_after_a_failed_record(journal):
     """The next nonce follows from it; it is remembered, but never past an end that was not seen."""
     assert await journal.high_water() is None
@@ -175,6 +181,7 @@ def intents_in(path):
     return rows
 
 
+@pytest.mark.io
 async def test_a_round_rises_only_after_the_one_before_was_included(journal, path):
     """The same account again is another intent; while one is open there is no other."""
     await journal.record([submission(0, plan(0))])
@@ -186,6 +193,7 @@ async def test_a_round_rises_only_after_the_one_before_was_included(journal, pat
     assert intents_in(path) == [(0, "included"), (1, "bound")]
 
 
+@pytest.mark.io
 async def test_a_released_nonce_frees_its_intents_and_keeps_its_bytes(journal, path):
     """Nobody has them: the account may be bound anew, and they are still known for ours."""
     await journal.record([submission()])
@@ -206,6 +214,7 @@ async def test_a_released_nonce_frees_its_intents_and_keeps_its_bytes(journal, p
         await journal.record([submission(2)])
 
 
+@pytest.mark.io
 async def test_a_reorg_opens_the_intent_again(journal, path):
     """The account has an open intent, as it had before the block that is gone."""
     await journal.record([submission(0, plan(0))])
@@ -217,6 +226,7 @@ async def test_a_reorg_opens_the_intent_again(journal, path):
         await journal.record([submission(1, plan(0))])
 
 
+@pytest.mark.io
 async def test_a_final_intent_says_so(journal, path):
     """What the tables say of an intent follows its nonce."""
     await journal.record([submission(0, plan(0))])
@@ -226,18 +236,21 @@ async def test_a_final_intent_says_so(journal, path):
     assert intents_in(path) == [(0, "final")]
 
 
+@pytest.mark.io
 def test_the_files_are_for_the_owner_only(journal, path):
     """The journal says what the keeper is about to do."""
     for file in path.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
 
 
+@pytest.mark.io
 def test_f22_a_second_process_is_refused_and_told_which_has_it(journal, path):
     """Two processes with one key overwrite each other's nonces."""
     with pytest.raises(JournalError, match=f"in use by process {os.getpid()}"):
         Journal.open(path, chain_id=1, sender=SENDER)
 
 
+@pytest.mark.io
 def test_a_link_to_a_journal_has_the_same_lock(journal, path, tmp_path):
     """Two names of one file are one journal."""
     link = tmp_path / "other" / "linked.sqlite"
@@ -263,6 +276,7 @@ def test_a_lock_that_leads_elsewhere_is_not_followed(path, tmp_path):
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o640
 
 
+@pytest.mark.io
 def test_a_journal_that_was_never_finished_is_a_missing_one(path):
     """Killed between the tables and the identity: it knows nothing of a key that was used."""
     opened(path).close()
@@ -272,6 +286,7 @@ def test_a_journal_that_was_never_finished_is_a_missing_one(path):
     Journal.open(path, chain_id=1, sender=SENDER, chain_nonce=5, init=True).close()
 
 
+@pytest.mark.io
 async def test_reading_commands_work_beside_the_running_node(journal, path):
     """And cannot write."""
     await journal.record([submission(0)])
@@ -287,6 +302,7 @@ async def test_reading_commands_work_beside_the_running_node(journal, path):
     engine.dispose()
 
 
+@pytest.mark.io
 @pytest.mark.parametrize(
     ("chain_id", "sender", "says"),
     [(2, SENDER, "belongs to chain 1"), (1, "0xBB", "belongs to 0x"), (1, None, "not to a dry")],
@@ -299,6 +315,7 @@ def test_a_foreign_journal_is_refused(path, chain_id, sender, says):
         Journal.open(path, chain_id=chain_id, sender=sender)
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("empty_file", [True, False])
 def test_f24_a_lost_journal_of_a_used_key_is_refused_unless_asked_for(path, empty_file):
     """What it knew may still be in a mempool; SQLite would open an empty file as a new one."""
@@ -312,6 +329,7 @@ def test_f24_a_lost_journal_of_a_used_key_is_refused_unless_asked_for(path, empt
     made.close()
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("damage", [b"no database at all" * 100, None])
 def test_f24_a_damaged_journal_is_refused(path, damage):
     """Half a record is worse than none: nothing may be signed on it."""
@@ -323,6 +341,7 @@ def test_f24_a_damaged_journal_is_refused(path, damage):
         Journal.open(path, chain_id=1, sender=SENDER)
 
 
+@pytest.mark.io
 def test_a_journal_that_others_can_read_is_refused(path):
     """The operator is told the command that repairs it."""
     path.touch()
@@ -333,6 +352,7 @@ def test_a_journal_that_others_can_read_is_refused(path):
     assert caught.value.hint == f"chmod 600 {path}"
 
 
+@pytest.mark.io
 def test_a_journal_of_a_newer_version_is_refused(path):
     """Its columns may mean something that this version does not know."""
     Journal.open(path, chain_id=1, sender=SENDER).close()
@@ -344,6 +364,7 @@ def test_a_journal_of_a_newer_version_is_refused(path):
         Journal.open(path, chain_id=1, sender=SENDER)
 
 
+@pytest.mark.io
 def test_the_migrations_make_exactly_the_tables_that_the_code_uses(journal, path):
     """A column that only one of them has would fail at the worst moment."""
     engine = create_engine(f"sqlite:///{path}")

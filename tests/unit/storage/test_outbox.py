@@ -78,6 +78,7 @@ def recorded(file):
     return [json.loads(one.body) for one in file.write_now(lambda c: list(entries_between(c, 1)))]
 
 
+@pytest.mark.slow
 def test_what_a_channel_took_goes_on_record_in_the_same_commit(file):
     """Whether somebody could have read a call is what a dispute is about."""
     routed(file, notice(key="a"), notice(key="b", account="0xb"))
@@ -94,6 +95,7 @@ def test_what_a_channel_took_goes_on_record_in_the_same_commit(file):
     assert body["notices"] == [{"key": "a", "waited": "63"}, {"key": "b", "waited": "63"}]
 
 
+@pytest.mark.slow
 def test_what_is_given_up_goes_on_record_too(file):
     """It is not delivered, and must not look as if it were still on its way."""
     routed(file, notice(key="a"))
@@ -104,6 +106,7 @@ def test_what_is_given_up_goes_on_record_too(file):
     assert (body["result"], body["reason"]) == ("dead", "answered 400")
 
 
+@pytest.mark.slow
 def test_a_call_is_due_until_a_channel_took_it(file):
     """Each way by itself: one may wait while another has it, or has given up."""
     who = [(MARKET, ACCOUNT, 1)]
@@ -131,6 +134,7 @@ def test_a_call_is_due_until_a_channel_took_it(file):
     assert file.write_now(calls_of, [(MARKET, ACCOUNT, 2)]) == {}
 
 
+@pytest.mark.slow
 def test_an_accounts_history_has_the_digests_that_told_of_it_and_nobody_elses_part(file):
     """A digest of ten thousand is one entry; of it a story needs one line."""
     others = [notice(key=f"1/m/0x{n}/1/called/call", account=f"0x{n}") for n in range(3)]
@@ -146,6 +150,7 @@ def test_an_accounts_history_has_the_digests_that_told_of_it_and_nobody_elses_pa
     assert file.write_now(account_history, "0xdead") == []
 
 
+@pytest.mark.slow
 def test_the_same_news_is_kept_once(file):
     """A restart or a reorganisation tells it again under the same key."""
     assert file.write_now(outbox.enqueue, [notice(), notice()], 100) == 1
@@ -154,6 +159,7 @@ def test_the_same_news_is_kept_once(file):
     assert [one.key for _, one in file.write_now(outbox.unrouted, 10)] == [notice().key, "other"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_notices_are_kept_in_one_go(file):
     """More keys than one statement of SQLite takes."""
     many = [notice(key=f"k{at}") for at in range(10_000)]
@@ -162,6 +168,7 @@ def test_ten_thousand_notices_are_kept_in_one_go(file):
     assert file.write_now(outbox.enqueue, many, 100) == 0
 
 
+@pytest.mark.slow
 def test_what_was_routed_is_not_routed_again(file):
     """Also when no channel wants it."""
     file.write_now(outbox.enqueue, [notice(), notice(key="nobody's")], 100)
@@ -173,6 +180,7 @@ def test_what_was_routed_is_not_routed_again(file):
     assert [one.notice for one in file.write_now(outbox.waiting, "mail", 0, 99)] == [notice()]
 
 
+@pytest.mark.slow
 def test_a_message_waits_until_it_is_due_and_keeps_its_words(file):
     """A retry tells the same under the same key."""
     routed(file, notice())
@@ -188,6 +196,7 @@ def test_a_message_waits_until_it_is_due_and_keeps_its_words(file):
     )
 
 
+@pytest.mark.slow
 def test_what_was_sent_or_given_up_is_not_sent_again(file):
     """What was given up stays to be looked at, and can be revived."""
     routed(file, notice())
@@ -208,6 +217,7 @@ def test_what_was_sent_or_given_up_is_not_sent_again(file):
     assert file.write_now(outbox.next_message, "ops").id == 2
 
 
+@pytest.mark.slow
 def test_the_backlog_counts_everything_that_is_still_to_be_told(file):
     """Unrouted notices, routed ones without a message, and messages that wait."""
     file.write_now(outbox.enqueue, [notice(key="unrouted")], 50)
@@ -220,6 +230,7 @@ def test_the_backlog_counts_everything_that_is_still_to_be_told(file):
     assert file.write_now(outbox.backlog) == Backlog(waiting=1, oldest=102, dead=0)
 
 
+@pytest.mark.slow
 def test_the_story_of_an_account_has_who_was_told_what(file):
     """`keeper explain` tells it."""
     routed(file, notice())
@@ -233,6 +244,7 @@ def test_the_story_of_an_account_has_who_was_told_what(file):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "told"), [(150_000, ["bot"]), (11_000, [])])
 @pytest.mark.parametrize("after", [None, 50_000])
 async def test_how_it_ended_is_told_to_whoever_was_told_of_it(file, before, told, after):

@@ -26,11 +26,13 @@ def entry(block, at):
     return NewEntry(kind="digest", block_number=block, block_time=at, body="{}")
 
 
+@pytest.mark.slow
 def test_an_empty_file_has_no_block(file):
     """It says so instead of block 0."""
     assert file.write_now(pulse) is None
 
 
+@pytest.mark.slow
 def test_the_newest_block_has_the_time_at_which_this_machine_kept_it(file):
     """The chain's clock may be another; an acknowledgement later does not make it younger."""
     file.write_now(episodes.keep_rest, STATE, 1_700_000_003)
@@ -39,6 +41,7 @@ def test_the_newest_block_has_the_time_at_which_this_machine_kept_it(file):
     assert file.write_now(pulse) == Pulse(number=7, timestamp=1_700_000_000, seen_at=1_700_000_003)
 
 
+@pytest.mark.slow
 def test_the_record_counts_where_it_is_newer(file):
     """Decisions go on record also where margin calls have not kept the block yet."""
     file.write_now(episodes.keep_rest, STATE, 5)
@@ -47,6 +50,7 @@ def test_the_record_counts_where_it_is_newer(file):
     assert file.write_now(pulse) == Pulse(number=8, timestamp=1_700_000_012, seen_at=None)
 
 
+@pytest.mark.slow
 def test_a_file_that_an_earlier_version_wrote_is_read_as_it_is(file, tmp_path):
     """A command beside a keeper does not migrate, and must not fail."""
     file.write_now(episodes.keep_rest, STATE, 5)

@@ -77,6 +77,7 @@ def _state(folder):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
 def test_c6_another_programs_file_is_refused_and_left_as_it_is(tmp_path, make, way):
@@ -102,6 +103,7 @@ def test_c6_a_journal_is_marked_from_its_first_page_on(tmp_path):
     assert header.application == APPLICATION
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("script", sorted(STORED.glob("*.sql")), ids=lambda one: one.stem)
 @pytest.mark.parametrize("killed", [False, True])
 def test_c6_a_journal_of_an_earlier_version_is_taken_over_and_marked(tmp_path, script, killed):
@@ -116,6 +118,7 @@ def test_c6_a_journal_of_an_earlier_version_is_taken_over_and_marked(tmp_path, s
     assert read_header(path).application == APPLICATION
 
 
+@pytest.mark.slow
 def test_c6_the_last_version_without_a_mark_is_taken_over(tmp_path):
     """Every journal that runs today is one."""
     path = tmp_path / "keeper.sqlite"
@@ -133,6 +136,7 @@ def test_c6_the_last_version_without_a_mark_is_taken_over(tmp_path):
     assert read_header(path).application == APPLICATION
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("content", [b"", None])
 def test_c6_an_empty_file_becomes_a_journal(tmp_path, content):
     """Somebody made it for the keeper, or a process died before its first table."""

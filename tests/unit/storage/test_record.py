@@ -79,6 +79,7 @@ def tampered(sound, tmp_path):
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+@pytest.mark.slow
 def test_a_record_that_nobody_touched_is_sound(sound):
     """Nothing is found where nothing was done; the head is what an operator notes."""
     found = checked(sound)
@@ -90,6 +91,7 @@ def test_a_record_that_nobody_touched_is_sound(sound):
     assert checked(sound, first=4, last=7).entries == 4
 
 
+@pytest.mark.slow
 @FUZZ
 @given(
     st.tuples(st.integers(1, ENTRIES), st.sampled_from(COLUMNS)),
@@ -123,6 +125,7 @@ def test_one_changed_byte_of_an_entry_is_found(sound, tmp_path, place, at, chang
     assert found.bad == number
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.integers(1, ENTRIES))
 def test_one_deleted_row_is_found(sound, tmp_path, number):
@@ -138,6 +141,7 @@ def test_one_deleted_row_is_found(sound, tmp_path, number):
         assert checked(path).bad == number
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.lists(st.integers(1, ENTRIES), min_size=2, max_size=2, unique=True), st.booleans())
 def test_two_swapped_rows_are_found(sound, tmp_path, pair, whole):
@@ -155,6 +159,7 @@ def test_two_swapped_rows_are_found(sound, tmp_path, pair, whole):
     assert checked(path).bad == min(pair)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.integers(0), st.integers(0), st.integers(1, 255))
 def test_one_changed_byte_of_a_text_is_found(sound, tmp_path, row, at, change):
@@ -185,6 +190,7 @@ def test_a_text_that_is_missing_or_too_much_is_found(sound, tmp_path):
     assert "changed" in checked(path).problem
 
 
+@pytest.mark.slow
 @FUZZ
 @given(st.integers(0), st.integers(1, 255))
 def test_one_flipped_byte_of_the_file_is_found(sound, tmp_path, place, change):
@@ -217,6 +223,7 @@ def test_the_end_can_only_be_cut_off_unseen_without_an_anchor(sound, tmp_path):
     assert "cut off" in checked(path, anchor=anchor.hash).problem
 
 
+@pytest.mark.slow
 def test_a_record_written_anew_does_not_hold_the_anchor(sound, tmp_path):
     """Whoever can write can make every hash anew; not the one that was noted elsewhere."""
     anchor = checked(sound).head
@@ -226,6 +233,7 @@ def test_a_record_written_anew_does_not_hold_the_anchor(sound, tmp_path):
     assert "written anew" in checked(path, anchor=str(anchor)).problem
 
 
+@pytest.mark.slow
 @settings(FUZZ, max_examples=12)
 @given(st.integers(1_000, 1_000 + ENTRIES), st.integers(1_000, 1_000 + 2 * ENTRIES))
 @example(1_005, 1_009)
@@ -251,6 +259,7 @@ def test_what_is_left_after_pruning_is_verifiable(sound, tmp_path, before, later
     assert checked(path).bad == found.after.id + 1
 
 
+@pytest.mark.slow
 def test_pruning_keeps_what_the_rest_refers_to(tmp_path):
     """The texts of what is left are there, those of what went are gone; the voucher counts too."""
     path = written(tmp_path / "record.sqlite")
@@ -271,6 +280,7 @@ def test_pruning_keeps_what_the_rest_refers_to(tmp_path):
     assert checked(path).bad == ENTRIES + 1
 
 
+@pytest.mark.slow
 def test_an_anchor_that_was_pruned_is_told_from_one_that_was_cut_off(tmp_path):
     """The operator should take a newer one."""
     path = written(tmp_path / "record.sqlite")
@@ -282,6 +292,7 @@ def test_an_anchor_that_was_pruned_is_told_from_one_that_was_cut_off(tmp_path):
     assert "was pruned" in checked(path, anchor=str(old)).problem
 
 
+@pytest.mark.slow
 def test_decisions_of_before_the_record_are_its_beginning(tmp_path):
     """A journal of the version before keeps its history; from now on nobody can change it."""
     path = tmp_path / "old.sqlite"
@@ -312,6 +323,7 @@ def test_decisions_of_before_the_record_are_its_beginning(tmp_path):
     assert checked(path).entries == 2
 
 
+@pytest.mark.slow
 def test_the_chain_goes_on_where_another_process_left_it(tmp_path):
     """Nothing is kept in memory: the next run appends to what the file holds."""
     path = written(written(tmp_path / "record.sqlite"), ENTRIES, first=ENTRIES + 1)

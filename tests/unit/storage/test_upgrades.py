@@ -31,6 +31,7 @@ def restored(script, folder):
     return path
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0007"])
 async def test_f44_a_journal_of_an_earlier_version_is_taken_over_with_all_it_has(
     tmp_path, revision
@@ -59,6 +60,7 @@ async def test_f44_a_journal_of_an_earlier_version_is_taken_over_with_all_it_has
     assert paused[Breaker.PAUSED] is (revision != "0001")
 
 
+@pytest.mark.io
 def test_f44_a_journal_of_a_later_version_is_refused_with_the_way_out(tmp_path):
     """Going back would write into tables that mean something else."""
     path = restored(STORED / "r0004.sql", tmp_path)
@@ -79,6 +81,7 @@ def test_what_is_called_the_newest_revision_is_the_one_that_migrations_lead_to()
     assert newest() == ScriptDirectory.from_config(config).get_current_head()
 
 
+@pytest.mark.io
 def test_a_journal_of_this_version_is_opened_without_the_machinery_of_migrations(tmp_path):
     """Importing that took a fifth of every start."""
     path = tmp_path / "keeper.sqlite"
@@ -111,6 +114,7 @@ opened(Path(sys.argv[1])).close()
 """
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("table", [2, 3, 9])
 def test_a_process_that_is_killed_while_it_makes_the_journal_leaves_none(tmp_path, table):
     """Half of the tables would stop every process after it, and there is nothing to restore."""

@@ -71,6 +71,7 @@ def replayed(plans, curves):
     return total
 
 
+@pytest.mark.slow
 def test_forty_accounts_on_one_thin_pool_end_for_lack_of_depth():
     """No plan loses, the first ones pay, and every other account says why."""
     pool = weth_pool(400_000)
@@ -89,6 +90,7 @@ def test_forty_accounts_on_one_thin_pool_end_for_lack_of_depth():
     assert sum(plan.gross_profit for plan in plans) == replayed(plans, over(pool).curves)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     usd=st.lists(st.integers(100, 90_000), min_size=1, max_size=8),
@@ -112,6 +114,7 @@ def test_sequence_does_not_depend_on_the_order_of_its_input(usd, depth, shuffle)
     assert len(decisions) == len(accounts)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     usd=st.lists(st.integers(3_000, 90_000), min_size=1, max_size=8),

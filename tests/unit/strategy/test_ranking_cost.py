@@ -72,6 +72,7 @@ def sales_of(make, accounts: int) -> int:
     return count[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [equal, nearly_equal, spread])
 def test_the_cost_of_ranking_grows_with_the_number_of_accounts_not_its_square(make):
     """A thousand equal accounts, which anybody can make, must not hold the first transaction."""
@@ -102,6 +103,7 @@ def fully_ranked(candidates, found) -> int:
     return total
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     dollars=st.lists(st.integers(3_000, 60_000), min_size=2, max_size=9),
@@ -121,3 +123,9 @@ def test_estimates_cost_less_than_a_hundredth_of_the_full_greedy(dollars, depth,
 
     net = sum(each.plan.net_profit for each in decisions if isinstance(each, Liquidate))
     assert net * 100 >= fully_ranked([replace(each) for each in accounts], found) * 99
+
+
+@pytest.mark.parametrize("make", [equal, nearly_equal, spread])
+def test_a_few_accounts_cost_a_few_sales(make):
+    """Twice as many of them do not take four times as long."""
+    assert sales_of(make, 4) < 3 * sales_of(make, 2) < 600

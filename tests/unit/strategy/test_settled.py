@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def enforced(plan):
     return plan.min_profit * plan.gross_profit_wei // plan.gross_profit
 
 
+@pytest.mark.slow
 @given(gas=st.integers(21_000, 2**24))
 def test_no_gas_goes_unpaid(gas):
     """The plans together are charged at least what the transaction used."""
@@ -86,6 +88,7 @@ def test_a_smaller_profit_is_worth_less_at_the_same_price():
     assert after.net_profit == worth - plan.gas * plan.gas_price
 
 
+@pytest.mark.slow
 @given(gas=st.integers(21_000, 10**9), minimum=st.integers(0, 10**17))
 def test_what_the_executor_enforces_pays_the_gas_that_was_used(gas, minimum):
     """However far the estimate was off: what is sent and passes on chain is no loss."""
@@ -100,6 +103,7 @@ def test_what_the_executor_enforces_pays_the_gas_that_was_used(gas, minimum):
     assert plan.min_profit <= plan.gross_profit
 
 
+@pytest.mark.slow
 @given(gas=st.integers(21_000, 10**8))
 def test_a_minimum_that_the_window_allows_is_enforced_whole(gas):
     """Gas and the least net profit, both, where the worst landing brings as much."""
@@ -154,6 +158,7 @@ def test_what_pays_now_and_not_at_the_deadline_is_left():
     assert (reason, net > 0) == (SkipReason.BELOW_MIN_PROFIT, True)
 
 
+@pytest.mark.slow
 @given(tolerance=st.integers(0, 10_000), minimum=st.integers(0, 10**16))
 def test_the_minimum_protects_the_simulated_profit_but_for_the_tolerance(tolerance, minimum):
     """Whoever moves the pool before us takes at most the tolerance, or the step is undone."""
@@ -167,6 +172,7 @@ def test_the_minimum_protects_the_simulated_profit_but_for_the_tolerance(toleran
     assert protected <= plan.min_profit <= expected
 
 
+@pytest.mark.slow
 @given(bid=st.integers(0, 10_000), minimum=st.integers(0, 10**17))
 def test_a_bid_is_in_the_numbers_and_leaves_the_minimum(bid, minimum):
     """What is predicted is what is left after the bid; the enforced minimum pays for it too.

@@ -52,6 +52,7 @@ def test_everything_is_taken_where_the_last_dollar_still_pays():
     assert best.priced.outcome.amount == EVERYTHING
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     depth=st.integers(50_000, 5_000_000),
@@ -77,6 +78,7 @@ def test_no_other_amount_earns_more(depth, debt, other, swap):
     assert isinstance(rival, Miss) or rival.net <= best_net + abs(best_net) // 10**6 + 10**9
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     depth=st.integers(20_000, 10_000_000),
@@ -99,6 +101,7 @@ def test_no_plan_loses_at_its_worst(depth, debt, growth, shrinkage, swap):
     assert TERMS.net(USDC, best.min_profit, best.priced.gas) >= 0
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(depth=st.integers(20_000, 10_000_000), debt=st.integers(500, 2_000_000))
 @example(depth=20_000, debt=906_094)

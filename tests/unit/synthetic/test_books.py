@@ -26,6 +26,7 @@ def test_the_same_seed_makes_the_same_book(made):
     assert first.snapshot.accounts() != other.snapshot.accounts()
 
 
+@pytest.mark.slow
 def test_everybody_has_the_health_that_was_made_for_them(book):
     """To a millionth, by the exact rules, where the balances are of more than a few units."""
     made = people(np.random.default_rng(7), COUNT, 2 if book.columns.planes == 2 else None)
@@ -41,6 +42,7 @@ def test_everybody_has_the_health_that_was_made_for_them(book):
     assert len(wrong) < COUNT // 200
 
 
+@pytest.mark.slow
 def test_tiers_and_lines_agree_with_the_exact_rules(book):
     """Hundreds of accounts in every tier: what the screen says is what valuing all of them says."""
     taken, exact = book.snapshot, book.snapshot.accounts()

@@ -4,7 +4,7 @@ import pytest
 
 from keeper.chain.awaiting import FIRST_PAUSES
 from keeper.domain.errors import RpcRefused
-from tests.flow.test_fault_late_blocks import ME, PINNED, over
+from tests.endpoints.test_fault_late_blocks import ME, PINNED, over
 from tests.support.lateness import STATE, Lateness
 from tests.support.scripted_node import Refusal, ScriptedNode
 

@@ -24,6 +24,7 @@ def keeper(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.io
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_that_is_listed_has_help(name):
     """A command in the list that cannot be loaded is a broken installation."""

@@ -6,7 +6,7 @@ from keeper.chain.awaiting import YOUNG_BLOCKS
 from keeper.chain.quorum import Quorum
 from keeper.domain.errors import BlockUnknown, RpcMalformed, RpcUnavailable
 from keeper.domain.reads import Call, LogFilter
-from tests.flow.test_fault_late_blocks import ME, PINNED, over
+from tests.endpoints.test_fault_late_blocks import ME, PINNED, over
 from tests.support.scripted_node import Refusal, ScriptedNode, block
 
 HASH = "0x" + "ab" * 32
