@@ -49,6 +49,10 @@ _NOTHING: Final = TokenUnits(0)
 _LIQUIDATE: Final = selector(LIQUIDATE_SIGNATURE)
 _STEP_WORDS: Final = 11
 _FIRST_WORDS: Final = 3
+_CLEAN_WORDS: Final = 5
+_WORKED: Final = (1).to_bytes(WORD)
+_NO_FAILURE: Final = (4 * WORD).to_bytes(WORD) + bytes(WORD)
+"""The offset of an empty failure, and its length."""
 _FEE_BYTES: Final = 3
 _INDEXED_ADDRESS: Final = 4
 
@@ -109,6 +113,9 @@ def decode_results(data: bytes) -> tuple[SimulatedPlan, ...]:
     Raises:
         RpcMalformed: it is not a result of the executor.
     """
+    clean = _decode_clean(data)
+    if clean is not None:
+        return clean
     if _is_first_version(data):
         (plain,) = decoded(("(bool,uint256,bytes)[]",), data, "the executor's result")
         results = [(ok, profit, 0, failure) for ok, profit, failure in plain]
@@ -121,6 +128,28 @@ def decode_results(data: bytes) -> tuple[SimulatedPlan, ...]:
             failure="" if ok else failure_reason(failure),
         )
         for ok, profit, gas, failure in results
+    )
+
+
+def _decode_clean(data: bytes) -> tuple[SimulatedPlan, ...] | None:
+    """Decode results without a failure by their fixed layout. None for any other bytes.
+
+    A send waits for it, and many plans are simulated again behind others.
+    """
+    count, rest = divmod(len(data) - 2 * WORD, (1 + _CLEAN_WORDS) * WORD)
+    if rest or count < 1:
+        return None
+    size = _CLEAN_WORDS * WORD
+    offsets = (_uint(count * WORD + place * size) for place in range(count))
+    head = b"".join([_uint(WORD), _uint(count), *offsets])
+    if not data.startswith(head):
+        return None
+    results = [data[at : at + size] for at in range(len(head), len(data), size)]
+    if not all(one.startswith(_WORKED) and one.endswith(_NO_FAILURE) for one in results):
+        return None
+    return tuple(
+        SimulatedPlan(profit=TokenUnits(word(one, 1)), gas_used=Gas(word(one, 2)), failure="")
+        for one in results
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import eth_abi.abi
 import pytest
+from eth_abi.exceptions import DecodingError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -195,6 +196,65 @@ def test_results_that_are_none_are_malformed():
 def test_f30_reason_of_revert_data(data: bytes, reason: str):
     """Strings, panics, custom errors, nonsense and terminal codes each become one line."""
     assert failure_reason(data) == reason
+
+
+RESULTS = ("(bool,uint256,uint256,bytes)[]",)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([True, True, True, False]),
+            st.integers(0, 2**256 - 1),
+            st.integers(0, 2**256 - 1),
+            st.sampled_from([b"", b"", b"", b"\x01", b"\x01" * 32, b"\x01" * 33]),
+        ),
+        max_size=5,
+    ),
+    st.one_of(st.none(), st.tuples(st.integers(0, 10**6), st.integers(1, 255))),
+    st.integers(-33, 33),
+)
+def test_results_are_decoded_as_the_library_decodes_them(results, changed, length):
+    """Whatever shortcut results without a failure take, other bytes give no other values."""
+    raw = bytearray(eth_abi.abi.encode(RESULTS, [results]))
+    if changed is not None:
+        raw[changed[0] % len(raw)] ^= changed[1]
+        raw = raw[:length] if length < 0 else raw + bytes(length)
+
+    told = _decoded_or_none(bytes(raw))
+
+    try:
+        (expected,) = eth_abi.abi.decode(RESULTS, bytes(raw))
+    except (DecodingError, OverflowError, ValueError):
+        return  # of the first version, or nothing
+    if told is not None and len(told) == len(expected):
+        for one, (ok, profit, gas, _) in zip(told, expected, strict=True):
+            assert one.profit == (profit if ok else 0)
+            assert one.gas_used in (gas, 0)  # the first version reports none
+            assert bool(one.failure) == (not ok)
+
+
+def _decoded_or_none(raw: bytes) -> tuple[SimulatedPlan, ...] | None:
+    try:
+        return decode_results(raw)
+    except RpcMalformed:
+        return None
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2**256 - 1), st.integers(0, 2**256 - 1)), min_size=1, max_size=40
+    )
+)
+def test_results_without_a_failure_keep_every_figure(figures):
+    """Profits and gas of a whole batch that worked, to the last bit."""
+    rows = [(True, profit, gas, b"") for profit, gas in figures]
+
+    told = decode_results(eth_abi.abi.encode(RESULTS, [rows]))
+
+    assert [(one.profit, one.gas_used, one.failure) for one in told] == [
+        (profit, gas, "") for profit, gas in figures
+    ]
 
 
 def test_reason_lists_why_each_step_failed():
