@@ -11,6 +11,7 @@ from tests.money.draw import HAZARDS, SCENARIOS, draw_scenarios, draw_world
 from tests.money.scenario import Outcome, Play
 
 WORLDS = 25
+WITH_BIDS = ", with bids"
 SEEDS = Path(__file__).with_name("seeds.txt")
 COLUMNS = (
     ("scenarios", "scenarios"),
@@ -67,7 +68,8 @@ class Campaign:
     def add(self, outcomes: list[Outcome]) -> None:
         """Count a world."""
         for outcome in outcomes:
-            self.rows.setdefault(outcome.hazard, Row()).add(outcome)
+            kind = f"{outcome.hazard}{WITH_BIDS if outcome.bids else ''}"
+            self.rows.setdefault(kind, Row()).add(outcome)
             self.left += outcome.left
             self.violations += outcome.violations
             if outcome.violations and outcome.seed:
@@ -111,7 +113,8 @@ def table(campaign: Campaign) -> str:
     heads = ["", *(title for _, title in COLUMNS)]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     rows = campaign.rows
-    lines += [_line(kind, rows[kind]) for kind in HAZARDS if kind in rows]
+    kinds = [*HAZARDS, *(f"{kind}{WITH_BIDS}" for kind in HAZARDS)]
+    lines += [_line(kind, rows[kind]) for kind in kinds if kind in rows]
     rivals = sum(row.rivals_first for row in campaign.rows.values())
     attacks = sum(row.attacked for row in campaign.rows.values())
     landed = sum(row.attacked_landed for row in campaign.rows.values())

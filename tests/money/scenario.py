@@ -23,6 +23,7 @@ class Outcome:
     """What a scenario came to."""
 
     hazard: str
+    bids: bool = False
     landed: int = 0
     reverted: int = 0
     sent: int = 0
@@ -45,7 +46,9 @@ class Play:
     def __init__(self, there: Arena, world: World, scenario: Scenario, first: dict) -> None:
         self.there, self.world, self.scenario = there, world, scenario
         self.first = first
-        self.outcome = Outcome(hazard=scenario.hazard, seed=scenario.seed)
+        self.outcome = Outcome(
+            hazard=scenario.hazard, bids=world.profit_bid_bps > 0, seed=scenario.seed
+        )
         self.prices = first
         self.chance = random.Random(f"play {scenario.seed}")  # noqa: S311
         self.terms = {debtor.address: debtor.terms() for debtor in scenario.debtors}
@@ -174,7 +177,7 @@ class Play:
         (who,) = self.terms
         if who not in decided:
             return False
-        decision = decided[who][-1]
+        decision = decided[who][0]
         spec = self.there.pools.get(decision["route"][0].lower())
         if spec is None:
             return False
