@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-_source: Callable[[], float] = time.time
+source: Callable[[], float] = time.time
 
 
 def wall() -> float:
     """Return the time of day in Unix seconds."""
-    return _source()
+    return source()
 
 
 def utc_now() -> datetime:

@@ -65,7 +65,7 @@ class BookFile:
     def kept(self) -> Kept:
         """Load the file's content. A damaged file is renamed, and the result is empty."""
         try:
-            return read_kept(self._open)
+            return read_kept(self.connection)
         except (Damaged, sqlite3.DatabaseError) as error:
             self.said = f"it is damaged ({error})"
         try:
@@ -76,7 +76,7 @@ class BookFile:
 
     def state(self) -> State:
         """Return a value that identifies the file's state."""
-        return state_of(self._open)
+        return state_of(self.connection)
 
     def set_aside(self, reason: str) -> str:
         """Rename the file, create a new one, and return a description."""
@@ -89,22 +89,22 @@ class BookFile:
 
     def write(self, change: Change) -> None:
         """Write one state in one transaction. Raises sqlite3.Error if nothing was written."""
-        with self._open as connection:
+        with self.connection as connection:
             write_change(connection, change)
 
     def write_scan(self, found: Scanned) -> None:
         """Write the result of a scan. Raises sqlite3.Error if it was not written."""
-        with self._open as connection:
+        with self.connection as connection:
             write_scan(connection, found)
 
     def write_origin(self, market: MarketKey, origin: KeptOrigin) -> None:
         """Write the creation block of a market's contract."""
-        with self._open as connection:
+        with self.connection as connection:
             write_origin(connection, market, origin)
 
     def write_facts(self, facts: Mapping[str, str]) -> None:
         """Write facts of the chain by their names."""
-        with self._open as connection:
+        with self.connection as connection:
             write_facts(connection, facts)
 
     def close(self) -> None:
@@ -118,7 +118,8 @@ class BookFile:
         self._lock = self._visit = -1
 
     @property
-    def _open(self) -> sqlite3.Connection:
+    def connection(self) -> sqlite3.Connection:
+        """The open file; ProgrammingError after it was closed."""
         if self._connection is None:
             raise sqlite3.ProgrammingError("the file is closed")
         return self._connection

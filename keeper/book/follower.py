@@ -54,7 +54,7 @@ class Follower:
 
     def __init__(self, reader: ChainReader, markets: Sequence[LendingMarket]) -> None:
         self._reader = reader
-        self._followed = [Followed(market) for market in markets]
+        self.followed = [Followed(market) for market in markets]
         self._trail = Trail()
         self._own_from = 0
         self._is_unread = True
@@ -65,7 +65,7 @@ class Follower:
         source = second_look_over(reader)
         self.looks, self.rereading = Looks(source), Rereading(source, self.coverage)
         self.checking = Checking(
-            followed=self._followed,
+            followed=self.followed,
             trail=self._trail,
             parity=self.parity,
             coverage=self.coverage,
@@ -86,14 +86,14 @@ class Follower:
     @property
     def quarantined(self) -> Mapping[MarketKey, str]:
         """The quarantined markets, with the reason."""
-        return {each.market.key: each.fault for each in self._followed if each.fault}
+        return {each.market.key: each.fault for each in self.followed if each.fault}
 
     @property
     def unanswered(self) -> Mapping[MarketKey, str]:
         """The markets quarantined because of the node's answers, with the reason."""
         return {
             each.market.key: each.fault
-            for each in self._followed
+            for each in self.followed
             if each.fault and each.is_nodes_fault
         }
 
@@ -117,7 +117,7 @@ class Follower:
         None where they are unknown, that is before this process, before the market was loaded, and
         for blocks not followed individually.
         """
-        each = next((one for one in self._followed if one.market.key == market), None)
+        each = next((one for one in self.followed if one.market.key == market), None)
         blocks = self._trail.since(first)
         if each is None or each.loaded_at is None or not blocks or blocks[-1].hash != tip:
             return None
@@ -196,11 +196,11 @@ class Follower:
         """
         self.settle()
         self.parity.prepare()
-        if self._is_unread and any(each.has_unread_logs() for each in self._followed):
+        if self._is_unread and any(each.has_unread_logs() for each in self.followed):
             return
-        standings = (each.standing() for each in self._followed)
+        standings = (each.standing() for each in self.followed)
         kept = [one for one in standings if one is not None]
-        coverage = self.looks.to_kept(is_settled=len(kept) == len(self._followed))
+        coverage = self.looks.to_kept(is_settled=len(kept) == len(self.followed))
         self.keeping.keep(self._trail, kept, coverage)
 
     async def close(self) -> None:
@@ -215,13 +215,13 @@ class Follower:
     async def _resume(self, head: Head) -> bool:
         """Restore an earlier process's state of this chain. Return whether there was any."""
         kept = await self.keeping.open()
-        self._trail.restored(kept.common_blocks({each.market.key for each in self._followed}))
+        self._trail.restored(kept.common_blocks({each.market.key for each in self.followed}))
         self.looks.restore(kept.coverage, self._trail, is_visit=self.restores_structure)
         # Another version may have followed other logs.
         self._own_from = 0 if self._trail.tip is None else self._trail.tip.number + 1
         resuming = Resuming(kept, self._trail, head, restores_structure=self.restores_structure)
-        resuming.spare_others(self._followed, self.keeping)
-        for each in self._followed:
+        resuming.spare_others(self.followed, self.keeping)
+        for each in self.followed:
             try:
                 refusal = await resuming.take_up(each, self.keeping)
             except ITS_OWN_FAULT as error:
@@ -280,7 +280,7 @@ class Follower:
             return [], False
 
     def _loaded(self) -> list[Followed]:
-        return [each for each in self._followed if each.loaded_at is not None]
+        return [each for each in self.followed if each.loaded_at is not None]
 
     def _wanted_logs(self) -> LogFilter:
         return merged(each.market.log_filter for each in self._loaded())
@@ -296,7 +296,7 @@ class Follower:
             reason = f"block {branch.headers[-1].number} is before the oldest that is remembered"
         if branch.fork is None:
             self.keeping.spare(reason)
-        for each in self._followed:
+        for each in self.followed:
             at = each.loaded_at
             if branch.fork is None:
                 each.scanned_to = None  # the depth of the reorg is unknown
@@ -307,7 +307,7 @@ class Follower:
                 self._rebuilt(each, reason)
 
     async def _load_missing(self, head: Head, progress: Callable[[Progress], None]) -> None:
-        for each in self._followed:
+        for each in self.followed:
             if each.loaded_at is not None or not each.is_due(head):
                 continue
             key = each.market.key
@@ -340,7 +340,7 @@ class Follower:
 
     async def _read(self, head: Head, ahead: ReadAhead) -> list[MarketSnapshot]:
         asked = list[tuple[Followed, Sequence[Call]]]()
-        for each in self._followed:
+        for each in self.followed:
             if each.loaded_at is None or not each.is_due(head):
                 continue
             try:

@@ -125,7 +125,7 @@ class Keeping:
         self._opening = opening
         self._file: Store | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="book")
-        self._waiting: dict[MarketKey, _Waiting] = {}
+        self.waiting: dict[MarketKey, _Waiting] = {}
         self._on_disk: set[BlockHash] = set()
         self._coverage_on_disk: object = None
         self._writing: asyncio.Future[None] | None = None
@@ -166,16 +166,16 @@ class Keeping:
 
     def taken_up(self, market: MarketKey, deltas: int) -> None:
         """Note that a market is in memory as stored."""
-        self._waiting[market] = _Waiting(whole=False, on_disk=deltas)
+        self.waiting[market] = _Waiting(whole=False, on_disk=deltas)
 
     def loaded(self, market: MarketKey) -> None:
         """Note that a market was read again and has to be written as a whole."""
-        self._waiting[market] = _Waiting()
+        self.waiting[market] = _Waiting()
 
     def changed(self, market: MarketKey, arrays: Arrays) -> None:
         """Note a block's changes of a market."""
         if self._file is not None:
-            self._waiting.setdefault(market, _Waiting()).changed(arrays)
+            self.waiting.setdefault(market, _Waiting()).changed(arrays)
 
     def spare(self, reason: str) -> None:
         """Note that the file belongs to another configuration or chain."""
@@ -222,11 +222,11 @@ class Keeping:
             self._on_disk = (self._on_disk - set(change.gone)) | {o.hash for o in change.blocks}
             self._facts_on_disk.update(change.facts)
             for one in change.markets:
-                self._waiting[one.market].written(one)
+                self.waiting[one.market].written(one)
 
         def failed() -> None:
             for one in change.markets:
-                self._waiting[one.market].not_written(one)
+                self.waiting[one.market].not_written(one)
 
         self._begin(lambda file: file.write(change), done, failed)
 
@@ -250,7 +250,7 @@ class Keeping:
         tip = trail.blocks[-1]
         markets = list[MarketChange]()
         for one in standings:
-            waiting = self._waiting.setdefault(one.key, _Waiting())
+            waiting = self.waiting.setdefault(one.key, _Waiting())
             deltas, waiting.deltas = tuple(waiting.deltas), []
             base = one.market.to_arrays() if waiting.whole else None
             waiting.whole = False

@@ -95,18 +95,18 @@ class Capabilities:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self.clock = clock
         self._lacks: dict[tuple[int, Capability], Lack] = {}
 
     def has(self, endpoint: int, capability: Capability) -> bool:
         """Return whether to use a capability. True without a known lack, or if a retry is due."""
         lack = self._lacks.get((endpoint, capability))
-        return lack is None or self._clock() >= lack.retry_at
+        return lack is None or self.clock() >= lack.retry_at
 
     def limit(self, endpoint: int, capability: Capability) -> int | None:
         """Return the learnt limit. None if none is known, or a retry is due."""
         lack = self._lacks.get((endpoint, capability))
-        return None if lack is None or self._clock() >= lack.retry_at else lack.limit
+        return None if lack is None or self.clock() >= lack.retry_at else lack.limit
 
     def lack(self, endpoint: int, capability: Capability) -> Lack | None:
         """Return the lack of a capability, also if its retry is due."""
@@ -116,7 +116,7 @@ class Capabilities:
         self, endpoint: int, capability: Capability, reason: str, *, limit: int | None = None
     ) -> None:
         """Record that an endpoint refused a capability, or more than ``limit`` of it."""
-        now, before = self._clock(), self._lacks.get((endpoint, capability))
+        now, before = self.clock(), self._lacks.get((endpoint, capability))
         if before is None:
             log.warning(
                 'endpoint_lacks endpoint=%d capability="%s" reason="%s" instead="%s"',
@@ -145,7 +145,7 @@ class Capabilities:
     def learn_success(self, endpoint: int, capability: Capability) -> None:
         """Clear a lack after a successful retry. A success below its limit proves nothing."""
         lack = self._lacks.get((endpoint, capability))
-        if lack is None or self._clock() < lack.retry_at:
+        if lack is None or self.clock() < lack.retry_at:
             return
         del self._lacks[endpoint, capability]
         log.info('endpoint_regained endpoint=%d capability="%s"', endpoint, capability)

@@ -81,7 +81,7 @@ class Listener:
         self._trouble = trouble
         self._newest: Head | None = None
         self._heard_at: float | None = None
-        self._gaps = deque[float](maxlen=KNOWN_GAPS)
+        self.gaps = deque[float](maxlen=KNOWN_GAPS)
         self._deaf = 0
 
     async def follow(self) -> NoReturn:
@@ -123,7 +123,7 @@ class Listener:
 
     async def _listen(self, announced: Notifications) -> None:
         """Report announced heads until the subscription ends or proves to be deaf."""
-        has_announced, silence = False, self._silence(has_announced=False)
+        has_announced, silence = False, self.longest_silence(has_announced=False)
         while True:
             try:
                 async with asyncio.timeout(silence):  # mutation: F07 silent-subscription
@@ -136,16 +136,16 @@ class Listener:
                 raise RpcUnavailable("the subscription fell silent") from None
             has_announced, self._deaf = True, 0
             self._rpc.capabilities.learn_success(self._at, Capability.SUBSCRIPTIONS)
-            silence = self._silence(has_announced=True)
+            silence = self.longest_silence(has_announced=True)
             try:
                 await self._hear(notification)
             except BlockUnknown as error:  # the subscription is sound, only this block is missing
                 self._trouble(error)
 
-    def _silence(self, *, has_announced: bool) -> float:
+    def longest_silence(self, *, has_announced: bool) -> float:
         """Return the seconds of silence after which a subscription is checked."""
-        if not has_announced or self._gaps:
-            longest = GAPS_OF_SILENCE * max(self._gaps, default=0.0)
+        if not has_announced or self.gaps:
+            longest = GAPS_OF_SILENCE * max(self.gaps, default=0.0)
             return min(self._pace.silence, max(LEAST_SILENCE, longest))
         return self._pace.silence
 
@@ -171,7 +171,7 @@ class Listener:
         interval = self._pace.poll or (LOOPBACK_POLL if near else REMOTE_POLL)
         while not self._can_subscribe():
             since = time.monotonic() - (self._heard_at or 0.0)
-            await asyncio.sleep(poll_pause(interval, self._gaps, since))
+            await asyncio.sleep(poll_pause(interval, self.gaps, since))
             await self._patience()
             try:
                 await self._backfill()
@@ -204,7 +204,7 @@ class Listener:
             return False
         now = time.monotonic()
         if self._heard_at is not None:
-            self._gaps.append(now - self._heard_at)
+            self.gaps.append(now - self._heard_at)
         self._newest, self._heard_at = head, now
         self._heard(self._at, head)
         return True

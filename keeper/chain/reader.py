@@ -57,13 +57,13 @@ class NodeReader:
     ) -> None:
         self.rpc = rpc
         bounds = limits or Limits()
-        self._pinning = Pinning(rpc)
+        self.pinning = Pinning(rpc)
         self._logs = LogSource(rpc, windows)
-        self._simulations = Simulations(rpc, self._pinning)
-        self._reads = PinnedReads(rpc, self._pinning, bounds.gas)
-        self._deployless = Deployless(self._reads)
-        self._accounts = AccountReads(self._reads, self._deployless)
-        self._aggregator = Aggregator(self._reads, self._deployless, multicall, bounds)
+        self._simulations = Simulations(rpc, self.pinning)
+        self.reads = PinnedReads(rpc, self.pinning, bounds.gas)
+        self._deployless = Deployless(self.reads)
+        self._accounts = AccountReads(self.reads, self._deployless)
+        self._aggregator = Aggregator(self.reads, self._deployless, multicall, bounds)
         self._pinned: Head | None = None
 
     @property
@@ -113,7 +113,7 @@ class NodeReader:
     ) -> bytes:
         """Read one call with these fee fields. A revert raises ``RpcRefused`` with its data."""
         data = "0x" + call.data.hex()
-        return await self._reads.call(call.target, data, basis, sender=sender, fees=fees)
+        return await self.reads.call(call.target, data, basis, sender=sender, fees=fees)
 
     async def deployless(self, initcode: bytes, basis: Basis) -> bytes:
         """Run undeployed code and return its result (a read)."""

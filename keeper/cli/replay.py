@@ -99,7 +99,7 @@ def document(one: Replayed) -> dict[str, object]:
     }
 
 
-def _apart(recorded: str, now: str) -> tuple[str, str]:
+def cut_alike(recorded: str, now: str) -> tuple[str, str]:
     """Return two figures from their first difference on, short enough to compare."""
     alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(recorded, now, strict=False))
     same = sum(1 for _ in alike)
@@ -121,7 +121,7 @@ def _print(found: Sequence[Replayed], *, one_by_one: bool) -> None:
             code = f" (recorded by {one.recorded_by})" if by_other else ""
             print_line(f"entry {one.entry}: comes out otherwise{code}")
             for each in one.differences:
-                recorded, now = _apart(str(each.recorded), str(each.replayed))
+                recorded, now = cut_alike(str(each.recorded), str(each.replayed))
                 print_line(f"  {each.field}: recorded {recorded}, now {now}")
         elif one_by_one:
             print_line(f"entry {one.entry}: the same, to the last integer")

@@ -203,7 +203,7 @@ async def watched(
         },
         hosts=LOCAL_NAMES | {host, *observe.hosts},
     )
-    lagging = asyncio.create_task(_measure_lag(watching.metrics), name="measure-lag")
+    lagging = asyncio.create_task(measure_lag(watching.metrics), name="measure-lag")
     try:
         async with served(window, host, port):
             yield watching
@@ -249,7 +249,8 @@ def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
     return Watching(session=session, metrics=metrics, vitals=vitals, health=health)
 
 
-async def _measure_lag(metrics: Metrics) -> None:
+async def measure_lag(metrics: Metrics) -> None:
+    """Measure, until it is cancelled, how much later than asked the event loop goes on."""
     while True:
         due = time.monotonic() + LAG_SECONDS
         await asyncio.sleep(LAG_SECONDS)

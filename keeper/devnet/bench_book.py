@@ -67,7 +67,7 @@ class Row:
 
 def answer(names: Sequence[str], wanted: Wanted, *, as_json: bool) -> str:
     """Return the rows of these names as a table or as JSON."""
-    rows = [row for name in names for row in _measure(name)(wanted)]
+    rows = [row for name in names for row in import_measure(name)(wanted)]
     where = {
         "date": datetime.now(tz=UTC).date().isoformat(),
         "cores": os.cpu_count(),
@@ -95,7 +95,8 @@ def middle(values: Sequence[float]) -> float:
     return round(median(values), 3)
 
 
-def _measure(name: str) -> Callable[[Wanted], Sequence[Row]]:
+def import_measure(name: str) -> Callable[[Wanted], Sequence[Row]]:
+    """Return the function that measures a part of the benchmark; only its module is imported."""
     measure: Callable[[Wanted], Sequence[Row]] = importlib.import_module(MODULES[name]).measured
     return measure
 

@@ -42,12 +42,15 @@ _SIGNALS: Final = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 
 
 @dataclass(slots=True)
-class _Failpoint:
+class Failpoint:
+    """A point at which the process ends itself, after so many passes, by a signal."""
+
     point: str
     passes: int
     signal: signal.Signals
 
     def reached(self, point: str) -> None:
+        """Count a pass of the point, and end the process at the last one."""
         if point != self.point:
             return
         self.passes -= 1
@@ -55,12 +58,12 @@ class _Failpoint:
             os.kill(os.getpid(), self.signal)
 
 
-_armed: list[_Failpoint] = []
+armed: list[Failpoint] = []
 
 
 def reached(point: str) -> None:
     """Pass a failpoint. The process ends here if a test armed it."""
-    for one in _armed:
+    for one in armed:
         one.reached(point)
 
 
@@ -70,18 +73,18 @@ def arm(chain_id: int, environ: Mapping[str, str] | None = None) -> None:
     Raises:
         ConfigError: it names no failpoint.
     """
-    _armed.clear()
+    armed.clear()
     wanted = (os.environ if environ is None else environ).get(VARIABLE, "")
     if not wanted:
         return
     if chain_id not in LOCAL_CHAINS:
         log.warning("failpoint_ignored chain=%d reason=%s", chain_id, "not a local chain")
         return
-    _armed.append(_parsed(wanted))
+    armed.append(_parsed(wanted))
     log.warning("failpoint_armed point=%s", wanted)
 
 
-def _parsed(text: str) -> _Failpoint:
+def _parsed(text: str) -> Failpoint:
     point, _, rest = text.partition(":")
     count, _, how = rest.partition(":")
     passes = int(count) if count.isascii() and count.isdecimal() else int(not count)
@@ -90,4 +93,4 @@ def _parsed(text: str) -> _Failpoint:
             f"{VARIABLE} is not a point to fail at",
             hint="K0 to K13, then how often it is passed, then kill or term: K4:3:kill",
         )
-    return _Failpoint(point=point, passes=passes, signal=_SIGNALS[how or "kill"])
+    return Failpoint(point=point, passes=passes, signal=_SIGNALS[how or "kill"])

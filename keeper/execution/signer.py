@@ -143,13 +143,13 @@ def checked_key(key: bytes, chain_id: int | None = None) -> Address:
 class LocalSigner:
     """Signs EIP-1559 transactions for one chain with a key in memory."""
 
-    __slots__ = ("_mandate", "_sign", "address", "chain_id")
+    __slots__ = ("_mandate", "address", "chain_id", "sign_fields")
 
     def __init__(self, key: bytes, chain_id: int, mandate: Mandate | None = None) -> None:
         self.address = checked_key(key, chain_id)
         self.chain_id = chain_id
         self._mandate = mandate
-        self._sign = functools.partial(_signed, SecretKey(key))
+        self.sign_fields = functools.partial(_signed, SecretKey(key))
 
     def __repr__(self) -> str:
         """Name the account, never the key."""
@@ -170,7 +170,7 @@ class LocalSigner:
         if refusal:
             raise NotBroadcast(f"not signed: {refusal}")
         fields = _fields(wanted, self.chain_id)
-        raw = self._sign(fields)
+        raw = self.sign_fields(fields)
         _compare(raw, fields, self.address)
         return Signed(hash=TransactionHash("0x" + keccak(raw).hex()), raw=raw)
 

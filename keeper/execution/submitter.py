@@ -66,15 +66,15 @@ class NodeSubmitter:
     _limited_at: int = -LIMIT_BLOCKS
     _recording: Recording = field(init=False)
     _takeback: TakebackHold = field(init=False)
-    _broadcast: Broadcast = field(init=False)
-    _replacer: Replacer = field(init=False)
+    broadcast: Broadcast = field(init=False)
+    replacer: Replacer = field(init=False)
     _dispatcher: Dispatcher = field(init=False)
 
     def __post_init__(self) -> None:
         self._recording = Recording(tracker=self.tracker)
         self._takeback = TakebackHold(tracker=self.tracker)
-        self._broadcast = Broadcast(node=self.node, tracker=self.tracker)
-        self._replacer = Replacer(
+        self.broadcast = Broadcast(node=self.node, tracker=self.tracker)
+        self.replacer = Replacer(
             signer=self.signer,
             tracker=self.tracker,
             fees=self.fees,
@@ -85,8 +85,8 @@ class NodeSubmitter:
         self._dispatcher = Dispatcher(
             tracker=self.tracker,
             recording=self._recording,
-            broadcast=self._broadcast,
-            replacer=self._replacer,
+            broadcast=self.broadcast,
+            replacer=self.replacer,
             caps=self.caps,
         )
 
@@ -113,13 +113,13 @@ class NodeSubmitter:
             await tracker.check_same_chain(head, ANCHOR_DEPTH)
             await self.guard.take_up(tracker, head)
             own = [each.hash for one in tracker.book.values() for each in one.attempts]
-            self._broadcast.inherited.update(own)
+            self.broadcast.inherited.update(own)
             head, count = await self._explained(head)
             await tracker.check_waiting()
             for one in self._unconsumed(count):
                 if expired(one, head) and self._may_replace(head):
-                    await self._replacer.ordered(one.nonce, head, AttemptKind.CANCEL)
-            await self._broadcast.send(self._unconsumed(count), head)
+                    await self.replacer.ordered(one.nonce, head, AttemptKind.CANCEL)
+            await self.broadcast.send(self._unconsumed(count), head)
             await self.guard.observe(tracker, head)
             remembered = head.number - tracker.cooling.longest_wait
             tracker.cooling.take_up(await tracker.journal.mined_since(remembered))
@@ -133,7 +133,7 @@ class NodeSubmitter:
             count = await tracker.observe(head)
             await self._takeback.hold(self.guard, head)
             if self._may_replace(head):
-                await self._replacer.fill(head, count)
+                await self.replacer.fill(head, count)
             settled = tracker.settled(await tracker.journal.high_water())
             if count >= settled and not tracker.unexplained and not tracker.unread:
                 return head, count
@@ -242,7 +242,7 @@ class NodeSubmitter:
             if fees is None:
                 raise NotBroadcast(f"the base fee {market.base_fee} wei is above the setting's")
             wanted = Unsigned(nonce=nonce, to=to, calldata=calldata, gas_limit=gas_limit, fees=fees)
-            attempt = self._replacer.attempt(wanted, AttemptKind.SEND, head)
+            attempt = self.replacer.attempt(wanted, AttemptKind.SEND, head)
             bound = Submission(nonce=nonce, batch=None, attempts=(attempt,))
             await seen_through(self._dispatcher.record_and_send([bound], head))
             return bound
@@ -297,30 +297,30 @@ class NodeSubmitter:
         if not tracker.untimely(head):  # windows and deadlines do not follow another time
             await self.guard.observe(tracker, head)
             if count is not None and self._may_replace(head):
-                await self._replacer.fill(head, count)
+                await self.replacer.fill(head, count)
                 await self._dispatcher.release_refused(self._unconsumed(count), head)
-                alone = frozenset(self._broadcast.unfunded | self._broadcast.refused)
-                await self._replacer.renew(self._unconsumed(count), head, still_unhealthy, alone)
+                alone = frozenset(self.broadcast.unfunded | self.broadcast.refused)
+                await self.replacer.renew(self._unconsumed(count), head, still_unhealthy, alone)
         if count is not None:  # mutation: G5 resend
-            await self._broadcast.send(self._unconsumed(count), head)
+            await self.broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int, *, tip: Wei | None = None) -> str:
         """Replace a nonce's transaction now, for a ``tip`` if the head allows; returns the hash."""
         async with self._lock:
             head = await self._commanded(nonce)
             if tip is None or self._may_replace(head):
-                await self._replacer.ordered(nonce, head, AttemptKind.BUMP, tip=tip)
-            await self._broadcast.send([self.tracker.book[nonce]], head)
+                await self.replacer.ordered(nonce, head, AttemptKind.BUMP, tip=tip)
+            await self.broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
 
     async def cancel(self, nonce: int) -> str:
         """Replace a bound nonce's transaction by an empty one and return its hash."""
         async with self._lock:
             head = await self._commanded(nonce)
-            await self._replacer.ordered(nonce, head, AttemptKind.CANCEL, by_hand=True)
+            await self.replacer.ordered(nonce, head, AttemptKind.CANCEL, by_hand=True)
             if self.tracker.book[nonce].newest.kind is not AttemptKind.CANCEL:
                 raise NotBroadcast("a cancellation would bid more than policy.max_fee_gwei")
-            await self._broadcast.send([self.tracker.book[nonce]], head)
+            await self.broadcast.send([self.tracker.book[nonce]], head)
             return str(self.tracker.book[nonce].newest.hash)
 
     async def pause(self) -> None:
@@ -390,7 +390,7 @@ class NodeSubmitter:
         """Raise NotBroadcast if another nonce would not help or cannot be used."""
         if self.hindrance:
             raise NotBroadcast(self.hindrance)
-        unfunded = self._broadcast.unfunded & {one.nonce for one in self.tracker.bound()}
+        unfunded = self.broadcast.unfunded & {one.nonce for one in self.tracker.bound()}
         if unfunded:
             raise NotBroadcast(
                 f"{self.signer.address} cannot pay for nonce {min(unfunded)}: top it up"

@@ -45,7 +45,7 @@ class Vitals:
     grown_at: float | None = None
     _highest: int = -1
     _marks: dict[Stage, tuple[BlockHash, float]] = field(default_factory=dict)
-    _arrivals: dict[BlockHash, float] = field(default_factory=dict)
+    arrivals: dict[BlockHash, float] = field(default_factory=dict)
     _uncounted: Sequence[MarketSnapshot] | None = None
     _exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=UNCOUNTED))
 
@@ -57,9 +57,9 @@ class Vitals:
             self.head = head
             if head.number > self._highest:
                 self._highest, self.grown_at = head.number, now
-            self._arrivals[head.hash] = now
-            if len(self._arrivals) > REMEMBERED:
-                del self._arrivals[next(iter(self._arrivals))]
+            self.arrivals[head.hash] = now
+            if len(self.arrivals) > REMEMBERED:
+                del self.arrivals[next(iter(self.arrivals))]
         else:
             self._marks[stage] = (head.hash, now)
 
@@ -79,14 +79,14 @@ class Vitals:
         """Note that a block could not be read."""
         self.skipped_in_row += 1
         self.trouble = f"{error.code} ({error})" if str(error) else error.code
-        self._arrivals.pop(head.hash, None)
+        self.arrivals.pop(head.hash, None)
         self.metrics.blocks.labels(error.code).inc()
 
     def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         """Note that a block is completely processed, with its snapshots."""
         self.trouble, self.skipped_in_row = "", 0
         self.metrics.blocks.labels("done").inc()
-        arrived = self._arrivals.pop(head.hash, None)
+        arrived = self.arrivals.pop(head.hash, None)
         taken, read = self._mark(Stage.TAKEN, head), self._mark(Stage.READ, head)
         if taken is not None and read is not None:
             self.metrics.scan.observe(read - taken)

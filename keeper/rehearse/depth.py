@@ -83,31 +83,31 @@ class VirtualVenue:
     assets: Mapping[Address, Asset]
     dollar: Address
     kind: str = KIND
-    _curves: dict[Address, ExitCurve] = field(default_factory=dict)
-    _used_at: int = 0
+    curves: dict[Address, ExitCurve] = field(default_factory=dict)
+    used_at: int = 0
 
     def moved(self, prices: Mapping[Address, BaseCurrency], now: int) -> None:
         """Advance the pools to a block, and reset them to its prices after the recovery time."""
-        if not self._curves or now - self._used_at >= RECOVERY_SECONDS:
-            self._curves = {
+        if not self.curves or now - self.used_at >= RECOVERY_SECONDS:
+            self.curves = {
                 one.pool: self._curve(one, prices)
                 for one in self.assets.values()
                 if one.token != self.dollar
             }
-            self._used_at = now
+            self.used_at = now
 
     def settle(self, plans: Iterable[Plan], now: int) -> None:
         """Apply the plans' sales to the pools."""
         for plan in plans:
-            trade = sold_along(plan.route, plan.receive, self._curves)
+            trade = sold_along(plan.route, plan.receive, self.curves)
             if trade is not None:
-                self._curves.update(trade.after)
-                self._used_at = now
+                self.curves.update(trade.after)
+                self.used_at = now
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:  # noqa: ARG002 - the port's
         """Return the single route of every pair, over the current pools."""
         routes = {pair: (route,) for pair in pairs if (route := self._route(pair)) is not None}
-        return Exits(routes=routes, curves=dict(self._curves), lenders={})
+        return Exits(routes=routes, curves=dict(self.curves), lenders={})
 
     async def wrapped_native(self) -> Address:
         """Return the wrapped native coin, the first asset."""

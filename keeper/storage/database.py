@@ -37,7 +37,7 @@ class Database:
         """Take the opened file. ``refuse`` raises JournalError once the lock is lost."""
         self.failures = 0
         self.failing = False
-        self._engine = engine
+        self.engine = engine
         self._file = file
         self._refuse = refuse
         self._version = self._data_version()
@@ -66,7 +66,7 @@ class Database:
         """Run ``work`` as ``write`` does, in the caller's thread."""
         try:
             self._refuse_lost()
-            with self._engine.begin() as connection:
+            with self.engine.begin() as connection:
                 result = work(connection, *args, **kwargs)
             self._file.keep_changes()
         except SQLAlchemyError as error:
@@ -96,7 +96,7 @@ class Database:
         return self._version != before
 
     def _data_version(self) -> int:
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
 
     def _failed(self) -> None:
@@ -106,7 +106,7 @@ class Database:
     def close(self) -> None:
         """Finish pending work and close the file."""
         self._thread.shutdown(wait=True)
-        self._engine.dispose()
+        self.engine.dispose()
         self._file.close()
 
 

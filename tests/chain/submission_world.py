@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from keeper.chain.reader import connect
-from keeper.chain.sender import Sender
 from keeper.devnet.anvil import AnvilOptions, start_anvil
 from keeper.devnet.node import Node
+from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.results import plan_outcomes
 from keeper.execution.signer import LocalSigner
@@ -62,7 +62,7 @@ class Place:
         )
         self.submitter = NodeSubmitter(
             signer=signer,
-            node=Sender(self.reader.rpc),
+            node=SendsEverywhere(self.reader.rpc),
             tracker=tracker,
             fees=FeeOracle(self.reader, CHAIN_ID, self.policy),
             **changes,
@@ -93,7 +93,7 @@ class Place:
 
     def states(self, nonce=0):
         """Return what the journal says of a nonce and of its intents."""
-        with contextlib.closing(self.journal.database._engine.connect()) as rows:
+        with contextlib.closing(self.journal.database.engine.connect()) as rows:
             return rows.exec_driver_sql(
                 "SELECT state FROM transactions WHERE nonce = ?", (nonce,)
             ).scalar()

@@ -63,7 +63,7 @@ def test_one_endpoint_of_two_may_go_and_the_blocks_go_on(pair, market36):
     with keeper.running("--observe") as running:
         running.until("block")
         first.outage = (503, "gone")
-        loop = first._runner.server._loop
+        loop = first._runner.server._loop  # noqa: SLF001
         asyncio.run_coroutine_threadsafe(first.drop_sockets(), loop).result(PATIENCE)
         market36.node.rpc("evm_mine")
         number = market36.node.block_number()

@@ -43,7 +43,7 @@ def changed_book(keeper: Keeper, change) -> None:
     market.from_arrays(kept.base)
     for delta in kept.deltas:
         market.merge(delta)
-    other._write(change(dict(borrowers(View(market.columns)))))
+    other._write(change(dict(borrowers(View(market.columns)))))  # noqa: SLF001
     base = replace(kept, market=key, base=other.to_arrays(), deltas=())
     file.write(Change(gone=(), blocks=(), markets=(base,)))
     file.close()

@@ -7,13 +7,13 @@ import pytest
 from contracts.build import VAULT_BUILDS
 from keeper.chain.abi import checksum, selector
 from keeper.chain.reader import connect
-from keeper.chain.sender import Sender
 from keeper.devnet.artifacts import Deployer
 from keeper.devnet.market import hot_key
 from keeper.domain.decision import Skip, SkipReason
 from keeper.domain.restraint import Restraint
 from keeper.domain.submission import Attempt, AttemptKind, Fees, Submission
 from keeper.domain.units import WAD
+from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.purse import Purse
 from keeper.execution.results import plan_outcomes
@@ -58,7 +58,7 @@ class Bench:
         self.journal = Journal.open(path, chain_id=CHAIN_ID, sender=signer.address, init=True)
         self.submitter = NodeSubmitter(
             signer=signer,
-            node=Sender(reader.rpc),
+            node=SendsEverywhere(reader.rpc),
             tracker=Tracker(
                 chain=reader,
                 journal=self.journal,

@@ -7,7 +7,6 @@ import pytest
 from contracts.build import VAULT_BUILDS
 from keeper.chain.abi import checksum, selector
 from keeper.chain.reader import NodeReader, connect
-from keeper.chain.sender import Sender
 from keeper.config.curing import CureLimit
 from keeper.devnet.artifacts import Deployer
 from keeper.devnet.market import hot_key
@@ -15,6 +14,7 @@ from keeper.domain.cure import Listed
 from keeper.domain.errors import NotBroadcast
 from keeper.domain.submission import Fees, Submission
 from keeper.domain.units import WAD
+from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.purse import Purse
 from keeper.execution.results import plan_outcomes
@@ -63,7 +63,7 @@ class Ward:
         self.journal = Journal.open(self.path, chain_id=CHAIN_ID, sender=signer.address, init=True)
         self.submitter = NodeSubmitter(
             signer=signer,
-            node=Sender(self.reader.rpc),
+            node=SendsEverywhere(self.reader.rpc),
             tracker=Tracker(
                 chain=self.reader,
                 journal=self.journal,

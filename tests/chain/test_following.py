@@ -156,13 +156,13 @@ async def test_an_upgraded_token_has_its_users_read_again(devnet, reader):
     a_token = aave.data_provider.call("getReserveTokensAddresses", weth)[0]
     devnet.node.rpc("anvil_setStorageAt", [a_token, "0x" + "00" * 32, "0x" + "00" * 32])
     aave.configurator.send("updateAToken", given)
-    market = book._followed[0].market
+    market = book.followed[0].market
     head = await reader.head()
-    await book._track(head)
+    await book._track(head)  # noqa: SLF001
     await market.refresh(head)
 
     users = [each.address for each in devnet.borrowers if "WETH" in {*each.collateral, *each.debt}]
-    assert set(users) <= set(market._noted)
+    assert set(users) <= set(market.noted)
     await same_as_anew(book, devnet, reader)
 
 

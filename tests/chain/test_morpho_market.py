@@ -146,9 +146,9 @@ def proven(world, one, taken, offer, amount):
         repaid, _, received, lost, _ = event
         state = rules.accrued(taken.state, taken.read.irm, moment)
         expected = (
-            rules.by_shares(shares, offer.position, state, taken.price, offer._factor)
+            rules.by_shares(shares, offer.position, state, taken.price, offer.factor)
             if shares
-            else rules.by_collateral(seized, offer.position, state, taken.price, offer._factor)
+            else rules.by_collateral(seized, offer.position, state, taken.price, offer.factor)
         )
         assert event == (
             expected.repaid,
@@ -381,4 +381,4 @@ async def test_a_market_that_nobody_wants_leaves_nothing_behind(world, reader):
         one.read.params.values for one in before.values()
     } == {wanted}
     assert len(market.calls(await reader.head())) == quiet + 3
-    assert not market._noted
+    assert not market.noted

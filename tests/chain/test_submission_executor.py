@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from keeper.chain.reader import connect
-from keeper.chain.sender import Sender
 from keeper.devnet.market import hot_key
 from keeper.domain.errors import JournalError
+from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.fees import FeeOracle, FeePolicy
 from keeper.execution.results import plan_outcomes
 from keeper.execution.signer import LocalSigner
@@ -59,7 +59,7 @@ class Sending:
         )
         fees = FeeOracle(reader, CHAIN_ID, FeePolicy())
         self.submitter = NodeSubmitter(
-            signer=signer, node=Sender(reader.rpc), tracker=tracker, fees=fees
+            signer=signer, node=SendsEverywhere(reader.rpc), tracker=tracker, fees=fees
         )
         self.simulator = ExecutorSimulator(
             reader,

@@ -12,6 +12,7 @@ import keeper.execution.keystore
 import keeper.execution.signer
 from keeper.chain.sender import Sender
 from keeper.cli import root
+from keeper.execution.everywhere import SendsEverywhere
 from keeper.execution.signer import LocalSigner
 from tests.chain.worlds import Keeper, decisions
 
@@ -39,8 +40,9 @@ def here(aave36, tmp_path, monkeypatch):
 def nothing_that_signs(monkeypatch):
     """Whoever makes a signer or a sender, or sends, fails the test."""
     monkeypatch.setattr(LocalSigner, "__init__", forbidden)
-    monkeypatch.setattr(Sender, "__init__", forbidden)
-    monkeypatch.setattr(Sender, "send_raw", forbidden)
+    for sender in (Sender, SendsEverywhere):
+        monkeypatch.setattr(sender, "__init__", forbidden)
+        monkeypatch.setattr(sender, "send_raw", forbidden)
 
 
 def events(capsys):

@@ -84,7 +84,7 @@ async def test_one_form_of_a_method_is_a_fault_where_another_is_answered():
     """The newest block is there by its tag, and no block by its number."""
     node = ScriptedNode(height=5)
     async with over(node, block_seconds=0.0) as reader:
-        honest = node.handlers.get("eth_getBlockByNumber", lambda params: node._tagged(params[0]))
+        honest = node.handlers.get("eth_getBlockByNumber", lambda params: node.tagged(params[0]))
         node.handlers["eth_getBlockByNumber"] = lambda params: (
             {} if params[0].startswith("0x") else honest(params)
         )
@@ -159,8 +159,8 @@ async def test_calls_of_a_batch_that_fail_now_and_then_are_answered(often, rever
     node = ScriptedNode(height=5, handlers={"eth_call": call})
     async with over(node) as reader:
         calls = [Call(target=ME, data=bytes([number])) for number in range(44)]
-        single = reader._reads.single_calls(calls, PINNED)
-        results = await reader._reads.read_at(PINNED, single.ask)
+        single = reader.reads.single_calls(calls, PINNED)
+        results = await reader.reads.read_at(PINNED, single.ask)
 
     assert [result.success for result in results] == [not reverts] * 44
 

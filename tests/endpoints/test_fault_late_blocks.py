@@ -264,8 +264,8 @@ async def test_of_a_batch_only_what_was_not_answered_is_asked_again():
     node = ScriptedNode(height=5, handlers={"eth_call": call})
     async with over(node) as reader:
         calls = [Call(target=ME, data=bytes([number])) for number in range(30)]
-        single = reader._reads.single_calls(calls, PINNED)
-        results = await reader._reads.read_at(PINNED, single.ask)
+        single = reader.reads.single_calls(calls, PINNED)
+        results = await reader.reads.read_at(PINNED, single.ask)
 
     assert [result.success for result in results] == [True] * 30
     assert len(asked) < 60
@@ -315,7 +315,7 @@ async def test_null_for_the_newest_block_does_not_end_the_following(scheme):
     answers = iter(range(10_000))
     node = ScriptedNode(height=5)
     node.handlers["eth_getBlockByNumber"] = lambda params: (
-        None if next(answers) % 2 == 0 else node._tagged(params[0])
+        None if next(answers) % 2 == 0 else node.tagged(params[0])
     )
     node.handlers["eth_blockNumber"] = lambda _: None
     async with over_quiet(node, scheme=scheme) as reader, following(reader) as heads:
@@ -399,8 +399,7 @@ async def test_logs_by_hash_are_tried_again_after_a_while():
     async with over(node) as reader:
         await reader.block_logs(EVERYTHING, PINNED.block_hash)
         node.handlers["eth_getLogs"] = lambda _: [log_of(5)]
-        clock = reader.rpc.capabilities
-        clock._clock = lambda: 1e9
+        reader.rpc.capabilities.clock = lambda: 1e9
         await reader.block_logs(EVERYTHING, PINNED.block_hash)
 
         assert not reader.rpc.capabilities.lacks()
@@ -471,7 +470,7 @@ async def test_old_blocks_that_are_null_for_a_moment_are_not_taken_for_pruned():
     answers = iter([None, None])
     node = ScriptedNode(height=500)
     node.handlers["eth_getBlockByNumber"] = lambda params: (
-        next(answers, node._tagged(params[0])) if params[0] == "0x1" else node._tagged(params[0])
+        next(answers, node.tagged(params[0])) if params[0] == "0x1" else node.tagged(params[0])
     )
     node.handlers["eth_getLogs"] = lambda _: []
     async with over(node) as reader:

@@ -183,7 +183,7 @@ async def test_a_lacking_history_is_tried_again_after_a_while():
         fees = oracle(reader)
         await fees.market(await reader.head())
         node.handlers[HISTORY] = history()
-        reader.rpc.capabilities._clock = lambda: 1e12
+        reader.rpc.capabilities.clock = lambda: 1e12
         node.height += 1
 
         assert (await fees.market(await reader.head())).priority_fee == 2 * GWEI

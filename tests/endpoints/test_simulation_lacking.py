@@ -155,7 +155,7 @@ async def test_a_lacking_simulation_is_learnt_said_once_and_asked_for_again(how,
             for _ in range(5):
                 await outcome(reader)
         asked = poor.asked[SIMULATE]
-        reader.rpc.capabilities._clock = lambda: 1e12
+        reader.rpc.capabilities.clock = lambda: 1e12
         poor.handlers[SIMULATE] = simulating
         again = await outcome(reader)
 
@@ -215,7 +215,7 @@ async def test_a_refused_simulation_does_not_change_how_blocks_are_named():
     async with over(poor) as reader:
         await outcome(reader)
 
-        assert reader._pinning.mode is PinMode.CANONICAL
+        assert reader.pinning.mode is PinMode.CANONICAL
     assert [one.capability for one in reader.rpc.capabilities.lacks()] == [Capability.SIMULATION]
 
 

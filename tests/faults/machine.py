@@ -60,7 +60,7 @@ class Crashed(BaseException):
     """The process is gone."""
 
 
-class _Failpoint:
+class Failpoint:
     def __init__(self, point: str, passes: int) -> None:
         self.point, self.passes = point, passes
 
@@ -108,7 +108,7 @@ class Submission(RuleBasedStateMachine):
         try:
             self._finish()
         finally:
-            failpoints._armed.clear()
+            failpoints.armed.clear()
             submitter.time = self._time
             self._drop()
             self.loop.close()
@@ -117,7 +117,7 @@ class Submission(RuleBasedStateMachine):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _finish(self) -> None:
-        failpoints._armed.clear()
+        failpoints.armed.clear()
         self.chain.lies.forget()
         self.chain.poor = False
         self.chain.base_fee = 10 * GWEI
@@ -217,7 +217,7 @@ class Submission(RuleBasedStateMachine):
     @rule(point=POINTS, passes=st.integers(1, 3))
     def crash_soon(self, point: str, passes: int) -> None:
         """Killed where a point is passed for the nth time from now on."""
-        failpoints._armed[:] = [_Failpoint(point, passes)]  # type: ignore[list-item]
+        failpoints.armed[:] = [Failpoint(point, passes)]  # type: ignore[list-item]
 
     @precondition(lambda self: self.live is not None and self.live.tracker.bound())
     @rule(cancel=st.booleans(), at=st.integers(0, 3))
@@ -360,7 +360,7 @@ class Submission(RuleBasedStateMachine):
         try:
             self.loop.run_until_complete(work)
         except Crashed:
-            failpoints._armed.clear()
+            failpoints.armed.clear()
             self._restart()
         except ForeignKeyUse:
             self._drop()

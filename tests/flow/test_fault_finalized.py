@@ -24,7 +24,7 @@ def without_tag(kind, height=9):
     refuse = kind if callable(kind) else lacking(kind)
 
     def by_number(params):
-        return refuse(params) if params[0] == "finalized" else node._tagged(params[0])
+        return refuse(params) if params[0] == "finalized" else node.tagged(params[0])
 
     node.handlers["eth_getBlockByNumber"] = by_number
     return node

@@ -108,7 +108,7 @@ async def test_f07_an_abnormal_end_is_survived():
         await anext(heads)
         await subscribed(node)
         for socket in list(node.open_sockets):
-            socket._req.transport.abort()
+            socket._req.transport.abort()  # noqa: SLF001
         node.height = 2
 
         assert (await anext(heads)).number == 2

@@ -336,7 +336,7 @@ async def test_f24_full_busy_and_deleted_files_stop_the_signing_and_nothing_else
     world.journal = journal
     world.submitter = world.restarted()
     await world.submitter.reconcile(head(10))
-    engine = journal.database._engine
+    engine = journal.database.engine
 
     with engine.connect() as rows:
         pages = rows.exec_driver_sql("PRAGMA page_count").scalar()

@@ -172,7 +172,7 @@ async def test_f40_an_event_loop_that_stood_still_is_measured(monkeypatch):
     """Half a second of somebody's arithmetic: the operator sees it in the metrics."""
     monkeypatch.setattr(watching, "LAG_SECONDS", 0.01)
     metrics = Metrics()
-    measuring = asyncio.create_task(watching._measure_lag(metrics))
+    measuring = asyncio.create_task(watching.measure_lag(metrics))
     await asyncio.sleep(0)
 
     time.sleep(HELD)  # noqa: ASYNC251 - that is the fault

@@ -27,7 +27,7 @@ async def world_over(*made):
             world = World()
             world.submitter.tracker.chain = Quorum(reader)
             world.submitter.node = SendsEverywhere(reader.rpc)
-            world.submitter._broadcast.node = world.submitter.node
+            world.submitter.broadcast.node = world.submitter.node
             yield world, reader
 
 

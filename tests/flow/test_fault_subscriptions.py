@@ -138,6 +138,6 @@ async def test_a_quiet_chain_is_not_taken_for_a_deaf_subscription():
 def test_a_subscription_is_in_doubt_by_the_pace_of_its_chain(gaps, has_announced, seconds):
     """Fifteen seconds are one block of one chain, and sixty of another."""
     listener = Listener(None, 0, Pace(), lambda *_: None, lambda _: None)
-    listener._gaps.extend(gaps)
+    listener.gaps.extend(gaps)
 
-    assert listener._silence(has_announced=has_announced) == pytest.approx(seconds)
+    assert listener.longest_silence(has_announced=has_announced) == pytest.approx(seconds)

@@ -403,8 +403,8 @@ async def test_after_a_long_time_the_accounts_are_read_and_not_their_logs(path):
     kept = process.follower.keeping
     await process.stop()
     file = BookFile(path, CHAIN_ID)
-    file._open.execute("UPDATE market SET number = number - ?", (LONG_GAP + 1,))
-    file._open.commit()
+    file.connection.execute("UPDATE market SET number = number - ?", (LONG_GAP + 1,))
+    file.connection.commit()
     file.close()
 
     again = await Process(chain, path).start()
@@ -473,7 +473,7 @@ async def test_many_changes_are_one_day_written_as_a_whole(path, blocks):
     """Neither a disk that is full for long nor a long life makes them pile up."""
     chain = chain_of()
     process = await followed(chain, path)
-    waiting = process.follower.keeping._waiting["test:1"]
+    waiting = process.follower.keeping.waiting["test:1"]
     for number in range(blocks):
         waiting.changed(process.market.to_arrays())
         if blocks > MOST_DELTAS and number % 100 == 0:
@@ -529,12 +529,12 @@ async def test_a_half_read_history_of_another_branch_does_not_count(path):
     """The block that it was read up to is gone: so may be what was found."""
     chain = chain_of(60)
     file = BookFile(path, CHAIN_ID)
-    file._open.execute(
+    file.connection.execute(
         "INSERT INTO scan (market, form, arrays, first, covered_to, target, target_hash)"
         " VALUES ('test:1', 'counts', ?, 0, 50, 59, '0xgone')",
         (packed({FOUND: np.zeros((0, 20), dtype=np.uint8)}),),
     )
-    file._open.commit()
+    file.connection.commit()
     file.close()
 
     process = await Process(chain, path).start()

@@ -333,7 +333,7 @@ async def test_a_replacement_that_is_not_signed_holds_up_nobody():
                 raise NotBroadcast("not signed: another contract")
             return plain.sign(wanted)
 
-    world.submitter._replacer.signer = Picky()
+    world.submitter.replacer.signer = Picky()
     await world.submitter.follow(head(12), unhealthy)
 
     assert [len(world.book[nonce].attempts) for nonce in (0, 1)] == [1, 2]

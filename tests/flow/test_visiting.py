@@ -514,8 +514,8 @@ async def test_what_a_killed_command_read_of_a_history_is_gone_on_from(path):
 def kill_in_mid_write(path, begun):
     """Hold the file as a command does that is writing, for ever."""
     file = BookFile(path, CHAIN_ID, visit=True)
-    file._open.execute("BEGIN IMMEDIATE")
-    file._open.execute("DELETE FROM market")
+    file.connection.execute("BEGIN IMMEDIATE")
+    file.connection.execute("DELETE FROM market")
     begun.set()
     asyncio.run(asyncio.sleep(60))
 

@@ -60,7 +60,7 @@ async def states(made, nonce=0):
 
 
 def bookings(made):
-    engine = made.kept.database._engine
+    engine = made.kept.database.engine
     with engine.connect() as rows:
         return [one.state for one in rows.exec_driver_sql("SELECT state FROM outcomes")]
 

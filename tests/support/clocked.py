@@ -19,5 +19,5 @@ def _stated() -> float:
 
 
 if __name__ == "__main__":
-    keeper.clock._source = _stated
+    keeper.clock.source = _stated
     runpy.run_module("keeper", run_name="__main__", alter_sys=True)

@@ -89,4 +89,4 @@ class Lateness:
     def _answer_of(node, method):
         if method in STATE:
             return lambda _: STATE[method]
-        return lambda params: node._result(method, params)
+        return lambda params: node.result(method, params)

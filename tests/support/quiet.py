@@ -7,6 +7,7 @@ library somebody connects, listens or starts a program.
 
 import _posixsubprocess
 import functools
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -72,6 +73,9 @@ def audited(function: Callable[..., int]) -> Callable[..., int]:
 
 
 _posixsubprocess.fork_exec = audited(_posixsubprocess.fork_exec)
-keccak(b"")  # loading its backend runs `file` on the interpreter, in whichever test is the first
+# Libraries that look at the machine when they are loaded, in whichever test is the first: one runs
+# `file` on the interpreter, one binds a socket to learn of IPv6.
+keccak(b"")
+importlib.import_module("urllib3.util.connection")
 WATCH = Watch()
 sys.addaudithook(WATCH.hear)

@@ -154,7 +154,7 @@ class ScriptedNode:
         reply = {"jsonrpc": "2.0", "id": request["id"]}
         try:
             handler = self.handlers.get(method)
-            result = handler(params) if handler else self._result(method, params)
+            result = handler(params) if handler else self.result(method, params)
         except Refusal as refusal:
             return {**reply, "error": refusal.document}
         return {**reply, "result": result}
@@ -165,7 +165,7 @@ class ScriptedNode:
         instead = self.batch(requests) if self.batch else None
         return [self.answer(request) for request in requests] if instead is None else instead
 
-    def _result(self, method: str, params: list[Any]) -> Any:  # noqa: PLR0911 - one a method
+    def result(self, method: str, params: list[Any]) -> Any:  # noqa: PLR0911 - one a method
         match method:
             case "eth_chainId":
                 return hex(self.chain_id)
@@ -174,7 +174,7 @@ class ScriptedNode:
             case "eth_blockNumber":
                 return hex(self.height)
             case "eth_getBlockByNumber":
-                return self._tagged(params[0])
+                return self.tagged(params[0])
             case "eth_getBlockByHash":
                 known = [self.at(number) for number in range(self.height + 1)]
                 return next((one for one in known if one and one["hash"] == params[0]), None)
@@ -189,7 +189,7 @@ class ScriptedNode:
                 return hex(sum(self.asked.values()))
         raise Refusal("method not found", -32601)
 
-    def _tagged(self, tag: str) -> Any:
+    def tagged(self, tag: str) -> Any:
         if tag == "finalized":
             if self.final is None:
                 raise Refusal("finalized block not found", -39001)

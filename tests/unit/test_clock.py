@@ -98,7 +98,7 @@ def test_f25_summer_time_and_zones_change_nothing(zone):
 @pytest.mark.parametrize("off", [-HOUR, 0, HOUR])
 def test_f25_a_date_to_wait_for_is_meant_by_the_clock_that_says_it(monkeypatch, off):
     """A node's wish for thirty seconds is thirty seconds, whoever's clock is wrong."""
-    monkeypatch.setattr(keeper.clock, "_source", lambda: 1_800_000_000 + off)
+    monkeypatch.setattr(keeper.clock, "source", lambda: 1_800_000_000 + off)
     theirs = datetime.fromtimestamp(1_800_000_000, tz=UTC)
     headers = {
         "Date": theirs.strftime("%a, %d %b %Y %H:%M:%S GMT"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("run.txt", "dev.txt", "node.txt")
+LOCKS = ("run.txt", "dev.txt", "node.txt", "coverage.txt")
 PACKAGE = re.compile(r"^[A-Za-z0-9].*$", re.MULTILINE)
 INSTALLS = re.compile(r"-m pip install(?:[^\n]*\\\n)*[^\n]*")
 

@@ -1,5 +1,6 @@
 """What keeps the code readable by its mere shape, as far as no linter looks."""
 
+import ast
 from pathlib import Path
 
 import keeper
@@ -16,3 +17,19 @@ def test_every_file_can_be_read_in_one_sitting():
     }
 
     assert long == {}
+
+
+def test_a_submitter_on_a_real_chain_sends_with_what_the_node_sends_with():
+    """A world with another sender would test bytes on a way that production does not take."""
+    chain = Path(__file__).parents[1] / "chain"
+    senders = {
+        (path.name, ast.unparse(keyword.value.func))
+        for path in (*chain.rglob("*.py"), ROOT / "app.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "NodeSubmitter"
+        for keyword in call.keywords
+        if keyword.arg == "node" and isinstance(keyword.value, ast.Call)
+    }
+
+    assert len(senders) > 1
+    assert len({kind for _, kind in senders}) == 1

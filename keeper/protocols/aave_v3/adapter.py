@@ -97,7 +97,7 @@ class AaveMarket:
         self._facts: tuple[Structure, str] | None = None
         self._made: _Made | None = None
         self._columns: Columns | None = None
-        self._noted: dict[Address, _Noted] = {}
+        self.noted: dict[Address, _Noted] = {}
         self._structure_noted = False
         self._upgraded: set[Address] = set()
         self._turn = 0
@@ -193,7 +193,7 @@ class AaveMarket:
         for account in ordered:
             holdings = reader.holdings_of(structure, used[account], answers)
             read[account], _ = reader.account_of(flags[account], holdings, structure)
-            self._noted.pop(account, None)
+            self.noted.pop(account, None)
         self._write(read)
 
     def _write(self, read: Mapping[Address, Account]) -> None:
@@ -214,7 +214,7 @@ class AaveMarket:
 
     def is_settled(self) -> bool:
         """Return whether everything noted has been read."""
-        return not self._noted and not self._structure_noted
+        return not self.noted and not self._structure_noted
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every account (``KeepsColumns``)."""
@@ -259,13 +259,13 @@ class AaveMarket:
         debt_tokens = {reserve.variable_token for reserve in self.structure.reserves}
         for account in events.borrowers(logs) | events.debtors(logs, debt_tokens):
             if not self._is_followed(account):
-                self._noted[account] = _Noted(None, self._turn)
+                self.noted[account] = _Noted(None, self._turn)
         for account, contracts in found.accounts.items():
-            if account in self._noted or self._is_followed(account):
-                self._noted[account] = self._merged(account, contracts)
+            if account in self.noted or self._is_followed(account):
+                self.noted[account] = self._merged(account, contracts)
 
     def _merged(self, account: Address, contracts: frozenset[Address]) -> _Noted:
-        before = self._noted.get(account)
+        before = self.noted.get(account)
         if before is None:
             return _Noted(contracts, self._turn)
         if before.contracts is None:
@@ -276,16 +276,16 @@ class AaveMarket:
         """Note unknown borrowers in these logs, and with ``known_too`` the known ones."""
         self._turn += 1
         named = events.history_borrowers(logs)
-        new = {e for e in named if e not in self._noted and not self._is_followed(e)}
+        new = {e for e in named if e not in self.noted and not self._is_followed(e)}
         for account in named if known_too else new:
-            self._noted[account] = _Noted(None, self._turn)
+            self.noted[account] = _Noted(None, self._turn)
         return len(new)
 
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the whole account with the next block's calls."""
         if market == self.key and self._is_followed(account):
             self._turn += 1
-            self._noted[account] = _Noted(None, self._turn)
+            self.noted[account] = _Noted(None, self._turn)
 
     async def refresh(self, head: Head) -> None:
         """Discover the market again if a noted log reports a change of its structure."""
@@ -298,7 +298,7 @@ class AaveMarket:
         changed |= {at.identity for at in self.structure.reserves if self._upgraded & tokens_of(at)}
         self._upgraded.clear()
         for account in users_of(changed, View(self.columns)) if changed else ():
-            self._noted[account] = _Noted(None, self._turn)
+            self.noted[account] = _Noted(None, self._turn)
 
     def calls(self, head: Head) -> Sequence[Call]:
         """Return the reads that bring the market to ``head``.
@@ -306,7 +306,7 @@ class AaveMarket:
         Constant except for noted accounts.
         """
         structure, kept = self.structure, borrowers(View(self.columns))
-        to_read = {a: self._to_read(kept.get(a), noted) for a, noted in sorted(self._noted.items())}
+        to_read = {a: self._to_read(kept.get(a), noted) for a, noted in sorted(self.noted.items())}
         self._asked = _Asked(head.hash, self._turn, structure, to_read)
         calls = list(self._constant().pool_calls)
         for account, reserves in to_read.items():
@@ -348,11 +348,11 @@ class AaveMarket:
             raise MarketUnreadable(f"{self.key}: {error}") from error
         self._write({account: kept for account, (kept, _) in read.items()})
         for account, (_, complete) in read.items():
-            noted = self._noted.get(account)
+            noted = self.noted.get(account)
             if noted is not None and noted.turn <= asked.turn:
-                del self._noted[account]
+                del self.noted[account]
             if not complete:
-                self._noted[account] = _Noted(None, self._turn)
+                self.noted[account] = _Noted(None, self._turn)
         self._pool = pool
         self._heed(surprise)
         snapshot = AaveSnapshot(

@@ -64,7 +64,7 @@ class MorphoDeployment:
         self._structure: Structure | None = None
         self._facts: tuple[Structure, str] | None = None
         self._books: dict[MarketId, Columns] = defaultdict(new_columns)
-        self._noted: dict[Pair, int] = {}
+        self.noted: dict[Pair, int] = {}
         self._created: set[MarketId] = set()
         self._described: set[MarketId] = set()
         """Every market whose parameters were seen, followed or not."""
@@ -185,7 +185,7 @@ class MorphoDeployment:
         answers = Answers(await self._chain.aggregate(calls, Basis(block_hash=head.hash)))
         self._keep(reader.positions(pairs, answers))
         for pair in pairs:
-            self._noted.pop(pair, None)
+            self.noted.pop(pair, None)
         self._loaded = True
 
     def _pairs(self, accounts: Sequence[Address]) -> list[Pair]:
@@ -216,7 +216,7 @@ class MorphoDeployment:
     def is_settled(self) -> bool:
         """Return whether all noted positions of followed markets have been read."""
         followed = self.structure.markets
-        return not self._created and not any(pair[0] in followed for pair in self._noted)
+        return not self._created and not any(pair[0] in followed for pair in self.noted)
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every position by market (``KeepsColumns``)."""
@@ -273,7 +273,7 @@ class MorphoDeployment:
         self._learn_markets(found.named)
         concerned = self._created | self.structure.markets.keys()
         self._name([pair for pair in found.borrowed if pair[0] in concerned])
-        self._noted |= {pair: self._turn for pair in found.changed if self._is_followed(pair)}
+        self.noted |= {pair: self._turn for pair in found.changed if self._is_followed(pair)}
 
     def note_history(self, logs: LogTable, *, known_too: bool) -> int:
         """Note unknown positions in these logs, and with ``known_too`` the known ones."""
@@ -281,7 +281,7 @@ class MorphoDeployment:
         markets, pairs = len(self._created), self._followed_pairs(logs)
         new = [pair for pair in pairs if not self._is_followed(pair)]
         self._name(new)
-        self._noted |= dict.fromkeys(pairs if known_too else new, self._turn)
+        self.noted |= dict.fromkeys(pairs if known_too else new, self._turn)
         return len(new) + len(self._created) - markets
 
     def resync(self, market: MarketKey, account: Address) -> None:
@@ -289,7 +289,7 @@ class MorphoDeployment:
         for identity, one in self.structure.markets.items():
             if one.key == market and self._is_followed((identity, account)):
                 self._turn += 1
-                self._noted[identity, account] = self._turn
+                self.noted[identity, account] = self._turn
 
     async def refresh(self, head: Head) -> None:
         """Follow the markets that noted logs created, if the settings select them."""
@@ -311,14 +311,14 @@ class MorphoDeployment:
         self._described |= described.keys()
         for identity in created & self._books.keys():
             for account in Listed(View(self._books[identity])):
-                self._noted[identity, account] = self._turn
+                self.noted[identity, account] = self._turn
         followed = self.structure.markets
-        self._noted = {pair: turn for pair, turn in self._noted.items() if pair[0] in followed}
+        self.noted = {pair: turn for pair, turn in self.noted.items() if pair[0] in followed}
 
     def calls(self, head: Head) -> Sequence[Call]:
         """Return the reads that bring the deployment to ``head``. Constant except for positions."""
         structure = self.structure
-        pairs = tuple(sorted(pair for pair in self._noted if pair[0] in structure.markets))
+        pairs = tuple(sorted(pair for pair in self.noted if pair[0] in structure.markets))
         active = {e for e in structure.markets if self._borrowers_in(e) or not self._loaded}
         active |= {identity for identity, _ in pairs}
         idle = self._idle.choose(structure.markets.keys() - active)
@@ -347,8 +347,8 @@ class MorphoDeployment:
         self._idle.record(reader.totals_read(asked.idle, answers))
         self._read = read
         for pair in asked.pairs:
-            if self._noted.get(pair, asked.turn + 1) <= asked.turn:
-                del self._noted[pair]
+            if self.noted.get(pair, asked.turn + 1) <= asked.turn:
+                del self.noted[pair]
         found = [self._snapshot(head, asked, read, each) for each in sorted(asked.active)]
         return [replace(found[0], notes=asked.structure.warnings), *found[1:]] if found else []
 

@@ -101,9 +101,9 @@ class PositionOpportunity:
     @cached_property
     def bonus_at_most(self) -> BaseCurrency:
         """The incentive on the largest repayment, plus a few units for rounding."""
-        worth = rules.repayment(self.position.collateral, self.price, self._factor)
+        worth = rules.repayment(self.position.collateral, self.price, self.factor)
         repaid = min(worth, rules.assets_up(self.position.borrow_shares, self.last)) + 1
-        gain = mul_div_ceil(repaid, self._factor - WAD, WAD) + LEAST_UNITS
+        gain = mul_div_ceil(repaid, self.factor - WAD, WAD) + LEAST_UNITS
         return BaseCurrency(mul_div_ceil(gain, self.loan_price, 10**self.market_read.loan.decimals))
 
     def outcome(self, amount: TokenUnits) -> Outcome | Refusal:
@@ -156,7 +156,8 @@ class PositionOpportunity:
         return self._by_collateral(self._seized(amount), state)
 
     @cached_property
-    def _factor(self) -> Wad:
+    def factor(self) -> Wad:
+        """The liquidation incentive factor of the market."""
         return rules.incentive(self.market_read.params.lltv)
 
     @cached_property
@@ -167,11 +168,11 @@ class PositionOpportunity:
 
     def _by_shares(self, state: State) -> Liquidation | None:
         return rules.by_shares(
-            self.position.borrow_shares, self.position, state, self.price, self._factor
+            self.position.borrow_shares, self.position, state, self.price, self.factor
         )
 
     def _by_collateral(self, seized: int, state: State) -> Liquidation | None:
-        return rules.by_collateral(seized, self.position, state, self.price, self._factor)
+        return rules.by_collateral(seized, self.position, state, self.price, self.factor)
 
     @cached_property
     def _everything(self) -> Outcome | Refusal:
@@ -192,7 +193,7 @@ class PositionOpportunity:
         """Return the collateral to seize such that no more than ``amount`` is spent."""
         if amount == UINT256_MAX:
             return self.position.collateral
-        return rules.seizure(max(0, amount - self._rounding), self.price, self._factor)
+        return rules.seizure(max(0, amount - self._rounding), self.price, self.factor)
 
     def _seizing(self, seized: TokenUnits, amount: TokenUnits) -> Outcome | Refusal:
         """Return the amounts of seizing this collateral.
@@ -203,7 +204,7 @@ class PositionOpportunity:
         if first is None:
             detail = "the debt may or may not be covered by the collateral"
             return _no(SkipReason.UNCERTAIN_THRESHOLD, detail)
-        most = rules.repayment(seized, self.price, self._factor) + self._rounding
+        most = rules.repayment(seized, self.price, self.factor) + self._rounding
         return self._outcome(amount, first, TokenUnits(max(most, first.repaid)))
 
     def _outcome(self, amount: TokenUnits, first: Liquidation, most: TokenUnits) -> Outcome:
@@ -229,7 +230,7 @@ class PositionOpportunity:
 
     @cached_property
     def _least(self) -> TokenUnits:
-        worth = rules.repayment(LEAST_UNITS, self.price, self._factor)
+        worth = rules.repayment(LEAST_UNITS, self.price, self.factor)
         return TokenUnits(max(LEAST_UNITS, worth) + self._rounding)
 
     @cached_property
@@ -237,7 +238,7 @@ class PositionOpportunity:
         """The largest partial amount, within both debt and collateral at either end."""
         by_debt = rules.assets_down(self.position.borrow_shares, self.first)
         by_collateral = mul_div_floor(
-            rules.quoted(self.position.collateral, self.price), WAD, self._factor
+            rules.quoted(self.position.collateral, self.price), WAD, self.factor
         )
         largest = min(by_debt, by_collateral)
         return TokenUnits(largest - largest // AMOUNT_MARGIN - self._rounding)

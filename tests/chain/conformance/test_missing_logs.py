@@ -205,7 +205,7 @@ async def test_the_logs_of_any_one_contract_may_be_left_out(world):
         withholding = Withholding(proxy, by_range=True)
         async with connect([proxy.url]) as reader:
             watched = await started(world, reader)
-            (market,) = [one.market for one in watched.book._followed]
+            (market,) = [one.market for one in watched.book.followed]
             addresses = list(market.log_filter.addresses)
             withholding.on = True
             for at, transactions in enumerate(world.actions()):

@@ -40,7 +40,7 @@ async def judged(node, result, *, known=range(NEWEST + 1), pin=None):
     async with pinning(node) as (rpc, _, _):
         for number in known:
             rpc.pool.blocks.note(a_head(number))
-        clock = StateClock(NodeReader(rpc)._reads, MULTICALL)
+        clock = StateClock(NodeReader(rpc).reads, MULTICALL)
         basis = Basis(block_hash=a_head(NEWEST).hash)
         await clock.refuse_stale(result, 0, pin or {"blockHash": basis.block_hash}, basis)
         return rpc
@@ -85,7 +85,7 @@ async def test_an_endpoint_that_states_older_times_throughout_is_late_at_first()
             rpc.pool.blocks.note(a_head(number))
         now = [0.0]
         rpc.pool.clock = lambda: now[0]
-        clock = StateClock(NodeReader(rpc)._reads, MULTICALL)
+        clock = StateClock(NodeReader(rpc).reads, MULTICALL)
         basis = Basis(block_hash=a_head(NEWEST).hash)
         asked = (stating(1000 + NEWEST - 1), 0, {"blockHash": basis.block_hash}, basis)
         for now[0] in (0.0, 9.0):

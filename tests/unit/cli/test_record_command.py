@@ -262,11 +262,11 @@ def test_figures_that_differ_are_shown_from_where_they_do():
     """A list of a hundred waits is longer than any screen."""
     head, tail = "a" * 500, "b" * 500
 
-    recorded, now = replay._apart(f"{head}7{tail}", f"{head}8{tail}")
+    recorded, now = replay.cut_alike(f"{head}7{tail}", f"{head}8{tail}")
 
     assert recorded == f"…{'a' * 30}7{'b' * 129}…"
     assert now == f"…{'a' * 30}8{'b' * 129}…"
-    assert replay._apart("7", "8") == ("7", "8")
+    assert replay.cut_alike("7", "8") == ("7", "8")
 
 
 @pytest.mark.slow

@@ -87,8 +87,8 @@ OTHERS = {
 def test_what_was_not_asked_for_is_not_given_out(field):
     """Whatever is wrong with our own encoding, a library reads the bytes before they leave."""
     signer = LocalSigner(KEY, 1)
-    honest = signer._sign
-    signer._sign = lambda fields: honest({**fields, field: OTHERS[field]})
+    honest = signer.sign_fields
+    signer.sign_fields = lambda fields: honest({**fields, field: OTHERS[field]})
 
     with pytest.raises(NotBroadcast, match=r"the signer (signed another|added)"):
         signer.sign(FIELDS)
@@ -108,8 +108,8 @@ def test_what_was_not_asked_for_is_not_given_out(field):
 def test_bytes_that_are_no_transaction_of_ours_are_not_given_out(bytes_of, says):
     """Cut off, too long, of another type, of another key."""
     signer = LocalSigner(KEY, 1)
-    honest = signer._sign
-    signer._sign = lambda fields: bytes_of(honest(fields))
+    honest = signer.sign_fields
+    signer.sign_fields = lambda fields: bytes_of(honest(fields))
 
     with pytest.raises(NotBroadcast, match=says):
         signer.sign(FIELDS)

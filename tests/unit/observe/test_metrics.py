@@ -185,7 +185,7 @@ def test_heads_that_nobody_works_on_are_forgotten(watched):
     for number in range(3 * REMEMBERED):
         vitals.passed(Stage.HEAD, a_head(number))
 
-    assert len(vitals._arrivals) == REMEMBERED
+    assert len(vitals.arrivals) == REMEMBERED
 
 
 def test_positions_are_counted_by_market_and_band(watched):
@@ -306,10 +306,10 @@ def test_the_document_names_every_metric_and_no_other():
         re.findall(r"(?m)^\| `(keeper_\w+)(\{[\w,]+\})?` \| (?:\w+) \|", DOCUMENT.read_text())
     )
     there = {
-        name: "{" + ",".join(one._labelnames) + "}" if one._labelnames else ""
+        name: "{" + ",".join(one._labelnames) + "}" if one._labelnames else ""  # noqa: SLF001
         for one in vars(Metrics()).values()
         if isinstance(one, MetricWrapperBase)
-        for name in [one._name + ("_total" if isinstance(one, Counter) else "")]
+        for name in [one._name + ("_total" if isinstance(one, Counter) else "")]  # noqa: SLF001
     }
     read = {
         "keeper_rpc_requests_total": "{method}",

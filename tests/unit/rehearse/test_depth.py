@@ -66,9 +66,9 @@ async def test_a_pool_is_back_at_the_price_a_minute_after_it_was_used():
     """Within a minute the next sale meets what the last one left."""
     made = venue()
     used = CURVE.sold(ETH, 10**20).after
-    made._curves[POOL], made._used_at = used, 100
+    made.curves[POOL], made.used_at = used, 100
 
     made.moved(PRICES, 112)
-    assert made._curves[POOL] is used
+    assert made.curves[POOL] is used
     made.moved(PRICES, 160)
-    assert made._curves[POOL].reserves == (10_000 * 10**18, 30_000_000 * 10**6)
+    assert made.curves[POOL].reserves == (10_000 * 10**18, 30_000_000 * 10**6)
