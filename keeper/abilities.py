@@ -172,7 +172,7 @@ class KeepsItself(Protocol):
 
 @runtime_checkable
 class DefersChecks(Protocol):
-    """A book with checks that need not precede a block's decisions."""
+    """Book that defers some checks until a block's decisions are sent."""
 
     def settle(self) -> None:
         """Run the newest block's deferred checks."""

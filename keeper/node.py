@@ -176,7 +176,7 @@ class Node:
         return True
 
     def _settle(self, head: Head) -> None:
-        """Run the checks that the sends did not wait for, and emit the book's news."""
+        """Run the checks that were deferred until after the sends, and emit the book's events."""
         if isinstance(self.book, DefersChecks):
             self.book.settle()
         for event in book_news(self.book, head):

@@ -65,12 +65,12 @@ class Calls(Protocol):
 
 @runtime_checkable
 class PreparesFacts(Protocol):
-    """Margin calls that compute the result of ``acting`` while the node is awaited."""
+    """Margin calls that compute facts of acting accounts while the node is awaited."""
 
     async def prepare(
         self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
     ) -> None:
-        """Compute the facts of accounts that are probably acted on."""
+        """Compute the facts of accounts that are likely to be acted on."""
         ...
 
 

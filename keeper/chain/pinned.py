@@ -59,7 +59,11 @@ class PinnedReads:
     async def ask_call(
         self, endpoint: int, block: BlockParameter, transaction: Mapping[str, object], basis: Basis
     ) -> bytes:
-        """Run a transaction at one endpoint, with as much gas as that takes."""
+        """Run a transaction at one endpoint, at most with the gas that the endpoint accepts.
+
+        Block overrides are applied if the endpoint has them. If only the overridden call fails, the
+        endpoint is recorded as lacking them.
+        """
         if not basis.landing or not self.rpc.capabilities.has(endpoint, Capability.BLOCK_OVERRIDES):
             return await self._run(endpoint, transaction, (block, *overrides(basis)))
         rest = (block, state_overrides(basis.overlay), dict(basis.landing))

@@ -42,11 +42,10 @@ class SkipReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liquidate:
-    """
-    Decision to send a liquidation, with its plan.
+    """Decision to send a liquidation, with its plan.
 
-    ``further`` are the account's next rounds, in order. Each is planned on what the round before
-    leaves of the account. All rounds are steps of one transaction.
+    ``further`` holds the account's next rounds, in order. Each is planned on the account after the
+    round before. All rounds are steps of one transaction.
     """
 
     plan: Plan

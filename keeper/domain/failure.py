@@ -76,7 +76,7 @@ def classify_failure(reason: str) -> FailureKind:
 
 
 def plain_reason(reason: str) -> str:
-    """Return a reason without the transaction's frame and without what its block adds."""
+    """Return a reason without the transaction's frame and without the suffix about its block."""
     return _FRAME.sub("", reason.removesuffix(TOUCHED).removesuffix(UNTOUCHED))
 
 

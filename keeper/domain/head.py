@@ -55,8 +55,9 @@ class Basis:
     """Block hash and state overlay that all reads of one decision are pinned to.
 
     The overlay is empty for a mined block. A pending oracle update is an overlay on the block
-    before it, so that acting early uses the same pipeline. ``landing`` are the fields of a later
-    block that a call sees in place of the pinned block's, where the node overrides them.
+    before it, so that acting early uses the same pipeline. ``landing`` holds the block fields of
+    the expected block, as overrides of the pinned block's. A node without block overrides ignores
+    them.
     """
 
     block_hash: BlockHash

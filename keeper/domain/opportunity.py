@@ -130,10 +130,9 @@ class Opportunity(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Afterwards:
-    """
-    One account as a liquidation leaves it, in the same block: its health and its opportunities.
+    """Health and opportunities of one account after a liquidation, in the same block.
 
-    There are no ``opportunities`` where it is healthy then, or nothing is left to seize.
+    ``opportunities`` is empty if the account is then healthy or has nothing left to seize.
     """
 
     health_factor: Wad
@@ -142,10 +141,10 @@ class Afterwards:
 
 @runtime_checkable
 class Continues(Protocol):
-    """An opportunity that states what can be done with its account once it was taken."""
+    """Opportunity that computes its account after the liquidation, for a further round."""
 
     def after(self, amount: TokenUnits) -> Afterwards | None:
-        """Return the account after ``amount``; None where the market cannot tell."""
+        """Return the account after ``amount``. None if the market cannot compute it."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""An account after a liquidation, in the same block: balances and flags as the pool keeps them."""
+"""Balances, flags and pool liquidity of an account after a liquidation, in the same block."""
 
 from dataclasses import replace
 
@@ -19,14 +19,13 @@ def account_after(
     legs: tuple[int, int],
     done: Liquidation,
 ) -> Account:
-    """
-    Return the account as a liquidation of ``legs`` (debt and collateral) leaves it.
+    """Return the account after a liquidation of ``legs`` (debt and collateral).
 
-    ``position`` is the account before, at the clock's timestamp. From 3.3 an account without any
-    collateral left owes nothing any more: the pool writes the rest off.
+    ``position`` is the account before, at the clock's timestamp. From 3.3 the pool writes off the
+    remaining debt of an account without collateral.
 
-    Source: ``LiquidationLogic.executeLiquidationCall``, core-v3 1.19.3 and aave-v3-origin
-    5431379f (bad debt), 6138e1fd (roundings).
+    Source: ``LiquidationLogic.executeLiquidationCall``, core-v3 1.19.3 and aave-v3-origin 5431379f
+    (bad debt), 6138e1fd (roundings).
     """
     debt, collateral = legs
     rulebook, holdings = clock.pool.structure.rules, dict(account.holdings)
@@ -46,7 +45,7 @@ def account_after(
 
 
 def pool_after(pool: PoolState, legs: tuple[int, int], done: Liquidation) -> PoolState:
-    """Return the pool with what the liquidation paid out of it and into it."""
+    """Return the pool after a liquidation, less the collateral paid out, plus the debt repaid."""
     debt, collateral = legs
     reserves = dict(pool.reserves)
     for at, change in ((debt, done.repaid), (collateral, -done.received)):
@@ -56,18 +55,17 @@ def pool_after(pool: PoolState, legs: tuple[int, int], done: Liquidation) -> Poo
 
 
 def _takes_all(position: Position, collateral: int, done: Liquidation) -> bool:
-    """Whether nothing is left that has a value: ``hasNoCollateralLeft``."""
+    """Return whether no collateral of value is left. Source: ``hasNoCollateralLeft``."""
     leg = position.legs[collateral]
     value = mul_div_floor(done.seized, leg.price, leg.state.unit)
     return value == position.data.collateral
 
 
 def _less_supply(held: Holding, done: Liquidation, index: int, rulebook: Rules) -> Holding:
-    """
-    Return the collateral less what was paid out and, burned apart, the protocol's fee.
+    """Return the collateral after the payout and the protocol's fee, which is burned separately.
 
-    Each is rounded by itself: to nearest up to 3.4, up from 3.5. The fee takes no more than is
-    left.
+    Each is rounded separately, to nearest up to 3.4 and up from 3.5. The fee is at most the
+    remaining collateral.
     """
     divide = mul_div_ceil if rulebook.directed_rounding else mul_div_half_up
     left = held.scaled_supply - divide(done.received, RAY, index)
@@ -76,7 +74,7 @@ def _less_supply(held: Holding, done: Liquidation, index: int, rulebook: Rules) 
 
 
 def _less_debt(held: Holding, done: Liquidation, clock: Clock, debt: int) -> Holding:
-    """Return the debt less what was repaid: variable debt first, then that at a fixed rate."""
+    """Return the debt after the repayment, which reduces variable debt before stable debt."""
     if done.all_debt:
         return replace(held, scaled_debt=0, stable_principal=0, stable_rate=0, stable_since=0)
     rulebook = clock.pool.structure.rules

@@ -102,7 +102,7 @@ class Unhealthy:
     def _after(
         self, legs: tuple[int, int], first: Liquidation, last: Liquidation
     ) -> Afterwards | None:
-        """Return the account after a pair's liquidation, which did so at the window's ends."""
+        """Return the account after a pair's liquidation, from its amounts at the window's ends."""
         kept = account_after(self.kept, self.ends[0], self.clocks[0], legs, first)
         try:
             position = self.clocks[0].position(kept)

@@ -164,7 +164,7 @@ class Clock:
         return self._supply[at], self._debt[at]
 
     def variable_debt(self, scaled: int, index: int) -> int:
-        """Return what a scaled debt at the variable rate is, as ``rules.roundings`` says."""
+        """Return a scaled variable debt in token units, rounded as in ``rules.roundings``."""
         return self._borrowed(scaled, index, RAY)
 
     def _category_of(self, at: int, account: Account) -> Category | None:

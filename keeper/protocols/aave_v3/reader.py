@@ -107,7 +107,7 @@ def structure_read(structure: Structure, answers: Answers) -> StructureRead | No
 
 @lru_cache(maxsize=64)
 def _listed_tokens(answer: bytes) -> tuple[str, ...]:
-    """Decode the list of reserves, the same bytes in nearly every block."""
+    """Decode the list of reserves. Cached, since the bytes rarely change between blocks."""
     return tuple(decoded(("address[]",), answer, "the pool's list of reserves")[0])
 
 

@@ -129,10 +129,10 @@ class PositionOpportunity:
         )
 
     def after(self, amount: TokenUnits) -> Afterwards | None:
-        """
-        Return the account after ``amount``, in the same block.
+        """Return the account after ``amount``, in the same block.
 
-        What is left of the debt are shares: the fewest of either end, since no more can be repaid.
+        The remaining debt is the smaller number of shares of both ends, since a larger repayment
+        reverts.
         """
         done = [self._done(amount, state) for state in (self.first, self.last)]
         if done[0] is None or done[1] is None:
@@ -150,14 +150,14 @@ class PositionOpportunity:
         return Afterwards(health_factor=health.factor, opportunities=(rest,))
 
     def _done(self, amount: TokenUnits, state: State) -> Liquidation | None:
-        """Return what the step for ``amount`` does at one end; None where it is refused."""
+        """Return the liquidation of ``amount`` at one end of the window. None if it is refused."""
         if amount == UINT256_MAX and self._clears:
             return self._by_shares(state)
         return self._by_collateral(self._seized(amount), state)
 
     @cached_property
     def factor(self) -> Wad:
-        """The liquidation incentive factor of the market."""
+        """Liquidation incentive factor of the market."""
         return rules.incentive(self.market_read.params.lltv)
 
     @cached_property

@@ -144,7 +144,7 @@ def health(position: Position, state: State, price: OraclePrice, lltv: Wad) -> H
 def after_liquidation(
     position: Position, state: State, done: "Liquidation"
 ) -> tuple[Position, State]:
-    """Return the debtor and the market as a liquidation leaves them. Source: ``liquidate``."""
+    """Return the debtor and the market after a liquidation. Source: ``liquidate``."""
     shares = done.repaid_shares + done.bad_debt_shares
     debt = state.borrow_assets - done.repaid
     left = replace(
