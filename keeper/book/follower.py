@@ -145,7 +145,7 @@ class Follower:
             RpcUnavailable: the endpoint did not answer in time.
         """
         is_resumed = self._trail.tip is None and await self._resume(head)
-        await self._track(head)
+        await self.track(head)
         if is_resumed:
             await self._look_back(head)
         await self._load_missing(head, progress)
@@ -166,7 +166,7 @@ class Follower:
         ahead = self._begin_reads(head)
         try:
             began = time.monotonic()
-            await self._track(head)
+            await self.track(head)
             self.pace.note(time.monotonic() - began)
             await self._load_missing(head, lambda _: None)
             snapshots = await self._read(head, ahead)
@@ -243,7 +243,7 @@ class Follower:
         self._rebuilds.append((each.market.key, reason))
         log.warning("book_rebuilt market=%s reason=%s", each.market.key, reason)
 
-    async def _track(self, head: Head) -> None:
+    async def track(self, head: Head) -> None:
         """Note the logs of the blocks up to ``head``, and those of orphaned blocks."""
         self.fork = None
         if self._trail.tip is None:

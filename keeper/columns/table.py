@@ -46,7 +46,7 @@ class Columns:
         self._changed: Flags = np.zeros(0, dtype=np.bool_)
         self.spill = Spill(self.width)
         self.sums = BalanceSums()
-        self._latest: weakref.ref[Version] | None = None
+        self.newest: weakref.ref[Version] | None = None
 
     def __len__(self) -> int:
         return self.index.count
@@ -99,12 +99,12 @@ class Columns:
 
     def version(self) -> Version:
         """Return the version under which the present contents will be stored."""
-        latest = self._latest() if self._latest is not None else None
+        latest = self.newest() if self.newest is not None else None
         if latest is None or latest.saved:
             made = Version()
             if latest is not None:
                 latest.next = made
-            self._latest = weakref.ref(made)
+            self.newest = weakref.ref(made)
             return made
         return latest
 
@@ -172,7 +172,7 @@ class Columns:
 
     def _keep(self, rows: Rows) -> None:
         """Store the contents of these rows for the views that include them."""
-        latest = self._latest() if self._latest is not None else None
+        latest = self.newest() if self.newest is not None else None
         if latest is not None and len(rows):
             ordered = np.sort(rows)
             latest.saved.append((ordered, self.block(ordered)))

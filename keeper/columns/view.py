@@ -24,7 +24,7 @@ class View(Sequence[bytes]):
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
         self._count = len(columns)
-        self._version = columns.version()
+        self.version = columns.version()
 
     def __len__(self) -> int:
         return self._count
@@ -64,14 +64,14 @@ class View(Sequence[bytes]):
 
     def overwritten(self) -> Rows:
         """Return the rows of this view with changed contents, ascending."""
-        rows = self._version.overwritten()
+        rows = self.version.overwritten()
         return rows[rows < self._count]
 
     def block(self, rows: Rows) -> Block:
         """Return these rows as of the view."""
         blocks, place = [self.columns.block(rows)], np.arange(len(rows))
         open_, end = np.ones(len(rows), dtype=np.bool_), len(rows)
-        for saved, block in self._version.all_saved():
+        for saved, block in self.version.all_saved():
             at, there = places(saved, rows)
             there &= open_
             if there.any():
@@ -82,7 +82,7 @@ class View(Sequence[bytes]):
 
     def one(self, row: int) -> Block:
         """Return one row as of the view."""
-        for saved, block in self._version.all_saved():
+        for saved, block in self.version.all_saved():
             at = int(np.searchsorted(saved, row))
             if at < len(saved) and saved[at] == row:
                 return block.taken(np.array([at]))

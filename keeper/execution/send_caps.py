@@ -142,7 +142,7 @@ class SendCaps:
 
     def halted(self) -> str:
         """Return why signing is halted for a while. Empty if it is not."""
-        if self._value(SendLimit.KIND) is None:
+        if self.known_value(SendLimit.KIND) is None:
             return ""
         return f"every endpoint refuses our transactions for good: {self._halted}"
 
@@ -152,7 +152,7 @@ class SendCaps:
 
     def most_fee(self, gas_limit: Gas) -> Wei | None:
         """Return the highest maxFeePerGas that nodes accept. None without a cap."""
-        cap = self._value(SendLimit.FEE)
+        cap = self.known_value(SendLimit.FEE)
         return None if cap is None else Wei(cap // max(gas_limit, 1))
 
     def parts(self, price: Callable[[Batch], Fees | None]) -> Parts:
@@ -184,7 +184,9 @@ class SendCaps:
         market: FeeMarket,
         head: Head,
     ) -> list[Priced]:
-        barred = any(self._value((plan.market, plan.account)) is not None for plan in batch.plans)
+        barred = any(
+            self.known_value((plan.market, plan.account)) is not None for plan in batch.plans
+        )
         if fees is None or (barred and len(batch.plans) == 1):
             return []
         lowered = self._lowered(batch, fees, market)
@@ -205,8 +207,8 @@ class SendCaps:
         ]
 
     def _is_small_enough(self, batch: Batch, head: Head) -> bool:
-        gas, size = self._value(SendLimit.GAS), self._value(SendLimit.SIZE)
-        plans = self._value(SendLimit.PLANS)
+        gas, size = self.known_value(SendLimit.GAS), self.known_value(SendLimit.SIZE)
+        plans = self.known_value(SendLimit.PLANS)
         most = [cap for cap in (self.most_gas, head.gas_limit, gas) if cap]
         return (
             batch.gas_limit <= min(most)
@@ -224,7 +226,8 @@ class SendCaps:
             return None
         return Fees(max_fee=most, priority_fee=fees.priority_fee)
 
-    def _value(self, key: SendLimit | Subject) -> int | None:
+    def known_value(self, key: SendLimit | Subject) -> int | None:
+        """Return what is known of a limit; None while it is unknown or due to be tried again."""
         cap = self._caps.get(key)
         return None if cap is None or self.clock() >= cap.retry_at else cap.value
 

@@ -14,6 +14,7 @@ from keeper.protocols.aave_v3.adapter import AaveMarket
 from tests.chain.worlds import Keeper
 from tests.support.proxy import Proxy
 from tests.support.threaded import proxied
+from tests.unit.protocols.aave_builders import write
 
 CHAIN_ID = 31337
 
@@ -43,7 +44,7 @@ def changed_book(keeper: Keeper, change) -> None:
     market.from_arrays(kept.base)
     for delta in kept.deltas:
         market.merge(delta)
-    other._write(change(dict(borrowers(View(market.columns)))))  # noqa: SLF001
+    write(other, change(dict(borrowers(View(market.columns)))))
     base = replace(kept, market=key, base=other.to_arrays(), deltas=())
     file.write(Change(gone=(), blocks=(), markets=(base,)))
     file.close()

@@ -158,7 +158,7 @@ async def test_an_upgraded_token_has_its_users_read_again(devnet, reader):
     aave.configurator.send("updateAToken", given)
     market = book.followed[0].market
     head = await reader.head()
-    await book._track(head)  # noqa: SLF001
+    await book.track(head)
     await market.refresh(head)
 
     users = [each.address for each in devnet.borrowers if "WETH" in {*each.collateral, *each.debt}]

@@ -108,7 +108,7 @@ async def test_f07_an_abnormal_end_is_survived():
         await anext(heads)
         await subscribed(node)
         for socket in list(node.open_sockets):
-            socket._req.transport.abort()  # noqa: SLF001
+            socket._req.transport.abort()  # noqa: SLF001 - aiohttp offers no other way
         node.height = 2
 
         assert (await anext(heads)).number == 2

@@ -93,7 +93,7 @@ class AaveMarket:
         self._provider = provider
         self._from_block = from_block
         self._chain = chain
-        self._structure: Structure | None = None
+        self.known_structure: Structure | None = None
         self._facts: tuple[Structure, str] | None = None
         self._made: _Made | None = None
         self._columns: Columns | None = None
@@ -118,9 +118,9 @@ class AaveMarket:
     @property
     def structure(self) -> Structure:
         """The market's structure. MarketUnreadable before ``discover``."""
-        if self._structure is None:
+        if self.known_structure is None:
             raise MarketUnreadable(f"{self.key} has not been discovered")
-        return self._structure
+        return self.known_structure
 
     @property
     def columns(self) -> Columns:
@@ -142,7 +142,7 @@ class AaveMarket:
         """
         basis = Basis(block_hash=head.hash)
         try:
-            self._structure = await discovery.discovered(
+            self.known_structure = await discovery.discovered(
                 self._chain, self._provider, self.key, basis
             )
         except RpcMalformed as error:
@@ -168,7 +168,7 @@ class AaveMarket:
         structure = restored(Structure, json.loads(facts))
         if structure.key != self.key:
             raise ValueError(f"this is {structure.key}")
-        self._structure = structure
+        self.known_structure = structure
 
     @property
     def history_filter(self) -> LogFilter:

@@ -58,12 +58,12 @@ class MorphoDeployment:
 
     def __init__(self, options: Options, from_block: int, chain: ChainReader) -> None:
         self._options = options
-        self._morpho = Address(options.morpho)
+        self.morpho = Address(options.morpho)
         self._from_block = from_block
         self._chain = chain
-        self._structure: Structure | None = None
+        self.known_structure: Structure | None = None
         self._facts: tuple[Structure, str] | None = None
-        self._books: dict[MarketId, Columns] = defaultdict(new_columns)
+        self.books: dict[MarketId, Columns] = defaultdict(new_columns)
         self.noted: dict[Pair, int] = {}
         self._created: set[MarketId] = set()
         self._described: set[MarketId] = set()
@@ -77,7 +77,7 @@ class MorphoDeployment:
     @property
     def key(self) -> MarketKey:
         """``morpho_blue:`` and the contract's address."""
-        return MarketKey(f"{NAME}:{self._morpho}")
+        return MarketKey(f"{NAME}:{self.morpho}")
 
     @property
     def from_block(self) -> int:
@@ -87,13 +87,13 @@ class MorphoDeployment:
     @property
     def structure(self) -> Structure:
         """The deployment's structure. MarketUnreadable before ``discover``."""
-        if self._structure is None:
+        if self.known_structure is None:
             raise MarketUnreadable(f"{self.key} has not been discovered")
-        return self._structure
+        return self.known_structure
 
     def executor_targets(self) -> ExecutorTargets:
         """Return the contract, which the executor calls and approves for repayments."""
-        return ExecutorTargets(lenders=(self._morpho,))
+        return ExecutorTargets(lenders=(self.morpho,))
 
     async def discover(self, head: Head) -> None:
         """Read the deployment's markets and their structure.
@@ -104,19 +104,19 @@ class MorphoDeployment:
         """
         chain, options = self._chain, self._options
         try:
-            await discovery.refuse_others(chain, self._morpho, Basis(block_hash=head.hash))
+            await discovery.refuse_others(chain, self.morpho, Basis(block_hash=head.hash))
             found = await discovery.known_markets(chain, options, head, self._from_block)
             self._described |= found.keys()
             wanted = {each: params for each, params in found.items() if options.wants(params)}
-            self._structure = await discovery.structure(chain, options, wanted, head)
+            self.known_structure = await discovery.structure(chain, options, wanted, head)
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
 
     async def origin(self, head: Head) -> Origin:
         """Return the contract and the log of its first owner (``HasOrigin``)."""
         basis = Basis(block_hash=head.hash)
-        await discovery.refuse_others(self._chain, self._morpho, basis)
-        return Origin(contract=self._morpho, created=events.origin_filter(self._morpho))
+        await discovery.refuse_others(self._chain, self.morpho, basis)
+        return Origin(contract=self.morpho, created=events.origin_filter(self.morpho))
 
     def freeze_structure(self) -> Callable[[], str]:
         """Return a function that encodes the structure as JSON (``KeepsStructure``)."""
@@ -131,9 +131,9 @@ class MorphoDeployment:
     def restore_structure(self, facts: str) -> None:
         """Restore a stored structure. ValueError if it belongs to another deployment."""
         structure = restored(Structure, json.loads(facts))
-        if structure.morpho != self._morpho:
+        if structure.morpho != self.morpho:
             raise ValueError(f"this is {structure.morpho}")
-        self._structure = structure
+        self.known_structure = structure
 
     @property
     def history_filter(self) -> LogFilter:
@@ -141,7 +141,7 @@ class MorphoDeployment:
 
         Creations are read again, so that none is missed.
         """
-        return events.history_filter(self._morpho)
+        return events.history_filter(self.morpho)
 
     def borrowers(self, logs: LogTable) -> frozenset[Address]:
         """Return the debtors in these ``Borrow`` logs of followed markets.
@@ -150,7 +150,7 @@ class MorphoDeployment:
         discovery did not find becomes known by its creation or its first borrower.
         """
         pairs = self._followed_pairs(logs)
-        self._name(pairs)
+        self.write_borrowers(pairs)
         return events.accounts(pairs)
 
     def _followed_pairs(self, logs: LogTable) -> frozenset[Pair]:
@@ -162,28 +162,29 @@ class MorphoDeployment:
 
     def _learn_markets(self, named: Collection[MarketId]) -> None:
         """Note markets with an unseen creation, unless the settings list market ids."""
-        if not self._options.listed and self._structure is not None:
-            self._created |= {*named} - self._described - self._structure.markets.keys()
+        if not self._options.listed and self.known_structure is not None:
+            self._created |= {*named} - self._described - self.known_structure.markets.keys()
 
-    def _name(self, pairs: Collection[Pair]) -> None:
+    def write_borrowers(self, pairs: Collection[Pair]) -> None:
         """Store that these accounts borrowed in these markets."""
         for identity, accounts in by_market(pairs).items():
-            book = self._books[identity]
+            book = self.books[identity]
             addresses = packed(accounts)
             new = addresses[book.index.rows_of(addresses) == UNKNOWN]
             book.put(new, named(len(new)))
 
-    def _is_followed(self, pair: Pair) -> bool:
+    def is_followed(self, pair: Pair) -> bool:
+        """Return whether the account is known to have borrowed in the market."""
         identity, account = pair
-        book = self._books.get(identity)
+        book = self.books.get(identity)
         return book is not None and book.index.row_of(unlisted(account)) != UNKNOWN
 
     async def load(self, head: Head, accounts: Collection[Address]) -> None:
         """Read these accounts in the markets where they borrowed, or in all if unknown."""
         pairs = self._pairs(sorted(accounts))
-        calls = reader.position_calls(self._morpho, pairs)
+        calls = reader.position_calls(self.morpho, pairs)
         answers = Answers(await self._chain.aggregate(calls, Basis(block_hash=head.hash)))
-        self._keep(reader.positions(pairs, answers))
+        self.write_positions(reader.positions(pairs, answers))
         for pair in pairs:
             self.noted.pop(pair, None)
         self._loaded = True
@@ -191,7 +192,7 @@ class MorphoDeployment:
     def _pairs(self, accounts: Sequence[Address]) -> list[Pair]:
         """Return the markets where these accounts borrowed, or all markets if unknown."""
         addresses = packed(accounts)
-        known = {e: b.index.rows_of(addresses) != UNKNOWN for e, b in self._books.items()}
+        known = {e: b.index.rows_of(addresses) != UNKNOWN for e, b in self.books.items()}
         nowhere = ~np.any([np.zeros(len(accounts), dtype=np.bool_), *known.values()], axis=0)
         return [
             (identity, accounts[at])
@@ -199,9 +200,10 @@ class MorphoDeployment:
             for at in np.flatnonzero(known.get(identity, nowhere) | nowhere).tolist()
         ]
 
-    def _keep(self, read: Mapping[Pair, Position]) -> None:
+    def write_positions(self, read: Mapping[Pair, Position]) -> None:
+        """Store what was read of positions."""
         for identity, accounts in by_market(read).items():
-            book = self._books[identity]
+            book = self.books[identity]
             positions = (read[identity, account] for account in accounts)
             book.put(packed(accounts), encoded(positions, book))
 
@@ -211,7 +213,7 @@ class MorphoDeployment:
         The first line has the block at which the history begins and the settings, the second the
         contract.
         """
-        return f"{self._from_block} {self._options.model_dump_json()}\n1 {self._morpho}"
+        return f"{self._from_block} {self._options.model_dump_json()}\n1 {self.morpho}"
 
     def is_settled(self) -> bool:
         """Return whether all noted positions of followed markets have been read."""
@@ -220,16 +222,16 @@ class MorphoDeployment:
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every position by market (``KeepsColumns``)."""
-        return named_apart({each: book.to_arrays() for each, book in self._books.items()})
+        return named_apart({each: book.to_arrays() for each, book in self.books.items()})
 
     def changed(self) -> dict[str, Array]:
         """Return the positions that were read since the last call."""
-        changes = {each: book.changes() for each, book in self._books.items()}
+        changes = {each: book.changes() for each, book in self.books.items()}
         return named_apart({each: one for each, one in changes.items() if len(one["count"])})
 
     def from_arrays(self, arrays: Mapping[str, Array]) -> None:
         """Restore stored positions instead of ``load``. MarketUnreadable if they are incomplete."""
-        self._books.clear()
+        self.books.clear()
         self.merge(arrays)
         self._loaded = True
 
@@ -243,18 +245,18 @@ class MorphoDeployment:
             if column == "count":
                 names = [one for one in STORED if f"{identity}/{one}" in arrays]
                 mine = {one: arrays[f"{identity}/{one}"] for one in names}
-                self._books[MarketId(identity)].merge(mine)
+                self.books[MarketId(identity)].merge(mine)
                 self._learn_markets({MarketId(identity)})
 
     @property
     def log_filter(self) -> LogFilter:
         """The logs that change a position or create a market."""
-        return events.block_filter(self._morpho)
+        return events.block_filter(self.morpho)
 
     @property
     def liquidation_filter(self) -> LogFilter:
         """The contract's ``Liquidate`` logs."""
-        return events.liquidation_filter(self._morpho)
+        return events.liquidation_filter(self.morpho)
 
     def liquidated(self, logs: Sequence[Log]) -> frozenset[Subject]:
         """Return the liquidated accounts in these logs of followed markets."""
@@ -272,22 +274,22 @@ class MorphoDeployment:
         self._created |= found.created
         self._learn_markets(found.named)
         concerned = self._created | self.structure.markets.keys()
-        self._name([pair for pair in found.borrowed if pair[0] in concerned])
-        self.noted |= {pair: self._turn for pair in found.changed if self._is_followed(pair)}
+        self.write_borrowers([pair for pair in found.borrowed if pair[0] in concerned])
+        self.noted |= {pair: self._turn for pair in found.changed if self.is_followed(pair)}
 
     def note_history(self, logs: LogTable, *, known_too: bool) -> int:
         """Note unknown positions in these logs, and with ``known_too`` the known ones."""
         self._turn += 1
         markets, pairs = len(self._created), self._followed_pairs(logs)
-        new = [pair for pair in pairs if not self._is_followed(pair)]
-        self._name(new)
+        new = [pair for pair in pairs if not self.is_followed(pair)]
+        self.write_borrowers(new)
         self.noted |= dict.fromkeys(pairs if known_too else new, self._turn)
         return len(new) + len(self._created) - markets
 
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the position with the next block's calls."""
         for identity, one in self.structure.markets.items():
-            if one.key == market and self._is_followed((identity, account)):
+            if one.key == market and self.is_followed((identity, account)):
                 self._turn += 1
                 self.noted[identity, account] = self._turn
 
@@ -298,19 +300,19 @@ class MorphoDeployment:
         created, before = frozenset(self._created), self.structure
         basis = Basis(block_hash=head.hash)
         try:
-            described = await discovery.described(self._chain, self._morpho, created, basis)
+            described = await discovery.described(self._chain, self.morpho, created, basis)
             wanted = {e: p for e, p in described.items() if self._options.wants(p)}
             kept = {e: m.params for e, m in before.markets.items() if e not in created}
             if wanted.keys() | kept.keys() != before.markets.keys() or wanted:
-                self._structure = await discovery.structure(
+                self.known_structure = await discovery.structure(
                     self._chain, self._options, {**kept, **wanted}, head, before
                 )
         except RpcMalformed as error:
             raise MarketUnreadable(f"{self.key}: {error}") from error
         self._created -= created
         self._described |= described.keys()
-        for identity in created & self._books.keys():
-            for account in Listed(View(self._books[identity])):
+        for identity in created & self.books.keys():
+            for account in Listed(View(self.books[identity])):
                 self.noted[identity, account] = self._turn
         followed = self.structure.markets
         self.noted = {pair: turn for pair, turn in self.noted.items() if pair[0] in followed}
@@ -325,12 +327,12 @@ class MorphoDeployment:
         self._asked = Asked(head.hash, self._turn, structure, frozenset(active), pairs, idle)
         return [
             *reader.block_calls(structure, active),
-            *reader.position_calls(self._morpho, pairs),
-            *reader.total_calls(self._morpho, idle),
+            *reader.position_calls(self.morpho, pairs),
+            *reader.total_calls(self.morpho, idle),
         ]
 
     def _borrowers_in(self, identity: MarketId) -> int:
-        return len(self._books[identity]) if identity in self._books else 0
+        return len(self.books[identity]) if identity in self.books else 0
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> Sequence[MorphoSnapshot]:
         """Return each market with a borrower at ``head``, from the results of its calls.
@@ -343,7 +345,7 @@ class MorphoDeployment:
             raise MarketUnreadable(f"{self.key}: these are answers to another block's calls")
         answers = Answers(results)
         read = reader.block_read(asked.structure, asked.active, answers)
-        self._keep(reader.positions(asked.pairs, answers))
+        self.write_positions(reader.positions(asked.pairs, answers))
         self._idle.record(reader.totals_read(asked.idle, answers))
         self._read = read
         for pair in asked.pairs:
@@ -357,14 +359,14 @@ class MorphoDeployment:
         own = (market.loan.address, market.collateral.address)
         return MorphoSnapshot(
             head=head,
-            morpho=self._morpho,
+            morpho=self.morpho,
             read=market,
             state=read.states[each],
             price=read.prices[each],
             usd=read.usd,
             tokens=asked.structure.tokens,
             held={token: read.balances[token] for token in own if token in read.balances},
-            view=View(self._books[each]),
+            view=View(self.books[each]),
         )
 
     def figures(self) -> dict[Figure, int]:
@@ -380,9 +382,7 @@ class MorphoDeployment:
         self, before: Figures, logs: Sequence[Log]
     ) -> dict[Figure, ExpectedFigure]:
         """Predict figures from earlier ones and all logs since."""
-        return figures.expected_figures(
-            before, [log for log in logs if log.address == self._morpho]
-        )
+        return figures.expected_figures(before, [log for log in logs if log.address == self.morpho])
 
     def debt_totals(self) -> list[DebtTotal] | None:
         """Return each market's total borrow shares and the book's sum. None while unsettled."""
@@ -391,7 +391,7 @@ class MorphoDeployment:
             return None
         states = {**self._idle.states, **self._read.states}
         return [
-            debt_total(markets[identity], state, self._books.get(identity), self._read.usd)
+            debt_total(markets[identity], state, self.books.get(identity), self._read.usd)
             for identity, state in sorted(states.items())
             if identity in markets
         ]

@@ -51,7 +51,7 @@ class Depth:
     ``MAX_TICK``.
     """
 
-    __slots__ = ("_active", "_ticks", "down", "fee", "highest", "lowest", "spacing", "up")
+    __slots__ = ("down", "fee", "highest", "liquidity", "lowest", "spacing", "ticks", "up")
 
     def __init__(
         self,
@@ -66,55 +66,55 @@ class Depth:
     ) -> None:
         """Build the depth from ticks with net liquidity and the active liquidity at ``tick``."""
         known = sorted(ticks)
-        self._ticks = [at for at, _ in known]
+        self.ticks = [at for at, _ in known]
         self.spacing, self.fee = spacing, fee
         self.lowest, self.highest = max(lowest, MIN_TICK), min(highest, MAX_TICK)
-        here = bisect_right(self._ticks, tick)
+        here = bisect_right(self.ticks, tick)
         running = liquidity - sum(net for _, net in known[:here])
-        self._active = [running]
+        self.liquidity = [running]
         for _, net in known:
             running += net
-            self._active.append(running)
+            self.liquidity.append(running)
         self.down, self.up = Ladder(self, zero_for_one=True), Ladder(self, zero_for_one=False)
 
     @property
     def empty(self) -> bool:
         """Whether all known liquidity is zero."""
-        return not any(self._active)
+        return not any(self.liquidity)
 
     @property
     def below_all(self) -> int:
         """The liquidity below the lowest known tick."""
-        return self._active[0]
+        return self.liquidity[0]
 
     def net_liquidity(self) -> tuple[tuple[int, int], ...]:
         """Return the known ticks with their net liquidity (added by a rising price)."""
-        pairs = zip(self._ticks, self._active, self._active[1:], strict=False)
+        pairs = zip(self.ticks, self.liquidity, self.liquidity[1:], strict=False)
         return tuple((at, after - before) for at, before, after in pairs)
 
     def active(self, tick: int) -> int:
         """Return the liquidity active at a tick."""
-        return self._active[bisect_right(self._ticks, tick)]
+        return self.liquidity[bisect_right(self.ticks, tick)]
 
     def initialised(self, tick: int) -> bool:
         """Return whether the tick is initialised."""
-        at = bisect_left(self._ticks, tick)
-        return at < len(self._ticks) and self._ticks[at] == tick
+        at = bisect_left(self.ticks, tick)
+        return at < len(self.ticks) and self.ticks[at] == tick
 
     def stop_below(self, tick: int) -> int | None:
         """Return the stop of a falling price at or below ``tick``. None beyond the known ticks."""
-        at = bisect_right(self._ticks, tick)
-        stop = self._ticks[at - 1] if at else None
-        if self._active[at]:
+        at = bisect_right(self.ticks, tick)
+        stop = self.ticks[at - 1] if at else None
+        if self.liquidity[at]:
             word = max((tick // self.spacing & -WORD_BITS) * self.spacing, MIN_TICK)
             stop = word if stop is None else max(stop, word)
         return stop if stop is not None and stop >= self.lowest else None
 
     def stop_above(self, tick: int) -> int | None:
         """Return the stop of a rising price above ``tick``. None beyond the known ticks."""
-        at = bisect_right(self._ticks, tick)
-        stop = self._ticks[at] if at < len(self._ticks) else None
-        if self._active[at]:
+        at = bisect_right(self.ticks, tick)
+        stop = self.ticks[at] if at < len(self.ticks) else None
+        if self.liquidity[at]:
             last = (tick // self.spacing + 1 | WORD_BITS - 1) * self.spacing
             stop = min(last, MAX_TICK) if stop is None else min(stop, last)
         return stop if stop is not None and stop <= self.highest else None

@@ -16,7 +16,7 @@ MONTH = 30 * 24 * 3_600
 
 def doctored(market, key, account):
     """Change one balance of the book, a little, behind everybody's back."""
-    books = market._books if hasattr(market, "_books") else {key: market.columns}  # noqa: SLF001
+    books = market.books if hasattr(market, "books") else {key: market.columns}
     book = next(one for identity, one in books.items() if key.endswith(identity))
     address = packed([account])
     block = book.block(book.index.rows_of(address))

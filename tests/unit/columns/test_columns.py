@@ -179,14 +179,14 @@ def test_what_nobody_looks_at_is_not_kept():
         newer = View(columns)
 
     assert read(old) == {1: (0, [(0, Side.OWED, 1)])}
-    assert len(old._version.all_saved()) == 4  # noqa: SLF001
-    assert len(newer._version.all_saved()) == 0  # noqa: SLF001
+    assert len(old.version.all_saved()) == 4
+    assert len(newer.version.all_saved()) == 0
 
     del old, newer
     gc.collect()
     write(columns, {1: (0, [])})
 
-    assert columns._latest() is None  # noqa: SLF001
+    assert columns.newest() is None
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_a_refusal_for_good_says_what_is_too_much_and_often_how_much_is_not(text
 
     assert classified(error) is Answer.REFUSED
     assert caps.learn(submission, error) is limit
-    assert caps._value(limit) == value  # noqa: SLF001
+    assert caps.known_value(limit) == value
 
 
 def test_a_batch_is_split_until_its_parts_are_within_the_cap():

@@ -3,10 +3,11 @@
 import dataclasses
 
 from keeper.columns.view import View
+from keeper.columns.words import packed
 from keeper.domain.head import Head
 from keeper.domain.opportunity import Window
 from keeper.domain.units import RAY, UINT256_MAX
-from keeper.protocols.aave_v3.accounts import filled
+from keeper.protocols.aave_v3.accounts import encoded, filled
 from keeper.protocols.aave_v3.model import (
     Account,
     Category,
@@ -142,3 +143,8 @@ def emode(identity=1, *, collateral=0b1, threshold=9_500, bonus=10_100, **change
 
 
 EVERYTHING = UINT256_MAX
+
+
+def write(market, accounts):
+    """Store accounts in a market's columns as a read does."""
+    market.columns.put(packed(list(accounts)), encoded(accounts.values(), market.columns))

@@ -92,8 +92,8 @@ def test_an_unread_flag_is_told():
 
 def market():
     made = AaveMarket(build.address(1), 0, None)
-    made._structure = build.pool().structure  # noqa: SLF001
-    made._write({build.BORROWER: build.account()})  # noqa: SLF001
+    made.known_structure = build.pool().structure
+    build.write(made, {build.BORROWER: build.account()})
     return made
 
 

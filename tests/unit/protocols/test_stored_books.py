@@ -22,7 +22,7 @@ FIXED = Account(0b10 | 0b01 << 2, 1, {0: Holding(5, 0), 1: Holding(0, 7, 11, 13,
 
 def aave_market(revision=1):
     made = AaveMarket(aave.address(1), 0, None)
-    made._structure = aave.pool(revision).structure  # noqa: SLF001
+    made.known_structure = aave.pool(revision).structure
     return made
 
 
@@ -31,8 +31,8 @@ def structured():
     made = deployment()
     markets = [morpho.market(), morpho.market(irm=Irm.NONE, lltv=morpho.WAD // 2)]
     tokens = {token.address: token for one in markets for token in (one.loan, one.collateral)}
-    made._structure = Structure(  # noqa: SLF001
-        morpho=made._morpho,  # noqa: SLF001
+    made.known_structure = Structure(
+        morpho=made.morpho,
         markets={one.id: one for one in markets},
         feeds={markets[0].loan.address: Feed(source=aave.address(7), decimals=8)},
         tokens=tokens,
@@ -60,10 +60,10 @@ def copied(arrays):
 def test_an_aave_book_comes_back_with_its_changes():
     """Fixed rates and eModes too; what was stored is not a change any more."""
     first, second = aave_market(), aave_market()
-    first._write({ONE: aave.account(), TWO: FIXED})  # noqa: SLF001
+    aave.write(first, {ONE: aave.account(), TWO: FIXED})
     base = copied(first.to_arrays())
     first.changed()
-    first._write({TWO: aave.account(weth=3), THREE: aave.account(category=2)})  # noqa: SLF001
+    aave.write(first, {TWO: aave.account(weth=3), THREE: aave.account(category=2)})
     changes = copied(first.changed())
 
     second.from_arrays(base)
@@ -80,18 +80,18 @@ def test_a_morpho_book_comes_back_with_who_only_borrowed():
     """Whoever was named and not read yet is still known to have borrowed there."""
     first, second = deployment(), deployment()
     here, there = morpho.market().id, morpho.market(lltv=1).id
-    first._keep({(here, ONE): morpho.owing(5), (here, TWO): morpho.owing(7)})  # noqa: SLF001
+    first.write_positions({(here, ONE): morpho.owing(5), (here, TWO): morpho.owing(7)})
     base = copied(first.to_arrays())
     first.changed()
-    first._name([(there, TWO)])  # noqa: SLF001
-    first._keep({(here, TWO): morpho.owing(9)})  # noqa: SLF001
+    first.write_borrowers([(there, TWO)])
+    first.write_positions({(here, TWO): morpho.owing(9)})
 
     second.from_arrays(base)
     second.merge(copied(first.changed()))
 
     assert isinstance(first, KeepsColumns)
-    assert second._is_followed((there, TWO))  # noqa: SLF001
-    assert not second._is_followed((there, ONE))  # noqa: SLF001
+    assert second.is_followed((there, TWO))
+    assert not second.is_followed((there, ONE))
     for name, array in first.to_arrays().items():
         assert np.array_equal(array, second.to_arrays()[name]), name
 
@@ -101,7 +101,7 @@ def test_a_morpho_book_comes_back_with_who_only_borrowed():
 def test_a_stored_book_that_lacks_something_is_refused(name, damage):
     """Half a book would be acted upon; the whole market is read again instead."""
     market = aave_market()
-    market._write({ONE: aave.account(), TWO: FIXED})  # noqa: SLF001
+    aave.write(market, {ONE: aave.account(), TWO: FIXED})
     arrays = copied(market.to_arrays())
     if damage == "missing":
         del arrays[name]
@@ -115,7 +115,7 @@ def test_a_stored_book_that_lacks_something_is_refused(name, damage):
 def test_a_book_without_fixed_rates_takes_up_none_that_has_them():
     """The pool was upgraded meanwhile: its accounts are read again."""
     old = aave_market(revision=1)
-    old._write({TWO: FIXED})  # noqa: SLF001
+    aave.write(old, {TWO: FIXED})
 
     with pytest.raises(MarketUnreadable):
         aave_market(revision=10).from_arrays(old.to_arrays())
@@ -125,7 +125,7 @@ def test_an_aave_structure_comes_back_whole():
     """Whatever revision: a command does without discovering the market."""
     for revision in (1, 10):
         first, second = aave_market(revision), AaveMarket(aave.address(1), 0, None)
-        first._structure = replace(first.structure, key=first.key)  # noqa: SLF001
+        first.known_structure = replace(first.structure, key=first.key)
         facts = first.freeze_structure()()
 
         second.restore_structure(facts)

@@ -110,7 +110,7 @@ def test_quotes_do_not_depend_on_what_was_asked_before(
     """The sums that grow on demand are a cache: a fresh pool of the same state answers the same."""
     up = curve.sold(B, one)
     asked = [curve.sold(A, one), up and up.after.sold(A, other), curve.bought(A, other)]
-    ticks = list(zip(curve.depth._ticks, _changes(curve.depth._active), strict=True))  # noqa: SLF001
+    ticks = list(zip(curve.depth.ticks, _changes(curve.depth.liquidity), strict=True))
     tick = curve.position.tick
     fresh = UniswapV3Curve(
         pool=POOL,
