@@ -22,7 +22,8 @@ from keeper.strategy.portions import FIRST, LEAST_SPARE, NO_GAS, TRANSACTIONS, P
 from keeper.strategy.ranking import Ranked, ranked
 from keeper.strategy.remaining import Remaining
 
-_EVERYTHING: Final = 1 << 30
+_MOST_IN_ONE: Final = 24
+"""Plans of a transaction, at least twice the usual number, that few transactions are sized for."""
 _KEPT_BACK: Final = 100
 """Basis points of the next block that are not planned for: its last limit has some headroom."""
 _SPARE: Final = 25
@@ -65,7 +66,7 @@ class Planning:
             return 0
         if not self._portions:
             is_crowd = waiting > usual and queue.transactions > LEAST_SPARE
-            return FIRST if is_crowd else _EVERYTHING
+            return FIRST if is_crowd else queue.transactions * max(2 * usual, _MOST_IN_ONE)
         if self._portions >= len(TRANSACTIONS):
             return waiting if queue.filling is None else min(waiting, queue.filling)
         size = 0

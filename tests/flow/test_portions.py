@@ -229,6 +229,19 @@ async def test_no_more_transactions_are_made_than_may_wait(room):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("room", [1, 2, 3])
+async def test_few_transactions_are_not_sized_for_everybody(room):
+    """Where most nonces are taken, hundreds of accounts are not sized for a handful of places."""
+    result, _, _ = await decide(500, transactions=room)
+
+    sent = sum(len(batch.plans) for batch in result.batches)
+    reasons = [one.detail for one in result.decisions if not isinstance(one, Liquidate)]
+    later = sum("worth more come first" in detail for detail in reasons)
+    assert len(result.batches) == room
+    assert sent >= 12 * room
+    assert later >= 500 - 24 * room
+
+
 async def test_no_more_is_planned_than_the_next_block_can_take():
     """Four hundred accounts: a block's worth leaves, the others wait for the next head."""
     result, _, _ = await decide(400)
