@@ -190,7 +190,7 @@ def is_too_much(error: RpcRefused) -> bool:
 
 
 def may_be_answered_elsewhere(error: RpcRefused) -> bool:
-    """Return whether another endpoint may answer what this one refused."""
+    """Return whether another endpoint may answer a request that this one refused."""
     of_the_question = refusal_kind(error) in _OF_THE_QUESTION or error.data
     return not (of_the_question or is_too_much(error) or is_too_much_code(error))
 

@@ -49,7 +49,7 @@ async def creation_code(
 
 
 async def code_finding(here: Here, executor: Address) -> Finding:
-    """Check whether the executor's code is a release, and what an older one lacks."""
+    """Check whether the executor's code is a release, and which features an older one lacks."""
     code = await here.reader.code(executor, here.basis)
     if not code:
         return fail("executor code", f"{executor} has no code", "keeper executor deploy")

@@ -55,7 +55,7 @@ async def findings(place: Here, executor: Address, wallet: Address | None) -> li
 async def swept(
     settings: Settings, executor: Address, to: Address | None, tokens: Sequence[Address]
 ) -> list[dict[str, str]]:
-    """Send the executor's balances to ``to`` (or its receiver). Return what was sent."""
+    """Send the executor's balances to ``to`` (or its receiver). Return the sent amounts."""
     key = wallet_key(settings.wallet)
     async with here(settings) as place:
         sweeper = checked_key(key, settings.chain.id)

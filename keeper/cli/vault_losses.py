@@ -17,7 +17,7 @@ from keeper.ports import MarketSnapshot
 async def loss_findings(
     place: Here, vault: Address, snapshots: Sequence[MarketSnapshot], *, wanted: bool
 ) -> list[Finding]:
-    """Check the markets opened for clearing. Warns if it is wanted and none is open."""
+    """Check the markets opened for clearing. Warn if clearing is enabled and no market is open."""
     able = [one for one in snapshots if isinstance(one, TakesClears)]
     found = [each for one in able for each in await _market(place, vault, one)]
     if found or not able or not wanted:
@@ -72,7 +72,7 @@ def _counted(where: str, token: TokenPrice, bps: int) -> Finding:
 
 
 def _words(result: CallResult, number: int) -> list[int]:
-    """Return an answer's words. Zeros if the vault gave none."""
+    """Return an answer's 32-byte words. Zeros if the vault did not answer."""
     if not result.success or len(result.data) < number * WORD:
         return [0] * number
     return [word(result.data, at) for at in range(number)]

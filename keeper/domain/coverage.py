@@ -30,7 +30,10 @@ class DebtTotal:
 
     @property
     def uncovered(self) -> int:
-        """Debt that no account of the book owes. Negative where the book owes too much."""
+        """Debt that is missing from the book's accounts.
+
+        Negative if their sum exceeds the total.
+        """
         return self.stated - self.known
 
     @property

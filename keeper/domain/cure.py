@@ -86,7 +86,7 @@ class ClearReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearOrder:
-    """A clearing that the vault is asked for.
+    """Order of a clearing by the vault.
 
     ``amount`` is the most of the debt ``token`` that it repays, ``collateral`` the token that it
     receives.

@@ -71,9 +71,9 @@ class Liquidate:
 class Skip:
     """Decision not to liquidate, with its reason.
 
-    ``detail`` holds the numbers in words, ``net_profit`` the best option's (negative for a loss,
-    None if nothing could be priced). ``until`` is the earliest block timestamp at which a policy's
-    wait can end, None if unknown.
+    ``detail`` states the figures, ``net_profit`` the best option's (negative for a loss, None if
+    nothing could be priced). ``until`` is the earliest block timestamp at which a policy's wait can
+    end, None if unknown.
     """
 
     market: MarketKey

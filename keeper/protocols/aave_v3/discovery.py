@@ -156,10 +156,10 @@ def _reserve(token: Address, symbol: str, data: bytes, rules: Rules) -> Reserve:
 
 
 async def _foreign(reader: ChainReader, tokens: Sequence[Address], basis: Basis) -> list[bool]:
-    """Return which debt tokens compute balances in their own way.
+    """Return the debt tokens that compute balances in their own way.
 
-    GHO's first debt token gave discounts, so that ``balanceOf`` is not scaled balance times index.
-    It answers ``getDiscountPercent``, and Aave's own does not.
+    GHO's first debt token had discounts, so that its ``balanceOf`` is not scaled balance times
+    index. It answers ``getDiscountPercent``, which Aave's own debt tokens lack.
     """
     probes = [ask(token, "getDiscountPercent(address)", ZERO_ADDRESS) for token in tokens]
     answers = Answers(await reader.aggregate(probes, basis))

@@ -53,8 +53,8 @@ class PairOpportunity:
     """A pair of debt and collateral as an ``Opportunity``.
 
     ``first`` and ``last`` are the pair at the window's ends, at the snapshot's prices. Between them
-    interest moves every figure in one direction, so that the ends bound it.
-    ``continued`` states the account after a call, given what it did at either end.
+    interest moves every figure in one direction, so that the ends bound it. ``continued`` returns
+    the account after a call from its liquidations at both ends.
     """
 
     market: MarketKey

@@ -136,7 +136,7 @@ async def structure(
 async def _by_factory(
     chain: ChainReader, options: Options, found: Mapping[MarketId, Params], basis: Basis
 ) -> dict[MarketId, Params]:
-    """Return the markets with an oracle of a wanted factory, or all if none is named."""
+    """Return the markets with an oracle of a selected factory, or all if none is named."""
     if not options.factories:
         return dict(found)
     pairs = [(each, factory) for each in sorted(found) for factory in options.factories]
