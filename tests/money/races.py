@@ -16,6 +16,8 @@ RACES = 200
 KINDS = ("whole", "part", "cure", "whole", "lost on purpose")
 """What the rival does, race after race: it loses every fifth one on purpose."""
 DOLLARS = (3_000, 300_000)
+PAYING = 400
+"""Dollars per gwei that an account has at least: smaller ones do not pay for their gas."""
 FIRST, SECOND = 95, 88
 """The collateral's price, in per cent, at which the race is on, and at which the next falls."""
 NEAR, FAR = 995, 920
@@ -71,9 +73,9 @@ class Races:
             str(to_checksum_address(keccak(text=f"{name} {self.seed} {number}")[-20:]))
             for name in ("contested", "beside", "after")
         )
-        terms = {contested: _terms(chance, NEAR), after: _terms(chance, FAR)}
+        terms = {contested: self._terms(chance, NEAR), after: self._terms(chance, FAR)}
         if number % 2:
-            terms[beside] = _terms(chance, NEAR)
+            terms[beside] = self._terms(chance, NEAR)
         self._cheap()
         self.there.enter(terms)
         self._fall(FIRST)
@@ -89,6 +91,12 @@ class Races:
         self._cheap()
         self.there.leave(terms)
         self.there.prices({HELD: self.first[HELD]})
+
+    def _terms(self, chance: random.Random, share: int) -> tuple[str, int, str, int]:
+        low, high = max(min(DOLLARS), PAYING * self.gwei), max(DOLLARS)
+        value = round(low * (high / low) ** chance.random()) * PRICE_UNIT
+        debt = value * BY_SYMBOL[HELD].ltv // 10_000 * share // 1_000
+        return HELD, BY_SYMBOL[HELD].units_worth(value), OWED, BY_SYMBOL[OWED].units_worth(debt)
 
     def _fall(self, share: int) -> None:
         there = self.there
@@ -210,13 +218,6 @@ def races_table(tallies: list[Tally]) -> str:
         opened += tally.breakers
     told = ", ".join(f"{name} {count} times" for name, count in sorted(opened.items()))
     return "\n".join([*lines, "", f"breakers that opened: {told or 'none'}"])
-
-
-def _terms(chance: random.Random, share: int) -> tuple[str, int, str, int]:
-    low, high = DOLLARS
-    value = round(low * (high / low) ** chance.random()) * PRICE_UNIT
-    debt = value * BY_SYMBOL[HELD].ltv // 10_000 * share // 1_000
-    return HELD, BY_SYMBOL[HELD].units_worth(value), OWED, BY_SYMBOL[OWED].units_worth(debt)
 
 
 def _lost_gas(sent: Sent) -> int:
