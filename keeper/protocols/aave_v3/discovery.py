@@ -156,7 +156,7 @@ def _reserve(token: Address, symbol: str, data: bytes, rules: Rules) -> Reserve:
 
 
 async def _foreign(reader: ChainReader, tokens: Sequence[Address], basis: Basis) -> list[bool]:
-    """Return the debt tokens that compute balances in their own way.
+    """Return for each debt token whether it computes balances in its own way.
 
     GHO's first debt token had discounts, so that its ``balanceOf`` is not scaled balance times
     index. It answers ``getDiscountPercent``, which Aave's own debt tokens lack.
