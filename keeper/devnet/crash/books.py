@@ -4,8 +4,8 @@ Predicted against realised, plan by plan: the journal's word against receipts an
 A plan is held to its prediction where nothing moved between the head that it was made at and
 the block that has it, but for the keeper's own transactions. Where it waited for a block with
 room, it is held to it at the price of gas that it was planned with. A feed, somebody else's
-trade in its pools, or a plan of the keeper's own that failed ahead of it explains a deviation:
-the other sold nothing and left more of the pools, and of the gas.
+trade in its pools, or a plan of the keeper's own beside or ahead of it that one of these moved
+explains a deviation: the other sold less or more, and used other gas.
 """
 
 import enum
@@ -25,7 +25,7 @@ class Cause(enum.StrEnum):
     """What moved between a plan's head and its block, beside the keeper's own transactions."""
 
     NOTHING = "nothing else moved"
-    FELLOW = "a plan ahead of it failed"
+    FELLOW = "another plan was moved"
     FEE = "waited for room"
     POOL = "others traded in its pools"
     PRICE = "a feed moved"
@@ -149,15 +149,21 @@ class Books:
     def lines(self) -> list[Line]:
         """Return the table's lines: all, by what moved, and parts of what nothing moved under."""
         still = [row for row in self.rows if row.cause is Cause.NOTHING]
+        waited = [row for row in self.rows if row.cause is Cause.FEE]
         return [
             Line(name="all", rows=self.rows),
             Line(name=Cause.NOTHING, rows=still),
             Line(name="  own ones pending", rows=[row for row in still if row.behind]),
             Line(name="  several in one", rows=[row for row in still if row.beside > 1]),
             Line(name="  twelve in one", rows=[row for row in still if row.beside >= FULL]),
+            Line(name=Cause.FEE, rows=waited),
+            Line(
+                name="  at the planned gas price",
+                rows=[replace(row, realised=row.with_planned_fee) for row in waited],
+            ),
             *(
                 Line(name=cause, rows=[row for row in self.rows if row.cause is cause])
-                for cause in (Cause.FEE, Cause.FELLOW, Cause.POOL, Cause.PRICE)
+                for cause in (Cause.FELLOW, Cause.POOL, Cause.PRICE)
             ),
         ]
 
@@ -179,15 +185,19 @@ class Books:
 
 def with_fellows(rows: Sequence[Row]) -> list[Row]:
     """
-    Return the rows, in the order of their transactions, with what failed of the keeper's own.
+    Return the rows, in the order of their transactions, with what moved the keeper's other plans.
 
-    It counts where it failed in the same transaction, or in one that was to come before.
+    It counts for those of the same transaction, and of one that was to come before.
     """
-    failed = [(place, row) for place, row in enumerate(rows) if row.failure]
+    moved = [
+        (place, row)
+        for place, row in enumerate(rows)
+        if row.failure or row.moved in {Cause.POOL, Cause.PRICE}
+    ]
     return [
         replace(row, moved=Cause.FELLOW)
         if row.moved is Cause.NOTHING
-        and any(_is_ahead(other, row, is_first=at < place) for at, other in failed if at != place)
+        and any(_is_ahead(other, row, is_first=at < place) for at, other in moved if at != place)
         else row
         for place, row in enumerate(rows)
     ]

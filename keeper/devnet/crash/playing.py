@@ -34,6 +34,8 @@ FEEDS: Final = (("WETH", "wstETH"), ("WBTC",), ("LINK",), ("DAI", "USDC", "USDT"
 _PATIENCE: Final = 90.0
 _PAUSE: Final = 0.004
 _SETTLING_BLOCKS: Final = 8
+_FULL_SHARE: Final = 1 / 2
+"""Of the blocks in which the keeper has something waiting."""
 _PRICE_GAS: Final = 1_500_000
 
 
@@ -84,8 +86,9 @@ class Player:
         groups = [[symbol for symbol in group if symbol in moved] for group in FEEDS]
         self.chance.shuffle(groups)
         for group in filter(None, groups):
-            self._mined(self._updates({symbol: moved[symbol] for symbol in group}))
-            if self.chance.random() < 1 / 2:
+            is_full = self._mined(self._updates({symbol: moved[symbol] for symbol in group}))
+            if is_full or self.chance.random() < 1 / 2:
+                # What waits lands, and what was planned behind it, before another price moves.
                 self._mined([])
                 self.settle()
         self.settle()
@@ -112,15 +115,16 @@ class Player:
             Transaction(sender=one.sender, to=one.to, data=one.data, gas=_PRICE_GAS) for one in made
         ]
 
-    def _mined(self, transactions: Sequence[Transaction], *, may_be_full: bool = True) -> None:
-        """Mine a block and wait for the keeper to be done with it."""
-        is_full = may_be_full and bool(self._open) and self.chance.random() < 1 / 2
+    def _mined(self, transactions: Sequence[Transaction], *, may_be_full: bool = True) -> bool:
+        """Mine a block and wait for the keeper to be done with it; return whether it was full."""
+        is_full = may_be_full and bool(self._open) and self.chance.random() < _FULL_SHARE
         hashes = self._traffic.mine(transactions, is_full=is_full)
         number = self.devnet.node.block_number()
         self._check(hashes)
         self.blocks += 1
         self.prices[number] = self.devnet.prices()
         self._wait_for(number)
+        return is_full
 
     def _check(self, hashes: Sequence[str]) -> None:
         receipts = self.devnet.node.batch([("eth_getTransactionReceipt", [one]) for one in hashes])

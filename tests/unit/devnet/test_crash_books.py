@@ -77,8 +77,9 @@ def test_plans_that_something_moved_under_are_in_lines_of_their_own():
     assert lines["a feed moved"]["exact"] == 0
 
 
+@pytest.mark.parametrize("how", [{"failure": "Panic(17)"}, {}], ids=["failed", "moved"])
 @pytest.mark.parametrize(
-    ("failed", "explains"),
+    ("where", "explains"),
     [
         ({"transaction": "0xaa"}, True),
         ({"transaction": "0xbb", "landed_block": 6}, True),
@@ -86,9 +87,9 @@ def test_plans_that_something_moved_under_are_in_lines_of_their_own():
         ({"transaction": "0xbb", "landed_block": 7}, False),
     ],
 )
-def test_a_plan_that_failed_ahead_leaves_more_for_the_others(failed, explains):
+def test_a_plan_that_was_moved_leaves_other_pools_and_gas(how, where, explains):
     """Before the head that the other was planned at, or after its block, it changes nothing."""
-    first = replace(EXACT, account="0x02", failure="Panic(17)", moved=Cause.PRICE, **failed)
+    first = replace(EXACT, account="0x02", moved=Cause.PRICE, **how, **where)
 
     _, second = with_fellows([first, EXACT])
     behind, _ = with_fellows([EXACT, first])
