@@ -24,11 +24,13 @@ COLD_MARGIN_BPS: Final = Bps(10_000)
 class Earned:
     """What a simulated plan is worth, and what it costs without a bid.
 
+    ``sure`` is what of the worth is left at every landing of the window, since interest accrues.
     ``minimum`` is the least that it must net, negative where a loss is subsidised. ``margin_bps``
     is how much more gas than simulated it may take.
     """
 
     worth: Wei
+    sure: Wei
     gas: Gas
     gas_price: Wei
     data_fee: Wei
@@ -87,6 +89,6 @@ def _share(plan: Earned, policy: Policy) -> int:
 
 def _affordable(plan: Earned) -> int:
     """Return the bid that leaves the minimum even if the gas with its margin is used."""
-    left = plan.worth - plan.data_fee - max(0, plan.minimum)
+    left = plan.sure - plan.data_fee - max(0, plan.minimum)
     paid = mul_div_floor(max(0, left), BPS, BPS + plan.margin_bps)
     return max(0, paid - plan.gas * plan.gas_price)

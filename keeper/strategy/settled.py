@@ -111,11 +111,13 @@ def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
 
 
 def _earned(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei, margin: Bps) -> Earned:
-    worth = 0
+    worth, sure = 0, 0
     if plan.gross_profit_wei > 0:
         worth = mul_div_floor(outcome.profit, plan.gross_profit_wei, plan.gross_profit)
+        sure = mul_div_floor(worth, min(plan.sure_profit, plan.gross_profit), plan.gross_profit)
     return Earned(
         worth=Wei(worth),
+        sure=Wei(sure),
         gas=gas,
         gas_price=plan.gas_price,
         data_fee=plan.data_fee,

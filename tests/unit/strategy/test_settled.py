@@ -230,6 +230,27 @@ def test_each_plan_of_a_transaction_pays_the_tip_alone(bid, minimum, shares):
             assert enforced(plan) >= paid + minimum - plan.gross_profit_wei // plan.gross_profit - 1
 
 
+def test_a_bid_leaves_what_interest_takes_until_the_deadline():
+    """The poorest plan of a transaction is no exception.
+
+    It decided the tip, and its minimum was its whole simulated profit: a block more of interest,
+    seven units in a hundred million, and it reverted.
+    """
+    batch = a_batch()
+    thin = [
+        replace(one, sure_profit=one.gross_profit * 9_990 // 10_000, bid=0) for one in batch.plans
+    ]
+    gas = max(1, sum(one.gross_profit_wei for one in thin) // COSTS.gas_price // 3)
+    batch = replace(batch, plans=tuple(thin))
+
+    after = settled(
+        batch, as_planned(batch, gas), NO_MINIMUM, replace(POLICY, profit_bid_bps=10_000)
+    )
+
+    assert any(plan.bid for plan in after)
+    assert all(plan.min_profit <= plan.gross_profit * 9_991 // 10_000 for plan in after)
+
+
 @given(bid=st.integers(1, 10_000), ratio=st.integers(1, 1_000))
 def test_plans_that_earn_too_differently_do_not_share_a_bid(bid, ratio):
     """The small one does not hold back the large one's bid, nor pays it: it goes apart."""
