@@ -201,7 +201,7 @@ class MorphoDeployment:
         ]
 
     def write_positions(self, read: Mapping[Pair, Position]) -> None:
-        """Store what was read of positions."""
+        """Write these positions to the books of their markets."""
         for identity, accounts in by_market(read).items():
             book = self.books[identity]
             positions = (read[identity, account] for account in accounts)
