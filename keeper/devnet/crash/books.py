@@ -5,7 +5,7 @@ A plan is held to its prediction where nothing moved between the head that it wa
 the block that has it, but for the keeper's own transactions. Where it waited for a block with
 room, it is held to it at the price of gas that it was planned with. A feed, somebody else's
 trade in its pools, or a plan of the keeper's own beside or ahead of it that one of these moved
-explains a deviation: the other sold less or more, and used other gas.
+or that was cancelled explains a deviation: it sold less or more, and used other gas.
 """
 
 import enum
@@ -25,7 +25,7 @@ class Cause(enum.StrEnum):
     """What moved between a plan's head and its block, beside the keeper's own transactions."""
 
     NOTHING = "nothing else moved"
-    FELLOW = "another plan was moved"
+    FELLOW = "another plan was moved"  # or cancelled
     FEE = "waited for room"
     POOL = "others traded in its pools"
     PRICE = "a feed moved"

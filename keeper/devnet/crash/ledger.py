@@ -20,6 +20,8 @@ NATIVE: Final = "WETH"
 SWAP: Final = topic("Swap(address,address,int256,int256,uint160,uint128,int24)")
 """Source: Uniswap/v3-core ``IUniswapV3PoolEvents``."""
 
+CANCELLED: Final = "cancelled"
+
 Receipt = Mapping[str, Any]
 Prices = Mapping[int, Mapping[str, int]]
 
@@ -34,7 +36,8 @@ class Ledger:
 
     def rows(self) -> list[Row]:
         """Return a row for each plan of each mined transaction."""
-        return with_fellows([row for one in self.submissions for row in self._rows(one)])
+        every = [row for one in self.submissions for row in (self._rows(one) or _cancelled(one))]
+        return [row for row in with_fellows(every) if row.failure != CANCELLED]
 
     def balances(self, opening: Opening) -> Balances:
         """Return what changed hands since the opening, by both accounts of it."""
@@ -127,3 +130,22 @@ class Ledger:
             and (int(log["blockNumber"], 16), int(log["transactionIndex"], 16)) < (landed, place)
             for log in self.devnet.node.rpc("eth_getLogs", [wanted])
         )
+
+
+def _cancelled(one: Submission) -> list[Row]:
+    """Return rows for plans that were cancelled: what was planned behind them found more."""
+    if one.inclusion is None or one.batch is None:
+        return []
+    return [
+        Row(
+            account=plan.account,
+            transaction=one.inclusion.hash,
+            planned_block=one.attempts[0].block_number,
+            landed_block=one.inclusion.block_number,
+            predicted=plan.net_profit,
+            realised=0,
+            with_planned_fee=0,
+            failure=CANCELLED,
+        )
+        for plan in one.batch.plans
+    ]
