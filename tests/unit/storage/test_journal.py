@@ -375,6 +375,7 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_uses(journal, path
     assert differences == []
 
 
+@pytest.mark.io
 async def test_what_failed_long_ago_is_known_however_much_was_mined_since(path):
     """A restart knows who is left alone; what worked comes without its bytes."""
     journal = Journal.open(path, chain_id=1, sender=SENDER, init=True)

@@ -230,7 +230,7 @@ def test_the_backlog_counts_everything_that_is_still_to_be_told(file):
     assert file.write_now(outbox.backlog) == Backlog(waiting=1, oldest=102, dead=0)
 
 
-@pytest.mark.slow
+@pytest.mark.io
 def test_the_story_of_an_account_has_who_was_told_what(file):
     """`keeper explain` tells it."""
     routed(file, notice())
