@@ -60,9 +60,9 @@ def test_an_account_fails_once_in_a_transaction(failures, times):
 
 
 def answering(*failures):
-    async def run(batches, _head):
+    async def run(submissions, _head):
         steps = tuple(SimulatedPlan(profit=1, failure=failure) for failure in failures)
-        return [SimulatedBatch(plans=steps, gas_used=1) for _ in batches]
+        return {one.nonce: SimulatedBatch(plans=steps, gas_used=1) for one in submissions}
 
     return run
 
