@@ -1,4 +1,4 @@
-"""Who is still in the round at one head: ways that failed are barred, accounts given up."""
+"""Retry state of the accounts at one head, with barred options and dropped accounts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,25 +11,23 @@ from keeper.strategy.candidate import Candidate, Tried
 from keeper.strategy.rounds import liquidate
 
 MAX_ATTEMPTS: Final = 3
-"""Ways of one account that are simulated at one head before it is left alone."""
+"""Options of one account simulated at one head before the account is skipped."""
 MAX_ROUNDS: Final = 8
-"""Times that the whole sequence is made and simulated at one head."""
+"""Times that the whole sequence is planned and simulated at one head."""
 OTHERS_FAILED: Final = (
     f"other plans failed in each of {MAX_ROUNDS} simulations, next time perhaps not"
 )
-"""Why a plan is put off that itself did not fail."""
+"""Reason of a deferred plan that did not fail itself."""
 
 _Key = tuple[MarketKey, Address]
 
 
 class Attempts:
-    """
-    The candidates of one head, over several rounds of sizing and simulating.
+    """Candidates of one head over several rounds of sizing and simulating.
 
-    A plan that fails bars its way (pair, route and funding), and the account is sized
-    again with the others; after ``MAX_ATTEMPTS`` ways it is given up. Whoever failed and is
-    not sent in the end is skipped for the first failure: the best way's. A further round that
-    fails or does not pay ends its account's rounds, and nothing else.
+    A failing plan bars its option (pair, route and funding), and the account is sized again along
+    with the others. After ``MAX_ATTEMPTS`` options it is dropped. An account that failed and is not
+    sent in the end is skipped for the first failure, the best option's.
     """
 
     def __init__(self, candidates: Sequence[Candidate] = ()) -> None:
@@ -41,7 +39,7 @@ class Attempts:
         self.enter(candidates)
 
     def enter(self, candidates: Sequence[Candidate]) -> None:
-        """Let candidates take part from now on, in place of those before; failures count on."""
+        """Replace the candidates. Earlier failures still count."""
         self._open = {(candidate.market, candidate.account): candidate for candidate in candidates}
         for key in self._open.keys() & self._barred.keys():
             self._open[key] = replace(self._open[key], barred=self._barred[key])
@@ -50,11 +48,11 @@ class Attempts:
 
     @property
     def candidates(self) -> list[Candidate]:
-        """Who is still to be sized."""
+        """Candidates that still have to be sized."""
         return list(self._open.values())
 
     def failed(self, plan: Plan, failure: str) -> bool:
-        """Bar the way of a plan that failed in its simulation; whether others are left to try."""
+        """Bar the option of a failed plan. Returns whether the account has other options."""
         key = (plan.market, plan.account)
         self._first.setdefault(key, skip_plan(plan, SkipReason.SIMULATION_FAILED, failure))
         barred = self._barred[key] = self._open[key].barred | {Tried.by(plan)}
@@ -72,19 +70,19 @@ class Attempts:
             self._open[key] = replace(self._open[key], rounds=rounds)
 
     def put_off(self, plan: Plan) -> None:
-        """Take an account out of this round; it may enter again later."""
+        """Remove an account from this round. It may enter again later."""
         self._open.pop((plan.market, plan.account), None)
 
     def refused(self, skip: Skip) -> None:
-        """Leave an account alone: what its simulation brought is not enough."""
+        """Drop an account with an insufficient simulated result."""
         del self._open[skip.market, skip.account]
         self._given_up.append(skip)
 
     def told(self, decisions: Sequence[Decision]) -> list[Decision]:
-        """
-        Return all rounds' decisions and all that was given up, each account once.
+        """Return all rounds' decisions and all dropped accounts, each account once.
 
-        Whoever failed before is skipped for that, unless it is liquidated after all.
+        An account that failed before is skipped for that failure, unless it is liquidated after
+        all.
         """
         told: dict[_Key, Decision] = dict(self._first)
         for one in decisions:
@@ -95,7 +93,7 @@ class Attempts:
 
 
 def skip_plan(plan: Plan, reason: SkipReason, detail: str) -> Skip:
-    """Return the skip of an account in place of its plan."""
+    """Build the skip of an account in place of its plan."""
     return Skip(
         market=plan.market,
         account=plan.account,
@@ -108,7 +106,7 @@ def skip_plan(plan: Plan, reason: SkipReason, detail: str) -> Skip:
 def as_sent(
     decisions: Sequence[Decision], batches: Sequence[Batch], why: str = OTHERS_FAILED
 ) -> list[Decision]:
-    """Return the decisions with the plans as in the batches; the others are put off, and why."""
+    """Return the decisions with the plans of the batches, others skipped for ``why``."""
     plans = [plan for batch in batches for plan in batch.plans]
     sent = {(one.market, one.account): one for one in liquidate(plans)}
     told: list[Decision] = []

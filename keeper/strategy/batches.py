@@ -1,4 +1,4 @@
-"""Plans into transactions: in order, since later plans are priced on what earlier ones leave."""
+"""Packs plans into transactions in order, since later plans are priced after earlier ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,23 +13,22 @@ from keeper.strategy.policy import Costs, Policy
 _UNKNOWN: Final = Gas(0)
 _ANY_NUMBER: Final = 1 << 30
 ANY_LIMIT: Final = Gas(1 << 60)
-"""What transactions may ask for where no block bounds it."""
+"""Gas limit of transactions that no block bounds."""
 _TAPER: Final = (8, 5)
-"""How much more than an equal share of what waits the next transaction takes."""
+"""Ratio of the next transaction's plans to an equal share of the remaining ones."""
 _TIGHT: Final = 2
-"""Where so many times what waits would not fit into what is left of the block, it may be full."""
+"""Multiple of the remaining plans' gas above which the block may become full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """
-    What is on its way to the chain besides the plans that are packed now.
+    """Load on the chain besides the plans that are packed now.
 
-    ``rest`` are the accounts that are still to be planned. ``transactions`` may wait for a block
-    yet, and ``gas_left`` is what earlier transactions leave of the next block. A transaction takes
-    about ``base_gas`` and ``plan_gas`` for each plan, 0 where nobody knows yet, and holds ``most``.
-    ``is_bounded``: no more transactions are made. ``limit_left`` is what the gas limit of the next
-    one may be, so that the next block takes it behind all that have left.
+    ``rest`` counts the accounts still to be planned. ``transactions`` may still enter the queue,
+    and ``gas_left`` is the next block's gas after earlier transactions. A transaction takes about
+    ``base_gas`` and ``plan_gas`` for each plan, 0 if unknown, and holds at most ``most`` plans.
+    With ``is_bounded`` no further transactions are made. ``limit_left`` is the next one's highest
+    gas limit, so that the next block includes it after all sent ones.
     """
 
     rest: int
@@ -43,19 +42,18 @@ class Queue:
 
     @property
     def filling(self) -> int | None:
-        """How many plans what is left of the block can take; None where nobody knows."""
+        """Number of plans that fit into the rest of the block. None if unknown."""
         if not self.plan_gas:
             return None
         return max(0, self.gas_left - self.transactions * self.base_gas) // self.plan_gas
 
     def plans_per_transaction(self, plans: int, usual: int) -> int:
-        """
-        Return how many plans the next transaction should hold, with ``plans`` at hand.
+        """Choose the number of plans of the next transaction, with ``plans`` available.
 
-        The ``usual`` number, so that a few plans do not share one fate, while so many in each
-        suffice and the next block takes them easily. Otherwise the first ones are the largest
-        and the last the smallest: how much of a block stays unused is decided by the size of the
-        first one that does not fit into it.
+        It is the ``usual`` number, to limit the effect of one failure, while such transactions
+        suffice and the next block has room. Otherwise the first ones are the largest and the last
+        the smallest, since the unused part of a block depends on the size of the first transaction
+        that does not fit.
         """
         waiting, transactions = plans + self.rest, max(self.transactions, 1)
         fits = self.filling
@@ -68,17 +66,17 @@ class Queue:
         return share if is_tight or waiting > usual * transactions else usual
 
     def after(self, plans: int) -> "Queue":
-        """Return the queue behind a transaction of so many plans."""
+        """Return the load after a transaction of a number of plans."""
         gas = Gas(max(0, self.gas_left - plans * self.plan_gas - self.base_gas))
         return replace(self, transactions=self.transactions - 1, gas_left=gas)
 
 
 def fit_gas(transactions: Sequence[tuple[int, int]]) -> tuple[Gas, Gas]:
-    """
-    Return what a transaction and each of its plans take, by the plans and gas of some.
+    """Fit the base gas and gas per plan to (plans, gas) pairs of transactions.
 
-    The first plan of a transaction finds slots cold that the others find warm. By the smallest and
-    the largest transaction; where all are of one size, the plans are charged with everything.
+    A transaction's first plan finds slots cold that later plans find warm. The fit uses the
+    smallest and the largest transaction. If all have the same size, the plans are charged with all
+    gas.
     """
     if not transactions:
         return _UNKNOWN, _UNKNOWN
@@ -96,14 +94,12 @@ def packed(
     gas_model: GasModel,
     queue: Queue | None = None,
 ) -> list[tuple[Plan, ...]]:
-    """
-    Return consecutive plans grouped into transactions, in their order.
+    """Group consecutive plans into transactions, in order.
 
-    A group holds at most ``policy.max_plans_per_transaction`` plans, so that a few plans do not
-    share one fate; more where the ``queue`` says that groups of that size could not take all.
-    Where a share of the profit is bid, each plan can pay alone the tip that they offer together.
-    It asks for no more gas, headroom included, than policy and block allow. A plan that is too
-    big for any transaction is alone in its group; sizing never makes one.
+    A group holds at most ``policy.max_plans_per_transaction`` plans, to limit the effect of one
+    failure, or more if the ``queue`` requires it. Its gas limit, headroom included, is within the
+    policy's and the block's. A plan that is too big for any transaction is alone in its group, but
+    sizing never makes one.
     """
     queue = queue or Queue(rest=0, transactions=policy.transactions, gas_left=costs.block_gas_limit)
     usual = policy.max_plans_per_transaction
@@ -121,7 +117,7 @@ def packed(
 
 
 def batch_net_profit(plans: Sequence[Plan]) -> Wei:
-    """Return the net profit of plans that share one transaction, each with its share of gas."""
+    """Sum the net profits of plans that share one transaction, each with its share of gas."""
     return Wei(sum(plan.net_profit for plan in plans))
 
 

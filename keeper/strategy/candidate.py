@@ -1,4 +1,4 @@
-"""One unhealthy account with all that its market says, and the prices to judge it by."""
+"""One unhealthy account with its market data and the prices to value it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ _ANY_NUMBER: Final = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One way of an account: its pair, the pools of its route, and who pays first."""
+    """Key of an account's option with pair, pools of the route, and funding."""
 
     spend_token: Address
     receive_token: Address
@@ -42,7 +42,7 @@ class Tried:
 
     @classmethod
     def by(cls, plan: Plan) -> "Tried":
-        """Return the way that a plan goes."""
+        """Build the key of a plan's option."""
         return cls(
             spend_token=plan.spend_token,
             receive_token=plan.receive_token,
@@ -54,13 +54,12 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """
-    One account past the line: what can be done with it, and why not the rest.
+    """One liquidatable account with its opportunities and refusals.
 
-    ``lenders`` are the flash lenders of any market by token, ``lender_refusals``
-    why others do not lend it. Lenders of the venues come with the exits. ``barred`` are
-    ways that are not to be taken. Accounts of a lesser ``rank`` are taken first. ``subsidy``
-    is what liquidating it may cost in the end, ``rounds`` how many of its rounds may be planned.
+    ``lenders`` are the flash lenders of any market by token, ``lender_refusals`` the reasons of
+    lenders that do not lend it. The venues' lenders come with the exits. ``barred`` options are not
+    used. Accounts of a lower ``rank`` come first. ``subsidy`` is the accepted net cost of its
+    liquidation.
     """
 
     market: MarketKey
@@ -80,10 +79,9 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """
-    What a profit is judged by: one market's prices, the cost of gas, the policy.
+    """Terms of a profit calculation with a market's prices, gas costs and the policy.
 
-    ``subsidy`` is what the liquidation may cost in the end.
+    ``subsidy`` is the accepted net cost of the liquidation.
     """
 
     valuation: Valuation
@@ -94,7 +92,7 @@ class Terms:
 
     @classmethod
     def of(cls, candidate: Candidate, costs: Costs, policy: Policy, gas_model: GasModel) -> "Terms":
-        """Return what a candidate's profits are judged by."""
+        """Build the terms of a candidate."""
         return cls(
             valuation=candidate.valuation,
             costs=costs,
@@ -105,23 +103,23 @@ class Terms:
 
     @cached_property
     def min_profit(self) -> Wei:
-        """The least net profit of a plan, rounded up to a wei; negative where one may cost."""
+        """Least net profit of a plan, rounded up to a wei. Negative with a subsidy."""
         if self.subsidy:
             return Wei(-self.subsidy)
         return self.valuation.wei_of_usd_ceil(self.policy.min_profit_usd_e8)
 
     def gas_cost(self, gas: Gas) -> Wei:
-        """Return what ``gas`` costs."""
+        """Compute the cost of ``gas``."""
         return Wei(gas * self.costs.gas_price)
 
     def worth(self, token: Address, profit: TokenUnits) -> Wei:
-        """Return a profit's worth after the builder's share, rounded down; may be negative."""
+        """Compute a profit's value after the builder's share, rounded down. It may be negative."""
         gross = self.valuation.wei_floor(token, profit)
         share = mul_div_ceil(max(gross, 0), self.policy.builder_share(token), BPS)
         return Wei(gross - share)
 
     def net(self, token: Address, profit: TokenUnits, gas: Gas) -> Wei:
-        """Return what is left of a profit after the builder's share and the gas."""
+        """Compute a profit after the builder's share and the gas."""
         return Wei(self.worth(token, profit) - self.gas_cost(gas))
 
     def symbol(self, token: Address) -> str:
@@ -131,12 +129,11 @@ class Terms:
 
 
 def dust(opportunity: Opportunity, terms: Terms) -> Skip | None:
-    """
-    Return why ``opportunity`` is not worth a quote; None if it may be.
+    """Return why ``opportunity`` is not worth a quote. None if it may be.
 
-    ``DUST`` where the whole bonus does not pay the gas of the cheapest plan there
-    could be, ``BELOW_MIN_PROFIT`` where it pays that and less than the minimum on top.
-    The net profit given is an upper bound at the market's own prices.
+    ``DUST`` if the whole bonus does not pay the gas of the cheapest possible plan,
+    ``BELOW_MIN_PROFIT`` if it does but earns less than the minimum. The stated net profit is an
+    upper bound at the market's own prices.
     """
     net = _net(opportunity, terms)
     if net >= terms.min_profit:
@@ -149,10 +146,9 @@ def dust(opportunity: Opportunity, terms: Terms) -> Skip | None:
 def too_small(
     health: AccountHealth, bonus_at_most: BaseCurrency, gas: Gas, terms: Terms
 ) -> Skip | None:
-    """
-    Return why an account is not worth a look at its pairs; None if it may be.
+    """Return why an account's pairs are not worth checking. None if they may be.
 
-    As ``dust`` says of each, where the bonus of all it owes does not pay the least gas.
+    Same as ``dust``, applied to the bonus of the whole debt and the least gas.
     """
     bonus = bonus_wei(bonus_at_most, terms.valuation)
     net = Wei(bonus - terms.gas_cost(terms.gas_model.least(gas)))
@@ -164,7 +160,7 @@ def too_small(
 def _worthless(
     whose: Opportunity | AccountHealth, what: str, bonus: Wei, net: Wei, terms: Terms
 ) -> Skip:
-    """Return what is said of a net profit that is below the minimum."""
+    """Build the skip for a net profit below the minimum."""
     if net < 0:
         reason = SkipReason.DUST
         detail = f"{what}: bonus of {bonus} wei at most, gas of {bonus - net} wei at least"
@@ -179,21 +175,20 @@ def _worthless(
 def quotable(
     candidate: Candidate, costs: Costs, policy: Policy, gas_model: GasModel
 ) -> tuple[Opportunity, ...]:
-    """
-    Return the opportunities that are worth a quote, so that only their pairs are asked for.
+    """Select the opportunities that are worth a quote, so that only their pairs are fetched.
 
-    An account without any needs no venue: ``sequenced`` says why for it.
+    An account without any needs no venue, and ``sequenced`` gives its reason.
     """
     terms = Terms.of(candidate, costs, policy, gas_model)
     return tuple(one for one in candidate.opportunities if _net(one, terms) >= terms.min_profit)
 
 
 def _net(opportunity: Opportunity, terms: Terms) -> Wei:
-    """Return what an opportunity nets at most, at the market's own prices."""
+    """Compute the highest net profit of an opportunity at the market's own prices."""
     bonus = bonus_wei(opportunity.bonus_at_most, terms.valuation)
     return Wei(bonus - terms.gas_cost(terms.gas_model.at_least(opportunity)))
 
 
 def bonus_wei(bonus: BaseCurrency, valuation: Valuation) -> Wei:
-    """Return what ``bonus`` in base currency is worth in wei, rounded up."""
+    """Convert ``bonus`` from base currency to wei, rounded up."""
     return Wei(mul_div_ceil(bonus, WAD, valuation.native_price))

@@ -1,4 +1,4 @@
-"""What a plan's parts cost in gas: limits that suffice, and an expectation to nominate by."""
+"""Gas model of a plan's parts, with sufficient limits and an expectation for ranking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,28 +31,24 @@ def gas_at_most(gas: int) -> Gas:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GasModel:
-    """
-    Gas of the executor's parts; the protocol's and the lenders' own are with them.
+    """Gas of the executor's parts. Protocols and lenders state their own.
 
-    The parts add up to the *most* that a step takes, alone in its transaction where every
-    storage slot is cold. They were fitted to the least gas limit with which a step of
-    each module, funding and number of hops still works on Anvil (Aave v3.6: 524,000 to 869,000;
-    Morpho Blue: 185,000 to 566,000). A hop is one pool of the route; a flash swap
-    trades in each of them twice, the second time on warm slots. A tick is the pool's four
-    cold slots and writes.
+    The parts add up to the *most* gas of a step, alone in its transaction with every storage slot
+    cold. They were fitted to the least gas limit with which a step of each module, funding and
+    number of hops still succeeds on Anvil (Aave v3.6: 524,000 to 869,000, Morpho Blue: 185,000 to
+    566,000). A hop is one pool of the route. A flash swap trades in each pool twice, the second
+    time on warm slots. A tick is four cold slots and writes of a pool.
 
-    ``expected_bps`` is the share of the most that a step is expected to use. Alone in its
-    transaction it was 71 to 97 %, in a full one of twelve 50 to 61 % (Aave v3.6) or 47 to 57 %
-    (Morpho Blue), for later steps find warm slots. The share is below all of them: what is
-    nominated by it is judged again by its simulation, what is not is never looked at.
-    ``further_bps`` is that share for a further round of an account, whose slots are warm: 50 to
-    63 % (Aave v3.0 and v3.6) or 43 % (Morpho Blue) were measured.
+    ``expected_bps`` is the expected share of that most. Alone in its transaction a step used 71 to
+    97 %, in a full one of twelve 50 to 61 % (Aave v3.6) or 47 to 57 % (Morpho Blue), as later steps
+    find warm slots. The value is below all of them, because a plan that is selected by it is
+    checked again by its simulation, while one that is not selected is never checked.
 
-    ``transaction`` is paid once however many plans share it: the intrinsic 21,000,
-    the head of the calldata and the executor's loop. ``step`` is a plan's own share
-    of calldata and loop. ``report`` is kept back per step of a transaction: the executor's
-    ``REPORT_GAS`` and the step's calldata. Both limit; they are no part of an expectation.
-    ``margin_bps`` is what a landing may take beyond its simulation.
+    ``transaction`` is paid once per transaction for the intrinsic 21,000, the calldata's head and
+    the executor's loop. ``step`` is a plan's own share of calldata and loop. ``report`` is reserved
+    per step for the executor's ``REPORT_GAS`` and the step's calldata. Both count towards limits
+    only, not towards an expectation. ``margin_bps`` is the margin of an inclusion over its
+    simulation.
     """
 
     transaction: Gas = _TRANSACTION
@@ -68,21 +64,20 @@ class GasModel:
     margin_bps: Bps = _MARGIN
 
     def at_least(self, opportunity: Opportunity) -> Gas:
-        """Return the gas that no plan for ``opportunity`` undercuts, whatever it shares."""
+        """Compute a lower bound of any plan's gas for ``opportunity``."""
         hops = 0 if opportunity.spend_token == opportunity.receive_token else self.hop
         return self.least(Gas(opportunity.gas + hops))
 
     def least(self, gas: Gas) -> Gas:
-        """Return the gas that no plan undercuts whose liquidation takes at most ``gas``."""
+        """Compute a lower bound of a plan's gas from ``gas``, the most of its liquidation."""
         return self.expected(Gas(self.step + gas + self.sweep))
 
     def most(
         self, opportunity: Opportunity, lender: FlashLender | None, hops: int, ticks: int
     ) -> Gas:
-        """
-        Return the most gas that the step of a plan takes, before headroom.
+        """Compute the most gas of a plan's step, before headroom.
 
-        ``lender`` None is a flash swap. ``hops`` are the route's pools, ``ticks`` those
+        ``lender`` None is a flash swap. ``hops`` counts the route's pools, ``ticks`` the ticks
         crossed in all their trades.
         """
         own = self.step + opportunity.gas + self.sweep + ticks * self.tick
@@ -91,7 +86,7 @@ class GasModel:
         return Gas(own + lender.gas + hops * self.hop)
 
     def expected(self, most: Gas) -> Gas:
-        """Return what a step of at most ``most`` gas is expected to use, rounded down."""
+        """Compute the expected gas of a step of at most ``most`` gas, rounded down."""
         return Gas(mul_div_floor(most, self.expected_bps, BPS))
 
     def step_limit(self, most: Gas, policy: Policy) -> Gas:
@@ -99,24 +94,21 @@ class GasModel:
         return Gas(mul_div_ceil(most, BPS + policy.headroom_bps, BPS))
 
     def batch_limit(self, step_limits: Sequence[Gas]) -> Gas:
-        """
-        Return the gas limit of one transaction with steps of these limits.
+        """Compute the gas limit of one transaction with steps of these limits.
 
-        The executor starts a step only when its whole limit can be handed on, of which
-        the caller keeps a 63rd (EIP-150), and every step, this one included, can still
-        be reported afterwards.
+        The executor starts a step only if its whole limit can be forwarded, of which the caller
+        retains a 63rd (EIP-150), and if every step can still be reported afterwards.
         """
         kept = max(step_limits, default=0) // 63 + 1
         return Gas(self.transaction + sum(step_limits) + kept + self.report * len(step_limits))
 
     def simulated_limit(self, plans: Sequence[Plan], used: Sequence[Gas]) -> Gas:
-        """
-        Return the gas limit of a transaction whose steps ``used`` so much in the simulation.
+        """Compute a transaction's gas limit from the gas ``used`` by its simulated steps.
 
-        What every step used, before refunds, with ``margin_bps`` on top, and one whole step
-        limit: the executor starts a step only when its whole limit is left. A step that finds
-        slots cold, since the earlier one that was to warm them failed, takes what that one left.
-        Where an executor does not say what steps used, all their limits.
+        It is every step's use before refunds with ``margin_bps`` added, plus one whole step limit,
+        since the executor starts a step only if its whole limit remains. A step with cold slots,
+        because the step before failed, can use the gas of that step. If an executor does not report
+        the steps' gas, all their limits count.
         """
         summed = self.batch_limit(limits_of(plans))
         if not all(used):
@@ -127,13 +119,13 @@ class GasModel:
         return Gas(min(summed, self.transaction + expected + largest + kept))
 
     def most_steps(self, step_limits: Sequence[Gas], policy: Policy, block_limit: Gas) -> int:
-        """Return how many steps of the largest of these limits fit into one transaction."""
+        """Count the steps of the largest of these limits that fit into one transaction."""
         largest = max(step_limits, default=Gas(0))
         room = min(policy.max_transaction_gas, block_limit) - self.transaction - largest // 63 - 1
         return max(1, room // (largest + self.report))
 
     def fits(self, limit: Gas, policy: Policy, costs: Costs) -> bool:
-        """Whether a transaction may ask for ``limit``, by protocol, policy and block."""
+        """Return whether protocol, policy and block allow a transaction's gas limit."""
         return limit <= min(policy.max_transaction_gas, costs.block_gas_limit)
 
 

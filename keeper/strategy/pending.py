@@ -1,4 +1,4 @@
-"""Curves and liquidity less what transactions of ours take that wait for a block."""
+"""Curves and liquidity after the pending transactions of ours."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,10 @@ from keeper.strategy.remaining import Remaining
 
 
 def less_pending(remaining: Remaining, sales: Sequence[PendingSale]) -> Remaining:
-    """
-    Return what is left after these sales, in their order: the chain consumes nonces in order.
+    """Return what remains after these sales, in the order of their nonces.
 
-    A sale that its pools do not take, or whose curves are unknown, moves no curve: the simulation
-    says what it does.
+    A sale that its pools do not accept, or that has unknown curves, moves no curve. Its simulation
+    shows the effect.
     """
     curves, taken = dict(remaining.curves), dict(remaining.taken)
     for sale in sales:
@@ -32,7 +31,7 @@ def less_pending(remaining: Remaining, sales: Sequence[PendingSale]) -> Remainin
 
 
 def _trades(sale: PendingSale, curves: CurveBook) -> list[RouteTrade]:
-    """Return the swaps of a sale: a flash swap buys first, and sells the rest afterwards."""
+    """Return the swaps of a sale. A flash swap buys first and sells the remainder afterwards."""
     trades = list[RouteTrade]()
     if not sale.route.hops:
         return trades

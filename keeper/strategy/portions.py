@@ -1,4 +1,4 @@
-"""Portions in which a head's accounts are planned, so that the first leave before the last."""
+"""Portions of a head's accounts, planned so that the first are sent before the last."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,22 +8,21 @@ from keeper.domain.units import Gas
 
 NO_GAS: Final = Gas(0)
 FIRST: Final = 6
-"""Accounts of the first portion of many: their transaction leaves while the rest is sized."""
+"""Accounts of the first of many portions, sent while the others are sized."""
 LEAST_SPARE: Final = 3
-"""Transactions that must be left beside the first portion's, or there is no first portion."""
+"""Transactions that must remain beside the first portion's for it to be split off."""
 TRANSACTIONS: Final = (1, 1, 4)
-"""Transactions that the first portions fill; the next one fills all that are left."""
+"""Transactions that the first portions fill. The next portion fills the remaining ones."""
 LOOKAHEAD: Final = 4
-"""How many times a portion's accounts are looked at closely to find the portion."""
+"""Accounts checked closely to choose a portion, as a multiple of its size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portion:
-    """
-    Accounts that are planned together, and how many others wait for a later portion.
+    """Accounts that are planned together, with the number left for later portions.
 
-    ``is_bounded`` is set where no more transactions are made than may wait for a block, and
-    ``gas_ahead`` is what those take that wait already.
+    ``is_bounded`` states that no more transactions are made than may be in flight, and
+    ``gas_ahead`` is the gas of the ones in flight already.
     """
 
     subjects: tuple[Subject, ...]

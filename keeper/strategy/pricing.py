@@ -1,4 +1,4 @@
-"""One amount along one way out: what it earns, exactly, on given curves."""
+"""Exact profit of one amount of one option on given curves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from keeper.strategy.remaining import Remaining
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """Why nothing can be sent this way; ``net_profit`` where a profit could be priced."""
+    """Reason why an option is not sent. ``net_profit`` is set if a profit could be computed."""
 
     reason: SkipReason
     detail: str
@@ -22,7 +22,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funded:
-    """A pair, a route for it, and who pays first: a lender, or (None) the route's last pool."""
+    """Pair and route with their funding, a lender or (None) a flash swap of the last pool."""
 
     opportunity: Opportunity
     route: Route
@@ -31,11 +31,10 @@ class Funded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proceeds:
-    """
-    What a sale leaves in hand, in the spend token, before what was spent is taken off.
+    """Proceeds of a sale in the spend token, before the spent amount is subtracted.
 
-    ``amount`` is less the funding's fee. ``paid_out`` is what left each of the route's
-    pools, in the route's order, ``ticks`` those crossed in every swap of every pool.
+    ``amount`` is after the funding's fee. ``paid_out`` has the amounts out of each of the route's
+    pools, in the route's order, ``ticks`` the ticks crossed in all swaps.
     """
 
     amount: int
@@ -47,10 +46,9 @@ class Proceeds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Priced:
-    """
-    An outcome with its expected profit: in the spend token, and net in wei.
+    """Outcome with its expected profit, in the spend token and net in wei.
 
-    ``gas`` is expected, ``gas_at_most`` is what the step's limit goes by.
+    ``gas`` is the expected gas, ``gas_at_most`` the basis of the step's limit.
     """
 
     outcome: Outcome
@@ -62,7 +60,7 @@ class Priced:
 
 
 def priced(funded: Funded, outcome: Outcome, remaining: Remaining, terms: Terms) -> Priced | Miss:
-    """Return what ``outcome`` earns at its earliest landing, or why it cannot be had."""
+    """Compute the profit of ``outcome`` at its earliest inclusion, or why it is impossible."""
     short = _shortage(funded, outcome, remaining, terms)
     if short is not None:
         return short
@@ -88,11 +86,10 @@ def priced(funded: Funded, outcome: Outcome, remaining: Remaining, terms: Terms)
 
 
 def worst_profit(funded: Funded, found: Priced, remaining: Remaining) -> TokenUnits | None:
-    """
-    Return the least profit of any landing inside the window; None if it may not even fund.
+    """Compute the least profit of any inclusion in the window. None if funding may fail.
 
-    As much as possible is spent and as little as possible received, at once: never
-    more than what any single timestamp of the window would bring.
+    It combines the highest spending with the lowest receipts, and is never above the profit at any
+    single timestamp of the window.
     """
     outcome = found.outcome
     if (outcome.spend, outcome.receive) == (outcome.spend_at_most, outcome.receive_at_least):
@@ -104,13 +101,11 @@ def worst_profit(funded: Funded, found: Priced, remaining: Remaining) -> TokenUn
 def proceeds(
     funded: Funded, receive: TokenUnits, borrowed: TokenUnits, remaining: Remaining
 ) -> Proceeds | None:
-    """
-    Return what selling ``receive`` brings where ``borrowed`` was had first.
+    """Compute the proceeds of selling ``receive`` after borrowing ``borrowed``.
 
-    A flash loan is paid back with its fee after everything is sold. A flash swap buys
-    ``borrowed`` from the route's end, is paid with part of what is received, and the
-    rest is sold on the curves that the purchase left; there is no fee beyond the
-    pools'. None where the depth does not reach or does not pay the purchase.
+    A flash loan is repaid with its fee after the sale. A flash swap buys ``borrowed`` from the
+    route's last pool, is paid with part of ``receive``, and the remainder is sold on the curves
+    after the purchase, without a fee beyond the pools'. None if the depth does not suffice.
     """
     if funded.lender is None:
         return _by_flash_swap(funded.route, receive, borrowed, remaining)
@@ -156,11 +151,10 @@ def _by_flash_swap(
 
 
 def _shortage(funded: Funded, outcome: Outcome, remaining: Remaining, terms: Terms) -> Miss | None:
-    """
-    Return who lacks the tokens to lend or to pay out.
+    """Return which holder lacks tokens to lend or to pay out. None if none does.
 
-    What the repayment puts in does not count for its own payout, since a protocol
-    may pay out first; a loan from the same holder is missing there meanwhile.
+    The repayment does not count for its own payout, since a protocol may pay out first. A loan from
+    the same holder is missing there meanwhile.
     """
     lender = funded.lender
     lent = outcome.spend_at_most

@@ -1,20 +1,14 @@
-"""
-The sequence: which liquidations, in which order, each on what the earlier ones leave.
+"""Greedy selection and order of liquidations, each priced after the earlier ones.
 
-Greedy by net profit, with lazy evaluation: every way of every account is queued by the
-most that it can net, sized when it comes to the top, and sized again there if its
-pools or holders were used since. Where the policy ranks accounts, those of a lesser rank are
-taken first, whatever they earn.
+Every option of every account is queued by the highest net profit it can have, sized when it reaches
+the top, and sized again if its pools or holders were used since. An account is liquidated at most
+once per round. If the policy ranks accounts, lower ranks come first, whatever they earn.
 
-Once every account has its plan, those that are still past the line after it are looked at again,
-as it leaves them: that is a further round, sized behind all plans of the rounds before. So a
-further round takes nothing from anybody's first one, and adds at least the policy's minimum.
-
-A plan that uses a pool makes all other ways through it stale. Sizing each of them again after
-every plan would cost the square of their number, so a stale way that comes to the top is
-first moved down by an estimate from the pool's new price, and one that was sized anew is
-taken if nothing queued is worth ``NEAR_TIE_BPS`` more. Estimates only order: what is taken was
-sized exactly on what the plans before it leave.
+A plan that uses a pool makes all other options through it stale. Sizing each of them again after
+every plan would take quadratic time. So a stale option at the top is first moved down by an
+estimate from the pool's new price, and one that was sized again is chosen if nothing queued is more
+than ``NEAR_TIE_BPS`` better. Estimates affect the order only. A chosen plan was sized exactly on
+what the plans before it leave.
 """
 
 import heapq
@@ -40,10 +34,10 @@ from keeper.strategy.sizing import COARSE, FINE, Sized, Way
 from keeper.strategy.spot import RouteKey, SpotPrices, estimate_net
 
 NEAR_TIE_BPS: Final = Bps(100)
-"""How much more another way must be worth, in basis points, to be sized before one is taken."""
+"""Lead of a queued option, in basis points, that makes it be sized before another is chosen."""
 
 _Key = tuple[Address, MarketKey, int]
-"""One way of one account: the order in which equal profits are taken."""
+"""One option of one account, ordering equal profits."""
 
 
 def sequenced(
@@ -56,13 +50,11 @@ def sequenced(
     gas_model: GasModel,
     pending: Sequence[PendingSale] = (),
 ) -> list[Decision]:
-    """
-    Return one decision per candidate: liquidations in execution order, then the skips.
+    """Return one decision per candidate, liquidations in execution order before the skips.
 
-    The liquidations are priced one after the other, each on the curves and the
-    ``liquidity`` that the earlier ones leave, and before them what is ``pending``. Equal
-    profits go by account, and the order of ``candidates`` changes nothing. Skips are ordered
-    by account too.
+    The liquidations are priced one after the other, each on the curves and ``liquidity`` that the
+    earlier ones leave, after the ``pending`` sales. Equal profits are ordered by account, and the
+    order of ``candidates`` has no effect. Skips are ordered by account too.
     """
     start = less_pending(Remaining(curves=exits.curves, liquidity=liquidity), pending)
     return ranked(
@@ -72,11 +64,7 @@ def sequenced(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """
-    Decisions, the liquidations first, and the plans in execution order.
-
-    ``remaining`` is what remains before the first plan and after each.
-    """
+    """Decisions, plans first, with the depth before the first plan and after each."""
 
     decisions: list[Decision]
     plans: list[Plan]
@@ -92,7 +80,7 @@ def ranked(
     policy: Policy,
     gas_model: GasModel,
 ) -> Ranked:
-    """Do what ``sequenced`` does from what earlier plans left, and return what these leave."""
+    """Do the same as ``sequenced`` from a given depth, and return the depth after each plan."""
     ordered = sorted(candidates, key=lambda candidate: (candidate.account, candidate.market))
     contenders = [
         Contender(candidate, exits, Terms.of(candidate, costs, policy, gas_model))
@@ -108,7 +96,7 @@ def ranked(
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """A sized way in the queue: what it rests on, and its route's price when it was sized."""
+    """Sized option in the queue with the depths it uses and its route's price when sized."""
 
     result: Sized
     uses: frozenset[Depth]
@@ -117,7 +105,7 @@ class _Offer:
 
 
 class _Sequence:
-    """The greedy loop's state: what remains, and when each depth was last used."""
+    """State of the greedy loop, with the remaining depth and the last use of each depth."""
 
     def __init__(self, contenders: Sequence[Contender], remaining: Remaining) -> None:
         self._open = {contender.key: contender for contender in contenders}
@@ -153,7 +141,7 @@ class _Sequence:
                 self._retry()
 
     def _offer(self, contender: Contender, number: int) -> None:
-        """Queue a way by the most it can net; it is sized when it comes to the top."""
+        """Queue an option by its highest net profit. It is sized when it reaches the top."""
         most = contender.ceiling(number, self._remaining, self._turn)
         if most is None:
             self._size(contender, number)
@@ -161,13 +149,13 @@ class _Sequence:
             self._push(contender, number, most, None)
 
     def _size(self, contender: Contender, number: int) -> None:
-        """Size a way on what remains and queue it by what it nets."""
+        """Size an option on the remaining depth and queue it by its net profit."""
         offer = self._offered(contender, number)
         if offer is not None:
             self._push(contender, number, offer.result.net, offer)
 
     def _offered(self, contender: Contender, number: int) -> _Offer | None:
-        """Return a way sized on what remains; None where it misses."""
+        """Return an option sized on the remaining depth. None if it is refused."""
         result = contender.size(number, self._remaining, self._turn, COARSE)
         if isinstance(result, Miss):
             return None
@@ -180,7 +168,7 @@ class _Sequence:
         heapq.heappush(self._heap, (contender.candidate.rank, -net, key, self._turn, offer))
 
     def _take(self) -> None:
-        """Settle the way on top: dropped, sized, moved down, or made a plan."""
+        """Drop, size, move down or plan the option at the top of the queue."""
         _, _, (account, market, number), queued, offer = heapq.heappop(self._heap)
         contender = self._open.get((account, market))
         if contender is None:
@@ -193,7 +181,7 @@ class _Sequence:
             self._size_again(contender, number)
 
     def _move_down(self, contender: Contender, number: int, offer: _Offer) -> bool:
-        """Queue a stale way by an estimate of its net, if another one is worth more than that."""
+        """Requeue a stale option by an estimated net profit, if another one is worth more."""
         if offer.route is None:
             return False
         price = self._spot.price(offer.route, self._remaining, self._used)
@@ -204,7 +192,7 @@ class _Sequence:
         return True
 
     def _size_again(self, contender: Contender, number: int) -> None:
-        """Size a stale way on what remains, and make a plan of it if it is still near the best."""
+        """Size a stale option again, and plan it if it is still near the best."""
         offer = self._offered(contender, number)
         if offer is None:
             return
@@ -214,7 +202,7 @@ class _Sequence:
             self._push(contender, number, offer.result.net, offer)
 
     def _is_near_best(self, contender: Contender, net: Wei) -> bool:
-        """Whether nothing queued before a way is worth more than ``NEAR_TIE_BPS`` on top of it."""
+        """Return whether no queued option is more than ``NEAR_TIE_BPS`` better."""
         if not self._heap:
             return True
         rank, negated, *_ = self._heap[0]
@@ -224,7 +212,7 @@ class _Sequence:
         return net >= best - mul_div_floor(abs(best), NEAR_TIE_BPS, BPS)
 
     def _make_plan(self, contender: Contender, number: int) -> None:
-        """Size a way finely and commit it, unless it misses then."""
+        """Size an option finely and commit it, unless it is refused then."""
         final = contender.size(number, self._remaining, self._turn, FINE)
         if isinstance(final, Sized):
             self._commit(contender, number, final)
@@ -244,10 +232,9 @@ class _Sequence:
         self._used.update(dict.fromkeys({*chosen.uses, *holders}, self._turn))
 
     def _retry(self) -> None:
-        """
-        Try once more what missed before the last plans.
+        """Retry the options that were refused before the last plans.
 
-        They may have moved a price the other way, or repaid what a payout lacked.
+        Those plans may have moved a price the other way, or repaid tokens that a payout lacked.
         """
         for contender in self._open.values():
             for number, result in list(contender.results.items()):
@@ -260,7 +247,7 @@ class _Sequence:
 
 
 def _uses(way: Way) -> frozenset[Depth]:
-    """Return the depths that any amount along ``way`` rests on."""
+    """Return the depths that any amount of ``way`` depends on."""
     holders = [lender.liquidity for lender in way.lenders or ()]
     for answer in way.outcomes.values():
         if isinstance(answer, Outcome):

@@ -1,4 +1,4 @@
-"""Which of many reasons to give: the one that was nearest to being sent."""
+"""Precedence of skip reasons, where the reason nearest to being sent counts."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -31,11 +31,10 @@ _PLACES: Final = {reason: place for place, reason in enumerate(_NEAREST)}
 
 
 def skipped(candidate: Candidate, priced: Iterable[Miss], refused: Iterable[Miss]) -> Skip:
-    """
-    Return why nothing was sent for ``candidate``.
+    """Build the skip of ``candidate`` with the most relevant reason.
 
-    ``priced`` are the ways that were sized on curves: those with a profit come first,
-    the best of them before the others. ``refused`` are pairs that never got so far.
+    ``priced`` are the options sized on curves, of which the most profitable comes first.
+    ``refused`` are pairs that were not sized.
     """
     numbered = [miss for miss in priced if miss.net_profit is not None]
     unpriced = [miss for miss in priced if miss.net_profit is None]

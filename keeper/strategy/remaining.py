@@ -1,4 +1,4 @@
-"""What earlier plans of the sequence leave: curves, and tokens that can still be paid out."""
+"""Residual depth after earlier plans, with curves and tokens that can be paid out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,16 +8,15 @@ from keeper.domain.opportunity import FlashLender, LiquidityKey, Outcome
 from keeper.domain.units import Address, TokenUnits
 
 Depth = Address | LiquidityKey
-"""Anything that a plan uses up: a pool's curve, or a holder's tokens."""
+"""A depth that plans consume, a pool's curve or a holder's tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """
-    Curves and liquidity at one point of the sequence.
+    """Curves and liquidity at one point of the sequence.
 
-    ``liquidity`` is the snapshot's; a holder missing there is not known to be bounded.
-    ``taken`` is what the plans so far drew net of what they repaid.
+    ``liquidity`` is the snapshot's. A holder missing there has no known bound. ``taken`` has the
+    amounts drawn by earlier plans, less the amounts they repaid.
     """
 
     curves: CurveBook
@@ -25,12 +24,12 @@ class Remaining:
     taken: Mapping[LiquidityKey, int] = field(default_factory=dict)
 
     def payable(self, key: LiquidityKey) -> int | None:
-        """Return what the holder can still pay out; None where no bound is known."""
+        """Return the amount that the holder can still pay out. None if no bound is known."""
         bound = self.liquidity.get(key)
         return None if bound is None else bound - self.taken.get(key, 0)
 
     def lendable(self, lender: FlashLender) -> int:
-        """Return what the lender can still lend; what was repaid to it does not count."""
+        """Return the amount that the lender can still lend. Repayments to it do not count."""
         return lender.available - max(0, self.taken.get(lender.liquidity, 0))
 
     def less(
@@ -39,11 +38,10 @@ class Remaining:
         after: Mapping[Address, ExitCurve],
         paid_out: Sequence[tuple[LiquidityKey, TokenUnits]],
     ) -> "Remaining":
-        """
-        Return what is left after a liquidation and its sale.
+        """Return the residual depth after a liquidation and its sale.
 
-        ``paid_out`` is what the sale took out of the route's pools, for lenders
-        that are pools themselves; what it put into them does not count.
+        ``paid_out`` has the amounts out of the route's pools, for lenders that are pools
+        themselves. Amounts paid into them do not count.
         """
         taken = dict(self.taken)
         for key, amount in (*outcome.drawn, *paid_out):

@@ -1,4 +1,4 @@
-"""Plans after their simulation: what the very transaction earned and used, not an estimate."""
+"""Repricing of plans after their simulation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,20 +32,16 @@ def settled(
     policy: Policy,
     data_fee: Wei = NO_FEE,
 ) -> tuple[Plan, ...]:
-    """
-    Return the batch's plans with profits, gas and bids as simulated.
+    """Return the batch's plans with profits, gas and bids as simulated.
 
-    The transaction's gas is shared among its plans by what each step took, rounded up; as their
-    estimates were where the executor does not report that. A profit in the spend token
-    keeps the plan's price of it, rounded down.
+    The transaction's gas is shared among its plans by each step's use, rounded up, or by their
+    estimates if the executor does not report it. A profit in the spend token keeps the plan's
+    price, rounded down.
 
-    The minimum that the executor enforces follows. It pays for the gas that was really used,
-    an equal share of the ``data_fee``, the bid and the market's least net profit
-    (``minimums``); and it protects the simulated profit but for the policy's tolerance, and pays
-    for a tenth more gas, as far as that is sure at every landing of the window. The larger counts.
-
-    The plans pay one tip per unit of gas, so each one's bid is that of its gas. A bid leaves
-    enough for all the gas that a step may take where those before it fail.
+    The minimum profit that the executor enforces follows. It pays for the gas used, an equal share
+    of the ``data_fee``, the bid and the market's least net profit (``minimums``). It also protects
+    the simulated profit less the policy's tolerance, as far as that is certain at every inclusion
+    in the window. The larger of the two counts.
     """
     shared = Wei(mul_div_ceil(data_fee, 1, max(len(batch.plans), 1)))
     plans = [replace(plan, data_fee=shared) for plan in batch.plans]
@@ -63,7 +59,7 @@ def settled(
 
 
 def shared_gas(batch: Batch, simulated: SimulatedBatch) -> list[Gas]:
-    """Return each plan's share of the gas that a simulated batch used, rounded up."""
+    """Compute each plan's share of the gas that a simulated batch used, rounded up."""
     weights: list[int] = [outcome.gas_used for outcome in simulated.plans]
     if not all(weights):
         weights = [plan.gas for plan in batch.plans]
@@ -72,12 +68,10 @@ def shared_gas(batch: Batch, simulated: SimulatedBatch) -> list[Gas]:
 
 
 def losses(plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> list[Skip]:
-    """
-    Return a skip for every settled plan that does not pay, with the numbers.
+    """Return a skip for every repriced plan that does not pay, with the figures.
 
-    ``GAS_TOO_EXPENSIVE`` where it would lose money, ``BELOW_MIN_PROFIT`` where it nets less
-    than its market's minimum, or where the least that the executor lets pass would not
-    pay the gas.
+    ``GAS_TOO_EXPENSIVE`` if it would lose money, ``BELOW_MIN_PROFIT`` if it nets less than its
+    market's minimum, or if the least profit that the executor accepts would not pay the gas.
     """
     return [skip for plan in plans if (skip := loss(plan, minimums)) is not None]
 
@@ -89,7 +83,7 @@ def loss(plan: Plan, minimums: Mapping[MarketKey, Wei]) -> Skip | None:
 
 
 def _least(plan: Plan, minimums: Mapping[MarketKey, Wei]) -> Wei:
-    """Return the least that a plan must net: its market's minimum, or less by its subsidy."""
+    """Return the least net profit of a plan, its market's minimum or minus its subsidy."""
     return Wei(-plan.subsidy) if plan.subsidy else minimums[plan.market]
 
 
@@ -151,11 +145,10 @@ def _settled(plan: Plan, outcome: SimulatedPlan, own: Earned, tip: Wei, policy: 
 
 
 def sharing_less(plans: Sequence[Plan], whole: int, shared: Gas) -> tuple[Plan, ...]:
-    """
-    Return plans that share a transaction's ``shared`` gas with fewer than the ``whole`` before.
+    """Return plans that share ``shared`` gas among fewer than the ``whole`` number before.
 
-    Each one's gas, and the minimum that covers it, are raised by its larger share. Those that
-    net less than their least then are left out: the others' shares are the larger for it.
+    Each plan's gas, and the minimum profit that covers it, are raised by its larger share. Plans
+    that then net less than their least are removed, which raises the others' shares again.
     """
     kept = tuple(plans)
     while kept:

@@ -1,4 +1,4 @@
-"""The amount that earns the most along one way: an integer search over exact outcomes."""
+"""Most profitable amount of one option, by an integer search over exact outcomes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,15 +23,15 @@ from keeper.strategy.remaining import Depth, Remaining
 
 EVERYTHING: Final = TokenUnits(UINT256_MAX)
 COARSE: Final = 6
-"""Rounds that suffice to rank: the amount to within a tenth, the profit far closer."""
+"""Search rounds for ranking. The amount is within a tenth, the profit much closer."""
 FINE: Final = 26
-"""Rounds for what is sent: the amount to within a few millionths."""
+"""Search rounds for sending. The amount is within a few millionths."""
 _HALVINGS: Final = 16
 _GOLDEN: Final = (6_180_339_887, 10_000_000_000)
 _SPOT: Final = 1 << 20
 _LEAST_SAMPLE: Final = 10_000
 _ENOUGH_UNITS: Final = 1 << 15
-"""What a sample should sell for, in units of the spend token, so that rounding is not a price."""
+"""Least proceeds of a sample sale, in units of the spend token, to limit rounding errors."""
 _LARGEST_SAMPLE: Final = 1 << 6
 
 _Quote = Callable[[TokenUnits], Priced | Miss]
@@ -39,11 +39,10 @@ _Quote = Callable[[TokenUnits], Priced | Miss]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """
-    A pair with one route and one kind of funding: what is sized.
+    """Execution option to be sized, a pair with one route and one kind of funding.
 
-    ``lenders`` are those of the spend token whose pools are not on the route; None
-    means a flash swap. ``outcomes`` remembers what the pair answered, shared by all its ways.
+    ``lenders`` are the spend token's lenders with pools that are not on the route. None means a
+    flash swap. ``outcomes`` caches the pair's answers and is shared by all its options.
     """
 
     opportunity: Opportunity
@@ -52,7 +51,7 @@ class Way:
     outcomes: dict[TokenUnits, Outcome | Refusal] = field(default_factory=dict, compare=False)
 
     def outcome(self, amount: TokenUnits) -> Outcome | Refusal:
-        """Return what the pair answers for ``amount``, asked once."""
+        """Return the pair's amounts for ``amount``, computed once."""
         known = self.outcomes.get(amount)
         if known is None:
             known = self.outcomes[amount] = self.opportunity.outcome(amount)
@@ -61,12 +60,11 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sized:
-    """
-    A way with its best amount, worth sending.
+    """Option with its best amount, worth sending.
 
-    ``min_profit`` is what the executor enforces in the simulation, in the spend token: the
-    worth of the gas and the policy's minimum, but no more than ``sure_profit``, the worst case
-    less the builder's share. What is sent enforces more; see ``settled``.
+    ``min_profit`` is the profit that the executor enforces in the simulation, in the spend token.
+    It covers the gas and the policy's minimum, but is at most ``sure_profit``, the worst case less
+    the builder's share. A sent transaction enforces more (see ``settled``).
     """
 
     way: Way
@@ -82,7 +80,7 @@ class Sized:
 
     @property
     def uses(self) -> frozenset[Depth]:
-        """The pools and holders whose depth the figures rest on."""
+        """Pools and holders with the depth that the figures depend on."""
         lender = self.funded.lender
         outcome = self.priced.outcome
         held = [key for key, _ in (*outcome.drawn, *outcome.repaid)]
@@ -91,13 +89,12 @@ class Sized:
 
 
 def sized(way: Way, remaining: Remaining, terms: Terms, rounds: int = COARSE) -> Sized | Miss:
-    """
-    Return the way with the amount that maximises its expected net profit.
+    """Size an option by the amount with the highest expected net profit.
 
-    The profit is concave in the amount, since pools only get worse, so the ends are
-    tried first and a golden-section search runs only where the best lies between them.
-    Refused where the expectation is below the policy's minimum, or where the worst
-    case of the window does not pay the gas.
+    The profit is concave in the amount, since pool prices only get worse. The ends are tried first,
+    and a golden-section search runs only if the best amount lies between them. The option is
+    refused if the expectation is below the policy's minimum, or if the window's worst case does not
+    pay the gas.
     """
     reference = _reference(way)
     if isinstance(reference, Refusal):
@@ -120,22 +117,20 @@ def sized(way: Way, remaining: Remaining, terms: Terms, rounds: int = COARSE) ->
 
 
 def ceiling(way: Way, remaining: Remaining, terms: Terms) -> Wei | None:
-    """
-    Return what no amount along ``way`` nets more than: everything, at the first prices.
+    """Compute an upper bound of the net profit of ``way``, the whole amount at first prices.
 
-    Pools only get worse, so a sample's price bounds the whole sale's. None where there
-    is nothing to sell or no sample sells; then only sizing can tell.
+    Pool prices only get worse, so a sample's price bounds the whole sale's. None if there is
+    nothing to sell or no sample sells, so that only sizing can decide.
     """
     gas = terms.gas_model.at_least(way.opportunity)
     return _net_at_spot(way, way.lenders or (), gas, remaining, terms)
 
 
 def missed_at_spot(way: Way, spot: Wei, terms: Terms) -> Miss:
-    """
-    Return why a way is not sent whose ceiling ``spot`` is below the minimum.
+    """Build the refusal of an option with a ceiling ``spot`` below the minimum.
 
-    The exit is too shallow where the market's own prices would pay: the pools have no
-    depth left at a price that does, whether our own sales or somebody else's took it.
+    The exit is too shallow if the market's own prices would pay, since the pools then lack depth at
+    a paying price, due to our own or other parties' sales.
     """
     detail = f"nets {spot} wei at most, at the pools' first prices"
     fair = _net_at_market(way, terms)
@@ -175,7 +170,7 @@ def _fits(gas_at_most: Gas, terms: Terms) -> bool:
 
 
 def _too_little(way: Way, funded: Funded, best: Priced, remaining: Remaining, terms: Terms) -> Miss:
-    """Return why the best amount is not sent: gas limit, depth, or simply too little."""
+    """Build the refusal of the best amount, for its gas limit, depth or profit."""
     if not _fits(best.gas_at_most, terms):
         return Miss(
             reason=SkipReason.GAS_TOO_EXPENSIVE,
@@ -204,7 +199,7 @@ def _too_little(way: Way, funded: Funded, best: Priced, remaining: Remaining, te
 def _net_at_spot(
     way: Way, lenders: tuple[FlashLender, ...], gas: Gas, remaining: Remaining, terms: Terms
 ) -> Wei | None:
-    """Return the whole amount's net profit, were it sold at the price of a small sample."""
+    """Compute the whole amount's net profit at the price of a small sample."""
     reference = _reference(way)
     if isinstance(reference, Refusal) or not way.route.hops:
         return None
@@ -222,7 +217,7 @@ def _net_at_spot(
 
 
 def _net_at_market(way: Way, terms: Terms) -> Wei | None:
-    """Return the whole amount's net profit at the market's prices, less the pools' own fees."""
+    """Compute the whole amount's net profit at market prices less the pools' fees."""
     reference, opportunity = _reference(way), way.opportunity
     if isinstance(reference, Refusal) or opportunity.receive_token not in terms.valuation.prices:
         return None
@@ -236,7 +231,7 @@ def _net_at_market(way: Way, terms: Terms) -> Wei | None:
 
 
 def _reference(way: Way) -> Outcome | Refusal:
-    """Return the largest amount's outcome."""
+    """Compute the largest amount's outcome."""
     answer = way.outcome(EVERYTHING)
     partial = way.opportunity.partial
     if isinstance(answer, Refusal) and partial is not None:
@@ -247,7 +242,7 @@ def _reference(way: Way) -> Outcome | Refusal:
 def _lender(
     lenders: tuple[FlashLender, ...], reference: Outcome, remaining: Remaining, terms: Terms
 ) -> FlashLender:
-    """Return the cheapest lender of the largest amount, else the one that lends the most."""
+    """Choose the cheapest lender of the largest amount, else the one that lends the most."""
     needed = reference.spend_at_most
 
     def cost(lender: FlashLender) -> tuple[int, int, str]:
@@ -261,7 +256,7 @@ def _lender(
 def _partial(
     opportunity: Opportunity, lender: FlashLender | None, remaining: Remaining
 ) -> tuple[TokenUnits, TokenUnits] | None:
-    """Return the range of partial amounts, no larger than what the lender lends."""
+    """Compute the range of partial amounts, at most what the lender lends."""
     if opportunity.partial is None:
         return None
     low, high = opportunity.partial
@@ -285,7 +280,7 @@ def _best(
 def _peak(
     quote: _Quote, partial: tuple[TokenUnits, TokenUnits], top: Priced | Miss, rounds: int
 ) -> Priced | Miss:
-    """Return the best partial amount: halve until it gets worse, then close in."""
+    """Return the best partial amount, by halving until it gets worse and then by closing in."""
     low, high = partial
     floor = TokenUnits(max(low, high >> _HALVINGS))
     least = quote(floor)
@@ -327,7 +322,7 @@ def _probes(low: TokenUnits, high: TokenUnits) -> tuple[TokenUnits, TokenUnits]:
 
 
 def _value(result: Priced | Miss) -> tuple[bool, int]:
-    """Return what the search maximises; anything that cannot be had is worth less than all."""
+    """Return the search's objective. A refusal is worth less than any amount."""
     return (True, result.net) if isinstance(result, Priced) else (False, 0)
 
 

@@ -1,4 +1,4 @@
-"""First prices of routes on what is left, to estimate how much a stale way has lost."""
+"""First prices of routes on the residual depth, to estimate a stale option's loss."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +11,7 @@ from keeper.strategy.sizing import Sized
 
 _SCALE: Final = 1 << 96
 _SAMPLE_SHARE: Final = 1 << 10
-"""A route is asked for the price of this share of the first sale that was sized along it."""
+"""Sample of a route's price, as a divisor of the first sale sized along it."""
 
 
 RouteKey = tuple[Address, ...]
@@ -19,8 +19,7 @@ RouteKey = tuple[Address, ...]
 
 
 class SpotPrices:
-    """
-    Prices of routes, each asked for once while its pools stay as they are.
+    """Prices of routes, each computed once while its pools are unchanged.
 
     A price is ``_SCALE`` times the spend token's units per unit received, rounded down.
     """
@@ -30,7 +29,7 @@ class SpotPrices:
         self._prices: dict[RouteKey, tuple[int, int | None]] = {}
 
     def key(self, result: Sized) -> RouteKey | None:
-        """Return what a sized way's route is asked for by; None where nothing is sold."""
+        """Register a sized option's route and return its key. None if nothing is sold."""
         route = result.way.route
         if not route.hops:
             return None
@@ -40,7 +39,7 @@ class SpotPrices:
         return key
 
     def price(self, key: RouteKey, remaining: Remaining, used: Mapping[Depth, int]) -> int | None:
-        """Return a route's price on what remains; None where the sample does not sell."""
+        """Return a route's price on the residual depth. None if the sample does not sell."""
         turn = max(used.get(pool, 0) for pool in key[1:])
         cached = self._prices.get(key)
         if cached is not None and cached[0] == turn:
@@ -51,11 +50,10 @@ class SpotPrices:
 
 
 def estimate_net(result: Sized, before: int | None, now: int | None, terms: Terms) -> Wei | None:
-    """
-    Return about what a stale way nets now; None where no estimate can be made, or it rose.
+    """Estimate a stale option's net profit. None if it cannot be estimated or has risen.
 
-    To first order the best amount's profit falls by the sold amount times the price's fall,
-    and the best amount stays where it is.
+    To first order the best amount's profit falls by the sold amount times the fall of the price,
+    and the best amount stays the same.
     """
     if before is None or now is None or now >= before:
         return None

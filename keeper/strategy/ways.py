@@ -1,4 +1,4 @@
-"""All the ways of one account: pairs, routes and fundings, and why some are none."""
+"""Execution options of one account by pair, route and funding, with refusals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,17 +19,16 @@ NO_SWAP: Final = Route(venue="", factory=Address("0x" + "0" * 40), hops=())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ways:
-    """What can be sized for one account, in a stable order, and what cannot, with reasons."""
+    """Options of one account in a stable order, and refusals with reasons."""
 
     ways: tuple[Way, ...]
     misses: tuple[Miss, ...]
 
 
 def ways_of(candidate: Candidate, exits: Exits, terms: Terms) -> Ways:
-    """
-    Return every pair of ``candidate`` with every route and kind of funding.
+    """Build the options of ``candidate``, every pair with every route and kind of funding.
 
-    Pairs whose bonus cannot pay are refused without a look at the exits.
+    Pairs with a bonus that cannot pay are refused without checking the exits.
     """
     ways: list[Way] = []
     misses = [Miss(reason=one.reason, detail=one.detail) for one in candidate.refusals]
@@ -45,7 +44,7 @@ def ways_of(candidate: Candidate, exits: Exits, terms: Terms) -> Ways:
 
 
 def described(way: Way, lender: FlashLender | None, terms: Terms) -> str:
-    """Return a way in a few words: pair, the fees of its pools, funding."""
+    """Describe an option by its pair, the fees of its pools, and its funding."""
     receive = terms.symbol(way.opportunity.receive_token)
     spend = terms.symbol(way.opportunity.spend_token)
     fees = "/".join(str(hop.fee) for hop in way.route.hops)
@@ -72,7 +71,7 @@ def _routes(opportunity: Opportunity, exits: Exits) -> tuple[Route, ...]:
 
 
 def _of_pair(candidate: Candidate, opportunity: Opportunity, exits: Exits, terms: Terms) -> Ways:
-    """Return the ways of one pair: per route a flash loan and a flash swap, or why neither."""
+    """Build the options of one pair, per route with a flash loan and a flash swap, or refusals."""
     token = opportunity.spend_token
     routes = _routes(opportunity, exits)
     if not routes:
@@ -108,11 +107,10 @@ def _of_pair(candidate: Candidate, opportunity: Opportunity, exits: Exits, terms
 def _vouched(
     route: Route, lenders: Sequence[FlashLender], exits: Exits
 ) -> list[tuple[Route, tuple[FlashLender, ...]]]:
-    """
-    Return the route with the lenders that can go with it.
+    """Return the route with the lenders that can be combined with it.
 
-    A plan has one factory, which vouches for every pool in it: where a pool lends, it is
-    that pool's own, so that pools of another factory than the route's cannot lend.
+    A plan has one factory that verifies every pool in it. A lending pool needs its own factory, so
+    pools of another factory than the route's cannot lend.
     """
     groups: dict[Address, list[FlashLender]] = {}
     for lender in lenders:
@@ -125,7 +123,7 @@ def _vouched(
 def _can_flash_swap(
     opportunity: Opportunity, route: Route, candidate: Candidate, terms: Terms
 ) -> bool:
-    """Whether the last pool may pay first; a pool that the route passes twice would be locked."""
+    """Return whether the last pool can lend. A pool used twice by the route would be locked."""
     source = terms.policy.flash_swap_sources.get(route.venue)
     if not route.hops or source is None or len(set(route.pools)) != len(route.pools):
         return False
