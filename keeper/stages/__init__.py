@@ -1,1 +1,1 @@
-"""What a node does at a head beside deciding, behind ports: calls, cures, clearing, who waits."""
+"""Stages of a node's block besides planning, behind ports."""

@@ -1,4 +1,4 @@
-"""Which accounts of a head are planned together, and when planning ends."""
+"""Choice of the accounts of a head that are planned together, and the end of planning."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ from keeper.stages.considering import Unplanned
 from keeper.strategy.portions import NO_GAS, Portion
 
 BLOCK_SHARE: Final = 0.5
-"""The share of a block's time after which no new portion is begun."""
+"""Share of a block's time after which no new portion is started."""
 
 
 class Chooser(Protocol):
     """Chooses the accounts of a head's portions."""
 
     def choose(self, number: int, waiting: Unplanned, window: Window, size: int) -> Portion | None:
-        """Take the portion of a number out of those that wait; None ends the planning."""
+        """Choose the portion of a number among the unplanned accounts. None ends the planning."""
         ...
 
     def undo(self, number: int) -> None:
@@ -28,23 +28,22 @@ class Chooser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Everybody:
-    """Chooses everybody at once, whatever can leave: nothing is sent, or nothing waits for it."""
+    """Chooses all accounts at once, for modes that send nothing or have one portion."""
 
     def choose(self, number: int, waiting: Unplanned, window: Window, size: int) -> Portion | None:  # noqa: ARG002 (the port's)
-        """Take all that wait."""
+        """Choose all unplanned accounts."""
         return waiting.take_all() if len(waiting) else None
 
     def undo(self, number: int) -> None:
-        """Do nothing: it is the only one."""
+        """Do nothing, since there is a single portion."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ByWorth:
-    """
-    Chooses as many accounts as are asked for, the most promising ones first.
+    """Chooses a given number of accounts, the most promising ones first.
 
-    After ``seconds`` no further portion is begun: what is left is planned with the next head.
-    ``gas_ahead`` says what the transactions take that wait for a block before the first portion.
+    After ``seconds`` no further portion is started, and the remaining accounts are planned with the
+    next head. ``gas_ahead`` returns the gas of the transactions in flight before the first portion.
     """
 
     seconds: float
@@ -54,7 +53,7 @@ class ByWorth:
     _gas_ahead: Gas = NO_GAS
 
     def choose(self, number: int, waiting: Unplanned, window: Window, size: int) -> Portion | None:
-        """Take the most promising accounts; none after the time, or where no more can leave."""
+        """Choose the most promising accounts. None after the time, or if no more can be sent."""
         if not number:
             self._since, self._gas_ahead = self.clock(), self.gas_ahead()
         if not (size and len(waiting)) or self.clock() - self._since > self.seconds:
@@ -63,18 +62,18 @@ class ByWorth:
         return replace(portion, is_bounded=True, gas_ahead=self._gas_ahead)
 
     def undo(self, number: int) -> None:
-        """Do nothing: no number is used twice."""
+        """Do nothing, since no number is used twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """Chooses what was chosen before; ``number`` holds the portion that was asked for last."""
+    """Repeats the recorded choices. ``numbers`` holds the portions requested so far."""
 
     portions: Sequence[Portion]
     numbers: list[int] = field(default_factory=list)
 
     def choose(self, number: int, waiting: Unplanned, window: Window, size: int) -> Portion | None:  # noqa: ARG002 (the port's)
-        """Take the recorded portion of that number."""
+        """Choose the recorded portion of a number."""
         self.numbers.append(number)
         if number >= len(self.portions):
             return None
@@ -83,4 +82,4 @@ class Recorded:
         return portion
 
     def undo(self, number: int) -> None:
-        """Do nothing: what could not be planned is not on record."""
+        """Do nothing, since an unplannable portion is not recorded."""

@@ -1,4 +1,4 @@
-"""The stage of clearing: small accounts that no sale pays for, taken over by the vault."""
+"""Planner of clearings, where the vault takes over small accounts that no sale pays for."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,17 +43,17 @@ NO_SALE_PAYS: Final = frozenset(
         SkipReason.FLASH_LOAN_DISABLED,
     }
 )
-"""Why an account is skipped that the vault may take over."""
+"""Skip reasons of accounts that the vault may take over."""
 
 INTEREST_BPS: Final = 10
-"""How much more than the debt is asked for: what grows until it is mined; the pool takes less."""
+"""Margin over the debt for interest until inclusion. The pool takes no more than the debt."""
 
 DOLLARS: Final = (1, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """An account with a subsidy that nobody liquidates, at one block."""
+    """Account with a subsidy that no competitor liquidates, at one block."""
 
     head: Head
     snapshot: TakesClears
@@ -66,11 +66,10 @@ class _Case:
 
 @dataclass(slots=True, kw_only=True)
 class Clearing:
-    """
-    Makes the transactions that have the vault clear whom the policy grants a subsidy.
+    """Builds transactions in which the vault clears accounts with a subsidy of the policy.
 
-    What the vault loses by the market's own prices, and the gas, come out of the subsidy.
-    ``simulator`` runs them as who would send them; None tells what would be done, and makes none.
+    The vault's loss at the market's own prices, and the gas, are paid from the subsidy.
+    ``simulator`` runs them as their sender. With None the result is only reported.
     """
 
     purse: Purse
@@ -88,11 +87,10 @@ class Clearing:
         decisions: Sequence[Decision] | None,
         restraint: Restraint,
     ) -> list[Batch]:
-        """
-        Return a transaction for the first account that can be cleared; tell of the others why not.
+        """Build a transaction for the first clearable account, and report the others' reasons.
 
-        One for each block, so that each is simulated on what the one before left.
-        ``decisions`` None: nobody plans, and it is told of everybody who was granted a subsidy.
+        There is one per block, so that each is simulated after the one before. With ``decisions``
+        None nothing is planned, and every account with a subsidy is reported.
 
         Raises:
             ChainError: the chain cannot be read.
@@ -112,7 +110,7 @@ class Clearing:
         return []
 
     async def _case(self, head: Head, snapshot: MarketSnapshot, subject: Subject) -> _Case | None:
-        """Return the case; None in markets that do not count in dollars, or that cannot clear."""
+        """Build the case. None for a market without dollar prices or without clearing."""
         valuation, health = await self.valuer.valuation(snapshot), snapshot.account(subject[1])
         if health is None or valuation is None or valuation.usd_per_base != DOLLARS:
             return None
@@ -129,7 +127,7 @@ class Clearing:
         )
 
     async def _answer(self, case: _Case) -> Batch | None:
-        """Return the account's transaction, or tell why there is none; a news is told once."""
+        """Build the account's transaction, or report once why there is none."""
         why: ClearRefusal | None = None
         for order in _orders(case):
             made = await self._made(case, order)
@@ -152,7 +150,7 @@ class Clearing:
             self.emit(event)
 
     async def _made(self, case: _Case, order: ClearOrder) -> Batch | ClearRefusal | None:
-        """Return the order's transaction, run on the pinned block; None where none is made."""
+        """Build the order's transaction, simulated on the pinned block. None if only reported."""
         funds = (await self.purse.funds(case.head, order.account, {order.token: None}))[order.token]
         most = min(funds.balance, funds.per_transaction, funds.left_today)
         if order.amount > most:
@@ -181,7 +179,7 @@ class Clearing:
     def _within(
         self, case: _Case, order: ClearOrder, trial: Trial, draft: Batch, fee: DataFee
     ) -> Batch | ClearRefusal:
-        """Return the transaction with the subsidy shared between loss and gas, if it reaches."""
+        """Return the transaction with the subsidy split between loss and gas, if it suffices."""
         (plan,) = draft.plans
         limit = Gas(min(draft.gas_limit + fee.gas, MAX_TRANSACTION_GAS))
         native = case.valuation.native_price
@@ -208,7 +206,7 @@ class Clearing:
     def _batch(
         self, case: _Case, order: ClearOrder, trial: Trial, price: Wei, data: bytes
     ) -> Batch:
-        """Return the transaction as it would be without a data fee, allowed to lose everything."""
+        """Build the transaction without a data fee, with the whole subsidy as allowed loss."""
         native = case.valuation.native_price
         loss = mul_div_ceil(order.step.usd_ceil(trial.loss), WAD, native)
         limit = Gas(min(mul_div_ceil(trial.gas, GAS_HEADROOM_BPS, BPS), MAX_TRANSACTION_GAS))
@@ -241,7 +239,7 @@ class Clearing:
 
 
 def _wanted(decisions: Sequence[Decision] | None, restraint: Restraint) -> list[Subject]:
-    """Return who was granted a subsidy and is left by the pipeline for want of a sale, in order."""
+    """List the accounts with a subsidy that were skipped because no sale pays, in order."""
     left = [
         (one.market, one.account)
         for one in decisions or ()
@@ -253,7 +251,7 @@ def _wanted(decisions: Sequence[Decision] | None, restraint: Restraint) -> list[
 
 
 def _orders(case: _Case) -> list[ClearOrder]:
-    """Return what may be asked of the vault, the largest debt and collateral first."""
+    """List the possible orders to the vault, the largest debt and collateral first."""
     market, account = case.subject
     backing, debts = case.snapshot.balances(account)
     step = case.snapshot.clear_step(account)

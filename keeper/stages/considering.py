@@ -1,4 +1,4 @@
-"""Unhealthy accounts into candidates, the most promising ones first and no more than needed."""
+"""Builds candidates from unhealthy accounts, the most promising ones first."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -30,16 +30,15 @@ from keeper.strategy.policy import Costs, Policy
 from keeper.strategy.portions import LOOKAHEAD, Portion
 
 _UNBOUNDED_BONUS: Final = Bps(1_500)
-"""What an account may earn of its debt where its market states no bound; it only orders."""
+"""Assumed bonus of an account's debt without a bound of its market, for ordering only."""
 _LATER: Final = "accounts that are worth more come first; it is planned with a later block"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """
-    What is known of a block's accounts besides the chain: our own flights, the policy.
+    """Constraints of a block's accounts besides the chain, from flights and policy.
 
-    ``floor`` is the least that gas can cost.
+    ``floor`` is the lowest possible gas cost.
     """
 
     in_flight: frozenset[Subject]
@@ -49,13 +48,13 @@ class Known:
     gas_model: GasModel
 
     def subsidy(self, health: AccountHealth, valuation: Valuation) -> Wei:
-        """Return what liquidating an account may cost in the end, rounded down."""
+        """Compute the accepted net cost of liquidating an account, rounded down."""
         usd = self.restraint.subsidies.get((health.market, health.account), 0)
         numerator, denominator = valuation.usd_per_base
         return Wei(usd * denominator * WAD // (numerator * valuation.native_price))
 
     def held(self, health: AccountHealth) -> Skip | None:
-        """Return why an account is left alone whatever could be earned; None where it is not."""
+        """Return why an account is skipped regardless of its profit. None if it is not."""
         subject = (health.market, health.account)
         if subject in self.in_flight:
             return skip_of(
@@ -68,16 +67,16 @@ class Known:
 
 
 class Values(Protocol):
-    """Values a snapshot's tokens; see ``keeper.ports.Valuer``."""
+    """Valuation of a snapshot's tokens (see ``keeper.ports.Valuer``)."""
 
     async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
-        """Return the prices to judge by; None where the native coin has none."""
+        """Return the prices to value by. None if the native coin has no price."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Market:
-    """One market, and all markets with that one first: every one may lend."""
+    """One market, with all snapshots starting with its own, since every market may lend."""
 
     snapshots: Sequence[MarketSnapshot]
     valuation: Valuation
@@ -90,11 +89,10 @@ class _Market:
 
 @dataclass(slots=True, kw_only=True)
 class Unplanned:
-    """
-    The unhealthy accounts of a head that may be liquidated, not yet looked at closely.
+    """Liquidatable accounts of a head that are not yet planned.
 
-    An account is worth at most its market's bound until it is looked at, then what its best
-    pair pays at most. Lesser ranks of the restraint come first, then the worth.
+    An account's value is its market's bound until it is checked, then the most that its best pair
+    can pay. Lower ranks of the policy come first, then higher values.
     """
 
     known: Known
@@ -114,7 +112,7 @@ class Unplanned:
         valuer: Values,
         window: Window,
     ) -> None:
-        """Let the accounts of the first snapshot wait, but for those that are held anyway."""
+        """Add the accounts of the first snapshot, skipping the ones on hold."""
         snapshot = snapshots[0]
         valuation = await valuer.valuation(snapshot)
         if valuation is not None:
@@ -144,11 +142,11 @@ class Unplanned:
                 self._worth[subject] = self._bound(health, window)
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return the number of unplanned accounts."""
         return len(self._worth)
 
     def choose(self, size: int, window: Window) -> Portion:
-        """Take the most promising accounts out, and skip those that turn out to be none."""
+        """Remove and return the most promising accounts, skipping the unsuitable ones checked."""
         looked_at = sorted(self._worth, key=self._order)[: size * LOOKAHEAD]
         for subject in looked_at:
             answer = self._answer(subject, window)
@@ -162,28 +160,28 @@ class Unplanned:
         return self.take(chosen)
 
     def take_all(self) -> Portion:
-        """Take everybody out, in the order in which the accounts came."""
+        """Remove and return all accounts, in their order of arrival."""
         return self.take(tuple(self._worth))
 
     def take(self, subjects: Sequence[Subject]) -> Portion:
-        """Take accounts out."""
+        """Remove and return accounts."""
         for subject in subjects:
             self._worth.pop(subject, None)
         return Portion(subjects=tuple(subjects), rest=len(self._worth))
 
     def put_back(self, subjects: Iterable[Subject]) -> None:
-        """Let accounts wait again, behind all others."""
+        """Add accounts again, behind all others."""
         for subject in subjects:
             self._worth[subject] = (1, 0, 0)
 
     def candidates(self, subjects: Sequence[Subject], window: Window) -> list[Candidate]:
-        """Return the candidates among accounts that were taken out, and skip the others."""
+        """Build the candidates of removed accounts, and skip the others."""
         answers = [self._answer(subject, window) for subject in subjects if subject in self.health]
         self.skips += [answer for answer in answers if isinstance(answer, Skip)]
         return [answer for answer in answers if isinstance(answer, Candidate)]
 
     def skip_rest(self, window: Window) -> list[Skip]:
-        """Skip those that still wait: why they are none, or that others come first."""
+        """Skip the remaining accounts, as unsuitable or for a later block."""
         skips = list[Skip]()
         for subject in sorted(self._worth):
             answer = self._answer(subject, window)
@@ -201,7 +199,7 @@ class Unplanned:
         return (*self._worth[subject], subject[1], subject[0])
 
     def _bound(self, health: AccountHealth, window: Window) -> tuple[int, int, int]:
-        """Return the place in the order of an account that was not looked at."""
+        """Compute the order of an account that was not checked."""
         market, subject = self._markets[health.market], (health.market, health.account)
         bound = self._bonus_bound(health, window)
         bonus = (
@@ -224,7 +222,7 @@ class Unplanned:
         return known[1]
 
     def _answer(self, subject: Subject, window: Window) -> Candidate | Skip:
-        """Return an account's candidate or skip within a window, looked at once."""
+        """Return an account's candidate or skip within a window, computed once."""
         answered = self._answers.get(subject)
         if answered is None or answered[0] != window:
             answer = self._look_at(self.health[subject], window)
@@ -234,7 +232,7 @@ class Unplanned:
     def _look_at(self, health: AccountHealth, window: Window) -> Candidate | Skip:
         market, subject = self._markets[health.market], (health.market, health.account)
         subsidy = self.known.subsidy(health, market.valuation)
-        if not subsidy:  # who may cost something is left for no such reason
+        if not subsidy:  # an account with a subsidy is not skipped for its size
             bound = self._bonus_bound(health, window) if health.collateral_base else None
             small = None if bound is None else too_small(health, *bound, market.terms)
             if small is not None:
@@ -262,7 +260,7 @@ class Unplanned:
 
 
 def _worth_of(candidate: Candidate) -> Wei:
-    """Return what the best pair of a candidate pays at most, before gas."""
+    """Compute the most that a candidate's best pair can pay, before gas."""
     return max(
         bonus_wei(pair.bonus_at_most, candidate.valuation) for pair in candidate.opportunities
     )
@@ -271,7 +269,7 @@ def _worth_of(candidate: Candidate) -> Wei:
 def _lenders(
     snapshots: Sequence[MarketSnapshot], token: Address
 ) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
-    """Return who in any market lends ``token``, each once, and why the others do not."""
+    """List the lenders of ``token`` in all markets, each once, and the refusals."""
     lenders, refusals = list[FlashLender](), list[Refusal]()
     for snapshot in snapshots:
         able, refused = snapshot.flash_lenders(token)
@@ -283,7 +281,7 @@ def _lenders(
 def skip_of(
     health: AccountHealth, reason: SkipReason, detail: str, until: Timestamp | None = None
 ) -> Skip:
-    """Return the skip of an account."""
+    """Build the skip of an account."""
     return Skip(
         market=health.market, account=health.account, reason=reason, detail=detail, until=until
     )

@@ -1,4 +1,4 @@
-"""The stage of cures: who of those listed is in need, what would cure them, and is it paid."""
+"""Planner of cures, from listed accounts in need to affordable vault transactions."""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -49,34 +49,33 @@ _NO_MONEY: Final = TokenUnits(0)
 
 
 Learned = Callable[[Head, Sequence[MarketSnapshot], Collection[Subject]], Awaitable[None]]
-"""Keeps a block's news of some accounts: a cure answers the tier of this very block."""
+"""Persists a block's state of some accounts, since a cure depends on this block's tier."""
 
 
 async def nothing_learned(
     head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
 ) -> None:
-    """Keep nothing."""
+    """Persist nothing."""
 
 
 class Charges(Protocol):
-    """What the chain takes; each may raise ``ChainError``."""
+    """Reads of the chain's charges. Each may raise ``ChainError``."""
 
     async def gas_price(self, head: Head) -> Wei:
         """Return the expected price of one unit of gas in the next block, tip included."""
         ...
 
     async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
-        """Return what a rollup takes for publishing each transaction."""
+        """Return a rollup's fee for publishing each transaction."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """
-    How cures are made.
+    """Terms of cures.
 
-    ``max_gas`` is the most that the gas of one may cost. The account must have its target less
-    ``tolerance_bps`` afterwards, by the prices of the block that it is cured in.
+    ``max_gas`` is the highest gas cost of one cure. Afterwards the account must have its target
+    less ``tolerance_bps``, at the prices of the block that includes the cure.
     """
 
     max_gas: Wei
@@ -99,18 +98,17 @@ class _Case:
 
     @property
     def subject(self) -> Subject:
-        """Whom it is about."""
+        """Market and account of the case."""
         return self.health.market, self.health.account
 
 
 @dataclass(slots=True, kw_only=True)
 class Curing:
-    """
-    Makes the transactions that cure whom the operator lists.
+    """Builds transactions that cure the accounts listed by the operator.
 
-    ``simulator`` runs them as who would send them; None tells what would be done, and makes none.
-    ``cured`` says whether the journal has a cure of an episode already; None where nothing is
-    sent, and what was made once is not made again.
+    ``simulator`` runs them as their sender. With None the result is only reported. ``cured``
+    returns whether the journal has a cure of an episode already. It is None if nothing is sent, and
+    each cure is then built only once.
     """
 
     purse: Purse
@@ -129,7 +127,7 @@ class Curing:
     def needy(
         self, snapshots: Sequence[MarketSnapshot]
     ) -> list[tuple[Listed, MarketSnapshot, AccountHealth]]:
-        """Return who of those listed is below the target that a cure would bring."""
+        """List the listed accounts below the target that a cure would reach."""
         found = []
         for snapshot in snapshots:
             for listed in self.accounts:
@@ -144,7 +142,7 @@ class Curing:
         return found
 
     def take_up(self, plans: Sequence[Plan]) -> None:
-        """Remember the cures that an earlier process left on their way."""
+        """Restore the cures that an earlier process left in flight."""
         for plan in plans:
             if plan.is_cure:
                 targets = [
@@ -155,7 +153,7 @@ class Curing:
                 self._sent[plan.market, plan.account] = max(targets, default=Wad(0))
 
     def still_needs(self, health: AccountHealth) -> bool:
-        """Whether a cure on its way still is one: the vault refuses who is well again."""
+        """Return whether an in-flight cure is still needed. The vault refuses healthy accounts."""
         below = self._sent.get((health.market, health.account))
         return below is not None and health.health_factor < below
 
@@ -166,12 +164,11 @@ class Curing:
         in_flight: Collection[Subject],
         standing_of: StandingOf,
     ) -> list[Batch]:
-        """
-        Return a transaction for everybody who reached his tier and can be cured; tell the rest.
+        """Build a cure for every listed account in its tier, and report the others' reasons.
 
         Raises:
             ChainError: the chain cannot be read.
-            JournalError: the journal cannot be asked.
+            JournalError: the journal cannot be read.
         """
         made, spent = list[Batch](), Spent()
         self._sent = {who: below for who, below in self._sent.items() if who in in_flight}
@@ -201,7 +198,7 @@ class Curing:
         return made
 
     async def _answer(self, case: _Case, spent: Spent) -> Batch | None:
-        """Return the account's transaction, or tell why there is none; a news is told once."""
+        """Build the account's transaction, or report once why there is none."""
         order = await self._order(case, spent)
         if isinstance(order, CureRefusal):
             self._tell(case, order.reason, cure_event(case.head, case.subject, case.tier, order))
@@ -233,7 +230,7 @@ class Curing:
             self.emit(event)
 
     async def _order(self, case: _Case, spent: Spent) -> CureOrder | CureRefusal:
-        """Return the cheapest cure that the vault may and can pay."""
+        """Choose the cheapest cure that the vault may and can pay."""
         if await self._is_cured(case):
             detail = f"it was cured in its episode {case.episode} already"
             return CureRefusal(reason=CureReason.CURED_ALREADY, detail=detail)
@@ -268,7 +265,7 @@ class Curing:
     async def _batch(
         self, case: _Case, order: CureOrder, simulator: VaultSimulator
     ) -> Batch | CureRefusal:
-        """Return the order's transaction, run on the pinned block and found worth its gas."""
+        """Build the order's transaction, simulated on the pinned block and within its gas limit."""
         deadline = Timestamp(case.head.timestamp + self.terms.deadline_seconds)
         least = mul_div_floor(order.target, BPS - self.terms.tolerance_bps, BPS)
         data = language.cure_calldata(order, Wad(least), deadline)
@@ -289,7 +286,7 @@ class Curing:
         return await self._charged(case, batch, price)
 
     async def _charged(self, case: _Case, batch: Batch, price: Wei) -> Batch | CureRefusal:
-        """Return the transaction with what publishing it costs, if all of it is worth it."""
+        """Return the transaction with its data fee, if the total cost is acceptable."""
         (data,) = await self.fees.data_fees([batch], case.head)
         limit = Gas(min(batch.gas_limit + data.gas, MAX_TRANSACTION_GAS))
         if limit * price + data.fee > self.terms.max_gas:
@@ -318,7 +315,7 @@ class Curing:
 
 
 def vault_funding(kind: FundingKind, name: str, vault: Address, amount: TokenUnits) -> Funding:
-    """Return that the vault's own money pays."""
+    """Build the funding by the vault's own money."""
     return Funding(kind=kind, source=0, name=name, lender=vault, amount=amount, fee=_NO_MONEY)
 
 
@@ -332,7 +329,7 @@ def vault_plan(
     health_factor: int,
     deadline: Timestamp,
 ) -> Plan:
-    """Return what the vault does for an account: all of the funding is spent, nothing is earned."""
+    """Build the vault's plan for an account, which spends all of the funding and earns nothing."""
     return Plan(
         market=order.market,
         account=order.account,

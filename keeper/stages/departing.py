@@ -1,4 +1,4 @@
-"""The transactions of one head on their way out, in the portions in which they are planned."""
+"""Departure of one head's transactions, portion by portion."""
 
 import asyncio
 import logging
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Departures:
-    """
-    Hands the transactions of a head to the submitter as soon as they are ready.
+    """Passes the transactions of a head to the submitter as soon as they are ready.
 
-    ``left`` are the accounts of what was taken, ``refusals`` say why others were not.
-    ``unkept`` is the journal's last failure; ``is_unclear``: something may have left or not.
+    ``left`` are the accounts of submitted transactions, ``refusals`` the reasons of the others.
+    ``unkept`` is the journal's last failure. ``is_unclear`` states that a transaction may or may
+    not have been sent.
     """
 
     submitter: Submitter
@@ -58,7 +58,7 @@ class Departures:
         self.unkept, self.is_unclear, self._is_decided = None, False, False
 
     def not_handed(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Return those of a head's transactions that were not handed over yet."""
+        """List a head's transactions that were not passed to the submitter yet."""
         return [batch for batch in batches if batch not in self._handed]
 
     def prepare(self, head: Head, plans: Sequence[Plan]) -> None:
@@ -70,13 +70,12 @@ class Departures:
     async def leave(
         self, head: Head, batches: Sequence[Batch], losses: Mapping[Subject, int]
     ) -> bool:
-        """
-        Set the losses aside and hand transactions over; whether further ones may follow.
+        """Reserve the losses and submit transactions. Returns whether further ones may follow.
 
-        What the block says of their accounts is kept in the journal with their nonces.
+        The block's facts of their accounts are persisted in the journal with their nonces.
 
         Raises:
-            JournalError: the losses cannot be kept; nothing of this head was handed over.
+            JournalError: the losses cannot be persisted. Nothing of this head was submitted.
         """
         together = [*self._waiting, *batches]
         subjects = {(plan.market, plan.account) for batch in together for plan in batch.plans}
@@ -101,7 +100,7 @@ class Departures:
         return bool(left) and self.unkept is None
 
     def pass_decided(self, head: Head) -> None:
-        """Note, once for each head, that what leaves first is decided."""
+        """Note, once per head, that the first transactions are decided."""
         if not self._is_decided:
             self._is_decided = True
             self._watch.passed(Stage.DECIDED, head)
@@ -117,7 +116,7 @@ class Departures:
     async def _submit(
         self, batches: Sequence[Batch], head: Head, news: News | None
     ) -> set[Subject] | None:
-        """Return the accounts of what was taken; None where nobody knows what has left."""
+        """Return the accounts of the submitted transactions. None if the outcome is unknown."""
         taken: Sequence[Batch] = ()
         try:
             taken = await self.submitter.submit(batches, head, news=news)
@@ -139,7 +138,7 @@ class Departures:
         return left
 
     def decisions(self, decisions: Sequence[Decision]) -> list[Decision]:
-        """Return the decisions, with a skip in place of what was to be sent and did not leave."""
+        """Return the decisions, with skips in place of plans that were not submitted."""
         return [
             skip_plan(
                 decision.plan,
@@ -153,7 +152,7 @@ class Departures:
         ]
 
     async def _release(self, subjects: Sequence[Subject], head: Head) -> None:
-        """Take back what was set aside for what was not sent."""
+        """Release the reservations of plans that were not sent."""
         if self._calls is None or not subjects:
             return
         try:

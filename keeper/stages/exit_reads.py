@@ -1,4 +1,4 @@
-"""Exits of every venue, read at one block; a venue that cannot be read costs only itself."""
+"""Exit reads of all venues at one block. An unreadable venue does not affect the others."""
 
 import asyncio
 import logging
@@ -16,11 +16,11 @@ from keeper.ports import ExitVenue
 log = logging.getLogger(__name__)
 
 VENUE_PAUSES: Final = (0.0, 0.025, 0.05)
-"""Seconds before each attempt to read a venue, which may be unreadable for a moment only."""
+"""Seconds before each attempt to read a venue, for temporary failures."""
 
 
 async def fetch_exits(venues: Sequence[ExitVenue], pairs: set[Pair], basis: Basis) -> Exits:
-    """Return all venues' routes, curves and lenders as one."""
+    """Fetch all venues' routes, curves and lenders, merged."""
     found = await asyncio.gather(*(_fetch_exits_of(venue, pairs, basis) for venue in venues))
     routes: dict[Pair, tuple[Route, ...]] = {}
     curves: dict[Address, ExitCurve] = {}
@@ -37,7 +37,7 @@ async def fetch_exits(venues: Sequence[ExitVenue], pairs: set[Pair], basis: Basi
 
 
 async def _fetch_exits_of(venue: ExitVenue, pairs: set[Pair], basis: Basis) -> Exits:
-    """Return one venue's exits; none, with a warning, where it cannot be read repeatedly."""
+    """Fetch one venue's exits. Empty, with a warning, if it remains unreadable."""
     reason: ChainError | None = None
     for pause in VENUE_PAUSES:
         if reason is not None:

@@ -1,4 +1,4 @@
-"""Transactions cut to what the next block still takes, once their gas is simulated."""
+"""Cuts simulated transactions to the remaining gas of the next block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,10 @@ from keeper.strategy.settled import sharing_less
 
 @dataclass(slots=True, kw_only=True)
 class BlockRoom:
-    """
-    The gas that transactions may still ask for in the next block.
+    """Gas that transactions may still request in the next block.
 
-    A block takes a transaction whose whole limit fits behind the gas that those before it used.
-    ``is_full`` is set by the first one that did not fit whole: nothing may follow it.
+    A block includes a transaction if its whole gas limit fits after the gas that earlier ones used.
+    ``is_full`` is set by the first one that was cut. No transaction may follow it.
     """
 
     left: Gas
@@ -24,11 +23,10 @@ class BlockRoom:
     def fit(
         self, plans: tuple[Plan, ...], used: Sequence[Gas], model: GasModel, data_gas: Gas
     ) -> tuple[Plan, ...]:
-        """
-        Return the first of a transaction's plans that the block takes, and reserve their gas.
+        """Return the first of a transaction's plans that fit into the block, and reserve their gas.
 
-        ``used`` is what each step took; where that is not known the transaction stays whole. The
-        plans that stay pay alone for what all of them shared.
+        ``used`` has each step's gas. If it is unknown the transaction stays whole. The fitting
+        plans alone pay for the gas that all plans shared.
         """
         if self.is_full:
             return ()

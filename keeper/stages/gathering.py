@@ -1,4 +1,4 @@
-"""What margin calls ask of snapshots and of the chain, beside the rules that they follow."""
+"""Collects a block's facts for margin calls from snapshots and the chain."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ from keeper.ports import (
 )
 
 SLICE: Final = 256
-"""Accounts looked at before others on the loop have their turn."""
+"""Accounts processed before other tasks of the event loop get their turn."""
 
 
 DOLLAR: Final = 10**8
@@ -43,7 +43,7 @@ Seconds = Mapping[MarketKey, Mapping[Address, tuple[SecondPrice, ...]]]
 
 @dataclass(slots=True)
 class Legs:
-    """The legs of a block's accounts, each account's reckoned once."""
+    """Exposures of a block's accounts, each computed once."""
 
     hash: BlockHash | None = None
     known: dict[Subject, Exposure | None] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Legs:
     async def of(
         self, snapshots: Sequence[MarketSnapshot], subjects: Sequence[Subject]
     ) -> Mapping[Subject, Exposure]:
-        """Return the legs of those accounts that are valued at the snapshots' block."""
+        """Return the exposures of the accounts that the snapshots can value."""
         if snapshots and snapshots[0].head.hash != self.hash:
             self.hash, self.known = snapshots[0].head.hash, {}
         by_market = {one.market: one for one in snapshots}
@@ -81,7 +81,7 @@ def _exposures(
 async def healths(
     snapshots: Sequence[MarketSnapshot], line: Wad, others: Sequence[Subject]
 ) -> Mapping[Subject, AccountHealth]:
-    """Return everybody with less health than the line, and the others that owe anything."""
+    """Collect the accounts below a health factor, and ``others`` that have debt."""
     accounts = dict[Subject, AccountHealth]()
     members = dict[MarketKey, list[Address]]()
     for market, account in others:
@@ -101,7 +101,7 @@ async def healths(
 
 
 def past_the_line(snapshots: Sequence[MarketSnapshot]) -> dict[Subject, AccountHealth]:
-    """Return who can be liquidated."""
+    """Return the liquidatable accounts by market and account."""
     found = dict[Subject, AccountHealth]()
     for snapshot in snapshots:
         if isinstance(snapshot, ScreensAccounts):
@@ -115,7 +115,7 @@ def past_the_line(snapshots: Sequence[MarketSnapshot]) -> dict[Subject, AccountH
 def stated(
     snapshots: Sequence[MarketSnapshot], seconds: Seconds
 ) -> Mapping[MarketKey, MarketFacts]:
-    """Return what a block says of prices, by market."""
+    """Read a block's prices, by market."""
     return {
         one.market: MarketFacts(
             readings=tuple(one.readings()) if isinstance(one, StatesReadings) else (),
@@ -129,7 +129,7 @@ def stated(
 async def valued(
     facts: BlockFacts, snapshots: Sequence[MarketSnapshot], valuer: Valuer
 ) -> Mapping[MarketKey, MarketFacts]:
-    """Return the markets' facts with dollars for those that count in something else."""
+    """Return the markets' facts with dollar rates added for other base currencies."""
     found = dict(facts.markets)
     for snapshot in snapshots:
         stated = found[snapshot.market]
@@ -147,10 +147,9 @@ async def asked(
     reader: ChainReader,
     book: MarketBook,
 ) -> BlockFacts:
-    """
-    Return the facts with whom the chain says to have been liquidated.
+    """Add the accounts that were liquidated according to the chain's logs.
 
-    The node is asked only where the book does not reach back so far.
+    The node is read only if the book's recent logs do not reach back far enough.
     """
     found = set[Subject]()
     for market in markets:

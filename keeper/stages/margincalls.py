@@ -1,8 +1,7 @@
-"""
-Margin calls in the running node: a block's facts gathered, what follows kept, then told.
+"""Stage of margin calls, which collects a block's facts, persists the results and notifies.
 
-The rules are ``keeper.margin``'s. Here is what they cannot do: ask the snapshots, the chain and
-the clock, keep what changed together with its notices in one transaction, and only then tell it.
+The rules are in ``keeper.margin``. This module reads the snapshots, the chain and the clock,
+persists each change together with its notices in one transaction, and notifies afterwards.
 """
 
 import asyncio
@@ -46,14 +45,14 @@ from keeper.storage.record import append
 from keeper.storage.subsidies import taken_up
 
 ADVISED_AT_ONCE: Final = 64
-"""Calls that get an advice in one block, new ones first and the worst: each takes milliseconds."""
+"""Calls that get an advice in one block, new and worst ones first. Each takes milliseconds."""
 
 _Prepared = tuple[frozenset[Subject], BlockFacts, News]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the calls' advice shall reach, and for how long it shall hold."""
+    """Target of the calls' advice, and the time for which it must hold."""
 
     target: Wad
     holds_seconds: int
@@ -61,12 +60,11 @@ class Wanted:
 
 @dataclass(slots=True, kw_only=True)
 class MarginCalls:
-    """
-    The stage of margin calls.
+    """Stage of margin calls.
 
-    ``channels`` is how many ways to people there are, which goes on record with each call.
-    ``second`` returns what other sources said of a block's prices. ``looked`` is told of each
-    block when all of it is kept, for whoever counts. One lock orders blocks and commands.
+    ``channels`` is the number of notification channels, recorded with each call. ``second`` returns
+    the secondary prices of a block. ``looked`` is called with each block once all of it is
+    persisted. One lock orders blocks and commands.
     """
 
     settings: MarginSettings
@@ -92,7 +90,7 @@ class MarginCalls:
     _prepared: _Prepared | None = None
 
     async def start(self) -> None:
-        """Take up what an earlier process kept."""
+        """Restore the state that an earlier process persisted."""
         self.state = await self.database.write(taken_up)
         self._held = tuple(await self.database.write(held))
         self._unadvised = await self.database.write(episodes.unadvised)
@@ -100,17 +98,16 @@ class MarginCalls:
             await self._ahead(facts)  # mutation: G21 news-at-start
 
     def standing_of(self, subject: Subject) -> tuple[str, int] | None:
-        """Return the tier that an account's call is in, and its episode; None without one."""
+        """Return the tier of an account's call, and its episode. None without a call."""
         standing = self.state.standings.get(subject)
         if standing is None or not standing.episode:
             return None
         return str(standing.tier), standing.episode
 
     async def restraint(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> Restraint:
-        """
-        Return whom the policy lets wait at a block, and who comes first.
+        """Return the policy's holds and ranks at a block.
 
-        Only those past the line are looked at: everything else of the block can come later.
+        Only liquidatable accounts are evaluated here. All others can be processed later.
         """
         past = past_the_line(snapshots)
         if not past:
@@ -122,20 +119,20 @@ class MarginCalls:
         return restrained(self.settings, self.state, facts)
 
     def basis(self, head: Head) -> Basis | None:
-        """Return what a block's restraint rests on; None where nobody was past the line."""
+        """Return the inputs of a block's restraint. None if no account was liquidatable."""
         if self.inputs is None or self.inputs[1].hash != head.hash:
             return None
         state, facts = self.inputs
         return Basis(settings=self.settings, state=state, facts=facts)
 
     async def told(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Keep what a block changed, with its notices, and then tell it; once for each block."""
+        """Persist a block's changes with their notices, then emit them, once per block."""
         async with self._lock:
             if self.state.hash == head.hash:
                 return
             earlier = [facts for facts in self._acted if facts.hash != head.hash]
             for facts in merged_by_block(earlier):
-                await self._ahead(facts)  # its block could not be told of
+                await self._ahead(facts)  # its block could not be processed whole
                 self._acted = [kept for kept in self._acted if kept.hash != facts.hash]
             facts = await self._gathered(head, snapshots)
             found = advanced(self.settings, self.state, facts)
@@ -161,11 +158,10 @@ class MarginCalls:
         subjects: Collection[Subject],
         losses: Mapping[Subject, int],
     ) -> News | None:
-        """
-        Keep the losses, and return what the block says of those acted on, to be kept with the act.
+        """Persist the losses, and return the facts of acted-on accounts for the journal.
 
-        That costs one row in the transaction that binds the nonces. What follows from it is kept
-        by ``told``, or after a crash by ``start``.
+        The facts cost one row in the transaction that binds the nonces. Their consequences are
+        persisted by ``told``, or after a crash by ``start``.
         """
         if not subjects and not losses:
             return None
@@ -195,7 +191,7 @@ class MarginCalls:
     async def learned(
         self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
     ) -> None:
-        """Keep a block's news of some accounts, before something is decided by it."""
+        """Persist a block's state of some accounts before decisions depend on it."""
         async with self._lock:
             if not subjects or self.state.hash == head.hash:
                 return
@@ -207,7 +203,7 @@ class MarginCalls:
     async def _facts_of(
         self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
     ) -> BlockFacts:
-        """Return what a block says of some accounts and of their markets."""
+        """Build a block's facts of some accounts and their markets."""
         facts, markets = self._facts(head, snapshots), {market for market, _ in subjects}
         own = {one.market: one for one in snapshots if one.market in markets}
         read = ((one, own[one[0]].account(one[1])) for one in subjects if one[0] in own)
@@ -221,7 +217,7 @@ class MarginCalls:
         )
 
     async def _ahead(self, facts: BlockFacts) -> None:
-        """Keep what follows from a block's facts for their accounts, before all the rest of it."""
+        """Persist the consequences of a block's facts for their accounts, before all others."""
         subjects = facts.accounts.keys()
         found = ahead_of(self.settings, self.state, facts, subjects)
         if found.questions:
@@ -234,7 +230,7 @@ class MarginCalls:
         return await asked(facts, questions, self.markets, self.reader, self.book)
 
     async def released(self, subjects: Sequence[Subject], head: Head) -> None:
-        """Take back what was set aside at a block for liquidations that were not sent after all."""
+        """Release a block's reservations for liquidations that were not sent."""
         async with self._lock:
             kept = _of_other_blocks(self.state, subjects, head)
             if len(kept) < len(self.state.reservations):
@@ -245,8 +241,7 @@ class MarginCalls:
         self.state = state
 
     async def acknowledge(self, account: str) -> str:
-        """
-        Keep that somebody has taken notice of an account's calls; returns whose.
+        """Persist the acknowledgement of an account's calls, and return the account.
 
         Raises:
             ConfigError: the account has no open call.
@@ -261,7 +256,7 @@ class MarginCalls:
             return subjects[0][1]
 
     def _facts(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> BlockFacts:
-        """Return what a block says of prices, and which markets say nothing."""
+        """Build a block's price facts, with the unreadable markets."""
         if self._stated is not None and self._stated.hash == head.hash:
             return self._stated
         self._stated = BlockFacts(
@@ -276,7 +271,7 @@ class MarginCalls:
         return self._stated
 
     async def _gathered(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> BlockFacts:
-        """Return the whole of a block's facts."""
+        """Collect all facts of a block."""
         facts, members = self._facts(head, snapshots), list(self.state.standings)
         accounts = await healths(snapshots, self.settings.tiers.look_below, members)
         markets = await valued(facts, snapshots, self.valuer)
@@ -287,10 +282,10 @@ class MarginCalls:
     async def _advice(
         self, notices: Sequence[Notice], snapshots: Sequence[MarketSnapshot], head: Head
     ) -> tuple[Mapping[Subject, Advice], list[Subject]]:
-        """
-        Return what would cure the worst of the accounts that are told of now, and who is left.
+        """Compute the advice of the worst accounts to notify, and return the remaining accounts.
 
-        Those follow in the next blocks: a call can say its advice soon after a crash.
+        The remaining accounts follow in the next blocks. A call can get its advice soon after a
+        crash.
         """
         by_market = {one.market: one for one in snapshots}
         until = Timestamp(head.timestamp + self.wanted.holds_seconds)
@@ -314,8 +309,7 @@ class MarginCalls:
 def acknowledgement(
     state: MarginState, account: str, moment: Mark
 ) -> tuple[MarginState, list[Subject]]:
-    """
-    Return the state in which an account's calls are acknowledged, and where it has them.
+    """Return the state with an account's calls acknowledged, and their markets.
 
     Raises:
         ConfigError: the account has no open call.
@@ -335,13 +329,13 @@ def acknowledgement(
 def keep_acknowledged(
     connection: Connection, state: MarginState, subjects: Sequence[Subject]
 ) -> None:
-    """Keep the standings of accounts whose calls were acknowledged."""
+    """Persist the states of accounts with acknowledged calls."""
     for subject in subjects:
         episodes.keep_standing(connection, subject, state.standings[subject])
 
 
 def _set_aside(state: MarginState, losses: Mapping[Subject, int], head: Head) -> MarginState:
-    """Return the state with what liquidations may lose, in place of this block's of the same."""
+    """Return the state with reserved losses, in place of this block's earlier ones."""
     new = tuple(
         Reservation(
             market=market,
@@ -358,7 +352,7 @@ def _set_aside(state: MarginState, losses: Mapping[Subject, int], head: Head) ->
 def _of_other_blocks(
     state: MarginState, subjects: Collection[Subject], head: Head
 ) -> tuple[Reservation, ...]:
-    """Return what is set aside but for these at this block: what was sent before is spent."""
+    """List the reservations except these accounts' at this block."""
     return tuple(
         one
         for one in state.reservations
@@ -373,7 +367,7 @@ def _kept(
     advice: Mapping[Subject, Advice],
     told: tuple[Sequence[Notice], Sequence[NewEntry]],
 ) -> None:
-    """Keep what a block changed, its notices, and what goes on record of them."""
+    """Persist a block's changes, its notices, and their record entries."""
     notices, recorded = told
     episodes.keep(connection, found.state, found.changes, facts, advice)
     acted.forget(connection, facts.hash)

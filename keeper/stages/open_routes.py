@@ -1,4 +1,4 @@
-"""A venue without the routes that are left alone for now."""
+"""Venues without the routes in cooldown."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from keeper.stages.venue_layer import VenueLayer
 
 
 def open_venues(venues: Sequence[ExitVenue], barred: Callable[[Route], bool]) -> list[ExitVenue]:
-    """Return the venues without their barred routes."""
+    """Build the venues without their barred routes."""
     return [OpenRoutes(venue, barred) for venue in venues]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRoutes(VenueLayer):
-    """A venue of which nobody goes by a route that is ``barred``; the others are as they were."""
+    """Venue without its ``barred`` routes, otherwise unchanged."""
 
     barred: Callable[[Route], bool]
 

@@ -1,4 +1,4 @@
-"""Portions of candidates into transactions, each portion on what the earlier ones leave."""
+"""Plans portions of candidates into transactions, each portion after the earlier ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,9 +25,9 @@ from keeper.strategy.remaining import Remaining
 _MOST_IN_ONE: Final = 24
 """Plans of a transaction, at least twice the usual number, that few transactions are sized for."""
 _KEPT_BACK: Final = 100
-"""Basis points of the next block that are not planned for: its last limit has some headroom."""
+"""Basis points of the next block left unplanned, since its last limit has headroom."""
 _SPARE: Final = 25
-"""Basis points of the next block that no limit reaches into: landings may take a little more."""
+"""Basis points of the next block kept free of limits, since inclusions may use more gas."""
 _NO_ROOM: Final = (
     "as many transactions as may wait for a block have left before; it is planned with a later one"
 )
@@ -35,13 +35,12 @@ _NO_ROOM: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class Planning:
-    """
-    The plans of one head, portion by portion.
+    """Plans of one head, portion by portion.
 
-    What earlier portions sell and draw is gone for later ones, and their transactions are run
-    before theirs in every simulation. ``batches`` are those of all portions. ``rehearsal`` knows
-    the minimums of the markets that are planned. ``begin_reads`` is called before a simulation.
-    ``pending`` is what waited for a block before the first portion.
+    Amounts sold and drawn by earlier portions are unavailable to later ones, and their transactions
+    come first in every simulation. ``batches`` has all portions' transactions. ``rehearsal`` has
+    the minimums of the planned markets. ``begin_reads`` is called before a simulation. ``pending``
+    are the sales in flight before the first portion.
     """
 
     head: Head
@@ -60,7 +59,7 @@ class Planning:
     _is_full: bool = False
 
     def next_size(self, waiting: int) -> int:
-        """Return how many accounts the next portion should take; 0 where no more can be sent."""
+        """Compute the next portion's number of accounts. 0 if no more can be sent."""
         queue, usual = self._queue(), self.policy.max_plans_per_transaction
         if self._is_full or not queue.transactions or queue.filling == 0:
             return 0
@@ -78,11 +77,10 @@ class Planning:
     async def plan(
         self, candidates: Sequence[Candidate], priced: tuple[Costs, Exits], portion: Portion
     ) -> tuple[list[Batch], list[Decision]]:
-        """
-        Return a portion's transactions and decisions.
+        """Plan a portion's transactions and decisions.
 
-        An account that fails in the simulation is put off while others wait behind the portion:
-        they need not wait for its next way.
+        An account that fails in the simulation is deferred while others wait behind the portion, so
+        that they need not wait for its next option.
         """
         costs, exits = priced
         start = self._start(exits)
@@ -126,11 +124,11 @@ class Planning:
         return found.batches, decisions
 
     def told(self) -> list[Decision]:
-        """Return the decisions of all portions, each account once."""
+        """List the decisions of all portions, each account once."""
         return self._attempts.told(self.decisions)
 
     def _learn(self, found: Rehearsed, rest: int) -> None:
-        """Bar what failed and drop what does not pay, before the portion is sized again."""
+        """Bar failed options and drop unprofitable accounts before the portion is sized again."""
         for plan, failure in found.failed:
             if self._attempts.failed(plan, failure) and rest:
                 self._attempts.put_off(plan)
@@ -177,12 +175,12 @@ class Planning:
 
 
 def _taken(plans: Sequence[Plan], sent: Sequence[Plan]) -> int:
-    """Return how many plans of a sequence count as executed: all, unless the first ones are."""
+    """Count the plans considered executed, all of them unless the first ones were sent."""
     own = [(plan.market, plan.account) for plan in sent]
     first = [(plan.market, plan.account) for plan in plans[: len(own)]]
     return len(own) if own == first else len(plans)
 
 
 def minimum_of(candidate: Candidate, policy: Policy) -> Wei:
-    """Return the least net profit of a plan, at the prices of the candidate's market."""
+    """Compute the least net profit of a plan at the prices of the candidate's market."""
     return candidate.valuation.wei_of_usd_ceil(policy.min_profit_usd_e8)

@@ -1,4 +1,4 @@
-"""Plans as their transactions, run on the pinned block and judged by what they brought."""
+"""Simulates plans as transactions on the pinned block and evaluates their results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,14 +21,11 @@ from keeper.strategy.settled import loss, settled
 
 @dataclass(slots=True, kw_only=True)
 class Rehearsed:
-    """
-    How a sequence of plans turned out.
+    """Verdict on a simulated sequence of plans.
 
-    ``batches`` are those that can be sent as they are: of each executor, all before its
-    first trouble. ``failed`` are plans with why, ``refused`` those that do not pay.
-    ``cut`` are further rounds that fail or do not pay, with how many rounds come before them.
-    ``apart`` is set where plans work one by one and not together, ``is_full`` where the next
-    block did not take all of them.
+    ``batches`` can be sent as they are, per executor all before its first problem. ``failed`` has
+    the failing plans with reasons, ``refused`` the unprofitable ones. ``apart`` states that plans
+    succeed one by one but not together, ``is_full`` that the next block did not have room for all.
     """
 
     batches: list[Batch] = field(default_factory=list)
@@ -40,7 +37,7 @@ class Rehearsed:
 
     @property
     def clean(self) -> bool:
-        """Whether everything can be sent."""
+        """Whether all plans can be sent."""
         return not (self.failed or self.refused or self.cut or self.apart)
 
     def blame(self, plans: Sequence[Plan], failures: Sequence[str]) -> bool:
@@ -77,11 +74,10 @@ class Rehearsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """
-    Packs plans into transactions and has them simulated, each executor's in order.
+    """Packs plans into transactions and simulates them, each executor's in order.
 
-    ``simulators`` are the executors by deployment, ``minimums`` the least net profit of
-    a plan by market. ``charges`` says what publishing a transaction costs, where it does.
+    ``simulators`` are the executors by deployment, ``minimums`` the least net profit of a plan by
+    market. ``charges`` returns data fees on chains that have them.
     """
 
     simulators: Mapping[MarketKey, Simulator]
@@ -99,13 +95,11 @@ class Rehearsal:
         queue: Queue | None = None,
         earlier: Sequence[Batch] = (),
     ) -> Rehearsed:
-        """
-        Return what the plans' transactions did on top of ``head``, behind the ``earlier`` ones.
+        """Simulate the plans' transactions on ``head`` after the ``earlier`` ones.
 
-        ``queue`` is what else is on its way, by which plans are packed.
-
-        Plans of different executors never share a transaction. One of several plans that
-        fails as a whole is run again plan by plan, so that only who fails alone is blamed.
+        ``queue`` is the other load on the chain, which the packing considers. Plans of different
+        executors never share a transaction. If a transaction of several plans fails as a whole, it
+        is simulated again plan by plan to find the failing ones.
 
         Raises:
             ChainError: the node did not simulate.
@@ -139,7 +133,7 @@ class Rehearsal:
         policy: Policy,
         room: BlockRoom,
     ) -> None:
-        """Add to ``result`` what fails, what does not pay, and what can be sent before that."""
+        """Add failures, losses and the batches before them to ``result``."""
         trouble = False
         for batch, answer, data in found:
             failed = result.blame(batch.plans, _failures(batch, answer))
@@ -192,12 +186,12 @@ class Rehearsal:
         )
 
     def _earlier(self, executor: Simulator, batches: Sequence[Batch]) -> list[Batch]:
-        """Return the batches that are an executor's own, in their order."""
+        """List an executor's own batches, in order."""
         owners = ((self.simulators[deployment(one.plans[0].market)], one) for one in batches)
         return [batch for owner, batch in owners if owner is executor]
 
     def _by_executor(self, plans: Sequence[Plan]) -> list[tuple[Simulator, list[Plan]]]:
-        """Return the plans by executor, both in the order in which they first come."""
+        """Group the plans by executor, both in order of appearance."""
         grouped: list[tuple[Simulator, list[Plan]]] = []
         for plan in plans:
             executor = self.simulators[deployment(plan.market)]
@@ -210,39 +204,38 @@ class Rehearsal:
 
 @dataclass(frozen=True, slots=True)
 class _Behind:
-    """Runs an executor's transactions behind earlier ones of its own."""
+    """Simulates an executor's transactions after earlier ones of its own."""
 
     executor: Simulator
     earlier: Sequence[Batch]
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """Run the batches after the earlier ones, and return what they did."""
+        """Simulate the batches after the earlier ones, and return their results."""
         answers = await self.executor.simulated([*self.earlier, *batches], head)
         return answers[len(self.earlier) :]
 
 
 def with_data_gas(batch: Batch, data: DataFee) -> Batch:
-    """Return the batch with gas for its data on top, as far as a transaction may have it."""
+    """Return the batch with gas for its data added, up to a transaction's maximum."""
     limit = Gas(min(batch.gas_limit + data.gas, max(batch.gas_limit, MAX_TRANSACTION_GAS)))
     return replace(batch, gas_limit=limit)
 
 
 class Runs(Protocol):
-    """Runs transactions without sending them."""
+    """Simulates transactions without sending them."""
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """Run the batches one after the other on top of ``head`` and return what they did."""
+        """Simulate the batches one after the other on ``head``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeats:
-    """Runs transactions that were signed once more; ``simulators`` are by what they call."""
+    """Simulates signed transactions again. ``simulators`` are by called contract."""
 
     simulators: Mapping[Address, Runs]
 
     async def __call__(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
-        """
-        Return what each batch would do now, those of one executor one after the other.
+        """Simulate each batch now, an executor's batches one after the other.
 
         Raises:
             ChainError: the node did not simulate.
@@ -259,12 +252,12 @@ class Repeats:
 
 
 def _whole(batch: Batch, answer: SimulatedBatch) -> bool:
-    """Whether a transaction of several plans failed without saying which of them did."""
+    """Return whether a transaction of several plans failed without naming the failing ones."""
     return not answer.plans and len(batch.plans) > 1
 
 
 def _failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
-    """Return why each plan fails, as far as it is known; of a failed transaction its only one."""
+    """List the plans known to fail, with reasons. A failing single plan is its own."""
     if not answer.plans:
         return [answer.failure or "reverts"] if len(batch.plans) == 1 else [""] * len(batch.plans)
     return [outcome.failure for _, outcome in zip(batch.plans, answer.plans, strict=True)]

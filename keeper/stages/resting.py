@@ -1,4 +1,4 @@
-"""Deciding with those left alone whose last transaction failed."""
+"""Planning without the accounts in cooldown."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from keeper.ports import MarketSnapshot
 
 
 class Restrained(Protocol):
-    """The pipeline, with what it needs bound to it."""
+    """The planning function, with its context bound."""
 
     def __call__(
         self,
@@ -23,36 +23,35 @@ class Restrained(Protocol):
         *,
         restraint: Restraint = ...,
     ) -> Awaitable[Decided]:
-        """Decide about every unhealthy account at one head."""
+        """Plan all unhealthy accounts at one head."""
         ...
 
 
 class Cools(Protocol):
-    """Remembers who failed on chain."""
+    """Cooldowns after failures on chain."""
 
     def waits(self, head: Head) -> Mapping[Subject, Wait]:
-        """Return who is to be left alone at a block."""
+        """Return the accounts in cooldown at a block."""
         ...
 
     def market_waits(self, head: Head) -> Mapping[MarketKey, Wait]:
-        """Return the isolated markets that are to be left alone at a block."""
+        """Return the isolated markets in cooldown at a block."""
         ...
 
     def doubted(self, head: Head) -> Sequence[Subject]:
-        """Return whose market is to be asked whether it stands by what its block said."""
+        """Return the doubted accounts to check in their markets."""
         ...
 
     def settle(self, subject: Subject, *, lies: bool) -> None:
-        """Settle such a doubt."""
+        """Settle a doubt."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rested:
-    """
-    The pipeline behind the accounts and markets that are to be left alone.
+    """Planning without the accounts and markets in cooldown.
 
-    What the operator's policy says of an account comes first.
+    The operator's policy takes precedence over the cooldown.
     """
 
     decide: Restrained
@@ -66,7 +65,7 @@ class Rested:
         *,
         restraint: Restraint = FREE,
     ) -> Decided:
-        """Decide about every unhealthy account at one head but those."""
+        """Plan all unhealthy accounts at one head except the ones in cooldown."""
         self._settle_doubts(head, snapshots)
         markets = self.cooling.market_waits(head)
         waits = {
@@ -84,7 +83,7 @@ class Rested:
         return await self.decide(head, snapshots, in_flight, restraint=restraint)
 
     def _settle_doubts(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Hold what a block said of an account against what its market says now."""
+        """Compare a block's result of an account with its market's present answer."""
         read = {snapshot.market: snapshot for snapshot in snapshots}
         for market, account in self.cooling.doubted(head):
             snapshot = read.get(market)

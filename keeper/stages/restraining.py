@@ -1,4 +1,4 @@
-"""What the policy says of one account at a block that is asked about, as far as it can be known."""
+"""Policy's hold on one account at a queried block, as far as it can be determined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from keeper.stages.gathering import Legs, past_the_line, stated
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Whom the policy lets wait, and in words what that rests on, or why it is left out."""
+    """Policy's holds with a description of their basis, or of why they are omitted."""
 
     restraint: Restraint = FREE
     basis: str = ""
@@ -30,11 +30,10 @@ async def policy_of(
     snapshots: Sequence[MarketSnapshot],
     account: Address,
 ) -> Policy:
-    """
-    Return what the policy says of an account past the line, by what a keeper remembers.
+    """Determine the policy's hold on a liquidatable account from a keeper's stored state.
 
-    ``state`` is what its file has, None where there is none; of earlier blocks it says nothing.
-    The chain's time stands for this machine's clock, and second sources are not asked.
+    ``state`` is the stored state, None without a file. It does not cover earlier blocks. The
+    chain's time replaces this machine's clock, and secondary prices are not read.
     """
     past = {one: health for one, health in past_the_line(snapshots).items() if one[1] == account}
     if not settings.waits or not past:

@@ -1,4 +1,4 @@
-"""Other sources' prices, read along with a block: feeds, and time-weighted prices of pools."""
+"""Secondary prices read along with a block, from feeds and time-weighted pool prices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from keeper.ports import MarketSnapshot
 from keeper.quotes.uniswap_v3.tick_math import MAX_TICK, sqrt_ratio_at_tick
 
 CALLS: Final = 3
-"""Reads of one source."""
+"""Number of reads per source."""
 MOST_DECIMALS: Final = 77
 _SQUARE_BITS: Final = 192
 
@@ -26,25 +26,24 @@ Prices = Mapping[MarketKey, Mapping[Address, tuple[SecondPrice, ...]]]
 
 @dataclass(slots=True)
 class SecondSources:
-    """
-    The second sources of the settings: a ``Rider`` on the block's reads.
+    """Secondary price sources of the settings, a ``Rider`` on the block's reads.
 
-    What fails, or is not positive, has no price; whoever asks does without.
+    A failed or non-positive answer gives no price, and callers do without it.
     """
 
     wanted: Sequence[Second]
     _answers: Sequence[Sequence[CallResult]] = field(default_factory=list)
 
     def calls(self, head: Head) -> Sequence[Call]:  # noqa: ARG002 (the same at every block)
-        """Return the reads of every source."""
+        """Build the reads of every source."""
         return [call for one in self.wanted for call in _calls(one)]
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> None:  # noqa: ARG002
-        """Take the answers."""
+        """Store the answers."""
         self._answers = [results[at : at + CALLS] for at in range(0, len(results), CALLS)]
 
     def prices(self, snapshots: Sequence[MarketSnapshot]) -> Prices:
-        """Return what the sources said, in each market's own unit, of the tokens it has."""
+        """Return the sources' prices of each market's tokens, in its own unit."""
         found = dict[MarketKey, dict[Address, tuple[SecondPrice, ...]]]()
         for snapshot in snapshots:
             of_market = found.setdefault(snapshot.market, {})
@@ -90,10 +89,9 @@ def _of_feed(answers: Sequence[CallResult], base_unit: int) -> int | None:
 def _of_pool(
     one: Second, answers: Sequence[CallResult], prices: Mapping[Address, TokenPrice]
 ) -> int | None:
-    """
-    Return the pool's time-weighted price of the token, by the market's price of the other one.
+    """Compute the pool's time-weighted price of the token, from the other token's price.
 
-    The mean tick is rounded down, as ``OracleLibrary.consult`` of v3-periphery 1.4.4 does.
+    The mean tick is rounded down, like ``OracleLibrary.consult`` of v3-periphery 1.4.4.
     """
     cumulative = decoded(("int56[]", "uint160[]"), answers[0].data, "observe")[0]
     pair = (address_at(answers[1].data, 0), address_at(answers[2].data, 0))

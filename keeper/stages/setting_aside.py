@@ -1,4 +1,4 @@
-"""Accounts whose transactions fail in every simulation, set aside for some blocks."""
+"""Quarantine of accounts with transactions that fail in every simulation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,15 +14,15 @@ from keeper.ports import MarketSnapshot
 from keeper.stages.resting import Restrained
 
 FIRST_BLOCKS: Final = 4
-"""Blocks for which an account is set aside after its first failure."""
+"""Blocks of an account's quarantine after its first failure."""
 DOUBLINGS: Final = 4
-"""How often that time doubles before it stays as it is."""
+"""How often the quarantine doubles at most."""
 _NO_FAULT_OF_THE_ACCOUNT: Final = ("the node does not run it", "NotEnoughGas(")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failure:
-    """The block of the last failed simulation, how many in a row, and the reason."""
+    """Last failed simulation with its block, the count in a row, and the reason."""
 
     block: int
     times: int
@@ -30,19 +30,18 @@ class _Failure:
 
     @property
     def until(self) -> int:
-        """The block at which the account is simulated again."""
+        """Block at which the account is simulated again."""
         return self.block + (FIRST_BLOCKS << min(self.times - 1, DOUBLINGS))
 
 
 @dataclass(slots=True, kw_only=True)
 class SetAside:
-    """
-    The pipeline behind the accounts that failed every way in a simulation.
+    """Planning without the accounts that failed with every option in a simulation.
 
-    Such an account (a token that refuses the transfer, say) costs several simulations at each
-    head, for which all the others wait. After the n-th failure in a row it is left alone for
-    ``FIRST_BLOCKS`` times 2**(n - 1) blocks. A lost race, a market that moved, a node that did
-    not run the transaction set nobody aside.
+    Such an account, for example one with a token that refuses the transfer, costs several
+    simulations per head, which delay all others. After the n-th failure in a row it is skipped for
+    ``FIRST_BLOCKS`` times 2**(n - 1) blocks. A lost race, a market move or a node that did not run
+    the transaction causes no quarantine.
     """
 
     decide: Restrained
@@ -56,7 +55,7 @@ class SetAside:
         *,
         restraint: Restraint = FREE,
     ) -> Decided:
-        """Decide about every unhealthy account at one head but those that are set aside."""
+        """Plan all unhealthy accounts at one head except the quarantined ones."""
         waits = self._waits(head)
         if waits:
             restraint = replace(restraint, waits={**waits, **restraint.waits})
@@ -65,7 +64,7 @@ class SetAside:
         return result
 
     def _waits(self, head: Head) -> Mapping[Subject, Wait]:
-        """Return the accounts that are left alone at a block, with the failure as the reason."""
+        """Return the quarantined accounts at a block, with the failure as the reason."""
         return {
             subject: Wait(
                 reason=SkipReason.SIMULATION_FAILED,
@@ -78,7 +77,7 @@ class SetAside:
         }
 
     def _note(self, result: Decided, waits: Mapping[Subject, Wait]) -> None:
-        """Note who failed at this head, and forget those who did not or are healthy again."""
+        """Note the accounts that failed at this head, and forget all others."""
         failed: dict[Subject, _Failure] = {}
         for decision in result.decisions:
             subject = (decision.market, decision.account)
@@ -95,7 +94,7 @@ class SetAside:
 
 
 def _is_lasting(skip: Skip) -> bool:
-    """Whether the account itself failed in a simulation, so that it will fail again soon."""
+    """Return whether the account itself failed in a simulation, so that it will fail again."""
     return (
         skip.reason is SkipReason.SIMULATION_FAILED
         and classify_failure(skip.detail) is FailureKind.DEFECT

@@ -1,4 +1,4 @@
-"""The native coin's price in each market's own currency: what gas and profit are weighed in."""
+"""Native coin's price in each market's base currency, to compare gas with profit."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from keeper.ports import ChainReader, ExitVenue, MarketSnapshot
 log = logging.getLogger(__name__)
 
 USD_UNIT: Final = 10**8
-"""US dollars are counted in 1e-8."""
+"""Unit of US dollars, 1e-8."""
 
 _LATEST_ANSWER: Final = bytes.fromhex("50d25bcd")
 _DECIMALS: Final = bytes.fromhex("313ce567")
@@ -24,14 +24,13 @@ _WORD: Final = 32
 
 
 class NativeCoin:
-    """
-    Where the native coin's price comes from.
+    """Price source of the native coin.
 
-    The market's own price of ``wrapped`` is used where it lists it; otherwise the
-    price source ``feed`` (``latestAnswer`` in US dollars, as Chainlink's), read at
-    most once a block; and where neither answers, what one whole ``wrapped`` sells for
-    on ``venues``, at the market's prices of what it sells for. A market whose base
-    currency is the native coin needs the feed only to know what a dollar is.
+    The market's own price of ``wrapped`` is used if it lists the coin. Otherwise the price source
+    ``feed`` (``latestAnswer`` in US dollars, like Chainlink's) is read at most once per block. If
+    neither answers, the price is the proceeds of one whole ``wrapped`` on ``venues``, at the
+    market's prices. A market with the native coin as base currency needs the feed only for its
+    dollar rate.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class NativeCoin:
         self._quoted: tuple[BlockHash, int] | None = None
 
     async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
-        """Return the market's prices with the native coin's, or None if nobody states it."""
+        """Return the market's prices with the native coin's. None if no source has it."""
         listed = snapshot.prices.get(self._wrapped) if self._wrapped is not None else None
         if snapshot.base_unit == USD_UNIT:
             native = listed.price if listed else await self._unlisted(snapshot)
@@ -70,11 +69,11 @@ class NativeCoin:
         )
 
     async def _unlisted(self, snapshot: MarketSnapshot) -> int:
-        """Return the native coin's price in dollars (1e-8) where the market has none; 0: nobody."""
+        """Return the native coin's price in dollars (1e-8) from other sources. 0 if none."""
         return await self._usd(snapshot.head) or await self._sold(snapshot)
 
     async def _usd(self, head: Head) -> int:
-        """Return dollars (1e-8) per native coin by the feed; 0 where none answers."""
+        """Return dollars (1e-8) per native coin by the feed. 0 if it does not answer."""
         if self._feed is None:
             return 0
         if self._quoted is None or self._quoted[0] != head.hash:
@@ -87,7 +86,7 @@ class NativeCoin:
         return self._quoted[1]
 
     async def _sold(self, snapshot: MarketSnapshot) -> int:
-        """Return the most, in base currency, that one whole coin sells for; 0 for nothing."""
+        """Return the best proceeds of one whole coin, in base currency. 0 if it cannot be sold."""
         wrapped = self._wrapped
         if wrapped is None:
             return 0
@@ -118,7 +117,7 @@ class NativeCoin:
 
 
 def _best_sale(exits: Exits, snapshot: MarketSnapshot) -> int:
-    """Return the most that one whole coin sells for over these exits, in base currency."""
+    """Return the best proceeds of one whole coin over these exits, in base currency."""
     best = 0
     for (_, token), routes in exits.routes.items():
         quoted = snapshot.prices[token]

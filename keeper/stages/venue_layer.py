@@ -1,4 +1,4 @@
-"""A venue in front of a venue: what is asked of it goes on unchanged, but for what differs."""
+"""Venue wrapper that forwards all reads except the overridden ones."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from keeper.ports import ExitVenue
 
 @dataclass(frozen=True, slots=True)
 class VenueLayer:
-    """``ExitVenue`` over another one; a subclass changes ``exits``."""
+    """``ExitVenue`` over another one. A subclass overrides ``exits``."""
 
     venue: ExitVenue
 
@@ -26,9 +26,9 @@ class VenueLayer:
         return await self.venue.exits(pairs, basis)
 
     async def wrapped_native(self) -> Address:
-        """Return the wrapped native coin that the venue was made for."""
+        """Return the wrapped native coin of the venue's deployment."""
         return await self.venue.wrapped_native()
 
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
-        """Return what the venue's own quoter says the sale brings."""
+        """Return the proceeds by the venue's own quoter."""
         return await self.venue.confirmed(route, amount_in, basis)

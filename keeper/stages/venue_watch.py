@@ -1,4 +1,4 @@
-"""Venues that cannot be read: without them nothing can be sold, whatever else works."""
+"""Watch over unreadable venues, which prevent all sales."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from keeper.ports import ExitVenue
 from keeper.stages.venue_layer import VenueLayer
 
 PATIENCE: Final = 2
-"""At so many blocks, one after the other, a venue must have failed before it is a concern."""
+"""Number of consecutive blocks of failures after which a venue is reported."""
 
 
 @dataclass(slots=True)
 class VenueWatch:
-    """Remembers at which blocks each venue could not be read, and why not last."""
+    """Blocks at which each venue could not be read, with the last reason."""
 
     _failed: dict[str, tuple[set[BlockHash], str]] = field(default_factory=dict)
 
     def over(self, venues: Sequence[ExitVenue]) -> list[ExitVenue]:
-        """Return the venues, each of whose reads is noted."""
+        """Wrap the venues to note the results of their reads."""
         return [
             WatchedVenue(venue, f"{venue.kind}[{place}]", self)
             for place, venue in enumerate(venues)
@@ -41,7 +41,7 @@ class VenueWatch:
         self._failed.pop(name, None)
 
     def concern(self) -> str:
-        """Return which venues cannot be read, and why; empty where all can."""
+        """Describe the unreadable venues. Empty if all can be read."""
         return "; ".join(
             f"{name} cannot be read, so nothing can be sold there: {reason}"
             for name, (blocks, reason) in self._failed.items()
@@ -51,7 +51,7 @@ class VenueWatch:
 
 @dataclass(frozen=True, slots=True)
 class WatchedVenue(VenueLayer):
-    """A venue whose reads are noted; they are as they were."""
+    """Venue with noted read results, otherwise unchanged."""
 
     name: str
     watch: VenueWatch

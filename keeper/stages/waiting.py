@@ -1,4 +1,4 @@
-"""Plans of ours that wait for a block, as they change what the next plans meet."""
+"""Effects of our pending plans on the next plans."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,37 +18,36 @@ _NOTHING: Final = TokenUnits(0)
 
 
 class Waiting(Protocol):
-    """Knows which plans wait for a block."""
+    """Source of the pending plans."""
 
     def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:
-        """Return what the waiting plans will do when they land inside the window, in order."""
+        """List the effects of the pending plans if included in the window, in order."""
         ...
 
 
 class NothingWaits:
-    """Nobody has sent anything."""
+    """Source for modes that send nothing."""
 
     def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:  # noqa: ARG002 (the port's)
-        """Return nothing."""
+        """Return no sales."""
         return ()
 
 
 @dataclass(slots=True, kw_only=True)
 class BoundPlans:
-    """
-    The plans of every nonce that acts and that no block consumed yet, by nonce.
+    """Plans of every acting nonce that no block has consumed yet, by nonce.
 
-    ``acting`` is set once there is somebody who sends.
+    ``acting`` is set once a submitter exists.
     """
 
     acting: Callable[[], Sequence[Submission]] = tuple
 
     def __call__(self) -> Sequence[Submission]:
-        """Return the nonces."""
+        """Return the acting nonces."""
         return self.acting()
 
     def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:
-        """Return what the plans will do, by their markets as they are now."""
+        """List the effects of the plans in the present state of their markets."""
         batches = (submission.batch for submission in self.acting())
         plans = (plan for batch in batches if batch is not None for plan in batch.plans)
         return _sales(plans, snapshots, window)
@@ -56,19 +55,19 @@ class BoundPlans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperPlans:
-    """The plans of a dry run whose sales still count: what it would meet had it acted."""
+    """Plans of a dry run with sales that still count."""
 
     sold: Callable[[], Sequence[Plan]]
 
     def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:
-        """Return what the plans would have done, by their markets as they are now."""
+        """List the effects that the plans would have had, in the markets' present state."""
         return _sales(self.sold(), snapshots, window)
 
 
 def _sales(
     plans: Iterable[Plan], snapshots: Sequence[MarketSnapshot], window: Window
 ) -> Sequence[PendingSale]:
-    """Return the sales of the plans that a lender's money pays for."""
+    """List the sales of the plans with external funding."""
     known = _Accounts(snapshots={one.market: one for one in snapshots}, window=window)
     return tuple(
         _sale(plan, known.outcome(plan)) for plan in plans if plan.funding.kind not in _OWN_MONEY
@@ -76,7 +75,7 @@ def _sales(
 
 
 def _sale(plan: Plan, outcome: Outcome | None) -> PendingSale:
-    """Return what a plan will do now; as it was planned where the market says nothing of it."""
+    """Build a plan's present effect, or the planned one if the market does not show it."""
     swaps = plan.funding.kind is FundingKind.FLASH_SWAP
     return PendingSale(
         route=plan.route,

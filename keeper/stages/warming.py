@@ -1,4 +1,4 @@
-"""What a first liquidation would have to look up, looked up while accounts only come near."""
+"""Prefetches the data of a first liquidation while accounts approach liquidation."""
 
 import asyncio
 import logging
@@ -23,27 +23,25 @@ from keeper.stages.resting import Restrained
 log = logging.getLogger(__name__)
 
 NEAR: Final = Wad(WAD * 105 // 100)
-"""Accounts with less health are near the line."""
+"""Health factor below which an account is near liquidation."""
 START: Final = Wad(WAD * 3 // 2)
-"""The same at the first look, which comes once: a crash leaves no time to come near first."""
+"""The same at the first check, since a crash may leave no time for a later one."""
 FIRST_SECONDS: Final = 1.0
-"""How long the first block is held up for it: a start that is told of is a warm one."""
+"""How long the first block waits for it, so that a reported start is a warm one."""
 LOOK_BLOCKS: Final = 8
-"""How often it is looked who is near."""
+"""Blocks between two checks of accounts near liquidation."""
 MOST_ACCOUNTS: Final = 100
 MOST_PAIRS: Final = 40
-"""Of so many accounts, and for so many pairs of tokens, things are looked up at once."""
+"""Highest numbers of accounts and token pairs prefetched at once."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Warmed:
-    """
-    A pipeline whose venues know their pools before an account crosses the line.
+    """Planning with pools prefetched before an account becomes liquidatable.
 
-    In blocks without anything to liquidate the pools are read that accounts near the line would
-    be sold in, each pair of tokens once. ``refresh`` looks up what sending needs besides. All of it
-    goes on beside the blocks' work, the first time excepted, and what fails is looked up when it
-    is needed.
+    In blocks without a liquidatable account the pools for accounts near liquidation are read, each
+    token pair once. ``refresh`` prefetches the other data of sending. All of it runs beside the
+    block loop, except for the first time, and failed reads are repeated when needed.
     """
 
     decide: Restrained
@@ -64,7 +62,7 @@ class Warmed:
         *,
         restraint: Restraint = FREE,
     ) -> Decided:
-        """Decide about every unhealthy account at one head."""
+        """Plan all unhealthy accounts at one head."""
         result = await self.decide(head, snapshots, in_flight, restraint=restraint)
         is_idle = self._task is None or self._task.done()
         if is_idle and not result.health and head.number >= self._looked_at + LOOK_BLOCKS:
@@ -88,7 +86,7 @@ class Warmed:
             log.debug("not_warmed block=%d code=%s reason=%s", head.number, error.code, error)
 
     async def _new(self, snapshots: Sequence[MarketSnapshot]) -> tuple[set[Subject], set[Pair]]:
-        """Return who came near the line, and what they would be sold for as far as it is new."""
+        """Return the accounts newly near liquidation, and their new token pairs."""
         near = await healths(snapshots, START if self._is_first else NEAR, ())
         self._known &= near.keys()
         new = [subject for subject in near if subject not in self._known][:MOST_ACCOUNTS]

@@ -1,4 +1,4 @@
-"""Deciding with somebody who writes down what it was told, and changes nothing of it."""
+"""Wraps the planner's ports to record every external input."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +36,7 @@ async def witnessed(
     *,
     restraint: Restraint = FREE,
 ) -> Decided:
-    """Do what ``decided`` does, and leave with the answer what it was given."""
+    """Plan a block and attach its recorded inputs to the result."""
     if planner.room is not None:
         policy = replace(planner.policy, transactions=max(1, planner.room()))
         planner = replace(planner, policy=policy)
@@ -55,7 +55,7 @@ async def witnessed(
 
 
 def _beside(planner: Planner, inputs: Inputs) -> Planner:
-    """Return the planner with every port told to ``inputs``; executors stay one object each."""
+    """Wrap every port of the planner to record into ``inputs``, one object per executor."""
     made: dict[int, _Simulator] = {}
     simulators: dict[MarketKey, Simulator] = {}
     for deployment, one in planner.simulators.items():
@@ -101,7 +101,7 @@ class _Chooser:
             del inputs.data_fees[fees:]
 
     def _mark(self) -> tuple[int, int, int]:
-        """Return how much was written down before a portion."""
+        """Return the numbers of inputs recorded before a portion."""
         inputs = self.inputs
         return len(inputs.simulations), len(inputs.data_fees or ()), len(inputs.later)
 
@@ -124,7 +124,7 @@ class _Fees:
 
 
 class _ChargingFees(_Fees):
-    """The same where publishing a transaction costs something."""
+    """Recording fee source with data fees."""
 
     async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
         found = await self._charges().data_fees(batches, head)
@@ -138,7 +138,7 @@ class _ChargingFees(_Fees):
 
 
 def _fees(fees: FeeSource, inputs: Inputs) -> FeeSource:
-    """Return the fees with a witness; no less able than they are."""
+    """Wrap the fee source for recording, keeping its capabilities."""
     return (_ChargingFees if isinstance(fees, ChargesForData) else _Fees)(fees, inputs)
 
 
@@ -179,7 +179,7 @@ class _Venue(VenueLayer):
         return found
 
     def _answers(self) -> dict[int, VenueAnswer]:
-        """Return where the answer belongs: with the first ones, or with a later portion's."""
+        """Return the recorded answers of the first portions or of a later one."""
         inputs, portion = self.inputs, len(self.inputs.portions) - 1
         if portion <= 0 or not inputs.venues:
             return inputs.venues
