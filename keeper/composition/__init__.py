@@ -1,1 +1,1 @@
-"""Settings in, working parts out: each module puts one part of the keeper together."""
+"""Object graph of the keeper, built from the settings one part per module."""

@@ -1,4 +1,4 @@
-"""The block in which each market's history begins, where the settings do not say it."""
+"""Start block of each market's history, where the settings do not state it."""
 
 import asyncio
 import logging
@@ -19,14 +19,13 @@ from keeper.domain.units import MarketKey
 log = logging.getLogger(__name__)
 
 KEPT: Final = "kept"
-"""The source of a creation that was found earlier."""
+"""Source of a creation that was persisted earlier."""
 
 
 async def find_first_blocks(settings: Settings, reader: NodeReader) -> list[int | None]:
-    """
-    Return the block of the creation of each market whose ``from_block`` is not set.
+    """Find the creation block of each market without ``from_block``.
 
-    None where it is set, or cannot be found: the history is read from block 0 then.
+    None if it is set or cannot be found, in which case the history is read from block 0.
     """
     blocks = list[int | None]()
     for market in settings.market:
@@ -36,7 +35,7 @@ async def find_first_blocks(settings: Settings, reader: NodeReader) -> list[int 
             continue
         try:
             creation = await find_kept_creation(settings, reader, adapter.key, adapter)
-        except (ChainError, ConfigError) as error:  # whoever reads the market will say it
+        except (ChainError, ConfigError) as error:  # reported when the market is read
             creation = Creation(block=None, reason=str(error))
         _say(adapter.key, creation)
         blocks.append(creation.block)
@@ -60,8 +59,7 @@ def _say(key: MarketKey, creation: Creation) -> None:
 async def find_kept_creation(
     settings: Settings, reader: NodeReader, key: MarketKey, market: HasOrigin
 ) -> Creation:
-    """
-    Return the creation of a market's contract from the book's file, else look and keep it there.
+    """Return a market contract's creation from the book's file, else find and persist it.
 
     Raises:
         ConfigError: there is no such market at the address.
@@ -90,7 +88,7 @@ async def _is_canonical(reader: NodeReader, origin: KeptOrigin) -> bool:
 async def find_creation_by_any(
     chain: Chain, reader: NodeReader, origin: Origin, head: Head
 ) -> Creation:
-    """Return what the first endpoint says that can tell: not each keeps old state and logs."""
+    """Find a creation through the first capable endpoint, as not all keep old state and logs."""
     addresses = chain.endpoint_addresses
     if len(addresses) == 1:
         return await find_creation(reader, origin, head)

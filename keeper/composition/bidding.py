@@ -1,4 +1,4 @@
-"""How to bid, and what publishing costs, by the settings."""
+"""Builds fee sources and bidding policies from the settings."""
 
 from keeper.composition.session import Session
 from keeper.config import Settings
@@ -13,10 +13,9 @@ from keeper.strategy.policy import Policy
 async def fee_oracle(
     session: Session, head: Head | None = None, *, saves_requests: bool = False
 ) -> FeeOracle:
-    """
-    Return what gas, and publishing data, costs on the chain; at the newest block by default.
+    """Build the fee source for gas and data, at the newest block by default.
 
-    A command that sends nothing ``saves_requests``: it takes what is kept, and trusts more.
+    A command that sends nothing ``saves_requests``. It uses persisted facts and fewer checks.
     """
     reader, chain = session.reader, session.settings.chain
     kind = await session.fetch_data_fee_kind(head, from_kept=saves_requests)
@@ -26,7 +25,7 @@ async def fee_oracle(
 
 
 def liquidation_policy(settings: Settings, wrapped: Address | None) -> Policy:
-    """Return what a liquidation must earn by the settings; ``wrapped`` pays the builder."""
+    """Build the profit policy. ``wrapped`` is the token that pays the builder."""
     policy = settings.policy
     return Policy(
         min_profit_usd_e8=int(policy.min_profit_usd * USD_E8),
@@ -41,7 +40,7 @@ def liquidation_policy(settings: Settings, wrapped: Address | None) -> Policy:
 
 
 def fee_policy(settings: Settings) -> FeePolicy:
-    """Return how to bid by the settings."""
+    """Build the bidding policy."""
     wanted = settings.policy
     return FeePolicy(
         max_fee=Wei(int(wanted.max_fee_gwei * GWEI)),

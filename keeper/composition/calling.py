@@ -1,4 +1,4 @@
-"""Margin calls of the settings, on the journal of a mode: the stage and what it looks at."""
+"""Builds the stage of margin calls on the journal of a mode."""
 
 import contextlib
 from collections import Counter
@@ -32,10 +32,9 @@ async def calling(
     *,
     own_clock: bool,
 ) -> AsyncIterator[MarginCalls]:
-    """
-    Give the stage of margin calls, with what an earlier process knew, and listen to commands.
+    """Yield the stage of margin calls with its state restored, and serve commands meanwhile.
 
-    ``own_clock``: the chain's time has nothing to do with this machine's, and alone counts.
+    ``own_clock`` states that the chain's time is unrelated to this machine's and is used alone.
     """
     calls = await _calls(session, journal.database, emit, metrics, own_clock=own_clock)
     live = submitter if isinstance(submitter, NodeSubmitter) else None
@@ -75,7 +74,7 @@ async def _calls(
 
 
 def wanted_of(settings: Settings) -> Wanted:
-    """Return what a call's advice shall reach: by default, what ends the episode."""
+    """Build the target of a call's advice, by default the end of the episode."""
     target, tiers = settings.calls.target, settings.policy.tiers
     if target is not None:
         health = Wad(int(target * WAD))
@@ -87,7 +86,7 @@ def wanted_of(settings: Settings) -> Wanted:
 
 
 def _counted(metrics: Metrics, calls: MarginCalls) -> Callable[[Block], None]:
-    """Return what counts a block: accounts by tier, ages of feeds, prices not trusted."""
+    """Build the function that counts a block's tiers, feed ages and rejected prices."""
 
     def counted(block: Block) -> None:
         tiers = Counter(one.tier for one in calls.state.standings.values())

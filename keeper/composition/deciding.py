@@ -1,4 +1,4 @@
-"""The pipeline, with what is left alone and what is looked up beforehand."""
+"""Builds the planning function with cooldown, quarantine and pool warming."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from keeper.stages.witness import witnessed
 
 
 def build_decide(planner: Planner, submitter: Submitter) -> Restrained:
-    """Return what decides about a block; a live one rests after failures."""
+    """Build the planning function. A live one applies the cooldown after failures."""
     decide: Restrained = SetAside(decide=partial(witnessed, planner))
     refresh = _refresh_nothing
     if isinstance(submitter, NodeSubmitter):

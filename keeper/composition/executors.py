@@ -1,4 +1,4 @@
-"""Executors that a live run may sign for: released code, and roles that the hot key has not."""
+"""Executors allowed for live runs, with released code and roles apart from the hot key."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from keeper.execution.releases import Release, find_release
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployedExecutor:
-    """What the chain says of an executor; ``release`` is None where its code is no release's."""
+    """On-chain state of an executor. ``release`` is None for unreleased code."""
 
     address: Address
     release: Release | None
@@ -23,8 +23,7 @@ class DeployedExecutor:
 
 
 async def read_executor(reader: NodeReader, address: Address, head: Head) -> DeployedExecutor:
-    """
-    Return an executor's release and roles.
+    """Read an executor's release and roles.
 
     Raises:
         EnvironmentFault: there is no executor at the address.
@@ -49,11 +48,10 @@ async def read_executor(reader: NodeReader, address: Address, head: Head) -> Dep
 async def refuse_unfit_executor(
     reader: NodeReader, executor: Executor, hot: Address, head: Head
 ) -> None:
-    """
-    Raise EnvironmentFault for an executor that real money should not pass through.
+    """Raise EnvironmentFault for an executor unfit for real money.
 
-    Its code must be a release's, immutables aside; and unless ``allow_hot_roles`` is set, the
-    hot key must neither own it nor receive its profits: whoever steals the key would have both.
+    Its code must be a release's apart from immutables. Unless ``allow_hot_roles`` is set, the hot
+    key must neither own it nor receive its profits, since a thief of the key would have both.
     """
     deployed = await read_executor(reader, executor.address, head)
     if deployed.release is None:

@@ -1,4 +1,4 @@
-"""The limits of the settings, on the hot key's journal."""
+"""Builds the limits of the settings on the hot key's journal."""
 
 from decimal import Decimal
 
@@ -13,14 +13,14 @@ from keeper.storage.journal import Journal
 def breakers_of(
     settings: Settings, journal: Journal, chain: Balances, sender: Address, emit: Emit
 ) -> Breakers:
-    """Return the guard of a key: the settings' limits, the journal's switches."""
+    """Build the guard of a key from the settings' limits and the journal's breakers."""
     return Breakers(
         limits=limits_of(settings), journal=journal, chain=chain, sender=sender, emit=emit
     )
 
 
 def limits_of(settings: Settings) -> Limits:
-    """Return the settings' limits in wei, rounded down."""
+    """Build the limits in wei, rounded down."""
     wanted = settings.limits
     return Limits(
         max_gas_per_transaction=_wei(wanted.max_gas_per_transaction_eth),

@@ -1,4 +1,4 @@
-"""Blocks that a person names: what is wrong with one that is not there, or too early."""
+"""Blocks named by the user, with explanations for missing or too early ones."""
 
 from keeper.chain.reader import NodeReader
 from keeper.domain.errors import BlockUnknown, ChainError, ConfigError
@@ -6,12 +6,11 @@ from keeper.domain.head import BlockName, BlockTag, Head
 
 
 async def find_named(reader: NodeReader, block: BlockName) -> Head:
-    """
-    Return the block of a name; the newest without one.
+    """Find the block of a name, or the newest one.
 
     Raises:
-        BlockUnknown: the chain has not come so far, or the node does not know the hash.
-        ChainError: the node tells no such block, or does not answer.
+        BlockUnknown: the chain is not that far, or the node does not know the hash.
+        ChainError: the node reports no such block, or does not answer.
     """
     if isinstance(block, BlockTag):
         head = await reader.finalized()
@@ -30,7 +29,7 @@ async def find_named(reader: NodeReader, block: BlockName) -> Head:
 
 
 async def explain_early(reader: NodeReader, head: Head, error: ConfigError) -> ConfigError:
-    """Return an error about contracts as it stands at a past block: they may be of later."""
+    """Explain a contract error at a past block, since contracts may have been created later."""
     newest = await reader.head()
     if newest.number <= head.number:
         return error

@@ -1,4 +1,4 @@
-"""When the next block is expected, by the node's pending block."""
+"""Expected time of the next block, by the node's pending block."""
 
 from dataclasses import dataclass, field
 
@@ -15,17 +15,16 @@ from keeper.domain.units import Timestamp
 
 @dataclass(slots=True, kw_only=True)
 class NextBlock:
-    """Reads the time of the next block, and remembers how long after the newest it came."""
+    """Reads the time of the next block and remembers its distance from the newest one."""
 
     settings: Settings
     rpc: Rpc
     _delay: int = field(default=1, init=False)
 
     async def fetch_timestamp(self, head: Head) -> Timestamp:
-        """
-        Return when the next block is expected by the node's clock, bounded by this machine's.
+        """Return the next block's expected time by the node's clock, bounded by this machine's.
 
-        A chain that has been idle makes its next block now, not right after the head.
+        An idle chain makes its next block now, not right after the head.
         """
 
         async def ask(endpoint: int) -> int:
@@ -42,5 +41,5 @@ class NextBlock:
         return timestamp
 
     def expect_timestamp(self, head: Head) -> Timestamp:
-        """Return what ``fetch_timestamp`` will return if the next block is as far off as last."""
+        """Predict the result of ``fetch_timestamp`` if the next block is as far off as the last."""
         return bound_timestamp(self.settings, head, head.timestamp + self._delay)

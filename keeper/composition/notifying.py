@@ -1,4 +1,4 @@
-"""Telling people, put together: channels and subscriptions over a journal's file."""
+"""Builds notifications, with channels and subscriptions over a journal."""
 
 import asyncio
 import contextlib
@@ -27,23 +27,22 @@ log = logging.getLogger(__name__)
 Emit = Callable[[Event], None]
 
 RELOAD_SECONDS: Final = 2.0
-"""How often it is looked whether the subscriptions changed."""
+"""Seconds between two checks for changed subscriptions."""
 FLUSH_SECONDS: Final = 5.0
-"""How long an ending keeper tells what it can; what is left is told at the next start."""
+"""Timeout of the last deliveries of a stopping keeper. The others follow at the next start."""
 PAUSE_SECONDS: Final = 10.0
-"""How long to leave alone what ended by an error of its own."""
+"""Pause before a failed task is restarted."""
 HOUR_SECONDS: Final = 3_600
 
 Look = Callable[[], Awaitable[Backlog]]
-"""Returns how much is still to be told."""
+"""Returns the outbox's backlog."""
 
 
 def channel_of(settings: ChannelSettings) -> Channel:
-    """
-    Return the channel of a ``[[notify.channel]]`` section; nothing is sent yet.
+    """Build the channel of a ``[[notify.channel]]`` section. Nothing is sent yet.
 
     Raises:
-        ConfigError: its address is none of its kind's, or Apprise is not installed.
+        ConfigError: its address is invalid for its kind, or Apprise is not installed.
     """
     module = importlib.import_module(f"keeper.notify.channels.{settings.kind}")
     secret = settings.secret.get_secret_value() if settings.secret else ""
@@ -55,7 +54,7 @@ def channel_of(settings: ChannelSettings) -> Channel:
 
 
 def pace_of(settings: Notify) -> Pace:
-    """Return how often channels are told and tried."""
+    """Build the schedule of deliveries and retries."""
     return Pace(
         group_seconds=settings.group_seconds,
         digest_above=settings.digest_above,
@@ -77,12 +76,11 @@ async def notifying(
     *,
     clock: Callable[[], float] = wall,
 ) -> AsyncIterator[Look]:
-    """
-    Tell what is in the outbox while the context lasts.
+    """Deliver the outbox while the context lasts.
 
-    An error that ends the keeper is told, too. At the end what can be told within
-    ``FLUSH_SECONDS`` is told; the rest is kept for the next start. Without a channel notices
-    are kept and told to nobody, now or later.
+    An error that stops the keeper is delivered, too. At the end, deliveries are attempted for
+    ``FLUSH_SECONDS``, and the remaining ones wait for the next start. Without a channel, notices
+    are stored and never delivered.
 
     Raises:
         ConfigError: a channel's address or the subscriptions are wrong.
@@ -126,7 +124,7 @@ async def _reloading(subscribed: Subscribed) -> None:
 
 
 async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Do what never ends; after an error of its own again, for liquidations go on without it."""
+    """Run an endless task and restart it after an error, independent of liquidations."""
     while True:
         task = asyncio.create_task(work())
         try:

@@ -1,4 +1,4 @@
-"""Whether executors take the hot key's orders, read along with a command's block."""
+"""Operator roles of the hot key, read along with a command's block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,10 +14,9 @@ from keeper.domain.units import Address, BlockHash
 
 @dataclass(slots=True)
 class OperatorReads:
-    """
-    A rider (``keeper.abilities.Rider``) that asks each executor about one account.
+    """A rider (``keeper.abilities.Rider``) that reads one account's role from each executor.
 
-    ``takes_orders`` holds those that take its orders, as of ``block``.
+    ``takes_orders`` has the executors with the role granted, as of ``block``.
     """
 
     account: Address
@@ -26,12 +25,12 @@ class OperatorReads:
     block: BlockHash | None = field(default=None)
 
     def calls(self, _: Head) -> Sequence[Call]:
-        """Return a question to each executor."""
+        """Build a read of each executor."""
         data = calldata("isOperator(address)", self.account)
         return [Call(target=executor, data=data) for executor in self.executors]
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> None:
-        """Take the answers."""
+        """Store the answers."""
         self.block = head.hash
         self.takes_orders = frozenset(
             executor
@@ -40,12 +39,12 @@ class OperatorReads:
         )
 
     def is_operator(self, executor: Address, head: Head) -> bool:
-        """Return whether the executor is known to take the account's orders at a block."""
+        """Return whether the account is known to be the executor's operator at a block."""
         return self.block == head.hash and executor in self.takes_orders
 
 
 def read_operators_along(session: Session) -> OperatorReads | None:
-    """Have the session's next block say who takes the hot key's orders; None without a key."""
+    """Add reads of the hot key's operator roles to the next block. None without a key."""
     account = hot_address(session.settings)
     executors = {session.executor_of(market.key) for market in session.markets} - {None}
     if account is None:

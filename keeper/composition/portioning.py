@@ -1,4 +1,4 @@
-"""A planner whose transactions leave portion by portion, by the settings."""
+"""Builds a planner with transactions sent portion by portion."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from keeper.stages.waiting import PaperPlans
 
 
 def plan_in_portions(planner: Planner, settings: Settings, departures: Departures) -> Planner:
-    """Return the planner that lets each portion leave before it sizes the next one."""
+    """Return the planner that sends each portion before it sizes the next one."""
     seconds = settings.chain.block_time_ms / 1_000 * BLOCK_SHARE
     chooser = ByWorth(seconds=seconds)
     planner = replace(planner, chooser=chooser, leave=departures.leave)
@@ -47,7 +47,7 @@ def plan_in_portions(planner: Planner, settings: Settings, departures: Departure
 
 
 def _plan_on_paper(planner: Planner, paper: PaperSubmitter) -> Planner:
-    """Return the planner that meets its own paper sales; one object for each executor."""
+    """Return the planner that considers its own paper sales, one object per executor."""
     made: dict[int, PaperSimulator] = {}
     for simulator in planner.simulators.values():
         made.setdefault(id(simulator), PaperSimulator(simulator, paper.has_sold_before))

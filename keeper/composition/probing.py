@@ -1,8 +1,7 @@
-"""
-One probe of an endpoint: the very calls of a block, with a plan, over several new heads.
+"""Probe of an endpoint with the exact calls of a block and a plan, over several new heads.
 
-It uses the node's own readers, so what they do without is done without here, too, and what
-fails here would cost ``run`` the block.
+It uses the node's own readers with their fallbacks, and each failure here would cost ``run`` the
+block.
 """
 
 import asyncio
@@ -30,24 +29,23 @@ from keeper.ports import LendingMarket, MarketSnapshot
 
 HEADS: Final = 3
 STEP_SECONDS: Final = 10.0
-"""How long one step of a block may take; reads are repeated for less."""
+"""Timeout of one step of a block. Reads are retried within it."""
 HISTORY_BLOCKS: Final = 100
 NOBODY: Final = Address("0x000000000000000000000000000000000000dEaD")
-"""The account that is asked about where no key is configured."""
+"""Account that is read where no key is configured."""
 _SEARCHED_BLOCKS: Final = 10
-"""Blocks back in which a transaction is looked for, whose receipt is read."""
+"""Number of past blocks searched for a transaction to read its receipt."""
 _DEADLINE_SECONDS: Final = 3_600
 
 Step = tuple[str, Callable[[], Awaitable[object]]]
-"""A method, and a part of a block's work that stands or falls with it."""
+"""A method, and a step of a block's work that depends on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """
-    What an endpoint showed over ``seen`` heads.
+    """Result of a probe over ``seen`` heads.
 
-    ``failures`` counts the heads at which each fault was met.
+    ``failures`` counts the heads at which each fault occurred.
     """
 
     seen: int
@@ -58,14 +56,14 @@ class Probe:
 
     @property
     def stopping(self) -> Fault | None:
-        """The fault that most blocks met, where it was at least half of them."""
+        """The most frequent fault, if at least half of the blocks had it."""
         fault, count = max(self.failures, key=lambda failure: failure[1], default=(None, 0))
         return fault if 2 * count >= max(1, self.seen) else None
 
 
 @dataclass(slots=True)
 class EndpointProbe:
-    """The steps of a block over one session, which has one endpoint."""
+    """Steps of a block over a session with one endpoint."""
 
     session: Session
     sender: Address
@@ -92,7 +90,7 @@ class EndpointProbe:
         )
 
     async def _heads(self, count: int, patience: float) -> AsyncGenerator[Head]:
-        """Yield up to so many heads; ends where none comes in time."""
+        """Yield up to ``count`` heads, ending if none arrives in time."""
         chain = self.session.settings.chain
         pace = Pace(poll=chain.poll_interval_ms / 1000)
         heads = Heads(self.session.reader, pace=pace).heads()
@@ -105,7 +103,7 @@ class EndpointProbe:
                 yield head
 
     async def _work(self, head: Head) -> None:
-        """Do the work of one block; each step that fails is a fault of its method."""
+        """Run the steps of one block. Each failure counts as a fault of its method."""
         began, faults = time.monotonic(), dict[str, Fault]()
         for method, step in self._steps(head):
             step_began = time.monotonic()
@@ -115,7 +113,7 @@ class EndpointProbe:
             except TimeoutError:
                 faults.setdefault(method, _fault(method, None))
             except MarketUnreadable:
-                continue  # the market's own contracts: its line says so
+                continue  # the market's own contracts, reported in its line
             except ChainError as error:
                 fault = self._named(method, error, step_began)
                 faults.setdefault(fault.method, fault)
@@ -123,7 +121,7 @@ class EndpointProbe:
         self._failures.update(faults.values())
 
     def _named(self, method: str, error: ChainError, since: float) -> Fault:
-        """Return the fault of a step that failed: of the method that failed in it, if noted."""
+        """Build the fault of a failed step, by the method that failed in it if known."""
         faults = self.session.reader.rpc.faults.at(0)
         noted = [fault for fault in faults if fault.last >= since]
         return _fault(noted[-1].method if noted else method, error)
@@ -147,7 +145,7 @@ class EndpointProbe:
         )
 
     async def _discover(self, head: Head) -> None:
-        """Find the markets' contracts, once."""
+        """Discover the markets' contracts once."""
         for market in self.session.markets:
             if market in self._markets:
                 continue
@@ -168,7 +166,7 @@ class EndpointProbe:
         await self.session.reader.heads(max(0, head.number - 2), head.number)
 
     async def _read(self, head: Head) -> None:
-        """Read the markets as at each block, and a way out for two of their tokens."""
+        """Read the markets like in each block, and exits for two of their tokens."""
         reader, basis = self.session.reader, Basis(block_hash=head.hash)
         for market in self._markets:
             results = await reader.aggregate(market.calls(head), basis)
@@ -190,7 +188,7 @@ class EndpointProbe:
         await fetch_pending_nonce(self.session.reader, self.sender)
 
     async def _simulate(self, head: Head) -> None:
-        """Simulate a transaction without a plan: what comes of it is an answer, any refusal."""
+        """Simulate a transaction without plans, for which any refusal is a valid answer."""
         reader = self.session.reader
         executors = [executor.address for executor in self.session.settings.executor]
         target = next(iter(executors), self.session.settings.chain.multicall)
@@ -224,7 +222,7 @@ class EndpointProbe:
         return None
 
     async def _send_nothing(self) -> None:
-        """Send no transaction: a node that takes any says that this is none."""
+        """Send an empty transaction, which a node that accepts sends refuses as invalid."""
         try:
             await self.session.reader.rpc.ask(0, SEND, "0x")
         except RpcRefused as error:
@@ -233,6 +231,6 @@ class EndpointProbe:
 
 
 def _fault(method: str, error: ChainError | None) -> Fault:
-    """Return a fault; without an error it is the time that a step may take."""
+    """Build a fault from an error, or from a timeout without one."""
     answered = AnswerClass.TIMEOUT if error is None else classify_answer(error)
     return Fault(endpoint=0, method=method, answered=answered)

@@ -1,4 +1,4 @@
-"""The look at what others are about to do, beside a running node."""
+"""Watch over competing pending transactions beside a running node."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ MOST_SECONDS: Final = 1.5
 
 @contextlib.asynccontextmanager
 async def racing(session: Session, submitter: object) -> AsyncIterator[None]:
-    """Look for rivals of what was sent for as long as the block lasts, where anything is sent."""
+    """Watch for rivals of pending transactions while the context lasts, if anything is sent."""
     share = session.settings.policy.race_bid_bps
     if not isinstance(submitter, NodeSubmitter) or not share:
         yield

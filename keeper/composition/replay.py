@@ -1,8 +1,7 @@
-"""
-A recorded decision, made again from nothing but what is stored, and held against itself.
+"""Replay of a recorded decision from stored inputs, compared with the record.
 
-The code that decides is the running keeper's own (``pipeline.decided``); only what it was told
-from outside comes from the record.
+The planning code is the running keeper's own (``pipeline.decided``). Only its external inputs come
+from the record.
 """
 
 import json
@@ -22,10 +21,9 @@ _UNKNOWN: Final = "what it was made of is not on record"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """
-    A decision made again.
+    """Result of a replayed decision.
 
-    ``missing`` says why it could not be; ``recorded_by`` is the program that made it first.
+    ``missing`` is why it could not be replayed. ``recorded_by`` is the program that made it.
     """
 
     entry: int
@@ -36,19 +34,18 @@ class Replayed:
 
     @property
     def same(self) -> bool:
-        """Whether it came out the same, bit for bit."""
+        """Whether the replay equals the record exactly."""
         return not (self.missing or self.differences)
 
 
 async def replayed(entries: Sequence[Entry], texts: Documents, forms: Forms) -> list[Replayed]:
-    """
-    Make recorded decisions of one block again and compare every figure.
+    """Replay recorded decisions of one block and compare every figure.
 
-    All of them refer to the same inputs (``inputs_of``). ``texts`` are the stored texts that
-    these refer to, however indirectly.
+    All of them refer to the same inputs (``inputs_of``). ``texts`` are all stored texts that these
+    refer to, directly or not.
 
     Raises:
-        JournalError: what is stored is no record of this version, or part of it is missing.
+        JournalError: the stored data is no record of this version, or is incomplete.
     """
     stage = stage_of(entries[0], texts, forms)
     if stage is None:
@@ -68,11 +65,10 @@ async def replayed(entries: Sequence[Entry], texts: Documents, forms: Forms) -> 
 
 
 def stage_of(entry: Entry, texts: Documents, forms: Forms) -> Stage | None:
-    """
-    Return the block of a recorded decision, set up again; None where it is not on record.
+    """Rebuild the block of a recorded decision. None if it is not on record.
 
     Raises:
-        JournalError: what is stored is no record of this version, or part of it is missing.
+        JournalError: the stored data is no record of this version, or is incomplete.
     """
     if inputs_of(entry) is None:
         return None
@@ -87,13 +83,13 @@ def stage_of(entry: Entry, texts: Documents, forms: Forms) -> Stage | None:
 
 
 def inputs_of(entry: Entry) -> str | None:
-    """Return the hash of what a decision was made of; None where that is not on record."""
+    """Return the hash of a decision's inputs. None if they are not on record."""
     inputs = json.loads(entry.body).get("inputs")
     return None if inputs is None else str(inputs["sha256"])
 
 
 def _compared(mine: Decision | None, recorded: Mapping[str, Any]) -> list[Difference]:
-    """Return what differs; a liquidation that was not sent is compared with what was to be."""
+    """List the differences. An unsent liquidation is compared with its skip."""
     if isinstance(mine, Liquidate) and recorded.get("reason") == SkipReason.NOT_SENT:
         mine = Skip(
             market=mine.market,
@@ -110,7 +106,7 @@ def _compared(mine: Decision | None, recorded: Mapping[str, Any]) -> list[Differ
 
 
 def _differences(where: str, recorded: object, mine: object) -> Sequence[Difference]:
-    """Return every leaf that differs, by its dotted name."""
+    """List every differing leaf by its dotted name."""
     if isinstance(recorded, Mapping) and isinstance(mine, Mapping):
         names = sorted(recorded.keys() | mine.keys())
         pairs = [(name, recorded.get(name), mine.get(name)) for name in names]

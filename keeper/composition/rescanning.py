@@ -1,4 +1,4 @@
-"""The borrowers that a market's history names, held against those that a book knows."""
+"""Comparison of a market's historical borrowers with the book."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,10 +19,9 @@ async def find_missing(
     snapshots: Sequence[MarketSnapshot],
     progress: Callable[[Progress], None],
 ) -> tuple[AccountHealth, ...]:
-    """
-    Read every market's whole history and return the accounts with debt that the book lacks.
+    """Read every market's whole history and return indebted accounts missing from the book.
 
-    It begins with the creation of the market's contract where that is before ``from_block``.
+    It starts with the creation of the market's contract if that is before ``from_block``.
 
     Raises:
         ChainError: a history, or its accounts, cannot be read.

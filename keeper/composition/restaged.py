@@ -1,4 +1,4 @@
-"""A recorded block set up again: its markets, and everything that was told from outside."""
+"""Recorded block rebuilt with its markets and all external inputs."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -32,7 +32,7 @@ _FIELDS: Final = frozenset(one.name for one in dataclasses.fields(StoredInputs))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A figure that came out otherwise: its place, as recorded and as made again."""
+    """Differing figure by its place, as recorded and as replayed."""
 
     field: str
     recorded: str
@@ -41,7 +41,7 @@ class Difference:
 
 @dataclass(slots=True, kw_only=True)
 class Stage:
-    """The recorded block; ``complaints`` grow where deciding again asks for something else."""
+    """Recorded block. ``complaints`` grow if the replay requests something else."""
 
     stored: StoredInputs
     snapshots: Sequence[MarketSnapshot]
@@ -52,7 +52,7 @@ class Stage:
 
     @classmethod
     def of(cls, document: Mapping[str, Any], forms: Forms) -> "Stage":
-        """Return the stage of a document; ValueError, KeyError or TypeError where it is none."""
+        """Rebuild the block of a document. ValueError, KeyError or TypeError if it is invalid."""
         if document["version"] != VERSION:
             raise ValueError(f"inputs of version {document['version']}, not {VERSION}")
         stored = restored(
@@ -78,7 +78,7 @@ class Stage:
         )
 
     async def decided(self) -> dict[tuple[str | None, str | None], Decision]:
-        """Decide again, as the running keeper does; return the decisions by their subject."""
+        """Plan again like the running keeper, and return the decisions by subject."""
         stored, left = self.stored, list(self.stored.simulations)
         simulators = {
             number: _Simulator(number, left, self)
@@ -112,15 +112,15 @@ class Stage:
         return {(one.market, one.account): one for one in result.decisions}
 
     def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:  # noqa: ARG002 (the port's)
-        """Return what waited for a block then."""
+        """Return the sales that were pending then."""
         return self.stored.pending
 
     def _later(self, place: int) -> list[tuple[int, Exits | None]]:
-        """Return what a venue answered for later portions, the newest first."""
+        """List a venue's answers for later portions, the newest first."""
         return [(portion, answers[place][1]) for portion, answers in reversed(self.later)]
 
     def _restraint(self) -> Restraint:
-        """Return whom the policy lets wait: reckoned again where there is one."""
+        """Return the policy's holds, recomputed if a policy is recorded."""
         stored = self.stored
         if stored.basis is None:
             return stored.restraint
@@ -134,7 +134,7 @@ class Stage:
         return mine
 
     def complain(self, where: str, recorded: str, mine: str) -> None:
-        """Note that something was asked for otherwise than it was recorded."""
+        """Note a request that differs from the record."""
         self.complaints.append(Difference(field=where, recorded=recorded, replayed=mine))
 
     async def _next_timestamp(self, head: Head) -> Timestamp:
@@ -142,7 +142,7 @@ class Stage:
 
 
 def _doubted(snapshot: MarketSnapshot, stored: StoredInputs) -> MarketSnapshot:
-    """Return the snapshot with whoever differed from the contracts held back again."""
+    """Return the snapshot without the accounts that differed from the contracts then."""
     found = {
         who: text for (market, who), text in stored.doubts.items() if market == snapshot.market
     }
@@ -187,11 +187,10 @@ def _exits(document: Mapping[str, Any] | None, venue: VenueForm) -> Exits | None
 
 @dataclass(frozen=True)
 class _Fees:
-    """
-    What gas cost.
+    """Recorded gas price.
 
-    Where the price was asked for it counts, whoever is here now: somebody else's bonus was the
-    reason to ask, and once it is known everybody is judged by it who was looked at closely.
+    A price that was fetched counts for all accounts, although another account's bonus may have
+    caused the fetch. All accounts checked closely were valued with it.
     """
 
     stored: StoredInputs
@@ -209,7 +208,7 @@ class _Fees:
 
 @dataclass(frozen=True)
 class _ChargingFees(_Fees):
-    """The same where publishing transactions cost something, in the order of asking."""
+    """Recorded fees with data fees, in the order of requests."""
 
     stage: Stage
     asked: list[int] = field(default_factory=list)
@@ -265,7 +264,7 @@ class _Venue:
 
 @dataclass(frozen=True, slots=True)
 class _Simulator:
-    """One executor: makes the very transactions, and answers as the node did then."""
+    """Executor that builds the same transactions and returns the recorded results."""
 
     number: int
     left: list[StoredSimulation]
@@ -302,7 +301,7 @@ class _Simulator:
 
 
 class _NoChain:
-    """Nothing is read when a recorded decision is made again."""
+    """Chain without reads, since a replay reads nothing."""
 
     async def simulate_v1(self, payload: Mapping[str, object], basis: Basis) -> list[Any]:  # noqa: ARG002
         raise RpcRefused("not on record")

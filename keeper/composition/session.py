@@ -1,4 +1,4 @@
-"""A connection to the chain with the markets and venues of the settings, for one command."""
+"""Connection to the chain with the settings' markets and venues, for one command."""
 
 import asyncio
 import contextlib
@@ -36,19 +36,18 @@ from keeper.stages.venue_watch import VenueWatch
 
 T = TypeVar("T")
 DATA_FEE: Final = "data fee"
-"""The name of the kept fact of who takes a data fee."""
+"""Name of the persisted fact of the data-fee model."""
 log = logging.getLogger(__name__)
 
 START_ATTEMPTS: Final = 5
-"""How often the start is tried at a newer head, where blocks are orphaned under it."""
+"""Attempts to start at a newer head if blocks are orphaned meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """
-    What every command that reads the chain works with.
+    """Working context of every command that reads the chain.
 
-    ``facts`` are those of the chain that never change and that no venue knows, by their names.
+    ``facts`` are unchanging facts of the chain that no venue stores, by name.
     """
 
     settings: Settings
@@ -63,10 +62,9 @@ class Session:
     async def at(
         self, block: BlockName, progress: Callable[[Progress], None] = lambda _: None
     ) -> tuple[Head, Sequence[MarketSnapshot]]:
-        """
-        Return a block (the newest by default) and every market at it, for a command.
+        """Read a block (the newest by default) and every market at it, for a command.
 
-        The kept book is followed to the block. What is read is kept, unless a keeper runs.
+        The persisted book is followed to the block. New data is persisted unless a keeper runs.
 
         Raises:
             ConfigError: there is no market at a configured address.
@@ -98,11 +96,11 @@ class Session:
 
     @property
     def kept_block(self) -> int | None:
-        """The newest block of the kept book that a command went on from; None without one."""
+        """Newest block of the persisted book that a command started from. None without one."""
         return self.follower.keeping.found_block
 
     def chain_facts(self) -> dict[str, str]:
-        """Return what is known of the chain that never changes, by its names."""
+        """Return the known unchanging facts of the chain, by name."""
         facts = {
             f"{venue.kind} {number}": venue.chain_facts()
             for number, venue in enumerate(self.venues)
@@ -115,22 +113,22 @@ class Session:
         for number, venue in enumerate(self.venues):
             kept = facts.get(f"{venue.kind} {number}")
             if kept is not None and isinstance(venue, KeepsFacts):
-                with contextlib.suppress(ValueError):  # of other settings: it asks again
+                with contextlib.suppress(ValueError):  # of other settings, so it is read again
                     venue.restore_facts(kept, head)
 
     async def _learn_facts(self, head: Head) -> None:
-        """Read the chain's facts beside the first book: every later command does without."""
+        """Read the chain's facts beside the first book, for all later commands."""
         with contextlib.suppress(ChainError):
             await self.fetch_data_fee_kind(head)
         for venue in self.venues:
             if isinstance(venue, KeepsFacts):
-                with contextlib.suppress(ChainError):  # whoever uses the venue will say it
+                with contextlib.suppress(ChainError):  # reported when the venue is used
                     await venue.learn_facts(Basis(block_hash=head.hash))
 
     async def fetch_data_fee_kind(
         self, head: Head | None, *, from_kept: bool = False
     ) -> DataFeeKind:
-        """Return who takes a data fee: by the settings, by what is kept, or by the chain."""
+        """Return the data-fee model by the settings, persisted facts, or the chain."""
         chain = self.settings.chain
         if chain.data_fee != "auto":
             return DataFeeKind(chain.data_fee)
@@ -142,13 +140,13 @@ class Session:
         return kind
 
     async def keep_facts(self) -> None:
-        """Keep what a command learnt of the chain after it had read the book."""
+        """Persist facts that a command read after the book."""
         for visit in self.visits:
             await visit.keep_facts(self.chain_facts())
 
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Keep the book on disk, where the settings say, while the context lasts."""
+        """Persist the book at the settings' path while the context lasts."""
         keeping = Keeping(self.settings.book_path, self.settings.chain.id)
         keeping.facts_of = self.chain_facts
         self.follower.keeping = keeping
@@ -158,12 +156,11 @@ class Session:
             await self.follower.close()
 
     async def started(self, head: Head, progress: Callable[[Progress], None]) -> None:
-        """
-        Start the book at the head; at a newer one where that block is orphaned meanwhile.
+        """Start the book at the head, or at a newer one if that block is orphaned meanwhile.
 
         Raises:
-            SnapshotReorged: again and again.
-            BlockUnknown: no endpoint served one block after the other in its time.
+            SnapshotReorged: all attempts failed.
+            BlockUnknown: no endpoint served the blocks in time.
             ChainError: no market can be read.
         """
         await self._at_newer(
@@ -178,7 +175,7 @@ class Session:
     async def _at_newer(
         self, head: Head, work: Callable[[Head], Awaitable[T]], attempts: int
     ) -> tuple[Head, T]:
-        """Do what reads a block, at a newer head where that one is orphaned or never served."""
+        """Run a block's read, at a newer head if the block is orphaned or never served."""
         for attempt in range(1, attempts + 1):
             try:
                 return head, await work(head)
@@ -190,13 +187,13 @@ class Session:
         raise SnapshotReorged("no attempt was made")
 
     async def coin(self) -> NativeCoin:
-        """Return where the native coin's price comes from: settings, else what venues wrap."""
+        """Build the native coin's price source, by the settings or by the venues' wrapped coin."""
         wrapped = await self.wrapped_native()
         feed = self.settings.chain.native_price_feed
         return NativeCoin(self.reader, wrapped=wrapped, feed=feed, venues=self.venues)
 
     async def wrapped_native(self) -> Address | None:
-        """Return the wrapped native coin: the settings', else what a venue wraps, else None."""
+        """Return the settings' wrapped native coin, else a venue's, else None."""
         wrapped = self.settings.chain.wrapped_native
         for venue in self.venues:
             if wrapped is None:
@@ -205,7 +202,7 @@ class Session:
         return wrapped
 
     def executor_of(self, market: MarketKey) -> Address | None:
-        """Return the executor contract that a market's liquidations go through."""
+        """Return the executor contract of a market's liquidations."""
         for adapter, configured in zip(self.markets, self.settings.market, strict=True):
             if adapter.key == deployment(market):
                 executor = self.settings.executor_of(configured)
@@ -213,8 +210,7 @@ class Session:
         return None
 
     async def refuse_without_code(self, head: Head) -> None:
-        """
-        Check that there is a contract at every address that liquidations go through.
+        """Check that every address used by liquidations has code.
 
         Raises:
             SettingsInvalid: one line per address without code.
@@ -247,8 +243,7 @@ class Session:
 
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Session]:
-    """
-    Connect to the chain and make the adapters of the settings.
+    """Connect to the chain and build the adapters of the settings.
 
     Raises:
         ConfigError: an adapter's options are wrong, or a node serves another chain.
@@ -270,10 +265,9 @@ async def opened(settings: Settings) -> AsyncIterator[Session]:
 def session_over(
     settings: Settings, reader: NodeReader, first_blocks: Sequence[int | None] = ()
 ) -> Session:
-    """
-    Make the adapters of the settings over a connection that is there already.
+    """Build the adapters of the settings over an existing connection.
 
-    ``first_blocks`` says where each market's history begins if the settings do not.
+    ``first_blocks`` has the start of each market's history if the settings lack it.
 
     Raises:
         ConfigError: an adapter's options are wrong.

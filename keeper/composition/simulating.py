@@ -1,4 +1,4 @@
-"""The executors of the settings, each able to run its transactions without sending them."""
+"""Builds the simulators of the settings' executors."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,15 +25,12 @@ async def simulators_of(
     known: OperatorReads | None = None,
     waiting: Callable[[], Sequence[Submission]] = tuple,
 ) -> Mapping[MarketKey, Simulator]:
-    """
-    Return every deployment's executor, as ``operator`` or else as one that it takes orders from.
+    """Build each deployment's simulator, sent by ``operator`` or one of its operators.
 
-    Without a ``head`` the newest block says who that is. A market without an executor has one that
-    is deployed nowhere, unless an ``operator`` means to send.
-
-    Deployments with the same executor share it, and so their plans share transactions.
-    ``waiting`` are the operator's transactions that no block has yet; what is ``known`` of
-    operators is not asked again.
+    Without a ``head`` the newest block decides. A market without an executor gets one that is
+    deployed nowhere, unless an ``operator`` is given for sending. Deployments with the same
+    executor share it, and so their plans share transactions. ``waiting`` are the operator's pending
+    transactions. Operators in ``known`` are not read again.
 
     Raises:
         ConfigError: there is an operator, and a market has no executor.
@@ -58,7 +55,7 @@ async def simulators_of(
 def by_executor(
     session: Session, simulators: Mapping[MarketKey, Simulator]
 ) -> Mapping[Address, Simulator]:
-    """Return the simulators of the deployments by their executors."""
+    """Return the deployments' simulators by executor."""
     found = ((session.executor_of(market), one) for market, one in simulators.items())
     return {executor: one for executor, one in found if executor is not None}
 
@@ -81,7 +78,7 @@ def _executor_simulator(
 
 
 def _made_up(session: Session) -> Simulator:
-    """Return an executor that is deployed nowhere, made with what the settings need."""
+    """Build an executor that is deployed nowhere, set up from the settings."""
     chain = OverlaidChain(session.reader)
     wrapped = list[Address]()
 
@@ -112,7 +109,7 @@ def _made_up(session: Session) -> Simulator:
 
 
 def _targets(session: Session) -> ExecutorTargets:
-    """Return what an executor must be allowed to use for the markets that could be read."""
+    """Collect the addresses that an executor must be allowed to use, for readable markets."""
     lenders, factories = dict[Address, None](), dict[Address, None]()
     for adapter in (*session.markets, *session.venues):
         if isinstance(adapter, TargetsExecutor):

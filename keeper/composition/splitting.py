@@ -1,4 +1,4 @@
-"""Batches in halves, for nodes that take no transaction of their size."""
+"""Splits batches in halves, for nodes that refuse transactions of their size."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -19,11 +19,10 @@ _BEFORE_REFUNDS: Final = (5, 4)
 def batch_splitter(
     simulators: Mapping[Address, Simulator], gas_model: GasModel
 ) -> Callable[[Batch], Sequence[Batch]]:
-    """
-    Return what divides a batch into two transactions of consecutive plans.
+    """Build the function that splits a batch into two transactions of consecutive plans.
 
-    They do in sequence what the batch does, so what was simulated stands. A batch of one plan,
-    or of a contract that is no executor, is not divided.
+    In sequence they do the same as the batch, so its simulation remains valid. A batch of one plan,
+    or of a contract that is no executor, is not split.
     """
     subset = batch_subset(simulators, gas_model)
 
@@ -37,12 +36,10 @@ def batch_splitter(
 
 
 def batch_subset(simulators: Mapping[Address, Simulator], gas_model: GasModel) -> Subset:
-    """
-    Return what makes a transaction of some of a batch's plans, in their order.
+    """Build the function that builds a transaction of some of a batch's plans, in order.
 
-    What all of them shared, the part pays alone: its plans' gas and the minimums that the
-    executor enforces are raised by that. A plan that does not pay it is left out, and so is a
-    further round of an account without its earlier ones: an account has one transaction at a time.
+    The part alone pays for the gas that all plans shared. Its plans' gas and the minimums that the
+    executor enforces are raised accordingly. A plan that cannot pay is dropped.
     """
 
     def subset(batch: Batch, plans: Sequence[Plan]) -> Batch | None:

@@ -1,8 +1,7 @@
-"""
-The last resort against a silent stall: a process that gets nowhere ends, for its supervisor.
+"""Stall watchdog, which ends a process without progress for its supervisor.
 
-Before that the endpoints were subscribed again and changed, and the node has said for long
-that it is not ready.
+Before that the endpoints were subscribed again and changed, and the node has reported for long that
+it is not ready.
 """
 
 import asyncio
@@ -19,17 +18,16 @@ from keeper.observe.supervisor import Supervisor
 from keeper.ports import MarketSnapshot
 
 STALL_BLOCKS: Final = 10
-"""So many blocks' time has to pass at least before a run counts as stalled."""
+"""Least number of block times without progress before a run counts as stalled."""
 LOOK_SHARE: Final = 20
-"""How often it is looked, as a share of the bound."""
+"""Number of checks per bound."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Stalling:
-    """
-    A ``Watch`` in front of another that knows when the node last got on, and tells a supervisor.
+    """A ``Watch`` in front of another that notes progress and notifies a supervisor.
 
-    That is: worked to the end on a block higher than all before.
+    Progress means that a block higher than all before was processed to the end.
     """
 
     watch: Watch
@@ -39,14 +37,14 @@ class Stalling:
     _highest: int = -1
 
     def passed(self, stage: Stage, head: Head) -> None:
-        """Note that a stage was reached, now."""
+        """Note that a stage was reached now."""
         if stage is Stage.RECORDED and head.number > self._highest:
             self._highest, self.got_on_at = head.number, self.clock()
             self.supervisor.got_on(head)
         self.watch.passed(stage, head)
 
     def done(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
-        """Note that a block was worked on to the end, and how it found the markets."""
+        """Note that a block was processed to the end, with its market state."""
         self.watch.done(head, snapshots)
 
     def skipped(self, head: Head, error: ChainError) -> None:
@@ -54,11 +52,10 @@ class Stalling:
         self.watch.skipped(head, error)
 
     async def unless_stalled(self, work: Awaitable[None], seconds: float) -> None:
-        """
-        Await work, but no longer than it gets on: ``seconds`` of nothing end it; 0 is never.
+        """Await work while it progresses. ``seconds`` without progress end it, 0 never does.
 
         Raises:
-            EnvironmentFault: it has not got on for so long.
+            EnvironmentFault: it made no progress for that time.
         """
         if not seconds:
             return await work
@@ -82,7 +79,7 @@ class Stalling:
 
 
 def stall_bound(settings: Settings, *, own_clock: bool) -> float:
-    """Return after how many seconds without progress a run ends; 0: never, as on a local chain."""
+    """Compute the seconds without progress that end a run. 0 (never) on a local chain."""
     bound = settings.run.stall_exit_seconds
     if own_clock or not bound:
         return 0.0

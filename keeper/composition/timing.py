@@ -1,4 +1,4 @@
-"""The chain's time against this machine's clock: which blocks are acted on, and until when."""
+"""Chain time compared with this machine's clock, for accepted blocks and deadlines."""
 
 import time
 from collections.abc import Callable
@@ -16,10 +16,9 @@ Clock = Callable[[], float]
 def untimely_reason(
     settings: Settings, clock: Clock = wall, monotonic: Clock = time.monotonic
 ) -> Callable[[Head], str]:
-    """
-    Return what says that a block is too old, or too far ahead, to be acted on.
+    """Build the check that a block is neither too old nor too far ahead to act on.
 
-    A local chain's time is its own.
+    A local chain's time is not compared.
     """
     if settings.chain.id in LOCAL_CHAINS:
         return lambda _: ""
@@ -27,11 +26,10 @@ def untimely_reason(
 
 
 class Timeliness:
-    """
-    Compares blocks with this machine's clock, and with what it would say had it not been set back.
+    """Compares blocks with this machine's clock, detecting a clock that was set back.
 
-    A clock that was set back takes old blocks for new ones. It agreed with the chain before, so
-    the time that has passed since tells.
+    A clock that was set back makes old blocks look new. It agreed with the chain before, so the
+    monotonic time since then shows the difference.
     """
 
     def __init__(self, limit: float, clock: Clock, monotonic: Clock) -> None:
@@ -41,7 +39,7 @@ class Timeliness:
         self._agreed: tuple[float, float] | None = None
 
     def __call__(self, head: Head) -> str:
-        """Return why a block is not acted on; empty where it is."""
+        """Return why a block is not acted on. Empty if it is."""
         now, moment = self._clock(), self._monotonic()
         reason = untimely(head, self._limit, now)
         if not reason and self._agreed is not None:
@@ -57,11 +55,10 @@ class Timeliness:
 def bound_timestamp(
     settings: Settings, head: Head, claimed: int | None, clock: Clock = wall
 ) -> Timestamp:
-    """
-    Return when the next block is expected, by a node's claim of the pending block's time.
+    """Return the next block's expected time, from a node's claim of the pending block's.
 
-    It is after the newest block, and no further ahead of this machine's clock than a block may
-    be that is acted on: deadlines count from it.
+    It is after the newest block, and no further ahead of this machine's clock than an accepted
+    block may be, since deadlines count from it.
     """
     earliest = head.timestamp + 1
     expected = earliest if claimed is None else max(claimed, earliest)

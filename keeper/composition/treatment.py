@@ -1,4 +1,4 @@
-"""Cures as the settings want them, on the journal of the mode."""
+"""Builds the planners of cures and clearings on the journal of a mode."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -42,14 +42,14 @@ async def curing_of(
     journal: Journal | None,
     learned: Learned = nothing_learned,
 ) -> Curing | None:
-    """
-    Return the stage of cures, None where nobody is listed.
+    """Build the planner of cures. None if no account is listed.
 
-    Live it sends; in a dry run it books, as somebody whom the vault takes orders from; an
-    observer only tells. ``learned`` keeps a block's news of some accounts.
+    A live run sends, a dry run books as one of the vault's operators, and an observer only reports.
+    ``learned`` persists a block's state of some accounts.
 
     Raises:
-        EnvironmentFault: there is no vault at the address, or it does not take the hot key.
+        EnvironmentFault: there is no vault at the address, or the hot key is not its
+            operator.
     """
     wanted, policy = session.settings.cure, session.settings.policy
     if wanted.vault is None or not wanted.account:
@@ -82,11 +82,11 @@ async def curing_of(
 
 
 async def clearing_of(session: Session, submitter: Submitter, emit: Emit) -> Clearing | None:
-    """
-    Return the stage of clearing, None where the settings do not want it.
+    """Build the planner of clearings. None if the settings disable it.
 
     Raises:
-        EnvironmentFault: there is no vault at the address, or it does not take the hot key.
+        EnvironmentFault: there is no vault at the address, or the hot key is not its
+            operator.
     """
     wanted = session.settings.cure
     if wanted.vault is None or not wanted.clear:
@@ -104,7 +104,7 @@ async def clearing_of(session: Session, submitter: Submitter, emit: Emit) -> Cle
 
 
 async def _sender(session: Session, submitter: Submitter, vault: Address) -> Address | None:
-    """Return who gives the vault its orders, checked; None where nobody does."""
+    """Return the vault's sender, checked to be an operator. None in observe mode."""
     sender = submitter.signer.address if isinstance(submitter, NodeSubmitter) else None
     if isinstance(submitter, PaperSubmitter):
         sender = await somebody(session, vault)
@@ -114,7 +114,7 @@ async def _sender(session: Session, submitter: Submitter, vault: Address) -> Add
 
 
 def vault_calls(settings: Settings) -> frozenset[tuple[Address, bytes]]:
-    """Return what the signer may sign to the vault: cures and clearings, each where wanted."""
+    """List the vault's functions that the signer may sign, each if enabled."""
     cure = settings.cure
     if cure.vault is None:
         return frozenset()
@@ -123,7 +123,7 @@ def vault_calls(settings: Settings) -> frozenset[tuple[Address, bytes]]:
 
 
 def vault_runs(session: Session, sender: Address) -> dict[Address, Runs]:
-    """Return what runs the vault's cures without sending them, by its address."""
+    """Build the simulator of the vault's cures, by its address."""
     vault = session.settings.cure.vault
     return {} if vault is None else {vault: _simulator(session, vault, sender)}
 

@@ -1,4 +1,4 @@
-"""Who the hot key is, and whether the executor takes its orders; the key itself is not kept."""
+"""Address of the hot key and its operator role. The key itself is not stored."""
 
 from typing import Final
 
@@ -13,13 +13,13 @@ from keeper.execution.signer import checked_key
 from keeper.ports import ChainReader
 
 IN_FLIGHT: Final = 16
-"""Nonces that may wait at once; a stuck one must not take the whole balance with it."""
+"""Highest number of nonces in flight, so that a stuck one cannot bind the whole balance."""
 
 _OPERATOR_SET: Final = topic("OperatorSet(address,bool)")
 
 
 def hot_address(settings: Settings) -> Address | None:
-    """Return the hot key's address without keeping the key; None where it is not stated."""
+    """Derive the hot key's address without storing the key. None if it is not stated."""
     wallet = settings.wallet
     if wallet.private_key is not None:
         return checked_key(bytes.fromhex(wallet.private_key.get_secret_value().removeprefix("0x")))
@@ -27,10 +27,9 @@ def hot_address(settings: Settings) -> Address | None:
 
 
 async def an_operator(reader: ChainReader, executor: Address, since: int, head: Head) -> Address:
-    """
-    Return an account that the executor takes orders from, by its own logs since a block.
+    """Find an operator of the executor in its logs since a block.
 
-    A dry run signs for nobody, but its simulation has to be somebody's.
+    A dry run has no key, but its simulation needs an allowed sender.
 
     Raises:
         EnvironmentFault: it has none.
@@ -47,8 +46,7 @@ async def an_operator(reader: ChainReader, executor: Address, since: int, head: 
 
 
 async def is_operator(reader: ChainReader, executor: Address, account: Address, head: Head) -> bool:
-    """
-    Return whether the executor lets the account liquidate.
+    """Return whether the account is an operator of the executor.
 
     Raises:
         EnvironmentFault: there is no executor at the address.
@@ -64,6 +62,6 @@ async def is_operator(reader: ChainReader, executor: Address, account: Address, 
 
 
 async def in_flight_limit(reader: ChainReader, account: Address, head: Head) -> int:
-    """Return how many nonces may wait: one where the account has code, as pools then want it."""
+    """Return the limit of nonces in flight, one if the account has code, as pools require."""
     delegated = await reader.code(account, Basis(block_hash=head.hash))
     return 1 if delegated else IN_FLIGHT

@@ -1,8 +1,7 @@
-"""
-What of a running node can be looked at: its health and its metrics, put together.
+"""Builds the health checks and metrics of a running node.
 
-Nothing here is waited for by the work on a block: times are noted, and counted afterwards;
-what others hold anyway is read when somebody asks, and the wallet is asked for then, too.
+The block loop waits for none of it. Times are noted and counted later, other state is read on
+request, and the wallet is fetched then, too.
 """
 
 import asyncio
@@ -51,16 +50,16 @@ from keeper.storage.journal import Journal
 Emit = Callable[[Event], None]
 
 WALLET_SECONDS: Final = 30.0
-"""How old the wallet's balance and nonces may be when they are asked for."""
+"""Maximum age of the wallet's balance and nonces on request."""
 WALLET_PATIENCE: Final = 1.0
-"""How long a reader of the metrics waits for them."""
+"""Timeout of reading them for the metrics."""
 LAG_SECONDS: Final = 1.0
-"""How often the event loop's lag is measured."""
+"""Seconds between two measurements of the event loop's lag."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Watching:
-    """A node that can be looked at. ``watch`` goes to the node, ``tapped`` around its events."""
+    """Observable node. ``watch`` is passed to the node, ``tapped`` wraps its events."""
 
     session: Session
     metrics: Metrics
@@ -77,11 +76,11 @@ class Watching:
 
     @property
     def watch(self) -> Watch:
-        """What the node tells its progress to."""
+        """Receiver of the node's progress."""
         return self.vitals
 
     def tapped(self, emit: Emit) -> Emit:
-        """Return ``emit``, which then also counts what was told."""
+        """Wrap ``emit`` so that events are also counted."""
 
         def told(event: Event) -> None:
             emit(event)
@@ -90,7 +89,7 @@ class Watching:
         return told
 
     def attach(self, submitter: Submitter, journal: Journal | None) -> None:
-        """Look at what sends, and at its journal, from now on."""
+        """Observe the submitter and its journal from now on."""
         if not isinstance(submitter, NodeSubmitter) or journal is None:
             return
         self._live, self._journal = submitter, journal
@@ -101,14 +100,14 @@ class Watching:
         self.health.checks["finality"] = submitter.tracker.takebacks.concern
 
     async def text(self) -> bytes:
-        """Return the metrics as they are now."""
+        """Render the present metrics."""
         await self._look_at_wallet()
         await self._look_at_outbox()
         self._read()
         return self.metrics.text()
 
     def _read(self) -> None:
-        """Read what others hold."""
+        """Update the metrics from the state of other parts."""
         metrics, vitals = self.metrics, self.vitals
         vitals.count()
         metrics.tasks.set(len(asyncio.all_tasks()))
@@ -136,7 +135,7 @@ class Watching:
             metrics.journal_failures = self._journal.database.failures
 
     async def _look_at_outbox(self) -> None:
-        """Count what is still to be told; a disk that does not answer is told elsewhere."""
+        """Count the outbox's backlog. A failing disk is reported elsewhere."""
         if self.outbox is None:
             return
         with contextlib.suppress(KeeperError):
@@ -147,7 +146,7 @@ class Watching:
             self.metrics.outbox_dead.set(left.dead)
 
     async def _look_at_wallet(self) -> None:
-        """Ask for balance and nonces, unless that was done just now; no answer is no news."""
+        """Fetch balance and nonces unless they are fresh. Errors leave the old values."""
         now, head = time.monotonic(), self.vitals.head
         fresh = self._wallet_at is not None and now - self._wallet_at < WALLET_SECONDS
         if self._live is None or head is None or fresh:
@@ -169,7 +168,7 @@ class Watching:
 
 
 def signing_check(submitter: NodeSubmitter) -> Check:
-    """Return the check that what pays may be signed."""
+    """Build the check that signing is possible."""
 
     def check() -> str:
         return submitter.held or submitter.hindrance
@@ -181,10 +180,9 @@ def signing_check(submitter: NodeSubmitter) -> Check:
 async def watched(
     session: Session, mode: str, *, own_clock: bool
 ) -> AsyncIterator[Watching | None]:
-    """
-    Let the node be looked at while the context lasts; None where the settings say nowhere.
+    """Serve health and metrics while the context lasts. None if no address is set.
 
-    ``own_clock``: the chain's time has nothing to do with this machine's.
+    ``own_clock`` states that the chain's time is unrelated to this machine's.
     """
     observe = session.settings.observe
     if not observe.listen:
@@ -213,7 +211,7 @@ async def watched(
 
 
 def watch_of(watching: Watching | None) -> Watch:
-    """Return what the node tells its progress to, whether anybody looks or not."""
+    """Return the receiver of the node's progress, also if nothing is served."""
     return Unwatched() if watching is None else watching.watch
 
 

@@ -1,9 +1,8 @@
-"""
-Adapters by the name that the settings use: a folder is all a new one needs.
+"""Adapters by their name in the settings. A new one needs only its folder.
 
 A protocol is ``keeper/protocols/<protocol>/adapter.py``, a venue
-``keeper/quotes/<kind>/adapter.py``; each has ``Options`` (a pydantic model of its
-settings) and ``build``.
+``keeper/quotes/<kind>/adapter.py``. Each has ``Options`` (a pydantic model of its settings) and
+``build``.
 """
 
 import functools
@@ -25,10 +24,9 @@ from keeper.ports import ChainReader, ExitVenue, LendingMarket
 def load_market(
     settings: Market, reader: ChainReader, from_block: int | None = None
 ) -> LendingMarket:
-    """
-    Return the market that a ``[[market]]`` section describes; nothing is read yet.
+    """Build the market of a ``[[market]]`` section. Nothing is read yet.
 
-    Its history begins at ``from_block``, where the settings do not say where.
+    Its history starts at ``from_block`` if the settings do not state it.
 
     Raises:
         SettingsInvalid: there is no such protocol, or its options are wrong.
@@ -43,8 +41,7 @@ def load_market(
 
 
 def load_venue(settings: Venue, reader: ChainReader) -> ExitVenue:
-    """
-    Return the venue that a ``[[venue]]`` section describes; nothing is read yet.
+    """Build the venue of a ``[[venue]]`` section. Nothing is read yet.
 
     Raises:
         SettingsInvalid: there is no such kind, or its options are wrong.
@@ -55,7 +52,7 @@ def load_venue(settings: Venue, reader: ChainReader) -> ExitVenue:
 
 
 def check_options(settings: Market | Venue) -> None:
-    """Check a section's options without building anything; SettingsInvalid if they are wrong."""
+    """Check a section's options without building anything. SettingsInvalid if they are wrong."""
     if isinstance(settings, Market):
         _options(_adapter(keeper.protocols, settings.protocol, settings, "protocol"), settings)
     else:
@@ -63,7 +60,7 @@ def check_options(settings: Market | Venue) -> None:
 
 
 def venue_addresses(settings: Venue) -> dict[str, Address]:
-    """Return every address in a ``[[venue]]`` section, by the setting's name."""
+    """List every address in a ``[[venue]]`` section, by the setting's name."""
     options = _options(_adapter(keeper.quotes, settings.kind, settings, "kind"), settings)
     found: dict[str, Address] = {}
     for name, value in options.model_dump().items():
@@ -79,19 +76,19 @@ def venue_addresses(settings: Venue) -> dict[str, Address]:
 
 
 def market_form(protocol: str) -> MarketForm | None:
-    """Return a protocol's form for the record; None where it has none."""
+    """Load a protocol's record codec. None if it has none."""
     found: MarketForm | None = _form(keeper.protocols, protocol)
     return found
 
 
 def venue_form(kind: str) -> VenueForm | None:
-    """Return the form for the record of a kind of venue; None where it has none."""
+    """Load the record codec of a kind of venue. None if it has none."""
     found: VenueForm | None = _form(keeper.quotes, kind)
     return found
 
 
 FORMS: Final = Forms(market=market_form, venue=venue_form)
-"""The forms for the record of all adapters, by name."""
+"""Record codecs of all adapters, by name."""
 
 
 @functools.cache
@@ -104,7 +101,7 @@ def _form(package: ModuleType, name: str) -> Any:  # noqa: ANN401 (a module that
 
 
 def adapters(package: ModuleType) -> list[str]:
-    """Return the names of a package's adapters, sorted."""
+    """List the names of a package's adapters, sorted."""
     return sorted(
         found.name
         for found in pkgutil.iter_modules(package.__path__)

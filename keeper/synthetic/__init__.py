@@ -1,1 +1,1 @@
-"""Package: books of made-up accounts, as large as one likes, without a chain."""
+"""Books of generated accounts of any size, without a chain."""

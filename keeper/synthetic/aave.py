@@ -47,7 +47,7 @@ USD: Final = 10**8
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A made-up reserve: dollars, decimals, threshold in bps, and the eMode it is in (0: none)."""
+    """Generated reserve with dollars, decimals, threshold in bps, and its eMode (0 for none)."""
 
     symbol: str
     price: float
@@ -88,7 +88,7 @@ CATEGORIES: Final = {1: (9_500, 10_100), 2: (9_300, 10_200), 3: (8_800, 10_300)}
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """What a made-up market lists, and its eModes (threshold and bonus) by number."""
+    """Assets of a generated market, with its eModes (threshold and bonus) by number."""
 
     assets: tuple[Asset, ...] = ASSETS
     categories: Mapping[int, tuple[int, int]] = field(default_factory=lambda: CATEGORIES)
@@ -103,7 +103,7 @@ BORROWED_DOLLARS: Final = 4.0
 
 @dataclass(slots=True, kw_only=True)
 class AaveBook:
-    """A market without a chain: the same adapters' snapshots, block after block."""
+    """Market without a chain, with the adapter's own snapshots block after block."""
 
     columns: Columns
     snapshot: AaveSnapshot
@@ -111,7 +111,7 @@ class AaveBook:
     def after(
         self, seconds: int = 12, prices: Mapping[Address, BaseCurrency] | None = None
     ) -> AaveSnapshot:
-        """Return the market a block later, interest accrued, at these prices where they differ."""
+        """Return the market a block later, with interest accrued and changed prices."""
         before, moved = self.snapshot, prices or {}
         reserves = {
             at: dataclasses.replace(one, price=moved.get(one.reserve.token, one.price))
@@ -133,7 +133,7 @@ def aave_book(
     positions: int | None = None,
     universe: Universe | None = None,
 ) -> AaveBook:
-    """Return a market of so many borrowers; see ``keeper.synthetic.people`` for who they are."""
+    """Build a market with ``accounts`` borrowers (see ``keeper.synthetic.people``)."""
     listed = universe or Universe()
     random, columns = np.random.default_rng(seed), new_columns(stable_debt=False)
     pool = _pool(listed)
@@ -151,7 +151,7 @@ def aave_book(
 
 
 def _worth(clock: Clock, listed: Universe) -> Floats:
-    """Return dollars per scaled unit of supply and of debt, by reserve."""
+    """Compute dollars per scaled unit of supply and of debt, by reserve."""
     indices = [clock.indices(at) for at in range(len(listed.assets))]
     units = [one.price / 10**one.decimals for one in listed.assets]
     return np.array(
@@ -165,7 +165,7 @@ def _worth(clock: Clock, listed: Universe) -> Floats:
 def _block(
     random: np.random.Generator, some: People, columns: Columns, worth: Floats, listed: Universe
 ) -> Block:
-    """Return the accounts such that each has the health factor it was made with, to a few units."""
+    """Build the accounts with their intended health factors, to a few units."""
     category = np.where(some.looping, random.integers(1, len(listed.categories) + 1, len(some)), 0)
     backing = chosen(random, some.collaterals, _tastes(listed)[category])
     owed = chosen(random, some.debts, _debts(listed)[category])
@@ -185,13 +185,13 @@ def _block(
 
 
 def _tastes(listed: Universe) -> Floats:
-    """Return how often each asset is taken as collateral, by eMode and asset."""
+    """Compute the frequency of each asset as collateral, by eMode and asset."""
     usual = popularity(len(listed.assets))
     return np.stack([usual * _loyal(each, listed) for each in (0, *listed.categories)])
 
 
 def _debts(listed: Universe) -> Floats:
-    """Return how often each asset is borrowed, by eMode and asset."""
+    """Compute the frequency of each asset as debt, by eMode and asset."""
     dollars = np.array([one.category == DOLLARS for one in listed.assets])
     usual = popularity(len(listed.assets))
     usual[dollars] *= BORROWED_DOLLARS * usual[~dollars].sum() / usual[dollars].sum()
@@ -204,7 +204,7 @@ def _loyal(category: int, listed: Universe) -> Floats:
 
 
 def _thresholds(listed: Universe) -> Floats:
-    """Return liquidation thresholds by eMode and asset, 1.0 for all of a value."""
+    """Compute liquidation thresholds by eMode and asset, 1.0 for the full value."""
     rows = [[one.threshold for one in listed.assets]]
     for category, (threshold, _) in listed.categories.items():
         rows.append([threshold if a.category == category else a.threshold for a in listed.assets])
@@ -212,7 +212,7 @@ def _thresholds(listed: Universe) -> Floats:
 
 
 def _codes(columns: Columns, listed: Universe) -> Counts:
-    """Return the codes of collateral and of debt, by eMode and asset."""
+    """Compute the codes of collateral and of debt, by eMode and asset."""
     return np.array(
         [
             [

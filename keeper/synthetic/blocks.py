@@ -12,12 +12,12 @@ NOW: Final = Timestamp(1_800_000_000)
 
 
 def made_address(what: str, number: int) -> Address:
-    """Return an address for something of this name, always the same."""
+    """Derive a constant address from a name and a number."""
     return checksum(sha256(f"{what} {number}".encode()).digest()[:20])
 
 
 def block_after(parent: Head | None, seconds: int) -> Head:
-    """Return the next block, so many seconds later; the first for no parent."""
+    """Build the block ``seconds`` after its parent, or the first one without a parent."""
     number = 1 if parent is None else parent.number + 1
     before = _hash(0) if parent is None else parent.hash
     moment = NOW if parent is None else Timestamp(parent.timestamp + seconds)

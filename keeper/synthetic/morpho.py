@@ -47,13 +47,13 @@ SHARES_PER_ASSET: Final = 950_000
 
 @dataclass(slots=True, kw_only=True)
 class MorphoBook:
-    """A market without a chain: the same adapter's snapshots, block after block."""
+    """Market without a chain, with the adapter's own snapshots block after block."""
 
     columns: Columns
     snapshot: MorphoSnapshot
 
     def after(self, seconds: int = 12, price: OraclePrice | None = None) -> MorphoSnapshot:
-        """Return the market a block later, interest accrued, at this price if it moved."""
+        """Return the market a block later, with interest accrued and a changed price."""
         before = self.snapshot
         self.snapshot = dataclasses.replace(
             before,
@@ -65,7 +65,7 @@ class MorphoBook:
 
 
 def morpho_book(accounts: int, seed: int = 0) -> MorphoBook:
-    """Return a market of so many borrowers; see ``keeper.synthetic.people`` for who they are."""
+    """Build a market with ``accounts`` borrowers (see ``keeper.synthetic.people``)."""
     random, columns = np.random.default_rng(seed), new_columns()
     columns.reserve(accounts)
     for start in range(0, accounts, BATCH):

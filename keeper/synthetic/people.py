@@ -1,19 +1,18 @@
-"""
-Made-up borrowers: how much each owes, how safe each is, and of which assets it consists.
+"""Generated borrowers with their debts, health factors and assets.
 
-Nothing here is measured on a chain; these are the shapes that lending markets are known for, stated
-so that figures reckoned on them can be understood:
+Nothing here is measured on a chain. These are the shapes that lending markets are known for, stated
+so that figures computed from them can be understood:
 
-- what is owed is log-normal: half of the accounts owe less than 1 500 dollars, one in a hundred
-  more than 250 000 (``DEBT_MEDIAN``, ``DEBT_SPREAD``), none more than ``DEBT_MOST``;
+- debt is log-normal: half of the accounts owe less than 1 500 dollars, one in a hundred
+  more than 250 000 (``DEBT_MEDIAN``, ``DEBT_SPREAD``), none more than ``DEBT_MOST``
 - ``health factor - 1`` is log-normal around 0.6 (``SLACK_MEDIAN``, ``SLACK_SPREAD``): one account
-  in three hundred is within 5 % of the line;
-- a part of the accounts loops like assets in an eMode, a few percent above the line
-  (``LOOPING``, ``LOOP_SLACK_MEDIAN``);
-- one in a thousand is past the line and owes less than 5 dollars: not worth its gas (``DUST``);
-- assets are chosen by popularity: each is used ``POPULARITY`` times as often as the next;
-- of 100 accounts 50 have two positions, 27 three, 13 four, 6 five and 4 six, one of which is owed
-  (two of five and six) unless a number of positions is asked for.
+  in three hundred is within 5 % of liquidation
+- a part of the accounts loops like assets in an eMode, a few percent above liquidation
+  (``LOOPING``, ``LOOP_SLACK_MEDIAN``)
+- one in a thousand is liquidatable and owes less than 5 dollars, too little for its gas (``DUST``)
+- assets are chosen by popularity: each is used ``POPULARITY`` times as often as the next
+- of 100 accounts 50 have two positions, 27 three, 13 four, 6 five and 4 six, one of which is debt
+  (two of five and six) unless a number of positions is given
 
 The same seed makes the same accounts.
 """
@@ -48,7 +47,7 @@ _TWO_64: Final = 2.0**64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Columns of made-up accounts: dollars owed, health factor, numbers of legs, who loops."""
+    """Columns of generated accounts with debt in dollars, health factor, leg counts and looping."""
 
     address: Bytes
     debt: Floats
@@ -62,7 +61,7 @@ class People:
 
 
 def people(random: np.random.Generator, count: int, positions: int | None) -> People:
-    """Return so many accounts; ``positions`` (at least 2) of each, or a mixture."""
+    """Generate accounts with ``positions`` (at least 2) each, or with a mixture."""
     debt = np.exp(np.log(DEBT_MEDIAN) + DEBT_SPREAD * random.standard_normal(count))
     looping = random.random(count) < LOOPING
     normal = random.standard_normal(count)
@@ -91,15 +90,14 @@ def _mixture(random: np.random.Generator, count: int) -> Counts:
 
 
 def popularity(assets: int) -> Floats:
-    """Return how often each asset is used, the first most."""
+    """Compute the frequency of each asset, the most frequent first."""
     return np.asarray(POPULARITY ** -np.arange(assets), dtype=np.float64)
 
 
 def chosen(random: np.random.Generator, counts: Counts, weight: Floats) -> Counts:
-    """
-    Return different assets for each account: ``counts`` of them, one account after another.
+    """Draw different assets for each account, ``counts`` of them, one account after another.
 
-    ``weight`` says, for each account, how often it would take each asset.
+    ``weight`` has the frequency of each asset for each account.
     """
     # Who arrives first in a weighted race is a weighted choice without repetition.
     order = np.argsort(random.exponential(size=weight.shape) / weight, axis=1)
