@@ -1,4 +1,4 @@
-"""What both versions of Aave v3 have in common on the devnet."""
+"""Parts common to both versions of Aave v3 on the devnet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ RESERVES_PER_CALL: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Aave:
-    """A deployed market; ``others`` holds the contracts that a keeper does not start from."""
+    """Deployed market. ``others`` holds the contracts that a keeper does not start from."""
 
     version: str
     provider: Contract
@@ -34,7 +34,7 @@ class Aave:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a market is made for: tokens and price sources by symbol, and who takes the fees."""
+    """Assets of a new market, with tokens and feeds by symbol, and the fee receiver."""
 
     tokens: Mapping[str, Contract]
     feeds: Mapping[str, Feed]

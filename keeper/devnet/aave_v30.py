@@ -1,5 +1,4 @@
-"""
-Deploy Aave v3.0 from its published artifacts: stable debt, one eMode category per asset.
+"""Deployment of Aave v3.0 from its published artifacts, with stable debt and eModes per asset.
 
 Source: ``@aave/core-v3`` 1.19.3, order as in aave/aave-v3-deploy.
 """
@@ -64,7 +63,7 @@ _STABLE_TERMS: Final = tuple(bps * _RAY_PER_BPS for bps in (50, 6_000, 100, 800,
 
 
 def aave_v30_artifacts() -> dict[str, Artifact]:
-    """Return every contract of the version."""
+    """Load every contract of the version."""
     return {
         name: packaged(f"{_ROOT}/{folder}/{name}.sol/{name}.json")
         for folder, names in _FOLDERS.items()
@@ -73,7 +72,7 @@ def aave_v30_artifacts() -> dict[str, Artifact]:
 
 
 def deploy_aave_v30(deployer: Deployer, listing: Listing) -> Aave:
-    """Create the market and list every asset; the deployer holds all roles."""
+    """Create the market and list every asset, with the deployer in all roles."""
     artifacts = aave_v30_artifacts()
     provider, oracle = deploy_provider(deployer, artifacts, listing)
     pool, configurator = _deploy_pool(deployer, artifacts, provider)

@@ -78,7 +78,7 @@ _SETTINGS: Final[dict[str, Any]] = {
 
 @cache
 def aave_v36_artifacts() -> dict[str, Artifact]:
-    """Return every contract of the version; the first call takes as long as the compiler does."""
+    """Compile every contract of the version, which takes long on the first call."""
     wanted = {
         name: f"{_ROOT}/{folder}/{name}.sol" for folder, names in _FOLDERS.items() for name in names
     }
@@ -87,7 +87,7 @@ def aave_v36_artifacts() -> dict[str, Artifact]:
 
 
 def deploy_aave_v36(deployer: Deployer, listing: Listing) -> Aave:
-    """Create the market and list every asset; the deployer holds all roles."""
+    """Create the market and list every asset, with the deployer in all roles."""
     artifacts = aave_v36_artifacts()
     provider, oracle = deploy_provider(deployer, artifacts, listing)
     pool, configurator = _deploy_pool(deployer, artifacts, provider)

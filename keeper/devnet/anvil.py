@@ -28,11 +28,10 @@ _PR_SET_PDEATHSIG: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnvilOptions:
-    """
-    How Anvil is started; ``port`` 0 lets the system choose.
+    """Options of Anvil. With ``port`` 0 the system chooses one.
 
-    ``timestamp`` is the genesis time in seconds; ``fork_port`` makes it a fork of another
-    local node. ``detached`` lets it outlive the process that started it.
+    ``timestamp`` is the genesis time in seconds. ``fork_port`` makes it a fork of another local
+    node. ``detached`` lets it outlive the process that started it.
     """
 
     port: int = 0
@@ -46,7 +45,7 @@ class AnvilOptions:
 
 @dataclass(slots=True)
 class Anvil:
-    """A running Anvil; use it as a context manager, or call ``stop``."""
+    """A running Anvil, used as a context manager or stopped by ``stop``."""
 
     port: int
     pid: int
@@ -64,7 +63,7 @@ class Anvil:
         return f"ws://{HOST}:{self.port}"
 
     def stop(self) -> None:
-        """End the process and wait for it; nothing happens if it has ended already."""
+        """Stop the process and wait for its end. Does nothing if it has ended already."""
         stop_process(self.pid)
         if self._process is not None:
             self._process.wait(_STOP_SECONDS)
@@ -83,11 +82,10 @@ class Anvil:
 
 
 def start_anvil(options: AnvilOptions) -> Anvil:
-    """
-    Start Anvil and return when it answers.
+    """Start Anvil and return when it answers.
 
-    Unless ``detached``, the kernel ends it together with its owner. Anvil mines a block
-    per transaction until told otherwise.
+    Unless ``detached``, the kernel ends it together with its owner. Anvil mines a block per
+    transaction by default.
 
     Raises:
         EnvironmentFault: the port is taken, or Anvil did not start.
@@ -121,7 +119,7 @@ def _owned(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def _detached(command: Sequence[str], log: Path) -> int:
-    """Start a process of a session of its own, which outlives this one; return its id."""
+    """Start a process in its own session, which outlives this one. Returns its id."""
     with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
         files = [
             (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
@@ -134,7 +132,7 @@ def _detached(command: Sequence[str], log: Path) -> int:
 
 
 def stop_process(pid: int) -> bool:
-    """End a process by its id, gently then firmly; False if it was not running."""
+    """Stop a process by its id, by SIGTERM and then SIGKILL. False if it was not running."""
     if not is_running(pid):
         return False
     os.kill(pid, signal.SIGTERM)
@@ -153,7 +151,7 @@ def is_running(pid: int) -> bool:
 
 
 def _is_alive(pid: int, name: str = "") -> bool:
-    """Return whether a process of that name runs; one that waits to be reaped does not."""
+    """Return whether a process of that name runs, zombies excluded."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -179,7 +177,7 @@ def _arguments(options: AnvilOptions, port: int) -> list[str]:
 
 @contextlib.contextmanager
 def _held_port(wanted: int) -> Iterator[int]:
-    """Yield the port, or a free one that the system gives nobody else in the meantime."""
+    """Yield the port, or a free one that stays reserved meanwhile."""
     with socket.socket() as held:
         if wanted == 0:
             held.bind((HOST, 0))

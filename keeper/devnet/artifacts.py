@@ -23,7 +23,7 @@ _ADDRESS_BYTES: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A contract's ABI and creation code; ``links`` are the places of library addresses."""
+    """A contract's ABI and creation code. ``links`` are the places of library addresses."""
 
     name: str
     abi: Abi = field(repr=False)
@@ -35,7 +35,7 @@ class Artifact:
     def creation_code(
         self, *arguments: object, libraries: Mapping[str, str] | None = None
     ) -> bytes:
-        """Return the code that creates the contract, with libraries linked and arguments added."""
+        """Build the creation code with libraries linked and arguments added."""
         code = self.code
         for names in self.links.values():
             for name, places in names.items():
@@ -48,14 +48,14 @@ class Artifact:
         return bytes.fromhex(code) + encode(types, arguments)
 
     def calldata(self, function: str, *arguments: object) -> bytes:
-        """Return the calldata of a function, chosen by its name and number of arguments."""
+        """Encode the calldata of a function, chosen by its name and number of arguments."""
         entry = self._entry(function, len(arguments))
         types = _types(entry["inputs"])
         selector = keccak(text=f"{function}({','.join(types)})")[:4]
         return bytes(selector) + encode(types, arguments)
 
     def decoded(self, function: str, count: int, answer: bytes) -> Any:  # noqa: ANN401
-        """Return a function's result: a value if there is one, else a tuple."""
+        """Decode a function's result, a value if there is one, else a tuple."""
         values = decode(_types(self._entry(function, count)["outputs"]), answer)
         return values[0] if len(values) == 1 else values
 
@@ -72,7 +72,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A deployed contract; ``sender`` is who sends when nobody else is named."""
+    """Deployed contract with a default ``sender``."""
 
     node: Node
     artifact: Artifact
@@ -91,11 +91,11 @@ class Contract:
         )
 
     def send(self, function: str, *arguments: object, sender: str = "", value: int = 0) -> Receipt:
-        """Call a function in a transaction of its own; a revert raises ``RpcRefused``."""
+        """Call a function in its own transaction. A revert raises ``RpcRefused``."""
         return self.node.send(self.transaction(function, *arguments, sender=sender, value=value))
 
     def call(self, function: str, *arguments: object) -> Any:  # noqa: ANN401
-        """Read a function; addresses come back in lower case."""
+        """Read a function. Addresses are in lower case."""
         answer = self.node.call(self.transaction(function, *arguments))
         return self.artifact.decoded(function, len(arguments), answer)
 
@@ -110,7 +110,7 @@ class Deployer:
     def deploy(
         self, artifact: Artifact, *arguments: object, libraries: Mapping[str, str] | None = None
     ) -> Contract:
-        """Create a contract; ``libraries`` maps names to the addresses to link."""
+        """Create a contract. ``libraries`` maps names to the addresses to link."""
         code = artifact.creation_code(*arguments, libraries=libraries)
         return self.at(artifact, self.node.deploy(self.sender, code))
 
@@ -151,7 +151,7 @@ def compiled(
 
 
 def multicall3_creation_code() -> bytes:
-    """Return Multicall3's creation code, as viem publishes it."""
+    """Load Multicall3's creation code, as viem publishes it."""
     text = (ensure_packages() / "viem/_cjs/constants/contracts.js").read_text()
     found = re.search(r"multicall3Bytecode = '0x([0-9a-f]{4096,})'", text)
     if found is None:

@@ -1,4 +1,4 @@
-"""What the devnet's market lists: tokens, risk parameters and pools, as plain data."""
+"""Assets of the devnet's market with risk parameters and pools, as plain data."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,10 +9,9 @@ PRICE_UNIT: Final = 10**PRICE_DECIMALS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """
-    A token that the market lists.
+    """Token listed by the market.
 
-    ``price`` is in US dollars with 8 decimals; ``ltv``, ``threshold``, ``bonus`` (principal
+    ``price`` is in US dollars with 8 decimals. ``ltv``, ``threshold``, ``bonus`` (principal
     included), ``reserve_factor``, ``optimal``, ``slope1`` and ``slope2`` are in bps.
     """
 
@@ -34,17 +33,16 @@ class Asset:
         return int(10**self.decimals)
 
     def units_worth(self, usd: int) -> int:
-        """Return token units worth ``usd`` (8 decimals) at the first price, rounded down."""
+        """Convert ``usd`` (8 decimals) to token units at the first price, rounded down."""
         return usd * self.unit // self.price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSpec:
-    """
-    A Uniswap v3 pool; ``fee`` in hundredths of a bps.
+    """Uniswap v3 pool. ``fee`` is in hundredths of a bps.
 
-    ``depth`` is the value, in whole US dollars, of each token in the position over all
-    prices; a second position of a quarter of it spans about a tenth on both sides.
+    ``depth`` is the value, in whole US dollars, of each token in the position over all prices. A
+    second position with a quarter of it spans about a tenth on both sides.
     """
 
     first: str

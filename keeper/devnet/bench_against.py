@@ -1,4 +1,4 @@
-"""A comparison with an earlier revision: both benchmarks in turn, in one run on one machine."""
+"""Comparison with an earlier revision, both benchmarks in turn in one run on one machine."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def _of(markets: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:
 
 
 def _checked_out(revision: str) -> Path:
-    """Return a folder with the revision, set up; it is kept for the next time."""
+    """Check out the revision and set it up. The folder is reused the next time."""
     found = _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if found is None:
         raise ConfigError(f"there is no revision {revision}", hint="a commit, a branch or a tag")
@@ -70,7 +70,7 @@ def _checked_out(revision: str) -> Path:
 
 
 def _share_cache(target: Path) -> None:
-    """Copy what was fetched for this revision: what another one needs besides it fetches."""
+    """Copy this revision's cache. The other one fetches its additional needs."""
     ignored = shutil.ignore_patterns(FOLDER.name)
     shutil.copytree(FOLDER.parent, target, ignore=ignored, symlinks=True)
 
@@ -97,7 +97,7 @@ def _ran(command: Sequence[str], folder: Path, seconds: int) -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git prints; None where it fails."""
+    """Run git and return its output. None if it fails."""
     done = subprocess.run(  # noqa: S603
         ["git", *arguments],  # noqa: S607
         cwd=ROOT,

@@ -32,7 +32,7 @@ SAMPLES: Final = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """How large a book is measured, and how often."""
+    """Size of the measured book, and number of repetitions."""
 
     accounts: int = ACCOUNTS
     samples: int = SAMPLES
@@ -66,7 +66,7 @@ class Row:
 
 
 def answer(names: Sequence[str], wanted: Wanted, *, as_json: bool) -> str:
-    """Return the rows of these names as a table or as JSON."""
+    """Render the rows of these names as a table or as JSON."""
     rows = [row for name in names for row in import_measure(name)(wanted)]
     where = {
         "date": datetime.now(tz=UTC).date().isoformat(),
@@ -84,19 +84,19 @@ def answer(names: Sequence[str], wanted: Wanted, *, as_json: bool) -> str:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Return how many milliseconds of processor the work takes: others may use the machine, too."""
+    """Measure the processor milliseconds of the work, independent of other load."""
     start = thread_time()
     work()
     return (thread_time() - start) * 1_000
 
 
 def middle(values: Sequence[float]) -> float:
-    """Return the median, to a thousandth."""
+    """Compute the median, to a thousandth."""
     return round(median(values), 3)
 
 
 def import_measure(name: str) -> Callable[[Wanted], Sequence[Row]]:
-    """Return the function that measures a part of the benchmark; only its module is imported."""
+    """Import the function that measures a part of the benchmark, without other modules."""
     measure: Callable[[Wanted], Sequence[Row]] = importlib.import_module(MODULES[name]).measured
     return measure
 

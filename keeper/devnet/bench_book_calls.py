@@ -1,8 +1,7 @@
-"""
-Thousands of accounts past the line in one block, under ``guardian``: what comes before deciding.
+"""Work before planning with thousands of liquidatable accounts in one block, in ``guardian``.
 
-The limit is all of the block's margin calls, kept in a real file: what the policy's answer would
-have to wait for if everybody's calls came first.
+The limit is all of the block's margin calls, persisted in a real file, for which the policy's
+answer would have to wait if all calls came first.
 """
 
 import asyncio
@@ -40,7 +39,7 @@ class _Book:
 
 
 def measured(wanted: Wanted) -> Sequence[Row]:
-    """Return how many seconds of processor the policy's answer takes, and all the calls, once."""
+    """Measure the processor seconds of the policy's answer, and of all calls, once."""
     with tempfile.TemporaryDirectory() as folder:
         return [asyncio.run(_measured(wanted, Path(folder) / "keeper.sqlite"))]
 

@@ -1,8 +1,7 @@
-"""
-What a book takes of memory, in a process of its own.
+"""Memory of a book, measured in a process of its own.
 
 Resident memory before the book and after it, its index of addresses, one snapshot and that
-snapshot's pass included; the limit beside it is what the numbers themselves take.
+snapshot's pass included. The limit is the memory of the numbers themselves.
 """
 
 import gc

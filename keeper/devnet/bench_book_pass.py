@@ -1,11 +1,10 @@
-"""
-One block over a whole book: upkeep, the pass, and the exact word on whom it nominates.
+"""One block over a whole book, with upkeep, the screening pass and the exact decisions.
 
-A block here is what the Aave adapter does between the node's answer and its snapshot's: a thousand
-accounts that changed are written, every reserve's index is accrued to the block's time, prices
-move, all accounts are screened with their eModes' weights, and whoever may be past the line
-is decided exactly. The limit is one copy of the columns that the pass reads, each to
-memory of its own that has been touched before.
+A block here is the Aave adapter's work between the node's answer and its snapshot's. A thousand
+changed accounts are written, every reserve's index is accrued to the block's time, prices move, all
+accounts are screened with their eModes' weights, and possibly liquidatable ones are decided
+exactly. The limit is one copy of the columns that the pass reads, each to memory of its own that
+has been touched before.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,6 @@
-"""
-A what-if question to a whole book: everyone tabulated with exact health, then prices fall.
+"""What-if question to a whole book, with all accounts tabulated exactly before prices fall.
 
-The limit is the reckoning alone, on a table that is there already: what a further point of a
-curve costs.
+The limit is the computation alone on an existing table, the cost of a further point of a curve.
 """
 
 from collections.abc import Sequence
@@ -21,7 +19,7 @@ FALL: Final = -0.2
 
 
 def measured(wanted: Wanted) -> Sequence[Row]:
-    """Return how many seconds a fall of the most used token takes to answer, once."""
+    """Measure the seconds of computing a fall of the most used token, once."""
     snapshot = aave_book(wanted.accounts, wanted.seed, positions=POSITIONS).snapshot
     moves = {next(iter(snapshot.prices)): FALL}
     tables, results = list[Table](), list[Stress]()

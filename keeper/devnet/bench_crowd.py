@@ -1,4 +1,4 @@
-"""What is measured when hundreds of accounts fall below the line in one block."""
+"""Measurement of hundreds of accounts that become liquidatable in one block."""
 
 import asyncio
 import json
@@ -29,11 +29,10 @@ BLOCK_MGAS: Final = (60, 36, 30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrowdWanted:
-    """
-    What to measure.
+    """Options of the measurement.
 
-    ``gas_gwei`` is the base fee of the crowd's block, 0 leaves the chain's own. ``block_mgas`` is
-    how much gas a block takes, in millions.
+    ``gas_gwei`` is the base fee of the crowd's block, 0 for the chain's own. ``block_mgas`` is the
+    gas limit of a block, in millions.
     """
 
     shape: str = SHAPES[0]
@@ -45,16 +44,15 @@ class CrowdWanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crowded:
-    """
-    Reactions to ``accounts`` that fall in one block, in microseconds.
+    """Reactions to ``accounts`` that fall in one block, in microseconds.
 
-    ``alone`` is the time from a block to the first bytes with one account in it, ``first`` with
-    all of them, ``last`` to the last bytes of that block, ``handled`` until all was decided and
-    recorded. ``planned`` are the accounts that left in this block. ``landed`` are the
-    liquidations of each block that followed (where blocks are not the largest: of the first one),
-    ``used`` its gas in basis points of the limit.
-    ``best_bps`` is what the first transaction is worth, in basis points of the best one of as many
-    plans by a full ranking of all accounts that were planned; None where not all of them were.
+    ``alone`` is the time from a block to the first sent bytes with one account in it, ``first``
+    with all of them, ``last`` to the last bytes of that block, ``handled`` until all was decided
+    and recorded. ``planned`` counts the accounts sent in this block. ``landed`` has the
+    liquidations of each following block (with smaller blocks only of the first one), ``used`` its
+    gas in basis points of the limit. ``best_bps`` is the value of the first transaction, in basis
+    points of the best one of as many plans by a full ranking of all planned accounts. None if not
+    all of them were planned.
     """
 
     accounts: int
@@ -73,8 +71,7 @@ class Crowded:
 
 
 async def crowded(accounts: int, wanted: CrowdWanted) -> Crowded:
-    """
-    Measure one block that takes ``accounts`` below the line, and the blocks that follow.
+    """Measure one block that makes ``accounts`` liquidatable, and the following blocks.
 
     Raises:
         EnvironmentFault: the devnet failed, or the keeper sent nothing.
@@ -165,7 +162,7 @@ def _ms(microseconds: int) -> str:
 
 
 async def _alone(measured: Measured, price: int) -> int:
-    """Return the time from a block with one account below the line to its bytes."""
+    """Measure the time from a block with one liquidatable account to its bytes."""
     passed, _ = await _reaction(measured, price)
     await measured.mined()
     return (passed.sends()[0] - passed.start) // _MICROSECOND

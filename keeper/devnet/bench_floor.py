@@ -51,10 +51,9 @@ class Floor:
         self._database = _database(folder / "floor.sqlite")
 
     async def measure(self, way: Transport, wire: Wire, requests: Sequence[Request]) -> None:
-        """
-        Ask again, alone, what the keeper asked; commit, sign and send what it did.
+        """Repeat the keeper's requests alone, and its commit, signing and sending.
 
-        A send ends, as the keeper's does, when its bytes are written: its answer counts for none.
+        A send ends, like the keeper's, when its bytes are written, without its answer.
         """
         by_part: dict[str, Request] = {}
         for request in requests:
@@ -78,7 +77,7 @@ class Floor:
         self._database.close()
 
     async def _signed(self, raw: bytes) -> int:
-        """Sign the same fields again, as the keeper does: what was signed is read back."""
+        """Sign the same fields again like the keeper, with the signed bytes read back."""
         fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
         wanted = Unsigned(
             nonce=fields["nonce"],

@@ -1,4 +1,4 @@
-"""How fast logs become columns, against web3's decoding of the same logs."""
+"""Speed of decoding logs into columns, compared with web3."""
 
 import json
 import random
@@ -108,7 +108,7 @@ def _borrow_logs(chance: random.Random) -> list[Any]:
 
 
 def _formatted(log: dict[str, Any]) -> dict[str, Any]:
-    """Return a log as web3's own formatters hand it to the event."""
+    """Return a log as web3's own formatters pass it to the event."""
     numbers = {name: int(log[name], 16) for name in ("blockNumber", "transactionIndex", "logIndex")}
     hashes = {name: HexBytes(log[name]) for name in ("blockHash", "transactionHash", "data")}
     topics = [HexBytes(topic) for topic in log["topics"]]

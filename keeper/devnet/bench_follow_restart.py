@@ -1,4 +1,4 @@
-"""How fast a book is taken up from its file, against a snapshot of real contracts' accounts."""
+"""Speed of restoring a book from its file, compared with a snapshot of real accounts."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ _SLOTS: Final = 160
 
 
 def measured(wanted: Wanted) -> Sequence[Row]:
-    """Return the row of taking a book up again."""
+    """Measure the restoring of a book."""
     return [asyncio.run(_restart(min(wanted.accounts, ACCOUNTS)))]
 
 
@@ -74,7 +74,7 @@ async def _restart(accounts: int) -> Row:
 
 
 def _written(path: Path, market: AaveMarket, head: Head) -> int:
-    """Write the book, and return the size of its file."""
+    """Write the book and return the size of its file."""
     file = BookFile(path, CHAIN_ID)
     file.write(
         Change(
@@ -100,7 +100,7 @@ def _written(path: Path, market: AaveMarket, head: Head) -> int:
 async def _taken_up(
     devnet: Devnet, reader: NodeReader, path: Path, head: Head, before: AaveMarket
 ) -> float:
-    """Return how long a new process's book needs; it must be the one that was written."""
+    """Measure restoring a new process's book, which must equal the written one."""
     begun = time.perf_counter()
     market = load_market(market_of(devnet), reader)
     book = Follower(reader, [market])
@@ -117,10 +117,9 @@ async def _taken_up(
 
 
 def peopled(devnet: Devnet, count: int) -> list[Address]:
-    """
-    Give so many made-up accounts a collateral and a debt, straight into the contracts' storage.
+    """Give generated accounts a collateral and a debt in the contracts' storage.
 
-    Real contracts answer for them as for any other; only how they got there is made up.
+    Real contracts answer for them like for any other account.
     """
     node, aave = devnet.node, devnet.aave
     weth, usdc = (devnet.tokens[symbol].address for symbol in ("WETH", "USDC"))
@@ -148,7 +147,7 @@ def peopled(devnet: Devnet, count: int) -> list[Address]:
 
 
 def _mapping_slot(node: Node, contract: str, known: str) -> int:
-    """Return where a contract's first mapping is that has something for a known account."""
+    """Find the slot of a contract's first mapping with a value for a known account."""
     calls = [
         ("eth_getStorageAt", [contract, "0x" + _key(known, slot).hex(), "latest"])
         for slot in range(_SLOTS)

@@ -1,4 +1,4 @@
-"""A keeper under measurement: the real node, in this process, on a devnet of its own."""
+"""Keeper under measurement, the real node in this process on its own devnet."""
 
 import asyncio
 import contextlib
@@ -28,10 +28,9 @@ _QUIET_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """
-    A devnet with a market for measuring; ``address`` is where the keeper reaches it.
+    """Devnet with a market for measuring. The keeper reaches it at ``address``.
 
-    There each answer comes ``delay_seconds`` later.
+    There each answer is delayed by ``delay_seconds``.
     """
 
     devnet: Devnet
@@ -43,10 +42,9 @@ class Place:
 
 @dataclass(slots=True)
 class Measured:
-    """
-    The running keeper, what passed on its wire, and what it told.
+    """The running keeper, its exchanged messages, and its events.
 
-    ``moments`` is when each block was handled whole (``perf_counter_ns``).
+    ``moments`` has the time at which each block was processed whole (``perf_counter_ns``).
     """
 
     place: Place
@@ -57,14 +55,14 @@ class Measured:
     _task: asyncio.Task[None] | None = None
 
     def told(self, event: Event) -> None:
-        """Take an event of the keeper."""
+        """Add an event of the keeper."""
         self._events.append(event)
         if event["event"] == "block":
             self.moments[int(str(event["block_number"]))] = time.perf_counter_ns()
         self._told.set()
 
     def events(self, name: str, **wanted: object) -> list[Event]:
-        """Return the events of a name that have these fields."""
+        """List the events of a name with these fields."""
         return [
             one
             for one in self._events
@@ -72,7 +70,7 @@ class Measured:
         ]
 
     async def mined(self, price: int | None = None) -> int:
-        """Mine a block, with the price's updates if there is one, and return it when handled."""
+        """Mine a block, with price updates if given, and return its number once processed."""
         devnet = self.place.devnet
         if price is not None:
             await asyncio.to_thread(queue_prices, devnet, price)
@@ -85,7 +83,7 @@ class Measured:
         return number
 
     async def _until(self, done: Callable[[], bool]) -> None:
-        """Wait until the keeper told something; fails where it does not, or ends."""
+        """Wait for a condition on the keeper's events. Fails if it times out or the keeper ends."""
         if self._task is None:
             raise EnvironmentFault("the keeper has not been started")
         try:
@@ -103,7 +101,7 @@ class Measured:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the keeper until the block is left."""
+        """Run the keeper while the context lasts."""
         place = self.place
         async with (
             far_away(place.address, place.delay_seconds) as address,
@@ -131,7 +129,7 @@ class Measured:
 
 @contextlib.contextmanager
 def place(stairs: Stairs, transport: str, delay_seconds: float = 0) -> Iterator[Place]:
-    """Bring up a devnet whose blocks are mined on demand only; it ends with the block."""
+    """Bring up a devnet that mines on demand only, while the context lasts."""
     with tempfile.TemporaryDirectory(prefix="keeper-bench-") as name:
         folder = Path(name)
         answer = local.up(local.UpOptions(folder=folder, borrowers=0, protocol=stairs.protocol))

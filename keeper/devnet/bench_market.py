@@ -46,7 +46,7 @@ class Stairs:
     protocol: str = AAVE_V3
 
     def accounts(self) -> tuple[Borrower, ...]:
-        """Return all the borrowers; those on the stairs come first."""
+        """List all borrowers, the ones on the stairs first."""
         on_stairs = self.on_stairs()
         others = planned_borrowers(max(0, self.borrowers - len(on_stairs)), SEED)
         return (*on_stairs, *(_healthier(one) for one in others))
@@ -87,7 +87,7 @@ class Crowd(Stairs):
 
 
 def _spread(place: int) -> int:
-    """Return a size of the crowd's: every account differs, the largest is four times the least."""
+    """Compute a size in the crowd. Sizes differ, the largest is four times the least."""
     return _SMALLEST + place * 7919 % _SIZES * (3 * _SMALLEST) // _SIZES
 
 
@@ -101,7 +101,7 @@ def _settle_pool(devnet: Devnet, stairs: Stairs) -> None:
 
 
 def _settle_isolated(devnet: Devnet, stairs: Stairs) -> None:
-    """Put the stairs into the first market, which is of the same two tokens; others into all."""
+    """Put the stairs into the first market of the same two tokens, others into all markets."""
     assert devnet.morpho is not None  # noqa: S101 - the protocol was asked for
     on_stairs = stairs.on_stairs()
     others = planned_morpho_borrowers(max(0, stairs.borrowers - len(on_stairs)), SEED)
@@ -113,7 +113,7 @@ def _settle_isolated(devnet: Devnet, stairs: Stairs) -> None:
 
 
 def _isolated(borrower: Borrower) -> MorphoBorrower:
-    """Return a borrower of the first market that crosses the line at the same price."""
+    """Convert to a borrower of the first market that becomes liquidatable at the same price."""
     spec, threshold = MARKETS[0], BY_SYMBOL[_COLLATERAL].threshold
     return MorphoBorrower(
         address=borrower.address,
@@ -130,7 +130,7 @@ _SETTLERS: Final[Mapping[str, Callable[[Devnet, Stairs], None]]] = {
 
 
 def queue_prices(devnet: Devnet, price: int) -> None:
-    """Hand the node the updates to ``price`` and the swaps that follow; none is mined yet."""
+    """Submit the updates to ``price`` and the following swaps, without mining them."""
     for one in _in_order(devnet, price):
         devnet.node.rpc("eth_sendTransaction", [one])
 
@@ -154,7 +154,7 @@ def _stair(step: int, place: int, value: int | None = None) -> Borrower:
 
 
 def _health(step: int) -> int:
-    """Return the health factor at the first prices, in 1e-5."""
+    """Compute the health factor at the first prices, in 1e-5."""
     return _FIRST_HEALTH + step * _STEP
 
 

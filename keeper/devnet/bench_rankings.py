@@ -1,4 +1,4 @@
-"""How good a first transaction was, beside the best one by ranking every account at once."""
+"""Quality of a first transaction, compared with the best by ranking all accounts at once."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,9 @@ from keeper.strategy.ranking import Ranked, ranked
 
 @dataclass(slots=True)
 class Rankings:
-    """
-    The rankings of one head's portions, as they were asked for.
+    """Rankings of one head's portions, as requested.
 
-    They are only noted while the keeper runs: ranking everybody would hold up what is measured.
+    They are only noted while the keeper runs, since ranking all accounts would delay it.
     """
 
     _asked: list[tuple[Sequence[Candidate], tuple[Any, ...], dict[str, Any], Ranked]] = field(
@@ -27,7 +26,7 @@ class Rankings:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator["Rankings"]:
-        """Note every ranking of the planning until the block is left."""
+        """Note every ranking of the planning while the context lasts."""
         with patch.object(planning, "ranked", self._noted):
             yield self
 
@@ -36,10 +35,9 @@ class Rankings:
         self._asked.clear()
 
     def best_bps(self, accounts: int) -> int | None:
-        """
-        Return the first portion's worth in basis points of the best plans of a full ranking.
+        """Compute the first portion's value in basis points of a full ranking's best plans.
 
-        None where the portions did not rank so many ``accounts`` together.
+        None if the portions did not rank ``accounts`` together.
         """
         candidates = {(one.market, one.account): one for asked, *_ in self._asked for one in asked}
         if not self._asked or len(candidates) != accounts:

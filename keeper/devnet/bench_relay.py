@@ -1,4 +1,4 @@
-"""A node that is far away: a relay on loopback that holds back each answer for a while."""
+"""Distant node, simulated by a loopback relay that delays each answer."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,9 @@ _CHUNK = 1 << 16
 
 @contextlib.asynccontextmanager
 async def far_away(address: str, seconds: float) -> AsyncIterator[str]:
-    """
-    Yield an address at which the node answers ``seconds`` later than at its own.
+    """Yield an address at which the node answers ``seconds`` later.
 
-    What the node announces comes later, too; answers do not wait for each other.
+    Announcements are delayed, too. Answers do not wait for each other.
     """
     if not seconds:
         yield address
@@ -66,11 +65,10 @@ async def _carry(
     seconds: float,
     heard: socket.socket | None = None,
 ) -> None:
-    """
-    Hand over what comes, each piece so many seconds after it came.
+    """Relay data, each piece delayed by the same time.
 
-    On the socket that is ``heard`` pieces are acknowledged at once: where they are not, a node
-    that waits for that sends the rest of a long answer 40 ms later, which is not measured here.
+    Pieces on the socket ``heard`` are acknowledged at once. Otherwise a node that waits for the
+    acknowledgement sends the remainder of a long answer 40 ms later, which is not measured here.
     """
     loop = asyncio.get_running_loop()
     while piece := await source.read(_CHUNK):

@@ -1,4 +1,4 @@
-"""What is measured: one account past the line in a block, or thirty at once."""
+"""Measurements of one liquidatable account in a block, or thirty at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Reaction:
 
     @property
     def round_trips(self) -> int:
-        """How often answers were waited for before the first transaction left."""
+        """Number of round trips before the first transaction was sent."""
         ways = [what.startswith(ANSWER) for _, what in self.timeline]
         return sum(later and not earlier for earlier, later in pairwise(ways))
 
@@ -65,7 +65,7 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is measured on; each of the node's answers comes ``delay_seconds`` later."""
+    """Devnet kind of a measurement. Each answer of the node is delayed by ``delay_seconds``."""
 
     transport: str
     protocol: str = AAVE_V3
@@ -73,11 +73,10 @@ class Kind:
 
 
 async def latency(borrowers: int, samples: int, kind: Kind) -> Latency:
-    """
-    Measure ``samples`` blocks, each of which takes one account over the line.
+    """Measure ``samples`` blocks, each of which makes one account liquidatable.
 
     Raises:
-        EnvironmentFault: the devnet failed, or the keeper did not send what it should have.
+        EnvironmentFault: the devnet failed, or the keeper did not send as expected.
     """
     stairs = Stairs(borrowers=borrowers, steps=samples + WARM_UP, protocol=kind.protocol)
     with place(stairs, kind.transport, kind.delay_seconds) as there:
@@ -107,8 +106,7 @@ async def latency(borrowers: int, samples: int, kind: Kind) -> Latency:
 
 
 async def burst(samples: int, kind: Kind) -> Burst:
-    """
-    Measure ``samples`` blocks, each of which takes thirty accounts over the line.
+    """Measure ``samples`` blocks, each of which makes thirty accounts liquidatable.
 
     Raises:
         EnvironmentFault: as ``latency``.
@@ -130,7 +128,7 @@ async def burst(samples: int, kind: Kind) -> Burst:
 
 
 async def _reaction(measured: Measured, stairs: Stairs, step: int) -> Passed:
-    """Take a step's group over the line; return what passed after the block was announced."""
+    """Make a step's group liquidatable and return the messages after the announcement."""
     number = await measured.mined(stairs.price(step))
     passed = measured.wire.since_block(number)
     if passed is None:
@@ -142,7 +140,7 @@ async def _reaction(measured: Measured, stairs: Stairs, step: int) -> Passed:
 
 
 async def _landed(measured: Measured, expected: int) -> int:
-    """Mine what was sent; return how many accounts were liquidated."""
+    """Mine the sent transactions and count the liquidated accounts."""
     number = await measured.mined()
     done = measured.events("included", block_number=number, success=True)
     count = sum(_worked(one["plans"]) for one in done)
@@ -177,7 +175,7 @@ def _said(noted: Noted) -> str:
 
 
 def spread(values: Sequence[int]) -> tuple[int, int, int]:
-    """Return the tenth percentile, the median and the ninetieth."""
+    """Compute the tenth percentile, the median and the ninetieth."""
     if len(values) == 1:
         return values[0], values[0], values[0]
     tenths = quantiles(values, n=10, method="inclusive")

@@ -1,10 +1,9 @@
-"""
-Tolerances of the enforced minimum, against pools that move and against a sandwich.
+"""Tolerances of the enforced minimum profit, under moving pools and a sandwich attack.
 
-Between the head that a plan is made at and the block that it lands in, traders move the pool's
-price by up to so many basis points, either way. A plan that brings less than its minimum reverts
-and is made anew at the next head. A sandwich leaves exactly the minimum. Exact integers on a
-constant-product pool; made-up, seeded, the same on every machine.
+Between a plan's head and its block, traders move the pool's price by up to the noise in basis
+points, either way. A plan with less than its minimum profit reverts and is planned again at the
+next head. A sandwich leaves exactly the minimum. The model uses exact integers on a seeded
+constant-product pool and is the same on every machine.
 """
 
 import json
@@ -48,7 +47,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One noise and one tolerance: shares in basis points of the samples, or of the profit."""
+    """Result for one noise and tolerance, as shares of samples or profit in basis points."""
 
     noise_bps: int
     tolerance_bps: int

@@ -1,4 +1,4 @@
-"""Ways to a node that note what passed and when, so that a benchmark need not stand between."""
+"""Transports that note messages and their times, so that a benchmark adds no delay."""
 
 import json
 import time
@@ -22,7 +22,7 @@ Request = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """One message and its moment (``perf_counter_ns``): after it was written, or as it came."""
+    """One message with its time (``perf_counter_ns``), after writing or on arrival."""
 
     moment: int
     outgoing: bool
@@ -31,7 +31,7 @@ class Noted:
 
 @dataclass(slots=True)
 class Wire:
-    """Everything that passed since ``clear``; nothing is decoded until somebody asks."""
+    """Messages since ``clear``. They are decoded on request only."""
 
     noted: list[Noted] = field(default_factory=list)
 
@@ -40,7 +40,7 @@ class Wire:
         self.noted.append(Noted(time.perf_counter_ns(), outgoing=True, message=body))
 
     def heard(self, message: bytes | str | Json) -> None:
-        """Note a message that has come."""
+        """Note a received message."""
         self.noted.append(Noted(time.perf_counter_ns(), outgoing=False, message=message))
 
     def clear(self) -> None:
@@ -48,7 +48,7 @@ class Wire:
         self.noted.clear()
 
     def since_block(self, number: int) -> "Passed | None":
-        """Return what passed after the node announced block ``number``; None if it did not."""
+        """Return the messages after the announcement of block ``number``. None without one."""
         for at, noted in enumerate(self.noted):
             if not noted.outgoing and announced_block(document_of(noted.message)) == number:
                 return Passed(start=noted.moment, noted=self.noted[at + 1 :])
@@ -57,13 +57,13 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What passed after an announcement at ``start``."""
+    """Messages after an announcement at ``start``."""
 
     start: int
     noted: Sequence[Noted]
 
     def sends(self) -> list[int]:
-        """Return the moments at which transactions left, in their order."""
+        """List the times at which transactions were sent, in order."""
         return [
             one.moment
             for one in self.noted
@@ -86,12 +86,12 @@ class Passed:
         return [request for one in self.noted if one.outgoing for request in requests_of(one)]
 
     def methods(self) -> list[str]:
-        """Return the methods that were asked, in their order."""
+        """List the requested methods, in order."""
         return [request["method"] for request in self.requests()]
 
 
 def document_of(message: bytes | str | Json) -> Json:
-    """Return a message as JSON; websockets and ipc give text, http what was decoded."""
+    """Decode a message to JSON. Websockets and ipc give text, http a decoded value."""
     if isinstance(message, (bytes, str)):
         document: Json = json.loads(message)
         return document
@@ -105,7 +105,7 @@ def requests_of(noted: Noted) -> list[Request]:
 
 
 def announced_block(message: Json) -> int | None:
-    """Return the block that a message announces: a notification, or the answer to a poll."""
+    """Return the block announced by a message, a notification or a poll's answer."""
     if not isinstance(message, dict):
         return None
     params = message.get("params")
@@ -149,7 +149,7 @@ class RecordedIpc(IpcTransport):
 
 
 class RecordedHttp(HttpTransport):
-    """An http connection that notes what passes; a message is noted as it is handed over."""
+    """HTTP connection that notes messages when they are passed to it."""
 
     def __init__(self, place: Endpoint, timeouts: Timeouts, wire: Wire) -> None:
         super().__init__(place, timeouts)
@@ -164,7 +164,7 @@ class RecordedHttp(HttpTransport):
 
 
 def recorded(address: str, wire: Wire) -> Transport:
-    """Return the way to a node at ``address`` that notes everything on ``wire``."""
+    """Build the transport to ``address`` that notes everything on ``wire``."""
     place, timeouts = endpoint(address), Timeouts()
     if place.scheme == "ipc":
         return RecordedIpc(place, timeouts, wire)

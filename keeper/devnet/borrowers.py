@@ -1,4 +1,4 @@
-"""Borrowers made from a seed: who they are (pure), and putting them into the market."""
+"""Borrowers derived from a seed (pure), and their entry into the market."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,10 @@ _DUST_CENTS: Final = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """
-    A shape of account; legs are ``symbol -> share`` in bps of the collateral or debt value.
+    """Kind of account. Legs are ``symbol -> share`` in bps of the collateral or debt value.
 
-    ``health`` is the range of health factors at the first prices, in bps; an account cannot
-    start nearer to the line than its loan-to-value allows.
+    ``health`` is the range of health factors at the first prices, in bps. An account cannot start
+    with less health than its loan-to-value allows.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Borrower:
-    """A borrower of the devnet: token units by symbol, as supplied and borrowed at the start."""
+    """Borrower of the devnet, with token units by symbol as supplied and borrowed at the start."""
 
     address: str
     kind: str
@@ -122,7 +121,7 @@ KINDS: Final = (
 
 
 def planned_borrowers(count: int, seed: int) -> tuple[Borrower, ...]:
-    """Return ``count`` borrowers; the same seed gives the same ones, in the same order."""
+    """Generate ``count`` borrowers, the same for the same seed, in the same order."""
     chance = random.Random(seed)  # noqa: S311 - a reproducible market, not a secret
     return tuple(
         _borrower(KINDS[number % len(KINDS)], f"borrower {seed} {number}", chance)
@@ -191,7 +190,7 @@ def _units(shares: Mapping[str, int], value: int) -> dict[str, int]:
 
 
 def _threshold(kind: Kind) -> int:
-    """Return the account's liquidation threshold, weighted by its collateral, in bps."""
+    """Compute the account's liquidation threshold, weighted by its collateral, in bps."""
     if kind.e_mode:
         return E_MODE_THRESHOLD
     shares = kind.collateral.items()
@@ -199,7 +198,7 @@ def _threshold(kind: Kind) -> int:
 
 
 def _nearest_health(kind: Kind) -> int:
-    """Return the lowest health factor that the loan-to-value allows, plus a margin, in bps."""
+    """Compute the lowest health factor that the loan-to-value allows plus a margin, in bps."""
     if kind.e_mode:
         return E_MODE_THRESHOLD * _BPS // E_MODE_LTV + 2
     shares = kind.collateral.items()

@@ -1,9 +1,8 @@
-"""
-``scripts/checkpoints``: a book that is followed, held against one made anew and the contracts.
+"""``scripts/checkpoints`` compares a followed book with a new one and with the contracts.
 
-Random actions on real contracts, reorganisations of random depth between them, and the book
-taken up from its file now and then. At each checkpoint everything it says is compared, to the
-wei, with what a new book says of the same block, and with the pool's own answers.
+It runs random actions on real contracts with reorgs of random depth between them, and restores the
+book from its file now and then. At each checkpoint all its figures are compared, exactly, with a
+new book at the same block and with the pool's own answers.
 """
 
 import argparse
@@ -46,7 +45,7 @@ RESTART_EVERY: Final = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to run."""
+    """Options of a run."""
 
     version: str
     seed: int
@@ -56,7 +55,7 @@ class Wanted:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What was compared, and what differed: a line each."""
+    """Compared figures and differences, a line each."""
 
     checkpoints: int = 0
     accounts: int = 0
@@ -72,7 +71,7 @@ class Outcome:
 
 
 async def run(wanted: Wanted, tell: Any = lambda _: None) -> Outcome:  # noqa: ANN401
-    """Run one market from its beginning; ``tell`` gets a line for each checkpoint."""
+    """Run one market from its start. ``tell`` is called with a line for each checkpoint."""
     with contextlib.ExitStack() as stack:
         anvil = stack.enter_context(start_anvil(AnvilOptions(timestamp=START)))
         node = Node(anvil.port)
@@ -118,7 +117,7 @@ async def _compared(
 async def _stretch(
     shuffler: Shuffler, book: Follower, reader: NodeReader, outcome: Outcome, goal: int
 ) -> None:
-    """Act until so many actions are done, following most blocks, and take some of them back."""
+    """Run actions up to the goal, following most blocks and reverting some of them."""
     since = 0
     while shuffler.actions < goal:
         await asyncio.to_thread(shuffler.block)
@@ -175,7 +174,7 @@ async def _checkpoint(
 
 
 def said(snapshots: Sequence[MarketSnapshot]) -> dict[str, object]:
-    """Return all that a market says of its accounts and its prices, by name."""
+    """Collect all figures of a market's accounts and prices, by name."""
     found: dict[str, object] = {}
     for one in snapshots:
         for health in one.accounts():
@@ -214,7 +213,7 @@ def document(wanted: Wanted, outcome: Outcome, seconds: float) -> dict[str, obje
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit 1 where anything differs."""
+    """Run the command line. The exit code is 1 if anything differs."""
     parser = argparse.ArgumentParser(prog="scripts/checkpoints", description=__doc__)
     parser.add_argument("--version", choices=VERSIONS, nargs="+", default=list(VERSIONS))
     parser.add_argument("--seed", type=int, default=1)
