@@ -44,7 +44,7 @@ class Listing:
 def deploy_provider(
     deployer: Deployer, artifacts: Mapping[str, Artifact], listing: Listing
 ) -> tuple[Contract, Contract]:
-    """Create the addresses provider, its registry, roles and oracle; return provider and oracle."""
+    """Create the addresses provider, registry, roles and oracle. Returns provider and oracle."""
     admin = deployer.sender
     provider = deployer.deploy(artifacts["PoolAddressesProvider"], MARKET_ID, admin)
     registry = deployer.deploy(artifacts["PoolAddressesProviderRegistry"], admin)

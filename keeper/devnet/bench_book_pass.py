@@ -78,7 +78,7 @@ class _Block:
         return snapshot
 
     def _changed(self) -> dict[Address, Account]:
-        """Return accounts as the reader makes them of a node's answers, balances moved a bit."""
+        """Build accounts like the reader does, with slightly moved balances."""
         columns, borrowers = self.book.columns, self.book.snapshot.borrowers
         rows = self._random.choice(len(columns), min(CHANGED, len(columns)), replace=False)
         return {

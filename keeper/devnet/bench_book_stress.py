@@ -1,4 +1,4 @@
-"""What-if question to a whole book, with all accounts tabulated exactly before prices fall.
+"""Stress question to a whole book, with all accounts tabulated exactly before prices fall.
 
 The limit is the computation alone on an existing table, the cost of a further point of a curve.
 """

@@ -178,7 +178,7 @@ async def _reaction(measured: Measured, price: int) -> tuple[Passed, int]:
 
 
 async def _landing(measured: Measured, most: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Mine until nothing waits, or ``most`` blocks; return the liquidations and gas of each."""
+    """Mine up to ``most`` blocks until nothing is pending. Returns liquidations and gas of each."""
     used = dict[int, int]()
     for _ in range(most):
         number = await measured.mined()

@@ -56,7 +56,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burst:
-    """Reactions to thirty accounts in one block; ``landed`` in the next block, of ``accounts``."""
+    """Reactions to thirty accounts in one block. ``landed`` counts those liquidated in the next."""
 
     reactions: tuple[Reaction, ...]
     accounts: int

@@ -71,7 +71,7 @@ class Outcome:
 
 
 async def run(wanted: Wanted, tell: Any = lambda _: None) -> Outcome:  # noqa: ANN401
-    """Run one market from its start. ``tell`` is called with a line for each checkpoint."""
+    """Run one market from its start. The callback gets a line for each checkpoint."""
     with contextlib.ExitStack() as stack:
         anvil = stack.enter_context(start_anvil(AnvilOptions(timestamp=START)))
         node = Node(anvil.port)

@@ -12,7 +12,7 @@ ARTIFACT: Final = ROOT / "contracts" / "abi" / "LiquidationExecutor.json"
 
 
 def executor_artifact() -> Artifact:
-    """Return the executor as it is committed: its ABI and creation code."""
+    """Load the executor as committed, with its ABI and creation code."""
     content = json.loads(ARTIFACT.read_text())
     return Artifact(
         name=ARTIFACT.stem, abi=content["abi"], code=content["bytecode"].removeprefix("0x")
@@ -29,11 +29,10 @@ def deploy_executor(
     more_lenders: Sequence[str] = (),
     operator_limits: tuple[int, int] = (BPS, 0),
 ) -> str:
-    """
-    Create the executor; ``places`` are lending pool, factory and wrapped native token.
+    """Create the executor. ``places`` are lending pool, factory and wrapped native token.
 
-    ``more_lenders`` are lending contracts that it may use beside the pool. ``operator_limits``
-    are the most of a profit for the builder and the least of a sale, in basis points.
+    ``more_lenders`` are further allowed lending contracts. ``operator_limits`` are the most of a
+    profit for the builder and the least of a sale, in basis points.
     """
     pool, factory, wrapped = places
     terms = (

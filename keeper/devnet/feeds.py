@@ -27,7 +27,7 @@ _RATIO_UNIT: Final = 10**18
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One price source: the market reads ``source``; updates go to ``aggregator`` or adapter."""
+    """Price source. The market reads ``source``, and updates go to ``aggregator`` or adapter."""
 
     source: Contract
     aggregator: Contract | None
@@ -35,7 +35,7 @@ class Feed:
 
 @cache
 def own_contracts() -> dict[str, Artifact]:
-    """Return the devnet's own small contracts, compiled."""
+    """Compile the devnet's own small contracts."""
     names = ("RatioCapAdapter", "NoReturnToken", "WildFeed")
     files: dict[str, Path] = {f"{name}.sol": SOURCES / f"{name}.sol" for name in names}
     return compiled(files, _SETTINGS, {name: f"{name}.sol" for name in names})
@@ -49,7 +49,7 @@ def feed_artifacts() -> dict[str, Artifact]:
 
 
 def token_artifact(symbol: str) -> Artifact:
-    """Return what a token is made from: WETH9, a token without return values, or a mintable."""
+    """Return a token's artifact, WETH9, a token without return values, or a mintable one."""
     base = "@aave/core-v3/artifacts/contracts/"
     if symbol == "WETH":
         return packaged(base + "dependencies/weth/WETH9.sol/WETH9.json")

@@ -1,8 +1,7 @@
-"""
-``scripts/kills``: a keeper that is killed again and again, at random moments.
+"""``scripts/kills`` kills a keeper again and again, at random moments.
 
-It starts on real contracts that are in use, is killed while it starts or follows, and what it
-left on the disk is taken up: every account once, to the wei what a book made anew says.
+The keeper starts on real contracts in use and is killed while it starts or follows. The state on
+disk is then restored and must equal a new book exactly, with every account once.
 """
 
 import argparse
@@ -54,7 +53,7 @@ block while it is asked for the last: what was compared meanwhile is compared ag
 
 
 class Started(Protocol):
-    """What is needed of a process: ``subprocess.Popen`` has it."""
+    """Interface of a started process, as ``subprocess.Popen`` has it."""
 
     stdout: IO[str] | None
 
@@ -74,7 +73,7 @@ Start = Callable[..., Started]
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What was left behind: ``differences`` has a line for each account that was not right."""
+    """State left behind. ``differences`` has a line for each wrong account."""
 
     kills: int = 0
     moments: Counter[str] = field(default_factory=Counter)
@@ -105,7 +104,7 @@ class Traffic:
 
     @contextlib.contextmanager
     def going(self) -> Iterator["Traffic"]:
-        """Let it go on until the context ends."""
+        """Run the traffic until the context ends."""
         self._thread.start()
         try:
             yield self
@@ -117,7 +116,7 @@ class Traffic:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the chain still."""
+        """Pause the chain while the context lasts."""
         with self._turn:
             yield
 
@@ -135,7 +134,7 @@ async def run(
     tell: Callable[[str], object] = lambda _: None,
     start: Start = cold,
 ) -> Outcome:
-    """Kill a keeper so many times and look at what it left each time."""
+    """Kill a keeper ``kills`` times and check its state each time."""
     chance, outcome = random.Random(seed), Outcome()  # noqa: S311 - to be repeated
     with contextlib.ExitStack() as stack:
         anvil = stack.enter_context(start_anvil(AnvilOptions(timestamp=START)))
@@ -179,7 +178,7 @@ listen = ""
 
 
 def _killed(start: Start, folder: Path, moment: str, later: float) -> None:
-    """Start a keeper and kill it a moment after it has come to something."""
+    """Start a keeper and kill it shortly after it has reached a moment."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("KEEPER_")
     }
@@ -212,7 +211,7 @@ def _wait_for(process: Started, moment: str) -> None:
 
 
 async def _looked_at(folder: Path, devnet: Devnet, reader: NodeReader, outcome: Outcome) -> None:
-    """Take up a copy of what is there, and compare it with a book made anew at one block."""
+    """Restore a copy of the state and compare it with a new book at one block."""
     if _has_bytes(folder / "keeper.book.sqlite"):
         await _state_of_a_block(_copied(folder, "block"), devnet, reader, outcome)
     for _ in range(_TRIES):
@@ -240,7 +239,7 @@ def _has_bytes(path: Path) -> bool:
 
 
 def _copied(folder: Path, name: str) -> Path:
-    """Return a copy of what is left of the file, in a folder of its own."""
+    """Copy the remaining file to its own folder."""
     copy = folder / name / "keeper.book.sqlite"
     shutil.rmtree(copy.parent, ignore_errors=True)
     copy.parent.mkdir()
@@ -254,7 +253,7 @@ def _copied(folder: Path, name: str) -> Path:
 async def _state_of_a_block(
     copy: Path, devnet: Devnet, reader: NodeReader, outcome: Outcome
 ) -> None:
-    """Compare what is on the disk, as it is, with the block that it says it is of."""
+    """Compare the state on disk with its own block."""
     file = BookFile(copy, CHAIN_ID)
     kept = file.kept()
     file.close()
@@ -297,7 +296,7 @@ def _compare(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit 1 where an account was lost, doubled or wrong."""
+    """Run the command line. The exit code is 1 if an account was lost, doubled or wrong."""
     parser = argparse.ArgumentParser(prog="scripts/kills", description=__doc__)
     parser.add_argument("--version", choices=VERSIONS, default=VERSIONS[0])
     parser.add_argument("--kills", type=int, default=KILLS)

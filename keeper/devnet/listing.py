@@ -1,4 +1,4 @@
-"""One more reserve on a market that runs: a token, a price, and the lender's liquidity in it."""
+"""Listing of a further reserve on a running market, with token, price and liquidity."""
 
 from keeper.devnet.aave_v30 import list_reserve_v30
 from keeper.devnet.aave_v36 import list_reserve_v36
@@ -12,10 +12,9 @@ _FOREVER = 2**256 - 1
 
 
 def list_reserve(devnet: Devnet, symbol: str) -> Contract:
-    """
-    Create a token, list it at LINK's price and supply it; return the token.
+    """Create a token, list it at LINK's price, supply it and return it.
 
-    Needs a block per transaction.
+    It needs a block per transaction.
     """
     deployer = Deployer(devnet.node, devnet.accounts.admin)
     asset = Asset(

@@ -1,4 +1,4 @@
-"""A devnet that runs on its own: start it, find it, stop it, and write a keeper's settings."""
+"""Standalone devnet with start, lookup, stop, and a keeper's settings."""
 
 import json
 import os
@@ -50,10 +50,9 @@ _LARGEST_PORT: Final = 65_535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
-    """
-    What ``up`` makes; ``protocol`` is the name of one or ``both``.
+    """Options of ``up``. ``protocol`` is the name of one or ``both``.
 
-    ``block_time`` 0 mines a block per transaction, ``port`` 0 is any.
+    With ``block_time`` 0 each transaction gets a block, with ``port`` 0 the port is any free one.
 
     Unless ``detached``, the kernel ends the chain together with the calling process.
     """
@@ -75,10 +74,9 @@ class UpOptions:
 
 
 def up(options: UpOptions) -> dict[str, Any]:
-    """
-    Start a devnet that outlives this process; return all that a keeper's settings need.
+    """Start a devnet that outlives this process, and return the values for a keeper's settings.
 
-    Journals in the folder go: they are about a chain that is no more.
+    Journals in the folder are deleted, since they belong to an earlier chain.
 
     Raises:
         ConfigError: an option out of range, or a devnet runs in the folder already.
@@ -98,7 +96,7 @@ def up(options: UpOptions) -> dict[str, Any]:
 
 
 def attach(folder: Path) -> Devnet:
-    """Return a folder's running devnet (its fork, if any); ``EnvironmentFault`` if none."""
+    """Return a folder's running devnet (its fork, if any). ``EnvironmentFault`` if none."""
     state = _read_state(folder)
     node = state["nodes"][-1]
     if not _is_ours(node):
@@ -130,7 +128,7 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def down(folder: Path) -> list[int]:
-    """Stop the devnet of a folder; return the ids of the processes that ended."""
+    """Stop the devnet of a folder and return the ids of the ended processes."""
     file = folder / _STATE
     if not file.exists():
         return []
@@ -258,7 +256,7 @@ def _document(devnet: Devnet, nodes: list[Anvil], folder: Path) -> dict[str, Any
 
 
 def _morpho_document(devnet: Devnet) -> dict[str, Any] | None:
-    """Return Morpho Blue's place, and a dollar feed of each token whose feed says its decimals."""
+    """Build Morpho Blue's addresses, with dollar feeds of the tokens that have decimals."""
     if devnet.morpho is None:
         return None
     return {

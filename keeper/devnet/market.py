@@ -1,4 +1,4 @@
-"""The devnet as a whole: bring it up on a fresh node, and what can be done with it."""
+"""Devnet as a whole, from bringing it up on a fresh node to its actions."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -48,8 +48,7 @@ _FOREVER: Final = 2**256 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """
-    Who is who: the admin holds all roles and deep pockets, the owner is the executor's.
+    """Account roles. The admin holds all roles and large balances, the owner is the executor's.
 
     The receiver starts with nothing, the hot account with gas money only.
     """
@@ -63,10 +62,9 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Devnet:
-    """
-    Markets on a local node, with what is needed to move them.
+    """Markets on a local node with the contracts to move them.
 
-    Aave is always there; where it is not asked for it has its lender and no borrowers.
+    Aave always exists. If it is not requested, it has its lender and no borrowers.
     """
 
     node: Node
@@ -91,13 +89,13 @@ class Devnet:
         prices.set_prices(self.venue, self.tokens, self.feeds, changes, leave_pools=leave_pools)
 
     def prices(self) -> dict[str, int]:
-        """Return the market's price of every asset, 8 decimals."""
+        """Read the market's price of every asset, 8 decimals."""
         tokens = [self.tokens[asset.symbol].address for asset in ASSETS]
         answers = self.aave.oracle.call("getAssetsPrices", tokens)
         return {asset.symbol: price for asset, price in zip(ASSETS, answers, strict=True)}
 
     def health_factors(self, block: int | None = None) -> dict[str, int]:
-        """Return every borrower's health factor (wad) as the pool itself computes it."""
+        """Read every borrower's health factor (wad) from the pool."""
         when = "latest" if block is None else hex(block)
         calls = [
             ("eth_call", [self._account_data(borrower).as_json(), when])
@@ -114,11 +112,11 @@ class Devnet:
         return {who: health for who, health in self.health_factors().items() if health < LINE}
 
     def pass_time(self, seconds: int) -> None:
-        """Let time pass on the chain and mine a block after it; interest accrues."""
+        """Let time pass on the chain and mine a block after it, with interest accrued."""
         self.node.pass_time(seconds)
 
     def token(self, symbol: str, account: str) -> int:
-        """Return an account's balance of a token, in token units."""
+        """Read an account's balance of a token, in token units."""
         return int(self.tokens[symbol].call("balanceOf", account))
 
     def _account_data(self, borrower: Borrower) -> Transaction:
@@ -138,10 +136,9 @@ def bring_up(
     seed: int = 1,
     protocols: Collection[str] = (AAVE_V3,),
 ) -> Devnet:
-    """
-    Deploy everything on a fresh node that mines a block per transaction.
+    """Deploy everything on a fresh node that mines a block per transaction.
 
-    Each of the ``protocols`` gets so many borrowers.
+    Each of the ``protocols`` gets ``borrowers`` borrowers.
 
     Raises:
         EnvironmentFault: a contract cannot be built or deployed.
@@ -219,7 +216,7 @@ def saved(devnet: Devnet) -> dict[str, Any]:
 
 
 def opened(node: Node, state: Mapping[str, Any]) -> Devnet:
-    """Return the devnet that ``saved`` described, over a node that carries it."""
+    """Load the devnet that ``saved`` described, over a node with its state."""
     accounts = Accounts(**state["accounts"])
     deployer = Deployer(node, accounts.admin)
     return Devnet(
@@ -313,7 +310,7 @@ def _deploy_multicall(node: Node) -> None:
 
 
 def _whale(address: str) -> Borrower:
-    """Return the lender that everyone borrows from; its own debt makes the rates real."""
+    """Build the lender of all borrowers. Its own debt makes the rates realistic."""
     units = {asset.symbol: asset.units_worth(LENDER_SUPPLY) for asset in ASSETS}
     debt = {asset.symbol: units[asset.symbol] * asset.optimal * 2 // 3 // BPS for asset in ASSETS}
     return Borrower(address=address, kind=WHALE, collateral=units, debt=debt)

@@ -1,4 +1,4 @@
-"""Morpho Blue on the devnet: its contracts, its markets, its borrowers."""
+"""Morpho Blue on the devnet with its contracts, markets and borrowers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ class MorphoMarket:
 
 @dataclass(frozen=True, slots=True)
 class Morpho:
-    """A deployed Morpho Blue; ``markets`` by name, ``blocking`` is the hostile market's token."""
+    """Deployed Morpho Blue. ``markets`` are by name, ``blocking`` is the hostile market's token."""
 
     contract: Contract
     irm: Contract
@@ -73,14 +73,14 @@ class Morpho:
 
 @cache
 def morpho_artifact() -> Artifact:
-    """Return Morpho Blue, compiled from its published source."""
+    """Compile Morpho Blue from its published source."""
     sources = {_UNIT: ensure_packages() / _UNIT}
     built = compile_solidity(sources, settings=_SETTINGS, solc=_SOLC)[_UNIT]["Morpho"]
     return Artifact(name="Morpho", abi=built["abi"], code=built["evm"]["bytecode"]["object"])
 
 
 def published_code(file: str = _MORPHO) -> str:
-    """Return the creation code that the bundlers' package carries, as hex without 0x."""
+    """Load the creation code in the bundlers' package, as hex without 0x."""
     text = (ensure_packages() / (_PUBLISHED + file)).read_text()
     found = re.search(r'_bytecode = "0x([0-9a-f]+)"', text)
     if found is None:
@@ -90,13 +90,13 @@ def published_code(file: str = _MORPHO) -> str:
 
 @cache
 def irm_artifact() -> Artifact:
-    """Return AdaptiveCurveIrm as it is published."""
+    """Load AdaptiveCurveIrm as published."""
     return Artifact(name="AdaptiveCurveIrm", abi=_irm_abi(), code=published_code(_IRM))
 
 
 @cache
 def own_morpho_contracts() -> dict[str, Artifact]:
-    """Return the devnet's own oracles and its hostile token."""
+    """Compile the devnet's own oracles and its hostile token."""
     names = {
         "FeedOracle": "FeedOracle",
         "FeedOracleFactory": "FeedOracle",
@@ -115,8 +115,7 @@ def deploy_morpho(
     borrowers: int = 32,
     seed: int = 1,
 ) -> Morpho:
-    """
-    Create Morpho Blue with its markets and put the borrowers into them.
+    """Create Morpho Blue with its markets and borrowers.
 
     The deployer owns it, supplies the loans and pledges for the borrowers.
     """
@@ -161,7 +160,7 @@ def saved_morpho(morpho: Morpho) -> dict[str, Any]:
 
 
 def opened_morpho(deployer: Deployer, state: Mapping[str, Any]) -> Morpho:
-    """Return the deployment that ``saved_morpho`` described."""
+    """Load the deployment that ``saved_morpho`` described."""
     own = own_morpho_contracts()
     specs = {spec.name: spec for spec in MARKETS}
     markets = {}
@@ -186,10 +185,9 @@ def market_id(terms: Terms) -> str:
 
 
 def health_factors(morpho: Morpho) -> dict[tuple[str, str], int]:
-    """
-    Return every borrower's health factor (wad) by market and address, at the newest block.
+    """Compute every borrower's health factor (wad) by market and address, at the newest block.
 
-    Interest is what is accrued in the contract already; 0 where the market's oracle fails.
+    Interest is as accrued in the contract. 0 if the market's oracle fails.
     """
     found = {}
     for name, one in morpho.markets.items():
@@ -235,10 +233,9 @@ def _created(contract: Contract, spec: MarketSpec, terms: Terms, oracle: Contrac
 def enter_markets(
     morpho: Morpho, borrowers: Sequence[MorphoBorrower], tokens: Mapping[str, Contract]
 ) -> None:
-    """
-    Let the lender supply and pledge, and each borrower borrow: a block per wave.
+    """Let the lender supply and pledge, and each borrower borrow, a block per wave.
 
-    ``tokens`` are the devnet's, by symbol; the hostile one is Morpho's.
+    ``tokens`` are the devnet's, by symbol. The hostile one is Morpho's.
     """
     contract, node, admin = morpho.contract, morpho.contract.node, morpho.contract.sender
     supplied, needed = dict[str, int](), dict[str, int]()
@@ -278,7 +275,7 @@ def _borrow(contract: Contract, terms: Terms, each: MorphoBorrower) -> Transacti
 def _funding(
     contract: Contract, tokens: Mapping[str, Contract], needed: Mapping[str, int]
 ) -> Sequence[Transaction]:
-    """Return what gives the lender these tokens on top, and lets Morpho take them."""
+    """Build the transactions that fund the lender further and approve Morpho."""
     transactions = []
     for symbol, amount in needed.items():
         token = tokens[symbol]
@@ -292,7 +289,7 @@ def _funding(
 
 
 def _irm_abi() -> Abi:
-    """Return what the devnet asks of the rate model; the published ABI is not JSON."""
+    """Return the devnet's ABI of the rate model, as the published one is not JSON."""
     rate = {
         "type": "function",
         "name": "rateAtTarget",

@@ -1,4 +1,4 @@
-"""What the devnet's Morpho Blue lists, and who borrows there: plain data, made from a seed."""
+"""Markets of the devnet's Morpho Blue and their borrowers, plain data from a seed."""
 
 import random
 from dataclasses import dataclass
@@ -25,11 +25,9 @@ _FEW: Final = 44
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketSpec:
-    """
-    A market: collateral, loan, LLTV (wad), Morpho's fee (wad), utilisation at first (bps).
+    """Market with collateral, loan, LLTV (wad), Morpho's fee (wad), first utilisation (bps).
 
-    ``moody`` markets have an oracle that can be told what to say; ``interest`` False
-    means no rate model.
+    ``moody`` markets have an oracle with a settable price. ``interest`` False means no rate model.
     """
 
     collateral: str
@@ -65,7 +63,7 @@ HOSTILE: Final = MARKETS[-1].name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MorphoBorrower:
-    """Who borrows in which market: token units pledged and borrowed at the start."""
+    """Borrower in one market, with token units pledged and borrowed at the start."""
 
     address: str
     market: str
@@ -74,17 +72,16 @@ class MorphoBorrower:
 
 
 def first_price(collateral: str, loan: str) -> int:
-    """Return loan units for one unit of collateral at the first prices, times 1e36."""
+    """Compute loan units per unit of collateral at the first prices, times 1e36."""
     base, base_decimals = _asset(collateral)
     quote, quote_decimals = _asset(loan)
     return int(10 ** (36 + quote_decimals - base_decimals) * base // quote)
 
 
 def planned_morpho_borrowers(count: int, seed: int) -> tuple[MorphoBorrower, ...]:
-    """
-    Return ``count`` borrowers, over all markets in turn; most people borrow in two.
+    """Generate ``count`` borrowers over all markets in turn, most of them in two.
 
-    The more there are, the smaller the largest of them, so that the exits bear a fall.
+    The more there are, the smaller the largest of them, so that the exits can absorb a fall.
     """
     most = max(2 * _LEAST_CENTS, _MOST_CENTS * _FEW // max(_FEW, count))
     chance = random.Random(seed)  # noqa: S311 - a reproducible market, not a secret

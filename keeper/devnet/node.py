@@ -25,7 +25,7 @@ Receipt = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """What an unlocked account sends; a missing ``to`` creates a contract."""
+    """Transaction of an unlocked account. A missing ``to`` creates a contract."""
 
     sender: str
     to: str | None = None
@@ -46,7 +46,7 @@ class Transaction:
 
 @dataclass(slots=True)
 class Node:
-    """A connection to the local node that is kept open; not for several threads."""
+    """Persistent connection to the local node, not thread safe."""
 
     port: int
     _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
@@ -62,7 +62,7 @@ class Node:
         return self.batch([(method, params)])[0]
 
     def batch(self, calls: Iterable[tuple[str, Sequence[Any]]]) -> list[Any]:
-        """Call many methods in few requests; results in the order of the calls, same errors."""
+        """Call many methods in few requests, with results in order and the same errors."""
         wanted = list(calls)
         results: list[Any] = []
         for start in range(0, len(wanted), _BATCH_SIZE):
@@ -70,11 +70,10 @@ class Node:
         return results
 
     def send(self, transaction: Transaction) -> Receipt:
-        """
-        Send, mine and return the receipt; needs a block per transaction.
+        """Send, mine and return the receipt, with a block per transaction.
 
         Raises:
-            RpcRefused: it reverted; ``data`` holds the reason.
+            RpcRefused: it reverted. ``data`` holds the reason.
         """
         receipt: Receipt = self.rpc("eth_sendTransactionSync", [transaction.as_json()])
         if int(receipt["status"], 16) == 0:
@@ -83,11 +82,10 @@ class Node:
         return receipt
 
     def send_all(self, transactions: Sequence[Transaction]) -> list[Receipt]:
-        """
-        Mine all the transactions in one block, in order per sender; return their receipts.
+        """Mine all the transactions in one block, in order per sender, and return their receipts.
 
-        Where blocks come at an interval, that is the next one (or more, if it is full);
-        otherwise a block is mined at once, whatever its gas.
+        If blocks come at an interval, that is the next one (or more, if it is full). Otherwise a
+        block is mined at once, whatever its gas.
 
         Raises:
             RpcRefused: one of them reverted.
@@ -137,21 +135,21 @@ class Node:
             self.batch([("evm_setBlockGasLimit", [limit]), ("evm_setAutomine", [automine])])
 
     def call(self, transaction: Transaction, block: str = "latest") -> bytes:
-        """Return what a transaction would return; a revert raises ``RpcRefused`` with its data."""
+        """Return a transaction's result. A revert raises ``RpcRefused`` with its data."""
         answer: str = self.rpc("eth_call", [transaction.as_json(), block])
         return bytes.fromhex(answer[2:])
 
     def deploy(self, sender: str, code: bytes) -> str:
-        """Create a contract from its creation code and arguments; return its address."""
+        """Create a contract from its creation code and arguments, and return its address."""
         receipt = self.send(Transaction(sender=sender, data=code))
         return str(to_checksum_address(receipt["contractAddress"]))
 
     def block_number(self) -> int:
-        """Return the newest block's number."""
+        """Read the newest block's number."""
         return int(self.rpc("eth_blockNumber"), 16)
 
     def balance(self, account: str) -> int:
-        """Return an account's native balance in wei."""
+        """Read an account's native balance in wei."""
         return int(self.rpc("eth_getBalance", [account, "latest"]), 16)
 
     def set_balance(self, account: str, wei: int) -> None:
@@ -166,7 +164,7 @@ class Node:
         self.rpc("evm_mine")
 
     def close(self) -> None:
-        """Close the connection; the next call opens a new one."""
+        """Close the connection. The next call opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -21,7 +21,7 @@ STAKED: Final = "stETH"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step: which of how many, the record's time, and the prices that the feeds now say."""
+    """One step with its number and total, the record's time, and the feeds' new prices."""
 
     number: int
     of: int
@@ -37,11 +37,10 @@ def played(
     pause: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Step]:
-    """
-    Move the feeds along the path, yielding after each step; the chain's time passes with it.
+    """Move the feeds along the path, yielding after each step, as the chain's time passes.
 
-    ``pause`` is how many seconds of this machine's time a step takes at least: a keeper that
-    watches needs some.
+    ``pause`` is the least duration of a step in seconds of this machine's time, for a watching
+    keeper.
 
     Raises:
         ConfigError: none of the path's assets is listed on the devnet.
@@ -61,7 +60,7 @@ def played(
 
 
 def moved_prices(starts: Mapping[str, int], path: PricePath, when: int) -> dict[str, int]:
-    """Return the feeds' prices at a time of the path, by its proportions from the ``starts``."""
+    """Compute the feeds' prices at a time of the path, in proportion to the ``starts``."""
     now, first = path.at(when), path.at(path.times[0])
     moved = {one: starts[one] * now[one] // first[one] for one in _followed(path)}
     if STAKED in path.symbols and RATIO_BASE in moved:

@@ -17,7 +17,7 @@ STEPS: Final[tuple[tuple[str, Callable[[], object]], ...]] = (
 
 
 def main() -> int:
-    """Do every step that is not done yet; an error is a line, its code the exit code."""
+    """Run every step that is not done yet. An error is one line, its code the exit code."""
     for name, step in STEPS:
         sys.stderr.write(f"  {name} .. ")
         sys.stderr.flush()

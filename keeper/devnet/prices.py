@@ -63,7 +63,7 @@ def price_transactions(
 
 
 def current_prices(feeds: Mapping[str, Feed]) -> dict[str, int]:
-    """Return what every source answers now, 8 decimals."""
+    """Read every source's present price, 8 decimals."""
     return {symbol: int(feed.source.call("latestAnswer")) for symbol, feed in feeds.items()}
 
 

@@ -5,7 +5,7 @@ from keeper.devnet.market import Devnet
 
 
 def market_of(devnet: Devnet) -> Market:
-    """Return the Aave market's section."""
+    """Build the Aave market's section."""
     return Market.model_validate(
         {
             "protocol": "aave_v3",

@@ -1,8 +1,7 @@
-"""
-Random use of a market: everything that changes what an account has, or what it counts.
+"""Random use of a market, with every action that changes an account's balances or values.
 
-The same seed makes the same market do the same, reorganisations included. What the pool refuses
-is not counted: nothing changed.
+The same seed makes the market behave the same, reorgs included. Actions that the pool refuses are
+not counted, since nothing changed.
 """
 
 import random
@@ -45,11 +44,10 @@ _MONTH: Final = 30 * 24 * 3_600
 
 @dataclass(slots=True)
 class Shuffler:
-    """
-    A market's users, administrators and luck; ``done`` counts what worked, by kind.
+    """Users, administrators and random state of a market. ``done`` counts successes by kind.
 
-    Between its blocks a transaction is mined at once, unless others send too (``alone`` False):
-    Anvil answers from two blocks at once to whoever asks while it mines.
+    Between its blocks a transaction is mined at once, unless others send too (``alone`` False),
+    since Anvil mixes two blocks in its answers while it mines.
     """
 
     devnet: Devnet
@@ -72,7 +70,7 @@ class Shuffler:
 
     @property
     def actions(self) -> int:
-        """How many actions were mined and not refused."""
+        """Number of actions that were mined and not refused."""
         return self.done.total()
 
     def block(self) -> None:
@@ -87,7 +85,7 @@ class Shuffler:
                 self.refused += 1
 
     def reorganised(self, most: int) -> int:
-        """Take a random number of blocks back, empty ones in their place; return how many."""
+        """Replace a random number of blocks by empty ones, and return the number."""
         depth = self.chance.randint(1, most)
         reorganise(self.devnet.node, depth, automine=self.alone)
         there = {str(one).lower() for one in self.devnet.aave.pool.call("getReservesList")}
@@ -95,7 +93,7 @@ class Shuffler:
         return depth
 
     def new_reserve(self) -> None:
-        """List one more reserve, or the like: what takes several transactions."""
+        """List one more reserve, or run another action of several transactions."""
         symbol = f"NEW{self.done['new reserve'] + 1}"
         self.listed[symbol] = list_reserve(self.devnet, symbol)
         self.done["new reserve"] += 1
@@ -122,7 +120,7 @@ class Shuffler:
         return self.chance.choice(self.people)
 
     def _token(self, symbol: str = "") -> tuple[Contract, int]:
-        """Return a token and an amount of it worth something, in its units."""
+        """Choose a token and a useful amount of it, in its units."""
         tokens = {**self.devnet.tokens, **self.listed}
         symbol = symbol or self.chance.choice(sorted(tokens))
         usd = self.chance.randint(*_USD) * PRICE_UNIT
@@ -138,7 +136,7 @@ class Shuffler:
         return self._pool("supply", token.address, amount, self._somebody(), 0)
 
     def _used(self, who: str, *, owed: bool) -> tuple[Contract, int]:
-        """Return one of the tokens that an account owes, or that back it, if there is one."""
+        """Choose one of the tokens that an account owes, or has as collateral."""
         used = {one.lower() for one in self._uses(who)[0 if owed else 1]}
         tokens = {**self.devnet.tokens, **self.listed}
         mine = [symbol for symbol, one in sorted(tokens.items()) if one.address.lower() in used]
@@ -194,7 +192,7 @@ class Shuffler:
         return _cheaper(feed.aggregator.transaction("submit", following, price))
 
     def _liquidation(self) -> Transaction:
-        """Liquidate one of those who can be, if anybody can."""
+        """Liquidate one of the liquidatable accounts, if there is one."""
         unhealthy = [who for who, health in self._healths() if health < 10**18]
         who = self.chance.choice(unhealthy) if unhealthy else self._somebody()
         debt, collateral = self._token()[0].address, self._token()[0].address
@@ -211,7 +209,7 @@ class Shuffler:
         return [(who, int(one[-64:], 16)) for who, one in zip(self.people, answers, strict=True)]
 
     def _uses(self, who: str) -> tuple[list[str], list[str]]:
-        """Return what an account owes and what backs it, by the pool's own bitmap."""
+        """Read an account's debts and collateral from the pool's own bitmap."""
         pool = self.devnet.aave.pool
         answer = pool.call("getUserConfiguration", who)
         flags = answer[0] if isinstance(answer, tuple | list) else answer
@@ -220,7 +218,7 @@ class Shuffler:
         return owed, [one for at, one in enumerate(tokens) if flags >> (2 * at + 1) & 1]
 
     def _parameter(self) -> Transaction:
-        """Let governance change something that an account's health depends on."""
+        """Change a parameter by governance that an account's health depends on."""
         configurator, token = self.devnet.aave.configurator, self._token()[0].address
         threshold = self.chance.randint(6_600, 8_600)
         switch = self.chance.random() < 1 / 2
@@ -252,7 +250,7 @@ class Shuffler:
         return configurator.transaction("setAssetEModeCategory", token, E_MODE if switch else 0)
 
     def _time(self) -> Transaction:
-        """Let days pass before the block; interest accrues."""
+        """Let days pass before the block, with interest accrued."""
         node = self.devnet.node
         newest = node.rpc("eth_getBlockByNumber", ["latest", False])
         moment = int(newest["timestamp"], 16) + self.chance.randint(1_000, _MONTH // 10)
@@ -263,7 +261,7 @@ class Shuffler:
 def mined(
     node: Node, transactions: Sequence[Transaction], *, automine: bool = True
 ) -> list[Receipt]:
-    """Mine the transactions in one block, whatever becomes of each; others at once from then on."""
+    """Mine the transactions in one block, whatever each result, and others at once afterwards."""
     node.rpc("evm_setAutomine", [False])
     senders = list({each.sender: None for each in transactions})
     counts = node.batch([("eth_getTransactionCount", [who, "latest"]) for who in senders])
@@ -282,10 +280,9 @@ def mined(
 
 
 def reorganise(node: Node, depth: int, *, automine: bool = True) -> None:
-    """
-    Take ``depth`` blocks back and mine as many empty ones.
+    """Revert ``depth`` blocks and mine as many empty ones.
 
-    The node's pool must have let go of what was mined by then, or it drops what comes next.
+    The node's pool must have dropped the mined transactions by then, or it drops later ones.
     """
     node.rpc("evm_setAutomine", [False])
     _until(lambda: waiting(node) == 0, "the pool keeps what it had")
@@ -295,7 +292,7 @@ def reorganise(node: Node, depth: int, *, automine: bool = True) -> None:
 
 
 def waiting(node: Node) -> int:
-    """Return how many transactions the node has in its pool, to be mined."""
+    """Count the transactions in the node's pool."""
     return int(node.rpc("txpool_status")["pending"], 16)
 
 

@@ -1,9 +1,8 @@
-"""
-``scripts/soak``: a live keeper through thousands of blocks, and what it holds meanwhile.
+"""``scripts/soak`` runs a live keeper through thousands of blocks and measures its resources.
 
-Real contracts in random use, prices that move, reorganisations. Memory, descriptors, threads and
-tasks of the process must stop to grow, and so must the write-ahead logs; what is kept for ever
-(journal, record) is measured by its growth.
+Real contracts in random use, moving prices, reorgs. Memory, descriptors, threads and tasks of the
+process must stop growing, and so must the write-ahead logs. The growth of permanent data (journal,
+record) is measured.
 """
 
 import argparse
@@ -40,7 +39,7 @@ _PAUSE: Final = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What the process holds after a block; sizes in bytes."""
+    """Resources of the process after a block, sizes in bytes."""
 
     block: int
     resident: int
@@ -60,12 +59,12 @@ class Soaked:
     looks: list[Look] = field(default_factory=list)
 
     def settled(self) -> list[Look]:
-        """Return the looks after the warm-up; the later half of a run that is hardly longer."""
+        """List the samples after the warm-up, or the later half of a short run."""
         late = [one for one in self.looks if one.block - self.looks[0].block >= WARM_UP]
         return late if len(late) > len(self.looks) // 2 else self.looks[len(self.looks) // 2 :]
 
     def slope(self, name: str) -> float:
-        """Return by how much something grows with a block once settled, by least squares."""
+        """Compute a resource's growth per block after the warm-up, by least squares."""
         looks = self.settled()
         at = [one.block for one in looks]
         of = [getattr(one, name) for one in looks]
@@ -75,7 +74,7 @@ class Soaked:
         return both / spread if spread else 0.0
 
     def most(self, name: str) -> int:
-        """Return the most of something once settled."""
+        """Find a resource's maximum after the warm-up."""
         return max(int(getattr(one, name)) for one in self.settled())
 
 
@@ -87,7 +86,7 @@ def soaked(
     every: int = EVERY,
     tell: Callable[[Look], object] = lambda _: None,
 ) -> Soaked:
-    """Run a keeper over so many blocks and look at it now and then."""
+    """Run a keeper over ``blocks`` blocks and sample its resources."""
     found = Soaked()
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="keeper-soak-"))
@@ -131,7 +130,7 @@ class _Watched:
         self._process.stop()
 
     def wait_for(self, block: int) -> None:
-        """Return when it is done with a block, or has fallen silent; it must be alive."""
+        """Wait until it has processed a block or stopped emitting. It must be alive."""
         silent = time.monotonic() + PATIENCE
         while self._newest < block and time.monotonic() < silent:
             done = [e["block_number"] for e in self._process.events() if e["event"] == "block"]
@@ -140,7 +139,7 @@ class _Watched:
                 time.sleep(_PAUSE)
 
     def look(self, block: int) -> Look:
-        """Return what it holds now."""
+        """Sample its resources now."""
         place = Path(f"/proc/{self._process.pid}")
         status = dict(
             line.split(":", 1)
@@ -168,7 +167,7 @@ class _Watched:
 
 
 def told(found: Soaked, seed: int) -> dict[str, object]:
-    """Return a run's figures as plain data."""
+    """Build a run's figures as plain data."""
     last = found.looks[-1]
     return {
         "seed": seed,

@@ -1,9 +1,8 @@
-"""
-Fetch and build what the devnet runs: npm packages, solc-js, the Anvil binary.
+"""Toolchain of the devnet with npm packages, solc-js and the Anvil binary.
 
-Everything lands in the ignored folder ``.cache`` of the source checkout, keyed
-by the hash of what it was made from, and is put there by one atomic rename, so
-that several processes may ask at once and an interrupted run leaves nothing half-made.
+Everything is stored in the ignored folder ``.cache`` of the source checkout, keyed by the hash of
+its sources, and placed there by one atomic rename, so that several processes may build at once and
+an interrupted run leaves nothing incomplete.
 """
 
 import fcntl
@@ -59,7 +58,7 @@ def ensure_packages() -> Path:
 
 
 def anvil_binary() -> Path:
-    """Return the Anvil executable; same errors as ``ensure_packages``."""
+    """Return the Anvil executable, with the same errors as ``ensure_packages``."""
     _check_machine()
     binary = ensure_packages() / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
     if not binary.is_file():
@@ -79,18 +78,16 @@ def compile_solidity(
     import_folders: Sequence[Path] = (),
     solc: str = "solc",
 ) -> dict[str, Any]:
-    """
-    Return solc's standard-JSON ``contracts`` of the sources: ``{file: {name: artifact}}``.
+    """Compile sources to solc's standard-JSON ``contracts``, a mapping of file and contract name.
 
-    ``sources`` maps a source unit's name to its text or file. ``settings`` are
-    those of the standard JSON input; imports are looked up in the npm packages, then in
-    ``import_folders`` (whose Solidity files are part of the cache's key). ``solc`` is the
-    npm package (or alias) of the compiler. The first call takes as long as solc does, later
-    ones read the cache.
+    ``sources`` maps a source unit's name to its text or file. ``settings`` are the ones of the
+    standard JSON input. Imports are looked up in the npm packages, then in ``import_folders``
+    (their Solidity files are part of the cache's key). ``solc`` is the npm package (or alias) of
+    the compiler. The first call takes as long as solc does, later ones read the cache.
 
     Raises:
-        EnvironmentFault: a source does not compile (the first error, in one line),
-            or what ``ensure_packages`` raises.
+        EnvironmentFault: a source does not compile (the first error, in one line), or an
+            error of ``ensure_packages``.
     """
     texts = {
         name: source.read_text() if isinstance(source, Path) else source
@@ -136,7 +133,7 @@ def _build_hash(standard_input: str, import_folders: Sequence[Path], solc: str) 
 
 @contextmanager
 def _building(target: Path) -> Iterator[Path | None]:
-    """Yield a scratch folder that becomes ``target``; None if another process has built it."""
+    """Yield a scratch folder that becomes ``target``. None if another process has built it."""
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
         with (CACHE / f"{target.name}.lock").open("w") as lock:
@@ -164,7 +161,7 @@ def _check_machine() -> None:
 
 
 def _node() -> list[str]:
-    """Return the command that runs Node.js: the system's, else the Python package's."""
+    """Return the command that runs Node.js, the system's or else the Python package's."""
     system = shutil.which("node")
     if system is not None and _major_version(system) >= _OLDEST_NODE:
         return [system]
@@ -216,7 +213,7 @@ def _npm_ci(folder: Path) -> None:
 
 
 def run_compiler(solc: str, places: Sequence[Path], standard_input: str) -> dict[str, Any]:
-    """Run compile.js; ``places`` are the packages, the output's file, and folders of imports."""
+    """Run compile.js. ``places`` are the packages, the output's file, and import folders."""
     command = [*_node(), str(_NPM / "compile.js"), solc, *map(str, places)]
     done = _run(command, text=standard_input)
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""Uniswap v3 on the devnet: its contracts, its pools, and keeping them at the oracle's price."""
+"""Uniswap v3 on the devnet with its contracts, and pools aligned with the oracle's prices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def pool_address(venue: Venue, tokens: Mapping[str, Contract], spec: PoolSpec) -
 def aligning_swap(
     venue: Venue, tokens: Mapping[str, Contract], spec: PoolSpec, prices: Mapping[str, int]
 ) -> Transaction | None:
-    """Return the swap that puts the pool exactly at the oracle's price; None if it is there."""
+    """Build the swap that moves the pool exactly to the oracle's price. None if it is there."""
     first, second = ordered(spec, tokens)
     target = target_sqrt_price(first, second, prices)
     pool = Contract(
@@ -113,7 +113,7 @@ def aligning_swap(
 
 
 def ordered(spec: PoolSpec, tokens: Mapping[str, Contract]) -> tuple[str, str]:
-    """Return the pool's symbols as the pool orders them, by address."""
+    """Return the pool's symbols in the pool's order, by address."""
     first, second = sorted(
         (spec.first, spec.second), key=lambda symbol: int(tokens[symbol].address, 16)
     )
@@ -121,7 +121,7 @@ def ordered(spec: PoolSpec, tokens: Mapping[str, Contract]) -> tuple[str, str]:
 
 
 def target_sqrt_price(first: str, second: str, prices: Mapping[str, int]) -> int:
-    """Return the pool's square-root price (Q64.96) at the oracle's prices, rounded down."""
+    """Compute the pool's square-root price (Q64.96) at the oracle's prices, rounded down."""
     numerator = prices[first] * BY_SYMBOL[second].unit
     denominator = prices[second] * BY_SYMBOL[first].unit
     return isqrt((numerator << 192) // denominator)
@@ -139,7 +139,7 @@ def _positions(spec: PoolSpec, root: int) -> list[tuple[tuple[int, int], int]]:
 
 
 def _tick_near(root: int) -> int:
-    """Return the tick of a square-root price by bisection of powers of 1.0001, near enough."""
+    """Find the approximate tick of a square-root price by bisecting powers of 1.0001."""
     low, high = -_LAST_TICK, _LAST_TICK
     while high - low > 1:
         middle = (low + high) // 2
@@ -151,14 +151,14 @@ def _tick_near(root: int) -> int:
 
 
 def _root_at(tick: int) -> int:
-    """Return the square-root price of a tick, Q64.96, to about 30 digits."""
+    """Compute the square-root price of a tick, Q64.96, to about 30 digits."""
     power = _power(tick if tick >= 0 else -tick)
     squared = power << 64 if tick >= 0 else (1 << 320) // power
     return isqrt(squared)
 
 
 def _power(exponent: int) -> int:
-    """Return 1.0001**exponent, Q128, rounded down at each step."""
+    """Compute 1.0001**exponent, Q128, rounded down at each step."""
     result, base = 1 << 128, ((10_001 << 128) // 10_000)
     while exponent:
         if exponent & 1:

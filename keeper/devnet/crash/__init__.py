@@ -1,1 +1,1 @@
-"""Recorded crashes on the local chain: what the keeper predicts against what it realises."""
+"""Recorded crashes on the local chain, with predicted and realised profits."""

@@ -35,8 +35,7 @@ _HOT_ETHER: Final = 500
 
 
 def crash_path(name: str, first_hour: int = 0, hours: int | None = None) -> PricePath:
-    """
-    Return the prices of a recorded crash, from so many hours after its first on.
+    """Load the prices of a recorded crash, from ``first_hour`` on.
 
     Raises:
         ConfigError: that part has fewer than two records.
@@ -55,7 +54,7 @@ def play(
     borrowers: int,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Books:
-    """Play every so many hours of a path and return the books."""
+    """Play every n-th hour of a path and return the books."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keeper-crash-")))
         up(UpOptions(folder=folder, borrowers=borrowers, seed=seed, protocol=BOTH, detached=False))
@@ -91,7 +90,7 @@ def play(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit 1 where a plan deviates or failed without a cause."""
+    """Run the command line. The exit code is 1 if a plan deviates or fails without a cause."""
     parser = argparse.ArgumentParser(prog="scripts/crashes", description=__doc__)
     parser.add_argument("--crash", choices=CRASHES, action="append", help="default: both")
     parser.add_argument("--first-hour", type=int, default=0, metavar="H")

@@ -1,11 +1,10 @@
-"""
-Predicted against realised, plan by plan: the journal's word against receipts and balances. Pure.
+"""Predicted and realised profits plan by plan, from the journal, receipts and balances. Pure.
 
-A plan is held to its prediction where nothing moved between the head that it was made at and
-the block that has it, but for the keeper's own transactions. Where it waited for a block with
-room, it is held to it at the price of gas that it was planned with. A feed, somebody else's
-trade in its pools, or a plan of the keeper's own beside or ahead of it that one of these moved
-or that was cancelled explains a deviation: it sold less or more, and used other gas.
+A plan is compared with its prediction if only the keeper's own transactions moved anything between
+its head and its block. If it waited for a block with room, it is compared at its planned gas price.
+A feed update, another party's trade in its pools, or a plan of the keeper's own beside or ahead of
+it that one of these moved or that was cancelled explains a deviation, since that plan then sold a
+different amount and used different gas.
 """
 
 import enum
@@ -22,7 +21,7 @@ FULL: Final = 12
 
 
 class Cause(enum.StrEnum):
-    """What moved between a plan's head and its block, beside the keeper's own transactions."""
+    """Cause of a deviation between a plan's head and its block, apart from our transactions."""
 
     NOTHING = "nothing else moved"
     FELLOW = "another plan was moved"  # or cancelled
@@ -33,12 +32,11 @@ class Cause(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """
-    A plan of a mined transaction, in wei; ``realised`` at the prices of its block.
+    """Plan of a mined transaction, in wei. ``realised`` is at the prices of its block.
 
-    ``with_planned_fee`` is what it had netted at the price of gas that it was planned with.
-    ``waited`` are the blocks that it was left out of, ``behind`` how many of the keeper's nonces
-    waited when it was planned, ``beside`` the plans of its transaction.
+    ``with_planned_fee`` is its net profit at its planned gas price. ``waited`` counts the blocks
+    that left it out, ``behind`` the keeper's nonces pending when it was planned, ``beside`` the
+    plans of its transaction.
     """
 
     account: str
@@ -70,7 +68,7 @@ class Row:
 
     @property
     def cause(self) -> Cause:
-        """What moved under it; where it waited and nothing else did, the base fee."""
+        """Cause of its deviation, the base fee if it only waited."""
         return Cause.FEE if self.moved is Cause.NOTHING and self.waited else self.moved
 
     @property
@@ -87,10 +85,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balances:
-    """
-    What the receiver's tokens and the key's wei changed by, by the chain and by the journal.
+    """Balance changes of the receiver's tokens and the key's wei, on chain and in the journal.
 
-    Tokens by symbol. ``left_waiting`` are nonces that no block has.
+    Tokens are by symbol. ``left_waiting`` are nonces without a block.
     """
 
     received: dict[str, int]
@@ -111,14 +108,14 @@ class Balances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of the table: some rows, summed."""
+    """One line of the table, a sum of rows."""
 
     name: str
     rows: Sequence[Row]
 
     @property
     def landed(self) -> list[Row]:
-        """Those that worked."""
+        """Successful rows."""
         return [row for row in self.rows if not row.failure]
 
     @property
@@ -128,7 +125,7 @@ class Line:
 
     @property
     def realised(self) -> int:
-        """What they netted."""
+        """Net profit of the successful rows."""
         return sum(row.realised for row in self.landed)
 
     @property
@@ -139,7 +136,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """Everything of one crash; ``blocks`` were mined, ``full`` of them left own ones waiting."""
+    """Results of one crash. ``blocks`` were mined, ``full`` of them left own nonces pending."""
 
     rows: Sequence[Row]
     balances: Balances
@@ -147,7 +144,7 @@ class Books:
     full: int
 
     def lines(self) -> list[Line]:
-        """Return the table's lines: all, by what moved, and parts of what nothing moved under."""
+        """Build the table's lines, in total, by cause, and parts of the rows without a cause."""
         still = [row for row in self.rows if row.cause is Cause.NOTHING]
         waited = [row for row in self.rows if row.cause is Cause.FEE]
         return [
@@ -184,10 +181,9 @@ class Books:
 
 
 def with_fellows(rows: Sequence[Row]) -> list[Row]:
-    """
-    Return the rows, in the order of their transactions, with what moved the keeper's other plans.
+    """Add causes of the keeper's other plans to the rows, in the order of transactions.
 
-    It counts for those of the same transaction, and of one that was to come before.
+    They count for plans of the same transaction and of transactions intended to come earlier.
     """
     moved = [
         (place, row)

@@ -28,19 +28,19 @@ Prices = Mapping[int, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What the rows are made of; ``prices`` are the market's by block."""
+    """Source of the rows. ``prices`` are the market's by block."""
 
     devnet: Devnet
     submissions: Sequence[Submission]
     prices: Prices
 
     def rows(self) -> list[Row]:
-        """Return a row for each plan of each mined transaction."""
+        """Build a row for each plan of each mined transaction."""
         every = [row for one in self.submissions for row in (self._rows(one) or _cancelled(one))]
         return [row for row in with_fellows(every) if row.failure != CANCELLED]
 
     def balances(self, opening: Opening) -> Balances:
-        """Return what changed hands since the opening, by both accounts of it."""
+        """Compute the balance changes since the opening, by chain and by journal."""
         now, booked = opened_books(self.devnet), dict[str, int]()
         mined = [one.inclusion for one in self.submissions if one.inclusion is not None]
         for outcome in (plan for one in mined for plan in one.plans):
@@ -89,14 +89,14 @@ class Ledger:
         return rows
 
     def _worth(self, plan: Plan, units: int, receipt: Receipt) -> int:
-        """Return what a profit is worth at its block's prices, in wei."""
+        """Convert a profit to wei at its block's prices."""
         prices = self.prices[int(receipt["blockNumber"], 16)]
         symbol = symbol_of(self.devnet, plan.spend_token)
         whole = int(10 ** BY_SYMBOL[symbol].decimals)
         return units * prices[symbol] * WAD // (prices[NATIVE] * whole)
 
     def _behind(self, one: Submission) -> int:
-        """Return how many earlier nonces waited for a block when this one was planned."""
+        """Count the earlier nonces that were pending when this one was planned."""
         planned = one.attempts[0].block_number
         return sum(
             other.attempts[0].block_number < planned
@@ -106,7 +106,7 @@ class Ledger:
         )
 
     def _moved(self, plan: Plan, one: Submission, receipt: Receipt, *, is_failed: bool) -> Cause:
-        """Return what moved between a plan's head and its place in its block."""
+        """Find the cause of a deviation between a plan's head and its place in its block."""
         planned, landed = one.attempts[0].block_number, int(receipt["blockNumber"], 16)
         before, after = self.prices[planned], self.prices[landed]
         pair = (plan.spend_token, plan.receive_token)
@@ -117,7 +117,7 @@ class Ledger:
         return Cause.POOL if self._is_traded(plan, planned, receipt) else Cause.NOTHING
 
     def _is_traded(self, plan: Plan, planned: int, receipt: Receipt) -> bool:
-        """Whether somebody else traded in a plan's pools before it did."""
+        """Return whether another party traded in a plan's pools before the plan."""
         pools = sorted(set(plan.route.pools))
         if not pools:
             return False
@@ -133,7 +133,7 @@ class Ledger:
 
 
 def _cancelled(one: Submission) -> list[Row]:
-    """Return rows for plans that were cancelled: what was planned behind them found more."""
+    """Build rows for cancelled plans, since plans behind them found more depth."""
     if one.inclusion is None or one.batch is None:
         return []
     return [

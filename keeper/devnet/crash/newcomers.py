@@ -13,7 +13,7 @@ _SPECS = {spec.name: spec for spec in MARKETS if not spec.moody}
 
 
 def let_enter(devnet: Devnet, count: int, seed: int) -> None:
-    """Let so many borrowers enter each protocol's markets at today's prices."""
+    """Add ``count`` borrowers to each protocol's markets at the present prices."""
     prices = devnet.prices()
     comers = tuple(_repriced(one, prices) for one in planned_borrowers(count, seed))
     enter_market(devnet.node, devnet.aave, devnet.tokens, comers)
@@ -24,7 +24,7 @@ def let_enter(devnet: Devnet, count: int, seed: int) -> None:
 
 
 def _repriced(borrower: Borrower, prices: Mapping[str, int]) -> Borrower:
-    """Return the borrower with amounts of the same worth as at the first prices."""
+    """Return the borrower with amounts of the same value as at the first prices."""
     return replace(
         borrower,
         collateral={s: _units(s, units, prices) for s, units in borrower.collateral.items()},

@@ -41,10 +41,9 @@ _PRICE_GAS: Final = 1_500_000
 
 @dataclass(slots=True, kw_only=True)
 class Player:
-    """
-    Plays a path; ``prices`` are the market's at every block that was mined since the start.
+    """Plays a path. ``prices`` are the market's at every block mined since the start.
 
-    ``blocks`` counts those.
+    ``blocks`` counts the blocks.
     """
 
     devnet: Devnet
@@ -116,7 +115,7 @@ class Player:
         ]
 
     def _mined(self, transactions: Sequence[Transaction], *, may_be_full: bool = True) -> bool:
-        """Mine a block and wait for the keeper to be done with it; return whether it was full."""
+        """Mine a block and wait until the keeper has processed it. Returns whether it was full."""
         is_full = may_be_full and bool(self._open) and self.chance.random() < _FULL_SHARE
         hashes = self._traffic.mine(transactions, is_full=is_full)
         number = self.devnet.node.block_number()
@@ -161,7 +160,7 @@ class Player:
 
 
 def write_settings(folder: Path) -> Path:
-    """Add to the devnet's settings what a keeper that bids has; return the file."""
+    """Add the settings of a bidding keeper to the devnet's, and return the file."""
     config = folder / "keeper.toml"
     with config.open("a") as settings:
         settings.write('profit_bid_bps = 500\nbuilder_share_bps = 300\n\n[observe]\nlisten = ""\n')

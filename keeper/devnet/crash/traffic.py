@@ -1,8 +1,7 @@
-"""
-Transactions of other people, by which blocks are full or half full and gas has a price.
+"""Transactions of other parties that fill blocks and give gas a price.
 
-A block that others fill leaves no room for the keeper, whose transactions wait for the next
-one, as in a crash. The base fee follows EIP-1559 through full and half-full blocks.
+A full block has no room for the keeper's transactions, which then wait for the next one, as in a
+crash. The base fee follows EIP-1559 through full and half-full blocks.
 """
 
 import random
@@ -33,11 +32,10 @@ _TIPS: Final = (GWEI // 10, GWEI // 5, GWEI // 2)
 
 @dataclass(slots=True)
 class Traffic:
-    """
-    Fills blocks; the base fee is steered back to ``base_fee`` by EIP-1559's own rule.
+    """Fills blocks. The base fee is steered back to ``base_fee`` by EIP-1559's own rule.
 
-    Transactions go by their ceilings, the highest first; what a full block did not take is
-    dropped. ``full`` counts the full blocks.
+    Transactions are ordered by maximum fee, the highest first, and dropped if a full block left
+    them out. ``full`` counts the full blocks.
     """
 
     node: Node
@@ -46,7 +44,7 @@ class Traffic:
     full: int = 0
 
     def start(self) -> None:
-        """Set the base fee once and give the senders money."""
+        """Set the base fee once and fund the senders."""
         self.node.batch(
             [
                 ("anvil_setCode", [_BURNER, _INVALID]),
@@ -56,7 +54,7 @@ class Traffic:
         )
 
     def mine(self, transactions: Sequence[Transaction], *, is_full: bool) -> list[str]:
-        """Mine a block with these transactions first; return their hashes."""
+        """Mine a block with these transactions first, and return their hashes."""
         fees = self.node.rpc("eth_feeHistory", ["0x1", "latest", []])
         hashes = self._submit(transactions)
         next_fee = int(fees["baseFeePerGas"][-1], 16)
@@ -99,7 +97,7 @@ class Traffic:
         )
 
     def _wanted(self, next_fee: int) -> int:
-        """Return how many transactions of a quarter block lead the base fee back."""
+        """Count the quarter-block transactions that lead the base fee back."""
         if next_fee * 100 > self.base_fee * _FAR_PERCENT:
             return 0
         low = self.base_fee * (100 - _STEER_PERCENT) // 100

@@ -25,7 +25,7 @@ check its books against the chain. Exit code 0 only if everything adds up."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo; return 0 only if every check of the books held."""
+    """Run the demo. The exit code is 0 only if every check of the books holds."""
     wanted = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     options = Options(

@@ -1,8 +1,7 @@
-"""
-The books of a demo: what the keeper says it did, against what the chain says happened.
+"""Books of a demo, the keeper's records compared with the chain. Pure.
 
-Pure. The keeper's side comes from its journal, the chain's side from balances, receipts
-and the pool's own events; nothing here trusts one for the other.
+The keeper's side comes from its journal, the chain's side from balances, receipts and the pool's
+own events. Neither side is derived from the other.
 """
 
 from collections import Counter
@@ -29,12 +28,11 @@ ETHER: Final = 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liquidation:
-    """
-    One liquidation that worked; token units, health factors in wad, gas cost in wei.
+    """Successful liquidation in token units, health factors in wad, gas cost in wei.
 
-    ``gas`` is its share of its transaction's, by the plans' estimates; its cost has its bid, too.
-    ``planned_block`` is the head it was decided at, ``breach_block`` the first at which it could
-    have been.
+    ``gas`` is its share of its transaction's gas, by the plans' estimates. Its cost includes its
+    bid. ``planned_block`` is the head of the decision, ``breach_block`` the first block in which it
+    was possible.
     """
 
     market: str = ""
@@ -60,18 +58,18 @@ class Liquidation:
 
     @property
     def blocks(self) -> int | None:
-        """How many blocks passed from the breach to the inclusion; 1 is the next block."""
+        """Number of blocks from the breach to the inclusion. 1 is the next block."""
         return None if self.breach_block is None else self.block - self.breach_block
 
     @property
     def spot(self) -> Spot:
-        """Whose position it was, and in which market."""
+        """Market and account of the position."""
         return (self.market, self.account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftAlone:
-    """An account that is unhealthy at the end; ``reason`` None if the keeper gave none."""
+    """Account that is unhealthy at the end. ``reason`` is None if the keeper gave none."""
 
     market: str = ""
     account: str
@@ -82,13 +80,13 @@ class LeftAlone:
 
     @property
     def spot(self) -> Spot:
-        """Whose position it is, and in which market."""
+        """Market and account of the position."""
         return (self.market, self.account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purse:
-    """What an account gained on chain over the demo: token units by symbol, and wei."""
+    """On-chain gains of an account during the demo, in token units by symbol, and in wei."""
 
     tokens: Mapping[str, int]
     wei: int
@@ -96,7 +94,7 @@ class Purse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All that the audit looks at; ``prices`` are the oracle's last ones, 8 decimals."""
+    """Data of the audit. ``prices`` are the oracle's last ones, with 8 decimals."""
 
     liquidations: Sequence[Liquidation]
     seizures: Sequence[Seizure]
@@ -114,15 +112,15 @@ class Facts:
     base_moved: bool = False
 
     def usd(self, symbol: str, units: int) -> int:
-        """Return what token units are worth, 8 decimals, rounded down."""
+        """Convert token units to dollars (8 decimals), rounded down."""
         return units * self.prices[symbol] // int(10 ** self.decimals[symbol])
 
     def gas_usd(self, wei: int) -> int:
-        """Return what an amount of the native coin is worth, 8 decimals, rounded up."""
+        """Convert wei to dollars (8 decimals), rounded up."""
         return -(-wei * self.prices[NATIVE] // WAD)
 
     def net_usd(self, one: Liquidation) -> int:
-        """Return a liquidation's profit less its gas, 8 decimals."""
+        """Compute a liquidation's profit less its gas, in dollars (8 decimals)."""
         return self.usd(one.spent_token, one.profit) - self.gas_usd(one.gas_cost)
 
 
@@ -136,7 +134,7 @@ class Check:
 
 
 def audited(facts: Facts) -> tuple[Check, ...]:
-    """Return every check, those that held and those that did not."""
+    """Return every check with its result."""
     return (
         *_proceeds(facts),
         _gas(facts),
@@ -151,7 +149,7 @@ def audited(facts: Facts) -> tuple[Check, ...]:
 
 
 def proceeds(facts: Facts) -> dict[str, int]:
-    """Return the journal's gross proceeds by token: what it says the receiver was paid."""
+    """Sum the receiver's gross proceeds by token according to the journal."""
     total: Counter[str] = Counter()
     for one in facts.liquidations:
         total[one.spent_token] += one.profit
@@ -159,13 +157,13 @@ def proceeds(facts: Facts) -> dict[str, int]:
 
 
 def net_on_chain(facts: Facts) -> int:
-    """Return what owner and hot key are richer by, at the stated prices, 8 decimals."""
+    """Compute the gains of owner and hot key at the stated prices, with 8 decimals."""
     gained = sum(facts.usd(symbol, units) for symbol, units in facts.receiver.tokens.items())
     return gained + facts.usd(NATIVE, facts.receiver.wei) - facts.gas_usd(-facts.hot.wei)
 
 
 def net_in_books(facts: Facts) -> int:
-    """Return what the journal's proceeds less the receipts' gas are worth, 8 decimals."""
+    """Compute the value of the journal's proceeds less the receipts' gas, with 8 decimals."""
     gross = sum(facts.usd(symbol, units) for symbol, units in proceeds(facts).items())
     return gross - facts.gas_usd(sum(facts.receipts.values()))
 
@@ -231,7 +229,7 @@ def _predicted(facts: Facts) -> Check:
 
 
 def _share(part: int, whole: int) -> str:
-    """Return a part in per cent of the whole, cut after four digits."""
+    """Format a part in per cent of the whole, cut after four digits."""
     return f"{decimal(part * 10**6 // whole if whole else 0, 4)} %"
 
 
@@ -284,7 +282,7 @@ def _of_the_healthy(facts: Facts) -> Iterator[str]:
 
 
 def _blind_repeats(facts: Facts) -> Iterator[str]:
-    """Yield what was planned before an earlier liquidation of the same account had landed."""
+    """Yield plans made before an earlier liquidation of the same account was included."""
     accounts: dict[Spot, list[Liquidation]] = {}
     for one in sorted(facts.liquidations, key=lambda each: each.block):
         accounts.setdefault(one.spot, []).append(one)

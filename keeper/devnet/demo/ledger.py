@@ -63,7 +63,7 @@ def opened_books(devnet: Devnet) -> Opening:
 
 
 def journal(path: Path) -> list[Submission]:
-    """Return every nonce the keeper ever bound; the journal is opened for reading only."""
+    """Load every nonce that the keeper ever bound, from the journal opened read-only."""
     engine = reader(path)
     try:
         return read(engine, lambda connection: submissions_in(connection, list(NonceState)))
@@ -81,7 +81,7 @@ def facts(
     places: Places,
     base_moved: bool = False,
 ) -> Facts:
-    """Return what happened between ``opening`` and now, both sides of it."""
+    """Collect the events between ``opening`` and now, from both sides."""
     receipts = _receipts(devnet, submissions)
     liquidations, failures = _Ledger(devnet, places.kinds(), timeline, receipts).entries(
         submissions
@@ -115,7 +115,7 @@ class _Ledger:
     def entries(
         self, submissions: Sequence[Submission]
     ) -> tuple[tuple[Liquidation, ...], tuple[str, ...]]:
-        """Return every liquidation that worked, in order, and a line for what did not."""
+        """List every successful liquidation in order, and a line for each failure."""
         done: list[Liquidation] = []
         failures: list[str] = []
         for one in submissions:
@@ -184,12 +184,12 @@ class _Ledger:
 
 
 def funding_words(name: str) -> str:
-    """Return a kind of funding for people, as it is called where it is not known."""
+    """Format a kind of funding, an unknown one by its name."""
     return FUNDING_WORDS.get(name, name.replace("_", " "))
 
 
 def _with_breaches(done: Sequence[Liquidation], timeline: Timeline) -> list[Liquidation]:
-    """Add when each could first have been done: the breach, or an earlier liquidation of it."""
+    """Add the first possible block of each, its breach or an earlier liquidation of it."""
     last: dict[Spot, int] = {}
     result = []
     for one in sorted(done, key=lambda each: each.block):
@@ -212,7 +212,7 @@ def _route(devnet: Devnet, plan: Plan) -> str:
 
 
 def _left_alone(places: Places, watch: Watch) -> tuple[LeftAlone, ...]:
-    """Return who was unhealthy at the block that the keeper spoke of last, the worst first."""
+    """List the accounts unhealthy at the keeper's last reported block, the worst first."""
     kinds = places.kinds()
     health = places.health_factors(watch.block)
     return tuple(

@@ -1,8 +1,7 @@
-"""
-What the demo asks the protocols' own contracts: who is how healthy, and what was liquidated.
+"""Views of the protocols' own contracts, for the health of accounts and for liquidations.
 
-A ``Place`` is one protocol of the devnet as its contracts describe it; nothing here asks
-the keeper. A further protocol is a further class and its line in ``PLACES``.
+A ``Place`` is one protocol of the devnet as its contracts describe it, independent of the keeper. A
+further protocol is a further class with its line in ``PLACES``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -56,15 +55,15 @@ class Place(Protocol):
         ...
 
     def kinds(self) -> dict[Spot, str]:
-        """Return every borrower and what kind of one it is."""
+        """Return every borrower with its kind."""
         ...
 
     def health_factors(self, block: int) -> dict[Spot, int]:
-        """Return every borrower's health factor (wad) at a block, as the contracts have it."""
+        """Read every borrower's health factor (wad) at a block from the contracts."""
         ...
 
     def seizures(self, since: int) -> tuple[Seizure, ...]:
-        """Return what the protocol's logs after block ``since`` say of liquidations."""
+        """List the liquidations in the protocol's logs after block ``since``."""
         ...
 
 
@@ -113,7 +112,7 @@ class AavePlace:
 
 @dataclass(frozen=True, slots=True)
 class MorphoPlace:
-    """Morpho Blue: isolated markets, in which an account's debt is what repaying would take."""
+    """Morpho Blue with isolated markets, in which an account's debt is what a repayment takes."""
 
     devnet: Devnet
     morpho: Morpho
@@ -131,11 +130,10 @@ class MorphoPlace:
         }
 
     def health_factors(self, block: int) -> dict[Spot, int]:
-        """
-        Return what may be owed over what is owed, rounded down, as ``_isHealthy`` reckons both.
+        """Compute the debt limit over the debt, rounded down, like ``_isHealthy``.
 
-        The contract has no view of it. Its ``repay`` says the debt, accrued and rounded by
-        itself; the market's oracle says the price.
+        The contract has no view of it. Its ``repay`` returns the debt, accrued and rounded by
+        itself, and the market's oracle returns the price.
         """
         borrowers = self.morpho.borrowers
         prices = dict(
@@ -237,7 +235,7 @@ class Places:
         return ", ".join(one.title for one in self.each)
 
     def kinds(self) -> dict[Spot, str]:
-        """Return every borrower and what kind of one it is."""
+        """Return every borrower with its kind."""
         return {spot: kind for one in self.each for spot, kind in one.kinds().items()}
 
     def health_factors(self, block: int) -> dict[Spot, int]:
@@ -250,7 +248,7 @@ class Places:
 
 
 def symbol_of(devnet: Devnet, address: Address) -> str:
-    """Return a token's symbol; the address itself where it is none of the devnet's."""
+    """Return a token's symbol, or the address of a token unknown to the devnet."""
     symbols = {token.address: symbol for symbol, token in devnet.tokens.items()}
     return symbols.get(address, address)
 
@@ -267,7 +265,7 @@ def logs_since(devnet: Devnet, address: str, name: bytes, since: int) -> list[Lo
 
 
 def log_of(raw: Mapping[str, Any]) -> Log:
-    """Return a JSON-RPC log as the keeper has it."""
+    """Convert a JSON-RPC log to the keeper's type."""
     return Log(
         address=checksum(raw["address"]),
         topics=tuple(bytes.fromhex(each[2:]) for each in raw["topics"]),

@@ -1,4 +1,4 @@
-"""The real keeper as a subprocess: its events as they come, its end in any case."""
+"""Real keeper as a subprocess, with its events as they come and its end ensured."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class KeeperProcess:
 
     @classmethod
     def start(cls, config: Path, *, outlive: bool = False) -> "KeeperProcess":
-        """Start it with a settings file; unless it may ``outlive`` us, the kernel ends it too."""
+        """Start it with a settings file. Unless it may ``outlive`` us, the kernel ends it too."""
         events, log = config.with_name("keeper.jsonl"), config.with_name("keeper.log")
         command = [sys.executable, "-m", "keeper", "run", "--json", "--config", str(config)]
         # The settings are the file's: nothing of the caller's own keeper may leak in.
@@ -57,11 +57,10 @@ class KeeperProcess:
         return self._process.pid
 
     def events(self) -> list[Event]:
-        """
-        Return what it told since the last call.
+        """Return its events since the last call.
 
         Raises:
-            EnvironmentFault: it has ended by itself; ``hint`` holds its last lines.
+            EnvironmentFault: it has ended by itself. ``hint`` holds its last lines.
         """
         code = self._process.poll()
         if code is not None:
@@ -69,7 +68,7 @@ class KeeperProcess:
         return self.rest()
 
     def rest(self) -> list[Event]:
-        """Return what was told since the last call, whether it still runs or not."""
+        """Return its events since the last call, running or not."""
         with self.events_file.open("rb") as file:
             file.seek(self._read)
             whole, newline, _ = file.read().rpartition(b"\n")

@@ -1,4 +1,4 @@
-"""What the demo tells while it runs, on stderr: a line per thing that happens."""
+"""Progress of the demo on stderr, a line per event."""
 
 import contextlib
 import time
@@ -30,7 +30,7 @@ class Progress:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Keep the status line while inside; without a terminal there is none."""
+        """Show the status line while the context lasts. Without a terminal there is none."""
         if not self.console.is_terminal:
             yield
             return
@@ -42,17 +42,17 @@ class Progress:
                 self._live = None
 
     def line(self, text: str, style: str = "") -> None:
-        """Say something that stays, with the seconds since the demo began."""
+        """Print a lasting line, with the seconds since the demo started."""
         told = f"{time.monotonic() - self.began:5.1f} s  {one_line(text)}"
         self.console.print(Text(told, style=style))
 
     def status(self, text: str) -> None:
-        """Say where things stand."""
+        """Update the status line."""
         if self._live is not None:
             self._live.update(Text(one_line(text), style="dim"))
 
     def keeper(self, event: Mapping[str, Any], kinds: Mapping[Spot, str]) -> None:
-        """Tell one event of the keeper; what nobody needs to read is left out."""
+        """Print one event of the keeper, if it matters to a reader."""
         text, style = _told(event, kinds)
         if text:
             self.line(f"block {event.get('block_number', '?')}    {text}", style)

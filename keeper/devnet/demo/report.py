@@ -1,4 +1,4 @@
-"""What the demo shows at its end: a table for people, a document for programs."""
+"""Final report of the demo, a table for readers and a JSON document."""
 
 import re
 import sys
@@ -64,33 +64,33 @@ class Told:
 
 
 def short(account: str) -> str:
-    """Return an address cut to its ends, for tables."""
+    """Shorten an address to its ends, for tables."""
     return f"{account[: 2 + _ENDS]}…{account[-_ENDS:]}"
 
 
 def usd(amount: int) -> str:
-    """Return US dollars (8 decimals) with cents, cut."""
+    """Format US dollars (8 decimals) with cents, cut."""
     return f"{decimal(amount, PRICE_DECIMALS, 2)} USD"
 
 
 def many(count: int, noun: str) -> str:
-    """Return a number of things: ``1 account``, ``2 accounts``."""
+    """Format a number of things, such as ``1 account`` or ``2 accounts``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def reason_words(reason: str, detail: str) -> str:
-    """Return a skip's reason as a sentence, its amounts in ether."""
+    """Format a skip's reason as a sentence, with amounts in ether."""
     words = REASONS.get(reason, reason.replace("_", " "))
     return f"{words} ({in_ether(detail)})" if detail else words
 
 
 def in_ether(text: str) -> str:
-    """Return text with its amounts of wei written in ether."""
+    """Format a text's amounts of wei in ether."""
     return _WEI.sub(lambda found: f"{decimal(int(found[1]), ETHER, 6)} ETH", text)
 
 
 def print_report(facts: Facts, checks: Sequence[Check], accounts: int) -> None:
-    """Print everything for people, to stdout."""
+    """Print the whole report to stdout."""
     print_line("\nWhat the keeper did")
     _print_liquidations(facts)
     total = sum(facts.net_usd(one) for one in facts.liquidations)
@@ -118,7 +118,7 @@ def print_report(facts: Facts, checks: Sequence[Check], accounts: int) -> None:
 
 
 def _print_liquidations(facts: Facts) -> None:
-    """Print one row per liquidation; of two lines where the terminal is too narrow for one."""
+    """Print one row per liquidation, with two lines where the terminal is too narrow."""
     rows = [_row(facts, one) for one in facts.liquidations]
     if not _NARROWEST <= available_width() < _needed(rows):
         print_table(COLUMNS, rows)
@@ -140,7 +140,7 @@ def _print_liquidations(facts: Facts) -> None:
 
 
 def _needed(rows: Sequence[Sequence[Cell]]) -> int:
-    """Return the columns that rows of one line take."""
+    """Compute the columns that single-line rows take."""
     cells = [COLUMNS, *rows]
     return sum(max(len(str(row[at])) for row in cells) + 2 for at in range(len(COLUMNS)))
 
@@ -152,7 +152,7 @@ def _stacked(*cells: Cell) -> Text:
 def document(
     facts: Facts, checks: Sequence[Check], told: Sequence[Told], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the same as one JSON value: amounts and health factors as decimal strings."""
+    """Build the report as one JSON value, with amounts and health factors as strings."""
     return {
         **about,
         "steps": [_plain(asdict(one)) for one in told],
@@ -184,7 +184,7 @@ _COUNTS: Final = frozenset({"block", "planned_block", "breach_block", "gas"})
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping for JSON: amounts as text, block numbers and gas as numbers."""
+    """Convert a mapping for JSON, amounts to text, block numbers and gas to numbers."""
     return {name: _value(name, value) for name, value in values.items()}
 
 

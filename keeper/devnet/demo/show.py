@@ -1,4 +1,4 @@
-"""The demo itself: bring up, let prices fall, wait until all is done, audit, take down."""
+"""Run of the demo from bringing up to falling prices, waiting, audit and taking down."""
 
 import contextlib
 import tempfile
@@ -35,7 +35,7 @@ JOURNAL: Final = "keeper.sqlite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the demo was asked for; ``protocol`` as in ``UpOptions``, ``block_time`` in seconds."""
+    """Options of the demo. ``protocol`` is like in ``UpOptions``, ``block_time`` in seconds."""
 
     protocol: str = AAVE_V3
     aave: str = "3.6"
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """How it ended: the facts to audit, and the steps that led there."""
+    """Result of the demo with the facts to audit and the steps taken."""
 
     facts: Facts
     told: Sequence[Told]
@@ -58,7 +58,7 @@ class Shown:
 
 @dataclass(slots=True, kw_only=True)
 class _Stage:
-    """Everything that is watched while prices fall."""
+    """State that is observed while prices fall."""
 
     devnet: Devnet
     places: Places
@@ -73,11 +73,11 @@ class _Stage:
 
     @property
     def kinds(self) -> dict[Spot, str]:
-        """What kind of borrower each is."""
+        """Kind of each borrower."""
         return self.places.kinds()
 
     def tick(self) -> None:
-        """Look at every new block and listen to the keeper."""
+        """Read every new block and the keeper's events."""
         newest = self.devnet.node.block_number()
         if newest > self.seen:
             self.traffic.keep_up()
@@ -94,7 +94,7 @@ class _Stage:
         )
 
     def fall(self, step: Step, number: int) -> None:
-        """Move the prices in one block and say who became unhealthy by it."""
+        """Move the prices in one block and report the accounts that became unhealthy."""
         before = self.seen
         changes = step.changes()
         self.devnet.set_prices(changes)
@@ -151,11 +151,10 @@ class _Stage:
 
 
 def show(options: Options, progress: Progress) -> Shown:
-    """
-    Run the demo to its end and return what happened; all that was started is stopped.
+    """Run the demo to its end and return the result, with all processes stopped.
 
     Raises:
-        KeeperError: it could not be run; whether the books hold is for the caller to say.
+        KeeperError: it could not be run. The caller checks the books.
     """
     with _folder(options, progress) as folder, contextlib.ExitStack() as stack:
         answer = _up(folder, options, stack)
@@ -200,7 +199,7 @@ def _staged(
     progress: Progress,
     stack: contextlib.ExitStack,
 ) -> _Stage:
-    """Give gas a price, count what everybody has, and start the keeper."""
+    """Set a gas price, read the opening balances, and start the keeper."""
     traffic = Traffic(devnet.node)
     traffic.start()
     opening = opened_books(devnet)
@@ -243,7 +242,7 @@ def _stop(keeper: KeeperProcess) -> None:
 
 @contextlib.contextmanager
 def _folder(options: Options, progress: Progress) -> Iterator[Path]:
-    """Yield a new folder; it goes away, unless everything is to be kept."""
+    """Yield a new folder, which is deleted afterwards unless it is to be kept."""
     if not options.keep:
         with tempfile.TemporaryDirectory(prefix="keeper-demo-") as name:
             yield Path(name)

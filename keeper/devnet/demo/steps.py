@@ -1,4 +1,4 @@
-"""How prices fall in the demo: a few steps, as plain data."""
+"""Price steps of the demo, as plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from keeper.domain.units import BPS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One block's price moves; ``bps`` is the new price as a share of the first one."""
+    """One block's price moves. ``bps`` is the new price as a share of the first one."""
 
     title: str
     bps: Mapping[str, int]
 
     def changes(self) -> dict[str, int]:
-        """Return the new prices by symbol, 8 decimals, rounded down."""
+        """Compute the new prices by symbol, 8 decimals, rounded down."""
         return {
             symbol: BY_SYMBOL[symbol].price * share // BPS for symbol, share in self.bps.items()
         }

@@ -29,7 +29,7 @@ _STEER_PERCENT: Final = 4
 
 @dataclass(slots=True)
 class Traffic:
-    """Fills half of each block of 60 M gas; ``keep_up`` is called once per block."""
+    """Fills half of each block of 60 M gas. ``keep_up`` is called once per block."""
 
     node: Node
 
@@ -67,7 +67,7 @@ class Traffic:
 
 
 def wanted(base_fee: int) -> int:
-    """Return how many transactions of a quarter block lead the base fee back to ``BASE_FEE``."""
+    """Count the quarter-block transactions that lead the base fee back to ``BASE_FEE``."""
     low = BASE_FEE * (100 - _STEER_PERCENT) // 100
     high = BASE_FEE * (100 + _STEER_PERCENT) // 100
     return _USUAL + (base_fee < low) - (base_fee > high)

@@ -1,4 +1,4 @@
-"""What is known while the demo runs: who is unhealthy since when, and whether all is done."""
+"""State of a running demo, with the unhealthy accounts and whether all is done."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,15 +24,15 @@ class Timeline:
         self.blocks[block] = dict(health)
 
     def health(self, account: Spot, block: int) -> int | None:
-        """Return an account's health factor after a block; None if that was not seen."""
+        """Return an account's health factor after a block. None if it was not read."""
         return self.blocks.get(block, {}).get(account)
 
     def unhealthy(self, block: int) -> frozenset[Spot]:
-        """Return who could be liquidated after a block."""
+        """List the liquidatable accounts after a block."""
         return frozenset(who for who, health in self.blocks[block].items() if health < LINE)
 
     def breach(self, account: Spot, block: int) -> int | None:
-        """Return the first block of the stretch of unhealthy ones that ends before ``block``."""
+        """Find the first of the consecutive unhealthy blocks that end before ``block``."""
         first = None
         while (health := self.health(account, block - 1)) is not None and health < LINE:
             block -= 1
@@ -42,7 +42,7 @@ class Timeline:
 
 @dataclass(slots=True)
 class Watch:
-    """The keeper's own words, in order: its last decision on each account, what is in flight."""
+    """Events of the keeper in order, with its last decision on each account and flights."""
 
     decisions: dict[Spot, Event] = field(default_factory=dict)
     planned: list[tuple[str, int]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Watch:
     _quiet_since: int = -1
 
     def hear(self, events: Sequence[Event]) -> None:
-        """Take in what the keeper told."""
+        """Add the keeper's events."""
         for event in events:
             self._hear(event)
 

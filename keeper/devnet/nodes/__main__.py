@@ -26,7 +26,7 @@ _TERMINATED = 128 + signal.SIGTERM
 
 
 def line_of(verdict: Verdict) -> str:
-    """Return a cell's line."""
+    """Format a cell's line."""
     seen, late = verdict.seen, verdict.extra_milliseconds
     parts = [
         f"{'ok  ' if verdict.passed else 'FAIL'} {verdict.cell.name}:",
@@ -53,7 +53,7 @@ def line_of(verdict: Verdict) -> str:
 
 
 def document_of(verdict: Verdict) -> dict[str, object]:
-    """Return a cell as JSON."""
+    """Build a cell's JSON document."""
     seen = verdict.seen
     return {
         "cell": verdict.cell.name,
@@ -78,7 +78,7 @@ def document_of(verdict: Verdict) -> dict[str, object]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit 1 where a cell fails."""
+    """Run the command line. The exit code is 1 if a cell fails."""
     parser = argparse.ArgumentParser(prog="scripts/nodes", description=__doc__)
     parser.add_argument(
         "--cell",
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _until_ended(campaign: Campaign) -> list[Verdict]:
-    """Run a campaign; a signal to end stops its chains and keepers first."""
+    """Run a campaign. A termination signal stops its chains and keepers first."""
     loop, running = asyncio.get_running_loop(), asyncio.ensure_future(campaign.run())
     loop.add_signal_handler(signal.SIGTERM, running.cancel)
     return await running

@@ -20,7 +20,7 @@ from keeper.devnet.nodes.forms import (
 
 
 class Behaviour(enum.StrEnum):
-    """What a node does in place of answering as it should."""
+    """Misbehaviours of a node in place of a correct answer."""
 
     REFUSED = "refused"
     NULL = "null"
@@ -50,7 +50,7 @@ _BLOCKS: Final = ("eth_getBlockByHash", "eth_getBlockByNumber", "eth_getBlockRec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """One form of request and what the node does with it; ``name`` is of the missing field."""
+    """One form of request with the node's misbehaviour. ``name`` is the missing field's."""
 
     form: str
     behaviour: Behaviour
@@ -84,7 +84,7 @@ class Misbehaviour:
         self._calls.clear()
 
     def active(self, form: str) -> Trouble | None:
-        """Return the trouble that the next answer of a form has; counts towards twenty."""
+        """Return the trouble of the next answer of a form, which is counted."""
         trouble = next((one for one in self.troubles if one.form == form), None)
         if trouble is None:
             return None
@@ -98,7 +98,7 @@ class Misbehaviour:
         return trouble
 
     def delay(self, trouble: Trouble, request: Message) -> float:
-        """Return how long an answer is held back that depends on no block and no transaction."""
+        """Compute the delay of an answer that depends on no block and no transaction."""
         if block_of(request) or request["method"] in _TRANSACTIONS:
             return 0.0
         late = LATE_SECONDS.get(trouble.behaviour, 0.0)
@@ -106,7 +106,7 @@ class Misbehaviour:
         return late
 
     def refused(self, trouble: Trouble, request: Message) -> Message | None:
-        """Return the answer that is given in the node's place; None where it is asked."""
+        """Build the answer in the node's place. None if the node is asked."""
         if trouble.behaviour in UNSENT:
             self.met[trouble] += 1
             return _error(request, *_refusal(trouble, request))
@@ -120,7 +120,7 @@ class Misbehaviour:
         return None
 
     def changed(self, trouble: Trouble, request: Message, answer: Message) -> Message:
-        """Return what is made of the node's answer."""
+        """Alter the node's answer by the trouble."""
         behaviour, result = trouble.behaviour, answer.get("result")
         if "result" not in answer or behaviour in SPOILT:
             return answer
@@ -138,7 +138,7 @@ class Misbehaviour:
         return _result(request, _cut(result, trouble.name))
 
     def _is_young(self, trouble: Trouble, what: str | None) -> bool:
-        """Whether a block or a transaction was first heard of too short a time ago."""
+        """Return whether a block or a transaction was first seen too recently."""
         late = LATE_SECONDS.get(trouble.behaviour)
         if late is None or what is None:
             return False
@@ -147,7 +147,7 @@ class Misbehaviour:
 
 
 def notified(trouble: Trouble, notification: Message) -> Message | None:
-    """Return what is made of a head that a subscription tells; None where it is not told."""
+    """Alter the head of a subscription's notification. None if it is suppressed."""
     params = notification["params"]
     head = params["result"]
     if trouble.behaviour in UNSENT:
@@ -162,7 +162,7 @@ def notified(trouble: Trouble, notification: Message) -> Message | None:
 
 
 def forms_in(document: object) -> list[str]:
-    """Return the forms of a message: of each request, and of the batch itself."""
+    """List the forms of a message, of each request and of the batch itself."""
     if isinstance(document, list):
         return [BATCH, *(form_of(request) for request in document)]
     return [form_of(document)] if isinstance(document, dict) else []
@@ -181,7 +181,7 @@ def _cut(result: object, name: str) -> object:
 
 
 def _refusal(trouble: Trouble, request: Message) -> tuple[int, str]:
-    """Return code and words: a missing method in several wordings, else a passing fault."""
+    """Choose code and message, a missing method in several wordings or a temporary fault."""
     method = str(request["method"])
     if trouble.behaviour is Behaviour.REFUSED:
         return -32600, f"Unsupported method: {method}"

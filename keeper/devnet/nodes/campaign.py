@@ -1,4 +1,4 @@
-"""The campaign: a clean run that is recorded, and then each cell, several at once."""
+"""Campaign with a recorded run without faults, followed by each cell, several at once."""
 
 import asyncio
 import contextlib
@@ -36,8 +36,7 @@ _NAMES: Final[Mapping[str, str]] = {BATCH: "batch", NEW_HEADS: "eth_subscribe"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """
-    What a cell showed, and the clean run of its arrangement.
+    """Result of a cell, with the run without faults of its arrangement.
 
     ``beside`` is the number of other cells in the same crash.
     """
@@ -49,32 +48,32 @@ class Verdict:
 
     @property
     def met(self) -> int:
-        """How many answers were spoilt by what is under test."""
+        """Number of answers altered by the tested trouble."""
         return self.seen.met[self.cell.trouble]
 
     @property
     def proved(self) -> bool:
-        """Whether the keeper met the trouble and sent all that pays; else it is run alone."""
+        """Whether the keeper met the trouble and sent all paying plans. If not it is run alone."""
         return self.met > 0 and self.sent == self.paying and self.seen.exit_code is None
 
     @property
     def sent(self) -> int:
-        """How many of the plans that pay were sent and mined."""
+        """Number of paying plans that were sent and mined."""
         return len(self.seen.liquidated & self.clean.liquidated)
 
     @property
     def paying(self) -> int:
-        """How many plans pay."""
+        """Number of paying plans."""
         return len(self.clean.liquidated)
 
     @property
     def reason(self) -> str:
-        """The reason as ``/readyz`` or the command's end says it; empty where none names it."""
+        """Reason by ``/readyz`` or by the command's end. Empty if none names it."""
         return next((line for line in self._running if self._named in line), "")
 
     @property
     def blocks_until_said(self) -> int | None:
-        """After how many blocks of the crash ``/readyz`` named the method; None if never."""
+        """Number of crash blocks before ``/readyz`` named the method. None if never."""
         return min((mined for mined, line in self.seen.said if self._named in line), default=None)
 
     @property
@@ -97,12 +96,12 @@ class Verdict:
 
     @property
     def extra_requests(self) -> int:
-        """How many requests more it took than the clean run."""
+        """Number of additional requests compared with the run without faults."""
         return self.seen.requests - self.clean.requests
 
     @property
     def extra_milliseconds(self) -> int | None:
-        """How much later the first send left than in the clean run."""
+        """Additional delay of the first send compared with the run without faults."""
         if self.seen.milliseconds is None or self.clean.milliseconds is None:
             return None
         return self.seen.milliseconds - self.clean.milliseconds
@@ -120,7 +119,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is asked of a campaign."""
+    """Options of a campaign."""
 
     slots: int = 7
     only: str = ""
@@ -138,7 +137,7 @@ class Campaign:
         self._clean: dict[Arrangement, Seen] = {}
 
     async def run(self) -> list[Verdict]:
-        """Record what the keeper asks for, and run the cells; return their verdicts."""
+        """Record the keeper's requests and run the cells. Returns their verdicts."""
         async with self._brought_up():
             cells = await self._planned()
             verdicts = await self._all(cells)
@@ -161,7 +160,7 @@ class Campaign:
             yield
 
     async def _planned(self) -> list[Cell]:
-        """Run without a fault in each arrangement; what was asked for there makes the cells."""
+        """Run each arrangement without a fault, and build the cells from its requests."""
         wanted = (ALONE,) if self._order.short else ARRANGEMENTS
         seen = await asyncio.gather(*(self._recorded(one) for one in wanted))
         self._clean = dict(zip(wanted, seen, strict=True))
@@ -177,11 +176,10 @@ class Campaign:
         return choose(cells, first) if first else cells
 
     async def _recorded(self, arrangement: Arrangement) -> Seen:
-        """
-        Run before good nodes.
+        """Run with correct nodes.
 
         Raises:
-            EnvironmentFault: the keeper does not work there, either.
+            EnvironmentFault: the keeper fails even then.
         """
         chain = await self._chains.get()
         try:
@@ -201,7 +199,7 @@ class Campaign:
         return [verdict for found in verdicts for verdict in found]
 
     async def _bundle(self, bundle: Sequence[Cell]) -> list[Verdict]:
-        """Run cells in one crash; those that it does not prove are run alone."""
+        """Run cells in one crash, and repeat the unproved ones alone."""
         verdicts = list[Verdict]()
         if len(bundle) > 1:
             seen, clean = await self._together(bundle)
@@ -217,7 +215,7 @@ class Campaign:
         return proved + list(await asyncio.gather(*(self._cell(cell) for cell in others)))
 
     async def _together(self, bundle: Sequence[Cell]) -> tuple[Seen, Seen]:
-        """Return what the crash of several cells of an arrangement showed, and a clean one."""
+        """Run the crash of several cells of an arrangement, and a run without faults."""
         chain, arrangement = await self._chains.get(), bundle[0].arrangement
         troubles = tuple(trouble for cell in bundle for trouble in cell.troubles)
         clean = self._clean[arrangement]
@@ -243,7 +241,7 @@ class Campaign:
         return verdict
 
     def _second_ways(self, verdicts: Sequence[Verdict]) -> list[Cell]:
-        """Return the cells of what was asked for only where something was refused or empty."""
+        """List the cells of requests made only after a refusal or an empty answer."""
         known = {form for seen in self._clean.values() for form in seen.asked}
         cells = list[Cell]()
         for verdict in verdicts:

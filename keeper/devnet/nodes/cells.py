@@ -1,4 +1,4 @@
-"""Cells of the campaign: what the keeper asks for, times what a node may do with it."""
+"""Cells of the campaign, the keeper's requests times a node's misbehaviours."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,17 +40,17 @@ class Cell:
 
     @property
     def trouble(self) -> Trouble:
-        """What is under test; the others make the keeper take the way that leads there."""
+        """Tested trouble. The others lead the keeper to the tested request."""
         return self.troubles[-1]
 
     @property
     def name(self) -> str:
-        """What it is called in the output."""
+        """Name in the output."""
         return f"{' + '.join(str(one) for one in self.troubles)} ({self.arrangement.name})"
 
 
 def plan_cells(samples: Mapping[str, set[str]], forms: Iterable[str]) -> list[Cell]:
-    """Return the cells of forms of requests whose results have these fields."""
+    """Plan the cells of request forms with these result fields."""
     return [
         Cell(arrangement=arrangement, troubles=(trouble,))
         for form in sorted(forms)
@@ -71,11 +71,10 @@ def plan_second_ways(
 
 
 def choose(cells: Sequence[Cell], wanted: str) -> list[Cell]:
-    """
-    Return the cells that ``METHOD:BEHAVIOUR`` names; a part of either is enough.
+    """Choose the cells that match ``METHOD:BEHAVIOUR``, or a part of either.
 
     Raises:
-        ConfigError: it names none.
+        ConfigError: it matches none.
     """
     form, _, behaviour = wanted.partition(":")
     chosen = [
@@ -90,7 +89,7 @@ def choose(cells: Sequence[Cell], wanted: str) -> list[Cell]:
 
 
 def short(cells: Sequence[Cell]) -> list[Cell]:
-    """Return a few cells of different kinds."""
+    """Select a few cells of different kinds."""
     return [
         cell
         for cell in cells
@@ -99,11 +98,10 @@ def short(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def bundled(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
-    """
-    Return cells by the crash that they share.
+    """Group cells by the crash that they share.
 
-    Forms that are alike are in different crashes: one would hide the other. Slow crashes leave
-    the machine idle, so they are spread over the whole.
+    Similar forms are in different crashes, since one would hide the other. Slow crashes leave the
+    machine idle, so they are spread over the whole.
     """
     groups = dict[tuple[str, Behaviour], list[Cell]]()
     alone = list[tuple[Cell, ...]]()
@@ -150,7 +148,7 @@ def _troubles(form: str, fields: set[str]) -> Iterator[Trouble]:
 
 
 def _arrangements(trouble: Trouble) -> tuple[Arrangement, Arrangement]:
-    """Return one endpoint and two; what only http has, or fails by most, over http."""
+    """Choose arrangements of one and of two endpoints, over http for http-specific troubles."""
     over_socket = trouble.form in (NEW_HEADS, NEW_HEADS_REQUEST)
     if trouble.behaviour is Behaviour.HUGE and not over_socket:
         return ALONE_HTTP, SECOND_HTTP

@@ -19,7 +19,7 @@ _NEWCOMER: Final = "0x00000000000000000000000000000000000bEEf1"
 
 @dataclass(slots=True)
 class Chain:
-    """A devnet whose blocks are mined on demand only, and its state before each crash."""
+    """Devnet that mines on demand only, with its state before each crash."""
 
     folder: Path
     devnet: Devnet
@@ -66,7 +66,7 @@ class Chain:
         self.devnet.node.rpc("anvil_reorg", [_REORG_DEPTH, []])
 
     def enter(self) -> None:
-        """Let a new borrower appear, who is like the first of those that the crash hits."""
+        """Add a new borrower like the first one that the crash hits."""
         like = next(one for one in self.devnet.borrowers if one.kind == _LIKE)
         newcomer = Borrower(
             address=_NEWCOMER,
@@ -83,7 +83,7 @@ class Chain:
         self.devnet.set_prices(CRASH)
 
     def unhealthy(self) -> frozenset[str]:
-        """Return who may be liquidated, by market and account."""
+        """List the liquidatable accounts, by market and account."""
         node, pool = self.devnet.node, self.devnet.aave.pool
         accounts = [one.address for one in self.devnet.borrowers] + [_NEWCOMER]
         calls = [pool.transaction("getUserAccountData", who).as_json() for who in accounts]

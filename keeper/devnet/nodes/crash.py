@@ -33,7 +33,7 @@ _POLL_SECONDS: Final = 0.05
 
 
 class Examine(enum.Enum):
-    """When ``doctor`` is asked of the endpoints of a run."""
+    """Time at which ``doctor`` examines the endpoints of a run."""
 
     NEVER = enum.auto()
     FAILURES = enum.auto()
@@ -42,7 +42,7 @@ class Examine(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrangement:
-    """The keeper's endpoints: one over a websocket or http, and a good second one or none."""
+    """Endpoints of the keeper, one over a websocket or http, with or without a correct second."""
 
     name: str
     http: bool = False
@@ -58,13 +58,12 @@ ARRANGEMENTS: Final = (ALONE, ALONE_HTTP, SECOND, SECOND_HTTP)
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
-    """
-    What one run showed.
+    """Observations of one run.
 
-    ``liquidated`` are those who were unhealthy in the crash and are not at its end,
-    ``milliseconds`` passed from the crash's block to the first send. ``reasons`` are those of
-    ``/readyz``, by part, ``last_lines`` those of its log. ``met`` counts what each trouble did.
-    ``said`` has the reasons of ``/readyz`` after each block of the crash.
+    ``liquidated`` are the accounts that were unhealthy in the crash and are not at its end.
+    ``milliseconds`` passed from the crash's block to the first send. ``reasons`` are the ones of
+    ``/readyz`` by part, ``last_lines`` the last ones of its log. ``met`` counts each trouble's
+    effects. ``said`` has the reasons of ``/readyz`` after each block of the crash.
     """
 
     exit_code: int | None = None
@@ -105,7 +104,7 @@ class Run:
         self._seen = Seen()
 
     async def __call__(self, examine: Examine) -> Seen:
-        """Run it, and ask ``doctor`` afterwards where that is wanted."""
+        """Run the crash, and ``doctor`` afterwards if requested."""
         began = time.monotonic()
         await asyncio.to_thread(self._chain.reset)
         self._bad.misbehaviour.old_height = await asyncio.to_thread(self._chain.height)
@@ -137,7 +136,7 @@ class Run:
         }
 
     async def _crashed(self, keeper: Process) -> None:
-        """Let the keeper start, a borrower appear, a block go, and prices fall."""
+        """Start the keeper, add a borrower, replace a block, and drop prices."""
         if not await self._started(keeper):
             return
         for step in (self._chain.mine, self._chain.enter, self._chain.mine, self._chain.mine):
@@ -171,7 +170,7 @@ class Run:
         ]
 
     async def _started(self, keeper: Process) -> bool:
-        """Wait for the keeper's first block, while the chain goes on."""
+        """Wait for the keeper's first block while the chain continues."""
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends and keeper.exit_code is None:
             if await keeper.until("block", self._pace):
@@ -181,7 +180,7 @@ class Run:
         return False
 
     async def _step(self, step: Callable[[], None], keeper: Process) -> None:
-        """Let a block come, and wait until the keeper has worked on it, or for some paces."""
+        """Mine a block and wait until the keeper has processed it, with a limit."""
         worked = keeper.count("block")
         await asyncio.to_thread(step)
         await asyncio.sleep(self._pace)
@@ -215,7 +214,7 @@ class Run:
         self._seen.last_lines = keeper.errors.splitlines()[-_LAST_LINES:]
 
     async def _examine(self, folder: Path) -> None:
-        """Ask ``doctor`` of the same endpoints, while the chain goes on."""
+        """Run ``doctor`` on the same endpoints while the chain continues."""
         doctor = start("doctor", self._arguments("doctor", "--json"), folder, self._environment())
         ends = time.monotonic() + _DOCTOR_SECONDS
         while not await doctor.ended(self._pace) and time.monotonic() < ends:

@@ -1,4 +1,4 @@
-"""Forms of requests: a method, and how it names its block or its call."""
+"""Forms of requests, a method with the way it names its block or its call."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
@@ -42,7 +42,7 @@ _TRANSACTION_AND_OVERRIDES: Final = 2
 
 
 def form_of(request: Message) -> str:
-    """Return the form of one request."""
+    """Classify the form of one request."""
     method, params = str(request["method"]), request.get("params") or []
     if method == "eth_getLogs":
         return f"{method} by {'hash' if 'blockHash' in params[0] else 'range'}"
@@ -66,7 +66,7 @@ def _block_form(block: object) -> str:
 
 
 def block_of(request: Message) -> str | None:
-    """Return the hash or the number (as hex) of the one block that a request names, if any."""
+    """Return the hash or the number (as hex) of a request's only block, if any."""
     method, params = str(request["method"]), request.get("params") or []
     if method == "eth_getLogs":
         block = params[0].get("blockHash") or params[0].get("toBlock")
@@ -87,7 +87,7 @@ def fields_of(result: object) -> Sequence[str]:
 
 
 def without_fields(result: object, names: Collection[str], *, others: bool = False) -> object:
-    """Return a result without these fields in each of its objects, or without the others."""
+    """Return a result without these fields in each of its objects, or with only these."""
     if isinstance(result, list):
         return [without_fields(item, names, others=others) for item in result]
     if isinstance(result, dict):

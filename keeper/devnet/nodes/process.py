@@ -41,7 +41,7 @@ _ROOT: Final = Path(__file__).resolve().parents[3]
 
 @dataclass(slots=True)
 class Process:
-    """A ``keeper`` command under way; what it prints goes to files in its folder."""
+    """Running ``keeper`` command, with its output in files of its folder."""
 
     folder: Path
     name: str
@@ -49,18 +49,18 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code; None while it runs."""
+        """Exit code. None while it runs."""
         code: int | None = self._process.exitcode
         return code
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """Output so far."""
         return (self.folder / f"{self.name}.out").read_text(errors="replace")
 
     @property
     def errors(self) -> str:
-        """What it has printed to stderr so far."""
+        """Output to stderr so far."""
         return (self.folder / f"{self.name}.err").read_text(errors="replace")
 
     def count(self, event: str) -> int:
@@ -68,7 +68,7 @@ class Process:
         return self.output.count(f'"event": "{event}"')
 
     async def until(self, name: str, seconds: float) -> bool:
-        """Wait for an event; False if it ended before, or did not come in time."""
+        """Wait for an event. False if it ended before, or timed out."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends and self.exit_code is None:
             if self.count(name):
@@ -77,7 +77,7 @@ class Process:
         return False
 
     async def ended(self, seconds: float) -> bool:
-        """Wait for its end; False if it goes on."""
+        """Wait for its end. False if it continues."""
         gone, loop = asyncio.Event(), asyncio.get_running_loop()
         loop.add_reader(self._process.sentinel, gone.set)
         try:
@@ -98,7 +98,7 @@ class Process:
             await self.ended(_STOP_SECONDS)
 
     async def not_ready(self) -> Mapping[str, str]:
-        """Return the reasons of ``/readyz``; empty where it is ready or does not answer."""
+        """Return the reasons of ``/readyz``. Empty if it is ready or does not answer."""
         port = _LISTENING.search(self.errors)
         if port is None:
             return {}
@@ -114,7 +114,7 @@ class Process:
 
 
 def prepare() -> None:
-    """Let the process that forks import the keeper; before the first start."""
+    """Make the forking process import the keeper, before the first start."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(_PRELOAD))
 

@@ -1,4 +1,4 @@
-"""A node that misbehaves: a proxy before the local one, over http and websocket."""
+"""Misbehaving node, a proxy before the local one over http and websocket."""
 
 import asyncio
 import contextlib
@@ -33,10 +33,9 @@ _BAD_REQUEST: Final = 400
 
 @dataclass(slots=True, kw_only=True)
 class Proxy:
-    """
-    One endpoint; ``misbehaviour`` says what is wrong with it.
+    """One endpoint with its ``misbehaviour``.
 
-    ``asked`` counts the requests by form, ``samples`` has the fields of each form's results;
+    ``asked`` counts the requests by form, ``samples`` has the fields of each form's results.
     ``sent`` is set by the first transaction that is sent here.
     """
 
@@ -99,7 +98,7 @@ class Proxy:
         return client
 
     def _refuses_batch(self, document: object) -> bool:
-        """Whether a whole batch is refused; of the behaviours these make sense for one."""
+        """Return whether a whole batch is refused, for behaviours that apply to batches."""
         if not isinstance(document, list):
             return False
         trouble = self.misbehaviour.active(BATCH)
@@ -109,7 +108,7 @@ class Proxy:
         return True
 
     def _spoilt(self, document: object) -> Behaviour | None:
-        """Return how the message that answers this one is spoilt on its way."""
+        """Return the corruption of the answer to this message in transit."""
         for form in dict.fromkeys(forms_in(document)):
             trouble = self._trouble(form)
             if trouble is not None and trouble.behaviour in SPOILT:
@@ -186,7 +185,7 @@ class _Link:
         task.add_done_callback(self._tasks.discard)
 
     async def forward(self, request: Message) -> Message:
-        """Ask the node over this link's own connection: subscriptions belong to one."""
+        """Forward the request over this link's own connection, which subscriptions belong to."""
         self._replies[request["id"]] = asyncio.get_running_loop().create_future()
         await self._node.send_json(request)
         return await self._replies[request["id"]]
@@ -239,7 +238,7 @@ class _Link:
 
 
 def _huge() -> bytes:
-    """Return 64 MiB of empty lists in 65 KB."""
+    """Build 64 MiB of empty lists in 65 KB."""
     if not _HUGE:
         _HUGE.append(gzip.compress(b"[" + b"[]," * _HUGE_LISTS + b"[]]", 9))
     return _HUGE[0]
