@@ -72,7 +72,7 @@ class EndpointProbe:
     _markets: list[LendingMarket] = field(default_factory=list)
 
     async def run(self, heads: int, patience: float) -> Probe:
-        """Work on the newest head and on new ones, ``patience`` seconds for each at most."""
+        """Run the steps on the newest head and on new ones, awaiting each for ``patience`` s."""
         started, seen = time.monotonic(), 0
         async with contextlib.aclosing(self._heads(heads, patience)) as coming:
             async for head in coming:

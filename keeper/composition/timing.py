@@ -73,5 +73,5 @@ def _patience(settings: Settings) -> float:
 
 
 def block_seconds(settings: Settings) -> int:
-    """Return the expected seconds from the newest block to the next one, at least 1."""
+    """Compute the expected seconds from the newest block to the next one, at least 1."""
     return max(1, settings.chain.block_time_ms // 1_000)

@@ -131,7 +131,7 @@ def vault_runs(session: Session, sender: Address) -> dict[Address, Runs]:
 def repeating_runs(
     session: Session, sender: Address, executors: Mapping[Address, Runs]
 ) -> tuple[PendingRun, Repeats]:
-    """Return what runs pending nonces in their order, and what runs single batches again."""
+    """Build the simulators of pending nonces in order, and of single batches."""
     runs = {**executors, **vault_runs(session, sender)}
     landing = LandingRun(
         chain=session.reader, sender=sender, block_seconds=block_seconds(session.settings)
@@ -158,7 +158,7 @@ def _simulator(
 def _simulator_for(
     session: Session, submitter: Submitter, vault: Address, sender: Address | None
 ) -> VaultSimulator | None:
-    """Return the vault's simulator behind what the submitter sent; None without a sender."""
+    """Build the vault's simulator after pending transactions. None without a sender."""
     if sender is None:
         return None
     if isinstance(submitter, NodeSubmitter):

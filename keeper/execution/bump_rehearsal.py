@@ -1,4 +1,4 @@
-"""Simulates pending transactions once more before they are bumped."""
+"""Simulation of pending transactions before they are bumped."""
 
 import asyncio
 import logging
@@ -22,15 +22,14 @@ Runs the newest bytes of pending nonces, in nonce order, on top of a block.
 The result has every nonce with plans. It may raise ``ChainError``.
 """
 REHEARSE_SECONDS: Final = 4.0
-"""How long a bump waits for its simulation: sends of others wait as long."""
+"""Timeout of the simulation before a bump. Other sends wait as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsed:
-    """
-    Plans of every nonce that still would work, and the gas that its transaction used.
+    """Plans still expected to work by nonce, with the gas that each transaction used.
 
-    ``gas`` is empty where nothing was simulated. ``why`` has a failure of each nonce with one.
+    ``gas`` is empty if nothing was simulated. ``why`` has the failure of each failing nonce.
     """
 
     earning: Mapping[int, Sequence[Plan]]
@@ -44,10 +43,9 @@ async def rehearse_bumps(
     earning: Mapping[int, Sequence[Plan]],
     head: Head,
 ) -> Rehearsed:
-    """
-    Return which plans still work when all of ``bound`` that act run in nonce order.
+    """Find the plans that still work when all acting nonces in ``bound`` run in nonce order.
 
-    Where the node does not simulate, every plan is taken to work.
+    If the node does not simulate, every plan is expected to work.
     """
     acting = [
         submission
@@ -87,7 +85,7 @@ async def rehearse_bumps(
 
 
 def _failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
-    """Return why each plan would fail, empty where it works; all of them as the transaction."""
+    """List each plan's failure, empty for a success, or the transaction's for all plans."""
     if not answer.plans:
         return [answer.failure or "reverts"] * len(batch.plans)
     return [outcome.failure for _, outcome in zip(batch.plans, answer.plans, strict=True)]

@@ -1,5 +1,5 @@
 """
-Points at which the process can be made to die, for tests of what a restart finds.
+Failpoints that kill the process, for tests of restarts.
 
 ==== ==========================================================================================
 K0   a head was read, nothing decided
@@ -14,11 +14,11 @@ K8   a receipt of ours was found, nothing booked
 K9   booked, and a later block was built upon it
 K10  the block that has it is final, nothing noted of that
 K11  the receipt, and the profit in its logs, are booked
-K12  what was booked has been told
-K13  noted as final; nothing more is asked about it
+K12  the booking was emitted
+K13  noted as final, and no longer followed
 ==== ==========================================================================================
 
-Armed by ``KEEPER_FAILPOINT=K4:3`` (SIGKILL when K4 is passed for the third time; the count is 1
+Armed by ``KEEPER_FAILPOINT=K4:3`` (SIGKILL when K4 is passed for the third time, the count is 1
 where there is none) or ``K4:3:term`` (SIGTERM), and only on a developer's own chain. Otherwise
 ``reached`` does nothing.
 """
@@ -43,7 +43,7 @@ _SIGNALS: Final = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 
 @dataclass(slots=True)
 class Failpoint:
-    """A point at which the process ends itself, after so many passes, by a signal."""
+    """Failpoint at which the process ends itself by a signal after a number of passes."""
 
     point: str
     passes: int

@@ -30,7 +30,7 @@ def landing_block(head: Head, *, seconds: int, gas_limit: Gas) -> Mapping[str, s
 
 
 def landing_basis(head: Head, *, seconds: int, gas_limit: Gas) -> Basis:
-    """Return the state of ``head`` under the overrides of the block after it."""
+    """Build the state of ``head`` under the overrides of the block after it."""
     overrides = landing_block(head, seconds=seconds, gas_limit=gas_limit)
     return Basis(block_hash=head.hash, landing=tuple(overrides.items()))
 
@@ -50,16 +50,11 @@ def landing_fees(batch: Batch, head: Head) -> Mapping[str, str]:
 
 
 def fee_fields(tip: Wei, head: Head) -> Mapping[str, str]:
-    """
-    Return the fee fields of a transaction that tips so much, in the block after ``head``.
-
-    The ceiling has room for the newest block's base fee: a node that runs a call without
-    overrides refuses what does not pay it. Contracts see the effective price, not the ceiling.
-    """
+    """Build the fee fields of a transaction with a given tip in the block after ``head``."""
     most = max(expected_base_fee(head), head.base_fee) + tip
     return {"maxFeePerGas": hex(most), "maxPriorityFeePerGas": hex(tip)}
 
 
 def tip_within(price: Wei, head: Head) -> Wei:
-    """Return the priority fee within an effective gas price of the block after ``head``."""
+    """Compute the priority fee within an effective gas price of the block after ``head``."""
     return Wei(max(0, price - expected_base_fee(head)))

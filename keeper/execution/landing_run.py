@@ -1,4 +1,4 @@
-"""Simulates a sequence of transactions in the block that they will land in."""
+"""Simulation of a sequence of transactions in the block expected to include them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class LandingRun:
     _unvalidated_left: int = field(default=0, init=False)
 
     def seconds_to(self, seconds_left: int | None = None) -> int:
-        """Return the seconds from a head to the simulated block, at most ``seconds_left``."""
+        """Compute the seconds from a head to the simulated block, at most ``seconds_left``."""
         if seconds_left is None:
             return max(1, self.block_seconds)
         return max(1, min(self.block_seconds, seconds_left))
@@ -91,7 +91,7 @@ class LandingRun:
             found = await self.chain.simulate_v1(_payload(block, validation=False), basis)
         except RpcRefused as error:
             if not lacks_funds(error):
-                raise  # whatever it is, it is not the validation
+                raise  # it is not about the validation
         else:
             self._unvalidated_left = UNVALIDATED_RUNS if is_refused else self._unvalidated_left
             return found

@@ -59,7 +59,7 @@ class History:
 
     @property
     def is_probing(self) -> bool:
-        """Whether the next transaction is a probe, without a success since the breaker closed."""
+        """Whether the next transaction is a probe, without success since the breaker closed."""
         forgiven = self.forgiven.get(Breaker.REVERTS, -1)
         newer = (spent for spent in self.spent if spent.nonce > forgiven)
         return self.probes > 0 and not any(spent.reverted is False for spent in newer)

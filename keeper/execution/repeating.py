@@ -1,4 +1,4 @@
-"""Runs the transactions that wait for a block once more, all of them in nonce order."""
+"""Simulation of all pending transactions in nonce order."""
 
 import asyncio
 import logging
@@ -19,11 +19,11 @@ from keeper.execution.simulator import is_starved_batch, simulated_batch
 log = logging.getLogger(__name__)
 
 SIMULATED_GAS: Final = Gas(45_000_000)
-"""Gas of a whole simulation that nodes surely give: with more, the last call may lack some."""
+"""Gas of a whole simulation that all nodes grant. Beyond it, the last call may lack gas."""
 
 
 class RunsBatches(Protocol):
-    """Runs transactions of one contract without sending them."""
+    """Simulates transactions of one contract without sending them."""
 
     async def simulated(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
         """Run the batches one after the other on top of ``head`` and return what they did."""
@@ -32,11 +32,10 @@ class RunsBatches(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingRun:
-    """
-    Simulates pending nonces of every executor and of the vault in one sequence.
+    """Simulates pending nonces of every executor and of the vault in one sequence.
 
-    Each runs with its own calldata, gas limit and fees, after those with lower nonces. Where the
-    node simulates no sequence, ``alone`` runs each contract's own, by its address.
+    Each runs with its own calldata, gas limit and fees, after the lower nonces. If the node
+    simulates no sequence, ``alone`` simulates each contract's own, by its address.
     """
 
     landing: LandingRun
@@ -46,8 +45,7 @@ class PendingRun:
     async def __call__(
         self, bound: Sequence[Submission], head: Head
     ) -> Mapping[int, SimulatedBatch]:
-        """
-        Return what the newest bytes of each nonce with plans would do, by nonce.
+        """Simulate the newest attempt of each nonce with plans, by nonce.
 
         Raises:
             ChainError: the node did not simulate.

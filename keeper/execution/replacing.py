@@ -204,7 +204,7 @@ class Replacer:
     def _still_earning(
         self, bound: Sequence[Submission], head: Head, still_unhealthy: StillUnhealthy
     ) -> dict[int, Sequence[Plan]]:
-        """Return each acting nonce's plans that are in time and whose accounts need them."""
+        """List each acting nonce's plans before their deadline for accounts that need them."""
         return {
             one.nonce: [
                 plan
@@ -216,7 +216,7 @@ class Replacer:
         }
 
     async def _rehearsed(self, now: _Round, due: Collection[int]) -> _Round:
-        """Return the round with the plans that work at the fees that would be offered."""
+        """Return the pass with the plans that work at the fees to be offered."""
         acting = [one for one in now.bound if now.earning.get(one.nonce)]
         # mutation: G19 simulate-again
         if self.rehearse is None or not any(one.nonce in due for one in acting):
@@ -307,7 +307,7 @@ class Replacer:
         return Wei(min(most, self._own_cap(now, at), shared_cap(now.queue, at)))
 
     def _own_cap(self, now: _Round, at: int) -> Wei:
-        """Return the most that a nonce's own profit pays at the gas that it was seen to use."""
+        """Compute the most that a nonce's own profit can pay at its simulated gas."""
         one = now.bound[at]
         if one.batch is None:
             return self.fees.policy.max_fee
@@ -317,7 +317,7 @@ class Replacer:
         return Wei(cap * planned // used) if used else cap
 
     def _why_capped(self, now: _Round, at: int, cap: Wei, *, cancelling: bool) -> str:
-        """Return in words what keeps a nonce's fee from rising."""
+        """Explain why a nonce's fee cannot rise."""
         wanted = f"its fee of {now.bound[at].newest.fees.max_fee} wei can rise to {cap} at most"
         if not cancelling and now.bound[at].batch is not None and self._own_cap(now, at) <= cap:
             return f"{wanted}: the profit does not cover more"

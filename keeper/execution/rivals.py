@@ -38,7 +38,7 @@ class Rivals:
     _left: set[tuple[int, Wei]] = field(default_factory=set)
 
     async def look(self) -> None:
-        """Look once; asks nobody where nothing acts. What fails is tried again with the next."""
+        """Check once, without a request if no pending nonce acts. Errors wait for the next pass."""
         if not any(_acts(submission) for submission in self.bound()):
             self._left.clear()
             return

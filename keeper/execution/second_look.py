@@ -108,9 +108,9 @@ class SecondLook:
 
 
 def _further_rounds(outcomes: Sequence[PlanOutcome]) -> set[int]:
-    """Return the places of plans whose account an earlier plan of the transaction liquidated.
+    """Find the plans of accounts that an earlier plan of the transaction liquidated.
 
-    Their first round would be the one that the state after their block shows.
+    Their first round would be the one shown by the state after their block.
     """
     worked, found = set[Subject](), set[int]()
     for place, outcome in enumerate(outcomes):
@@ -132,7 +132,7 @@ def _mark_further_rounds(outcomes: tuple[PlanOutcome, ...]) -> tuple[PlanOutcome
 
 
 def _failures_at(place: int, drawn: Sequence[SimulatedBatch]) -> list[str]:
-    """Return the failure of the plan at a place in every draw. Empty strings are successes."""
+    """List the failures of the plan at a place in every draw. Empty strings are successes."""
     return [one.plans[place].failure if one.plans else one.failure for one in drawn]
 
 

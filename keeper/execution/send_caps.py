@@ -1,6 +1,6 @@
 """Caps of nodes on transactions, inferred from sends that every endpoint refused for good.
 
-A cap lasts for a while and is then tested again. An account whose transaction is refused alone is
+A cap lasts for a while and is then tested again. An account with a transaction refused alone is
 skipped as long. If no transaction of ours would be accepted, for example because nodes do not know
 its type, signing halts.
 """
@@ -227,7 +227,7 @@ class SendCaps:
         return Fees(max_fee=most, priority_fee=fees.priority_fee)
 
     def known_value(self, key: SendLimit | Subject) -> int | None:
-        """Return what is known of a limit; None while it is unknown or due to be tried again."""
+        """Return the known value of a limit. None while it is unknown or due for a test."""
         cap = self._caps.get(key)
         return None if cap is None or self.clock() >= cap.retry_at else cap.value
 

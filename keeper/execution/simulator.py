@@ -192,7 +192,7 @@ def cap_at_size(outcome: SimulatedPlan, plan: Plan) -> SimulatedPlan:
 
 
 def simulated_batch(answer: Answer, batch: Batch) -> SimulatedBatch:
-    """Return what an executor's simulated transaction did; RpcMalformed if it says nothing."""
+    """Decode the result of a simulated executor transaction. RpcMalformed if it is invalid."""
     gas = Gas(quantity(answer.get("gasUsed"), "the simulated gas"))
     if quantity(answer.get("status"), "the simulated status") == 1:
         return _worked(data(answer.get("returnData"), "the simulated result"), gas, batch)

@@ -95,15 +95,14 @@ class NodeSubmitter:
         return frozenset(one for bound in self.tracker.bound() for one in bound.accounts)
 
     async def reconcile(self, head: Head) -> None:
-        """
-        Take up what an earlier process left: explain every nonce, re-send what is bound.
+        """Restore an earlier process's state, explaining every nonce and resending bound ones.
 
-        Returns when every nonce that the chain consumed has its receipt; a node gets
-        ``explain_seconds`` to find it, and is asked every ``explain_pause``. What is past
-        its deadline is cancelled, not re-sent.
+        It returns once every nonce that the chain consumed has its receipt. A node gets
+        ``explain_seconds`` to find it, and is asked every ``explain_pause``. Attempts past their
+        deadline are cancelled instead of resent.
 
         Raises:
-            ForeignKeyUse: a nonce of this key was used, or waits, by somebody else's hand.
+            ForeignKeyUse: another party used a nonce of this key, or has one pending.
             JournalError: the journal cannot be read, or knows more than the chain.
             ChainError: the chain cannot be read, so nothing may be signed.
         """
@@ -305,7 +304,7 @@ class NodeSubmitter:
             await self.broadcast.send(self._unconsumed(count), head)
 
     async def bump(self, nonce: int, *, tip: Wei | None = None) -> str:
-        """Replace a nonce's transaction now, for a ``tip`` if the head allows; returns the hash."""
+        """Replace a nonce's transaction now, with ``tip`` if the head allows. Returns the hash."""
         async with self._lock:
             head = await self._commanded(nonce)
             if tip is None or self._may_replace(head):
@@ -324,7 +323,11 @@ class NodeSubmitter:
             return str(self.tracker.book[nonce].newest.hash)
 
     async def pause(self) -> None:
-        """Hold new batches until ``reset``, also in later processes; JournalError if not kept."""
+        """Hold new batches until ``reset``, also in later processes.
+
+        Raises:
+            JournalError: it could not be persisted.
+        """
         async with self._lock:
             await self.guard.pause(self._head)
 

@@ -174,7 +174,7 @@ class Tracker:
 
     @property
     def unread(self) -> str:
-        """Why a used nonce cannot be explained now, though nobody says that it is another's."""
+        """Reason why a used nonce, possibly ours, cannot be explained now. Empty if none."""
         unclear = {nonce: one for nonce, (_, one) in self._unread.items() if not one.is_ours}
         if not unclear:
             return ""

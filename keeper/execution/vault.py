@@ -116,7 +116,7 @@ def listing_call(vault: Address, place: bytes, account: Address) -> Call:
 
 
 def listing_of(result: CallResult) -> tuple[Wad, Wad]:
-    """Return below which health factor it may be cured, and what a cure must reach; 0: not."""
+    """Decode the health factor below which cures are allowed, and the target. 0 if not listed."""
     if not result.success or len(result.data) < 2 * WORD:
         return Wad(0), Wad(0)
     return Wad(word(result.data, 0)), Wad(word(result.data, 1))

@@ -121,7 +121,7 @@ class VaultSimulator:
         limit: Gas,
         head: Head,
     ) -> tuple[bytes, Gas] | str:
-        """Run a transaction after those that wait, in the block that it will land in."""
+        """Simulate a transaction after the pending ones, in the block expected to include it."""
         calls = [*pending_calls(waiting, self.operator, head), transaction]
         gas = Gas(limit + sum(bound.newest.gas_limit for bound in waiting))
         *_, answer = await self._landing.simulate(calls, head, gas=gas)

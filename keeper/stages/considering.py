@@ -213,7 +213,7 @@ class Unplanned:
     def _bonus_bound(
         self, health: AccountHealth, window: Window
     ) -> tuple[BaseCurrency, Gas] | None:
-        """Return the market's bound of an account's bonus, asked once for each window."""
+        """Return the market's bound of an account's bonus, computed once per window."""
         bounded, subject = self._markets[health.market].bounded, (health.market, health.account)
         known = self._bonus_bounds.get(subject)
         if known is None or known[0] != window:

@@ -49,7 +49,7 @@ class Departures:
         calls: Calls | None,
         watch: Watch,
     ) -> None:
-        """Begin a head: nothing has left, and what waits leaves before the first portion."""
+        """Start a head with nothing submitted. ``waiting`` comes before the first portion."""
         if self._preparing is not None:
             self._preparing.cancel()
         self._snapshots, self._calls, self._watch = snapshots, calls, watch

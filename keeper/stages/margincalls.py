@@ -161,7 +161,7 @@ class MarginCalls:
         """Persist the losses, and return the facts of acted-on accounts for the journal.
 
         The facts cost one row in the transaction that binds the nonces. Their consequences are
-        persisted by ``told``, or after a crash by ``start``.
+        persisted at the end of the block, or after a crash at the next start.
         """
         if not subjects and not losses:
             return None

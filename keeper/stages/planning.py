@@ -146,7 +146,7 @@ class Planning:
         return replace(before, curves={**exits.curves, **before.curves})
 
     def _policy(self, accounts: int, portion: Portion, costs: Costs) -> Policy:
-        """Return the policy; without further rounds where the block cannot take all first ones."""
+        """Return the policy, without further rounds if the block cannot include all first ones."""
         filling = self._queue(portion, costs).filling
         is_full = filling is not None and filling < accounts + portion.rest
         return replace(self.policy, rounds=1) if is_full else self.policy

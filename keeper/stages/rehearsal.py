@@ -41,10 +41,9 @@ class Rehearsed:
         return not (self.failed or self.refused or self.cut or self.apart)
 
     def blame(self, plans: Sequence[Plan], failures: Sequence[str]) -> bool:
-        """
-        Note which plans of a transaction fail, each account once; whether any does.
+        """Add the failing plans, each account once. Returns whether any fails.
 
-        Where an account's round fails its later ones say nothing: they rest on it.
+        If an account's round fails, its later rounds are not judged, since they depend on it.
         """
         blamed = set[Subject]()
         for plan, number, failure in zip(plans, round_numbers(plans), failures, strict=True):
@@ -58,7 +57,7 @@ class Rehearsed:
         return bool(blamed)
 
     def refuse(self, plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> bool:
-        """Note which settled plans of a transaction do not pay; whether any does not."""
+        """Add the repriced plans that do not pay. Returns whether there are any."""
         refused = set[Subject]()
         for plan, number in zip(plans, round_numbers(plans), strict=True):
             skip = None if subject_of(plan) in refused else loss(plan, minimums)
@@ -156,7 +155,7 @@ class Rehearsal:
         answers: Sequence[SimulatedBatch],
         head: Head,
     ) -> bool:
-        """Note who fails alone of the batches that failed as a whole; whether anybody does."""
+        """Add the plans that fail alone of batches that failed as a whole. Returns if any."""
         apart: list[Batch] = []
         asked: list[tuple[Batch, int]] = []
         for batch, answer in zip(batches, answers, strict=True):

@@ -88,14 +88,14 @@ def _sale(plan: Plan, outcome: Outcome | None) -> PendingSale:
 
 @dataclass(slots=True, kw_only=True)
 class _Accounts:
-    """What can be done with the accounts of plans, each plan's rounds before it done."""
+    """Opportunities of the accounts of plans, after each plan's earlier rounds."""
 
     snapshots: Mapping[MarketKey, MarketSnapshot]
     window: Window
     pairs: dict[Subject, Sequence[Opportunity]] = field(default_factory=dict)
 
     def outcome(self, plan: Plan) -> Outcome | None:
-        """Return what the plan's own amount does by its market; None where it is refused."""
+        """Compute the plan's amounts in its market. None if it is refused."""
         subject = subject_of(plan)
         if subject not in self.pairs:
             self.pairs[subject] = self._pairs(plan)
@@ -110,7 +110,7 @@ class _Accounts:
         return None
 
     def _pairs(self, plan: Plan) -> Sequence[Opportunity]:
-        """Return what can be done with an account by its market as it is now."""
+        """List the opportunities of an account in its market's present state."""
         snapshot = self.snapshots.get(plan.market)
         health = None if snapshot is None else snapshot.account(plan.account)
         if snapshot is None or health is None or not health.liquidatable:

@@ -63,7 +63,7 @@ class Attempts:
         return key in self._open
 
     def cut(self, plan: Plan, rounds: int) -> None:
-        """Plan no more than so many rounds of a plan's account."""
+        """Limit the rounds of a plan's account."""
         key = (plan.market, plan.account)
         self._rounds[key] = rounds
         if key in self._open:

@@ -122,6 +122,6 @@ def batch_net_profit(plans: Sequence[Plan]) -> Wei:
 
 
 def fits_together(plans: Sequence[Plan], policy: Policy, costs: Costs, gas_model: GasModel) -> bool:
-    """Whether plans can share one transaction, by their limits and by what they can bid."""
+    """Return whether plans can share one transaction, by their limits and possible bids."""
     fits = gas_model.fits(gas_model.batch_limit(limits_of(plans)), policy, costs)
     return fits and can_share_tip(plans, policy)

@@ -1,10 +1,10 @@
-"""Bids: the tip that a transaction offers, which all of its plans pay alike.
+"""Shared tips of a transaction, which all of its plans pay alike.
 
-A tip is charged per unit of gas, whatever each plan earns. Where the plan that earns most fails,
-the others have to pay it alone, and with more gas: a failed step leaves the storage slots cold that
-it would have warmed. So each plan's enforced minimum covers the tip on all the gas that it may
-take, no tip is higher than the poorest plan of the transaction can pay, and plans that earn too
-differently do not share a transaction.
+A tip is charged per unit of gas, whatever each plan earns. If the most profitable plan fails, the
+others pay it alone, and with more gas, since a failed step leaves the storage slots cold that it
+would have warmed. So each plan's enforced minimum covers the tip on all the gas that it may use, no
+tip is higher than the poorest plan of the transaction can pay, and plans with too different profits
+do not share a transaction.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ COLD_MARGIN_BPS: Final = Bps(10_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earned:
-    """What a simulated plan is worth, and what it costs without a bid.
+    """Value of a simulated plan, and its cost without a bid.
 
-    ``sure`` is what of the worth is left at every landing of the window, since interest accrues.
-    ``minimum`` is the least that it must net, negative where a loss is subsidised. ``margin_bps``
-    is how much more gas than simulated it may take.
+    ``sure`` is the part of the value that remains at every inclusion in the window, since interest
+    accrues. ``minimum`` is the least net profit, negative for a subsidised loss. ``margin_bps`` is
+    the possible excess over the simulated gas.
     """
 
     worth: Wei
@@ -39,14 +39,14 @@ class Earned:
 
 
 def margin_of_place(place: int) -> Bps:
-    """Return how much more gas than simulated a transaction's step may take, by its place."""
+    """Return the possible excess over the simulated gas of a step, by its place."""
     return COLD_MARGIN_BPS if place else GAS_MARGIN_BPS
 
 
 def common_tip(earned: Sequence[Earned], policy: Policy) -> Wei:
-    """Return the tip per unit of gas that the plans of one transaction offer, rounded down.
+    """Compute the tip per unit of gas that one transaction's plans offer, rounded down.
 
-    Together it is the policy's share of their net profits, as far as each of them can pay it.
+    In total it is the policy's share of their net profits, as far as each of them can pay it.
     """
     gas = sum(plan.gas for plan in earned)
     if not policy.profit_bid_bps or not gas:
@@ -57,7 +57,7 @@ def common_tip(earned: Sequence[Earned], policy: Policy) -> Wei:
 
 
 def required_profit(plan: Earned, tip: Wei, margin_bps: Bps) -> Wei:
-    """Return the profit that leaves the minimum with so much more gas than simulated."""
+    """Compute the profit that leaves the minimum at the simulated gas with a margin."""
     cost = plan.gas * (plan.gas_price + tip)
     paid = mul_div_ceil(cost, BPS + margin_bps, BPS)
     return Wei(max(0, paid + plan.data_fee + plan.minimum))
@@ -88,7 +88,7 @@ def _share(plan: Earned, policy: Policy) -> int:
 
 
 def _affordable(plan: Earned) -> int:
-    """Return the bid that leaves the minimum even if the gas with its margin is used."""
+    """Compute the bid that leaves the minimum even if the gas with its margin is used."""
     left = plan.sure - plan.data_fee - max(0, plan.minimum)
     paid = mul_div_floor(max(0, left), BPS, BPS + plan.margin_bps)
     return max(0, paid - plan.gas * plan.gas_price)

@@ -1,4 +1,4 @@
-"""One account of the sequence: its ways, what each was found to earn, and the plan of one."""
+"""One account of the sequence with its options, their results, and the plan of one."""
 
 from dataclasses import replace
 from typing import Final
@@ -20,7 +20,7 @@ _ALTERNATIVES: Final = 3
 
 
 class Contender:
-    """One account in the round: its ways, and what each was last found to earn."""
+    """One account of the round with its options and their last results."""
 
     def __init__(self, candidate: Candidate, exits: Exits, terms: Terms) -> None:
         self.candidate = candidate
@@ -35,7 +35,7 @@ class Contender:
         self.ceilings: dict[int, Wei] = {}
 
     def ceiling(self, number: int, remaining: Remaining, turn: int) -> Wei | None:
-        """Return what one way nets at most, and remember that it might; None if unknown."""
+        """Compute and store the highest net profit of an option. None if unknown."""
         found = ceiling(self.ways[number], remaining, self.terms)
         self.seen[number] = turn
         if found is None or found >= self.terms.min_profit:
@@ -48,7 +48,7 @@ class Contender:
         return found
 
     def size(self, number: int, remaining: Remaining, turn: int, rounds: int) -> Sized | Miss:
-        """Size one way on what remains; it lacks depth if it paid at the first prices."""
+        """Size one option on the remaining depth. It lacks depth if it paid at the first prices."""
         result = sized(self.ways[number], remaining, self.terms, rounds)
         if isinstance(result, Miss) and number in self.ceilings:
             result = _outpaced(result, self.ceilings[number])
@@ -57,7 +57,7 @@ class Contender:
         return result
 
     def alternatives(self, chosen: int) -> tuple[str, ...]:
-        """Return the best of the other ways, with what each would net, for people."""
+        """Describe the best of the other options with their net profits."""
         found: list[tuple[Wei, str]] = []
         for other, way in enumerate(self.ways):
             result = self.results.get(other)
@@ -71,7 +71,7 @@ class Contender:
         return tuple(text for _, text in best[:_ALTERNATIVES])
 
     def skip(self) -> Decision:
-        """Return why nothing was sent; ways that pay but for depth come before the others."""
+        """Build the skip. Options that pay but lack depth come before the others."""
         numbers = self.ceilings or self.results
         results = [self.results[number] for number in numbers]
         misses = [result for result in results if isinstance(result, Miss)]
@@ -79,10 +79,9 @@ class Contender:
 
 
 def follow_up(contender: Contender, chosen: Sized) -> Contender | None:
-    """
-    Return the account's next round, as the chosen plan leaves it; None where there is none.
+    """Build the account's next round after the chosen plan. None if there is none.
 
-    It has to pay by itself, whatever the account may cost, and most slots that it uses are warm.
+    It has to pay by itself, whatever the account's subsidy, and most of its slots are warm.
     """
     opportunity, candidate = chosen.way.opportunity, contender.candidate
     if candidate.rounds <= 1 or not isinstance(opportunity, Continues):
@@ -106,7 +105,7 @@ def follow_up(contender: Contender, chosen: Sized) -> Contender | None:
 
 
 def build_plan(contender: Contender, number: int, chosen: Sized) -> Plan:
-    """Return the plan of a way of an account, as it was sized."""
+    """Build the plan of a sized option of an account."""
     candidate, terms = contender.candidate, contender.terms
     opportunity, found = chosen.way.opportunity, chosen.priced
     step = opportunity.step(found.outcome.amount)
@@ -163,7 +162,7 @@ def _funding(chosen: Sized, policy: Policy) -> Funding:
 
 
 def _outpaced(now: Miss, before: Wei) -> Miss:
-    """Return the miss of a way that would pay at the first prices: depth lacks, or was taken."""
+    """Return the refusal of an option that would pay at the first prices, as lack of depth."""
     detail = f"{now.detail}; {before} wei at the first prices"
     shallow = now.reason in (SkipReason.BELOW_MIN_PROFIT, SkipReason.EXIT_TOO_SHALLOW)
     reason = SkipReason.EXIT_TOO_SHALLOW if shallow else now.reason

@@ -25,7 +25,7 @@ _MARGIN: Final = Bps(1_000)
 
 
 def gas_at_most(gas: int) -> Gas:
-    """Return the gas that a landing is reckoned with at most where ``gas`` was simulated."""
+    """Compute the highest gas assumed for an inclusion from the simulated ``gas``."""
     return Gas(mul_div_ceil(gas, BPS + GAS_MARGIN_BPS, BPS))
 
 

@@ -119,7 +119,7 @@ class _Sequence:
         self._taken: list[tuple[Contender, Sized]] = []
 
     def run(self, rounds: int) -> list[Plan]:
-        """Return the plans of so many rounds in execution order."""
+        """Return the plans of ``rounds`` rounds in execution order."""
         self._run_round()
         for _ in range(rounds - 1):
             further = [follow_up(*one) for one in self._taken]

@@ -1,4 +1,4 @@
-"""Rounds of one account: its plans in one transaction, each on what the ones before leave of it."""
+"""Rounds of one account, its consecutive plans in one transaction."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from keeper.strategy.policy import Costs, Policy
 
 
 def subject_of(plan: Plan) -> Subject:
-    """Return whom a plan is about."""
+    """Return the market and account of a plan."""
     return plan.market, plan.account
 
 
@@ -26,7 +26,7 @@ def round_numbers(plans: Iterable[Plan]) -> list[int]:
 
 
 def liquidate(plans: Sequence[Plan]) -> list[Liquidate]:
-    """Return the liquidations that plans amount to, in the order of their first rounds."""
+    """Build the liquidations of plans, in the order of their first rounds."""
     rounds = dict[Subject, list[Plan]]()
     for plan in plans:
         rounds.setdefault(subject_of(plan), []).append(plan)
@@ -34,10 +34,9 @@ def liquidate(plans: Sequence[Plan]) -> list[Liquidate]:
 
 
 def drop_unled(whole: Sequence[Plan], chosen: Sequence[Plan]) -> list[Plan]:
-    """
-    Return the chosen ones of all plans, but for rounds whose account lacks an earlier one.
+    """Return the chosen plans, without rounds that lack an earlier round of their account.
 
-    Such a round was planned on what the missing one would have left.
+    Such a round was planned on the state that the missing one would have left.
     """
     places = {id(plan) for plan in chosen}
     broken = set[Subject]()
@@ -57,12 +56,11 @@ def pack_rounds(
     gas_model: GasModel,
     queue: Queue | None = None,
 ) -> list[tuple[Plan, ...]]:
-    """
-    Return plans grouped into transactions: the first rounds in their order, then the further ones.
+    """Group plans into transactions, the first rounds in order, before the further ones.
 
-    A further round is the last step of its account's transaction, or it is left out with the ones
-    after it: where the gas does not suffice, or where a later transaction sells into a pool that
-    the round was to find as that one leaves it.
+    A further round is the last step of its account's transaction, or it is dropped with the ones
+    after it. It is dropped if the gas does not suffice, or if a later transaction sells into a pool
+    that the round depends on.
     """
     numbered = list(zip(plans, round_numbers(plans), strict=True))
     first = [plan for plan, number in numbered if not number]
@@ -81,7 +79,7 @@ def pack_rounds(
 
 
 def _meets(plan: Plan, later: Sequence[Sequence[Plan]]) -> bool:
-    """Whether a plan of a later transaction sells into, or borrows from, one of its pools."""
+    """Return whether a plan of a later transaction trades in, or borrows from, one of its pools."""
     pools = {*plan.route.pools, plan.funding.lender}
     return any(
         not pools.isdisjoint(other.route.pools) or other.funding.lender in plan.route.pools

@@ -77,7 +77,7 @@ def losses(plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> list[Ski
 
 
 def loss(plan: Plan, minimums: Mapping[MarketKey, Wei]) -> Skip | None:
-    """Return why a settled plan does not pay; None where it does."""
+    """Return why a repriced plan does not pay. None if it does."""
     why = _too_little(plan, _least(plan, minimums))
     return None if why is None else _skip(plan, *why)
 

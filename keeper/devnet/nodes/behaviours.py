@@ -79,7 +79,7 @@ class Misbehaviour:
     _born: dict[str, float] = field(default_factory=dict)
 
     def crash(self) -> None:
-        """Begin the crash: what disappears does so now, the first of twenty is the next."""
+        """Start the crash. Disappearances start now, the count of twenty with the next answer."""
         self.crashed = True
         self._calls.clear()
 
