@@ -181,7 +181,7 @@ def _held_port(wanted: int) -> Iterator[int]:
     with socket.socket() as held:
         if wanted == 0:
             held.bind((HOST, 0))
-            # Who asks for this very port may have it from here on: Anvil does.
+            # From here on the port can be bound explicitly, as Anvil does.
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             wanted = int(held.getsockname()[1])
         yield wanted

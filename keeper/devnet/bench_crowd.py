@@ -17,7 +17,7 @@ from keeper.domain.errors import EnvironmentFault
 from keeper.domain.units import GWEI
 
 ALONE: Final = 4
-"""Blocks with one account each, before the crowd; the last ones say what one account's time is."""
+"""Blocks with one account each before the crowd. The last ones give one account's time."""
 _WARM_UP: Final = 2
 _MOST_BLOCKS: Final = 24
 _EMPTY_BLOCKS: Final = 3
@@ -186,7 +186,7 @@ async def _landing(measured: Measured, most: int) -> tuple[tuple[int, ...], tupl
         if [*used.values()][-_EMPTY_BLOCKS:] == [0] * _EMPTY_BLOCKS:
             break
     landed = Counter[int]()
-    for event in measured.events("included"):  # the last blocks' receipts may be told late
+    for event in measured.events("included"):  # the last blocks' receipts may be late
         if event["block_number"] in used:
             landed[event["block_number"]] += sum(not plan["failure"] for plan in _plans(event))
     blocks = [number for number in used if used[number]]

@@ -40,7 +40,7 @@ INTERVAL: Final = 12
 START: Final = 1_800_000_000
 NEW_RESERVES: Final = 4
 RESTART_EVERY: Final = 7
-"""One checkpoint in so many is reached by a book that was taken up from its file."""
+"""Checkpoints per restart of the book from its file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ PATIENCE: Final = 60.0
 LATEST: Final = 0.6
 """The longest that a kill waits after the moment that was chosen, in seconds."""
 MOMENTS: Final = ("", "discover", "load", "ready", "block", "blocks", "blocks")
-"""What has to be seen before the kill; nothing: it comes while the process starts."""
+"""Output awaited before the kill. Empty for a kill while the process starts."""
 _BLOCKS: Final = 4
 _PAUSE: Final = 0.1
 _TRIES: Final = 5

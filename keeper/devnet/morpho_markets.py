@@ -11,7 +11,7 @@ from keeper.devnet.assets import BY_SYMBOL, PRICE_UNIT
 
 WAD: Final = 10**18
 BLOCKING: Final = "BLOCK"
-"""The hostile market's token; it has 18 decimals and is worth a dollar."""
+"""The hostile market's token, with 18 decimals and worth a dollar."""
 
 LLTVS: Final = tuple(WAD * per_mille // 1_000 for per_mille in (625, 770, 860, 915, 945))
 

@@ -103,7 +103,7 @@ class Node:
         return receipts
 
     def _submit(self, transactions: Sequence[Transaction]) -> list[str]:
-        # The node works on a batch in parallel, so that each nonce must be told.
+        # The node processes a batch in parallel, so each nonce must be stated.
         senders = list({each.sender: None for each in transactions})
         counts = self.batch([("eth_getTransactionCount", [who, "pending"]) for who in senders])
         nonces = {who: int(count, 16) for who, count in zip(senders, counts, strict=True)}

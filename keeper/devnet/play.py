@@ -16,7 +16,7 @@ from keeper.domain.errors import ConfigError
 from keeper.rehearse.prices import PricePath
 
 STAKED: Final = "stETH"
-"""Its price beside ether's moves the ratio asset; never above the ratio that it has."""
+"""Its price relative to ether's moves the ratio asset, never above its own ratio."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,7 +158,7 @@ class Shuffler:
         who = self._somebody()
         token, amount = self._used(who, owed=True)
         stable = self.devnet.aave.version == "3.0" and self.chance.random() < 1 / 5
-        # Who pays for another may not pay "all": the pool wants a number.
+        # A repayment for another account needs a number, as the pool refuses "all".
         amount = self.chance.choice((amount, amount * 50))
         return self._pool("repay", token.address, amount, STABLE if stable else VARIABLE, who)
 

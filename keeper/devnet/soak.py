@@ -28,7 +28,7 @@ from keeper.domain.errors import KeeperError
 BLOCKS: Final = 2_000
 BORROWERS: Final = 150
 EVERY: Final = 20
-"""So many blocks lie between two looks at the process."""
+"""Blocks between two samples of the process."""
 WARM_UP: Final = 200
 """The blocks in which it may still fill what it remembers: trail, windows, caches."""
 PATIENCE: Final = 60.0

@@ -22,7 +22,7 @@ ANSWER_SECONDS: Final = 3.0
 SEND: Final = "send"
 
 Outcome = ChainError | None
-"""Why an endpoint did not take the bytes; None where it did."""
+"""Error of an endpoint's send. None if it accepted the transaction."""
 
 
 class SendsEverywhere:

@@ -30,7 +30,7 @@ FUNDING_AAVE_V3_FLASH_LOAN: Final = 1
 FUNDING_FLASH_SWAP: Final = 2
 FUNDING_UNISWAP_V3_FLASH: Final = 3
 FUNDING_MORPHO_CALLBACK: Final = 4
-"""Morpho waits for the sale; for its own module only, and nothing is borrowed."""
+"""Morpho is repaid after the sale. For its own module only, without borrowing."""
 FUNDING_MORPHO_FLASH_LOAN: Final = 5
 
 ARTIFACT: Final = "LiquidationExecutor"

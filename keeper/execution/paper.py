@@ -58,7 +58,7 @@ class PaperSubmitter:
         batches: Sequence[Batch],
         head: Head,
         *,
-        news: News | None = None,  # noqa: ARG002 (nobody is acted on, so the next block says it again)
+        news: News | None = None,  # noqa: ARG002 (no action, so the next block repeats them)
     ) -> list[Batch]:
         """Book the batches' expected profit, except for breaches that an earlier run booked.
 

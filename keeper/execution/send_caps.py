@@ -82,7 +82,7 @@ _SIGNS: Final[Sequence[tuple[SendLimit, Sequence[str]]]] = (
         ),
     ),
 )
-"""Words in lower case, hyphens and underscores as spaces; the first match counts."""
+"""Wordings in lower case, hyphens and underscores as spaces. The first match counts."""
 
 _SEPARATORS: Final = re.compile(r"[\s_-]+")
 _WHOLE: Final = re.compile(r"(?<![\w.])\d{4,}(?![\w.])")

@@ -22,12 +22,12 @@ class Answer(enum.StrEnum):
 
     ACCEPTED = "accepted"
     KNOWN = "known"  # the node had these very bytes
-    NONCE_USED = "nonce_used"  # mined already, by one of ours or by somebody
+    NONCE_USED = "nonce_used"  # mined already, ours or another party's
     NONCE_AHEAD = "nonce_ahead"  # not taken: an earlier nonce has not reached this node
     UNDERPRICED = "underpriced"  # another attempt of the nonce is in the pool, or a floor is higher
     UNFUNDED = "unfunded"  # not taken: the account cannot pay for them
     RETRYABLE = "retryable"  # not taken now: the pool is full, or holds one too many of ours
-    REFUSED = "refused"  # these bytes will never be taken
+    REFUSED = "refused"  # this transaction will never be accepted
     UNKNOWN = "unknown"  # they may be in a mempool
 
 
@@ -180,7 +180,7 @@ _TABLE: Final[Sequence[tuple[Answer, Sequence[str]]]] = (
         ),
     ),
 )
-"""Words in lower case, hyphens and underscores as spaces; the first match counts."""
+"""Wordings in lower case, hyphens and underscores as spaces. The first match counts."""
 
 _STATES: Final = {
     Answer.ACCEPTED: AttemptState.SENT,
@@ -221,7 +221,7 @@ _MOST_TELLING: Final = (
     Answer.ACCEPTED,
     Answer.KNOWN,
     Answer.NONCE_USED,
-    Answer.UNKNOWN,  # whoever did not answer may have taken them
+    Answer.UNKNOWN,  # an unanswering node may have accepted it
     Answer.UNDERPRICED,
     Answer.UNFUNDED,
     Answer.RETRYABLE,

@@ -96,9 +96,9 @@ class Universe:
 
 DOLLARS: Final = 2
 LOYALTY: Final = 100.0
-"""Whoever is in an eMode takes its assets so many times as often."""
+"""Weight of an eMode's own assets for its members."""
 BORROWED_DOLLARS: Final = 4.0
-"""Dollars are owed so many times as often as all the rest."""
+"""Weight of dollar tokens as debt, relative to all others."""
 
 
 @dataclass(slots=True, kw_only=True)

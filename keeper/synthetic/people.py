@@ -99,7 +99,7 @@ def chosen(random: np.random.Generator, counts: Counts, weight: Floats) -> Count
 
     ``weight`` has the frequency of each asset for each account.
     """
-    # Who arrives first in a weighted race is a weighted choice without repetition.
+    # The first arrivals of a weighted race are a weighted choice without repetition.
     order = np.argsort(random.exponential(size=weight.shape) / weight, axis=1)
     return np.asarray(order[np.arange(weight.shape[1]) < counts[:, None]], dtype=np.int64)
 

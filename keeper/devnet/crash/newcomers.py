@@ -1,4 +1,4 @@
-"""Borrowers who come during a crash, as healthy at its prices as the first ones at theirs."""
+"""Borrowers added during a crash, with the first ones' health at the present prices."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -87,7 +87,7 @@ class Traffic:
 
     def _half_fill(self, next_fee: int) -> list[str]:
         count, tip = self._wanted(next_fee), self.chance.choice(_TIPS)
-        # The lowest ceiling of all: whoever has something to do goes first.
+        # The lowest maximum fee of all, so that every other transaction goes first.
         fees = _fees(next_fee + tip, tip)
         return self.node.batch(
             [

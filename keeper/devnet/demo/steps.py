@@ -30,4 +30,4 @@ STEPS: Final = (
     Step(title="ETH and BTC are down 13 %", bps={"WETH": 8_700, "WBTC": 8_700}),
     Step(title="ETH is down 26 %, BTC 24 %", bps={"WETH": 7_400, "WBTC": 7_600}),
 )
-"""Each step makes other kinds of accounts unhealthy; the ratio of wstETH stays between steps."""
+"""Each step makes other kinds of accounts unhealthy. The ratio of wstETH persists."""

@@ -58,7 +58,7 @@ class Traffic:
         self._send(wanted(next_fee) - waiting, next_fee)
 
     def _send(self, count: int, next_fee: int) -> None:
-        # The lowest ceiling of all: whoever has something to do goes first.
+        # The lowest maximum fee of all, so that every other transaction goes first.
         fees = {"maxFeePerGas": hex(next_fee + _TIP), "maxPriorityFeePerGas": hex(_TIP)}
         call = {"from": _SENDER, "to": _BURNER, "gas": hex(_GAS), **fees}
         # A block that came in between may have raised the fee: the next one is steered back.

@@ -29,7 +29,7 @@ _AND: Final = " + "
 _LEADING: Final = (Behaviour.REFUSED, Behaviour.EMPTY)
 """Behaviours that make the keeper take a second way."""
 _TRIES: Final = 2
-"""A machine that is busy may be late for once; a node's fault is there the second time, too."""
+"""Runs of a failing cell. A busy machine is late once, a node's fault repeats."""
 _NAMES: Final[Mapping[str, str]] = {BATCH: "batch", NEW_HEADS: "eth_subscribe"}
 """How reasons name what is no method."""
 
