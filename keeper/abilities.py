@@ -372,3 +372,11 @@ class NamesFork(Protocol):
 
     fork: int | None
     """The newest block in common with what was followed before; None where it just came next."""
+
+
+@runtime_checkable
+class StatesStrangerRisk(Protocol):
+    """A market whose section may let in what anybody creates."""
+
+    stranger_risk: str
+    """How. Empty if nothing gets in."""

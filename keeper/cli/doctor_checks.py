@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from keeper.abilities import StatesStrangerRisk
 from keeper.cli import executor_work, key_work, vault_work
 from keeper.cli.coverage import coverage_findings
 from keeper.cli.doctor_beginnings import beginning_findings
@@ -33,6 +34,7 @@ from keeper.storage.database import reader as journal_reader
 
 MIN_FREE_MIB: Final = 200
 MAX_HEAD_AGE_BLOCKS: Final = 10
+_NAME_MARKETS: Final = "name markets; or oracles or oracle_factories, with both kinds of tokens"
 _BESIDE: Final = ("-wal", "-shm", ".lock", ".sock", ".old", ".visit")
 """What the name of a file beside the journal or the book ends with."""
 
@@ -179,6 +181,8 @@ async def _market(place: Here, market: LendingMarket) -> list[Finding]:
     priced = {token for snapshot in snapshots for token in snapshot.prices}
     warnings = dict.fromkeys(line for snapshot in snapshots for line in snapshot.warnings)
     found = [ok(what, f"{len(priced)} tokens have prices")]
+    if isinstance(market, StatesStrangerRisk) and market.stranger_risk:
+        found.append(warn(what, market.stranger_risk, _NAME_MARKETS))
     found += [warn(what, warning, "its accounts are left alone") for warning in warnings]
     found += [
         warn(what, fact.text, fact.concern) if fact.concern else ok(what, fact.text)

@@ -58,6 +58,7 @@ class MorphoDeployment:
 
     def __init__(self, options: Options, from_block: int, chain: ChainReader) -> None:
         self._options = options
+        self.stranger_risk = options.stranger_risk
         self.morpho = Address(options.morpho)
         self._from_block = from_block
         self._chain = chain

@@ -77,6 +77,23 @@ class Options(BaseModel):
         )
 
     @property
+    def stranger_risk(self) -> str:
+        """How anybody's market gets into the section. Empty if none can."""
+        if self.markets:
+            return ""
+        if not (self.oracles or self.oracle_factories):
+            return (
+                "anybody can add a market with an oracle of their own, which may work in"
+                " simulations only: no market, oracle or oracle factory is named"
+            )
+        if not (self.loan_tokens and self.collateral_tokens):
+            return (
+                "anybody can add a market with a token of their own, which may work in"
+                " simulations only: the loan tokens or the collateral tokens are not named"
+            )
+        return ""
+
+    @property
     def feeds(self) -> dict[Address, Address]:
         """The price source in US dollars of each token that has one."""
         return {Address(token): Address(feed) for token, feed in self.usd_feeds.items()}
