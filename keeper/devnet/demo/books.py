@@ -282,13 +282,17 @@ def _of_the_healthy(facts: Facts) -> Iterator[str]:
 
 
 def _blind_repeats(facts: Facts) -> Iterator[str]:
-    """Yield plans made before an earlier liquidation of the same account was included."""
+    """Yield plans made before an earlier liquidation of the same account was included.
+
+    A further round is planned on what the step before it in its transaction leaves.
+    """
     accounts: dict[Spot, list[Liquidation]] = {}
     for one in sorted(facts.liquidations, key=lambda each: each.block):
         accounts.setdefault(one.spot, []).append(one)
     for mine in accounts.values():
         for first, second in pairwise(mine):
-            if second.planned_block < first.block:
+            rounds = (first.block, first.transaction) == (second.block, second.transaction)
+            if second.planned_block < first.block and not rounds:
                 yield (
                     f"{second.account} was liquidated at blocks {first.block} and {second.block},"
                     f" the second planned at {second.planned_block}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,15 +190,16 @@ def funding_words(name: str) -> str:
 
 
 def _with_breaches(done: Sequence[Liquidation], timeline: Timeline) -> list[Liquidation]:
-    """Add the first possible block of each, its breach or an earlier liquidation of it."""
-    last: dict[Spot, int] = {}
+    """Add the first possible block of each, its breach or an earlier block's liquidation of it."""
+    blocks: dict[Spot, list[int]] = {}
     result = []
-    for one in sorted(done, key=lambda each: each.block):
-        breach = timeline.breach(one.spot, one.block)
+    for liquidation in sorted(done, key=attrgetter("block")):
+        breach = timeline.breach(liquidation.spot, liquidation.block)
+        earlier = [b for b in blocks.get(liquidation.spot, ()) if b < liquidation.block]
         if breach is not None:
-            breach = max(breach, last.get(one.spot, breach))
-        last[one.spot] = one.block
-        result.append(replace(one, breach_block=breach))
+            breach = max(breach, *earlier) if earlier else breach
+        blocks.setdefault(liquidation.spot, []).append(liquidation.block)
+        result.append(replace(liquidation, breach_block=breach))
     return result
 
 

@@ -102,6 +102,11 @@ def test_the_same_account_twice_in_one_block_fails():
     assert broken(books(liquidation(), liquidation(transaction="0x02"))) == ["each once"]
 
 
+def test_a_further_round_in_the_same_transaction_is_right():
+    """It was planned on what the step before it leaves."""
+    assert broken(books(liquidation(), liquidation())) == []
+
+
 def test_a_second_liquidation_after_the_first_was_seen_is_right():
     """Half of a debt at a time is the protocol's rule."""
     twice = books(liquidation(), liquidation(block=12, planned_block=11))
