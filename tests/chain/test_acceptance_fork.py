@@ -4,7 +4,7 @@ import json
 
 from keeper.devnet import local
 from keeper.devnet.node import Node
-from tests.chain.worlds import Keeper, decisions, driven, liquidation_logs, plans_of
+from tests.chain.worlds import Keeper, driven, liquidation_logs, planned_steps, plans_of
 
 
 def state(node, up):
@@ -30,7 +30,7 @@ def test_the_fork_is_liquidated_and_the_base_left_alone(tmp_path):
 
         events = driven(keeper, 2)
 
-        planned = decisions(events, "liquidate")
+        planned = planned_steps(events)
         assert len(planned) >= 4
         assert len(liquidation_logs(devnet, fell)) == len(planned) == len(plans_of(events))
         assert [one["failure"] for one in plans_of(events) if one["failure"]] == []

@@ -7,13 +7,7 @@ import pytest
 from keeper.devnet.anvil import AnvilOptions, start_anvil
 from keeper.devnet.market import bring_up
 from keeper.devnet.node import Node
-from tests.chain.worlds import (
-    Keeper,
-    decisions,
-    hot_receipts,
-    plans_of,
-    wait_for_block,
-)
+from tests.chain.worlds import Keeper, hot_receipts, planned_steps, plans_of, wait_for_block
 
 FALL = {"WETH": 2_600 * 10**8, "WBTC": 52_000 * 10**8, "LINK": 10 * 10**8}
 BREACHED = 30
@@ -34,7 +28,7 @@ def ticking():
 
 
 def test_thirty_breaches_are_in_the_next_two_blocks(ticking, tmp_path):
-    """Each once, none reverted, and nothing that the keeper sent failed."""
+    """Each as often as was decided, none reverted, and nothing that the keeper sent failed."""
     keeper = Keeper(tmp_path / "keeper", ticking)
     keeper.configure()
     node = ticking.node
@@ -50,9 +44,10 @@ def test_thirty_breaches_are_in_the_next_two_blocks(ticking, tmp_path):
     sent = {one["hash"] for one in of_block(events, "attempt", fell)}
     taken = [one for one in events if one["event"] == "included" and one["hash"] in sent]
     first = Counter(plan["account"] for one in taken for plan in one["plans"])
-    wanted = [one["account"] for one in decisions(of_block(events, "decision", fell), "liquidate")]
+    decided = of_block(events, "decision", fell)
+    wanted = Counter(step["account"] for step in planned_steps(decided))
     assert len(wanted) >= BREACHED
-    assert first == dict.fromkeys(wanted, 1)
+    assert first == wanted
     assert {one["block_number"] for one in taken} <= {fell + 1, fell + 2}
     assert all(int(one["status"], 16) == 1 for one in hot_receipts(ticking, fell))
     assert [one["failure"] for one in plans_of(events) if one["failure"]] == []

@@ -5,7 +5,15 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from keeper.devnet.assets import BY_SYMBOL, PRICE_UNIT, Asset
-from tests.chain.worlds import Keeper, account_data, decisions, driven, last_decisions, plans_of
+from tests.chain.worlds import (
+    Keeper,
+    account_data,
+    decisions,
+    driven,
+    last_decisions,
+    planned_steps,
+    plans_of,
+)
 from tests.chain.worlds_unseen import Unseen, listed, open_pool, submit_prices
 
 ACCOUNTS = 40
@@ -82,7 +90,7 @@ def test_what_one_pool_bears_is_taken_at_the_predicted_profit(thin, tmp_path):
     events = driven(keeper, 6)
 
     realised = worth(thin, held) - (gas_money - devnet.node.balance(hot))
-    predicted = sum(int(one["net_profit_wei"]) for one in decisions(events, "liquidate"))
+    predicted = sum(int(one["net_profit_wei"]) for one in planned_steps(events))
     left = {
         account
         for account, words in account_data(

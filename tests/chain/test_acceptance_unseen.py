@@ -18,6 +18,7 @@ from tests.chain.worlds import (
     decisions,
     driven,
     last_decisions,
+    planned_steps,
     plans_of,
 )
 from tests.chain.worlds_unseen import Unseen, unseen_market
@@ -96,11 +97,7 @@ def test_every_unhealthy_account_is_decided(played):
 def test_nothing_that_was_sent_failed(played):
     """Every transaction succeeded, every plan in it too, and each earned."""
     included = [one for one in played.events if one["event"] == "included"]
-    planned = [
-        decision["account"]
-        for decision in decisions(played.events, "liquidate")
-        for _ in range(1 + len(decision.get("further_rounds", ())))
-    ]
+    planned = [step["account"] for step in planned_steps(played.events)]
 
     assert len(planned) >= 10
     assert all(one["success"] for one in included)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chain.worlds import Keeper, driven, last_decisions, plans_of
+from tests.chain.worlds import Keeper, driven, last_decisions, planned_steps, plans_of
 
 GWEI = 10**9
 FALL = {"WETH": 2_600 * 10**8, "WBTC": 50_000 * 10**8}
@@ -27,7 +27,7 @@ def test_what_its_simulation_nets_is_sent_and_lands(aave36, tmp_path, gwei):
     events = driven(keeper, 4)
 
     skips = [one for one in last_decisions(events).values() if one["action"] == "skip"]
-    sent = [one for one in events if one["event"] == "decision" and one["action"] == "liquidate"]
+    sent = planned_steps(events)
     landed = [one for one in events if one["event"] == "included"]
     assert {one["reason"] for one in skips} <= ECONOMIC
     assert all(one["success"] for one in landed)

@@ -244,6 +244,15 @@ def decisions(events: Sequence[Event], action: str) -> list[Event]:
     return [one for one in events if one["event"] == "decision" and one["action"] == action]
 
 
+def planned_steps(events: Sequence[Event]) -> list[Event]:
+    """Return every liquidation that was decided, an account's further rounds, too."""
+    return [
+        decision | step
+        for decision in decisions(events, "liquidate")
+        for step in ({}, *decision.get("further_rounds", ()))
+    ]
+
+
 def last_decisions(events: Sequence[Event]) -> dict[str, Event]:
     """Return each account's newest decision."""
     return {one["account"]: one for one in events if one["event"] == "decision"}
