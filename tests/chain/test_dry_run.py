@@ -79,7 +79,7 @@ def test_nobody_decides_what_a_live_keeper_decides_on_the_same_blocks(nobody, tm
     nobody.__post_init__()
     nobody.executor = None
     nobody.configure()
-    devnet.set_prices({"LINK": 6 * 10**8})
+    devnet.set_prices({"LINK": 6 * 10**8, "WETH": 2_200 * 10**8, "WBTC": 45_000 * 10**8})
     devnet.node.rpc("evm_setAutomine", [False])
     second = nobody.command("run", "--dry-run", "--once", "--json")
     live_again = driven(owner, 1)
