@@ -53,6 +53,24 @@ _SIGNS: Final = (
     ),
     (FailureKind.LATE, ("DeadlinePassed(",)),
 )
+_OWN_REFUSALS: Final = (
+    "NotOperator(",
+    "NotOwner(",
+    "NotAllowed(",
+    "IsPaused(",
+    "NotEnoughGas(",
+    "NotSelf(",
+    "Reentered(",
+    "UnknownModule(",
+    "UnknownFunding(",
+    "UnknownKind(",
+    "NotItsModule(",
+    "UnexpectedCallback(",
+    "CallbackMissing(",
+    "ForeignInitiator(",
+    "BadPath(",
+)
+"""Errors of the keeper's own contracts about roles, settings and calldata, whatever prices are."""
 _AAVE_NUMBERS: Final = {
     "45": FailureKind.RACE,  # HEALTH_FACTOR_NOT_BELOW_THRESHOLD
     "46": FailureKind.RACE,  # COLLATERAL_CANNOT_BE_LIQUIDATED
@@ -78,6 +96,11 @@ def classify_failure(reason: str) -> FailureKind:
 def plain_reason(reason: str) -> str:
     """Return a reason without the transaction's frame and without the suffix about its block."""
     return _FRAME.sub("", reason.removesuffix(TOUCHED).removesuffix(UNTOUCHED))
+
+
+def is_own_refusal(reason: str) -> bool:
+    """Return whether the keeper's own contract refused the call for its caller or its form."""
+    return any(sign in plain_reason(reason) for sign in _OWN_REFUSALS)
 
 
 def has_defect(reasons: Iterable[str]) -> bool:

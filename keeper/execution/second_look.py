@@ -15,6 +15,7 @@ from keeper.domain.failure import (
     UNTOUCHED,
     FailureKind,
     classify_failure,
+    is_own_refusal,
     plain_reason,
 )
 from keeper.domain.head import Head
@@ -139,7 +140,9 @@ def _failures_at(place: int, drawn: Sequence[SimulatedBatch]) -> list[str]:
 def _judged(outcome: PlanOutcome, told: Sequence[str], *, is_suspect: bool) -> PlanOutcome:
     if is_suspect and not all(told):
         return replace(outcome, failure=outcome.failure.removesuffix(UNTOUCHED) + LIED)
-    if told and _is_defect(outcome) and all(_is_alike(outcome.failure, one) for one in told):
+    if not told or not _is_defect(outcome) or is_own_refusal(outcome.failure):
+        return outcome
+    if all(_is_alike(outcome.failure, failure) for failure in told):
         return replace(outcome, failure=outcome.failure + OVERTAKEN)
     return outcome
 

@@ -77,7 +77,7 @@ async def test_a_venue_that_does_not_answer_fails_alone(aave36, reader):
     right = venue(aave36, reader)
     head = await reader.head()
     pair = tuple(checksum(aave36.tokens[one].address) for one in ("WETH", "USDC"))
-    basis = SimpleNamespace(block_hash=head.hash, overlay=())
+    basis = SimpleNamespace(block_hash=head.hash, overlay=(), landing=None)
 
     with pytest.raises(RpcMalformed):
         await wrong.exits({pair}, basis)

@@ -176,6 +176,23 @@ async def test_a_defect_stays_one_unless_every_simulation_fails_alike(simulate):
     assert classify_failure(found) is FailureKind.DEFECT
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "NotOperator(0x00)",
+        "IsPaused()",
+        "NotEnoughGas(5, 4)",
+        "the whole transaction reverted: NotOperator(0x00)",
+    ],
+)
+async def test_what_our_own_contract_refuses_is_a_defect_although_it_is_refused_again(failure):
+    """No price moved: a role was taken away, or the call was wrong, and the next one fails, too."""
+    found = await judged(failure, Simulations(failure=failure.rpartition(": ")[2], whole=True))
+
+    assert found == failure
+    assert classify_failure(found) is FailureKind.DEFECT
+
+
 async def judged_rounds(failure, simulate):
     """Judge a transaction in which an account's first round worked and its second one failed."""
     submission = failed(failure)
